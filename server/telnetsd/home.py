@@ -1,0 +1,127 @@
+"""Where everything of one installation is, and with which modes.
+
+The home folder is `--home DIR`, else `$TELNETSD_HOME`, else the current folder. This module knows names and
+permissions; it never reads what is inside the files.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from telnetsd.errors import OperatorError
+
+SECRET_FILE_MODE = 0o600
+SECRET_FOLDER_MODE = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths of one installation, all below `root` (an absolute path)."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration; every key in it is optional."""
+        return self.root / "telnetsd.toml"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The built-in CA's certificate."""
+        return self.root / "certs" / "ca.pem"
+
+    @property
+    def ca_key(self) -> Path:
+        """The built-in CA's private key."""
+        return self.root / "certs" / "ca.key"
+
+    @property
+    def trust_folder(self) -> Path:
+        """Further trust anchors, one or more PEM certificates a file."""
+        return self.root / "certs" / "trust"
+
+    @property
+    def server_certificate(self) -> Path:
+        """The server's certificate, leaf first, then its chain."""
+        return self.root / "certs" / "server.pem"
+
+    @property
+    def server_key(self) -> Path:
+        """The server's private key."""
+        return self.root / "certs" / "server.key"
+
+    @property
+    def users_folder(self) -> Path:
+        """What an operator hands to users: NAME.pem, NAME.key, NAME.p12."""
+        return self.root / "certs" / "users"
+
+    @property
+    def state_file(self) -> Path:
+        """The SQLite database of users and issued certificates."""
+        return self.root / "state.db"
+
+    @property
+    def audit_file(self) -> Path:
+        """The audit log that is being written."""
+        return self.root / "audit" / "audit.jsonl"
+
+    @property
+    def control_socket(self) -> Path:
+        """The operator's socket of a running server."""
+        return self.root / "run" / "control.sock"
+
+    def shown(self, path: Path) -> str:
+        """Return `path` as a person would write it: relative to the home folder where it is below it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def find_home(chosen: Path | None) -> Home:
+    """Return the home folder that `--home`, the environment or the current folder names.
+
+    Args:
+        chosen: The value of `--home`, or None when it was not given.
+    """
+    root = chosen or Path(os.environ.get("TELNETSD_HOME") or Path.cwd())
+    return Home(root.expanduser().absolute())
+
+
+def make_secret_folder(folder: Path) -> None:
+    """Create `folder` (and its parents) so that nobody else can look into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(SECRET_FOLDER_MODE)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    The content goes to a file beside it that has its mode from its first moment, is synced, and is renamed.
+    """
+    write_whole(path, content, SECRET_FILE_MODE)
+
+
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Write `content` to `path` with `mode`, so that a reader sees the old file or the new one, never a part."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def require_secret(home: Home, path: Path) -> None:
+    """Refuse a private key that anybody but its owner may touch.
+
+    Raises:
+        OperatorError: The file is missing, or its mode lets group or others in.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        raise OperatorError(f"no private key at {home.shown(path)}; run: telnetsd init") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        shown = home.shown(path)
+        raise OperatorError(f"private key open to others (mode {mode:04o}): {shown}; run: chmod 600 {shown}")

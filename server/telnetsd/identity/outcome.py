@@ -1,0 +1,108 @@
+"""The three outcomes of identification: a named user, a guest, a refusal.
+
+Only `identify` makes them. Everything behind it takes an `Identity`, never a certificate, so that a certificate
+that was merely presented cannot be mistaken for a user.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from telnetsd.pki.certificate import CertificateFacts
+
+GUEST_ROLE: Final = "guest"
+USER_NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
+
+
+class GuestReason(StrEnum):
+    """Why somebody is a guest and no named user."""
+
+    NO_CERTIFICATE = "no-certificate"
+    UNMAPPED = "no-user-mapped"
+    SELF_SIGNED = "self-signed-not-pinned"
+
+
+class RefusalReason(StrEnum):
+    """Why somebody may not come in."""
+
+    NO_CERTIFICATE = "no-certificate"
+    UNMAPPED = "no-user-mapped"
+    SELF_SIGNED = "self-signed-not-pinned"
+    MALFORMED = "certificate-malformed"
+    EXPIRED = "certificate-expired"
+    NOT_YET_VALID = "certificate-not-yet-valid"
+    UNKNOWN_ISSUER = "unknown-issuer"
+    BAD_SIGNATURE = "bad-signature"
+    CA_CERTIFICATE = "ca-certificate"
+    WRONG_PURPOSE = "wrong-purpose"
+    WEAK_KEY = "weak-key"
+    UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
+    BAD_PATH = "bad-path"
+
+
+class CertificateStatus(StrEnum):
+    """What became of the certificate that was presented, if one was."""
+
+    NONE = "none"
+    VERIFIED = "verified"
+    PROVISIONAL = "provisional"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody whom the operator added: the name, and the roles."""
+
+    name: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedUser:
+    """A user, known by a verified certificate.
+
+    `rule_id` is the cert-to-name entry that named the user; `valid_until` (aware, UTC) is when the path ends.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    rule_id: str
+    certificate: CertificateFacts
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Somebody without a name, with the reason; the certificate, if any, is unverified or maps to nobody."""
+
+    reason: GuestReason
+    status: CertificateStatus
+    certificate: CertificateFacts | None
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """A guest has the one role that guests have."""
+        return (GUEST_ROLE,)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Somebody who may not come in, with the reason; the certificate, if any, is what was claimed."""
+
+    reason: RefusalReason
+    status: CertificateStatus
+    certificate: CertificateFacts | None
+
+
+Admitted = NamedUser | Guest
+Identity = Admitted | Refusal
+
+
+def is_user_name(text: str) -> bool:
+    """Tell whether `text` can be a user name: 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first.
+
+    One small alphabet leaves no room for look-alikes, control characters or case folding.
+    """
+    return USER_NAME_PATTERN.fullmatch(text) is not None and text != GUEST_ROLE

@@ -1,0 +1,203 @@
+"""What a client presented: the bytes, and the facts that can be read from them.
+
+Nothing here is verified. A `PeerCertificate` has no user: only `identity.identify` turns one into an Identity.
+The peer chose every byte, so each accessor of the X.509 library is expected to raise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from telnetsd.errors import PeerError
+
+UNREADABLE: Final = "(unreadable)"
+PRESENTED_MAX: Final = 8
+"""How many intermediates of a peer are looked at."""
+NAMES_MAX: Final = 16
+"""How many alternative names of a certificate are kept for the log."""
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_ATTRIBUTES: Final = {
+    "common_name": NameOID.COMMON_NAME,
+    "country": NameOID.COUNTRY_NAME,
+    "locality": NameOID.LOCALITY_NAME,
+    "organization": NameOID.ORGANIZATION_NAME,
+    "organizational_unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "state_or_province": NameOID.STATE_OR_PROVINCE_NAME,
+}
+
+
+_T = TypeVar("_T")
+
+
+class MalformedCertificateError(PeerError):
+    """The bytes are no certificate that can be read (RFC 5280 section 4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """The leaf and the intermediates as the client sent them, in DER, unverified."""
+
+    leaf_der: bytes
+    presented_der: tuple[bytes, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint of the leaf: SHA-256 over its DER, in lower-case hexadecimal."""
+        return sha256(self.leaf_der).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class NameFacts:
+    """A subject or an issuer: the RFC 4514 string, and the attributes that ECS names."""
+
+    distinguished_name: str
+    attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def common_name(self) -> str:
+        """The first common name, or the whole name where there is none."""
+        return next((values[0] for key, values in self.attributes if key == "common_name"), self.distinguished_name)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says of itself, as text: to be shown and logged, never to be decided upon."""
+
+    sha256: str
+    spki_sha256: str = ""
+    version: int = 0
+    serial_number: str = ""
+    subject: NameFacts = NameFacts(UNREADABLE)
+    issuer: NameFacts = NameFacts(UNREADABLE)
+    not_before: datetime = _EPOCH
+    not_after: datetime = _EPOCH
+    public_key_algorithm: str = UNREADABLE
+    public_key_size: int = 0
+    signature_algorithm: str = UNREADABLE
+    alternative_names: tuple[str, ...] = ()
+
+
+def parse_certificate(der: bytes) -> x509.Certificate:
+    """Parse one certificate and force the parts that are parsed lazily.
+
+    Raises:
+        MalformedCertificateError: It cannot be read whole.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.signature_algorithm_oid)
+        _ = (certificate.version, certificate.serial_number)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+        raise MalformedCertificateError(f"the certificate cannot be read: {error}") from error
+    return certificate
+
+
+def spki_sha256(certificate: x509.Certificate) -> str:
+    """SHA-256 over the DER of SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), in lower-case hexadecimal."""
+    return key_sha256(certificate.public_key())
+
+
+def key_sha256(key: CertificatePublicKeyTypes) -> str:
+    """SHA-256 over the SubjectPublicKeyInfo of a public key, in lower-case hexadecimal."""
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def certificate_sha256(certificate: x509.Certificate) -> str:
+    """The fingerprint of a certificate: SHA-256 over its DER, in lower-case hexadecimal."""
+    return sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def describe_der(der: bytes) -> CertificateFacts:
+    """Say what can be read of a certificate that may be broken; what cannot be read is `UNREADABLE`."""
+    try:
+        return describe(x509.load_der_x509_certificate(der))
+    except (ValueError, TypeError):
+        return CertificateFacts(sha256=sha256(der).hexdigest())
+
+
+def describe(certificate: x509.Certificate) -> CertificateFacts:
+    """Say what a certificate says of itself."""
+    algorithm, size = _readable(lambda: key_facts(certificate.public_key()), (UNREADABLE, 0))
+    return CertificateFacts(
+        sha256=certificate_sha256(certificate),
+        spki_sha256=_readable(lambda: spki_sha256(certificate), ""),
+        version=_readable(lambda: certificate.version.value + 1, 0),
+        serial_number=_readable(lambda: f"{certificate.serial_number:X}", ""),
+        subject=_readable(lambda: _describe_name(certificate.subject), NameFacts(UNREADABLE)),
+        issuer=_readable(lambda: _describe_name(certificate.issuer), NameFacts(UNREADABLE)),
+        not_before=_readable(lambda: certificate.not_valid_before_utc, _EPOCH),
+        not_after=_readable(lambda: certificate.not_valid_after_utc, _EPOCH),
+        public_key_algorithm=algorithm,
+        public_key_size=size,
+        signature_algorithm=_readable(lambda: _signature_name(certificate), UNREADABLE),
+        alternative_names=_readable(lambda: _alternative_names(certificate), ()),
+    )
+
+
+def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
+    """The key's algorithm in words, and its size in bits."""
+    match key:
+        case rsa.RSAPublicKey():
+            return "RSA", key.key_size
+        case ec.EllipticCurvePublicKey():
+            return f"EC {key.curve.name}", key.key_size
+        case ed25519.Ed25519PublicKey():
+            return "Ed25519", 256
+        case ed448.Ed448PublicKey():
+            return "Ed448", 456
+        case dsa.DSAPublicKey():
+            return "DSA", key.key_size
+        case _:
+            return type(key).__name__.removesuffix("PublicKey"), 0
+
+
+def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
+    try:
+        return read()
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension):
+        return otherwise
+
+
+def _describe_name(name: x509.Name) -> NameFacts:
+    found = ((key, _attribute_values(name, oid)) for key, oid in _ATTRIBUTES.items())
+    return NameFacts(name.rfc4514_string(), tuple((key, values) for key, values in found if values))
+
+
+def _attribute_values(name: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
+    values = (attribute.value for attribute in name.get_attributes_for_oid(oid)[:NAMES_MAX])
+    return tuple(value if isinstance(value, str) else value.hex() for value in values)
+
+
+def _signature_name(certificate: x509.Certificate) -> str:
+    # The registry of names in the library is the only place that has them all; an unknown one stays a number.
+    oid = certificate.signature_algorithm_oid
+    return getattr(oid, "_name", None) or oid.dotted_string
+
+
+def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(_general_name(name) for name in list(names)[:NAMES_MAX])
+
+
+def _general_name(name: x509.GeneralName) -> str:
+    match name:
+        case x509.RFC822Name() | x509.DNSName() | x509.UniformResourceIdentifier():
+            return name.value
+        case x509.DirectoryName():
+            return name.value.rfc4514_string()
+        case _:
+            return str(name.value)

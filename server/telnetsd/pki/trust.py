@@ -1,0 +1,114 @@
+"""The trust anchors of one generation.
+
+A trust anchor is a CA certificate that the operator trusts to vouch for users. One that could never do that (an
+algorithm that the verifier does not take, no keyCertSign, not a CA) is refused when it is loaded, in words, and not
+at the first login. Pins never come near this store: they name one key and vouch for nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import verification
+
+from telnetsd.errors import OperatorError
+from telnetsd.pki.certificate import certificate_sha256, key_facts
+
+ANCHOR_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+ANCHOR_RSA_MIN_BITS: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class TrustAnchor:
+    """A CA certificate, and the file (as a person would write it) that it came from."""
+
+    certificate: x509.Certificate
+    source: str
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint that cert-to-name entries are bound to."""
+        return certificate_sha256(self.certificate)
+
+    def is_expired(self, at: datetime) -> bool:
+        """Tell whether `at` (aware, UTC) is past the anchor's notAfter."""
+        return at > self.certificate.not_valid_after_utc
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Trust anchors as they were loaded together; a reload makes another one."""
+
+    anchors: tuple[TrustAnchor, ...]
+    store: verification.Store
+
+    @property
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """The anchors' certificates, the built-in CA's first."""
+        return tuple(anchor.certificate for anchor in self.anchors)
+
+
+def load_trust(files: list[tuple[Path, str]]) -> Trust:
+    """Load trust anchors from PEM files.
+
+    Args:
+        files: Each file with its name as a person would write it.
+    Raises:
+        OperatorError: A file cannot be read, or holds something that cannot be a trust anchor.
+    """
+    return make_trust(tuple(anchor for path, shown in files for anchor in _load_anchors(path, shown)))
+
+
+def make_trust(anchors: tuple[TrustAnchor, ...]) -> Trust:
+    """Put usable anchors into a store.
+
+    Raises:
+        OperatorError: There is none, or one cannot be used.
+    """
+    if not anchors:
+        raise OperatorError("no trust anchor: certs/ca.pem is missing and certs/trust is empty; run: telnetsd init")
+    for anchor in anchors:
+        problem = anchor_problem(anchor.certificate)
+        if problem:
+            raise OperatorError(f"not usable as a trust anchor: {anchor.source}: {problem}; remove it or reissue it")
+    return Trust(anchors, verification.Store([anchor.certificate for anchor in anchors]))
+
+
+def anchor_problem(certificate: x509.Certificate) -> str:
+    """Say why a certificate can never be a trust anchor (RFC 5280 section 6.1.4), or return an empty string."""
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound as error:
+        return f"it has no {getattr(error.oid, '_name', error.oid)} extension"
+    except ValueError as error:
+        return f"its extensions cannot be read ({error})"
+    if not constraints.ca:
+        return "it is not a CA certificate"
+    if not usage.key_cert_sign:
+        return "its keyUsage does not allow it to sign certificates"
+    return _key_problem(certificate)
+
+
+def _key_problem(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    match key:
+        case rsa.RSAPublicKey() if key.key_size >= ANCHOR_RSA_MIN_BITS:
+            return ""
+        case ec.EllipticCurvePublicKey() if isinstance(key.curve, ANCHOR_CURVES):
+            return ""
+    algorithm, size = key_facts(key)
+    return f"its key is {algorithm} of {size} bits; RSA from 2048 bits, P-256, P-384 and P-521 are taken"
+
+
+def _load_anchors(path: Path, shown: str) -> list[TrustAnchor]:
+    try:
+        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise OperatorError(f"cannot read trust anchor {shown}: {error.strerror}; check its path and mode") from error
+    except ValueError as error:
+        raise OperatorError(f"not a PEM certificate: {shown}: {error}; remove it or convert it to PEM") from error
+    return [TrustAnchor(certificate, shown) for certificate in certificates]
