@@ -1,0 +1,152 @@
+"""The vocabulary of the audit log: actions, and the fields of the Elastic Common Schema (9.4) that go with them.
+
+`event.action` and `event.reason` are enumerated words. What a peer controls is escaped here, on its way into an
+event, and bounded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from telnetsd.audit.escaping import escape
+from telnetsd.identity.outcome import CertificateStatus, Guest, Identity, NamedUser, Refusal
+from telnetsd.pki.certificate import CertificateFacts, NameFacts
+
+ECS_VERSION: Final = "9.4.0"
+DATASET: Final = "telnetsd.audit"
+TEXT_MAX_CHARS: Final = 1024
+"""The longest text of a peer in one field; a command line has a limit of its own."""
+LINE_MAX_CHARS: Final = 8192
+
+Fields = dict[str, Any]
+"""A nested JSON object on its way to the log."""
+
+
+class Action(StrEnum):
+    """What happened."""
+
+    SESSION_STARTED = "session-started"
+    SESSION_ENDED = "session-ended"
+    SESSION_REFUSED = "session-refused"
+    SESSION_KICKED = "session-kicked"
+    HANDSHAKE_FAILED = "handshake-failed"
+    COMMAND_EXECUTED = "command-executed"
+    COMMAND_DENIED = "command-denied"
+    COMMAND_FAILED = "command-failed"
+    CERTIFICATE_ISSUED = "certificate-issued"
+    USER_ADDED = "user-added"
+    SERVER_STARTED = "server-started"
+    SERVER_STOPPED = "server-stopped"
+    AUDIT_RECOVERED = "audit-recovered"
+
+
+class Outcome(StrEnum):
+    """How it went (ECS event.outcome)."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How ECS classes an action: event.category, event.type, event.outcome."""
+
+    category: tuple[str, ...]
+    type: tuple[str, ...]
+    outcome: Outcome
+
+
+SHAPES: Final[Mapping[Action, Shape]] = {
+    Action.SESSION_STARTED: Shape(("authentication", "session"), ("start",), Outcome.SUCCESS),
+    Action.SESSION_ENDED: Shape(("session",), ("end",), Outcome.SUCCESS),
+    Action.SESSION_REFUSED: Shape(("authentication",), ("start",), Outcome.FAILURE),
+    Action.SESSION_KICKED: Shape(("session",), ("end",), Outcome.SUCCESS),
+    Action.HANDSHAKE_FAILED: Shape(("network",), ("connection", "denied"), Outcome.FAILURE),
+    Action.COMMAND_EXECUTED: Shape(("api",), ("allowed",), Outcome.SUCCESS),
+    Action.COMMAND_DENIED: Shape(("api",), ("denied",), Outcome.FAILURE),
+    Action.COMMAND_FAILED: Shape(("api",), ("error",), Outcome.FAILURE),
+    Action.CERTIFICATE_ISSUED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
+    Action.USER_ADDED: Shape(("iam",), ("user", "creation"), Outcome.SUCCESS),
+    Action.SERVER_STARTED: Shape(("process",), ("start",), Outcome.SUCCESS),
+    Action.SERVER_STOPPED: Shape(("process",), ("end",), Outcome.SUCCESS),
+    Action.AUDIT_RECOVERED: Shape(("file",), ("change",), Outcome.SUCCESS),
+}
+
+
+class Reason(StrEnum):
+    """The reasons that are the log's own; the other stages bring theirs."""
+
+    OK = "ok"
+    TORN_LINE = "torn-line"
+
+
+def identity_fields(identity: Identity) -> Fields:
+    """Say who it is, or who they say they are.
+
+    `user.name` is there for a named user only: what a rejected certificate claims never gets there.
+    """
+    fields: Fields = {"telnetsd": {"certificate": {"status": _status(identity)}}}
+    match identity:
+        case NamedUser():
+            fields["user"] = {"name": identity.name, "roles": list(identity.roles)}
+            fields["rule"] = {"id": identity.rule_id}
+            fields["telnetsd"]["identity"] = {"kind": "user"}
+        case Guest():
+            fields["user"] = {"roles": list(identity.roles)}
+            fields["telnetsd"]["identity"] = {"kind": "guest", "reason": identity.reason.value}
+        case Refusal():
+            fields["telnetsd"]["identity"] = {"kind": "refusal", "reason": identity.reason.value}
+    if identity.certificate is not None:
+        fields["tls"] = {"client": certificate_fields(identity.certificate)}
+    return fields
+
+
+def certificate_fields(facts: CertificateFacts) -> Fields:
+    """Return `tls.client`: x509 and the fingerprint, as ECS has them."""
+    x509: Fields = {
+        "version_number": str(facts.version),
+        "serial_number": facts.serial_number,
+        "subject": _name_fields(facts.subject),
+        "issuer": _name_fields(facts.issuer),
+        "not_before": timestamp(facts.not_before),
+        "not_after": timestamp(facts.not_after),
+        "public_key_algorithm": facts.public_key_algorithm,
+        "public_key_size": facts.public_key_size,
+        "signature_algorithm": facts.signature_algorithm,
+    }
+    if facts.alternative_names:
+        x509["alternative_names"] = [escape(name, TEXT_MAX_CHARS) for name in facts.alternative_names]
+    return {
+        "x509": x509,
+        # ECS writes hashes of certificates in upper case.
+        "hash": {"sha256": facts.sha256.upper()},
+        "subject": escape(facts.subject.distinguished_name, TEXT_MAX_CHARS),
+        "issuer": escape(facts.issuer.distinguished_name, TEXT_MAX_CHARS),
+    }
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, as in 2026-01-31T23:59:59.000000Z."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
+    """Return both objects in one, the inner objects merged as well; `other` wins. Neither is changed."""
+    merged = dict(into)
+    for key, value in other.items():
+        known = merged.get(key)
+        merged[key] = merge(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _status(identity: Identity) -> str:
+    return CertificateStatus.VERIFIED.value if isinstance(identity, NamedUser) else identity.status.value
+
+
+def _name_fields(name: NameFacts) -> Fields:
+    fields: Fields = {"distinguished_name": escape(name.distinguished_name, TEXT_MAX_CHARS)}
+    for key, values in name.attributes:
+        fields[key] = [escape(value, TEXT_MAX_CHARS) for value in values]
+    return fields

@@ -1,0 +1,91 @@
+"""From a fact to an event: structlog's bound loggers, and the processors that give events their time and schema.
+
+A trail is a logger that is bound once (for a session: with who it is and where from), and told facts from then on.
+Where the events go is the sink's matter: straight to the file for a command line, by group commit for a server.
+"""
+
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from telnetsd.audit.event import DATASET, ECS_VERSION, SHAPES, Action, Fields, merge, timestamp
+
+_DONE: Final = "put"
+
+
+class Sink(Protocol):
+    """Where events go. The awaitable is done when the event is on disk."""
+
+    def put(self, event: Fields) -> Awaitable[None]:
+        """Take an event, to be written in the order of the calls."""
+
+
+class Trail(structlog.BoundLoggerBase):
+    """A logger of audit events, bound to the fields that all of its events share."""
+
+    def record(self, action: Action, reason: StrEnum, message: str, **fields: Any) -> Awaitable[None]:  # noqa: ANN401
+        """Tell what happened.
+
+        Args:
+            action: What it was.
+            reason: Why, as an enumerated word.
+            message: One sentence for people; text of a peer in it has been escaped.
+            fields: Further ECS objects, merged into those that are bound.
+        Returns: An awaitable that is done when the event is on disk.
+        Raises:
+            AuditUnavailableError: When awaited: the event could not be written.
+        """
+        written: Awaitable[None] = self._proxy_to_logger(_DONE, message, action=action, reason=reason, fields=fields)
+        return written
+
+    def with_fields(self, fields: Fields) -> "Trail":
+        """Return a trail whose events have these fields as well."""
+        bound: Fields = merge(self._context.get("shared", {}), fields)
+        trail: Trail = self.bind(shared=bound)
+        return trail
+
+
+def make_trail(sink: Sink) -> Trail:
+    """Return a trail that is bound to nothing yet."""
+    trail: Trail = structlog.wrap_logger(sink, processors=[_add_time, _add_schema], wrapper_class=Trail).bind()
+    return trail
+
+
+def make_event(action: Action, reason: StrEnum, message: str, at: datetime) -> Fields:
+    """Return an event that belongs to no session and is told to no sink."""
+    event_dict: EventDict = {"event": message, "action": action, "reason": reason, "fields": {}, "at": at}
+    return _to_ecs(event_dict)
+
+
+def _add_time(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    event_dict["at"] = datetime.now(UTC)
+    return event_dict
+
+
+def _add_schema(_: WrappedLogger, __: str, event_dict: EventDict) -> tuple[tuple[Fields], dict[str, Any]]:
+    return (_to_ecs(event_dict),), {}
+
+
+def _to_ecs(event_dict: EventDict) -> Fields:
+    action: Action = event_dict["action"]
+    shape = SHAPES[action]
+    # The order of the first two members is the chain's: see audit.chain.
+    event: Fields = {
+        "@timestamp": timestamp(event_dict["at"]),
+        "event": {
+            "action": action.value,
+            "category": shape.category,
+            "kind": "event",
+            "type": shape.type,
+            "outcome": shape.outcome.value,
+            "reason": event_dict["reason"].value,
+            "dataset": DATASET,
+        },
+        "message": event_dict["event"],
+        "ecs": {"version": ECS_VERSION},
+    }
+    return merge(merge(event, event_dict.get("shared", {})), event_dict["fields"])

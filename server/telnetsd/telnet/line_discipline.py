@@ -1,0 +1,152 @@
+"""Bytes to bounded lines, without I/O: the line discipline of the network virtual terminal.
+
+A line ends with CR LF (RFC 854), CR NUL, LF or CR alone, wherever the packets were cut. Line editing is for clients
+that send what is typed as it is typed: backspace and delete take a character back, ^U the line. ^D on an empty line
+is the end of input, ^C drops the line. telnet's own commands for the same (IAC EC, EL, EOF, IP) reach this module as
+these bytes.
+
+A line has a limit. What goes beyond it is dropped up to the next line end; whoever sends `endless_max_bytes` without
+one is not typing lines at all.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+INTERRUPT: Final = b"\x03"
+END_OF_INPUT: Final = b"\x04"
+ERASE_CHARACTER: Final = b"\x08"
+ERASE_LINE: Final = b"\x15"
+_DELETE: Final = b"\x7f"
+_TOKENS: Final = re.compile(rb"[^\x00\x03\x04\x08\n\r\x15\x7f]+|[\x08\x7f]+|[\x00-\xff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A whole line, without its end."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineNotUtf8:
+    """A whole line that is not UTF-8 (RFC 3629)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineTooLong:
+    """A line went beyond its limit; the rest of it is being dropped. Told once a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineEndless:
+    """No line end is in sight. Told once; nothing comes after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The user gave up the line that was being typed (^C, IAC IP)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfInput:
+    """The user ended the input (^D on an empty line, IAC EOF)."""
+
+
+Input = Line | LineNotUtf8 | LineTooLong | LineEndless | Interrupt | EndOfInput
+
+
+class LineDiscipline:
+    """Turns the bytes of one client into lines.
+
+    Args:
+        line_max_bytes: The longest line, in bytes, without its end.
+        endless_max_bytes: How many bytes of a line may be dropped before it counts as endless.
+    """
+
+    __slots__ = ("_after_cr", "_dropped_bytes", "_endless_max_bytes", "_is_dropping", "_line_max_bytes", "_typed")
+
+    def __init__(self, *, line_max_bytes: int, endless_max_bytes: int) -> None:
+        self._line_max_bytes = line_max_bytes
+        self._endless_max_bytes = endless_max_bytes
+        self._typed = bytearray()
+        self._after_cr = False
+        self._is_dropping = False
+        self._dropped_bytes = 0
+
+    def feed(self, data: bytes) -> list[Input]:
+        """Take in bytes as they came, cut anywhere, and return what they complete."""
+        completed: list[Input] = []
+        if self._dropped_bytes > self._endless_max_bytes:
+            return completed
+        for token in _TOKENS.findall(data):
+            event = self._take(token)
+            if event is not None:
+                completed.append(event)
+                if isinstance(event, LineEndless):
+                    break
+        return completed
+
+    def _take(self, token: bytes) -> Input | None:
+        ends_crlf, self._after_cr = self._after_cr and token in {b"\n", b"\x00"}, token == b"\r"
+        if ends_crlf or token == b"\x00":
+            return None
+        if token[:1] in {ERASE_CHARACTER, _DELETE}:
+            return self._erase_characters(len(token))
+        act = _ACTIONS.get(token)
+        return act(self) if act is not None else self._add(token)
+
+    def _add(self, text: bytes) -> Input | None:
+        if self._is_dropping:
+            self._dropped_bytes += len(text)
+            return LineEndless() if self._dropped_bytes > self._endless_max_bytes else None
+        if len(self._typed) + len(text) <= self._line_max_bytes:
+            self._typed += text
+            return None
+        self._typed.clear()
+        self._is_dropping = True
+        return LineTooLong()
+
+    def _end_line(self) -> Input | None:
+        typed, was_dropping = bytes(self._typed), self._is_dropping
+        self._forget_line()
+        if was_dropping:
+            return None
+        try:
+            return Line(typed.decode())
+        except UnicodeDecodeError:
+            return LineNotUtf8()
+
+    def _forget_line(self) -> None:
+        self._typed.clear()
+        self._is_dropping = False
+        self._dropped_bytes = 0
+
+    def _interrupt(self) -> Input | None:
+        self._forget_line()
+        return Interrupt()
+
+    def _end_input(self) -> Input | None:
+        return None if self._typed or self._is_dropping else EndOfInput()
+
+    def _erase_line(self) -> Input | None:
+        self._forget_line()
+        return None
+
+    def _erase_characters(self, count: int) -> Input | None:
+        # One character of UTF-8 is a lead byte and the continuation bytes (10xxxxxx) after it (RFC 3629 section 3).
+        for _ in range(min(count, len(self._typed))):
+            while len(self._typed) > 1 and self._typed[-1] & 0xC0 == 0x80:
+                del self._typed[-1]
+            del self._typed[-1:]
+        return None
+
+
+_ACTIONS: Final[dict[bytes, Callable[[LineDiscipline], Input | None]]] = {
+    b"\r": LineDiscipline._end_line,  # noqa: SLF001 -- this table is the class's own
+    b"\n": LineDiscipline._end_line,  # noqa: SLF001
+    INTERRUPT: LineDiscipline._interrupt,  # noqa: SLF001
+    END_OF_INPUT: LineDiscipline._end_input,  # noqa: SLF001
+    ERASE_LINE: LineDiscipline._erase_line,  # noqa: SLF001
+}

@@ -1,0 +1,216 @@
+"""telnetlib3's server protocol, through its constructor parameters and overridable methods, with its doors closed.
+
+telnetlib3 5.0.1 trusts its peer in ways that a door to the internet cannot, all of them before anybody is identified:
+an unsolicited MCCP3 subnegotiation switches on inflation, short subnegotiations log tracebacks, an unterminated one
+keeps a million entries, NEW-ENVIRON and CHARSET are open to whoever offers them, and its reader never pauses a client
+that floods. Here the options are a short list, subnegotiations are bounded and taken only for what was agreed upon,
+and the reader has its transport.
+
+A session starts as the plain NVT of RFC 854: nothing is negotiated until the client starts.
+"""
+
+import asyncio
+import collections
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from telnetlib3 import TelnetReader, TelnetWriter
+from telnetlib3.server_base import BaseServer
+from telnetlib3.telopt import DONT, EC, EL, EOF, IAC, IP, NAWS, SB, SGA, TM, TTYPE, WONT
+
+from telnetsd.telnet.line_discipline import END_OF_INPUT, ERASE_CHARACTER, ERASE_LINE, INTERRUPT
+
+ANSWERED_DO: Final = frozenset({SGA, TM})
+"""What the client may ask us to do: suppress go-ahead (RFC 858), timing mark (RFC 860)."""
+ANSWERED_WILL: Final = frozenset({SGA, NAWS, TTYPE})
+"""What the client may offer: suppress go-ahead, its window size (RFC 1073), its terminal type (RFC 1091)."""
+SUBNEGOTIATED: Final = frozenset({NAWS, TTYPE})
+SUBNEGOTIATION_MAX_BYTES: Final = 64
+READER_LIMIT_BYTES: Final = 8192
+"""Half of what the reader holds before it pauses the client."""
+AYT_ANSWER: Final = b"[yes]\r\n"
+_IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: INTERRUPT}
+
+# What telnetlib3 has to say about a peer is not for the operator's terminal: the audit log says it better.
+logging.getLogger("telnetlib3").addHandler(logging.NullHandler())
+logging.getLogger("telnetlib3").setLevel(logging.CRITICAL)
+logging.getLogger("telnetlib3").propagate = False
+
+
+class NvtWriter(TelnetWriter):
+    """The interpreter of telnet commands (IAC), for a peer that nobody has identified yet."""
+
+    slc_simulated = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- telnetlib3's signature, passed on
+        super().__init__(*args, **kwargs)
+        self.compression = False
+        self._subnegotiation_bytes = 0
+        # Editing commands go the way of the data, so that they act in the order in which they were sent.
+        for command, byte in _IN_BAND.items():
+            self.set_iac_callback(command, _feeder(self._reader, byte))
+
+    def feed_byte(self, byte: bytes) -> bool:
+        """Interpret one byte; of a subnegotiation that is too long, drop all but its end."""
+        if self.cmd_received != SB:
+            self._subnegotiation_bytes = 0
+            return super().feed_byte(byte)
+        is_data = self.iac_received == (byte == IAC)
+        if not is_data:
+            return super().feed_byte(byte)
+        self._subnegotiation_bytes += 1
+        if self._subnegotiation_bytes <= SUBNEGOTIATION_MAX_BYTES:
+            return super().feed_byte(byte)
+        self.iac_received = False
+        return False
+
+    def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
+        """Take a subnegotiation only of an option that was agreed upon, and only whole.
+
+        Raises:
+            ValueError: It is refused; telnetlib3 ignores it then.
+        """
+        if self._subnegotiation_bytes > SUBNEGOTIATION_MAX_BYTES:
+            raise ValueError("subnegotiation too long")
+        if buf[0] not in SUBNEGOTIATED or not self.remote_option.enabled(buf[0]):
+            raise ValueError("subnegotiation of an option that was not agreed upon")
+        try:
+            super().handle_subnegotiation(buf)
+        except (struct.error, IndexError, UnicodeError) as error:
+            raise ValueError("malformed subnegotiation") from error
+
+    def handle_do(self, opt: bytes) -> bool:
+        """Agree to what is on the list; refuse the rest (RFC 854: WONT)."""
+        if opt in ANSWERED_DO:
+            return super().handle_do(opt)
+        if self.local_option.get(opt) is not False:
+            self.iac(WONT, opt)
+        return False
+
+    def handle_dont(self, opt: bytes) -> None:
+        """Take note; there is nothing to say (RFC 1143)."""
+
+    def handle_will(self, opt: bytes) -> None:
+        """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
+        if opt in ANSWERED_WILL:
+            super().handle_will(opt)
+        else:
+            self.iac(DONT, opt)
+
+    def handle_wont(self, opt: bytes) -> None:
+        """Take note; there is nothing to say (RFC 1143)."""
+        self.remote_option[opt] = False
+
+    def handle_ayt(self, _byte: bytes) -> None:
+        """Are You There (RFC 854): yes."""
+        self.write(AYT_ANSWER)
+
+
+def _feeder(reader: TelnetReader | None, byte: bytes) -> Callable[[bytes], None]:
+    def feed(_command: bytes) -> None:
+        if reader is not None:
+            reader.feed_data(byte)
+
+    return feed
+
+
+class _ReadingGate(asyncio.ReadTransport):
+    """Reads from the client only while nobody has a reason not to: neither the reader nor the writer."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._is_reader_full = False
+        self._is_writer_full = False
+
+    def pause_reading(self) -> None:
+        """The reader holds enough."""
+        self._is_reader_full = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The reader has been read."""
+        self._is_reader_full = False
+        self._resume()
+
+    def pause_answering(self) -> None:
+        """The client does not read what it makes us answer."""
+        self._is_writer_full = True
+        self._transport.pause_reading()
+
+    def resume_answering(self) -> None:
+        """The client has read."""
+        self._is_writer_full = False
+        self._resume()
+
+    def _resume(self) -> None:
+        if not self._is_reader_full and not self._is_writer_full:
+            self._transport.resume_reading()
+
+
+class NvtProtocol(BaseServer):
+    """The telnet protocol of one connection; `reader` and `writer` are for the session."""
+
+    reader: TelnetReader
+    writer: NvtWriter
+
+    def __init__(self) -> None:
+        is_negotiated: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        is_negotiated.set_result(None)
+        super().__init__(
+            encoding=False,
+            limit=READER_LIMIT_BYTES,
+            writer_factory=NvtWriter,
+            _waiter_connected=is_negotiated,
+        )
+        self._is_lost = False
+        self._is_writable = asyncio.Event()
+        self._is_writable.set()
+        self._gate: _ReadingGate
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make reader and writer, and let the reader pause a client that sends faster than it is read."""
+        super().connection_made(transport)
+        self._gate = _ReadingGate(cast("asyncio.Transport", transport))
+        self.reader.set_transport(self._gate)
+
+    def begin_negotiation(self) -> None:
+        """Negotiate nothing: the client may be no telnet client at all."""
+
+    def data_received(self, data: bytes) -> None:
+        """Interpret what came in; after the end, forget it."""
+        if not self._is_lost:
+            super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Let the session read what came before the end, and answer it."""
+        self.reader.feed_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is written to: take nothing more from it."""
+        self._is_writable.clear()
+        self._gate.pause_answering()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._is_writable.set()
+        self._gate.resume_answering()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake whoever reads or waits to write."""
+        self._is_lost = True
+        self._is_writable.set()
+        super().connection_lost(exc)
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough of what was written.
+
+        Raises:
+            ConnectionResetError: The connection is gone.
+        """
+        await self._is_writable.wait()
+        if self._is_lost:
+            raise ConnectionResetError("the connection is gone")

@@ -1,0 +1,255 @@
+"""TLS over memory BIOs, without sockets: ciphertext in, plaintext out, and the other way round.
+
+The engine is OpenSSL as the `cryptography` wheel carries it. The verify callback takes every chain: TLS proves that
+the client holds the private key of the certificate that it sent, and nothing more. So no value that leaves this
+module names anybody; the peer's certificate leaves it as bytes.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from telnetsd.errors import OperatorError, PeerError
+from telnetsd.pki.authority import PrivateKey
+from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
+
+RECORD_MAX_BYTES: Final = 16384
+"""The most plaintext that one record carries (RFC 8446 section 5.1)."""
+RECORD_HEADER_BYTES: Final = 5
+HANDSHAKE_RECORD: Final = 22
+"""The first byte of a TLS connection: the content type of the record with the ClientHello (RFC 8446 section 5.1)."""
+_OUTGOING_CHUNK_BYTES: Final = 32768
+_SESSION_ID_CONTEXT: Final = b"telnetsd"
+
+
+class TlsReason(StrEnum):
+    """Why a handshake, or a connection after it, failed."""
+
+    PLAIN_TEXT = "plain-text"
+    TIMEOUT = "handshake-timeout"
+    CONNECTION_CLOSED = "connection-closed"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    NOTHING_IN_COMMON = "nothing-in-common"
+    SERVER_CERTIFICATE_REJECTED = "server-certificate-rejected"
+    PEER_ALERT = "peer-alert"
+    PROTOCOL_ERROR = "protocol-error"
+
+
+class TlsError(PeerError):
+    """The peer broke TLS; `.reason` is the audit reason, `.detail` OpenSSL's own words (never the peer's)."""
+
+    def __init__(self, reason: TlsReason, detail: str = "") -> None:
+        super().__init__(detail or reason.value)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class TlsDetails:
+    """What was negotiated: `version` as in `1.3`, the cipher suite, the group, and whether it was resumed."""
+
+    version: str
+    cipher: str
+    group: str
+    resumed: bool
+    server_name: str
+
+
+def make_server_context(
+    certificates: list[x509.Certificate],
+    key: PrivateKey,
+    trust_anchors: tuple[x509.Certificate, ...],
+) -> SSL.Context:
+    """Make the context of one generation; tickets of another are useless in it.
+
+    Args:
+        certificates: The server's certificate first, then its chain.
+        key: The server's private key.
+        trust_anchors: Their names go into the certificate request (RFC 8446 section 4.2.4).
+    Raises:
+        OperatorError: The key is not that of the certificate.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
+    context.set_session_id(_SESSION_ID_CONTEXT)
+    try:
+        context.use_certificate(certificates[0])
+        context.use_privatekey(key)
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise OperatorError(
+            "certs/server.key is not the key of certs/server.pem; put back the matching pair"
+        ) from error
+    for certificate in certificates[1:]:
+        context.add_extra_chain_cert(certificate)
+    for anchor in trust_anchors:
+        context.add_client_ca(anchor)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _accept_every_chain)
+    return context
+
+
+def _accept_every_chain(*_: object) -> bool:
+    return True
+
+
+class TlsEngine:
+    """One TLS connection, seen from the server."""
+
+    __slots__ = ("_connection", "_records", "peer_closed")
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._connection = SSL.Connection(context, None)
+        self._connection.set_accept_state()
+        self._records = _RecordCounter()
+        self.peer_closed = False
+        """Whether the peer has sent close_notify: it will send nothing more."""
+
+    @property
+    def has_records(self) -> bool:
+        """Whether `read` may have something: whole records are waiting."""
+        return self._records.whole > 0
+
+    def receive(self, ciphertext: bytes) -> None:
+        """Take in bytes as they came from the network."""
+        self._records.feed(ciphertext)
+        self._connection.bio_write(ciphertext)
+
+    def do_handshake(self) -> bool:
+        """Go on with the handshake; True when it is complete.
+
+        Raises:
+            TlsError: It failed; the alert is waiting in `take_outgoing`.
+        """
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise _tls_error(error) from None
+        return True
+
+    def read(self) -> bytes:
+        """Return the plaintext of the next record, or nothing when more ciphertext is needed.
+
+        Raises:
+            TlsError: A record is not what it should be; the alert is waiting in `take_outgoing`.
+        """
+        # A read that finds nothing costs as much as one that finds something: only whole records are tried.
+        if not self._records.whole or self.peer_closed:
+            return b""
+        self._records.whole -= 1
+        try:
+            return self._connection.recv(RECORD_MAX_BYTES)
+        except SSL.WantReadError:
+            self._records.whole = 0
+        except SSL.ZeroReturnError:
+            self.peer_closed = True
+        except SSL.Error as error:
+            raise _tls_error(error) from None
+        return b""
+
+    def write(self, plaintext: bytes) -> None:
+        """Encrypt; the records are waiting in `take_outgoing`.
+
+        Raises:
+            TlsError: The connection is broken.
+        """
+        try:
+            self._connection.sendall(plaintext)
+        except SSL.Error as error:
+            raise _tls_error(error) from None
+
+    def shut_down(self) -> None:
+        """Say close_notify (RFC 8446 section 6.1), if the connection still can."""
+        with contextlib.suppress(SSL.Error):
+            self._connection.shutdown()
+
+    def take_outgoing(self) -> bytes:
+        """Return what is to be sent, and forget it."""
+        chunks = []
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
+                chunk = self._connection.bio_read(_OUTGOING_CHUNK_BYTES)
+                chunks.append(chunk)
+                if len(chunk) < _OUTGOING_CHUNK_BYTES:
+                    break
+        return b"".join(chunks)
+
+    def details(self) -> TlsDetails:
+        """Say what was negotiated; after the handshake."""
+        connection = self._connection
+        return TlsDetails(
+            version=connection.get_protocol_version_name().removeprefix("TLSv"),
+            cipher=connection.get_cipher_name() or "",
+            group=connection.get_group_name() or "",
+            # pyOpenSSL has no public name for this question.
+            resumed=bool(SSL._lib.SSL_session_reused(connection._ssl)),  # type: ignore[attr-defined]  # noqa: SLF001
+            server_name=(connection.get_servername() or b"").decode("ascii", "replace"),
+        )
+
+    def peer_certificate(self) -> PeerCertificate | None:
+        """Return what the client presented, or None when it presented nothing; after the handshake."""
+        leaf = self._connection.get_peer_certificate()
+        if leaf is None:
+            return None
+        presented = self._connection.get_peer_cert_chain() or []
+        return PeerCertificate(_to_der(leaf), tuple(_to_der(one) for one in presented[:PRESENTED_MAX]))
+
+
+class _RecordCounter:
+    """Counts whole TLS records in a stream, by their headers alone."""
+
+    __slots__ = ("_header", "_missing", "whole")
+
+    def __init__(self) -> None:
+        self.whole = 0
+        self._missing = 0
+        self._header = b""
+
+    def feed(self, data: bytes) -> None:
+        if self._missing >= len(data) > 0:
+            self._missing -= len(data)
+            self.whole += self._missing == 0
+            return
+        self.whole += self._missing > 0
+        position = self._missing
+        data, self._header = self._header + data, b""
+        while position + RECORD_HEADER_BYTES <= len(data):
+            length = int.from_bytes(data[position + 3 : position + RECORD_HEADER_BYTES])
+            position += RECORD_HEADER_BYTES + length
+            self.whole += position <= len(data)
+        self._missing = max(0, position - len(data))
+        self._header = data[position:]
+
+
+def _to_der(certificate: crypto.X509) -> bytes:
+    # By way of DER and not of the library's parser, which refuses certificates that are to be refused in words.
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+
+
+_REASONS: Final = (
+    (("alert", "certificate"), TlsReason.SERVER_CERTIFICATE_REJECTED),
+    (("alert", "unknown ca"), TlsReason.SERVER_CERTIFICATE_REJECTED),
+    (("alert",), TlsReason.PEER_ALERT),
+    (("unsupported protocol",), TlsReason.UNSUPPORTED_VERSION),
+    (("version",), TlsReason.UNSUPPORTED_VERSION),
+    (("no shared",), TlsReason.NOTHING_IN_COMMON),
+    (("no suitable",), TlsReason.NOTHING_IN_COMMON),
+)
+
+
+def _tls_error(error: SSL.Error) -> TlsError:
+    errors = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    detail = str(errors[0][2]) if errors else type(error).__name__
+    words = detail.lower()
+    reason = next(
+        (reason for marks, reason in _REASONS if all(mark in words for mark in marks)), TlsReason.PROTOCOL_ERROR
+    )
+    return TlsError(reason, detail)

@@ -1,0 +1,306 @@
+"""An asyncio transport that speaks TLS: between the raw TCP transport and the protocol of the application.
+
+To the event loop it is the protocol of the raw connection, to the application it is a transport; the raw bytes belong
+to it from the first one. It promises:
+
+- a plain-text client reads one plain line, and no TLS bytes;
+- at most one record is handed on in a turn of the event loop, so that a flood of one peer leaves room for others;
+- closing says close_notify, closes the sending side, and goes on taking in (and dropping) what the peer still
+  sends: otherwise the kernel would answer that with a reset, and the last words would be lost with it;
+- `connection_lost` reaches the application once, when it can no longer write.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final, cast
+
+from OpenSSL import SSL
+
+from telnetsd.tls.engine import HANDSHAKE_RECORD, TlsEngine, TlsError, TlsReason
+
+PLAIN_TEXT_ANSWER: Final = (
+    b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"
+)
+LINGER_S: Final = 3.0
+LINGER_MAX_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TlsEvents:
+    """Whom a transport tells of its life.
+
+    `established` returns the application's protocol; `failed` is told why there will be none; `lost` is told when
+    the raw connection is gone, whatever happened before.
+    """
+
+    established: Callable[["TlsTransport"], asyncio.Protocol]
+    failed: Callable[["TlsTransport", TlsError], None]
+    lost: Callable[["TlsTransport"], None]
+
+
+class _State(Enum):
+    HANDSHAKE = auto()
+    OPEN = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+class TlsTransport(asyncio.Transport, asyncio.Protocol):
+    """The server's end of one TLS connection.
+
+    Args:
+        context: The TLS context of the current generation.
+        events: Whom to tell.
+        handshake_timeout_s: How long the handshake may take, in seconds.
+    """
+
+    def __init__(self, context: SSL.Context, events: TlsEvents, *, handshake_timeout_s: float) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._engine = TlsEngine(context)
+        self._events = events
+        self._handshake_timeout_s = handshake_timeout_s
+        self._raw: asyncio.Transport
+        self._protocol: asyncio.Protocol = asyncio.Protocol()
+        self._state = _State.HANDSHAKE
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_heard = False
+        self._reading_paused = False
+        self._raw_reading_paused = False
+        self._raw_eof = False
+        self._eof_told = False
+        self._loss_told = False
+        self._dropped_bytes = 0
+
+    # What the raw transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock of the handshake."""
+        self._raw = cast("asyncio.Transport", transport)
+        self._timer = self._loop.call_later(self._handshake_timeout_s, self._give_up_handshake)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in ciphertext."""
+        if self._state in {_State.LINGERING, _State.CLOSED}:
+            self._drop(len(data))
+            return
+        if not self._has_heard:
+            self._has_heard = True
+            if data[0] != HANDSHAKE_RECORD:
+                self._refuse_plain_text(TlsReason.PLAIN_TEXT)
+                return
+        self._engine.receive(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Note that the peer closed its side, with or without close_notify, and keep ours open to answer."""
+        self._raw_eof = True
+        if self._state is _State.HANDSHAKE:
+            self._fail(TlsError(TlsReason.CONNECTION_CLOSED))
+            return False
+        if self._state is _State.OPEN:
+            self._advance()
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The raw connection is gone."""
+        self._cancel_timer()
+        if self._state is _State.HANDSHAKE:
+            self._events.failed(self, TlsError(TlsReason.CONNECTION_CLOSED))
+        self._state = _State.CLOSED
+        self._tell_loss(exc)
+        self._events.lost(self)
+
+    def pause_writing(self) -> None:
+        """Pass on that the peer reads more slowly than we write."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the peer has read."""
+        self._protocol.resume_writing()
+
+    # What the application asks.
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send; after closing, forget."""
+        if self._state is not _State.OPEN or not data:
+            return
+        try:
+            self._engine.write(bytes(data))
+        except TlsError as error:
+            self._fail(error)
+        else:
+            self._flush()
+
+    def close(self) -> None:
+        """Say close_notify, let everything written so far reach the peer, and close."""
+        if self._state is _State.HANDSHAKE:
+            self.abort()
+        elif self._state is _State.OPEN:
+            self._engine.shut_down()
+            self._flush()
+            self._linger(None)
+
+    def abort(self) -> None:
+        """Close at once; what was not sent yet is lost."""
+        self._raw.abort()
+
+    def is_closing(self) -> bool:
+        """Whether writing has no effect any more."""
+        return self._state in {_State.LINGERING, _State.CLOSED}
+
+    def pause_reading(self) -> None:
+        """Stop handing on plaintext, and soon stop taking in ciphertext."""
+        self._reading_paused = True
+        self._steer_raw_reading()
+
+    def resume_reading(self) -> None:
+        """Hand on plaintext again."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self._loop.call_soon(self._advance)
+
+    def is_reading(self) -> bool:
+        """Whether plaintext is handed on."""
+        return not self._reading_paused and self._state is _State.OPEN
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand plaintext to another protocol from now on."""
+        self._protocol = cast("asyncio.Protocol", protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return the application's protocol."""
+        return self._protocol
+
+    def can_write_eof(self) -> bool:
+        """Tell that closing one side only is not offered."""
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes of ciphertext wait to be sent."""
+        return self._raw.get_write_buffer_size()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """The low and the high mark of the write buffer, in bytes."""
+        return self._raw.get_write_buffer_limits()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set when `pause_writing` and `resume_writing` are called, in bytes of ciphertext."""
+        self._raw.set_write_buffer_limits(high, low)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 -- asyncio's signature
+        """Answer `tls` (TlsDetails), `peer_certificate` (PeerCertificate or None), and what TCP knows."""
+        match name:
+            case "tls":
+                return self._engine.details()
+            case "peer_certificate":
+                return self._engine.peer_certificate()
+            case "ssl_object":
+                # telnetlib3 asks this to know that the connection is encrypted, and then refuses MCCP.
+                return self._engine
+        return self._raw.get_extra_info(name, default)
+
+    # The inner life.
+
+    def _advance(self) -> None:
+        try:
+            if self._state is _State.HANDSHAKE and not self._shake_hands():
+                return
+            if self._state is _State.OPEN:
+                self._hand_on()
+        except TlsError as error:
+            self._fail(error)
+
+    def _shake_hands(self) -> bool:
+        is_complete = self._engine.do_handshake()
+        self._flush()
+        if is_complete:
+            self._cancel_timer()
+            self._state = _State.OPEN
+            self._protocol = self._events.established(self)
+            self._protocol.connection_made(self)
+        return is_complete
+
+    def _hand_on(self) -> None:
+        if not self._reading_paused:
+            plaintext = self._engine.read()
+            if plaintext:
+                self._protocol.data_received(plaintext)
+            self._flush()
+            if self._engine.has_records and not self._engine.peer_closed:
+                self._loop.call_soon(self._advance)
+            elif self._engine.peer_closed or self._raw_eof:
+                self._tell_eof()
+        self._steer_raw_reading()
+
+    def _steer_raw_reading(self) -> None:
+        """Take in ciphertext only while what came before it has been handed on."""
+        if self._state is not _State.OPEN:
+            return
+        should_pause = self._reading_paused or self._engine.has_records
+        if should_pause and not self._raw_reading_paused:
+            self._raw.pause_reading()
+        elif self._raw_reading_paused and not should_pause:
+            self._raw.resume_reading()
+        self._raw_reading_paused = should_pause
+
+    def _tell_eof(self) -> None:
+        if not self._eof_told:
+            self._eof_told = True
+            if not self._protocol.eof_received():
+                self.close()
+
+    def _tell_loss(self, exc: Exception | None) -> None:
+        if not self._loss_told:
+            self._loss_told = True
+            self._protocol.connection_lost(exc)
+
+    def _flush(self) -> None:
+        outgoing = self._engine.take_outgoing()
+        if outgoing:
+            self._raw.write(outgoing)
+
+    def _give_up_handshake(self) -> None:
+        if self._has_heard:
+            self._fail(TlsError(TlsReason.TIMEOUT))
+        else:
+            # Somebody waits for the server to speak first: a person with a plain telnet client.
+            self._refuse_plain_text(TlsReason.TIMEOUT)
+
+    def _refuse_plain_text(self, reason: TlsReason) -> None:
+        self._raw.write(PLAIN_TEXT_ANSWER)
+        self._fail(TlsError(reason))
+
+    def _fail(self, error: TlsError) -> None:
+        was_handshake = self._state is _State.HANDSHAKE
+        self._flush()
+        self._linger(error)
+        if was_handshake:
+            self._events.failed(self, error)
+
+    def _linger(self, error: TlsError | None) -> None:
+        """Send nothing more, and wait for the peer to close, so that it can read what was sent."""
+        self._state = _State.LINGERING
+        self._cancel_timer()
+        self._loop.call_soon(self._tell_loss, error)
+        if self._raw_eof or self._raw.is_closing():
+            self._raw.close()
+            return
+        if self._raw_reading_paused:
+            self._raw_reading_paused = False
+            self._raw.resume_reading()
+        self._raw.write_eof()
+        self._timer = self._loop.call_later(LINGER_S, self._raw.abort)
+
+    def _drop(self, count: int) -> None:
+        self._dropped_bytes += count
+        if self._dropped_bytes > LINGER_MAX_BYTES:
+            self._raw.abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
