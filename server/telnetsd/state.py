@@ -168,8 +168,8 @@ class State:
             (name,),
         )
         return tuple(
-            IssuedCertificate(*texts, _to_time(not_before), _to_time(not_after))
-            for *texts, not_before, not_after in rows
+            IssuedCertificate(sha256, issuer, spki, serial, key, _to_time(not_before), _to_time(not_after))
+            for sha256, issuer, spki, serial, key, not_before, not_after in rows
         )
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from telnetsd.audit.escaping import escape
-from telnetsd.identity.outcome import CertificateStatus, Guest, Identity, NamedUser, Refusal
+from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
 
 ECS_VERSION: Final = "9.4.0"
@@ -87,7 +87,7 @@ def identity_fields(identity: Identity) -> Fields:
 
     `user.name` is there for a named user only: what a rejected certificate claims never gets there.
     """
-    fields: Fields = {"telnetsd": {"certificate": {"status": _status(identity)}}}
+    fields: Fields = {"telnetsd": {"certificate": {"status": identity.status.value}}}
     match identity:
         case NamedUser():
             fields["user"] = {"name": identity.name, "roles": list(identity.roles)}
@@ -139,10 +139,6 @@ def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
         known = merged.get(key)
         merged[key] = merge(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
     return merged
-
-
-def _status(identity: Identity) -> str:
-    return CertificateStatus.VERIFIED.value if isinstance(identity, NamedUser) else identity.status.value
 
 
 def _name_fields(name: NameFacts) -> Fields:

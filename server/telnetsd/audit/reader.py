@@ -1,6 +1,6 @@
 """Reading the audit log: its last lines, what comes next, and each event as a person wants to see it.
 
-What is read here was escaped when it was written; it is escaped again before it is shown, since a file can be changed.
+What is read here was escaped when it was written; it is looked at again before it is shown, since a file can change.
 """
 
 import os
@@ -68,7 +68,8 @@ def describe_line(line: bytes) -> EventRow:
         event = msgspec.json.decode(line)
     except msgspec.DecodeError:
         event = {"message": f"damaged line: {line[:80]!r}"}
-    user = _text(event, "user", "name") or _text(event, "telnetsd", "identity", "kind")
+    identity, operator = _text(event, "telnetsd", "identity", "kind"), _text(event, "telnetsd", "operator", "name")
+    user = _text(event, "user", "name") or identity or operator
     return EventRow(
         time=_text(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
         outcome=_text(event, "event", "outcome") or _NOTHING,

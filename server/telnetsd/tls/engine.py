@@ -23,6 +23,8 @@ RECORD_HEADER_BYTES: Final = 5
 HANDSHAKE_RECORD: Final = 22
 """The first byte of a TLS connection: the content type of the record with the ClientHello (RFC 8446 section 5.1)."""
 _OUTGOING_CHUNK_BYTES: Final = 32768
+ServerContext = SSL.Context
+"""The TLS settings of one generation; opaque outside this package."""
 _SESSION_ID_CONTEXT: Final = b"telnetsd"
 
 
@@ -63,7 +65,7 @@ def make_server_context(
     certificates: list[x509.Certificate],
     key: PrivateKey,
     trust_anchors: tuple[x509.Certificate, ...],
-) -> SSL.Context:
+) -> ServerContext:
     """Make the context of one generation; tickets of another are useless in it.
 
     Args:
@@ -104,7 +106,7 @@ class TlsEngine:
 
     __slots__ = ("_connection", "_records", "peer_closed")
 
-    def __init__(self, context: SSL.Context) -> None:
+    def __init__(self, context: ServerContext) -> None:
         self._connection = SSL.Connection(context, None)
         self._connection.set_accept_state()
         self._records = _RecordCounter()

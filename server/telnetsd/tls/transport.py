@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from OpenSSL import SSL
-
-from telnetsd.tls.engine import HANDSHAKE_RECORD, TlsEngine, TlsError, TlsReason
+from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError, TlsReason
 
 PLAIN_TEXT_ANSWER: Final = (
     b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"
@@ -56,7 +54,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         handshake_timeout_s: How long the handshake may take, in seconds.
     """
 
-    def __init__(self, context: SSL.Context, events: TlsEvents, *, handshake_timeout_s: float) -> None:
+    def __init__(self, context: ServerContext, events: TlsEvents, *, handshake_timeout_s: float) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._engine = TlsEngine(context)

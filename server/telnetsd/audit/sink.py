@@ -1,15 +1,39 @@
-"""Group commit: events of many sessions, one sync of the disk for all that came meanwhile.
+"""Where events go: straight to the file for a command line, by group commit for a server.
 
-While one batch is being written (in a thread of its own, so that the event loop goes on), the next one gathers. Who
-awaits an event is woken when its batch is on disk. The gathering batch is bounded by who waits: a session tells of
-its next deed only when the one before is written.
+Group commit: while one batch is being written (in a thread of its own, so that the event loop goes on), the next one
+gathers; one sync of the disk is for all that came meanwhile. Who awaits an event is woken when its batch is on disk.
+The gathering batch is bounded by who waits: a session tells of its next deed only when the one before is written.
 """
 
 import asyncio
+from collections.abc import Awaitable, Generator
 from concurrent.futures import ThreadPoolExecutor
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
+
+
+class DirectSink:
+    """The sink of a command line: an event is on disk when `put` returns."""
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    def put(self, event: Fields) -> Awaitable[None]:
+        """Write an event.
+
+        Raises:
+            AuditUnavailableError: It is not on disk.
+        """
+        self._log.append([event])
+        return _Written()
+
+
+class _Written(Awaitable[None]):
+    """Done already."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
 
 
 class GroupCommit:

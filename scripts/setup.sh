@@ -1,0 +1,47 @@
+# Sourced by the scripts beside it: says what it does, and makes the Python environment and Debian packages there are.
+# Everything is done once; a second run finds it done.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+bin=$root/.venv/bin
+
+say() { printf '==> %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Installs the Debian packages that are not there yet.
+need_packages() {
+    local missing=()
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || fail "Debian packages missing; run: sudo apt-get install ${missing[*]}"
+        as_root=(sudo -n)
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    "${as_root[@]}" apt-get update -qq >/dev/null || fail "apt-get update failed; check the network and try again"
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "apt-get could not install: ${missing[*]}"
+}
+
+# Makes .venv with telnetsd in it, and the extra that is named (nothing, or dev).
+need_environment() {
+    local extra=${1:-} stamp
+    command -v python3 >/dev/null || need_packages python3 python3-venv
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed: python3"
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+    if ! "$bin/python" -c '' 2>/dev/null; then
+        say "making .venv"
+        python3 -m venv --clear .venv
+    fi
+    stamp=$root/.venv/installed-${extra:-run}-$(sha256sum pyproject.toml | cut -c 1-16)
+    [ -e "$stamp" ] && return
+    say "installing telnetsd${extra:+ and what its tests need} into .venv (a minute the first time)"
+    "$bin/python" -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}" ||
+        fail "pip could not install telnetsd; check the network and try again"
+    touch "$stamp"
+}

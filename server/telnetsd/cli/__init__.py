@@ -1,0 +1,63 @@
+"""The command line: one file a group of verbs. It prints, and decides nothing."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telnetsd import __version__
+from telnetsd.cli import audit, check, connect, init, serve, session, user
+from telnetsd.errors import OperatorError
+
+app = typer.Typer(
+    name="telnetsd",
+    help="A telnet-over-TLS line server that names its users by their certificates.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("connect")(connect.connect)
+app.command("check")(check.check)
+app.add_typer(user.app, name="user")
+app.add_typer(session.app, name="session")
+app.add_typer(audit.app, name="audit")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"telnetsd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="The home folder; else $TELNETSD_HOME, else the current folder.")
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+    context.obj = home
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 refused or not found, 2 wrong usage."""
+    try:
+        app()
+    except OperatorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone: say nothing more, not even when the interpreter flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,45 @@
+"""What all verbs share: the home folder, tables for people, JSON for scripts."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from telnetsd.home import Home, find_home
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="The home folder; else $TELNETSD_HOME, else the current folder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON for scripts instead of a table.")]
+_PIPE_WIDTH = 200
+
+
+def home_of(context: typer.Context, chosen: Path | None) -> Home:
+    """Return the home folder that was named before or behind the verb."""
+    return find_home(chosen or context.find_root().obj)
+
+
+def console() -> Console:
+    """Return a console for standard output; in a pipe it neither colours nor folds at 80 columns."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for people; cells are text, never markup."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 -- whatever can be encoded
+    """Print a value as JSON, in one line."""
+    typer.echo(msgspec.json.encode(value).decode())

@@ -1,0 +1,48 @@
+"""telnetsd session list, session kick."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from telnetsd.audit.reader import short_session_id
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.commands.users import duration
+from telnetsd.control import ask
+
+app = typer.Typer(help="See and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the open sessions of the running server."""
+    rows = ask(home_of(context, home).control_socket, "session-list")
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ["id", "user", "from", "since (UTC)", "idle", "certificate", "tls"],
+        [
+            (
+                short_session_id(row["id"]),
+                row["user"],
+                row["source"],
+                f"{datetime.fromisoformat(row['started_at']):%Y-%m-%d %H:%M:%S}",
+                duration(row["idle_s"]),
+                row["certificate_status"],
+                row["tls"],
+            )
+            for row in rows
+        ],
+    )
+
+
+@app.command()
+def kick(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="As `session list` shows it.")],  # noqa: A002
+    home: HomeOption = None,
+) -> None:
+    """End a session; its user is told."""
+    row = ask(home_of(context, home).control_socket, "session-kick", id)
+    typer.echo(f"session {short_session_id(row['id'])} of {row['user']} has ended")

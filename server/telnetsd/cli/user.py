@@ -1,0 +1,125 @@
+"""telnetsd user add, user list, user show."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from telnetsd.administration.users import AddedUser, add_user
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.commands.table import USER_ROLE
+from telnetsd.config import load_settings
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.pki.authority import USER_DAYS, KeyType
+from telnetsd.state import State, UserRecord
+
+app = typer.Typer(help="Add and see users.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first.")],
+    role: Annotated[list[str] | None, typer.Option(help=f"May be repeated; default: {USER_ROLE}.")] = None,
+    days: Annotated[int, typer.Option(help="How long the certificate is valid.")] = USER_DAYS,
+    key_type: Annotated[KeyType, typer.Option(help="Debian's telnet-ssl takes only rsa.")] = KeyType.EC,
+    home: HomeOption = None,
+) -> None:
+    """Add a user, and issue a certificate to them."""
+    where = home_of(context, home)
+    user = User(name, tuple(dict.fromkeys(role or [USER_ROLE])))
+    with Console(stderr=True).status(f"making a key and a certificate for {name}"):
+        added = add_user(where, user, key_type, days)
+    until = added.certificate.not_valid_after_utc
+    typer.echo(f"added {name} ({', '.join(user.roles)}), certificate valid until {until:%Y-%m-%d}")
+    typer.echo("hand over, by a way that you trust, these and certs/ca.pem:")
+    typer.echo(f"  {where.shown(added.files.certificate)}  certificate and chain")
+    typer.echo(f"  {where.shown(added.files.key)}  private key")
+    typer.echo(f"  {where.shown(added.files.pkcs12)}  both, as PKCS#12 without a password")
+    typer.echo(f"{name} connects with any of:")
+    for line in connect_lines(where, added, key_type):
+        typer.echo(f"  {line}")
+
+
+def connect_lines(home: Home, added: AddedUser, key_type: KeyType) -> list[str]:
+    """Return what a user types to connect, with the clients that take their key."""
+    listen = load_settings(home.config_file).listener.listen
+    host, _, port = listen.rpartition(":")
+    cert, key = home.shown(added.files.certificate), home.shown(added.files.key)
+    ca = home.shown(home.ca_certificate)
+    lines = [
+        f"telnetsd connect {listen} --user {added.user.name}",
+        f"openssl s_client -quiet -connect {listen} -CAfile {ca} -cert {cert} -key {key}",
+        f"ncat --ssl-verify --ssl-trustfile {ca} --ssl-cert {cert} --ssl-key {key} {host} {port}",
+        f"socat -,icanon=1 OPENSSL:{listen},cafile={ca},cert={cert},key={key}",
+        f"gnutls-cli --port {port} --x509cafile {ca} --x509certfile {cert} --x509keyfile {key} {host}",
+    ]
+    if key_type is KeyType.RSA:
+        options = f"-z ssl -z secure -z cert={cert} -z key={key} -z cacert={ca}"
+        lines.append(f"telnet-ssl {options} {host} {port}")
+    return lines
+
+
+@app.command("list")
+def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the users."""
+    state = _state(home_of(context, home))
+    try:
+        users = state.list_users()
+    finally:
+        state.close()
+    if json:
+        print_json(users)
+        return
+    now = datetime.now(UTC)
+    print_table(
+        ["user", "roles", "added", "certificate until", "days left"],
+        [
+            (
+                one.user.name,
+                ", ".join(one.user.roles),
+                f"{one.added_at:%Y-%m-%d}",
+                *(_until(one, now)),
+            )
+            for one in users
+        ],
+    )
+
+
+@app.command()
+def show(context: typer.Context, name: str, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show one user, with every certificate that was issued to them."""
+    state = _state(home_of(context, home))
+    try:
+        found = state.find_user(name)
+    finally:
+        state.close()
+    if found is None:
+        raise OperatorError(f"no user {name!r}; see: telnetsd user list")
+    if json:
+        print_json(found)
+        return
+    typer.echo(f"{found.user.name} ({', '.join(found.user.roles)}), added {found.added_at:%Y-%m-%d %H:%M} UTC")
+    for one in found.certificates:
+        days = (one.not_after - datetime.now(UTC)).days
+        typer.echo(f"  serial       {one.serial_number}")
+        typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d} ({days} days left)")
+        typer.echo(f"  key          {one.public_key} bits")
+        typer.echo(f"  fingerprint  SHA256:{one.sha256}")
+        typer.echo(f"  public key   SHA256:{one.spki_sha256}")
+
+
+def _state(home: Home) -> State:
+    if not home.state_file.exists():
+        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
+    return State(home.state_file)
+
+
+def _until(record: UserRecord, now: datetime) -> tuple[str, str]:
+    if not record.certificates:
+        return "-", "-"
+    latest = max(one.not_after for one in record.certificates)
+    return f"{latest:%Y-%m-%d}", str((latest - now).days)

@@ -1,0 +1,96 @@
+"""What a command sees of the session that it runs in, and of the server behind it.
+
+A command gets an identity, never a certificate to judge, and speaks to its user through `say` alone: no command
+touches a socket. Text of another peer goes through `audit.escaping.escape` before it is said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from telnetsd.identity.outcome import Admitted
+from telnetsd.tls.engine import TlsDetails
+
+if TYPE_CHECKING:
+    from telnetsd.commands.table import CommandTable
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One live session, as others see it; `user` is the name, or `guest`; times are aware, UTC."""
+
+    id: str
+    user: str
+    roles: tuple[str, ...]
+    source: str
+    certificate_status: str
+    certificate_sha256: str
+    tls: str
+    started_at: datetime
+    idle_s: int
+
+
+class LiveSessions(Protocol):
+    """The sessions that are open now, on every worker."""
+
+    def rows(self) -> list[SessionRow]:
+        """Return every session, the oldest first."""
+
+    def matching(self, id_end: str) -> list[SessionRow]:
+        """Return the sessions whose id is `id_end` or ends with it."""
+
+    async def kick(self, session_id: str, by: str) -> None:
+        """End a session, with a sentence to its user and an event; `by` says who wants it."""
+
+    def tell_all(self, text: str) -> int:
+        """Show a line to every session, and return how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the server offers to commands."""
+
+    sessions: LiveSessions
+    table: "CommandTable"
+    motd: str
+    audit_file: Path
+
+
+class Caller(Protocol):
+    """The session that a command runs in."""
+
+    @property
+    def id(self) -> str:
+        """The session's UUIDv7."""
+
+    @property
+    def identity(self) -> Admitted:
+        """Who is there: a named user or a guest."""
+
+    @property
+    def source(self) -> str:
+        """Where they come from: address and port."""
+
+    @property
+    def started_at(self) -> datetime:
+        """Since when (aware, UTC)."""
+
+    @property
+    def tls(self) -> TlsDetails:
+        """What the handshake agreed upon."""
+
+    @property
+    def history(self) -> Sequence[str]:
+        """The last lines of this session, escaped, the oldest first."""
+
+    @property
+    def services(self) -> Services:
+        """The server."""
+
+    def say(self, text: str) -> None:
+        """Show text: one or more lines, without the last line end."""
+
+    def leave(self) -> None:
+        """End the session after this command."""

@@ -1,0 +1,87 @@
+"""The commands that guests have as well: help, whoami, motd, quit."""
+
+from datetime import UTC, datetime
+
+from telnetsd.audit.escaping import escape
+from telnetsd.audit.event import TEXT_MAX_CHARS
+from telnetsd.commands.caller import Caller
+from telnetsd.commands.table import command
+from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
+from telnetsd.pki.certificate import CertificateFacts
+
+_LABEL_CHARS = 12
+
+
+@command(
+    "help",
+    summary="what you may do here, or how one command is used",
+    role=GUEST_ROLE,
+    usage="[COMMAND]",
+    arguments=(0, 1),
+    aliases=("?",),
+)
+async def help_(caller: Caller, arguments: str) -> None:
+    """List the caller's commands, or explain one of them."""
+    table = caller.services.table
+    if arguments:
+        one = table.authorise(arguments, caller.identity.roles)
+        caller.say(f"usage: {one.synopsis}")
+        caller.say(one.summary)
+        if one.aliases:
+            caller.say(f"also: {', '.join(one.aliases)}")
+        return
+    commands = table.permitted(caller.identity.roles)
+    width = max((len(one.synopsis) for one in commands), default=0)
+    for one in commands:
+        caller.say(f"{one.synopsis:<{width}}  {one.summary}")
+
+
+@command("whoami", summary="who the server believes you are, and by what", role=GUEST_ROLE)
+async def whoami(caller: Caller, _: str) -> None:
+    """Say the identity, the certificate in full, and the connection."""
+    identity = caller.identity
+    if isinstance(identity, NamedUser):
+        _say(caller, "user", identity.name)
+        _say(caller, "roles", ", ".join(identity.roles) or "none")
+        _say(caller, "mapped by", identity.rule_id)
+    else:
+        _say(caller, "user", f"none: you are a guest ({identity.reason.value})")
+    if identity.certificate is not None:
+        _say_certificate(caller, identity.certificate)
+    if not isinstance(identity, NamedUser):
+        _say(caller, "certificate", identity.status.value)
+    tls = caller.tls
+    resumed = ", resumed" if tls.resumed else ""
+    _say(caller, "connection", f"TLS {tls.version}, {tls.cipher}, {tls.group or 'no group'}{resumed}")
+    _say(caller, "from", caller.source)
+    _say(caller, "session", caller.id)
+
+
+@command("motd", summary="the message of the day", role=GUEST_ROLE)
+async def motd(caller: Caller, _: str) -> None:
+    """Say what the operator wants everybody to read."""
+    caller.say(caller.services.motd)
+
+
+@command("quit", summary="end this session (^D does as well)", role=GUEST_ROLE, aliases=("logout", "exit"))
+async def quit_(caller: Caller, _: str) -> None:
+    """End the session."""
+    caller.leave()
+
+
+def _say(caller: Caller, label: str, text: str) -> None:
+    caller.say(f"{label:<{_LABEL_CHARS}} {text}")
+
+
+def _say_certificate(caller: Caller, facts: CertificateFacts) -> None:
+    days = (facts.not_after - datetime.now(UTC)).days
+    _say(caller, "subject", escape(facts.subject.distinguished_name, TEXT_MAX_CHARS))
+    _say(caller, "issuer", escape(facts.issuer.distinguished_name, TEXT_MAX_CHARS))
+    _say(caller, "serial", facts.serial_number)
+    _say(caller, "valid", f"{facts.not_before:%Y-%m-%d %H:%M} to {facts.not_after:%Y-%m-%d %H:%M} UTC")
+    _say(caller, "days left", str(days))
+    _say(caller, "key", f"{facts.public_key_algorithm}, {facts.public_key_size} bits")
+    _say(caller, "signature", facts.signature_algorithm)
+    _say(caller, "fingerprint", f"SHA256:{facts.sha256}")
+    if facts.alternative_names:
+        _say(caller, "names", ", ".join(escape(name, TEXT_MAX_CHARS) for name in facts.alternative_names))

@@ -1,0 +1,78 @@
+"""The commands of operators: sessions, kick, wall, audit."""
+
+import asyncio
+from typing import Final
+
+from telnetsd.audit.escaping import escape
+from telnetsd.audit.event import TEXT_MAX_CHARS
+from telnetsd.audit.reader import describe_line, last_lines, short_session_id
+from telnetsd.commands.caller import Caller
+from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, CommandReason, command
+from telnetsd.commands.users import duration
+from telnetsd.identity.outcome import NamedUser
+
+EVENTS_SHOWN: Final = 10
+EVENTS_MAX: Final = 200
+SESSION_ID_MIN_CHARS: Final = 4
+
+
+@command("sessions", summary="every open session, with where it comes from", role=OPERATOR_ROLE)
+async def sessions(caller: Caller, _: str) -> None:
+    """List the sessions for somebody who may end them."""
+    caller.say(f"{'id':<8} {'user':<16} {'from':<22} {'since (UTC)':<16} {'idle':>5}  {'certificate':<11} tls")
+    for row in caller.services.sessions.rows():
+        caller.say(
+            f"{short_session_id(row.id)} {row.user:<16} {row.source:<22} {row.started_at:%Y-%m-%d %H:%M} "
+            f"{duration(row.idle_s):>5}  {row.certificate_status:<11} {row.tls}"
+        )
+
+
+@command(
+    "kick",
+    summary="end a session; ID as `sessions` shows it",
+    role=OPERATOR_ROLE,
+    usage="ID",
+    arguments=(1, 1),
+)
+async def kick(caller: Caller, arguments: str) -> None:
+    """End a session."""
+    found = caller.services.sessions.matching(arguments) if len(arguments) >= SESSION_ID_MIN_CHARS else []
+    if len(found) != 1:
+        shown = escape(arguments, TEXT_MAX_CHARS)
+        raise CommandError(CommandReason.NOT_FOUND, f"no session {shown}: see `sessions`")
+    await caller.services.sessions.kick(found[0].id, by=_name(caller))
+    caller.say(f"session {short_session_id(found[0].id)} of {found[0].user} has ended")
+
+
+@command(
+    "wall",
+    summary="say something to everybody who is here",
+    role=OPERATOR_ROLE,
+    usage="MESSAGE",
+    arguments=(1, ARGUMENTS_MAX),
+)
+async def wall(caller: Caller, arguments: str) -> None:
+    """Show a line on every session."""
+    count = caller.services.sessions.tell_all(f"{_name(caller)} to all: {escape(arguments, TEXT_MAX_CHARS)}")
+    caller.say(f"told {count} session{'' if count == 1 else 's'}")
+
+
+@command(
+    "audit",
+    summary=f"the last N events of the audit log ({EVENTS_SHOWN})",
+    role=OPERATOR_ROLE,
+    usage="[N]",
+    arguments=(0, 1),
+)
+async def audit(caller: Caller, arguments: str) -> None:
+    """Show the end of the audit log."""
+    count = int(arguments) if arguments.isascii() and arguments.isdecimal() else 0 if arguments else EVENTS_SHOWN
+    if not 1 <= count <= EVENTS_MAX:
+        raise CommandError(CommandReason.WRONG_USAGE, f"usage: audit [N], N from 1 to {EVENTS_MAX}")
+    lines = await asyncio.to_thread(last_lines, caller.services.audit_file, count)
+    for row in map(describe_line, lines):
+        caller.say(f"{row.time}  {row.outcome:<7}  {row.user:<12}  {row.action:<18}  {row.message}")
+
+
+def _name(caller: Caller) -> str:
+    return caller.identity.name if isinstance(caller.identity, NamedUser) else "a guest"

@@ -1,0 +1,194 @@
+"""The table of commands: a command is a row, and `authorise` alone decides who may run it.
+
+A role is a named set of commands. Three are built in (guest, user, operator; each has what the one before has), and
+every command names the least of them that has it. `[roles.NAME]` in the configuration defines further roles, or
+redefines a built-in one with the commands that it lists and the roles that it includes.
+"""
+
+import difflib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from telnetsd.audit.escaping import escape
+from telnetsd.commands.caller import Caller
+from telnetsd.config import RoleSettings
+from telnetsd.errors import OperatorError, PeerError
+from telnetsd.identity.outcome import GUEST_ROLE
+
+NAME_MAX_CHARS: Final = 40
+ARGUMENTS_MAX: Final = 2048
+USER_ROLE: Final = "user"
+OPERATOR_ROLE: Final = "operator"
+_BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE: (USER_ROLE,)}
+
+Handler = Callable[[Caller, str], Awaitable[None]]
+"""Runs a command: the caller, and what was typed behind the command's name, stripped."""
+
+
+class CommandReason(StrEnum):
+    """How a typed line fared."""
+
+    PERMITTED = "permitted"
+    UNKNOWN_COMMAND = "unknown-command"
+    ROLE_MISSING = "role-missing"
+    WRONG_USAGE = "wrong-usage"
+    NOT_FOUND = "not-found"
+    LINE_TOO_LONG = "line-too-long"
+    LINE_NOT_UTF8 = "line-not-utf8"
+    INTERNAL_ERROR = "internal-error"
+
+
+class CommandError(PeerError):
+    """A command is denied, or fails; the message is for the user, `.reason` for the log."""
+
+    def __init__(self, reason: CommandReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table.
+
+    Attributes:
+        name: What is typed.
+        summary: One line for `help`.
+        usage: The arguments, as in `ID [N]`; empty for none.
+        role: The least built-in role that has it: guest, user or operator.
+        handler: The function behind it.
+        arguments_min: How many words it needs.
+        arguments_max: How many words it takes.
+        aliases: Other names for the same.
+    """
+
+    name: str
+    summary: str
+    usage: str
+    role: str
+    handler: Handler
+    arguments_min: int = 0
+    arguments_max: int = 0
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def synopsis(self) -> str:
+        """The name with its arguments."""
+        return f"{self.name} {self.usage}".rstrip()
+
+    def check_arguments(self, arguments: str) -> None:
+        """Refuse too few or too many words.
+
+        Raises:
+            CommandError: With the usage.
+        """
+        count = len(arguments.split())
+        if not self.arguments_min <= count <= self.arguments_max:
+            raise CommandError(CommandReason.WRONG_USAGE, f"usage: {self.synopsis}")
+
+
+def command(
+    name: str,
+    *,
+    summary: str,
+    role: str,
+    usage: str = "",
+    arguments: tuple[int, int] = (0, 0),
+    aliases: tuple[str, ...] = (),
+) -> Callable[[Handler], Command]:
+    """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it takes."""
+
+    def make(handler: Handler) -> Command:
+        return Command(name, summary, usage, role, handler, *arguments, aliases)
+
+    return make
+
+
+class CommandTable:
+    """Every command of this server, and which role has which.
+
+    Raises:
+        OperatorError: Two commands of one name, or a role that includes or lists what there is not.
+    """
+
+    def __init__(self, commands: Iterable[Command], roles: Mapping[str, RoleSettings]) -> None:
+        self._commands: dict[str, Command] = {}
+        self._names: dict[str, Command] = {}
+        for one in commands:
+            self._add(one)
+        self._roles = {role: self._commands_of(role, roles) for role in (*_BUILT_IN_ROLES, *roles)}
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The names of the roles."""
+        return frozenset(self._roles)
+
+    def permitted(self, roles: Iterable[str]) -> list[Command]:
+        """Return the commands that any of these roles has, by name."""
+        names = frozenset[str]().union(*(self._roles.get(role, frozenset()) for role in roles))
+        return [self._commands[name] for name in sorted(names)]
+
+    def authorise(self, name: str, roles: tuple[str, ...]) -> Command:
+        """Return the command of that name, if one of these roles has it.
+
+        Raises:
+            CommandError: There is no such command, or it takes a role that is not among these.
+        """
+        found = self._names.get(name)
+        if found is None:
+            raise CommandError(CommandReason.UNKNOWN_COMMAND, self._unknown(name, roles))
+        if any(found.name in self._roles.get(role, frozenset()) for role in roles):
+            return found
+        raise CommandError(CommandReason.ROLE_MISSING, self._missing(found, roles))
+
+    def _add(self, one: Command) -> None:
+        for name in (one.name, *one.aliases):
+            if name in self._names:
+                raise OperatorError(f"two commands are called {name!r}; uninstall the package that brings the second")
+            self._names[name] = one
+        if one.role not in _BUILT_IN_ROLES:
+            raise OperatorError(f"command {one.name!r} names the role {one.role!r}, which is not built in")
+        self._commands[one.name] = one
+
+    def _commands_of(self, role: str, configured: Mapping[str, RoleSettings]) -> frozenset[str]:
+        """Collect the commands of a role and of those that it includes, each role once."""
+        names: set[str] = set()
+        seen: set[str] = set()
+        waiting = [role]
+        while waiting:
+            current = waiting.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            settings = configured.get(current)
+            if settings is not None:
+                names.update(self._listed(current, settings))
+                waiting.extend(settings.includes)
+            elif current in _BUILT_IN_ROLES:
+                names.update(one.name for one in self._commands.values() if one.role == current)
+                waiting.extend(_BUILT_IN_ROLES[current])
+            else:
+                raise OperatorError(f"role {role!r} in telnetsd.toml includes {current!r}; define [roles.{current}]")
+        return frozenset(names)
+
+    def _listed(self, role: str, settings: RoleSettings) -> Iterable[str]:
+        for name in settings.commands:
+            if name not in self._names:
+                raise OperatorError(f"role {role!r} in telnetsd.toml lists {name!r}; {self._near(name, self._names)}")
+            yield self._names[name].name
+
+    def _unknown(self, name: str, roles: tuple[str, ...]) -> str:
+        mine = [alias for one in self.permitted(roles) for alias in (one.name, *one.aliases)]
+        return f"no command {escape(name, NAME_MAX_CHARS)!s}; {self._near(name, mine)}"
+
+    def _missing(self, found: Command, roles: tuple[str, ...]) -> str:
+        having = sorted(role for role, names in self._roles.items() if found.name in names)
+        needed = " or ".join(having) or "that nobody has"
+        remedy = "connect with a certificate" if roles == (GUEST_ROLE,) else "ask the operator"
+        return f"{found.name} needs the role {needed}; you have {', '.join(roles) or 'none'}: {remedy}"
+
+    @staticmethod
+    def _near(name: str, known: Iterable[str]) -> str:
+        near = difflib.get_close_matches(name[:NAME_MAX_CHARS], list(known), n=1)
+        return f"did you mean {near[0]}?" if near else "try help"

@@ -1,0 +1,42 @@
+"""The commands of named users: who, date, history, echo."""
+
+from datetime import UTC, datetime
+
+from telnetsd.commands.caller import Caller
+from telnetsd.commands.table import ARGUMENTS_MAX, USER_ROLE, command
+
+
+@command("who", summary="who else is here", role=USER_ROLE)
+async def who(caller: Caller, _: str) -> None:
+    """List the sessions: who, since when, idle for how long."""
+    caller.say(f"{'user':<16} {'since (UTC)':<16} {'idle':>6}")
+    for row in caller.services.sessions.rows():
+        mark = "  (this session)" if row.id == caller.id else ""
+        caller.say(f"{row.user:<16} {row.started_at:%Y-%m-%d %H:%M} {duration(row.idle_s):>6}{mark}")
+
+
+@command("date", summary="the server's date and time (UTC)", role=USER_ROLE)
+async def date(caller: Caller, _: str) -> None:
+    """Say the time, as in RFC 3339."""
+    caller.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+
+
+@command("history", summary="the last lines of this session", role=USER_ROLE)
+async def history(caller: Caller, _: str) -> None:
+    """List what was typed."""
+    for number, line in enumerate(caller.history, 1):
+        caller.say(f"{number:>3}  {line}")
+
+
+@command("echo", summary="say it back", role=USER_ROLE, usage="WORDS", arguments=(0, ARGUMENTS_MAX))
+async def echo(caller: Caller, arguments: str) -> None:
+    """Say back what the user typed: their own words to their own terminal, as they are."""
+    caller.say(arguments)
+
+
+def duration(seconds: int) -> str:
+    """A short duration, as in 59s, 12m, 5h, 3d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"

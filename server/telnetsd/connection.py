@@ -1,0 +1,201 @@
+"""The pipeline of one connection: the only module that names every stage.
+
+listener, TLS, identity, session: each returns a value, and this module passes it on and tells the audit log before
+the effect that it records is let through. A connection that fails anywhere ends here, in words to the peer and in an
+event.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from telnetsd.audit.escaping import escape
+from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.record import Trail
+from telnetsd.commands.caller import Services
+from telnetsd.config import Settings
+from telnetsd.identity.identify import Identifier
+from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
+from telnetsd.listener import ConnectionLimit, shown_address
+from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
+from telnetsd.session.registry import SessionRegistry
+from telnetsd.session.session import EndReason, Session, Visit
+from telnetsd.session.session_id import new_session_id
+from telnetsd.telnet.protocol import NvtProtocol
+from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError
+from telnetsd.tls.transport import TlsEvents, TlsTransport
+
+_FAILURE_WORDS: Final = {
+    "plain-text": "a plain-text client was told that this is a TLS port",
+    "handshake-timeout": "the TLS handshake took too long",
+    "connection-closed": "the connection was closed before the TLS handshake was complete",
+    "unsupported-version": "the client speaks no TLS version that is taken here",
+    "nothing-in-common": "client and server have no cipher, group or signature in common",
+    "server-certificate-rejected": "the client does not trust the server's certificate",
+    "peer-alert": "the client gave up the TLS handshake",
+    "protocol-error": "the client broke the TLS protocol",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class AdmissionReason(StrEnum):
+    """Why a connection was or was not taken, beside the reasons of its identity."""
+
+    IDENTIFIED = "identified"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What a connection goes through; one generation."""
+
+    context: ServerContext
+    identifier: Identifier
+    services: Services
+    settings: Settings
+    registry: SessionRegistry
+    trail: Trail
+
+
+class Connections:
+    """Takes connections, and leads each through the stages."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._limit = ConnectionLimit(stages.settings.listener.max_connections)
+        self._serving: set[asyncio.Task[None]] = set()
+        self._events = TlsEvents(self._established, self._failed, self._lost)
+
+    def accept(self) -> asyncio.Protocol:
+        """Return the protocol of a new raw connection, for the event loop's server."""
+        if self._limit.is_reached:
+            return _TurnedAway(self._stages.trail)
+        self._limit.enter()
+        timeout_s = self._stages.settings.tls.handshake_timeout_s
+        return TlsTransport(self._stages.context, self._events, handshake_timeout_s=timeout_s)
+
+    async def finish(self) -> None:
+        """Wait until every connection has written its last event."""
+        await asyncio.gather(*self._serving)
+
+    def _established(self, transport: TlsTransport) -> asyncio.Protocol:
+        protocol = NvtProtocol()
+        task = asyncio.get_running_loop().create_task(self._serve(transport, protocol))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        return protocol
+
+    def _failed(self, transport: TlsTransport, error: TlsError) -> None:
+        words = _FAILURE_WORDS[error.reason.value]
+        message = f"{words} ({error.detail})" if error.detail else words
+        self._stages.trail.with_fields(_source_fields(transport)).record(
+            Action.HANDSHAKE_FAILED, error.reason, message
+        )
+
+    def _lost(self, _: TlsTransport) -> None:
+        self._limit.leave()
+
+    async def _serve(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
+        try:
+            await self._identify_and_talk(transport, protocol)
+        except AuditUnavailableError as error:
+            logger.error("%s", error)  # noqa: TRY400 -- the operator needs the line, not a traceback
+            _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
+        except Exception:
+            logger.exception("a connection failed by a fault of the server")
+            transport.abort()
+
+    async def _identify_and_talk(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
+        stages, now = self._stages, datetime.now(UTC)
+        identity = stages.identifier.identify(transport.get_extra_info("peer_certificate"), now)
+        tls: TlsDetails = transport.get_extra_info("tls")
+        visit_id = new_session_id()
+        trail = (
+            stages.trail.with_fields(identity_fields(identity))
+            .with_fields(_source_fields(transport))
+            .with_fields({"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}})
+        )
+        if isinstance(identity, Refusal):
+            await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
+            _say_goodbye(protocol, refuse(identity))
+            return
+        visit = Visit(visit_id, identity, shown_address(_peer_of(transport)), tls, now)
+        session = Session(visit, protocol, trail, stages.services, stages.settings.session)
+        await self._talk(session, trail, identity)
+
+    async def _talk(self, session: Session, trail: Trail, identity: Admitted) -> None:
+        await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity))
+        self._stages.registry.add(session)
+        reason = EndReason.INTERNAL_ERROR
+        try:
+            reason = await session.run()
+        finally:
+            self._stages.registry.remove(session)
+            await trail.record(Action.SESSION_ENDED, reason, f"{session.user}: the session ended ({reason.value})")
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection beyond the limit: closed at once, and told to the log."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close."""
+        message = "more connections are open than [listener] max_connections allows"
+        trail = self._trail.with_fields(_source_fields(transport))
+        trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_CONNECTIONS, message)
+        transport.close()
+
+
+def _say_goodbye(protocol: NvtProtocol, lines: list[str]) -> None:
+    protocol.writer.write("".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace"))
+    protocol.writer.close()
+
+
+def _peer_of(transport: asyncio.BaseTransport) -> tuple[Any, ...]:
+    # The address is gone with a connection that was reset before it was looked at.
+    return transport.get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104 -- says unknown, binds nothing
+
+
+def _source_fields(transport: asyncio.BaseTransport) -> Fields:
+    address, port = _peer_of(transport)[:2]
+    return {"source": {"ip": address, "port": port}}
+
+
+def _tls_fields(tls: TlsDetails) -> Fields:
+    fields: Fields = {
+        "version": tls.version,
+        "version_protocol": "tls",
+        "cipher": tls.cipher,
+        "curve": tls.group,
+        "resumed": tls.resumed,
+    }
+    if tls.server_name:
+        fields["client"] = {"server_name": escape(tls.server_name, TEXT_MAX_CHARS)}
+    return fields
+
+
+def _reason_of(identity: Admitted) -> StrEnum:
+    return identity.reason if isinstance(identity, Guest) else AdmissionReason.IDENTIFIED
+
+
+def _start_message(identity: Admitted) -> str:
+    if isinstance(identity, NamedUser):
+        return f"{identity.name} logged in"
+    subject = identity.certificate.subject.distinguished_name if identity.certificate else ""
+    claimed = f", presenting {escape(subject, TEXT_MAX_CHARS)}" if subject else ""
+    return f"a guest came in ({identity.reason.value}{claimed})"
+
+
+def _refusal_message(refusal: Refusal) -> str:
+    subject = refusal.certificate.subject.distinguished_name if refusal.certificate else ""
+    claimed = (
+        f"somebody presenting {escape(subject, TEXT_MAX_CHARS)}" if subject else "somebody without a certificate"
+    )
+    return f"{claimed} was refused ({refusal.reason.value})"

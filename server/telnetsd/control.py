@@ -1,0 +1,143 @@
+"""The operator's socket: a command line asks the running server about its sessions.
+
+A Unix socket of mode 0600 in the home folder; who may open it is the operator. One JSON object a line each way:
+`{"verb": …}` and `{"ok": …}` or `{"error": …}`.
+"""
+
+import asyncio
+import contextlib
+import pwd
+import socket
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.commands.caller import LiveSessions
+from telnetsd.errors import OperatorError
+from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
+
+REQUEST_MAX_BYTES: Final = 65536
+TIMEOUT_S: Final = 10.0
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a command line asks for; `id` is the end of a session's id, where the verb needs one."""
+
+    verb: str
+    id: str = ""
+
+
+class ControlServer:
+    """The server's end.
+
+    Args:
+        path: The socket.
+        sessions: What it answers about.
+    """
+
+    def __init__(self, path: Path, sessions: LiveSessions) -> None:
+        self._path = path
+        self._sessions = sessions
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OperatorError: Another server runs on this home folder.
+        """
+        make_secret_folder(self._path.parent)
+        if is_answered(self._path):
+            raise OperatorError(
+                f"a server is running on this home folder already: {self._path} answers; stop it first"
+            )
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(self._path))
+        except OSError as error:
+            listener.close()
+            raise OperatorError(
+                f"cannot make {self._path}: {error.strerror}; use a shorter or writable home"
+            ) from error
+        self._path.chmod(SECRET_FILE_MODE)
+        self._server = await asyncio.start_unix_server(self._answer, sock=listener, limit=REQUEST_MAX_BYTES)
+
+    async def stop(self) -> None:
+        """Stop listening, and take the socket away."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+            async with asyncio.timeout(TIMEOUT_S):
+                line = await reader.readline()
+                answer = await self._handle(line, _name_of_peer(writer))
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _handle(self, line: bytes, by: str) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except msgspec.DecodeError as error:
+            return {"error": f"not a request: {error}"}
+        match request.verb:
+            case "session-list":
+                return {"ok": self._sessions.rows()}
+            case "session-kick":
+                return await self._kick(request.id, by)
+        return {"error": f"the running server does not know {request.verb!r}; it may be an older one: restart it"}
+
+    async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
+        found = self._sessions.matching(id_end) if id_end else []
+        if len(found) != 1:
+            return {"error": f"{len(found) or 'no'} sessions match {id_end!r}; see: telnetsd session list"}
+        try:
+            await self._sessions.kick(found[0].id, by)
+        except AuditUnavailableError as error:
+            return {"error": str(error)}
+        return {"ok": found[0]}
+
+
+def ask(path: Path, verb: str, session_id: str = "") -> Any:  # noqa: ANN401 -- the answer's JSON
+    """Ask the running server.
+
+    Returns: What stands behind `ok` in its answer.
+    Raises:
+        OperatorError: No server runs on this home folder, or it says no.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(Request(verb, session_id)) + b"\n")
+            with connection.makefile("rb") as file:
+                answer = msgspec.json.decode(file.readline())
+    except (OSError, msgspec.DecodeError) as error:
+        raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
+    if "error" in answer:
+        raise OperatorError(answer["error"])
+    return answer["ok"]
+
+
+def is_answered(path: Path) -> bool:
+    """Tell whether a server listens on the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
+
+
+def _name_of_peer(writer: asyncio.StreamWriter) -> str:
+    connection: socket.socket = writer.get_extra_info("socket")
+    _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (control socket)"
+    except KeyError:
+        return f"uid {uid} (control socket)"

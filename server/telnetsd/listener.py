@@ -1,0 +1,98 @@
+"""The listening socket, and how many connections may be open at once."""
+
+import errno
+import socket
+from pathlib import Path
+from typing import Final
+
+from telnetsd.errors import OperatorError
+
+BACKLOG: Final = 1024
+_TCP_LISTEN: Final = "0A"
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Bind and listen.
+
+    Returns: A listening socket that does not block.
+    Raises:
+        OperatorError: The address is taken (and by what), is not this machine's, or needs a right.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}; check the listen address") from error
+    # With another protocol number asyncio leaves TCP_NODELAY off, and each prompt waits for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OperatorError(_why_not(host, port, error)) from error
+    listener.setblocking(False)
+    return listener
+
+
+def shown_address(address: tuple[object, ...]) -> str:
+    """Return a socket address as HOST:PORT, an IPv6 host in brackets."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+class ConnectionLimit:
+    """Counts open connections against their limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open = 0
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether no further connection is to be taken."""
+        return self._open >= self._most
+
+    def enter(self) -> None:
+        """Count one more."""
+        self._open += 1
+
+    def leave(self) -> None:
+        """Count one less."""
+        self._open -= 1
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    where = f"cannot listen on {host}:{port}"
+    match error:
+        case PermissionError():
+            return f"{where}: {error.strerror}; ports below 1024 need CAP_NET_BIND_SERVICE"
+        case OSError(errno=errno.EADDRINUSE):
+            holder = who_listens(port) or "another program"
+            return f"{where}: the port is taken by {holder}; stop it, or choose another with --listen HOST:PORT"
+    return f"{where}: {error.strerror}; check the listen address"
+
+
+def who_listens(port: int) -> str:
+    """Return the command and process number of what listens on a TCP port, or nothing when that cannot be seen."""
+    inodes = {inode for table in ("tcp", "tcp6") for inode in _listening_inodes(Path("/proc/net") / table, port)}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(_socket_inode(descriptor) in inodes for descriptor in (process / "fd").iterdir()):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f"{command} (process {process.name})"
+        except OSError:
+            continue
+    return ""
+
+
+def _listening_inodes(table: Path, port: int) -> list[str]:
+    try:
+        rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    except OSError:
+        return []
+    return [row[9] for row in rows if row[3] == _TCP_LISTEN and int(row[1].rpartition(":")[2], 16) == port]
+
+
+def _socket_inode(descriptor: Path) -> str:
+    return str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")

@@ -1,0 +1,130 @@
+"""The words at the door: who the server believes you are, or in plain words why it does not.
+
+Everything that a certificate says is escaped: it may come from anybody.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from telnetsd.audit.escaping import escape
+from telnetsd.identity.outcome import Admitted, Guest, GuestReason, NamedUser, Refusal, RefusalReason
+from telnetsd.pki.certificate import CertificateFacts
+
+NAME_MAX_CHARS: Final = 256
+ASK_OPERATOR: Final = "ask the operator for a new certificate"
+AUDIT_UNAVAILABLE: Final = (
+    "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
+)
+
+_NO_CLAIM: Final = CertificateFacts(sha256="")
+
+
+def greet(identity: Admitted, commands: Sequence[str], at: datetime) -> list[str]:
+    """Return the first lines on the screen of somebody who was let in.
+
+    Args:
+        identity: Who it is.
+        commands: The names of the commands that they have.
+        at: The current time (aware, UTC).
+    """
+    if isinstance(identity, NamedUser):
+        days = (identity.valid_until - at).days
+        roles = ", ".join(identity.roles) or "no role"
+        return [
+            f"you are {identity.name} ({roles}); your certificate is valid for another {_days(days)}",
+            "type help to see what you may do here",
+        ]
+    return [*_explain_guest(identity), f"guests may use: {', '.join(commands)}"]
+
+
+def refuse(refusal: Refusal) -> list[str]:
+    """Return the words for somebody who is not let in: the reason, and whom to ask."""
+    facts = refusal.certificate or _NO_CLAIM
+    subject, issuer = _shown(facts.subject.distinguished_name), _shown(facts.issuer.distinguished_name)
+    sentence, remedy = _REFUSALS[refusal.reason]
+    said = sentence.format(
+        subject=subject,
+        issuer=issuer,
+        not_before=_moment(facts.not_before),
+        not_after=_moment(facts.not_after),
+        key=f"{facts.public_key_algorithm}, {facts.public_key_size} bits",
+    )
+    return [f"refused: {said}", remedy]
+
+
+def _explain_guest(guest: Guest) -> list[str]:
+    facts = guest.certificate or _NO_CLAIM
+    subject = _shown(facts.subject.distinguished_name)
+    match guest.reason:
+        case GuestReason.NO_CERTIFICATE:
+            return ["you are a guest: your client presented no certificate"]
+        case GuestReason.UNMAPPED:
+            return [
+                f"you are a guest: your certificate is valid ({subject}), but no user is mapped to it",
+                "ask the operator to add you",
+            ]
+        case GuestReason.SELF_SIGNED:
+            return [
+                f"you are a guest: your certificate is self-signed ({subject}), and nobody here has accepted it",
+                f"to be accepted, tell the operator its fingerprint: SHA256:{facts.sha256}",
+            ]
+
+
+_REFUSALS: Final = {
+    RefusalReason.NO_CERTIFICATE: (
+        "your client presented no certificate, and this server takes nobody without one",
+        "ask the operator for a certificate",
+    ),
+    RefusalReason.UNMAPPED: (
+        "your certificate is valid ({subject}), but no user is mapped to it",
+        "ask the operator to add you",
+    ),
+    RefusalReason.SELF_SIGNED: (
+        "your certificate is self-signed ({subject}), and nobody here has accepted it",
+        "ask the operator for a certificate",
+    ),
+    RefusalReason.MALFORMED: ("your certificate cannot be read", ASK_OPERATOR),
+    RefusalReason.EXPIRED: ("your certificate ({subject}) expired on {not_after}", ASK_OPERATOR),
+    RefusalReason.NOT_YET_VALID: (
+        "your certificate ({subject}) is not valid before {not_before}",
+        "come back then, or ask the operator",
+    ),
+    RefusalReason.UNKNOWN_ISSUER: (
+        "your certificate ({subject}) was issued by {issuer}, whom this server does not trust",
+        "connect with a certificate that the operator gave you",
+    ),
+    RefusalReason.BAD_SIGNATURE: (
+        "your certificate ({subject}) names {issuer} as its issuer, but was not signed by it",
+        "connect with a certificate that the operator gave you",
+    ),
+    RefusalReason.CA_CERTIFICATE: (
+        "your certificate ({subject}) is that of a certification authority, which is never a user",
+        "connect with your own certificate",
+    ),
+    RefusalReason.WRONG_PURPOSE: (
+        "your certificate ({subject}) was not issued for clients to log in with",
+        ASK_OPERATOR,
+    ),
+    RefusalReason.WEAK_KEY: ("the key of your certificate ({subject}: {key}) is too weak or not taken", ASK_OPERATOR),
+    RefusalReason.UNKNOWN_CRITICAL_EXTENSION: (
+        "your certificate ({subject}) carries a critical extension that this server does not know",
+        ASK_OPERATOR,
+    ),
+    RefusalReason.BAD_PATH: (
+        "the path from your certificate ({subject}) to a trusted authority does not hold",
+        ASK_OPERATOR,
+    ),
+}
+
+
+def _shown(name: str) -> str:
+    return escape(name, NAME_MAX_CHARS)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d at %H:%M} UTC"
+
+
+def _days(count: int) -> str:
+    return {0: "few hours", 1: "day"}.get(count, f"{count} days")

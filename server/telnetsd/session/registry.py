@@ -1,0 +1,83 @@
+"""The sessions that are open now: who is here, ending one, telling all, and the one clock that looks at theirs."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from telnetsd.audit.event import Action
+from telnetsd.commands.caller import SessionRow
+from telnetsd.session.session import EndReason, Session
+
+CLOCK_INTERVAL_S: Final = 0.5
+"""How often the clocks are looked at: a session ends within a second of its time."""
+
+
+class SessionRegistry:
+    """The open sessions of this process, by id."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def add(self, session: Session) -> None:
+        """Note that a session has begun."""
+        self._sessions[session.id] = session
+
+    def remove(self, session: Session) -> None:
+        """Note that a session is over."""
+        self._sessions.pop(session.id, None)
+
+    def rows(self) -> list[SessionRow]:
+        """Return every session, the oldest first."""
+        return [_row(session) for session in self._sessions.values()]
+
+    def matching(self, id_end: str) -> list[SessionRow]:
+        """Return the sessions whose id is `id_end` or ends with it."""
+        return [_row(session) for session in self._sessions.values() if session.id.endswith(id_end)]
+
+    async def kick(self, session_id: str, by: str) -> None:
+        """End a session, with an event first and a sentence to its user; nothing when it is over already.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written; the session goes on.
+        """
+        session = self._sessions.get(session_id)
+        if session is not None:
+            message = f"{session.user} was sent away by {by}"
+            await session.trail.record(
+                Action.SESSION_KICKED, EndReason.KICKED, message, telnetsd={"operator": {"name": by}}
+            )
+            session.end(EndReason.KICKED, f"{by} has ended this session")
+
+    def tell_all(self, text: str) -> int:
+        """Show a line to every session, and return how many there are."""
+        for session in self._sessions.values():
+            session.notify(text)
+        return len(self._sessions)
+
+    def end_all(self, reason: EndReason, sentence: str) -> None:
+        """End every session."""
+        for session in list(self._sessions.values()):
+            session.end(reason, sentence)
+
+    def check_clocks(self) -> None:
+        """Look at every session's clocks."""
+        now = datetime.now(UTC)
+        for session in list(self._sessions.values()):
+            session.check_clocks(now)
+
+
+def _row(session: Session) -> SessionRow:
+    identity = session.identity
+    return SessionRow(
+        id=session.id,
+        user=session.user,
+        roles=tuple(identity.roles),
+        source=session.source,
+        certificate_status=identity.status.value,
+        certificate_sha256=identity.certificate.sha256 if identity.certificate is not None else "",
+        tls=session.tls.version,
+        started_at=session.started_at,
+        idle_s=int(session.idle_s),
+    )

@@ -1,0 +1,308 @@
+"""One session: greeting, prompt, lines to commands, clocks, goodbye.
+
+What it does is on the audit log before it has an effect: a command runs only after its event is on disk. When the log
+cannot be written the command is refused, in words.
+
+The clocks have no timers of their own: the registry looks at them all, every so often.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from telnetsd.audit.escaping import escape
+from telnetsd.audit.event import LINE_MAX_CHARS, Action
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.record import Trail
+from telnetsd.commands.caller import Services
+from telnetsd.commands.table import NAME_MAX_CHARS, Command, CommandError, CommandReason
+from telnetsd.config import SessionSettings
+from telnetsd.errors import PeerError
+from telnetsd.identity.outcome import Admitted, NamedUser
+from telnetsd.session.greeting import AUDIT_UNAVAILABLE, greet
+from telnetsd.telnet.line_discipline import (
+    EndOfInput,
+    Input,
+    Interrupt,
+    Line,
+    LineDiscipline,
+    LineEndless,
+    LineNotUtf8,
+    LineTooLong,
+)
+from telnetsd.telnet.protocol import NvtProtocol
+from telnetsd.tls.engine import TlsDetails
+
+READ_BYTES: Final = 4096
+ENDLESS_MAX_BYTES: Final = 65536
+HISTORY_LINES: Final = 50
+HISTORY_LINE_MAX_CHARS: Final = 200
+NOTICE_MAX_PENDING_BYTES: Final = 65536
+"""A client with more than this unread is not told notices: it would only pile up."""
+_NEWLINE: Final = "\r\n"
+
+logger = logging.getLogger(__name__)
+
+
+class EndReason(StrEnum):
+    """Why a session ended."""
+
+    QUIT = "quit"
+    END_OF_INPUT = "end-of-input"
+    CONNECTION_CLOSED = "connection-closed"
+    CONNECTION_LOST = "connection-lost"
+    IDLE_TIMEOUT = "idle-timeout"
+    MAX_TIME = "max-time"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    LINE_ENDLESS = "line-endless"
+    KICKED = "kicked"
+    SERVER_STOPPED = "server-stopped"
+    INTERNAL_ERROR = "internal-error"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is known of a session before its first word."""
+
+    id: str
+    identity: Admitted
+    source: str
+    tls: TlsDetails
+    started_at: datetime
+
+
+class Session:
+    """The conversation with one client that was let in.
+
+    Args:
+        visit: Who, from where, since when.
+        protocol: The telnet protocol of the connection.
+        trail: Bound to the session.
+        services: What commands use.
+        settings: Clocks and limits.
+    """
+
+    def __init__(
+        self, visit: Visit, protocol: NvtProtocol, trail: Trail, services: Services, settings: SessionSettings
+    ) -> None:
+        self._visit = visit
+        self._protocol = protocol
+        self._trail = trail
+        self._services = services
+        self._settings = settings
+        self._lines = LineDiscipline(line_max_bytes=settings.line_max_bytes, endless_max_bytes=ENDLESS_MAX_BYTES)
+        self._history: deque[str] = deque(maxlen=HISTORY_LINES)
+        self._said: list[str] = []
+        self._end_reason: EndReason | None = None
+        self._now = asyncio.get_running_loop().time
+        self._started = self._heard = self._now()
+        self._is_warned = False
+
+    # What commands see: see commands.caller.Caller.
+
+    @property
+    def id(self) -> str:
+        """The session's UUIDv7."""
+        return self._visit.id
+
+    @property
+    def identity(self) -> Admitted:
+        """Who is there."""
+        return self._visit.identity
+
+    @property
+    def source(self) -> str:
+        """Where they come from."""
+        return self._visit.source
+
+    @property
+    def started_at(self) -> datetime:
+        """Since when (aware, UTC)."""
+        return self._visit.started_at
+
+    @property
+    def tls(self) -> TlsDetails:
+        """What the handshake agreed upon."""
+        return self._visit.tls
+
+    @property
+    def history(self) -> Sequence[str]:
+        """The last lines, escaped, the oldest first."""
+        return self._history
+
+    @property
+    def services(self) -> Services:
+        """The server."""
+        return self._services
+
+    def say(self, text: str) -> None:
+        """Show text with the next prompt."""
+        self._said.extend(text.splitlines() or [""])
+
+    def leave(self) -> None:
+        """End after what was said."""
+        self._end_reason = EndReason.QUIT
+
+    # What others do to a session.
+
+    @property
+    def trail(self) -> Trail:
+        """The logger that is bound to this session."""
+        return self._trail
+
+    @property
+    def user(self) -> str:
+        """The user's name, or `guest`."""
+        return self.identity.name if isinstance(self.identity, NamedUser) else "guest"
+
+    @property
+    def idle_s(self) -> float:
+        """For how long nothing was heard, in seconds."""
+        return self._now() - self._heard
+
+    def notify(self, text: str) -> None:
+        """Show a line at once, and the prompt again behind it."""
+        transport = self._protocol.writer.transport
+        if self._end_reason is not None or not isinstance(transport, asyncio.WriteTransport):
+            return
+        if transport.get_write_buffer_size() <= NOTICE_MAX_PENDING_BYTES:
+            self._write([f"{_NEWLINE}*** {text}"], self._prompt)
+
+    def end(self, reason: EndReason, sentence: str) -> None:
+        """End the session from outside: its user reads the sentence."""
+        if self._end_reason is None:
+            self._end_reason = reason
+            self._write([f"{_NEWLINE}*** {sentence}"], "")
+            self._protocol.writer.close()
+
+    def check_clocks(self, at: datetime) -> None:
+        """Look at the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""
+        settings, identity = self._settings, self.identity
+        if isinstance(identity, NamedUser) and at > identity.valid_until:
+            self.end(EndReason.CERTIFICATE_EXPIRED, "your certificate has expired: this session ends")
+        elif self._now() - self._started > settings.max_time_s:
+            self.end(EndReason.MAX_TIME, "this session has reached its longest time: it ends; connect again")
+        elif self.idle_s > settings.idle_timeout_s:
+            self.end(EndReason.IDLE_TIMEOUT, "nothing was typed for too long: this session ends")
+        elif self.idle_s > settings.idle_timeout_s - settings.idle_warning_s and not self._is_warned:
+            self._is_warned = True
+            self.notify(f"nothing was typed for a while: this session ends in {settings.idle_warning_s:.0f} seconds")
+
+    # The conversation.
+
+    async def run(self) -> EndReason:
+        """Talk until the end, and say why it came. The event of the end is the caller's to write."""
+        commands = [one.name for one in self._services.table.permitted(self.identity.roles)]
+        self._write(greet(self.identity, commands, self.started_at), self._prompt)
+        try:
+            await self._converse()
+        except (ConnectionError, PeerError):
+            self._end_reason = self._end_reason or EndReason.CONNECTION_LOST
+        finally:
+            self._protocol.writer.close()
+        return self._end_reason or EndReason.CONNECTION_CLOSED
+
+    @property
+    def _prompt(self) -> str:
+        return f"{self.user}> "
+
+    async def _converse(self) -> None:
+        while self._end_reason is None:
+            data = await self._protocol.reader.read(READ_BYTES)
+            if not data or self._end_reason is not None:
+                return
+            self._heard = self._now()
+            self._is_warned = False
+            for one in self._lines.feed(data):
+                await self._take(one)
+                await self._protocol.drain()
+                if self._end_reason is not None:
+                    return
+            # A client that always has something to say must not keep the others waiting.
+            await asyncio.sleep(0)
+
+    async def _take(self, one: Input) -> None:
+        match one:
+            case Line(text):
+                await self._take_line(text)
+            case LineTooLong():
+                limit = self._settings.line_max_bytes
+                await self._deny(
+                    "", CommandReason.LINE_TOO_LONG, f"ignored: a line may have {limit} bytes, yours is longer"
+                )
+            case LineNotUtf8():
+                await self._deny("", CommandReason.LINE_NOT_UTF8, "ignored: that line is not UTF-8")
+            case LineEndless():
+                self.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
+                self._end_reason = EndReason.LINE_ENDLESS
+            case Interrupt():
+                self.say("")
+            case EndOfInput():
+                self._end_reason = EndReason.END_OF_INPUT
+        self._answer()
+
+    async def _take_line(self, line: str) -> None:
+        name, arguments = _split(line)
+        if not name:
+            return
+        self._history.append(escape(line, HISTORY_LINE_MAX_CHARS))
+        try:
+            found = self._services.table.authorise(name, self.identity.roles)
+            found.check_arguments(arguments)
+        except CommandError as denied:
+            await self._deny(line, denied.reason, str(denied))
+            return
+        if await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
+            await self._run(found, arguments, line)
+
+    async def _run(self, found: Command, arguments: str, line: str) -> None:
+        try:
+            await found.handler(self, arguments)
+        except CommandError as failed:
+            self.say(str(failed))
+            await self._record(Action.COMMAND_FAILED, failed.reason, line, found.name)
+        except Exception:
+            # A command may come from another package: its fault ends the command and not the session.
+            logger.exception("command %s failed", found.name)
+            self.say(f"{found.name} failed; the operator finds the cause in the server's output")
+            await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, found.name)
+
+    async def _deny(self, line: str, reason: CommandReason, message: str) -> None:
+        name = escape(_split(line)[0], NAME_MAX_CHARS)
+        if await self._record(Action.COMMAND_DENIED, reason, line, name):
+            self.say(message)
+
+    async def _record(self, action: Action, reason: CommandReason, line: str, name: str) -> bool:
+        """Write the event of a line; False, and words to the user, when it cannot be written."""
+        shown = escape(line, LINE_MAX_CHARS)
+        fared = "" if reason is CommandReason.PERMITTED else f" ({reason.value})"
+        message = f"{self.user}: {shown}{fared}"
+        try:
+            await self._trail.record(action, reason, message, telnetsd={"command": {"name": name, "line": shown}})
+        except AuditUnavailableError:
+            self._said.clear()
+            self.say(AUDIT_UNAVAILABLE)
+            return False
+        return True
+
+    def _answer(self) -> None:
+        if self._end_reason is EndReason.QUIT or self._end_reason is EndReason.END_OF_INPUT:
+            self.say("goodbye")
+        self._write(self._said, self._prompt if self._end_reason is None else "")
+        self._said.clear()
+
+    def _write(self, lines: Sequence[str], prompt: str) -> None:
+        text = "".join(f"{line}{_NEWLINE}" for line in lines) + prompt
+        if not self._protocol.writer.connection_closed:
+            self._protocol.writer.write(text.encode("utf-8", "replace"))
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Split a line into the command's name and what stands behind it; both may be empty."""
+    name, *rest = line.split(None, 1) or [""]
+    return name, rest[0].rstrip() if rest else ""

@@ -1,0 +1,145 @@
+"""A telnet client over TLS, on telnetlib3's client protocol: lines in, what the server says out.
+
+The server is verified by its certificate and its name before anything is sent (RFC 6125).
+"""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from telnetlib3 import TelnetReader
+from telnetlib3.client_base import BaseClient
+
+from telnetsd.errors import OperatorError
+from telnetsd.telnet.line_discipline import END_OF_INPUT
+
+CONNECT_TIMEOUT_S: Final = 15.0
+_READ_BYTES: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user shows: a certificate with its key."""
+
+    certificate: Path
+    key: Path
+
+
+class _Client(BaseClient):
+    """telnetlib3's client, which lets go of its queue when the connection ends: here it is read first."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        pending = self._rx_task
+        if pending is not None and not pending.done():
+            pending.add_done_callback(lambda _: self.connection_lost(exc))
+        else:
+            super().connection_lost(exc)
+
+
+def make_client_context(ca: Path, credentials: Credentials | None) -> ssl.SSLContext:
+    """Make the client's TLS context.
+
+    Args:
+        ca: The PEM file of the CA that the server's certificate must come from.
+        credentials: What to show, or None for a guest.
+    Raises:
+        OperatorError: A file cannot be read, or the key is not that of the certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(ca)
+    except (OSError, ssl.SSLError) as error:
+        raise OperatorError(f"cannot read the CA {ca}: {error}; say which one with --ca FILE") from error
+    if credentials is not None:
+        try:
+            context.load_cert_chain(credentials.certificate, credentials.key)
+        except (OSError, ssl.SSLError) as error:
+            files = f"{credentials.certificate}, {credentials.key}"
+            raise OperatorError(f"cannot use {files}: {error}; check both, and that they belong together") from error
+    return context
+
+
+async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: BinaryIO, screen: BinaryIO) -> None:
+    """Connect, and pass lines one way and text the other until the server closes.
+
+    Args:
+        address: Host and port; the host is what the server's certificate must name.
+        context: From `make_client_context`.
+        keyboard: Where lines are read.
+        screen: Where the server's text is written.
+    Raises:
+        OperatorError: There is no connection, or the server is not who it should be.
+    """
+    client = await _connect(address, context)
+    # Without an encoding, telnetlib3's reader gives bytes; it is set by connection_made.
+    reader = cast("TelnetReader", client.reader)
+    typed = _read_lines(keyboard)
+    typing = asyncio.get_running_loop().create_task(_send(typed, client))
+    try:
+        while True:
+            data = await reader.read(_READ_BYTES)
+            if not data:
+                return
+            screen.write(data)
+            screen.flush()
+    except (ConnectionError, ssl.SSLError) as error:
+        raise OperatorError(f"the connection broke: {error}; connect again") from error
+    finally:
+        typing.cancel()
+
+
+async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> BaseClient:
+    host, port = address
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, client = await loop.create_connection(
+                lambda: _Client(encoding=False), host, port, ssl=context, server_hostname=host
+            )
+    except ssl.SSLCertVerificationError as error:
+        raise OperatorError(
+            f"{host}:{port} is not to be trusted: {error.verify_message}; check --ca and HOST"
+        ) from error
+    except ssl.SSLError as error:
+        raise OperatorError(f"no TLS with {host}:{port}: {error.reason}; check the port") from error
+    except TimeoutError as error:
+        raise OperatorError(
+            f"no answer from {host}:{port} in {CONNECT_TIMEOUT_S:.0f} s; check the address"
+        ) from error
+    except OSError as error:
+        raise OperatorError(f"cannot connect to {host}:{port}: {error.strerror or error}; is it running?") from error
+    return client
+
+
+def _read_lines(keyboard: BinaryIO) -> "asyncio.Queue[bytes]":
+    """Read lines in a thread of their own: a terminal, a pipe and a file are read alike. Ends with an empty one."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def read(put: Callable[[bytes], None]) -> None:
+        line = b"\n"
+        while line:
+            line = keyboard.readline()
+            try:
+                loop.call_soon_threadsafe(put, line)
+            except RuntimeError:
+                return  # the conversation is over, and its loop is closed
+
+    threading.Thread(target=read, args=(lines.put_nowait,), daemon=True).start()
+    return lines
+
+
+async def _send(lines: "asyncio.Queue[bytes]", client: BaseClient) -> None:
+    writer = client.writer
+    while writer is not None and not writer.is_closing():
+        line = await lines.get()
+        # RFC 854: CR LF ends a line of the network virtual terminal.
+        writer.write(line.rstrip(b"\r\n") + b"\r\n" if line else END_OF_INPUT)
+        await writer.drain()
+        if not line:
+            return
