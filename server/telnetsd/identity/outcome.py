@@ -38,6 +38,7 @@ class RefusalReason(StrEnum):
     CA_CERTIFICATE = "ca-certificate"
     WRONG_PURPOSE = "wrong-purpose"
     WEAK_KEY = "weak-key"
+    WEAK_SIGNATURE = "weak-signature"
     UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
     BAD_PATH = "bad-path"
 

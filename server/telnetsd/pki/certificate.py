@@ -4,7 +4,9 @@ Nothing here is verified. A `PeerCertificate` has no user: only `identity.identi
 The peer chose every byte, so each accessor of the X.509 library is expected to raise.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -36,6 +38,13 @@ _ATTRIBUTES: Final = {
 }
 
 
+_UNREADABLE_ERRORS: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+)
 _T = TypeVar("_T")
 
 
@@ -87,6 +96,14 @@ class CertificateFacts:
     alternative_names: tuple[str, ...] = ()
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep the X.509 library's warnings about a peer's certificate away from the operator's terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def parse_certificate(der: bytes) -> x509.Certificate:
     """Parse one certificate and force the parts that are parsed lazily.
 
@@ -94,11 +111,12 @@ def parse_certificate(der: bytes) -> x509.Certificate:
         MalformedCertificateError: It cannot be read whole.
     """
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
-        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.signature_algorithm_oid)
-        _ = (certificate.version, certificate.serial_number)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+        with without_warnings():
+            certificate = x509.load_der_x509_certificate(der)
+            _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
+            _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+            _ = (certificate.version, certificate.serial_number, certificate.signature_algorithm_oid)
+    except _UNREADABLE_ERRORS as error:
         raise MalformedCertificateError(f"the certificate cannot be read: {error}") from error
     return certificate
 
@@ -121,8 +139,9 @@ def certificate_sha256(certificate: x509.Certificate) -> str:
 def describe_der(der: bytes) -> CertificateFacts:
     """Say what can be read of a certificate that may be broken; what cannot be read is `UNREADABLE`."""
     try:
-        return describe(x509.load_der_x509_certificate(der))
-    except (ValueError, TypeError):
+        with without_warnings():
+            return describe(x509.load_der_x509_certificate(der))
+    except _UNREADABLE_ERRORS:
         return CertificateFacts(sha256=sha256(der).hexdigest())
 
 
@@ -164,8 +183,9 @@ def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
 
 def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
     try:
-        return read()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension):
+        with without_warnings():
+            return read()
+    except _UNREADABLE_ERRORS:
         return otherwise
 
 

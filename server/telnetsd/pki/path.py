@@ -9,12 +9,13 @@ left out, as if it had not been sent.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -26,10 +27,12 @@ from telnetsd.pki.certificate import (
     MalformedCertificateError,
     PeerCertificate,
     parse_certificate,
+    without_warnings,
 )
 from telnetsd.pki.trust import Trust
 
 LEAF_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+SIGNATURE_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 LEAF_RSA_MIN_BITS: Final = 2048
 LEAF_RSA_MAX_BITS: Final = 8192
 
@@ -46,6 +49,7 @@ class PathReason(StrEnum):
     CA_CERTIFICATE = "ca-certificate"
     WRONG_PURPOSE = "wrong-purpose"
     WEAK_KEY = "weak-key"
+    WEAK_SIGNATURE = "weak-signature"
     UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
     BAD_PATH = "bad-path"
 
@@ -96,12 +100,16 @@ def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
     except MalformedCertificateError as error:
         raise PathError(PathReason.MALFORMED) from error
     presented = _parse_presented(peer)
+    with without_warnings():
+        return _find_path(leaf, presented, trust, at)
+
+
+def _find_path(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust, at: datetime) -> Path:
     profile_problem = _leaf_problem(leaf)
-    if profile_problem is None:
-        path = _verify(leaf, presented, trust, at)
-        if path is not None:
-            return path
-    raise PathError(_reason_for_refusal(leaf, presented, trust, at, profile_problem))
+    path = _verify(leaf, presented, trust, at) if profile_problem is None else None
+    if path is None:
+        raise PathError(_reason_for_refusal(leaf, presented, trust, at, profile_problem))
+    return path
 
 
 def _parse_presented(peer: PeerCertificate) -> list[x509.Certificate]:
@@ -224,9 +232,7 @@ def _reason_for_refusal(
         return profile_problem
     if _has_unknown_critical_extension(leaf):
         return PathReason.UNKNOWN_CRITICAL_EXTENSION
-    if _validity_problem(leaf, at) and _verify(leaf, presented, trust, _time_of_validity(leaf)) is not None:
-        return _validity_problem(leaf, at) or PathReason.BAD_PATH
-    return PathReason.BAD_PATH
+    return _validity_problem(leaf, at) or PathReason.BAD_PATH
 
 
 def _missing_voucher(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust) -> PathReason | None:
@@ -238,11 +244,22 @@ def _missing_voucher(leaf: x509.Certificate, presented: list[x509.Certificate], 
         issuers = [one for one in (*trust.certificates, *presented) if one.subject == certificate.issuer]
         signer = next((one for one in issuers if _is_signed_by(certificate, one)), None)
         if signer is None:
-            return PathReason.BAD_SIGNATURE if issuers and certificate is leaf else PathReason.UNKNOWN_ISSUER
+            return _unsigned(leaf) if issuers and certificate is leaf else PathReason.UNKNOWN_ISSUER
         if signer in trust.certificates:
             return None
         certificate = signer
     return PathReason.UNKNOWN_ISSUER
+
+
+def _unsigned(leaf: x509.Certificate) -> PathReason:
+    """Say why a leaf was not signed by the issuer that it names."""
+    try:
+        algorithm = leaf.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return PathReason.WEAK_SIGNATURE
+    # No algorithm: the signature (as of Ed25519) does without a hash of its own.
+    is_weak = algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
+    return PathReason.WEAK_SIGNATURE if is_weak else PathReason.BAD_SIGNATURE
 
 
 def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -264,7 +281,3 @@ def _validity_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None
     if at < leaf.not_valid_before_utc:
         return PathReason.NOT_YET_VALID
     return None
-
-
-def _time_of_validity(leaf: x509.Certificate) -> datetime:
-    return max(leaf.not_valid_before_utc, leaf.not_valid_after_utc - timedelta(seconds=1))

@@ -107,6 +107,10 @@ _REFUSALS: Final = {
         ASK_OPERATOR,
     ),
     RefusalReason.WEAK_KEY: ("the key of your certificate ({subject}: {key}) is too weak or not taken", ASK_OPERATOR),
+    RefusalReason.WEAK_SIGNATURE: (
+        "the signature on your certificate ({subject}) is of a kind too weak",
+        ASK_OPERATOR,
+    ),
     RefusalReason.UNKNOWN_CRITICAL_EXTENSION: (
         "your certificate ({subject}) carries a critical extension that this server does not know",
         ASK_OPERATOR,

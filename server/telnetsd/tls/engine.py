@@ -216,7 +216,9 @@ class _RecordCounter:
         self._header = b""
 
     def feed(self, data: bytes) -> None:
-        if self._missing >= len(data) > 0:
+        if not data:
+            return
+        if self._missing >= len(data):
             self._missing -= len(data)
             self.whole += self._missing == 0
             return

@@ -1,0 +1,81 @@
+"""Fixtures that both kinds of tests share."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from support.client import Client, connect_as
+from support.server import RunningServer
+from telnetsd.administration.initialise import initialise
+from telnetsd.administration.users import add_user
+from telnetsd.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.pki.authority import KeyType
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
+settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home folder with alice (operator, RSA), bob (user) and ed (user, Ed25519); to be copied, not used."""
+    home = Home(tmp_path_factory.mktemp("made"))
+    initialise(home, ())
+    add_user(home, User("alice", ("operator",)), KeyType.RSA, 365)
+    add_user(home, User("bob", ("user",)), KeyType.EC, 365)
+    add_user(home, User("ed", ("user",)), KeyType.ED25519, 365)
+    return home
+
+
+@pytest.fixture
+def home(made_home: Home, tmp_path: Path) -> Home:
+    """A home folder of one test's own."""
+    shutil.copytree(made_home.root, tmp_path / "home", dirs_exist_ok=True)
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def server(made_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A running server that the tests of one module share; each test looks at its own connections."""
+    root = tmp_path_factory.mktemp("shared") / "home"
+    shutil.copytree(made_home.root, root)
+    running = RunningServer(Home(root))
+    yield running
+    assert running.stop() == "", "the server wrote to standard error"
+
+
+@pytest.fixture
+def start(home: Home) -> Iterator[Callable[..., RunningServer]]:
+    """Start a server on the test's own home folder; it is ended with the test."""
+    running: list[RunningServer] = []
+
+    def run(toml: str = "", **options: Any) -> RunningServer:
+        if toml:
+            home.config_file.write_text(toml)
+        running.append(RunningServer(home, **options))
+        return running[-1]
+
+    yield run
+    for one in running:
+        if one.process.poll() is None:
+            one.kill()
+        elif one.process.stderr is not None:
+            one.process.stderr.close()
+
+
+@pytest.fixture
+def connect(server: RunningServer) -> Iterator[Callable[..., Client]]:
+    """Connect to the shared server, as a user of the home folder or as a guest."""
+    clients: list[Client] = []
+
+    def open_client(user: str | None = None, **options: Any) -> Client:
+        clients.append(connect_as(server, user, **options))
+        return clients[-1]
+
+    yield open_client
+    for one in clients:
+        one.tls.close()

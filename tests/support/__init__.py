@@ -1,0 +1,1 @@
+"""What the tests share: certificates of every kind, a running server, and clients."""

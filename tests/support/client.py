@@ -1,0 +1,82 @@
+"""A client for tests: the standard library's TLS, so that both ends do not share their mistakes."""
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Any, Self
+
+from support.server import DEADLINE_S, RunningServer
+from telnetsd.administration.users import user_files
+
+PROMPT = b"> "
+
+
+class Client:
+    """A TLS connection to a server on loopback, without any telnet of its own."""
+
+    def __init__(
+        self,
+        port: int,
+        ca: Path,
+        credentials: tuple[Path, Path] | None = None,
+        *,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        session: ssl.SSLSession | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.context = context or client_context(ca, credentials, version)
+        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+        self.port: int = raw.getsockname()[1]
+        self.tls = self.context.wrap_socket(raw, server_hostname="localhost", session=session)
+        self.received = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tls.close()
+
+    def send(self, data: bytes) -> None:
+        self.tls.sendall(data)
+
+    def read_until(self, mark: bytes = PROMPT) -> str:
+        """Return what comes up to and with the mark; what comes behind it stays for the next read."""
+        while mark not in self.received:
+            data = self.tls.recv(65536)
+            assert data, f"the server closed; before that it said {self.received!r}"
+            self.received += data
+        end = self.received.index(mark) + len(mark)
+        text, self.received = self.received[:end], self.received[end:]
+        return text.decode()
+
+    def read_to_end(self) -> str:
+        """Return everything up to the server's close_notify; a connection that just breaks is an error."""
+        while data := self.tls.recv(65536):
+            self.received += data
+        text, self.received = self.received, b""
+        return text.decode()
+
+    def command(self, line: str) -> str:
+        """Send a line, and return the answer without the next prompt."""
+        self.send(line.encode() + b"\r\n")
+        return self.read_until().rpartition("\n")[0].replace("\r", "")
+
+
+def client_context(
+    ca: Path, credentials: tuple[Path, Path] | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Weak keys are to be refused by the server, not by our own client.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_verify_locations(ca)
+    context.minimum_version = context.maximum_version = version
+    if credentials is not None:
+        context.load_cert_chain(*credentials)
+    return context
+
+
+def connect_as(server: RunningServer, user: str | None = None, **options: Any) -> Client:
+    """Connect to a server, as a user of its home folder or as a guest."""
+    files = user_files(server.home, user) if user else None
+    credentials = (files.certificate, files.key) if files else None
+    return Client(server.port, server.home.ca_certificate, credentials, **options)

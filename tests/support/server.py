@@ -1,0 +1,104 @@
+"""A real server in a process of its own, on a real home folder."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from telnetsd.home import Home
+
+T = TypeVar("T")
+Event = dict[str, Any]
+DEADLINE_S = 20.0
+
+
+class RunningServer:
+    """`telnetsd serve` on a port that the system chose; readable once it says that it listens."""
+
+    def __init__(self, home: Home, *, before: Callable[[], None] | None = None, **environment: str) -> None:
+        self.home = home
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+            preexec_fn=before,  # noqa: PLW1509 -- limits of the child, set before it has threads
+        )
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline()
+        match = re.match(r"listening on 127\.0\.0\.1:(\d+)$", line)
+        if match is None:
+            self.process.kill()
+            raise AssertionError(f"the server said: {line}{self.process.stderr.read()}")
+        self.port = int(match[1])
+
+    def stop(self) -> str:
+        """End the server as an operator does, and return what else it wrote to standard error."""
+        self.process.send_signal(signal.SIGTERM)
+        _, rest = self.process.communicate(timeout=DEADLINE_S)
+        return rest
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=DEADLINE_S)
+
+    def events(self) -> list[Event]:
+        return read_events(self.home)
+
+    def wait_for(self, predicate: Callable[[Event], bool]) -> Event:
+        """Return the first event of the log for which the predicate holds, once it is there."""
+        return wait_for_event(self.home, predicate)
+
+    def session_from(self, port: int, action: str = "session-started") -> Event:
+        return self.wait_for(lambda event: get(event, "source.port") == port and action_of(event) == action)
+
+    def actions_from(self, port: int) -> list[str]:
+        return [action_of(event) for event in self.events() if get(event, "source.port") == port]
+
+
+def read_events(home: Home) -> list[Event]:
+    if not home.audit_file.exists():
+        return []
+    return [json.loads(line) for line in home.audit_file.read_bytes().split(b"\n")[:-1]]
+
+
+def wait_for_event(home: Home, predicate: Callable[[Event], bool]) -> Event:
+    return wait_until(lambda: next((event for event in read_events(home) if predicate(event)), None), "an event")
+
+
+def wait_until(look: Callable[[], T | None], what: str) -> T:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come within {DEADLINE_S} s")
+
+
+def get(event: Event, path: str) -> Any:
+    value: Any = event
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def action_of(event: Event) -> str:
+    return str(event["event"]["action"])
+
+
+def all_leaves(value: Any) -> Iterator[str]:
+    """Every string in a JSON value."""
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from all_leaves(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from all_leaves(one)
+    elif isinstance(value, str):
+        yield value

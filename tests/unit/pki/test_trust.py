@@ -1,0 +1,67 @@
+"""Trust anchors: which files are taken, and in which words the others are refused."""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from support.certificates import Pair, Recipe, ca_extensions, make_ca, name
+from telnetsd.errors import OperatorError
+from telnetsd.pki.trust import load_trust, make_trust
+
+
+def load(path: Path) -> None:
+    load_trust([(path, "certs/trust/it.pem")])
+
+
+def ca_with(key: object) -> Pair:
+    return make_ca("Other CA", key=key)
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        (ca_with(ed25519.Ed25519PrivateKey.generate()), "its key is Ed25519"),
+        (ca_with(rsa.generate_private_key(65537, 1024)), "its key is RSA of 1024 bits"),
+        (ca_with(ec.generate_private_key(ec.SECP256K1())), "its key is EC secp256k1"),
+        (Recipe(subject=name("no CA")).self_signed(), "it is not a CA certificate"),
+        (Recipe(extensions=ca_extensions()[:1]).self_signed(), "it has no keyUsage extension"),
+        (Recipe(extensions=[]).self_signed(), "it has no basicConstraints extension"),
+    ],
+)
+def test_what_cannot_be_a_trust_anchor_is_refused_in_words(pair: Pair, words: str, tmp_path: Path) -> None:
+    certificate, _ = pair.save(tmp_path, "it")
+    with pytest.raises(OperatorError, match=r"not usable as a trust anchor: certs/trust/it\.pem: ") as caught:
+        load(certificate)
+    assert words in str(caught.value)
+
+
+def test_a_ca_that_may_not_sign_certificates_is_refused(tmp_path: Path) -> None:
+    from support.certificates import key_usage
+
+    extensions: list[tuple[x509.ExtensionType, bool]] = [ca_extensions()[0], (key_usage("crl_sign"), True)]
+    certificate, _ = Recipe(extensions=extensions).self_signed().save(tmp_path, "it")
+    with pytest.raises(OperatorError, match="does not allow it to sign certificates"):
+        load(certificate)
+
+
+def test_a_file_that_holds_no_certificate_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "it.pem"
+    with pytest.raises(OperatorError, match="cannot read trust anchor certs/trust/it.pem: No such file"):
+        load(path)
+    path.write_text("hello")
+    with pytest.raises(OperatorError, match=r"not a PEM certificate: certs/trust/it\.pem"):
+        load(path)
+
+
+def test_no_trust_anchor_at_all_is_refused() -> None:
+    with pytest.raises(OperatorError, match="no trust anchor"):
+        make_trust(())
+
+
+def test_one_file_may_hold_several_trust_anchors(tmp_path: Path) -> None:
+    bundle = make_ca("One")
+    bundle.chain = [make_ca("Two").certificate]
+    certificate, _ = bundle.save(tmp_path, "bundle")
+    assert len(load_trust([(certificate, "bundle.pem")]).anchors) == 2
