@@ -29,7 +29,13 @@ def name(common_name: str) -> x509.Name:
 
 
 def key_usage(*bits: str) -> x509.KeyUsage:
-    every: tuple[str, ...] = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    every: tuple[str, ...] = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+    )
     every += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
     return x509.KeyUsage(**{bit: bit in bits for bit in every})
 

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from telnetlib3 import TelnetReader, TelnetWriter
 from telnetlib3.server_base import BaseServer
-from telnetlib3.telopt import DONT, EC, EL, EOF, IAC, IP, NAWS, SB, SGA, TM, TTYPE, WONT
+from telnetlib3.telopt import DO, DONT, EC, EL, EOF, IAC, IP, NAWS, SB, SGA, TM, TTYPE, WONT
 
 from telnetsd.telnet.line_discipline import END_OF_INPUT, ERASE_CHARACTER, ERASE_LINE, INTERRUPT
 
@@ -95,6 +95,9 @@ class NvtWriter(TelnetWriter):
     def handle_will(self, opt: bytes) -> None:
         """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
         if opt in ANSWERED_WILL:
+            if opt == TTYPE and not self.remote_option.enabled(opt):
+                # telnetlib3 asks for the type without having agreed to be told it.
+                self.iac(DO, opt)
             super().handle_will(opt)
         else:
             self.iac(DONT, opt)
