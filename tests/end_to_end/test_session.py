@@ -1,0 +1,256 @@
+"""A session from its first byte to its last: lines, limits, clocks, and what others do to it."""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from support.client import Client, connect_as
+from support.server import DEADLINE_S, RunningServer, action_of, get
+
+IAC = b"\xff"
+FAST_CLOCKS = "[session]\nidle_timeout_s = 2\nidle_warning_s = 1.5\n"
+
+
+def denied_reasons(server: RunningServer, port: int) -> list[str]:
+    return [
+        event["event"]["reason"]
+        for event in server.events()
+        if get(event, "source.port") == port and action_of(event) == "command-denied"
+    ]
+
+
+@pytest.mark.parametrize("user", ["bob", None])
+def test_the_first_bytes_are_the_greeting_and_no_telnet_command_is_among_them(
+    user: str | None, connect: Callable[..., Client]
+) -> None:
+    client = connect(user)
+    client.read_until()
+    client.command("whoami")
+    client.send(b"quit\r\n")
+    everything = client.read_to_end()
+    assert everything.startswith("goodbye")
+    with contextlib.suppress(ssl.SSLError):
+        assert IAC.decode("latin-1") not in everything
+
+
+def test_the_first_bytes_of_a_session_are_ascii_and_the_prompt_comes_at_once(connect: Callable[..., Client]) -> None:
+    client = connect("bob")
+    first = client.tls.recv(65536)
+    assert first.startswith(b"you are bob")
+    assert first.endswith(b"bob> "), "greeting and prompt come in one record"
+    assert IAC not in first
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r\x00", b"\n", b"\r"])
+def test_every_line_end_ends_one_line(end: bytes, connect: Callable[..., Client]) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.send(b"echo one" + end + b"echo two" + end)
+    assert client.read_until() == "one\r\nbob> "
+    assert client.read_until() == "two\r\nbob> "
+
+
+def test_a_line_end_cut_by_packets_is_one(connect: Callable[..., Client]) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.send(b"echo one\r")
+    assert client.read_until() == "one\r\nbob> "
+    client.send(b"\necho two\r\n")
+    assert client.read_until() == "two\r\nbob> "
+
+
+def test_typing_mistakes_can_be_taken_back_with_keys_and_with_telnet_commands(connect: Callable[..., Client]) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.send(b"rm -rf\x15echo hxx\x08\x7fello" + IAC + b"\xf7" + b"o\r\n")
+    assert client.read_until() == "hello\r\nbob> "
+    client.send(b"rm -rf" + IAC + b"\xf8" + b"echo again\r\n")
+    assert client.read_until() == "again\r\nbob> "
+    client.send(b"rm -rf\x03")
+    assert client.read_until() == "\r\nbob> "
+
+
+def test_control_d_says_goodbye(connect: Callable[..., Client], server: RunningServer) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.send(b"\x04")
+    assert client.read_to_end() == "goodbye\r\n"
+    assert server.session_from(client.port, "session-ended")["event"]["reason"] == "end-of-input"
+
+
+def test_what_was_sent_before_the_peer_closed_its_side_is_answered(
+    connect: Callable[..., Client], server: RunningServer
+) -> None:
+    client = connect("bob")
+    client.send(b"echo the last words\r\n")
+    socket.socket.shutdown(client.tls, socket.SHUT_WR)
+    assert client.read_to_end().endswith("bob> the last words\r\nbob> ")
+    assert server.session_from(client.port, "session-ended")["event"]["reason"] == "connection-closed"
+
+
+def test_a_line_that_is_not_utf8_is_refused_and_the_next_one_runs(
+    connect: Callable[..., Client], server: RunningServer
+) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.send(b"echo \xfe\xfd\r\n")
+    assert client.read_until() == "ignored: that line is not UTF-8\r\nbob> "
+    assert client.command("echo ok") == "ok"
+    assert denied_reasons(server, client.port) == ["line-not-utf8"]
+
+
+def test_utf8_comes_back_as_it_was_sent(connect: Callable[..., Client]) -> None:
+    client = connect("bob")
+    client.read_until()
+    assert client.command("echo Zoë 王 😀") == "Zoë 王 😀"
+
+
+def test_a_line_beyond_its_limit_is_refused_once_and_the_next_one_runs(
+    connect: Callable[..., Client], server: RunningServer
+) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.send(b"echo " + b"a" * 5000 + b"\r\n")
+    assert client.read_until() == "ignored: a line may have 4096 bytes, yours is longer\r\nbob> "
+    assert client.command("echo ok") == "ok"
+    assert client.command("echo " + "a" * 4091) == "a" * 4091
+    assert denied_reasons(server, client.port) == ["line-too-long"]
+
+
+def test_ten_megabytes_without_a_line_end_are_answered_and_ended_while_others_are_served(
+    server: RunningServer, connect: Callable[..., Client]
+) -> None:
+    other = connect("bob")
+    other.read_until()
+    flooding = connect("ed")
+    flooding.read_until()
+
+    def flood() -> None:
+        with contextlib.suppress(OSError):
+            flooding.send(b"a" * 10_000_000)
+
+    thread = threading.Thread(target=flood)
+    slowest = 0.0
+    thread.start()
+    while thread.is_alive():
+        started = time.monotonic()
+        assert other.command("echo here") == "here"
+        slowest = max(slowest, time.monotonic() - started)
+    thread.join()
+    said = flooding.read_to_end()
+    assert "ignored: a line may have 4096 bytes" in said
+    assert said.endswith("goodbye: 65536 bytes and more without a line end\r\n")
+    ended = server.session_from(flooding.port, "session-ended")
+    assert ended["event"]["reason"] == "line-endless"
+    assert slowest < 0.05
+
+
+def test_an_idle_session_is_warned_and_then_ended(start: Callable[..., RunningServer]) -> None:
+    server = start(FAST_CLOCKS)
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        client.read_until(b"*** nothing was typed for a while: this session ends in 2 seconds\r\nbob> ")
+        assert client.command("echo still here") == "still here"
+        said = client.read_to_end()
+        assert said.startswith("\r\n*** nothing was typed for a while")
+        assert said.endswith("\r\n*** nothing was typed for too long: this session ends\r\n")
+        assert server.session_from(client.port, "session-ended")["event"]["reason"] == "idle-timeout"
+
+
+def test_a_session_ends_at_its_longest_time(start: Callable[..., RunningServer]) -> None:
+    server = start("[session]\nmax_time_s = 1\n")
+    with connect_as(server, "bob") as client:
+        assert "this session has reached its longest time" in client.read_to_end()
+        assert server.session_from(client.port, "session-ended")["event"]["reason"] == "max-time"
+
+
+def test_a_session_ends_with_its_certificate(start: Callable[..., RunningServer]) -> None:
+    """A certificate that is valid for two more seconds opens a session of two seconds."""
+    from datetime import UTC, datetime, timedelta
+
+    from telnetsd.administration import users
+    from telnetsd.administration.material import load_home_authority
+    from telnetsd.identity.outcome import User
+    from telnetsd.pki.authority import KeyType
+    from telnetsd.state import State
+
+    server = start()
+    now = datetime.now(UTC).replace(microsecond=0)
+    authority = load_home_authority(server.home)
+    issued = authority.issue_user("brief", KeyType.EC, 1, now - timedelta(days=1) + timedelta(seconds=3))
+    state = State(server.home.state_file)
+    with state.transaction():
+        state.add_user(User("brief", ("user",)), users._record_of(issued, authority.certificate), now)
+    state.close()
+    users._write_files(server.home, "brief", issued, authority.certificate)
+    with connect_as(server, "brief") as client:
+        assert "valid for another few hours" in client.read_until(b"brief> ")
+        assert client.read_to_end().endswith("*** your certificate has expired: this session ends\r\n")
+        assert datetime.now(UTC) - issued.certificate.not_valid_after_utc < timedelta(seconds=1.5)
+        assert server.session_from(client.port, "session-ended")["event"]["reason"] == "certificate-expired"
+    with connect_as(server, "brief") as client:
+        assert "expired on" in client.read_to_end()
+
+
+def test_a_client_that_does_not_read_is_not_written_to_without_end(start: Callable[..., RunningServer]) -> None:
+    server = start("[session]\nmotd = '" + "m" * 4000 + "'\n")
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        client.tls.settimeout(1.0)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 50_000_000:
+                sent += client.tls.send(b"motd\r\n" * 2000)
+        assert sent < 50_000_000, "the server took everything and answered into memory"
+        client.tls.settimeout(DEADLINE_S)
+        assert resident_bytes(server) < 300_000_000
+
+
+def resident_bytes(server: RunningServer) -> int:
+    with open(f"/proc/{server.process.pid}/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * 4096
+
+
+def test_a_stopped_server_says_goodbye_to_everybody(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    with connect_as(server, "bob") as client, connect_as(server) as guest:
+        client.read_until()
+        guest.read_until()
+        assert server.stop() == ""
+        for one in (client, guest):
+            assert one.read_to_end() == "\r\n*** the server is being stopped: this session ends\r\n"
+            assert server.session_from(one.port, "session-ended")["event"]["reason"] == "server-stopped"
+    actions = [action_of(event) for event in server.events()]
+    assert actions[-1] == "server-stopped"
+    assert not server.home.control_socket.exists()
+
+
+def test_a_plain_text_client_is_told_and_logged(server: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
+        port = raw.getsockname()[1]
+        raw.sendall(b"hello\r\n")
+        with raw.makefile("rb") as file:
+            assert file.read().startswith(b"this is a TLS port: connect with a TLS client, as in: openssl s_client")
+    event = server.session_from(port, "handshake-failed")
+    assert event["event"]["reason"] == "plain-text"
+    assert get(event, "source.ip") == "127.0.0.1"
+
+
+def test_connections_beyond_the_limit_are_closed_and_logged(start: Callable[..., RunningServer]) -> None:
+    server = start("[listener]\nmax_connections = 2\n")
+    with connect_as(server, "bob") as one, connect_as(server, "ed") as two:
+        one.read_until()
+        two.read_until()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as third:
+            assert third.recv(1) == b""
+            event = server.session_from(third.getsockname()[1], "session-refused")
+        assert event["event"]["reason"] == "too-many-connections"
+        one.send(b"quit\r\n")
+        one.read_to_end()
+    with connect_as(server, "bob") as again:
+        again.read_until()
