@@ -20,7 +20,7 @@ from telnetsd.commands.caller import Services
 from telnetsd.config import Settings
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
-from telnetsd.listener import ConnectionLimit, shown_address
+from telnetsd.listener import shown_address
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import EndReason, Session, Visit
@@ -40,6 +40,8 @@ _FAILURE_WORDS: Final = {
     "protocol-error": "the client broke the TLS protocol",
 }
 
+STOPPING: Final = "the server is being stopped"
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,6 +50,8 @@ class AdmissionReason(StrEnum):
 
     IDENTIFIED = "identified"
     TOO_MANY_CONNECTIONS = "too-many-connections"
+    SERVER_STOPPED = "server-stopped"
+    INTERNAL_ERROR = "internal-error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +71,34 @@ class Connections:
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
-        self._limit = ConnectionLimit(stages.settings.listener.max_connections)
         self._serving: set[asyncio.Task[None]] = set()
+        self._open: set[TlsTransport] = set()
+        self._is_stopping = False
         self._events = TlsEvents(self._established, self._failed, self._lost)
 
     def accept(self) -> asyncio.Protocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
-        if self._limit.is_reached:
+        if len(self._open) >= self._stages.settings.listener.max_connections:
             return _TurnedAway(self._stages.trail)
-        self._limit.enter()
         timeout_s = self._stages.settings.tls.handshake_timeout_s
-        return TlsTransport(self._stages.context, self._events, handshake_timeout_s=timeout_s)
+        transport = TlsTransport(self._stages.context, self._events, handshake_timeout_s=timeout_s)
+        self._open.add(transport)
+        return transport
 
-    async def finish(self) -> None:
-        """Wait until every connection has written its last event."""
-        await asyncio.gather(*self._serving)
+    async def stop(self, timeout_s: float) -> None:
+        """End every connection: sessions with a sentence, and after `timeout_s` seconds whatever is left.
+
+        When it returns, every session has told the log of its end.
+        """
+        self._is_stopping = True
+        self._stages.registry.end_all(EndReason.SERVER_STOPPED, STOPPING)
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=timeout_s)
+        for transport in tuple(self._open):
+            transport.abort()
+        for task in tuple(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _established(self, transport: TlsTransport) -> asyncio.Protocol:
         protocol = NvtProtocol()
@@ -97,8 +114,8 @@ class Connections:
             Action.HANDSHAKE_FAILED, error.reason, message
         )
 
-    def _lost(self, _: TlsTransport) -> None:
-        self._limit.leave()
+    def _lost(self, transport: TlsTransport) -> None:
+        self._open.discard(transport)
 
     async def _serve(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
         try:
@@ -108,7 +125,11 @@ class Connections:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
             logger.exception("a connection failed by a fault of the server")
-            transport.abort()
+            trail = self._stages.trail.with_fields(_source_fields(transport))
+            trail.record(
+                Action.SESSION_REFUSED, AdmissionReason.INTERNAL_ERROR, "the server failed to serve a connection"
+            )
+            _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
 
     async def _identify_and_talk(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
         stages, now = self._stages, datetime.now(UTC)
@@ -120,6 +141,10 @@ class Connections:
             .with_fields(_source_fields(transport))
             .with_fields({"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}})
         )
+        if self._is_stopping:
+            await trail.record(Action.SESSION_REFUSED, AdmissionReason.SERVER_STOPPED, "the server is being stopped")
+            _say_goodbye(protocol, [f"refused: {STOPPING}"])
+            return
         if isinstance(identity, Refusal):
             await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
             _say_goodbye(protocol, refuse(identity))
@@ -131,6 +156,8 @@ class Connections:
     async def _talk(self, session: Session, trail: Trail, identity: Admitted) -> None:
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity))
         self._stages.registry.add(session)
+        if self._is_stopping:
+            session.end(EndReason.SERVER_STOPPED, STOPPING)
         reason = EndReason.INTERNAL_ERROR
         try:
             reason = await session.run()

@@ -62,7 +62,7 @@ class ControlServer:
         except OSError as error:
             listener.close()
             raise OperatorError(
-                f"cannot make {self._path}: {error.strerror}; use a shorter or writable home"
+                f"cannot make {self._path}: {error.strerror or error}; use a shorter or writable home"
             ) from error
         self._path.chmod(SECRET_FILE_MODE)
         self._server = await asyncio.start_unix_server(self._answer, sock=listener, limit=REQUEST_MAX_BYTES)
@@ -119,6 +119,8 @@ def ask(path: Path, verb: str, session_id: str = "") -> Any:  # noqa: ANN401 -- 
             connection.sendall(msgspec.json.encode(Request(verb, session_id)) + b"\n")
             with connection.makefile("rb") as file:
                 answer = msgspec.json.decode(file.readline())
+    except PermissionError as error:
+        raise OperatorError(f"not allowed to open {path}; run this as the user that runs the server") from error
     except (OSError, msgspec.DecodeError) as error:
         raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
     if "error" in answer:

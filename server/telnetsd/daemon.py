@@ -24,7 +24,6 @@ from telnetsd.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.listener import open_listener, shown_address
 from telnetsd.session.registry import CLOCK_INTERVAL_S, SessionRegistry
-from telnetsd.session.session import EndReason
 from telnetsd.state import State
 from telnetsd.tls.engine import make_server_context
 
@@ -82,7 +81,7 @@ async def _serve(home: Home, material: Material, address: tuple[str, int], state
         print(f"listening on {where}", file=sys.stderr, flush=True)
         await _until(stopping, server.registry)
         accepting.close()
-        await _end_sessions(server)
+        await server.connections.stop(STOP_TIMEOUT_S)
         await server.trail.record(Action.SERVER_STOPPED, ServerReason.SIGNAL, "the server stopped")
     finally:
         await server.control.stop()
@@ -118,12 +117,6 @@ async def _until(stopping: asyncio.Event, registry: SessionRegistry) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), CLOCK_INTERVAL_S)
         registry.check_clocks()
-
-
-async def _end_sessions(server: _Server) -> None:
-    server.registry.end_all(EndReason.SERVER_STOPPED, "the server is being stopped: this session ends")
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(server.connections.finish(), STOP_TIMEOUT_S)
 
 
 def _make_room(connections: int) -> None:

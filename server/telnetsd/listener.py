@@ -1,4 +1,4 @@
-"""The listening socket, and how many connections may be open at once."""
+"""The listening socket, and who holds a port when it cannot be had."""
 
 import errno
 import socket
@@ -39,27 +39,6 @@ def shown_address(address: tuple[object, ...]) -> str:
     """Return a socket address as HOST:PORT, an IPv6 host in brackets."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-
-
-class ConnectionLimit:
-    """Counts open connections against their limit."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open = 0
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether no further connection is to be taken."""
-        return self._open >= self._most
-
-    def enter(self) -> None:
-        """Count one more."""
-        self._open += 1
-
-    def leave(self) -> None:
-        """Count one less."""
-        self._open -= 1
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:

@@ -84,6 +84,8 @@ def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
 
 
 def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
+    if not home.state_file.exists():
+        raise OperatorError("there is no state.db; is this the home folder? to make one: telnetsd init")
     state = State(home.state_file)
     try:
         count = len(state.list_users())
@@ -93,6 +95,9 @@ def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
 
 
 def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
+    if not home.audit_file.exists():
+        yield Verdict.WARNING, f"there is no {home.shown(home.audit_file)} yet: the first event makes it"
+        return
     log = AuditLog(home.audit_file)
     try:
         log.append([])

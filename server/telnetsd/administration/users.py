@@ -10,10 +10,9 @@ from cryptography import x509
 
 from telnetsd.administration.initialise import PUBLIC_FILE_MODE
 from telnetsd.administration.material import load_home_authority
-from telnetsd.audit.event import Action, Fields, Reason, certificate_fields
-from telnetsd.audit.log import AuditLog
-from telnetsd.audit.record import Trail, make_trail
-from telnetsd.audit.sink import DirectSink
+from telnetsd.audit.event import Action, Fields, certificate_fields, merge
+from telnetsd.audit.log import AuditLog, AuditUnavailableError
+from telnetsd.audit.record import make_event
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.table import CommandTable
 from telnetsd.config import load_settings
@@ -70,7 +69,11 @@ def add_user(home: Home, user: User, key_type: KeyType, days: int) -> AddedUser:
         with state.transaction():
             state.add_user(user, _record_of(issued, authority.certificate), utc_now())
             files = _write_files(home, user.name, issued, authority.certificate)
-            _tell(make_trail(DirectSink(log)), user, issued)
+            log.append(_events(user, issued))
+    except AuditUnavailableError:
+        for left in (files.certificate, files.key, files.pkcs12):
+            left.unlink(missing_ok=True)
+        raise
     finally:
         log.close()
         state.close()
@@ -123,14 +126,16 @@ def _write_files(home: Home, name: str, issued: Issued, issuer: x509.Certificate
     return files
 
 
-def _tell(trail: Trail, user: User, issued: Issued) -> None:
+def _events(user: User, issued: Issued) -> list[Fields]:
     facts = describe(issued.certificate)
     target: Fields = {"target": {"name": user.name, "roles": list(user.roles)}}
-    trail = trail.with_fields({"user": target, "telnetsd": {"operator": {"name": operator_name()}}})
-    trail.record(Action.USER_ADDED, Reason.OK, f"user {user.name} was added ({', '.join(user.roles)})")
-    trail.record(
-        Action.CERTIFICATE_ISSUED,
-        Reason.OK,
-        f"a certificate was issued to {user.name}, valid until {facts.not_after:%Y-%m-%d}",
-        tls={"client": certificate_fields(facts)},
-    )
+    shared: Fields = {"user": target, "telnetsd": {"operator": {"name": operator_name()}}}
+    until = f"{facts.not_after:%Y-%m-%d}"
+    return [
+        make_event(Action.USER_ADDED, f"user {user.name} was added ({', '.join(user.roles)})", shared),
+        make_event(
+            Action.CERTIFICATE_ISSUED,
+            f"a certificate was issued to {user.name}, valid until {until}",
+            merge(shared, {"tls": {"client": certificate_fields(facts)}}),
+        ),
+    ]

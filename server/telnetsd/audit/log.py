@@ -19,7 +19,7 @@ from telnetsd.audit.chain import EMPTY, ChainError, read_head, seal
 from telnetsd.audit.event import Action, Fields, Reason
 from telnetsd.audit.record import make_event
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
+from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, write_secret
 
 _TAIL_BYTES: Final = 65536
 
@@ -83,7 +83,6 @@ class AuditLog:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_current():
                 return
-            os.close(self._descriptor)
             self._open()
 
     def _is_current(self) -> bool:
@@ -95,17 +94,13 @@ class AuditLog:
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _open(self) -> None:
+        # The new file first: a descriptor that was given back already may be somebody else's by now.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._path, flags, SECRET_FILE_MODE)
-        self._end = -1
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        opened = os.open(self._path, flags, SECRET_FILE_MODE)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._end = opened, -1
+        _sync_folder(self._path.parent)
 
     def _write(self, events: list[Fields]) -> None:
         head, lines = self._head, []
@@ -156,15 +151,18 @@ class AuditLog:
 
     def _set_aside(self, start: int, end: int) -> None:
         torn = os.pread(self._descriptor, end - start, start)
-        now = datetime.now(UTC)
-        aside = self._path.with_name(f"torn-{now:%Y%m%dT%H%M%S.%f}.part")
-        aside.touch(SECRET_FILE_MODE)
-        aside.write_bytes(torn)
+        aside = self._path.with_name(f"torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.part")
+        write_secret(aside, torn)
+        _sync_folder(aside.parent)
         os.ftruncate(self._descriptor, start)
-        event = make_event(
-            Action.AUDIT_RECOVERED,
-            Reason.TORN_LINE,
-            f"a torn last line of {len(torn)} bytes was set aside in {aside.name}",
-            now,
-        )
-        self._write([event])
+        message = f"a torn last line of {len(torn)} bytes was set aside in {aside.name}"
+        self._write([make_event(Action.AUDIT_RECOVERED, message, reason=Reason.TORN_LINE)])
+
+
+def _sync_folder(path: Path) -> None:
+    """Put a folder's entries on the disk: a file that was made is there after a crash."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

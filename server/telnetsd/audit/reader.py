@@ -54,7 +54,10 @@ def follow(path: Path, count: int) -> Iterator[bytes]:
             position += len(chunk)
             *whole, rest = (rest + chunk).split(b"\n")
             yield from whole
-        elif _was_replaced(path, descriptor, position):
+        elif descriptor >= 0 and os.fstat(descriptor).st_size < position:
+            # A torn line was taken back: go on behind the last whole one.
+            position, rest = _last_lines(descriptor, 0)[1], b""
+        elif _was_replaced(path, descriptor):
             if descriptor >= 0:
                 os.close(descriptor)
             descriptor, position, rest = _open(path), 0, b""
@@ -66,7 +69,7 @@ def describe_line(line: bytes) -> EventRow:
     """Return what a person wants to see of a line of the log; of a damaged one, that it is damaged."""
     try:
         event = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event = {"message": f"damaged line: {line[:80]!r}"}
     identity, operator = _text(event, "telnetsd", "identity", "kind"), _text(event, "telnetsd", "operator", "name")
     user = _text(event, "user", "name") or identity or operator
@@ -120,7 +123,7 @@ def _open(path: Path) -> int:
         return -1
 
 
-def _was_replaced(path: Path, descriptor: int, position: int) -> bool:
+def _was_replaced(path: Path, descriptor: int) -> bool:
     try:
         there = path.stat()
     except FileNotFoundError:
@@ -128,4 +131,4 @@ def _was_replaced(path: Path, descriptor: int, position: int) -> bool:
     if descriptor < 0:
         return True
     ours = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) or there.st_size < position
+    return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from telnetsd.audit.event import DATASET, ECS_VERSION, SHAPES, Action, Fields, merge, timestamp
+from telnetsd.audit.event import DATASET, ECS_VERSION, SHAPES, Action, Fields, Reason, merge, timestamp
 
 _DONE: Final = "put"
 
@@ -55,10 +55,10 @@ def make_trail(sink: Sink) -> Trail:
     return trail
 
 
-def make_event(action: Action, reason: StrEnum, message: str, at: datetime) -> Fields:
-    """Return an event that belongs to no session and is told to no sink."""
-    event_dict: EventDict = {"event": message, "action": action, "reason": reason, "fields": {}, "at": at}
-    return _to_ecs(event_dict)
+def make_event(action: Action, message: str, fields: Fields | None = None, reason: StrEnum = Reason.OK) -> Fields:
+    """Return an event that belongs to no session, for who appends to the log without a sink."""
+    now = datetime.now(UTC)
+    return _to_ecs({"event": message, "action": action, "reason": reason, "fields": fields or {}, "at": now})
 
 
 def _add_time(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:

@@ -1,39 +1,18 @@
-"""Where events go: straight to the file for a command line, by group commit for a server.
+"""Group commit: events of many sessions, one sync of the disk for all that came meanwhile.
 
-Group commit: while one batch is being written (in a thread of its own, so that the event loop goes on), the next one
-gathers; one sync of the disk is for all that came meanwhile. Who awaits an event is woken when its batch is on disk.
+While one batch is being written (in a thread of its own, so that the event loop goes on), the next one
+gathers. Who awaits an event is woken when its batch is on disk, or with the error that kept it from there.
 The gathering batch is bounded by who waits: a session tells of its next deed only when the one before is written.
 """
 
 import asyncio
-from collections.abc import Awaitable, Generator
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 
-
-class DirectSink:
-    """The sink of a command line: an event is on disk when `put` returns."""
-
-    def __init__(self, log: AuditLog) -> None:
-        self._log = log
-
-    def put(self, event: Fields) -> Awaitable[None]:
-        """Write an event.
-
-        Raises:
-            AuditUnavailableError: It is not on disk.
-        """
-        self._log.append([event])
-        return _Written()
-
-
-class _Written(Awaitable[None]):
-    """Done already."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield from ()
+logger = logging.getLogger(__name__)
 
 
 class GroupCommit:
@@ -45,10 +24,14 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._gathering: list[tuple[Fields, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
         written: asyncio.Future[None] = self._loop.create_future()
+        if self._is_closed:
+            written.set_exception(AuditUnavailableError("the audit log is closed: the server is being stopped"))
+            return written
         # A future whose failure nobody awaits is no error: the next one who awaits is told.
         written.add_done_callback(_mark_seen)
         self._gathering.append((event, written))
@@ -57,7 +40,8 @@ class GroupCommit:
         return written
 
     async def close(self) -> None:
-        """Write what is left, and end the thread."""
+        """Write what is left, take nothing more, and end the thread."""
+        self._is_closed = True
         if self._writing is not None:
             await self._writing
         self._thread.shutdown()
@@ -65,13 +49,19 @@ class GroupCommit:
     async def _write_batches(self) -> None:
         while self._gathering:
             batch, self._gathering = self._gathering, []
-            try:
-                await self._loop.run_in_executor(self._thread, self._log.append, [event for event, _ in batch])
-            except AuditUnavailableError as error:
-                _settle(batch, error)
-            else:
-                _settle(batch, None)
+            _settle(batch, await self._write([event for event, _ in batch]))
         self._writing = None
+
+    async def _write(self, events: list[Fields]) -> AuditUnavailableError | None:
+        try:
+            await self._loop.run_in_executor(self._thread, self._log.append, events)
+        except AuditUnavailableError as error:
+            return error
+        except Exception as error:
+            # Whatever it is, who waits for these events must learn that they are not on disk.
+            logger.exception("the audit log failed by a fault of the server")
+            return AuditUnavailableError(f"the audit log failed: {error!r}")
+        return None
 
 
 def _settle(batch: list[tuple[Fields, asyncio.Future[None]]], error: AuditUnavailableError | None) -> None:

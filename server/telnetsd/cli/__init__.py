@@ -1,6 +1,7 @@
 """The command line: one file a group of verbs. It prints, and decides nothing."""
 
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,4 +61,11 @@ def main() -> None:
     except BrokenPipeError:
         # Whoever read our output has gone: say nothing more, not even when the interpreter flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f" {error.filename}:" if error.filename else ""
+        print(f"error:{where} {error.strerror or error}; run this as the owner of the home folder", file=sys.stderr)
+        sys.exit(1)
+    except sqlite3.Error as error:
+        print(f"error: state.db: {error}; try again, or put back a backup", file=sys.stderr)
         sys.exit(1)

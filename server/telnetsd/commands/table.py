@@ -37,6 +37,7 @@ class CommandReason(StrEnum):
     NOT_FOUND = "not-found"
     LINE_TOO_LONG = "line-too-long"
     LINE_NOT_UTF8 = "line-not-utf8"
+    SESSION_ENDED = "session-ended"
     INTERNAL_ERROR = "internal-error"
 
 

@@ -13,7 +13,6 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -38,13 +37,6 @@ _ATTRIBUTES: Final = {
 }
 
 
-_UNREADABLE_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-)
 _T = TypeVar("_T")
 
 
@@ -116,7 +108,7 @@ def parse_certificate(der: bytes) -> x509.Certificate:
             _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
             _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
             _ = (certificate.version, certificate.serial_number, certificate.signature_algorithm_oid)
-    except _UNREADABLE_ERRORS as error:
+    except Exception as error:
         raise MalformedCertificateError(f"the certificate cannot be read: {error}") from error
     return certificate
 
@@ -141,7 +133,7 @@ def describe_der(der: bytes) -> CertificateFacts:
     try:
         with without_warnings():
             return describe(x509.load_der_x509_certificate(der))
-    except _UNREADABLE_ERRORS:
+    except Exception:  # noqa: BLE001 -- as above
         return CertificateFacts(sha256=sha256(der).hexdigest())
 
 
@@ -185,7 +177,7 @@ def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
     try:
         with without_warnings():
             return read()
-    except _UNREADABLE_ERRORS:
+    except Exception:  # noqa: BLE001 -- as above
         return otherwise
 
 

@@ -107,7 +107,8 @@ def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
 def _find_path(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust, at: datetime) -> Path:
     profile_problem = _leaf_problem(leaf)
     path = _verify(leaf, presented, trust, at) if profile_problem is None else None
-    if path is None:
+    # The verifier counts whole seconds; `at` may be past the last of them.
+    if path is None or at > path.valid_until:
         raise PathError(_reason_for_refusal(leaf, presented, trust, at, profile_problem))
     return path
 

@@ -39,6 +39,7 @@ from telnetsd.telnet.protocol import NvtProtocol
 from telnetsd.tls.engine import TlsDetails
 
 READ_BYTES: Final = 4096
+INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
 HISTORY_LINES: Final = 50
 HISTORY_LINE_MAX_CHARS: Final = 200
@@ -146,7 +147,7 @@ class Session:
 
     def leave(self) -> None:
         """End after what was said."""
-        self._end_reason = EndReason.QUIT
+        self._end_reason = self._end_reason or EndReason.QUIT
 
     # What others do to a session.
 
@@ -201,7 +202,8 @@ class Session:
         self._write(greet(self.identity, commands, self.started_at), self._prompt)
         try:
             await self._converse()
-        except (ConnectionError, PeerError):
+        except (OSError, PeerError):
+            # A command's own errors end in `_run`: what comes up to here is the connection's.
             self._end_reason = self._end_reason or EndReason.CONNECTION_LOST
         finally:
             self._protocol.writer.close()
@@ -218,13 +220,14 @@ class Session:
                 return
             self._heard = self._now()
             self._is_warned = False
-            for one in self._lines.feed(data):
+            for number, one in enumerate(self._lines.feed(data)):
+                # A client that always has something to say must not keep the others waiting.
+                if number % INPUTS_PER_TURN == 0:
+                    await asyncio.sleep(0)
                 await self._take(one)
                 await self._protocol.drain()
                 if self._end_reason is not None:
                     return
-            # A client that always has something to say must not keep the others waiting.
-            await asyncio.sleep(0)
 
     async def _take(self, one: Input) -> None:
         match one:
@@ -239,11 +242,11 @@ class Session:
                 await self._deny("", CommandReason.LINE_NOT_UTF8, "ignored: that line is not UTF-8")
             case LineEndless():
                 self.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
-                self._end_reason = EndReason.LINE_ENDLESS
+                self._end_reason = self._end_reason or EndReason.LINE_ENDLESS
             case Interrupt():
                 self.say("")
             case EndOfInput():
-                self._end_reason = EndReason.END_OF_INPUT
+                self._end_reason = self._end_reason or EndReason.END_OF_INPUT
         self._answer()
 
     async def _take_line(self, line: str) -> None:
@@ -257,8 +260,13 @@ class Session:
         except CommandError as denied:
             await self._deny(line, denied.reason, str(denied))
             return
-        if await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
-            await self._run(found, arguments, line)
+        if not await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
+            return
+        if self._end_reason is not None:
+            # The session was ended from outside while the event was being written: nothing runs any more.
+            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, found.name)
+            return
+        await self._run(found, arguments, line)
 
     async def _run(self, found: Command, arguments: str, line: str) -> None:
         try:
@@ -266,6 +274,8 @@ class Session:
         except CommandError as failed:
             self.say(str(failed))
             await self._record(Action.COMMAND_FAILED, failed.reason, line, found.name)
+        except AuditUnavailableError:
+            self.say(AUDIT_UNAVAILABLE)
         except Exception:
             # A command may come from another package: its fault ends the command and not the session.
             logger.exception("command %s failed", found.name)

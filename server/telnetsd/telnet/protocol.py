@@ -30,6 +30,10 @@ SUBNEGOTIATED: Final = frozenset({NAWS, TTYPE})
 SUBNEGOTIATION_MAX_BYTES: Final = 64
 READER_LIMIT_BYTES: Final = 8192
 """Half of what the reader holds before it pauses the client."""
+COMMANDS_PER_TURN: Final = 64
+"""Up to how many IAC bytes are interpreted at once: telnetlib3 takes a microsecond or two for each."""
+SLICE_BYTES: Final = 512
+"""How much of what holds more of them is interpreted in one turn of the event loop."""
 AYT_ANSWER: Final = b"[yes]\r\n"
 _IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: INTERRUPT}
 
@@ -48,6 +52,7 @@ class NvtWriter(TelnetWriter):
         super().__init__(*args, **kwargs)
         self.compression = False
         self._subnegotiation_bytes = 0
+        self.may_answer_ayt = True
         # Editing commands go the way of the data, so that they act in the order in which they were sent.
         for command, byte in _IN_BAND.items():
             self.set_iac_callback(command, _feeder(self._reader, byte))
@@ -107,8 +112,10 @@ class NvtWriter(TelnetWriter):
         self.remote_option[opt] = False
 
     def handle_ayt(self, _byte: bytes) -> None:
-        """Are You There (RFC 854): yes."""
-        self.write(AYT_ANSWER)
+        """Are You There (RFC 854): yes, said once to however many that came together."""
+        if self.may_answer_ayt:
+            self.may_answer_ayt = False
+            self.write(AYT_ANSWER)
 
 
 def _feeder(reader: TelnetReader | None, byte: bytes) -> Callable[[bytes], None]:
@@ -120,36 +127,30 @@ def _feeder(reader: TelnetReader | None, byte: bytes) -> Callable[[bytes], None]
 
 
 class _ReadingGate(asyncio.ReadTransport):
-    """Reads from the client only while nobody has a reason not to: neither the reader nor the writer."""
+    """Reads from the client only while nobody has a reason not to."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
         self._transport = transport
-        self._is_reader_full = False
-        self._is_writer_full = False
+        self._reasons: set[str] = set()
 
     def pause_reading(self) -> None:
         """The reader holds enough."""
-        self._is_reader_full = True
-        self._transport.pause_reading()
+        self.hold("reader")
 
     def resume_reading(self) -> None:
         """The reader has been read."""
-        self._is_reader_full = False
-        self._resume()
+        self.release("reader")
 
-    def pause_answering(self) -> None:
-        """The client does not read what it makes us answer."""
-        self._is_writer_full = True
+    def hold(self, reason: str) -> None:
+        """Read nothing more until the reason is gone."""
+        self._reasons.add(reason)
         self._transport.pause_reading()
 
-    def resume_answering(self) -> None:
-        """The client has read."""
-        self._is_writer_full = False
-        self._resume()
-
-    def _resume(self) -> None:
-        if not self._is_reader_full and not self._is_writer_full:
+    def release(self, reason: str) -> None:
+        """A reason is gone."""
+        self._reasons.discard(reason)
+        if not self._reasons:
             self._transport.resume_reading()
 
 
@@ -172,6 +173,8 @@ class NvtProtocol(BaseServer):
         self._is_writable = asyncio.Event()
         self._is_writable.set()
         self._gate: _ReadingGate
+        self._backlog = b""
+        self._has_eof = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Make reader and writer, and let the reader pause a client that sends faster than it is read."""
@@ -183,24 +186,50 @@ class NvtProtocol(BaseServer):
         """Negotiate nothing: the client may be no telnet client at all."""
 
     def data_received(self, data: bytes) -> None:
-        """Interpret what came in; after the end, forget it."""
-        if not self._is_lost:
-            super().data_received(data)
+        """Interpret what came in; what is dense with commands a little at a time, to leave room for others."""
+        if self._is_lost:
+            return
+        if not self._backlog and data.count(IAC) <= COMMANDS_PER_TURN and not self.writer.is_oob:
+            self._interpret(data)
+        elif self._backlog:
+            self._backlog += data
+        else:
+            self._backlog = data
+            self._gate.hold("backlog")
+            self._work_off()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let the session read what came before the end, and answer it."""
-        self.reader.feed_eof()
+        self._has_eof = True
+        if not self._backlog:
+            self.reader.feed_eof()
         return True
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is written to: take nothing more from it."""
         self._is_writable.clear()
-        self._gate.pause_answering()
+        self._gate.hold("writer")
 
     def resume_writing(self) -> None:
         """The client has read."""
         self._is_writable.set()
-        self._gate.resume_answering()
+        self._gate.release("writer")
+
+    def _interpret(self, data: bytes) -> None:
+        self.writer.may_answer_ayt = True
+        super().data_received(data)
+
+    def _work_off(self) -> None:
+        if self._is_lost:
+            return
+        piece, self._backlog = self._backlog[:SLICE_BYTES], self._backlog[SLICE_BYTES:]
+        self._interpret(piece)
+        if self._backlog:
+            asyncio.get_running_loop().call_soon(self._work_off)
+        elif self._has_eof:
+            self.reader.feed_eof()
+        else:
+            self._gate.release("backlog")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whoever reads or waits to write."""

@@ -5,6 +5,7 @@ to it from the first one. It promises:
 
 - a plain-text client reads one plain line, and no TLS bytes;
 - at most one record is handed on in a turn of the event loop, so that a flood of one peer leaves room for others;
+- what is written in one turn goes out together, so that many small answers are one record;
 - closing says close_notify, closes the sending side, and goes on taking in (and dropping) what the peer still
   sends: otherwise the kernel would answer that with a reset, and the last words would be lost with it;
 - `connection_lost` reaches the application once, when it can no longer write.
@@ -21,6 +22,8 @@ from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsE
 PLAIN_TEXT_ANSWER: Final = (
     b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"
 )
+COALESCE_MAX_BYTES: Final = 16384
+"""What is written goes out at the end of the turn, or at once when it is more than this."""
 LINGER_S: Final = 3.0
 LINGER_MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -39,6 +42,7 @@ class TlsEvents:
 
 
 class _State(Enum):
+    NEW = auto()
     HANDSHAKE = auto()
     OPEN = auto()
     LINGERING = auto()
@@ -62,7 +66,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._handshake_timeout_s = handshake_timeout_s
         self._raw: asyncio.Transport
         self._protocol: asyncio.Protocol = asyncio.Protocol()
-        self._state = _State.HANDSHAKE
+        self._state = _State.NEW
         self._timer: asyncio.TimerHandle | None = None
         self._has_heard = False
         self._reading_paused = False
@@ -71,12 +75,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._eof_told = False
         self._loss_told = False
         self._dropped_bytes = 0
+        self._unsent = bytearray()
 
     # What the raw transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the handshake."""
         self._raw = cast("asyncio.Transport", transport)
+        self._state = _State.HANDSHAKE
         self._timer = self._loop.call_later(self._handshake_timeout_s, self._give_up_handshake)
 
     def data_received(self, data: bytes) -> None:
@@ -126,25 +132,27 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Encrypt and send; after closing, forget."""
         if self._state is not _State.OPEN or not data:
             return
-        try:
-            self._engine.write(bytes(data))
-        except TlsError as error:
-            self._fail(error)
-        else:
-            self._flush()
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent += data
+        if len(self._unsent) > COALESCE_MAX_BYTES:
+            self._send()
 
     def close(self) -> None:
         """Say close_notify, let everything written so far reach the peer, and close."""
         if self._state is _State.HANDSHAKE:
             self.abort()
         elif self._state is _State.OPEN:
+            self._send()
+        if self._state is _State.OPEN:
             self._engine.shut_down()
             self._flush()
             self._linger(None)
 
     def abort(self) -> None:
         """Close at once; what was not sent yet is lost."""
-        self._raw.abort()
+        if self._state is not _State.NEW:
+            self._raw.abort()
 
     def is_closing(self) -> bool:
         """Whether writing has no effect any more."""
@@ -178,8 +186,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return False
 
     def get_write_buffer_size(self) -> int:
-        """How many bytes of ciphertext wait to be sent."""
-        return self._raw.get_write_buffer_size()
+        """How many bytes wait to be sent."""
+        return len(self._unsent) + self._raw.get_write_buffer_size()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """The low and the high mark of the write buffer, in bytes."""
@@ -256,6 +264,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._loss_told = True
             self._protocol.connection_lost(exc)
 
+    def _send(self) -> None:
+        """Encrypt and send what was written in this turn."""
+        if self._state is not _State.OPEN or not self._unsent:
+            return
+        plaintext, self._unsent = bytes(self._unsent), bytearray()
+        try:
+            self._engine.write(plaintext)
+        except TlsError as error:
+            self._fail(error)
+        else:
+            self._flush()
+
     def _flush(self) -> None:
         outgoing = self._engine.take_outgoing()
         if outgoing:
@@ -284,6 +304,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._state = _State.LINGERING
         self._cancel_timer()
         self._loop.call_soon(self._tell_loss, error)
+        # Only the loss of the connection stops this clock: a peer that reads nothing would hold it for ever.
+        self._timer = self._loop.call_later(LINGER_S, self._raw.abort)
         if self._raw_eof or self._raw.is_closing():
             self._raw.close()
             return
@@ -291,7 +313,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._raw_reading_paused = False
             self._raw.resume_reading()
         self._raw.write_eof()
-        self._timer = self._loop.call_later(LINGER_S, self._raw.abort)
 
     def _drop(self, count: int) -> None:
         self._dropped_bytes += count

@@ -10,14 +10,13 @@ import msgspec
 import pytest
 
 from telnetsd.audit.chain import EMPTY, GENESIS, ChainError, Head, previous_of, read_head, seal
-from telnetsd.audit.event import Action, Fields, Reason
+from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.record import make_event
-from telnetsd.pki.authority import utc_now
 
 
 def event(text: str = "hello") -> Fields:
-    return make_event(Action.SERVER_STARTED, Reason.OK, text, utc_now())
+    return make_event(Action.SERVER_STARTED, text)
 
 
 def lines_of(path: Path) -> list[bytes]:
