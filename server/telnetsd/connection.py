@@ -73,6 +73,7 @@ class Connections:
         self._stages = stages
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
+        self._has_lost = asyncio.Event()
         self._is_stopping = False
         self._events = TlsEvents(self._established, self._failed, self._lost)
 
@@ -88,7 +89,7 @@ class Connections:
     async def stop(self, timeout_s: float) -> None:
         """End every connection: sessions with a sentence, and after `timeout_s` seconds whatever is left.
 
-        When it returns, every session has told the log of its end.
+        When it returns, every connection has told the log of its end.
         """
         self._is_stopping = True
         self._stages.registry.end_all(EndReason.SERVER_STOPPED, STOPPING)
@@ -99,6 +100,9 @@ class Connections:
         for task in tuple(self._serving):
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        while self._open:
+            self._has_lost.clear()
+            await self._has_lost.wait()
 
     def _established(self, transport: TlsTransport) -> asyncio.Protocol:
         protocol = NvtProtocol()
@@ -116,6 +120,7 @@ class Connections:
 
     def _lost(self, transport: TlsTransport) -> None:
         self._open.discard(transport)
+        self._has_lost.set()
 
     async def _serve(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
         try:

@@ -28,6 +28,8 @@ from telnetsd.state import State
 from telnetsd.tls.engine import make_server_context
 
 STOP_TIMEOUT_S: Final = 5.0
+GIL_SWITCH_S: Final = 0.0005
+"""How long the event loop may keep the audit thread from the interpreter; Python's default is ten times that."""
 _SPARE_DESCRIPTORS: Final = 64
 
 
@@ -59,6 +61,7 @@ def serve(home: Home, listen: str | None) -> None:
     """
     material = load_material(home)
     address = parse_address(listen or material.settings.listener.listen)
+    sys.setswitchinterval(GIL_SWITCH_S)
     _make_room(material.settings.listener.max_connections)
     state, log = State(home.state_file), AuditLog(home.audit_file)
     try:

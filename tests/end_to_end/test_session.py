@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -254,3 +255,26 @@ def test_connections_beyond_the_limit_are_closed_and_logged(start: Callable[...,
         one.read_to_end()
     with connect_as(server, "bob") as again:
         again.read_until()
+
+
+def test_a_handshake_that_is_under_way_does_not_keep_a_server_from_stopping(
+    start: Callable[..., RunningServer],
+) -> None:
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw, connect_as(server) as guest:
+        raw.sendall(b"\x16\x03\x01")
+        guest.read_until()
+        started = time.monotonic()
+        assert server.stop() == ""
+        assert time.monotonic() - started < DEADLINE_S / 2
+        port = raw.getsockname()[1]
+    assert server.actions_from(port) == ["handshake-failed"]
+    assert [action_of(event) for event in server.events()][-1] == "server-stopped"
+
+
+def test_a_client_that_vanishes_is_logged_as_lost(connect: Callable[..., Client], server: RunningServer) -> None:
+    client = connect("bob")
+    client.read_until()
+    client.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    socket.socket(fileno=client.tls.detach()).close()
+    assert server.session_from(client.port, "session-ended")["event"]["reason"] == "connection-lost"

@@ -318,6 +318,41 @@ async def test_what_comes_after_the_end_is_forgotten() -> None:
     assert await protocol.reader.read(10) == b""
 
 
+async def test_are_you_there_is_answered_once_to_however_many_that_come_together() -> None:
+    protocol, wire = made(NvtProtocol)
+    protocol.data_received((IAC + AYT) * 30)
+    assert wire.written == b"[yes]\r\n"
+    protocol.data_received(IAC + AYT)
+    assert wire.written == b"[yes]\r\n" * 2
+
+
+async def test_what_is_dense_with_commands_is_interpreted_a_little_at_a_time() -> None:
+    """Each takes a microsecond or two: sixteen thousand of them at once would stop everybody else."""
+    protocol, wire = made(NvtProtocol)
+    protocol.data_received((IAC + NOP) * 4000 + b"help\r\n")
+    assert wire.is_paused
+    assert not protocol.reader._buffer
+    protocol.eof_received()
+    assert await protocol.reader.read(100) == b"help\r\n"
+    assert await protocol.reader.read(100) == b""
+
+
+async def test_what_came_behind_a_dense_piece_is_interpreted_behind_it() -> None:
+    protocol, wire = made(NvtProtocol)
+    protocol.data_received((IAC + NOP) * 4000)
+    protocol.data_received(b"help\r\n")
+    assert await protocol.reader.read(100) == b"help\r\n"
+    assert not wire.is_paused
+
+
+async def test_a_dense_piece_is_forgotten_with_the_connection() -> None:
+    protocol, _ = made(NvtProtocol)
+    protocol.data_received((IAC + NOP) * 4000 + b"help")
+    protocol.connection_lost(None)
+    await asyncio.sleep(0)
+    assert await protocol.reader.read(100) == b""
+
+
 PIECE = st.one_of(
     st.binary(max_size=6),
     st.builds(

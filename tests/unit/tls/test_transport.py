@@ -514,3 +514,31 @@ async def test_a_session_is_resumed_and_presents_the_same_certificate(server: Se
     assert peer.leaf_der == pair.der
     first.close()
     second.close()
+
+
+async def test_what_is_written_in_one_turn_is_one_record(server: Server) -> None:
+    tls, protocol = await server.connect()
+    for _ in range(1000):
+        protocol.transport.write(b"> ")
+    received = await asyncio.to_thread(tls.recv, 65536)
+    assert received == b"> " * 1000, "one read returns one record"
+    tls.close()
+
+
+async def test_a_peer_that_closed_its_side_and_reads_nothing_does_not_hold_the_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telnetsd.tls.transport.LINGER_S", 0.2)
+    tls, protocol = await server.connect()
+    while not protocol.is_writing_paused:
+        protocol.transport.write(b"a" * 65536)
+    socket.socket.shutdown(tls, socket.SHUT_WR)
+    await protocol.until(lambda: protocol.eofs == 1)
+    protocol.transport.close()
+    await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
+    tls.close()
+
+
+async def test_a_connection_that_was_never_made_can_be_aborted(server: Server) -> None:
+    server.make().abort()
+    server.open.clear()

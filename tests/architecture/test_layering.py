@@ -1,0 +1,56 @@
+"""The layering contract: that it holds is checked by scripts/test; here, that it fails when it should."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def check(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "server" / "telnetsd", tmp_path / "telnetsd", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_package_keeps_the_contract(copy: Path) -> None:
+    assert check(copy).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("pki/trust.py", "from telnetsd.identity import outcome", "imports point downwards only"),
+        ("telnet/protocol.py", "from telnetsd.tls import engine", "imports point downwards only"),
+        ("audit/log.py", "from telnetsd import state", "imports point downwards only"),
+        ("identity/identify.py", "import asyncio", "the pure parts know no event loop"),
+        ("telnet/line_discipline.py", "import telnetlib3", "the pure parts know no event loop"),
+        ("session/session.py", "from OpenSSL import SSL", "only tls imports OpenSSL"),
+        ("connection.py", "import telnetlib3", "only telnet imports telnetlib3"),
+    ],
+)
+def test_an_import_that_is_turned_around_breaks_the_contract(
+    module: str, line: str, contract: str, copy: Path
+) -> None:
+    path = copy / "telnetsd" / module
+    path.write_text(f"{path.read_text()}\n{line}\n")
+    done = check(copy)
+    assert done.returncode == 1
+    assert f"{contract}" in done.stdout
+    assert "BROKEN" in done.stdout
+
+
+def test_a_module_without_a_place_breaks_the_contract(copy: Path) -> None:
+    (copy / "telnetsd" / "helpers.py").write_text('"""No duty."""\n')
+    done = check(copy)
+    assert done.returncode == 1
+    assert "helpers" in done.stdout

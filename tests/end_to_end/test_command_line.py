@@ -1,0 +1,286 @@
+"""The command line as operators and scripts use it: what it prints, what it leaves behind, how it fails."""
+
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from support.client import connect_as
+from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
+from telnetsd.home import Home
+
+
+def telnetsd(home: Home, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "telnetsd", *words, "--home", str(home.root)]
+    environment = {**os.environ, "COLUMNS": "80", **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S, env=environment)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_init_makes_a_home_folder_once(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    done = telnetsd(home, "init", "--name", "console.example")
+    assert done.returncode == 0
+    assert "for console.example, localhost, 127.0.0.1, ::1, until " in done.stdout
+    for secret in (home.ca_key, home.server_key, home.state_file):
+        assert mode(secret) == 0o600
+    for folder in (home.root / "certs", home.users_folder, home.audit_file.parent, home.control_socket.parent):
+        assert mode(folder) == 0o700
+    again = telnetsd(home, "init")
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: there is a CA already: ")
+    assert telnetsd(home, "check").returncode == 0
+
+
+def test_init_refuses_a_name_that_cannot_be_one(tmp_path: Path) -> None:
+    done = telnetsd(Home(tmp_path), "init", "--name", "zoë.example")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: not a host name: zoë.example: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_user_add_writes_the_files_and_says_how_to_connect(home: Home) -> None:
+    done = telnetsd(home, "user", "add", "carol", "--role", "operator", "--days", "10", "--key-type", "rsa")
+    assert done.returncode == 0
+    assert "added carol (operator), certificate valid until " in done.stdout
+    for client in ("telnetsd connect", "openssl s_client", "ncat --ssl", "socat -", "gnutls-cli", "telnet-ssl"):
+        assert f"\n  {client}" in done.stdout
+    files = [home.users_folder / f"carol.{suffix}" for suffix in ("pem", "key", "p12")]
+    assert [mode(path) for path in files] == [0o644, 0o600, 0o600]
+    leaf, ca = x509.load_pem_x509_certificates(files[0].read_bytes())
+    bundle = pkcs12.load_pkcs12(files[2].read_bytes(), None)
+    assert bundle.cert is not None
+    assert bundle.cert.certificate == leaf
+    assert [one.certificate for one in bundle.additional_certs] == [ca]
+    assert ca == x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
+
+
+def test_a_users_certificate_has_the_profile_of_policy(home: Home) -> None:
+    (leaf, ca) = x509.load_pem_x509_certificates((home.users_folder / "bob.pem").read_bytes())
+    extensions = {type(one.value): one for one in leaf.extensions}
+    assert extensions[x509.BasicConstraints].critical
+    assert extensions[x509.BasicConstraints].value.ca is False
+    assert extensions[x509.KeyUsage].critical
+    assert extensions[x509.KeyUsage].value.digital_signature
+    assert not extensions[x509.KeyUsage].value.key_cert_sign
+    assert list(extensions[x509.ExtendedKeyUsage].value) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert x509.SubjectAlternativeName not in extensions
+    assert 2**100 < leaf.serial_number < 2**159
+    leaf.verify_directly_issued_by(ca)
+    authority = {type(one.value): one for one in ca.extensions}
+    assert authority[x509.BasicConstraints].critical
+    assert authority[x509.BasicConstraints].value == x509.BasicConstraints(ca=True, path_length=0)
+    assert authority[x509.KeyUsage].critical
+    assert authority[x509.KeyUsage].value.key_cert_sign
+
+
+def test_user_add_is_on_the_log_with_who_did_it(home: Home) -> None:
+    telnetsd(home, "user", "add", "carol")
+    added, issued = read_events(home)[-2:]
+    assert (action_of(added), action_of(issued)) == ("user-added", "certificate-issued")
+    for event in (added, issued):
+        assert get(event, "user.target") == {"name": "carol", "roles": ["user"]}
+        assert get(event, "telnetsd.operator.name") == "root" or os.geteuid() != 0
+        assert get(event, "user.name") is None
+    assert get(issued, "tls.client.x509.subject.common_name") == ["carol"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["bob"], "there is a user bob already; see: telnetsd user show bob"),
+        (["Bob"], "'Bob' cannot be a user name; take 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first"),
+        (["../bob"], "'../bob' cannot be a user name"),
+        (["guest"], "'guest' cannot be a user name"),
+        (["carol", "--role", "opreator"], "unknown role 'opreator'; did you mean 'operator'?"),
+        (["carol", "--days", "0"], "a certificate cannot be valid for 0 days; take 1 to 3650"),
+    ],
+)
+def test_a_user_who_cannot_be_added_leaves_nothing_behind(words: list[str], said: str, home: Home) -> None:
+    files, events = sorted(home.users_folder.iterdir()), read_events(home)
+    before = [path.read_bytes() for path in files]
+    done = telnetsd(home, "user", "add", *words)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {said}")
+    assert sorted(home.users_folder.iterdir()) == files
+    assert [path.read_bytes() for path in files] == before
+    assert read_events(home) == events
+
+
+def test_a_user_whose_event_cannot_be_written_is_not_added(home: Home) -> None:
+    home.audit_file.unlink()
+    home.audit_file.mkdir()
+    done = telnetsd(home, "user", "add", "carol")
+    assert done.returncode == 1
+    assert "error: cannot write the audit log: " in done.stderr
+    assert not (home.users_folder / "carol.key").exists()
+    assert telnetsd(home, "user", "show", "carol").returncode == 1
+
+
+def test_users_are_listed_for_people_and_for_scripts(home: Home) -> None:
+    table = telnetsd(home, "user", "list").stdout.splitlines()
+    assert table[0].split() == ["user", "roles", "added", "certificate", "until", "days", "left"]
+    assert [line.split()[:2] for line in table[1:]] == [["alice", "operator"], ["bob", "user"], ["ed", "user"]]
+    users = json.loads(telnetsd(home, "user", "list", "--json").stdout)
+    assert [one["user"]["name"] for one in users] == ["alice", "bob", "ed"]
+    shown = telnetsd(home, "user", "show", "bob").stdout
+    assert re.search(r"fingerprint  SHA256:[0-9a-f]{64}", shown)
+    assert (
+        json.loads(telnetsd(home, "user", "show", "bob", "--json").stdout)["certificates"][0]["serial_number"]
+        in shown
+    )
+    nobody = telnetsd(home, "user", "show", "nobody")
+    assert (nobody.returncode, nobody.stderr) == (1, "error: no user 'nobody'; see: telnetsd user list\n")
+
+
+def test_sessions_are_listed_and_kicked_through_the_control_socket(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    assert mode(server.home.control_socket) == 0o600
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        (row,) = json.loads(telnetsd(server.home, "session", "list", "--json").stdout)
+        assert row["user"] == "bob"
+        assert row["source"] == f"127.0.0.1:{client.port}"
+        table = telnetsd(server.home, "session", "list").stdout
+        assert re.search(rf"^{row['id'][-8:]} +bob +127\.0\.0\.1:{client.port} ", table, re.MULTILINE)
+        assert "no sessions match 'zzzz'" in telnetsd(server.home, "session", "kick", "zzzz").stderr
+        done = telnetsd(server.home, "session", "kick", row["id"][-8:])
+        assert done.stdout == f"session {row['id'][-8:]} of bob has ended\n"
+        assert re.search(r"\*\*\* \S+ \(control socket\) has ended this session", client.read_to_end())
+        assert get(server.session_from(client.port, "session-kicked"), "telnetsd.operator.name")
+
+
+def test_nonsense_on_the_control_socket_is_answered_and_harms_nothing(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    for sent in (b"nonsense\n", b'{"verb":"launch"}\n', b'{"verb":7}\n', b"x" * 200_000 + b"\n", b""):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(DEADLINE_S)
+            connection.connect(str(server.home.control_socket))
+            try:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                answer = connection.recv(65536)
+            except ConnectionError:
+                answer = b""
+            assert answer == b"" or b"error" in answer
+    assert json.loads(telnetsd(server.home, "session", "list", "--json").stdout) == []
+    assert server.stop() == ""
+
+
+def test_without_a_server_there_are_no_sessions_to_list(home: Home) -> None:
+    done = telnetsd(home, "session", "list")
+    assert done.returncode == 1
+    assert done.stderr == f"error: no server answers at {home.control_socket}; start it: telnetsd serve\n"
+
+
+def serve_fails(home: Home, *words: str) -> str:
+    done = telnetsd(home, "serve", "--listen", "127.0.0.1:0", *words)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_a_port_that_is_taken_is_told_with_what_has_it(
+    start: Callable[..., RunningServer], tmp_path: Path, home: Home
+) -> None:
+    server = start()
+    done = telnetsd(home, "serve", "--listen", f"127.0.0.1:{server.port}")
+    assert done.returncode == 1
+    said = f"error: cannot listen on 127.0.0.1:{server.port}: the port is taken by "
+    assert done.stderr.startswith(said)
+    assert re.search(rf"telnetsd serve .* \(process {server.process.pid}\); stop it, or choose another", done.stderr)
+
+
+def test_two_servers_on_one_home_are_refused(start: Callable[..., RunningServer], home: Home) -> None:
+    start()
+    assert serve_fails(home).startswith("error: a server is running on this home folder already: ")
+
+
+def test_a_stale_control_socket_does_not_keep_a_server_from_starting(start: Callable[..., RunningServer]) -> None:
+    start().kill()
+    start()
+
+
+def test_a_key_that_others_can_read_stops_the_start(home: Home) -> None:
+    home.server_key.chmod(0o644)
+    assert serve_fails(home) == (
+        "error: private key open to others (mode 0644): certs/server.key; run: chmod 600 certs/server.key\n"
+    )
+
+
+def test_a_key_of_another_certificate_stops_the_start(home: Home) -> None:
+    home.server_key.write_bytes((home.users_folder / "bob.key").read_bytes())
+    assert serve_fails(home).startswith("error: certs/server.key is not the key of certs/server.pem; ")
+
+
+def test_a_trust_anchor_that_cannot_be_used_stops_the_start(home: Home) -> None:
+    (home.trust_folder / "odd.pem").write_bytes((home.users_folder / "bob.pem").read_bytes())
+    expected = "error: not usable as a trust anchor: certs/trust/odd.pem: it is not a CA certificate; remove it or "
+    assert serve_fails(home).startswith(expected)
+
+
+def test_an_empty_folder_is_no_home(tmp_path: Path) -> None:
+    assert serve_fails(Home(tmp_path)) == (
+        "error: no trust anchor: certs/ca.pem is missing and certs/trust is empty; run: telnetsd init\n"
+    )
+
+
+def test_check_names_what_is_wrong_and_does_not_make_it(home: Home, tmp_path: Path) -> None:
+    home.config_file.write_text("[listener]\nlistne = 'x'\n")
+    home.server_key.chmod(0o640)
+    done = telnetsd(home, "check", "--json")
+    assert done.returncode == 1
+    verdicts = {one["part"]: (one["verdict"], one["message"]) for one in json.loads(done.stdout)}
+    assert verdicts["configuration"] == (
+        "error",
+        "unknown key 'listne' in telnetsd.toml line 2; did you mean 'listen'?",
+    )
+    assert verdicts["server certificate"][0] == "error"
+    assert verdicts["trust anchors"][0] == verdicts["state"][0] == "ok"
+    empty = Home(tmp_path / "empty")
+    empty.root.mkdir()
+    assert telnetsd(empty, "check").returncode == 1
+    assert list(empty.root.iterdir()) == []
+
+
+def test_wrong_usage_is_status_2(home: Home) -> None:
+    assert telnetsd(home, "user", "add").returncode == 2
+    assert telnetsd(home, "connect", "--guest", "--user", "bob").returncode == 2
+    assert telnetsd(home, "launch").returncode == 2
+
+
+def test_help_fits_one_screen() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "telnetsd", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 24
+    assert max(len(line) for line in lines) <= 80
+    for verb in ("init", "serve", "connect", "check", "user", "session", "audit"):
+        assert f"\n  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize(("typed", "completed"), [("telnetsd us", "user"), ("telnetsd user a", "add")])
+def test_the_shell_completes_verbs(typed: str, completed: str) -> None:
+    program = Path(sys.executable).parent / "telnetsd"
+    environment = {**os.environ, "_TELNETSD_COMPLETE": "complete_bash", "COMP_WORDS": typed}
+    environment["COMP_CWORD"] = str(len(typed.split()) - 1)
+    done = subprocess.run([program], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == [completed]

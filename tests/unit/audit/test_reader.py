@@ -1,0 +1,106 @@
+"""Reading the log: its end, what comes next, and what people see of it."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.reader import describe_line, follow, last_lines
+from telnetsd.audit.record import make_event
+
+
+def append(path: Path, *texts: str) -> None:
+    log = AuditLog(path)
+    log.append([make_event(Action.SERVER_STARTED, text) for text in texts])
+    log.close()
+
+
+def message_of(line: bytes) -> str:
+    return describe_line(line).message
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def test_the_last_lines_are_the_last_whole_ones(path: Path) -> None:
+    assert last_lines(path, 5) == []
+    append(path, *(f"{number} {'x' * 3000}" for number in range(100)))
+    with path.open("ab") as file:
+        file.write(b'{"torn')
+    assert [message_of(line).split()[0] for line in last_lines(path, 60)] == [f"{n}" for n in range(40, 100)]
+    assert last_lines(path, 0) == []
+    assert len(last_lines(path, 1000)) == 100
+
+
+class Following:
+    """`follow` in a thread, as `tail -f` has it; lines are waited for, never slept for."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._lines: Iterator[bytes] = follow(path, count)
+        self._got: list[str] = []
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        for line in self._lines:
+            with self._changed:
+                self._got.append(message_of(line))
+                self._changed.notify()
+
+    def wait_for(self, *messages: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._got) >= len(messages), 10)
+            assert self._got == list(messages)
+
+
+def test_following_goes_on_across_rotation(path: Path) -> None:
+    append(path, "one", "two")
+    following = Following(path, 1)
+    following.wait_for("two")
+    append(path, "three")
+    following.wait_for("two", "three")
+    path.rename(path.with_suffix(".old"))
+    append(path, "four")
+    following.wait_for("two", "three", "four")
+
+
+def test_following_begins_with_a_file_that_is_not_there_yet(path: Path) -> None:
+    following = Following(path, 10)
+    append(path, "one")
+    following.wait_for("one")
+
+
+def test_following_goes_on_behind_a_torn_line_that_was_taken_back(path: Path) -> None:
+    append(path, "one")
+    with path.open("ab") as file:
+        file.write(b'{"torn')
+    following = Following(path, 10)
+    following.wait_for("one")
+    append(path, "two")
+    following.wait_for(
+        "one", "a torn last line of 6 bytes was set aside in " + next(path.parent.glob("torn-*")).name, "two"
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"null", b"[]", b"{", b'{"message":"\xff\xfe"}', b'{"a":' * 5000, b'{"event":[],"user":7}', b"\x1b[2J"],
+)
+def test_a_damaged_line_can_be_shown(line: bytes) -> None:
+    row = describe_line(line)
+    assert all(value.isprintable() for value in (row.time, row.user, row.message, row.action, row.source))
+
+
+def test_control_characters_in_a_file_that_was_changed_do_not_reach_the_terminal() -> None:
+    row = describe_line(b'{"message":"\\u001b[2Jgone","user":{"name":"a\\nb"}}')
+    assert row.message == r"\x1b[2Jgone"
+    assert row.user == r"a\x0ab"
+
+
+def test_a_source_of_ipv6_stands_in_brackets() -> None:
+    assert describe_line(b'{"source":{"ip":"::1","port":7}}').source == "[::1]:7"

@@ -1,0 +1,125 @@
+"""The table of commands and its one `authorise`."""
+
+import pytest
+
+from telnetsd.commands.caller import Caller
+from telnetsd.commands.loading import load_commands
+from telnetsd.commands.table import Command, CommandError, CommandReason, CommandTable, command
+from telnetsd.config import RoleSettings
+from telnetsd.errors import OperatorError
+
+
+def make(name: str, role: str = "user", **options: object) -> Command:
+    @command(name, summary="a test", role=role, **options)  # type: ignore[arg-type]
+    async def handler(caller: Caller, arguments: str) -> None:
+        caller.say(arguments)
+
+    return handler
+
+
+def table(**roles: RoleSettings) -> CommandTable:
+    return CommandTable([make("help", "guest"), make("date"), make("kick", "operator")], roles)
+
+
+def names(commands: CommandTable, *roles: str) -> list[str]:
+    return [one.name for one in commands.permitted(roles)]
+
+
+def test_each_built_in_role_has_what_the_one_before_has() -> None:
+    assert names(table(), "guest") == ["help"]
+    assert names(table(), "user") == ["date", "help"]
+    assert names(table(), "operator") == ["date", "help", "kick"]
+
+
+def test_several_roles_have_what_each_of_them_has_and_an_unknown_one_has_nothing() -> None:
+    assert names(table(), "guest", "operator") == ["date", "help", "kick"]
+    assert names(table(), "gone") == []
+    assert names(table()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "roles", "reason", "words"),
+    [
+        (
+            "kick",
+            ("user",),
+            CommandReason.ROLE_MISSING,
+            "kick needs the role operator; you have user: ask the operator",
+        ),
+        (
+            "date",
+            ("guest",),
+            CommandReason.ROLE_MISSING,
+            "date needs the role operator or user; you have guest: connect",
+        ),
+        ("date", (), CommandReason.ROLE_MISSING, "you have none"),
+        ("dat", ("user",), CommandReason.UNKNOWN_COMMAND, "no command dat; did you mean date?"),
+        ("dat", ("guest",), CommandReason.UNKNOWN_COMMAND, "no command dat; try help"),
+        ("\x1b[2J", ("guest",), CommandReason.UNKNOWN_COMMAND, r"no command \x1b[2J; try help"),
+        ("x" * 5000, ("guest",), CommandReason.UNKNOWN_COMMAND, "no command " + "x" * 39 + "…; try help"),
+    ],
+)
+def test_authorise_denies_in_words(name: str, roles: tuple[str, ...], reason: CommandReason, words: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        table().authorise(name, roles)
+    assert caught.value.reason is reason
+    assert words in str(caught.value)
+
+
+def test_authorise_returns_the_command_of_a_name_or_of_an_alias() -> None:
+    commands = CommandTable([make("quit", "guest", aliases=("exit",))], {})
+    assert commands.authorise("exit", ("guest",)) is commands.authorise("quit", ("guest",))
+
+
+def test_a_configured_role_has_what_it_lists_and_includes() -> None:
+    commands = table(
+        auditor=RoleSettings(includes=("guest",), commands=("kick",)),
+        user=RoleSettings(commands=("help",)),
+        chief=RoleSettings(includes=("auditor", "operator")),
+    )
+    assert names(commands, "auditor") == ["help", "kick"]
+    assert names(commands, "user") == ["help"]
+    assert names(commands, "operator") == ["help", "kick"]
+    assert names(commands, "chief") == ["help", "kick"]
+
+
+def test_roles_that_include_each_other_come_to_an_end() -> None:
+    commands = table(a=RoleSettings(includes=("b",)), b=RoleSettings(includes=("a",), commands=("date",)))
+    assert names(commands, "a") == names(commands, "b") == ["date"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"a": RoleSettings(commands=("dat",))}, "role 'a' in telnetsd.toml lists 'dat'; did you mean date?"),
+        ({"a": RoleSettings(includes=("b",))}, "role 'a' in telnetsd.toml includes 'b'; define [roles.b]"),
+    ],
+)
+def test_a_role_of_what_there_is_not_is_refused(roles: dict[str, RoleSettings], words: str) -> None:
+    with pytest.raises(OperatorError, match=words.replace("[", r"\[").replace("?", r"\?")):
+        table(**roles)
+
+
+def test_two_commands_of_one_name_are_refused() -> None:
+    with pytest.raises(OperatorError, match="two commands are called 'a'"):
+        CommandTable([make("a"), make("b", aliases=("a",))], {})
+
+
+def test_a_command_of_no_built_in_role_is_refused() -> None:
+    with pytest.raises(OperatorError, match="names the role 'boss', which is not built in"):
+        CommandTable([make("a", "boss")], {})
+
+
+def test_arguments_are_counted() -> None:
+    one = make("a", usage="X [Y]", arguments=(1, 2))
+    one.check_arguments("x")
+    one.check_arguments(" x  y ")
+    for wrong in ("", "x y z"):
+        with pytest.raises(CommandError, match=r"usage: a X \[Y\]"):
+            one.check_arguments(wrong)
+
+
+def test_every_built_in_command_has_a_summary_of_one_short_line() -> None:
+    for one in load_commands():
+        assert one.summary
+        assert len(one.synopsis) + len(one.summary) < 76

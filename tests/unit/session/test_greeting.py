@@ -1,0 +1,32 @@
+"""The words at the door."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from telnetsd.identity.outcome import CertificateStatus, NamedUser, Refusal, RefusalReason
+from telnetsd.pki.certificate import CertificateFacts, NameFacts
+from telnetsd.session.greeting import greet, refuse
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+FACTS = CertificateFacts(sha256="ab" * 32, subject=NameFacts("CN=x\x1b[2J"), issuer=NameFacts("CN=y\u202e"))
+
+
+@pytest.mark.parametrize("reason", RefusalReason)
+def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(reason: RefusalReason) -> None:
+    for facts in (FACTS, None):
+        sentence, remedy = refuse(Refusal(reason, CertificateStatus.REJECTED, facts))
+        assert sentence.startswith(("refused: your c", "refused: the "))
+        assert sentence.isprintable()
+        assert "{" not in sentence
+        assert remedy
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [(timedelta(hours=5), "few hours"), (timedelta(days=1), "day"), (timedelta(days=30, hours=2), "30 days")],
+)
+def test_the_greeting_says_who_and_for_how_long(left: timedelta, words: str) -> None:
+    user = NamedUser("alice", ("operator", "user"), "built-in-ca", FACTS, NOW + left)
+    first, _ = greet(user, [], NOW)
+    assert first == f"you are alice (operator, user); your certificate is valid for another {words}"

@@ -1,0 +1,48 @@
+"""The listening socket, and why it cannot be had."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from telnetsd import listener
+from telnetsd.errors import OperatorError
+from telnetsd.listener import open_listener, shown_address, who_listens
+
+
+def test_prompts_do_not_wait_for_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY only where the protocol number of the socket is that of TCP."""
+    with open_listener("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+        assert not listening.getblocking()
+
+
+def test_ipv6_listens_too() -> None:
+    with open_listener("::1", 0) as listening:
+        assert shown_address(listening.getsockname()).startswith("[::1]:")
+
+
+def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
+    with open_listener("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        assert f"(process {os.getpid()})" in who_listens(port)
+        with pytest.raises(OperatorError, match=rf"the port is taken by .* \(process {os.getpid()}\)"):
+            open_listener("127.0.0.1", port)
+
+
+def test_a_holder_who_cannot_be_seen_is_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_listening_inodes", lambda *_: [])
+    listening = open_listener("127.0.0.1", 0)
+    with listening, pytest.raises(OperatorError, match="the port is taken by another program; stop it"):
+        open_listener("127.0.0.1", listening.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_an_address_that_is_not_this_machines_is_refused(host: str) -> None:
+    with pytest.raises(OperatorError, match=f"cannot listen on {host}:1: .*; check the listen address"):
+        open_listener(host, 1)
+
+
+def test_no_proc_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert listener._listening_inodes(tmp_path / "tcp", 1) == []
