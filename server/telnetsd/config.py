@@ -1,7 +1,7 @@
 """The settings in `telnetsd.toml`: one struct a stage, every key optional, an unknown key refused.
 
-A default here is the documented default; `docs/configuration.md` and the file that `telnetsd init` writes say the
-same. Units are in the names: `_s` seconds, `_bytes` bytes.
+A default here is the documented default; the README and the file that `telnetsd init` writes say the same. Units are
+in the names: `_s` seconds, `_bytes` bytes.
 """
 
 import difflib

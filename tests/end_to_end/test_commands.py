@@ -1,7 +1,10 @@
 """The commands, as their users type them."""
 
+import os
 import re
+import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from support.client import Client, connect_as
 from support.server import RunningServer, action_of, get
+from telnetsd.home import Home
 
 
 @pytest.fixture
@@ -223,14 +227,8 @@ def test_commands_of_other_packages_are_found_and_their_faults_do_not_end_the_se
 
 
 def test_a_package_that_brings_no_command_stops_the_start_in_one_line(
-    home: object, plugin_path: Path, tmp_path: Path
+    home: Home, plugin_path: Path, tmp_path: Path
 ) -> None:
-    import os
-    import subprocess
-
-    from telnetsd.home import Home
-
-    assert isinstance(home, Home)
     (plugin_path / "greetings.py").write_text("greet = broken = 1\n")
     command = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
     environment = {**os.environ, "PYTHONPATH": str(plugin_path)}
@@ -239,3 +237,22 @@ def test_a_package_that_brings_no_command_stops_the_start_in_one_line(
     assert re.fullmatch(
         r"error: command '\w+' \(greetings:\w+\) is no telnetsd\.commands\.table\.Command; .*\n", done.stderr
     )
+
+
+def test_the_example_in_the_docs_works(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "docs" / "example-command"
+    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
+    metadata = tmp_path / "example-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n")
+    entries = project["entry-points"]["telnetsd.commands"]
+    lines = [f"{name} = {value}" for name, value in entries.items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[telnetsd.commands]", *lines]))
+    server = start(PYTHONPATH=os.pathsep.join([str(tmp_path), str(example)]))
+    with connect_as(server, "bob") as bob, connect_as(server) as guest:
+        bob.read_until()
+        guest.read_until()
+        assert re.fullmatch(r"\d+\.\d hours", bob.command("uptime"))
+        assert re.fullmatch(r"\d+\.\d days", bob.command("uptime days"))
+        assert bob.command("uptime minutes") == "usage: uptime [days]"
+        assert guest.command("uptime").startswith("uptime needs the role operator or user")

@@ -1,0 +1,116 @@
+"""What a server costs with many idle sessions: memory, and how long others wait beside them.
+
+The server runs on the first core, the load on the others. Times are of one machine and of one moment: compare figures
+of one run, never of two.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from support.client import Client, connect_as
+from support.server import RunningServer
+from telnetsd.administration.initialise import initialise
+from telnetsd.administration.users import add_user
+from telnetsd.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.pki.authority import KeyType
+
+SAMPLES = 200
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description="Measure a server beside many idle sessions.")
+    parser.add_argument("--sessions", type=int, default=1000, help="how many idle sessions (1000)")
+    parser.add_argument("--json", action="store_true", help="JSON for scripts instead of a table")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Home(Path(folder) / "home"), arguments.sessions)
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    print(f"{arguments.sessions} idle sessions, default limits; {SAMPLES} samples a row")
+    for name, value in figures.items():
+        print(f"  {name:<46} {value:>10}")
+
+
+def measure(home: Home, sessions: int) -> dict[str, str]:
+    """Return each figure with its unit, by name."""
+    initialise(home, ())
+    add_user(home, User("alice", ("user",)), KeyType.EC, 30)
+    server = RunningServer(home, before=_take_first_core)
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})
+    try:
+        return _measure(server, sessions)
+    finally:
+        server.stop()
+
+
+def _measure(server: RunningServer, sessions: int) -> dict[str, str]:
+    def log_in_and_leave() -> None:
+        _log_in(server).tls.close()
+
+    log_in_and_leave()
+    alone = _latencies(log_in_and_leave)
+    before = _resident_bytes(server)
+    held = []
+    for number in range(sessions):
+        held.append(_log_in(server))
+        if (number + 1) % 100 == 0:
+            print(f"==> holding {number + 1} of {sessions}", file=sys.stderr)
+    after = _resident_bytes(server)
+    beside = _latencies(log_in_and_leave)
+    commands = _latencies(lambda: held[0].command("echo hello"))
+    for client in held:
+        client.tls.close()
+    return {
+        "sessions held": f"{len(held)}",
+        "memory a session": f"{(after - before) / 1024 / sessions:.1f} KiB",
+        "login to prompt, alone: median, p99": _spread(alone),
+        "login to prompt, beside them: median, p99": _spread(beside),
+        "command round trip, beside them: median, p99": _spread(commands),
+    }
+
+
+def _log_in(server: RunningServer) -> Client:
+    client = connect_as(server, "alice")
+    client.read_until()
+    return client
+
+
+def _latencies(run: Callable[[], object]) -> list[float]:
+    latencies = []
+    for _ in range(SAMPLES):
+        started = time.perf_counter()
+        run()
+        latencies.append((time.perf_counter() - started) * 1000)
+    return latencies
+
+
+def _spread(milliseconds: list[float]) -> str:
+    ordered = sorted(milliseconds)
+    return f"{statistics.median(ordered):.1f} ms, {ordered[int(0.99 * (len(ordered) - 1))]:.1f} ms"
+
+
+def _resident_bytes(server: RunningServer) -> int:
+    pages = Path(f"/proc/{server.process.pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _take_first_core() -> None:
+    os.sched_setaffinity(0, {0})
+
+
+if __name__ == "__main__":
+    main()
