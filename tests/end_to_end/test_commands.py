@@ -255,4 +255,4 @@ def test_the_example_in_the_docs_works(start: Callable[..., RunningServer], tmp_
         assert re.fullmatch(r"\d+\.\d hours", bob.command("uptime"))
         assert re.fullmatch(r"\d+\.\d days", bob.command("uptime days"))
         assert bob.command("uptime minutes") == "usage: uptime [days]"
-        assert guest.command("uptime").startswith("uptime needs the role operator or user")
+        assert guest.command("uptime").startswith("uptime needs the role user or operator")

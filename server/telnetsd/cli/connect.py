@@ -41,7 +41,7 @@ def connect(
             raise OperatorError(f"no key of {user} at {where.shown(key)}; run: telnetsd user list")
     credentials = Credentials(cert, key) if cert is not None and key is not None else None
     tls = make_client_context(ca or where.ca_certificate, credentials)
-    asyncio.run(talk(_address(where, address), tls, sys.stdin.buffer, sys.stdout.buffer))
+    asyncio.run(talk(_address(where, address), tls, sys.stdin.fileno(), sys.stdout.buffer))
 
 
 def _address(home: Home, text: str | None) -> tuple[str, int]:

@@ -54,7 +54,7 @@ def connect_lines(home: Home, added: AddedUser, key_type: KeyType) -> list[str]:
         f"telnetsd connect {listen} --user {added.user.name}",
         f"openssl s_client -quiet -connect {listen} -CAfile {ca} -cert {cert} -key {key}",
         f"ncat --ssl-verify --ssl-trustfile {ca} --ssl-cert {cert} --ssl-key {key} {host} {port}",
-        f"socat -,icanon=1 OPENSSL:{listen},cafile={ca},cert={cert},key={key}",
+        f"socat - OPENSSL:{listen},cafile={ca},cert={cert},key={key}",
         f"gnutls-cli --port {port} --x509cafile {ca} --x509certfile {cert} --x509keyfile {key} {host}",
     ]
     if key_type is KeyType.RSA:

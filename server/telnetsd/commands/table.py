@@ -184,7 +184,7 @@ class CommandTable:
         return f"no command {escape(name, NAME_MAX_CHARS)!s}; {self._near(name, mine)}"
 
     def _missing(self, found: Command, roles: tuple[str, ...]) -> str:
-        having = sorted(role for role, names in self._roles.items() if found.name in names)
+        having = [role for role, names in self._roles.items() if found.name in names]
         needed = " or ".join(having) or "that nobody has"
         remedy = "connect with a certificate" if roles == (GUEST_ROLE,) else "ask the operator"
         return f"{found.name} needs the role {needed}; you have {', '.join(roles) or 'none'}: {remedy}"

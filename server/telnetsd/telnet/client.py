@@ -4,9 +4,10 @@ The server is verified by its certificate and its name before anything is sent (
 """
 
 import asyncio
+import contextlib
+import os
 import ssl
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -64,13 +65,13 @@ def make_client_context(ca: Path, credentials: Credentials | None) -> ssl.SSLCon
     return context
 
 
-async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: BinaryIO, screen: BinaryIO) -> None:
+async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int, screen: BinaryIO) -> None:
     """Connect, and pass lines one way and text the other until the server closes.
 
     Args:
         address: Host and port; the host is what the server's certificate must name.
         context: From `make_client_context`.
-        keyboard: Where lines are read.
+        keyboard: The descriptor that lines are read from.
         screen: Where the server's text is written.
     Raises:
         OperatorError: There is no connection, or the server is not who it should be.
@@ -78,8 +79,7 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: Bina
     client = await _connect(address, context)
     # Without an encoding, telnetlib3's reader gives bytes; it is set by connection_made.
     reader = cast("TelnetReader", client.reader)
-    typed = _read_lines(keyboard)
-    typing = asyncio.get_running_loop().create_task(_send(typed, client))
+    typing = asyncio.get_running_loop().create_task(_send(_read_chunks(keyboard), client))
     try:
         while True:
             data = await reader.read(_READ_BYTES)
@@ -112,34 +112,38 @@ async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> BaseCli
             f"no answer from {host}:{port} in {CONNECT_TIMEOUT_S:.0f} s; check the address"
         ) from error
     except OSError as error:
-        raise OperatorError(f"cannot connect to {host}:{port}: {error.strerror or error}; is it running?") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        raise OperatorError(f"cannot connect to {host}:{port}: {why}; is a server running there?") from error
     return client
 
 
-def _read_lines(keyboard: BinaryIO) -> "asyncio.Queue[bytes]":
-    """Read lines in a thread of their own: a terminal, a pipe and a file are read alike. Ends with an empty one."""
-    loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[bytes] = asyncio.Queue()
+def _read_chunks(keyboard: int) -> "asyncio.Queue[bytes]":
+    """Read in a thread of its own: a terminal, a pipe and a file are read alike. An empty chunk is the end.
 
-    def read(put: Callable[[bytes], None]) -> None:
-        line = b"\n"
-        while line:
-            line = keyboard.readline()
+    The thread may still wait for a key when the program ends; so it reads the descriptor itself, since a reader of
+    the standard library holds a lock while it waits, and the interpreter does not end without that.
+    """
+    loop = asyncio.get_running_loop()
+    chunks: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def read() -> None:
+        chunk = b"\n"
+        while chunk:
+            chunk = os.read(keyboard, _READ_BYTES)
             try:
-                loop.call_soon_threadsafe(put, line)
+                loop.call_soon_threadsafe(chunks.put_nowait, chunk)
             except RuntimeError:
                 return  # the conversation is over, and its loop is closed
 
-    threading.Thread(target=read, args=(lines.put_nowait,), daemon=True).start()
-    return lines
+    threading.Thread(target=read, daemon=True).start()
+    return chunks
 
 
-async def _send(lines: "asyncio.Queue[bytes]", client: BaseClient) -> None:
-    writer = client.writer
-    while writer is not None and not writer.is_closing():
-        line = await lines.get()
-        # RFC 854: CR LF ends a line of the network virtual terminal.
-        writer.write(line.rstrip(b"\r\n") + b"\r\n" if line else END_OF_INPUT)
-        await writer.drain()
-        if not line:
-            return
+async def _send(chunks: "asyncio.Queue[bytes]", client: BaseClient) -> None:
+    writer, chunk = client.writer, b"\n"
+    with contextlib.suppress(ConnectionError):  # whoever reads is told of it as well
+        while chunk and writer is not None and not writer.is_closing():
+            chunk = await chunks.get()
+            # RFC 854: CR LF ends a line of the network virtual terminal.
+            writer.write(chunk.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") or END_OF_INPUT)
+            await writer.drain()

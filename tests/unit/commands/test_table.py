@@ -50,7 +50,7 @@ def test_several_roles_have_what_each_of_them_has_and_an_unknown_one_has_nothing
             "date",
             ("guest",),
             CommandReason.ROLE_MISSING,
-            "date needs the role operator or user; you have guest: connect",
+            "date needs the role user or operator; you have guest: connect",
         ),
         ("date", (), CommandReason.ROLE_MISSING, "you have none"),
         ("dat", ("user",), CommandReason.UNKNOWN_COMMAND, "no command dat; did you mean date?"),
