@@ -19,10 +19,10 @@ from telnetsd.identity.outcome import (
     Identity,
     NamedUser,
     Refusal,
-    RefusalReason,
 )
 from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe, describe_der
-from telnetsd.pki.path import Path, PathError, PathReason, validate_path
+from telnetsd.pki.path import Path, PathError, validate_path
+from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.trust import Trust
 
 VERDICTS_MAX: Final = 10_000
@@ -62,7 +62,7 @@ class Identifier:
         """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
         identity = self._identify(peer, at)
         if self._require_certificate and isinstance(identity, Guest):
-            return Refusal(RefusalReason(identity.reason.value), identity.status, identity.certificate)
+            return Refusal(identity.reason, identity.status, identity.certificate)
         return identity
 
     def _identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
@@ -94,4 +94,4 @@ class Identifier:
 def _without_path(reason: PathReason, facts: CertificateFacts) -> Identity:
     if reason is PathReason.SELF_SIGNED:
         return Guest(GuestReason.SELF_SIGNED, CertificateStatus.PROVISIONAL, facts)
-    return Refusal(RefusalReason(reason.value), CertificateStatus.REJECTED, facts)
+    return Refusal(reason, CertificateStatus.REJECTED, facts)

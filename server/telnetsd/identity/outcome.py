@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.path_reason import PathReason
 
 GUEST_ROLE: Final = "guest"
 USER_NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
@@ -24,23 +25,8 @@ class GuestReason(StrEnum):
     SELF_SIGNED = "self-signed-not-pinned"
 
 
-class RefusalReason(StrEnum):
-    """Why somebody may not come in."""
-
-    NO_CERTIFICATE = "no-certificate"
-    UNMAPPED = "no-user-mapped"
-    SELF_SIGNED = "self-signed-not-pinned"
-    MALFORMED = "certificate-malformed"
-    EXPIRED = "certificate-expired"
-    NOT_YET_VALID = "certificate-not-yet-valid"
-    UNKNOWN_ISSUER = "unknown-issuer"
-    BAD_SIGNATURE = "bad-signature"
-    CA_CERTIFICATE = "ca-certificate"
-    WRONG_PURPOSE = "wrong-purpose"
-    WEAK_KEY = "weak-key"
-    WEAK_SIGNATURE = "weak-signature"
-    UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
-    BAD_PATH = "bad-path"
+RefusalReason = PathReason | GuestReason
+"""Why somebody may not come in: no path, or a guest where guests are not let in."""
 
 
 class CertificateStatus(StrEnum):

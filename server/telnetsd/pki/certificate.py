@@ -64,11 +64,6 @@ class NameFacts:
     distinguished_name: str
     attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    @property
-    def common_name(self) -> str:
-        """The first common name, or the whole name where there is none."""
-        return next((values[0] for key, values in self.attributes if key == "common_name"), self.distinguished_name)
-
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:

@@ -6,7 +6,6 @@ at the first login. Pins never come near this store: they name one key and vouch
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 
 from telnetsd.errors import OperatorError
-from telnetsd.pki.certificate import certificate_sha256, key_facts
+from telnetsd.pki.certificate import key_facts
 
 ANCHOR_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 ANCHOR_RSA_MIN_BITS: Final = 2048
@@ -27,15 +26,6 @@ class TrustAnchor:
 
     certificate: x509.Certificate
     source: str
-
-    @property
-    def sha256(self) -> str:
-        """The fingerprint that cert-to-name entries are bound to."""
-        return certificate_sha256(self.certificate)
-
-    def is_expired(self, at: datetime) -> bool:
-        """Tell whether `at` (aware, UTC) is past the anchor's notAfter."""
-        return at > self.certificate.not_valid_after_utc
 
 
 @dataclass(frozen=True, slots=True)

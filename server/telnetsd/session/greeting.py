@@ -10,6 +10,7 @@ from typing import Final
 from telnetsd.audit.escaping import escape
 from telnetsd.identity.outcome import Admitted, Guest, GuestReason, NamedUser, Refusal, RefusalReason
 from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.path_reason import PathReason
 
 NAME_MAX_CHARS: Final = 256
 ASK_OPERATOR: Final = "ask the operator for a new certificate"
@@ -71,51 +72,51 @@ def _explain_guest(guest: Guest) -> list[str]:
             ]
 
 
-_REFUSALS: Final = {
-    RefusalReason.NO_CERTIFICATE: (
+_REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
+    GuestReason.NO_CERTIFICATE: (
         "your client presented no certificate, and this server takes nobody without one",
         "ask the operator for a certificate",
     ),
-    RefusalReason.UNMAPPED: (
+    GuestReason.UNMAPPED: (
         "your certificate is valid ({subject}), but no user is mapped to it",
         "ask the operator to add you",
     ),
-    RefusalReason.SELF_SIGNED: (
+    GuestReason.SELF_SIGNED: (
         "your certificate is self-signed ({subject}), and nobody here has accepted it",
         "ask the operator for a certificate",
     ),
-    RefusalReason.MALFORMED: ("your certificate cannot be read", ASK_OPERATOR),
-    RefusalReason.EXPIRED: ("your certificate ({subject}) expired on {not_after}", ASK_OPERATOR),
-    RefusalReason.NOT_YET_VALID: (
+    PathReason.MALFORMED: ("your certificate cannot be read", ASK_OPERATOR),
+    PathReason.EXPIRED: ("your certificate ({subject}) expired on {not_after}", ASK_OPERATOR),
+    PathReason.NOT_YET_VALID: (
         "your certificate ({subject}) is not valid before {not_before}",
         "come back then, or ask the operator",
     ),
-    RefusalReason.UNKNOWN_ISSUER: (
+    PathReason.UNKNOWN_ISSUER: (
         "your certificate ({subject}) was issued by {issuer}, whom this server does not trust",
         "connect with a certificate that the operator gave you",
     ),
-    RefusalReason.BAD_SIGNATURE: (
+    PathReason.BAD_SIGNATURE: (
         "your certificate ({subject}) names {issuer} as its issuer, but was not signed by it",
         "connect with a certificate that the operator gave you",
     ),
-    RefusalReason.CA_CERTIFICATE: (
+    PathReason.CA_CERTIFICATE: (
         "your certificate ({subject}) is that of a certification authority, which is never a user",
         "connect with your own certificate",
     ),
-    RefusalReason.WRONG_PURPOSE: (
+    PathReason.WRONG_PURPOSE: (
         "your certificate ({subject}) was not issued for clients to log in with",
         ASK_OPERATOR,
     ),
-    RefusalReason.WEAK_KEY: ("the key of your certificate ({subject}: {key}) is too weak or not taken", ASK_OPERATOR),
-    RefusalReason.WEAK_SIGNATURE: (
+    PathReason.WEAK_KEY: ("the key of your certificate ({subject}: {key}) is too weak or not taken", ASK_OPERATOR),
+    PathReason.WEAK_SIGNATURE: (
         "the signature on your certificate ({subject}) is of a kind too weak",
         ASK_OPERATOR,
     ),
-    RefusalReason.UNKNOWN_CRITICAL_EXTENSION: (
+    PathReason.UNKNOWN_CRITICAL_EXTENSION: (
         "your certificate ({subject}) carries a critical extension that this server does not know",
         ASK_OPERATOR,
     ),
-    RefusalReason.BAD_PATH: (
+    PathReason.BAD_PATH: (
         "the path from your certificate ({subject}) to a trusted authority does not hold",
         ASK_OPERATOR,
     ),

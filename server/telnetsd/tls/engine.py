@@ -16,10 +16,8 @@ from OpenSSL import SSL, crypto
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.pki.authority import PrivateKey
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
+from telnetsd.tls.records import RECORD_MAX_BYTES, RecordCounter
 
-RECORD_MAX_BYTES: Final = 16384
-"""The most plaintext that one record carries (RFC 8446 section 5.1)."""
-RECORD_HEADER_BYTES: Final = 5
 HANDSHAKE_RECORD: Final = 22
 """The first byte of a TLS connection: the content type of the record with the ClientHello (RFC 8446 section 5.1)."""
 _OUTGOING_CHUNK_BYTES: Final = 32768
@@ -109,7 +107,7 @@ class TlsEngine:
     def __init__(self, context: ServerContext) -> None:
         self._connection = SSL.Connection(context, None)
         self._connection.set_accept_state()
-        self._records = _RecordCounter()
+        self._records = RecordCounter()
         self.peer_closed = False
         """Whether the peer has sent close_notify: it will send nothing more."""
 
@@ -203,34 +201,6 @@ class TlsEngine:
             return None
         presented = self._connection.get_peer_cert_chain() or []
         return PeerCertificate(_to_der(leaf), tuple(_to_der(one) for one in presented[:PRESENTED_MAX]))
-
-
-class _RecordCounter:
-    """Counts whole TLS records in a stream, by their headers alone."""
-
-    __slots__ = ("_header", "_missing", "whole")
-
-    def __init__(self) -> None:
-        self.whole = 0
-        self._missing = 0
-        self._header = b""
-
-    def feed(self, data: bytes) -> None:
-        if not data:
-            return
-        if self._missing >= len(data):
-            self._missing -= len(data)
-            self.whole += self._missing == 0
-            return
-        self.whole += self._missing > 0
-        position = self._missing
-        data, self._header = self._header + data, b""
-        while position + RECORD_HEADER_BYTES <= len(data):
-            length = int.from_bytes(data[position + 3 : position + RECORD_HEADER_BYTES])
-            position += RECORD_HEADER_BYTES + length
-            self.whole += position <= len(data)
-        self._missing = max(0, position - len(data))
-        self._header = data[position:]
 
 
 def _to_der(certificate: crypto.X509) -> bytes:

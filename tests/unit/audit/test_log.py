@@ -63,6 +63,13 @@ def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
         previous_of(line)
 
 
+def test_a_line_that_is_hashed_well_and_is_no_event_is_refused() -> None:
+    unhashed = b'{"@timestamp":"2026-01-01T00:00:00.000000Z","event":{"sequence":1}}'
+    digest = sha256(unhashed).hexdigest().encode()
+    with pytest.raises(ChainError):
+        read_head(unhashed.replace(b'"event":{', b'"event":{"hash":"' + digest + b'",'))
+
+
 def test_any_changed_byte_is_seen() -> None:
     line = seal(event(), EMPTY)[0][:-1]
     for position in range(len(line)):

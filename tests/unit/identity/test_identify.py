@@ -17,12 +17,12 @@ from telnetsd.identity.outcome import (
     GuestReason,
     NamedUser,
     Refusal,
-    RefusalReason,
     User,
     is_user_name,
 )
 from telnetsd.pki.certificate import PeerCertificate, certificate_sha256, spki_sha256
 from telnetsd.pki.path import Path, validate_path
+from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 
 CA = make_ca()
@@ -64,7 +64,7 @@ def test_the_same_key_from_another_ca_of_the_same_name_is_another_person() -> No
     impostor = Recipe(key=key).signed_by(make_ca())
     identity = identifier(issued).identify(impostor.peer, now())
     assert isinstance(identity, Refusal)
-    assert identity.reason is RefusalReason.BAD_SIGNATURE
+    assert identity.reason is PathReason.BAD_SIGNATURE
 
 
 def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca() -> None:
@@ -110,7 +110,7 @@ def test_a_path_that_was_kept_does_not_outlive_its_certificate() -> None:
     assert isinstance(one.identify(leaf.peer, end), NamedUser)
     after = one.identify(leaf.peer, end + DAY / 86400_000_000)
     assert isinstance(after, Refusal)
-    assert after.reason is RefusalReason.EXPIRED
+    assert after.reason is PathReason.EXPIRED
 
 
 def test_a_path_that_was_kept_does_not_begin_before_its_certificate() -> None:

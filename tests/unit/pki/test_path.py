@@ -21,9 +21,9 @@ from support.certificates import (
     name,
     now,
 )
-from telnetsd.identity.outcome import RefusalReason
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
-from telnetsd.pki.path import Path, PathError, PathReason, validate_path
+from telnetsd.pki.path import Path, PathError, validate_path
+from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 
 CA = make_ca()
@@ -210,5 +210,27 @@ def test_a_signature_with_sha1_is_refused(tmp_path: FilePath) -> None:
     assert reason_against(PeerCertificate(leaf.read_bytes())) is PathReason.WEAK_SIGNATURE
 
 
-def test_every_reason_of_path_validation_is_a_reason_to_refuse() -> None:
-    assert {one.value for one in PathReason} <= {one.value for one in RefusalReason}
+def test_a_signature_of_an_unknown_kind_is_refused() -> None:
+    leaf = Recipe().signed_by(CA)
+    ecdsa_with_sha256 = bytes.fromhex("06082a8648ce3d040302")
+    assert leaf.der.count(ecdsa_with_sha256) == 2
+    changed = leaf.der.replace(ecdsa_with_sha256, bytes.fromhex("06082a8648ce3d040309"))
+    assert reason_against(PeerCertificate(changed)) is PathReason.WEAK_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        [(x509.BasicConstraints(ca=True, path_length=None), True)],
+        [(key_usage("key_agreement"), True)],
+        [(EKU([ExtendedKeyUsageOID.SERVER_AUTH]), False)],
+        [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True)],
+    ],
+    ids=["a CA", "key usage", "purpose", "an unknown critical extension"],
+)
+def test_the_verifier_refuses_by_itself_what_our_own_rules_refuse(
+    extensions: list[tuple[x509.ExtensionType, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two locks on one door: each is tried with the other one open."""
+    monkeypatch.setattr("telnetsd.pki.path.leaf_problem", lambda _: None)
+    assert reason_against(Recipe(extensions=extensions).signed_by(CA).peer)

@@ -65,3 +65,20 @@ def test_one_file_may_hold_several_trust_anchors(tmp_path: Path) -> None:
     bundle.chain = [make_ca("Two").certificate]
     certificate, _ = bundle.save(tmp_path, "bundle")
     assert len(load_trust([(certificate, "bundle.pem")]).anchors) == 2
+
+
+def test_strong_rsa_and_elliptic_anchors_are_taken(tmp_path: Path) -> None:
+    for key in (rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP521R1())):
+        load(ca_with(key).save(tmp_path, "it")[0])
+
+
+def test_an_anchor_whose_extensions_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    der = make_ca().certificate.public_bytes(Encoding.DER)
+    constraints = bytes.fromhex("0603551d130101ff040530030101ff")
+    assert constraints in der
+    broken = x509.load_der_x509_certificate(der.replace(constraints, constraints[:-2] + bytes.fromhex("02ff")))
+    (tmp_path / "it.pem").write_bytes(broken.public_bytes(Encoding.PEM))
+    with pytest.raises(OperatorError, match="its extensions cannot be read"):
+        load(tmp_path / "it.pem")

@@ -4,15 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telnetsd.identity.outcome import CertificateStatus, NamedUser, Refusal, RefusalReason
+from telnetsd.identity.outcome import CertificateStatus, GuestReason, NamedUser, Refusal, RefusalReason
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
+from telnetsd.pki.path_reason import PathReason
 from telnetsd.session.greeting import greet, refuse
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FACTS = CertificateFacts(sha256="ab" * 32, subject=NameFacts("CN=x\x1b[2J"), issuer=NameFacts("CN=y\u202e"))
 
 
-@pytest.mark.parametrize("reason", RefusalReason)
+@pytest.mark.parametrize("reason", set(PathReason) - {PathReason.SELF_SIGNED} | set(GuestReason))
 def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(reason: RefusalReason) -> None:
     for facts in (FACTS, None):
         sentence, remedy = refuse(Refusal(reason, CertificateStatus.REJECTED, facts))

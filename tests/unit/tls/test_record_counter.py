@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.tls.engine import _RecordCounter
+from telnetsd.tls.records import RecordCounter
 
 
 def record(length: int) -> bytes:
@@ -21,7 +21,7 @@ def test_any_split_of_the_stream_counts_the_same_records(lengths: list[int], cut
     unfinished = record(40)[:tail]
     data = b"".join(record(length) for length in lengths) + unfinished
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    counter = _RecordCounter()
+    counter = RecordCounter()
     for start, end in pairwise(bounds):
         counter.feed(data[start:end])
     assert counter.whole == len(lengths)
