@@ -1,30 +1,23 @@
-"""One session: greeting, prompt, lines to commands, clocks, goodbye.
-
-What it does is on the audit log before it has an effect: a command runs only after its event is on disk. When the log
-cannot be written the command is refused, in words.
+"""One session: greeting, prompt, clocks, goodbye. What a line means is the interpreter's.
 
 The clocks have no timers of their own: the registry looks at them all, every so often.
 """
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.escaping import escape
-from telnetsd.audit.event import LINE_MAX_CHARS, Action
-from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
-from telnetsd.commands.table import NAME_MAX_CHARS, Command, CommandError, CommandReason
+from telnetsd.commands.table import CommandReason
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, NamedUser
-from telnetsd.session.greeting import AUDIT_UNAVAILABLE, greet
+from telnetsd.session.greeting import greet
+from telnetsd.session.interpreter import Interpreter
 from telnetsd.telnet.line_discipline import (
     EndOfInput,
     Input,
@@ -41,13 +34,9 @@ from telnetsd.tls.engine import TlsDetails
 READ_BYTES: Final = 4096
 INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
-HISTORY_LINES: Final = 50
-HISTORY_LINE_MAX_CHARS: Final = 200
 NOTICE_MAX_PENDING_BYTES: Final = 65536
 """A client with more than this unread is not told notices: it would only pile up."""
 _NEWLINE: Final = "\r\n"
-
-logger = logging.getLogger(__name__)
 
 
 class EndReason(StrEnum):
@@ -97,7 +86,7 @@ class Session:
         self._services = services
         self._settings = settings
         self._lines = LineDiscipline(line_max_bytes=settings.line_max_bytes, endless_max_bytes=ENDLESS_MAX_BYTES)
-        self._history: deque[str] = deque(maxlen=HISTORY_LINES)
+        self._interpreter = Interpreter(self, self.user, trail, lambda: self._end_reason is not None)
         self._said: list[str] = []
         self._end_reason: EndReason | None = None
         self._now = asyncio.get_running_loop().time
@@ -134,7 +123,7 @@ class Session:
     @property
     def history(self) -> Sequence[str]:
         """The last lines, escaped, the oldest first."""
-        return self._history
+        return self._interpreter.history
 
     @property
     def services(self) -> Services:
@@ -203,7 +192,7 @@ class Session:
         try:
             await self._converse()
         except (OSError, PeerError):
-            # A command's own errors end in `_run`: what comes up to here is the connection's.
+            # A command's own errors end in the interpreter: what comes up to here is the connection's.
             self._end_reason = self._end_reason or EndReason.CONNECTION_LOST
         finally:
             self._protocol.writer.close()
@@ -232,14 +221,13 @@ class Session:
     async def _take(self, one: Input) -> None:
         match one:
             case Line(text):
-                await self._take_line(text)
+                await self._interpreter.interpret(text)
             case LineTooLong():
-                limit = self._settings.line_max_bytes
-                await self._deny(
-                    "", CommandReason.LINE_TOO_LONG, f"ignored: a line may have {limit} bytes, yours is longer"
-                )
+                sentence = f"ignored: a line may have {self._settings.line_max_bytes} bytes, yours is longer"
+                await self._interpreter.deny("", CommandReason.LINE_TOO_LONG, sentence)
             case LineNotUtf8():
-                await self._deny("", CommandReason.LINE_NOT_UTF8, "ignored: that line is not UTF-8")
+                sentence = "ignored: that line is not UTF-8"
+                await self._interpreter.deny("", CommandReason.LINE_NOT_UTF8, sentence)
             case LineEndless():
                 self.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
                 self._end_reason = self._end_reason or EndReason.LINE_ENDLESS
@@ -248,57 +236,6 @@ class Session:
             case EndOfInput():
                 self._end_reason = self._end_reason or EndReason.END_OF_INPUT
         self._answer()
-
-    async def _take_line(self, line: str) -> None:
-        name, arguments = _split(line)
-        if not name:
-            return
-        self._history.append(escape(line, HISTORY_LINE_MAX_CHARS))
-        try:
-            found = self._services.table.authorise(name, self.identity.roles)
-            found.check_arguments(arguments)
-        except CommandError as denied:
-            await self._deny(line, denied.reason, str(denied))
-            return
-        if not await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
-            return
-        if self._end_reason is not None:
-            # The session was ended from outside while the event was being written: nothing runs any more.
-            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, found.name)
-            return
-        await self._run(found, arguments, line)
-
-    async def _run(self, found: Command, arguments: str, line: str) -> None:
-        try:
-            await found.handler(self, arguments)
-        except CommandError as failed:
-            self.say(str(failed))
-            await self._record(Action.COMMAND_FAILED, failed.reason, line, found.name)
-        except AuditUnavailableError:
-            self.say(AUDIT_UNAVAILABLE)
-        except Exception:
-            # A command may come from another package: its fault ends the command and not the session.
-            logger.exception("command %s failed", found.name)
-            self.say(f"{found.name} failed; the operator finds the cause in the server's output")
-            await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, found.name)
-
-    async def _deny(self, line: str, reason: CommandReason, message: str) -> None:
-        name = escape(_split(line)[0], NAME_MAX_CHARS)
-        if await self._record(Action.COMMAND_DENIED, reason, line, name):
-            self.say(message)
-
-    async def _record(self, action: Action, reason: CommandReason, line: str, name: str) -> bool:
-        """Write the event of a line; False, and words to the user, when it cannot be written."""
-        shown = escape(line, LINE_MAX_CHARS)
-        fared = "" if reason is CommandReason.PERMITTED else f" ({reason.value})"
-        message = f"{self.user}: {shown}{fared}"
-        try:
-            await self._trail.record(action, reason, message, telnetsd={"command": {"name": name, "line": shown}})
-        except AuditUnavailableError:
-            self._said.clear()
-            self.say(AUDIT_UNAVAILABLE)
-            return False
-        return True
 
     def _answer(self) -> None:
         if self._end_reason is EndReason.QUIT or self._end_reason is EndReason.END_OF_INPUT:
@@ -310,9 +247,3 @@ class Session:
         text = "".join(f"{line}{_NEWLINE}" for line in lines) + prompt
         if not self._protocol.writer.connection_closed:
             self._protocol.writer.write(text.encode("utf-8", "replace"))
-
-
-def _split(line: str) -> tuple[str, str]:
-    """Split a line into the command's name and what stands behind it; both may be empty."""
-    name, *rest = line.split(None, 1) or [""]
-    return name, rest[0].rstrip() if rest else ""

@@ -1,0 +1,147 @@
+"""From a line to a command: nothing runs that is not permitted, recorded, and still wanted."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from telnetsd.audit.event import Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.record import make_trail
+from telnetsd.commands.caller import Caller, Services
+from telnetsd.commands.table import Command, CommandTable, command
+from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
+from telnetsd.session.greeting import AUDIT_UNAVAILABLE
+from telnetsd.session.interpreter import Interpreter
+from telnetsd.session.registry import SessionRegistry
+from telnetsd.tls.engine import TlsDetails
+
+
+class Disk:
+    """A sink that writes when the test lets it, or fails."""
+
+    def __init__(self) -> None:
+        self.events: list[Fields] = []
+        self.is_full = False
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+
+    def put(self, event: Fields) -> Awaitable[None]:
+        return self._put(event)
+
+    async def _put(self, event: Fields) -> None:
+        await self.may_write.wait()
+        if self.is_full:
+            raise AuditUnavailableError("full")
+        self.events.append(event)
+
+    def told(self) -> list[tuple[str, str]]:
+        return [(event["event"]["action"], event["event"]["reason"]) for event in self.events]
+
+
+class Person:
+    """A guest at a session."""
+
+    id = source = "x"
+    identity = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
+    started_at = datetime.now(UTC)
+    tls = TlsDetails("1.3", "", "", False, "")
+    history: tuple[str, ...] = ()
+
+    def __init__(self, table: CommandTable) -> None:
+        self.services = Services(SessionRegistry(), table, "", Path())
+        self.said: list[str] = []
+        self.is_over = False
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def leave(self) -> None:
+        self.is_over = True
+
+
+def made(*commands: Command) -> tuple[Interpreter, Person, Disk]:
+    person, disk = Person(CommandTable(commands, {})), Disk()
+    return Interpreter(person, "guest", make_trail(disk), lambda: person.is_over), person, disk
+
+
+RAN: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    RAN.clear()
+
+
+@command("note", summary="note it", role="guest", arguments=(0, 9))
+async def note(caller: Caller, arguments: str) -> None:
+    RAN.append(arguments)
+    caller.say("noted")
+
+
+async def test_a_command_does_not_run_before_its_event_is_on_disk() -> None:
+    interpreter, person, disk = made(note)
+    disk.may_write.clear()
+    running = asyncio.ensure_future(interpreter.interpret("note a  b "))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert RAN == []
+    disk.may_write.set()
+    await running
+    assert RAN == ["a  b"]
+    assert person.said == ["noted"]
+    assert disk.told() == [("command-executed", "permitted")]
+
+
+async def test_a_command_whose_event_cannot_be_written_does_not_run() -> None:
+    interpreter, person, disk = made(note)
+    disk.is_full = True
+    await interpreter.interpret("note")
+    assert RAN == []
+    assert person.said == [AUDIT_UNAVAILABLE]
+
+
+async def test_a_refusal_that_cannot_be_recorded_says_so_instead() -> None:
+    interpreter, person, disk = made(note)
+    disk.is_full = True
+    await interpreter.interpret("nonsense")
+    assert person.said == [AUDIT_UNAVAILABLE]
+
+
+async def test_a_command_does_not_run_when_the_session_was_ended_while_its_event_was_written() -> None:
+    interpreter, person, disk = made(note)
+    disk.may_write.clear()
+    running = asyncio.ensure_future(interpreter.interpret("note"))
+    await asyncio.sleep(0)
+    person.is_over = True
+    disk.may_write.set()
+    await running
+    assert RAN == []
+    assert disk.told() == [("command-executed", "permitted"), ("command-failed", "session-ended")]
+
+
+async def test_a_command_that_needs_the_log_itself_and_cannot_write_it_says_so() -> None:
+    @command("kick", summary="needs the log", role="guest")
+    async def kick(caller: Caller, _: str) -> None:
+        raise AuditUnavailableError("full")
+
+    interpreter, person, _ = made(kick)
+    await interpreter.interpret("kick")
+    assert person.said == [AUDIT_UNAVAILABLE]
+
+
+@pytest.mark.parametrize("line", ["", "   ", "\t", "\x0b"])
+async def test_an_empty_line_is_nothing(line: str) -> None:
+    interpreter, person, disk = made(note)
+    await interpreter.interpret(line)
+    assert (person.said, disk.told(), list(interpreter.history)) == ([], [], [])
+
+
+async def test_what_is_kept_of_the_history_is_bounded() -> None:
+    interpreter, _, _ = made(note)
+    for number in range(100):
+        await interpreter.interpret(f"note {number} {'x' * 4000}")
+    assert len(interpreter.history) == 50
+    assert max(len(line) for line in interpreter.history) == 200
