@@ -82,6 +82,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the handshake."""
         self._raw = cast("asyncio.Transport", transport)
+        if self._state is _State.CLOSED:
+            self._raw.abort()
+            return
         self._state = _State.HANDSHAKE
         self._timer = self._loop.call_later(self._handshake_timeout_s, self._give_up_handshake)
 
@@ -151,7 +154,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; what was not sent yet is lost."""
-        if self._state is not _State.NEW:
+        if self._state is _State.NEW:
+            # The event loop has made this transport and not yet connected it: it is aborted then.
+            self._state = _State.CLOSED
+        else:
             self._raw.abort()
 
     def is_closing(self) -> bool:

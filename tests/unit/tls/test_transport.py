@@ -539,6 +539,14 @@ async def test_a_peer_that_closed_its_side_and_reads_nothing_does_not_hold_the_c
     tls.close()
 
 
-async def test_a_connection_that_was_never_made_can_be_aborted(server: Server) -> None:
-    server.make().abort()
-    server.open.clear()
+async def test_a_transport_that_is_aborted_before_it_is_connected_ends_when_it_is(server: Server) -> None:
+    def make_aborted() -> TlsTransport:
+        transport = server.make()
+        transport.abort()
+        return transport
+
+    listening = await asyncio.get_running_loop().create_server(make_aborted, "127.0.0.1", 0)
+    with socket.create_connection(listening.sockets[0].getsockname(), timeout=TIMEOUT_S):
+        await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
+    assert not server.open
+    listening.close()
