@@ -26,6 +26,10 @@ PRESENTED_MAX: Final = 8
 NAMES_MAX: Final = 16
 """How many alternative names of a certificate are kept for the log."""
 
+TEXT_MAX_CHARS: Final = 2048
+"""How much is kept of a text in a certificate: the rest of a name of 90 KB is nobody's name."""
+SERIAL_MAX_DIGITS: Final = 80
+"""Twice what RFC 5280 section 4.1.2.2 allows."""
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _ATTRIBUTES: Final = {
     "common_name": NameOID.COMMON_NAME,
@@ -139,7 +143,7 @@ def describe(certificate: x509.Certificate) -> CertificateFacts:
         sha256=certificate_sha256(certificate),
         spki_sha256=_readable(lambda: spki_sha256(certificate), ""),
         version=_readable(lambda: certificate.version.value + 1, 0),
-        serial_number=_readable(lambda: f"{certificate.serial_number:X}", ""),
+        serial_number=_readable(lambda: f"{certificate.serial_number:X}"[:SERIAL_MAX_DIGITS], ""),
         subject=_readable(lambda: _describe_name(certificate.subject), NameFacts(UNREADABLE)),
         issuer=_readable(lambda: _describe_name(certificate.issuer), NameFacts(UNREADABLE)),
         not_before=_readable(lambda: certificate.not_valid_before_utc, _EPOCH),
@@ -178,18 +182,18 @@ def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
 
 def _describe_name(name: x509.Name) -> NameFacts:
     found = ((key, _attribute_values(name, oid)) for key, oid in _ATTRIBUTES.items())
-    return NameFacts(name.rfc4514_string(), tuple((key, values) for key, values in found if values))
+    return NameFacts(name.rfc4514_string()[:TEXT_MAX_CHARS], tuple((key, values) for key, values in found if values))
 
 
 def _attribute_values(name: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
     values = (attribute.value for attribute in name.get_attributes_for_oid(oid)[:NAMES_MAX])
-    return tuple(value if isinstance(value, str) else value.hex() for value in values)
+    return tuple((value if isinstance(value, str) else value.hex())[:TEXT_MAX_CHARS] for value in values)
 
 
 def _signature_name(certificate: x509.Certificate) -> str:
     # The registry of names in the library is the only place that has them all; an unknown one stays a number.
     oid = certificate.signature_algorithm_oid
-    return getattr(oid, "_name", None) or oid.dotted_string
+    return (getattr(oid, "_name", None) or oid.dotted_string)[:TEXT_MAX_CHARS]
 
 
 def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -197,7 +201,7 @@ def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    return tuple(_general_name(name) for name in list(names)[:NAMES_MAX])
+    return tuple(_general_name(name)[:TEXT_MAX_CHARS] for name in list(names)[:NAMES_MAX])
 
 
 def _general_name(name: x509.GeneralName) -> str:

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from support.certificates import Recipe, make_ca
 from telnetsd.pki.certificate import (
+    NAMES_MAX,
+    SERIAL_MAX_DIGITS,
+    TEXT_MAX_CHARS,
     UNREADABLE,
     MalformedCertificateError,
     PeerCertificate,
@@ -89,3 +92,22 @@ def test_a_serial_number_that_is_not_positive_can_be_told(serial: str, tmp_path:
     command += ["-keyout", str(tmp_path / "it.key"), "-subj", "/CN=x", "-set_serial", serial]
     subprocess.run([*command, "-outform", "DER", "-out", out], check=True)
     assert describe_der(out.read_bytes()).serial_number == serial
+
+
+def test_what_is_kept_of_a_certificate_is_bounded() -> None:
+    with warnings.catch_warnings(action="ignore"):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a" * 60_000, _validate=False)])
+    names = x509.SubjectAlternativeName([x509.DNSName("b" * 5000)] * 100)
+    facts = describe(Recipe(subject=subject, extensions=[(names, False)]).self_signed().certificate)
+    assert len(facts.subject.distinguished_name) == TEXT_MAX_CHARS
+    assert len(dict(facts.subject.attributes)["common_name"][0]) == TEXT_MAX_CHARS
+    assert len(facts.alternative_names) == NAMES_MAX
+    assert len(facts.alternative_names[0]) == TEXT_MAX_CHARS
+
+
+def test_a_serial_number_of_a_kilobyte_is_cut(tmp_path: Path) -> None:
+    out = tmp_path / "it.der"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-keyout", str(tmp_path / "it.key"), "-subj", "/CN=x", "-set_serial", "0x" + "7f" * 1000]
+    subprocess.run([*command, "-outform", "DER", "-out", out], check=True)
+    assert describe_der(out.read_bytes()).serial_number == "7F" * (SERIAL_MAX_DIGITS // 2)
