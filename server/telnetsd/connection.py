@@ -26,20 +26,21 @@ from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import EndReason, Session, Visit
 from telnetsd.session.session_id import new_session_id
 from telnetsd.telnet.protocol import NvtProtocol
-from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError
+from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, TlsReason
 from telnetsd.tls.transport import TlsEvents, TlsTransport
 
-_FAILURE_WORDS: Final = {
-    "plain-text": "a plain-text client was told that this is a TLS port",
-    "handshake-timeout": "the TLS handshake took too long",
-    "connection-closed": "the connection was closed before the TLS handshake was complete",
-    "unsupported-version": "the client speaks no TLS version that is taken here",
-    "nothing-in-common": "client and server have no cipher, group or signature in common",
-    "server-certificate-rejected": "the client does not trust the server's certificate",
-    "peer-alert": "the client gave up the TLS handshake",
-    "protocol-error": "the client broke the TLS protocol",
+FAILURE_WORDS: Final = {
+    TlsReason.PLAIN_TEXT: "a plain-text client was told that this is a TLS port",
+    TlsReason.TIMEOUT: "the TLS handshake took too long",
+    TlsReason.CONNECTION_CLOSED: "the connection was closed before the TLS handshake was complete",
+    TlsReason.UNSUPPORTED_VERSION: "the client speaks no TLS version that is taken here",
+    TlsReason.NOTHING_IN_COMMON: "client and server have no cipher, group or signature in common",
+    TlsReason.SERVER_CERTIFICATE_REJECTED: "the client does not trust the server's certificate",
+    TlsReason.PEER_ALERT: "the client gave up the TLS handshake",
+    TlsReason.PROTOCOL_ERROR: "the client broke the TLS protocol",
 }
 
+LAST_WORDS_S: Final = 1.0
 STOPPING: Final = "the server is being stopped"
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,9 @@ class Connections:
             await asyncio.wait(self._serving, timeout=timeout_s)
         for transport in tuple(self._open):
             transport.abort()
+        if self._serving:
+            # What has only just begun sees that the server stops, and says so.
+            await asyncio.wait(self._serving, timeout=LAST_WORDS_S)
         for task in tuple(self._serving):
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -112,7 +116,7 @@ class Connections:
         return protocol
 
     def _failed(self, transport: TlsTransport, error: TlsError) -> None:
-        words = _FAILURE_WORDS[error.reason.value]
+        words = FAILURE_WORDS[error.reason]
         message = f"{words} ({error.detail})" if error.detail else words
         self._stages.trail.with_fields(_source_fields(transport)).record(
             Action.HANDSHAKE_FAILED, error.reason, message
@@ -163,11 +167,11 @@ class Connections:
         self._stages.registry.add(session)
         if self._is_stopping:
             session.end(EndReason.SERVER_STOPPED, STOPPING)
-        reason = EndReason.INTERNAL_ERROR
         try:
-            reason = await session.run()
+            await session.run()
         finally:
             self._stages.registry.remove(session)
+            reason = session.end_reason or EndReason.INTERNAL_ERROR
             await trail.record(Action.SESSION_ENDED, reason, f"{session.user}: the session ended ({reason.value})")
 
 

@@ -48,7 +48,8 @@ class AuditLog:
         """Write events to the chain, in their order, and sync them to the disk.
 
         Raises:
-            AuditUnavailableError: They are not on disk. What was written of them is taken back.
+            AuditUnavailableError: They are not on disk. What was written of them is taken back, at the latest by the
+                next append.
         """
         with self._reported(), self._locked():
             if os.fstat(self._descriptor).st_size != self._end:
@@ -71,8 +72,8 @@ class AuditLog:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._lock_current_file()
         try:
+            self._lock_current_file()
             yield
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)

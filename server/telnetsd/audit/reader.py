@@ -4,10 +4,10 @@ What is read here was escaped when it was written; it is looked at again before 
 """
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep as nap
 from typing import Any, Final
 
 import msgspec
@@ -44,25 +44,28 @@ def last_lines(path: Path, count: int) -> list[bytes]:
 
 def follow(path: Path, count: int) -> Iterator[bytes]:
     """Yield the last `count` lines, and then each line as it is written, across rotation, without end."""
-    descriptor, position, rest = _open(path), 0, b""
+    descriptor, position = _open(path), 0
     if descriptor >= 0:
         lines, position = _last_lines(descriptor, count)
         yield from lines
+    size = _CHUNK_BYTES
     while True:
-        chunk = os.pread(descriptor, _CHUNK_BYTES, position) if descriptor >= 0 else b""
-        if chunk:
-            position += len(chunk)
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from whole
-        elif descriptor >= 0 and os.fstat(descriptor).st_size < position:
-            # A torn line was taken back: go on behind the last whole one.
-            position, rest = _last_lines(descriptor, 0)[1], b""
+        # Always from the end of the last whole line: half a line may be taken back, and another come in its place.
+        chunk = os.pread(descriptor, size, position) if descriptor >= 0 else b""
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield from chunk[: end - 1].split(b"\n")
+            position, size = position + end, _CHUNK_BYTES
+        elif len(chunk) == size:
+            size *= 2
         elif _was_replaced(path, descriptor):
             if descriptor >= 0:
                 os.close(descriptor)
-            descriptor, position, rest = _open(path), 0, b""
+            descriptor, position = _open(path), 0
+        elif descriptor >= 0 and os.fstat(descriptor).st_size < position:
+            position = _last_lines(descriptor, 0)[1]
         else:
-            time.sleep(POLL_S)
+            nap(POLL_S)
 
 
 def describe_line(line: bytes) -> EventRow:

@@ -2,15 +2,19 @@
 
 While one batch is being written (in a thread of its own, so that the event loop goes on), the next one
 gathers. Who awaits an event is woken when its batch is on disk, or with the error that kept it from there.
-The gathering batch is bounded by who waits: a session tells of its next deed only when the one before is written.
+A session tells of its next deed only when the one before is written. Some events nobody waits for (a handshake that
+failed); so the gathering batch has a limit, and what comes beyond it fails.
 """
 
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
+
+GATHERED_MAX: Final = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +33,11 @@ class GroupCommit:
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
         written: asyncio.Future[None] = self._loop.create_future()
-        if self._is_closed:
-            written.set_exception(AuditUnavailableError("the audit log is closed: the server is being stopped"))
-            return written
-        # A future whose failure nobody awaits is no error: the next one who awaits is told.
         written.add_done_callback(_mark_seen)
+        if self._is_closed or len(self._gathering) >= GATHERED_MAX:
+            why = "is closed: the server is being stopped" if self._is_closed else "is written too slowly"
+            written.set_exception(AuditUnavailableError(f"the audit log {why}"))
+            return written
         self._gathering.append((event, written))
         if self._writing is None:
             self._writing = self._loop.create_task(self._write_batches())
@@ -75,5 +79,6 @@ def _settle(batch: list[tuple[Fields, asyncio.Future[None]]], error: AuditUnavai
 
 
 def _mark_seen(written: asyncio.Future[None]) -> None:
+    """A failure that nobody awaits is no error of the program: who awaits the next event is told."""
     if not written.cancelled():
         written.exception()

@@ -7,7 +7,7 @@ import typer
 
 from telnetsd.audit.reader import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
-from telnetsd.commands.users import duration
+from telnetsd.commands.wording import duration
 from telnetsd.control import ask
 
 app = typer.Typer(help="See and end open sessions.", no_args_is_help=True, rich_markup_mode=None)

@@ -1,6 +1,7 @@
 """The commands of operators: sessions, kick, wall, audit."""
 
 import asyncio
+import re
 from typing import Final
 
 from telnetsd.audit.escaping import escape
@@ -8,7 +9,7 @@ from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.audit.reader import describe_line, last_lines, short_session_id
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, CommandReason, command
-from telnetsd.commands.users import duration
+from telnetsd.commands.wording import duration
 from telnetsd.identity.outcome import NamedUser
 
 EVENTS_SHOWN: Final = 10
@@ -66,7 +67,8 @@ async def wall(caller: Caller, arguments: str) -> None:
 )
 async def audit(caller: Caller, arguments: str) -> None:
     """Show the end of the audit log."""
-    count = int(arguments) if arguments.isascii() and arguments.isdecimal() else 0 if arguments else EVENTS_SHOWN
+    is_number = re.fullmatch("[0-9]{1,4}", arguments) is not None
+    count = int(arguments) if is_number else 0 if arguments else EVENTS_SHOWN
     if not 1 <= count <= EVENTS_MAX:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: audit [N], N from 1 to {EVENTS_MAX}")
     lines = await asyncio.to_thread(last_lines, caller.services.audit_file, count)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import ARGUMENTS_MAX, USER_ROLE, command
+from telnetsd.commands.wording import duration
 
 
 @command("who", summary="who else is here", role=USER_ROLE)
@@ -32,11 +33,3 @@ async def history(caller: Caller, _: str) -> None:
 async def echo(caller: Caller, arguments: str) -> None:
     """Say back what the user typed: their own words to their own terminal, as they are."""
     caller.say(arguments)
-
-
-def duration(seconds: int) -> str:
-    """A short duration, as in 59s, 12m, 5h, 3d."""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"

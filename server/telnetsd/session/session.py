@@ -92,6 +92,7 @@ class Session:
         self._now = asyncio.get_running_loop().time
         self._started = self._heard = self._now()
         self._is_warned = False
+        self._is_busy = False
 
     # What commands see: see commands.caller.Caller.
 
@@ -151,6 +152,11 @@ class Session:
         return self.identity.name if isinstance(self.identity, NamedUser) else "guest"
 
     @property
+    def end_reason(self) -> EndReason | None:
+        """Why it ended, or None while it has not."""
+        return self._end_reason
+
+    @property
     def idle_s(self) -> float:
         """For how long nothing was heard, in seconds."""
         return self._now() - self._heard
@@ -161,7 +167,8 @@ class Session:
         if self._end_reason is not None or not isinstance(transport, asyncio.WriteTransport):
             return
         if transport.get_write_buffer_size() <= NOTICE_MAX_PENDING_BYTES:
-            self._write([f"{_NEWLINE}*** {text}"], self._prompt)
+            # While a command runs, the prompt comes with its answer.
+            self._write([f"{_NEWLINE}*** {text}"], "" if self._is_busy else self._prompt)
 
     def end(self, reason: EndReason, sentence: str) -> None:
         """End the session from outside: its user reads the sentence."""
@@ -185,8 +192,8 @@ class Session:
 
     # The conversation.
 
-    async def run(self) -> EndReason:
-        """Talk until the end, and say why it came. The event of the end is the caller's to write."""
+    async def run(self) -> None:
+        """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
         commands = [one.name for one in self._services.table.permitted(self.identity.roles)]
         self._write(greet(self.identity, commands, self.started_at), self._prompt)
         try:
@@ -194,9 +201,10 @@ class Session:
         except (OSError, PeerError):
             # A command's own errors end in the interpreter: what comes up to here is the connection's.
             self._end_reason = self._end_reason or EndReason.CONNECTION_LOST
+        else:
+            self._end_reason = self._end_reason or EndReason.CONNECTION_CLOSED
         finally:
             self._protocol.writer.close()
-        return self._end_reason or EndReason.CONNECTION_CLOSED
 
     @property
     def _prompt(self) -> str:
@@ -219,6 +227,7 @@ class Session:
                     return
 
     async def _take(self, one: Input) -> None:
+        self._is_busy = True
         match one:
             case Line(text):
                 await self._interpreter.interpret(text)
@@ -235,6 +244,7 @@ class Session:
                 self.say("")
             case EndOfInput():
                 self._end_reason = self._end_reason or EndReason.END_OF_INPUT
+        self._is_busy = False
         self._answer()
 
     def _answer(self) -> None:

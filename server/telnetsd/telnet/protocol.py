@@ -189,7 +189,8 @@ class NvtProtocol(BaseServer):
         """Interpret what came in; what is dense with commands a little at a time, to leave room for others."""
         if self._is_lost:
             return
-        if not self._backlog and data.count(IAC) <= COMMANDS_PER_TURN and not self.writer.is_oob:
+        is_dense = self.writer.is_oob or IAC + SB in data or data.count(IAC) > COMMANDS_PER_TURN
+        if not is_dense and not self._backlog:
             self._interpret(data)
         elif self._backlog:
             self._backlog += data

@@ -13,10 +13,10 @@ from typing import Final
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from telnetsd.errors import OperatorError, PeerError
+from telnetsd.errors import PeerError
 from telnetsd.pki.authority import PrivateKey
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
-from telnetsd.tls.records import RECORD_MAX_BYTES, RecordCounter
+from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
 
 HANDSHAKE_RECORD: Final = 22
 """The first byte of a TLS connection: the content type of the record with the ClientHello (RFC 8446 section 5.1)."""
@@ -68,10 +68,8 @@ def make_server_context(
 
     Args:
         certificates: The server's certificate first, then its chain.
-        key: The server's private key.
+        key: The private key of that certificate.
         trust_anchors: Their names go into the certificate request (RFC 8446 section 4.2.4).
-    Raises:
-        OperatorError: The key is not that of the certificate.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -79,14 +77,8 @@ def make_server_context(
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
     context.set_session_id(_SESSION_ID_CONTEXT)
-    try:
-        context.use_certificate(certificates[0])
-        context.use_privatekey(key)
-        context.check_privatekey()
-    except SSL.Error as error:
-        raise OperatorError(
-            "certs/server.key is not the key of certs/server.pem; put back the matching pair"
-        ) from error
+    context.use_certificate(certificates[0])
+    context.use_privatekey(key)
     for certificate in certificates[1:]:
         context.add_extra_chain_cert(certificate)
     for anchor in trust_anchors:
@@ -107,27 +99,27 @@ class TlsEngine:
     def __init__(self, context: ServerContext) -> None:
         self._connection = SSL.Connection(context, None)
         self._connection.set_accept_state()
-        self._records = RecordCounter()
+        self._records = RecordSplitter()
         self.peer_closed = False
         """Whether the peer has sent close_notify: it will send nothing more."""
 
     @property
     def has_records(self) -> bool:
-        """Whether `read` may have something: whole records are waiting."""
-        return self._records.whole > 0
+        """Whether whole records are waiting."""
+        return self._records.has_record
 
     def receive(self, ciphertext: bytes) -> None:
         """Take in bytes as they came from the network."""
         self._records.feed(ciphertext)
-        self._connection.bio_write(ciphertext)
 
     def do_handshake(self) -> bool:
-        """Go on with the handshake; True when it is complete.
+        """Go on with the handshake by the next record; True when it is complete.
 
         Raises:
             TlsError: It failed; the alert is waiting in `take_outgoing`.
         """
         try:
+            self._connection.bio_write(self._records.take())
             self._connection.do_handshake()
         except SSL.WantReadError:
             return False
@@ -136,24 +128,23 @@ class TlsEngine:
         return True
 
     def read(self) -> bytes:
-        """Return the plaintext of the next record, or nothing when more ciphertext is needed.
+        """Take the next record, and return its plaintext; nothing when it carries none, or when there is no record.
 
         Raises:
             TlsError: A record is not what it should be; the alert is waiting in `take_outgoing`.
         """
-        # A read that finds nothing costs as much as one that finds something: only whole records are tried.
-        if not self._records.whole or self.peer_closed:
+        if self.peer_closed or not self._records.has_record:
             return b""
-        self._records.whole -= 1
         try:
+            self._connection.bio_write(self._records.take())
             return self._connection.recv(RECORD_MAX_BYTES)
         except SSL.WantReadError:
-            self._records.whole = 0
+            return b""
         except SSL.ZeroReturnError:
             self.peer_closed = True
+            return b""
         except SSL.Error as error:
             raise _tls_error(error) from None
-        return b""
 
     def write(self, plaintext: bytes) -> None:
         """Encrypt; the records are waiting in `take_outgoing`.

@@ -24,6 +24,7 @@ PLAIN_TEXT_ANSWER: Final = (
 )
 COALESCE_MAX_BYTES: Final = 16384
 """What is written goes out at the end of the turn, or at once when it is more than this."""
+HANDSHAKE_RECORDS_PER_TURN: Final = 8
 LINGER_S: Final = 3.0
 LINGER_MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -76,16 +77,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._loss_told = False
         self._dropped_bytes = 0
         self._unsent = bytearray()
+        self._is_advancing_soon = False
+        self._is_aborted = False
 
     # What the raw transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the handshake."""
         self._raw = cast("asyncio.Transport", transport)
-        if self._state is _State.CLOSED:
+        self._state = _State.HANDSHAKE
+        if self._is_aborted:
             self._raw.abort()
             return
-        self._state = _State.HANDSHAKE
         self._timer = self._loop.call_later(self._handshake_timeout_s, self._give_up_handshake)
 
     def data_received(self, data: bytes) -> None:
@@ -156,7 +159,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Close at once; what was not sent yet is lost."""
         if self._state is _State.NEW:
             # The event loop has made this transport and not yet connected it: it is aborted then.
-            self._state = _State.CLOSED
+            self._is_aborted = True
         else:
             self._raw.abort()
 
@@ -173,7 +176,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Hand on plaintext again."""
         if self._reading_paused:
             self._reading_paused = False
-            self._loop.call_soon(self._advance)
+            self._advance_soon()
 
     def is_reading(self) -> bool:
         """Whether plaintext is handed on."""
@@ -217,6 +220,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     # The inner life.
 
+    def _advance_soon(self) -> None:
+        """Go on in the next turn of the event loop, once, however often it is asked for."""
+        if not self._is_advancing_soon:
+            self._is_advancing_soon = True
+            self._loop.call_soon(self._advance_now)
+
+    def _advance_now(self) -> None:
+        self._is_advancing_soon = False
+        self._advance()
+
     def _advance(self) -> None:
         try:
             if self._state is _State.HANDSHAKE and not self._shake_hands():
@@ -227,13 +240,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._fail(error)
 
     def _shake_hands(self) -> bool:
-        is_complete = self._engine.do_handshake()
+        is_complete = False
+        for _ in range(HANDSHAKE_RECORDS_PER_TURN):
+            if is_complete or not self._engine.has_records:
+                break
+            is_complete = self._engine.do_handshake()
         self._flush()
         if is_complete:
             self._cancel_timer()
             self._state = _State.OPEN
             self._protocol = self._events.established(self)
             self._protocol.connection_made(self)
+        elif self._engine.has_records:
+            self._advance_soon()
         return is_complete
 
     def _hand_on(self) -> None:
@@ -243,7 +262,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._protocol.data_received(plaintext)
             self._flush()
             if self._engine.has_records and not self._engine.peer_closed:
-                self._loop.call_soon(self._advance)
+                self._advance_soon()
             elif self._engine.peer_closed or self._raw_eof:
                 self._tell_eof()
         self._steer_raw_reading()

@@ -171,6 +171,38 @@ def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> Non
         AuditLog(tmp_path / "audit.jsonl")
 
 
+def test_a_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "audit.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AuditUnavailableError, match="cannot write the audit log"):
+        AuditLog(tmp_path / "audit.jsonl")
+
+
+def test_events_are_synced_to_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process cannot show this, and no test can pull the plug: so the order of the calls is looked at."""
+    synced: list[int] = []
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    monkeypatch.setattr("os.fdatasync", lambda _: synced.append(path.stat().st_size))
+    log.append([event("one")])
+    assert synced == [path.stat().st_size]
+    log.append([event("two"), event("three")])
+    assert synced[1:] == [path.stat().st_size]
+    log.close()
+
+
+def test_a_log_that_cannot_be_opened_again_does_not_keep_its_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    log, other = AuditLog(folder / "audit.jsonl"), AuditLog(folder / "audit.jsonl")
+    folder.rename(tmp_path / "away")
+    with pytest.raises(AuditUnavailableError):
+        log.append([event("lost")])
+    (tmp_path / "away").rename(folder)
+    other.append([event("found")])
+    log.close()
+    other.close()
+
+
 WRITE_UNTIL_FULL = """
 import resource, sys
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Reading the log: its end, what comes next, and what people see of it."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,16 +76,32 @@ def test_following_begins_with_a_file_that_is_not_there_yet(path: Path) -> None:
     following.wait_for("one")
 
 
-def test_following_goes_on_behind_a_torn_line_that_was_taken_back(path: Path) -> None:
+def test_half_a_line_that_is_taken_back_while_it_is_followed_is_not_joined_to_what_comes_in_its_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     append(path, "one")
-    with path.open("ab") as file:
-        file.write(b'{"torn')
+    seen_torn = threading.Event()
+
+    def nap(_: float) -> None:
+        if not path.read_bytes().endswith(b"\n"):
+            seen_torn.set()
+        time.sleep(0.001)
+
+    monkeypatch.setattr("telnetsd.audit.reader.nap", nap)
     following = Following(path, 10)
     following.wait_for("one")
+    with path.open("ab") as file:
+        file.write(b'{"@timestamp":"2026-01-01T00:00:00.000000Z","message":"mallory was added" ')
+    assert seen_torn.wait(10)
     append(path, "two")
-    following.wait_for(
-        "one", "a torn last line of 6 bytes was set aside in " + next(path.parent.glob("torn-*")).name, "two"
-    )
+    (aside,) = path.parent.glob("torn-*")
+    following.wait_for("one", f"a torn last line of 74 bytes was set aside in {aside.name}", "two")
+
+
+def test_a_line_longer_than_what_is_read_at_once_is_followed(path: Path) -> None:
+    following = Following(path, 0)
+    append(path, "x" * 200_000, "two")
+    following.wait_for("x" * 300, "two")
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,17 @@ async def test_the_log_keeps_no_descriptor_that_it_gave_back(tmp_path: Path) -> 
         other.seek(0)
         assert other.read() == "still mine"
         other.close()
+
+
+async def test_what_nobody_waits_for_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telnetsd.audit.sink.GATHERED_MAX", 3)
+    log = SlowLog(tmp_path / "audit.jsonl")
+    sink = GroupCommit(log)
+    told = [sink.put(event())]
+    await asyncio.sleep(0)
+    told += [sink.put(event()) for _ in range(5)]
+    log.may_go_on.set()
+    results = await asyncio.gather(*told, return_exceptions=True)
+    assert [type(one) for one in results] == [type(None)] * 4 + [AuditUnavailableError] * 2
+    await sink.close()
+    log.close()

@@ -550,3 +550,43 @@ async def test_a_transport_that_is_aborted_before_it_is_connected_ends_when_it_i
         await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
     assert not server.open
     listening.close()
+
+
+async def test_one_record_is_handed_on_in_a_turn_however_often_reading_is_resumed(server: Server) -> None:
+    """A flood must leave room for others: pausing and resuming for each record must not make it more."""
+    tls, protocol = await server.connect()
+    turns: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def note(data: bytes) -> None:
+        protocol.received += data
+        turns.append(turn)
+        for _ in range(3):
+            protocol.transport.pause_reading()
+            protocol.transport.resume_reading()
+        protocol.changed.set()
+
+    turn = 0
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count)
+
+    protocol.data_received = note  # type: ignore[method-assign]
+    count()
+
+    def send() -> None:
+        for _ in range(500):
+            tls.send(b"x")
+
+    await asyncio.to_thread(send)
+    await protocol.until(lambda: len(protocol.received) == 500)
+    assert max(turns.count(one) for one in set(turns)) <= 2
+    tls.close()
+
+
+async def test_each_reason_of_a_failed_handshake_has_its_words() -> None:
+    from telnetsd.connection import FAILURE_WORDS
+
+    assert set(FAILURE_WORDS) == set(TlsReason)

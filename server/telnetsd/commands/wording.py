@@ -1,0 +1,9 @@
+"""How commands and the command line write what both show."""
+
+
+def duration(seconds: int) -> str:
+    """A short duration, as in 59s, 12m, 5h, 3d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"

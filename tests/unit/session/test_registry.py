@@ -1,0 +1,84 @@
+"""The registry of open sessions."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from telnetsd.audit.event import Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.record import make_trail
+from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
+from telnetsd.session.registry import SessionRegistry
+from telnetsd.session.session import EndReason
+from telnetsd.tls.engine import TlsDetails
+
+
+class FullDisk:
+    """A sink that nothing can be written to."""
+
+    async def _fail(self) -> None:
+        raise AuditUnavailableError("full")
+
+    def put(self, event: Fields) -> Any:
+        return self._fail()
+
+
+class OpenSession:
+    """What the registry sees of a session."""
+
+    def __init__(self, id_: str, sink: Any) -> None:
+        self.id = id_
+        self.identity = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
+        self.user = "guest"
+        self.source = "127.0.0.1:1"
+        self.tls = TlsDetails("1.3", "", "", False, "")
+        self.started_at = datetime.now(UTC)
+        self.idle_s = 0.0
+        self.trail = make_trail(sink)
+        self.ended: list[EndReason] = []
+
+    def end(self, reason: EndReason, sentence: str) -> None:
+        self.ended.append(reason)
+
+
+def registry_of(*sessions: Any) -> SessionRegistry:
+    registry = SessionRegistry()
+    for session in sessions:
+        registry.add(session)
+    return registry
+
+
+async def test_a_kick_that_cannot_be_recorded_ends_nothing() -> None:
+    session = OpenSession("1234", FullDisk())
+    with pytest.raises(AuditUnavailableError):
+        await registry_of(session).kick("1234", "alice")
+    assert session.ended == []
+
+
+async def test_a_kick_is_on_the_disk_before_the_session_ends() -> None:
+    written = asyncio.Event()
+
+    class SlowDisk:
+        def put(self, event: Fields) -> Any:
+            return written.wait()
+
+    session = OpenSession("1234", SlowDisk())
+    kicking = asyncio.ensure_future(registry_of(session).kick("1234", "alice"))
+    await asyncio.sleep(0)
+    assert session.ended == []
+    written.set()
+    await kicking
+    assert session.ended == [EndReason.KICKED]
+
+
+async def test_a_kick_of_a_session_that_is_over_is_nothing() -> None:
+    await registry_of().kick("1234", "alice")
+
+
+def test_sessions_are_found_by_the_end_of_their_id() -> None:
+    registry = registry_of(OpenSession("aa12", FullDisk()), OpenSession("bb12", FullDisk()))
+    assert [row.id for row in registry.matching("b12")] == ["bb12"]
+    assert len(registry.matching("12")) == len(registry) == 2
+    assert registry.matching("x") == []
