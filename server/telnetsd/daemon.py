@@ -86,6 +86,7 @@ async def _serve(home: Home, material: Material, address: tuple[str, int], state
         accepting.close()
         await server.connections.stop(STOP_TIMEOUT_S)
         await server.trail.record(Action.SERVER_STOPPED, ServerReason.SIGNAL, "the server stopped")
+        print("stopped", file=sys.stderr, flush=True)
     finally:
         await server.control.stop()
         await sink.close()

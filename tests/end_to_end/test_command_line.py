@@ -48,7 +48,7 @@ def test_init_makes_a_home_folder_once(tmp_path: Path) -> None:
 def test_init_refuses_a_name_that_cannot_be_one(tmp_path: Path) -> None:
     done = telnetsd(Home(tmp_path), "init", "--name", "zoë.example")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: not a host name: zoë.example: ")
+    assert done.stderr.startswith("error: not a host name: 'zoë.example'; ")
     assert list(tmp_path.iterdir()) == []
 
 

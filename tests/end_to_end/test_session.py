@@ -306,12 +306,3 @@ def test_a_command_that_waits_while_the_server_stops_ends_with_the_reason_of_the
         server.session_from(guest.port, "command-executed")
         server.stop()
         assert server.session_from(guest.port, "session-ended")["event"]["reason"] == "server-stopped"
-
-
-def test_a_wall_to_oneself_leaves_one_prompt(connect: Callable[..., Client]) -> None:
-    client = connect("alice")
-    client.read_until()
-    client.send(b"wall hello\r\nquit\r\n")
-    said = client.read_to_end()
-    assert said.count("alice> ") == 1
-    assert "*** alice to all: hello\r\ntold " in said

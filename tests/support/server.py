@@ -41,7 +41,7 @@ class RunningServer:
         """End the server as an operator does, and return what else it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
         _, rest = self.process.communicate(timeout=DEADLINE_S)
-        return rest
+        return rest.removesuffix("stopped\n")
 
     def kill(self) -> None:
         self.process.kill()

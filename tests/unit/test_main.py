@@ -14,7 +14,7 @@ from telnetsd.errors import OperatorError
     [
         (OperatorError("what: where; remedy"), "error: what: where; remedy\n", 1),
         (PermissionError(13, "Permission denied", "/x"), "error: /x: Permission denied; run this as the owner", 1),
-        (OSError("odd"), "error: odd; run this as the owner of the home folder\n", 1),
+        (OSError("odd"), "error: odd; repair that\n", 1),
         (sqlite3.OperationalError("database is locked"), "error: state.db: database is locked; try again", 1),
         (KeyboardInterrupt(), "", 130),
     ],

@@ -1,5 +1,7 @@
 """Making a home folder: the built-in CA, the server's certificate, a configuration to edit, an empty state."""
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +12,9 @@ from telnetsd.home import Home, make_secret_folder, write_secret, write_whole
 from telnetsd.pki.authority import create_authority, utc_now
 from telnetsd.state import State
 
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
 CA_NAME: Final = "telnetsd CA"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 PUBLIC_FILE_MODE: Final = 0o644
@@ -60,13 +65,12 @@ def initialise(home: Home, names: tuple[str, ...]) -> Initialised:
     """
     if home.ca_key.exists():
         raise OperatorError(f"there is a CA already: {home.ca_certificate}; choose another home folder with --home")
+    for name in names:
+        _require_host_name(name)
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
     now = utc_now()
     authority = create_authority(CA_NAME, now)
-    try:
-        server = authority.issue_server(all_names, now)
-    except ValueError as error:
-        raise OperatorError(f"not a host name: {', '.join(names)}: {error}; write it in ASCII (IDNA)") from error
+    server = authority.issue_server(all_names, now)
     for folder in (home.ca_key.parent, home.users_folder, home.audit_file.parent, home.control_socket.parent):
         make_secret_folder(folder)
     home.trust_folder.mkdir(exist_ok=True)
@@ -79,3 +83,13 @@ def initialise(home: Home, names: tuple[str, ...]) -> Initialised:
     # The CA's key is last: a home folder that has it is complete.
     write_secret(home.ca_key, authority.issued.key_pem)
     return Initialised(authority.certificate, server.certificate, all_names)
+
+
+def _require_host_name(name: str) -> None:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if _HOST_NAME.fullmatch(name) is None:
+            raise OperatorError(
+                f"not a host name: {name!r}; take letters, digits, dots and dashes, as in IDNA"
+            ) from None

@@ -18,6 +18,7 @@ from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.trust import Trust, load_trust
 
 EXPIRY_WARNING_DAYS: Final = 30
+LOCALHOST: Final = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,16 @@ def load_home_authority(home: Home) -> Authority:
         return load_authority(home.ca_certificate.read_bytes(), home.ca_key.read_bytes())
     except OSError as error:
         raise OperatorError(f"cannot read the built-in CA: {error}; check the modes of certs/ca.*") from error
+
+
+def server_name(home: Home) -> str:
+    """Return the name that clients call the server by: the first host name of its certificate, or localhost."""
+    chain, _ = load_server_pair(home)
+    try:
+        names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return LOCALHOST
+    return next(iter(names.get_values_for_type(x509.DNSName)), LOCALHOST)
 
 
 def days_left(certificate: x509.Certificate, at: datetime) -> int:

@@ -18,7 +18,7 @@ from telnetsd.commands.table import CommandTable
 from telnetsd.config import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_secret, write_whole
-from telnetsd.identity.outcome import User, is_user_name
+from telnetsd.identity.outcome import GUEST_ROLE, User, is_user_name
 from telnetsd.pki.authority import Issued, KeyType, make_pkcs12, utc_now
 from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.state import IssuedCertificate, State
@@ -89,6 +89,10 @@ def operator_name() -> str:
 
 
 def _check(home: Home, user: User, days: int) -> None:
+    if user.name == GUEST_ROLE:
+        raise OperatorError(
+            f"{user.name!r} cannot be a user name: that is what those without one are called; take another"
+        )
     if not is_user_name(user.name):
         raise OperatorError(
             f"{user.name!r} cannot be a user name; take 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first"

@@ -74,12 +74,10 @@ def describe_line(line: bytes) -> EventRow:
         event = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event = {"message": f"damaged line: {line[:80]!r}"}
-    identity, operator = _text(event, "telnetsd", "identity", "kind"), _text(event, "telnetsd", "operator", "name")
-    user = _text(event, "user", "name") or identity or operator
     return EventRow(
         time=_text(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
         outcome=_text(event, "event", "outcome") or _NOTHING,
-        user=user or _NOTHING,
+        user=_who(event) or _NOTHING,
         source=_source(event),
         session=short_session_id(_text(event, "telnetsd", "session", "id")) or _NOTHING,
         action=_text(event, "event", "action") or _NOTHING,
@@ -90,6 +88,13 @@ def describe_line(line: bytes) -> EventRow:
 def short_session_id(session_id: str) -> str:
     """The last 8 characters of a session's id: random, where the first ones are the time."""
     return session_id[-8:]
+
+
+def _who(event: Any) -> str:  # noqa: ANN401
+    """The user's name; `guest`; or whoever used the command line, in brackets, since that is no user of ours."""
+    operator = _text(event, "telnetsd", "operator", "name")
+    is_guest = _text(event, "telnetsd", "identity", "kind") == "guest"
+    return _text(event, "user", "name") or ("guest" if is_guest else f"({operator})" if operator else "")
 
 
 def _source(event: Any) -> str:  # noqa: ANN401 -- whatever JSON the line holds

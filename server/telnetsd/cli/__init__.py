@@ -39,7 +39,8 @@ def _show_version(wanted: bool) -> None:
 def root(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option("--home", help="The home folder; else $TELNETSD_HOME, else the current folder.")
+        Path | None,
+        typer.Option("--home", metavar="DIR", help="The home folder; else $TELNETSD_HOME, else the current folder."),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -64,7 +65,8 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
-        print(f"error:{where} {error.strerror or error}; run this as the owner of the home folder", file=sys.stderr)
+        remedy = "run this as the owner of the home folder" if isinstance(error, PermissionError) else "repair that"
+        print(f"error:{where} {error.strerror or error}; {remedy}", file=sys.stderr)
         sys.exit(1)
     except sqlite3.Error as error:
         print(f"error: state.db: {error}; try again, or put back a backup", file=sys.stderr)

@@ -14,7 +14,8 @@ from rich.text import Text
 from telnetsd.home import Home, find_home
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="The home folder; else $TELNETSD_HOME, else the current folder.")
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="The home folder; else $TELNETSD_HOME, else the current folder."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for scripts instead of a table.")]
 _PIPE_WIDTH = 200
@@ -27,7 +28,12 @@ def home_of(context: typer.Context, chosen: Path | None) -> Home:
 
 def console() -> Console:
     """Return a console for standard output; in a pipe it neither colours nor folds at 80 columns."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return Console(highlight=False, width=None if is_terminal() else _PIPE_WIDTH)
+
+
+def is_terminal() -> bool:
+    """Tell whether a person reads standard output, and not a program."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,29 +19,37 @@ DEFAULT_PORT = 992
 def connect(
     context: typer.Context,
     address: Annotated[
-        str | None, typer.Argument(metavar="[HOST[:PORT]]", help="Default: this home's server.")
+        str | None,
+        typer.Argument(metavar="HOST[:PORT]", help="HOST alone means port 992; nothing means this home's server."),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Log in with certs/users/NAME.pem of the home folder.")] = None,
-    cert: Annotated[Path | None, typer.Option(help="Log in with this certificate (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(help="The key of --cert (PEM).")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Log in with certs/users/NAME.pem of the home folder.")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Log in with this certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert (PEM).")] = None,
     guest: Annotated[bool, typer.Option("--guest", help="Come in without a certificate (the default).")] = False,
-    ca: Annotated[Path | None, typer.Option(help="The CA of the server; default: certs/ca.pem.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The CA of the server; default: certs/ca.pem.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Connect to a server: a TLS telnet client."""
     from telnetsd.telnet.client import Credentials, make_client_context, talk
 
     where = home_of(context, home)
-    if (cert is None) != (key is None) or sum((user is not None, cert is not None, guest)) > 1:
+    if (cert is None) != (key is None):
+        raise typer.BadParameter("--cert and --key belong together")
+    if sum((user is not None, cert is not None, guest)) > 1:
         raise typer.BadParameter("take one of --user NAME, --cert F with --key F, --guest")
     if user is not None:
         files = user_files(where, user)
         cert, key = files.certificate, files.key
         if not key.exists():
-            raise OperatorError(f"no key of {user} at {where.shown(key)}; run: telnetsd user list")
+            raise OperatorError(f"no user {user} here: {where.shown(key)} is missing; see: telnetsd user list")
     credentials = Credentials(cert, key) if cert is not None and key is not None else None
     tls = make_client_context(ca or where.ca_certificate, credentials)
-    asyncio.run(talk(_address(where, address), tls, sys.stdin.fileno(), sys.stdout.buffer))
+    if not asyncio.run(talk(_address(where, address), tls, sys.stdin.fileno(), sys.stdout.buffer)):
+        raise typer.Exit(1)
 
 
 def _address(home: Home, text: str | None) -> tuple[str, int]:

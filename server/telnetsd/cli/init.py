@@ -12,7 +12,7 @@ def init(
     context: typer.Context,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", help="A host name or address that clients will use; may be repeated."),
+        typer.Option("--name", metavar="HOST", help="A host name or address that clients will use; may be repeated."),
     ] = None,
     home: HomeOption = None,
 ) -> None:

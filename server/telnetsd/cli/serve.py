@@ -10,7 +10,9 @@ from telnetsd.cli.common import HomeOption, home_of
 
 def serve(
     context: typer.Context,
-    listen: Annotated[str | None, typer.Option(help="HOST:PORT instead of the configured address.")] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="HOST:PORT instead of the configured address.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Run the server in the foreground."""

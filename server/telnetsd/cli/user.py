@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from telnetsd.administration.users import AddedUser, add_user
+from telnetsd.administration.material import server_name
+from telnetsd.administration.users import add_user
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.commands.table import USER_ROLE
-from telnetsd.config import load_settings
+from telnetsd.config import load_settings, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
@@ -22,10 +23,16 @@ app = typer.Typer(help="Add and see users.", no_args_is_help=True, rich_markup_m
 @app.command()
 def add(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first.")],
-    role: Annotated[list[str] | None, typer.Option(help=f"May be repeated; default: {USER_ROLE}.")] = None,
-    days: Annotated[int, typer.Option(help="How long the certificate is valid.")] = USER_DAYS,
-    key_type: Annotated[KeyType, typer.Option(help="Debian's telnet-ssl takes only rsa.")] = KeyType.EC,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first.")
+    ],
+    role: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help=f"May be repeated; default: {USER_ROLE}.")
+    ] = None,
+    days: Annotated[int, typer.Option(metavar="N", help="How many days the certificate is valid.")] = USER_DAYS,
+    key_type: Annotated[
+        KeyType, typer.Option(metavar="ec|rsa|ed25519", help="Debian's telnet-ssl takes only rsa.")
+    ] = KeyType.EC,
     home: HomeOption = None,
 ) -> None:
     """Add a user, and issue a certificate to them."""
@@ -35,26 +42,25 @@ def add(
         added = add_user(where, user, key_type, days)
     until = added.certificate.not_valid_after_utc
     typer.echo(f"added {name} ({', '.join(user.roles)}), certificate valid until {until:%Y-%m-%d}")
-    typer.echo("hand over, by a way that you trust, these and certs/ca.pem:")
+    typer.echo(f"hand over, by a way that you trust: {where.shown(where.ca_certificate)} and")
     typer.echo(f"  {where.shown(added.files.certificate)}  certificate and chain")
     typer.echo(f"  {where.shown(added.files.key)}  private key")
     typer.echo(f"  {where.shown(added.files.pkcs12)}  both, as PKCS#12 without a password")
-    typer.echo(f"{name} connects with any of:")
-    for line in connect_lines(where, added, key_type):
+    typer.echo(f"in a folder with {name}.pem, {name}.key and ca.pem, {name} connects with any of:")
+    _, port = parse_address(load_settings(where.config_file).listener.listen)
+    for line in connect_lines(name, key_type, server_name(where), port):
         typer.echo(f"  {line}")
 
 
-def connect_lines(home: Home, added: AddedUser, key_type: KeyType) -> list[str]:
-    """Return what a user types to connect, with the clients that take their key."""
-    listen = load_settings(home.config_file).listener.listen
-    host, _, port = listen.rpartition(":")
-    cert, key = home.shown(added.files.certificate), home.shown(added.files.key)
-    ca = home.shown(home.ca_certificate)
+def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[str]:
+    """Return what a user types to connect, in a folder with their files, with the clients that take their key."""
+    cert, key, ca = f"{name}.pem", f"{name}.key", "ca.pem"
+    verified = f"-verify_return_error -verify_hostname {host} -CAfile {ca}"
     lines = [
-        f"telnetsd connect {listen} --user {added.user.name}",
-        f"openssl s_client -quiet -connect {listen} -CAfile {ca} -cert {cert} -key {key}",
+        f"telnetsd connect {host}:{port} --cert {cert} --key {key} --ca {ca}",
+        f"openssl s_client -quiet -connect {host}:{port} {verified} -cert {cert} -key {key}",
         f"ncat --ssl-verify --ssl-trustfile {ca} --ssl-cert {cert} --ssl-key {key} {host} {port}",
-        f"socat - OPENSSL:{listen},cafile={ca},cert={cert},key={key}",
+        f"socat - OPENSSL:{host}:{port},cafile={ca},cert={cert},key={key}",
         f"gnutls-cli --port {port} --x509cafile {ca} --x509certfile {cert} --x509keyfile {key} {host}",
     ]
     if key_type is KeyType.RSA:
@@ -90,7 +96,12 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
 
 
 @app.command()
-def show(context: typer.Context, name: str, json: JsonOption = False, home: HomeOption = None) -> None:
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
     """Show one user, with every certificate that was issued to them."""
     state = _state(home_of(context, home))
     try:

@@ -44,8 +44,8 @@ class LiveSessions(Protocol):
     async def kick(self, session_id: str, by: str) -> None:
         """End a session, with a sentence to its user and an event; `by` says who wants it."""
 
-    def tell_all(self, text: str) -> int:
-        """Show a line to every session, and return how many there are."""
+    def tell_others(self, session_id: str, text: str) -> int:
+        """Show a line to every session but this one, and return to how many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,15 +47,16 @@ async def kick(caller: Caller, arguments: str) -> None:
 
 @command(
     "wall",
-    summary="say something to everybody who is here",
+    summary="say something to everybody else who is here",
     role=OPERATOR_ROLE,
     usage="MESSAGE",
     arguments=(1, ARGUMENTS_MAX),
 )
 async def wall(caller: Caller, arguments: str) -> None:
-    """Show a line on every session."""
-    count = caller.services.sessions.tell_all(f"{_name(caller)} to all: {escape(arguments, TEXT_MAX_CHARS)}")
-    caller.say(f"told {count} session{'' if count == 1 else 's'}")
+    """Show a line on every other session."""
+    text = f"{_name(caller)} to all: {escape(arguments, TEXT_MAX_CHARS)}"
+    count = caller.services.sessions.tell_others(caller.id, text)
+    caller.say(f"told {count or 'no'} other session{'' if count == 1 else 's'}")
 
 
 @command(

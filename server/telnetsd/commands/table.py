@@ -191,5 +191,5 @@ class CommandTable:
 
     @staticmethod
     def _near(name: str, known: Iterable[str]) -> str:
-        near = difflib.get_close_matches(name[:NAME_MAX_CHARS], list(known), n=1)
+        near = difflib.get_close_matches(name[:NAME_MAX_CHARS].lower(), list(known), n=1)
         return f"did you mean {near[0]}?" if near else "try help"

@@ -7,7 +7,7 @@ from telnetsd.commands.table import ARGUMENTS_MAX, USER_ROLE, command
 from telnetsd.commands.wording import duration
 
 
-@command("who", summary="who else is here", role=USER_ROLE)
+@command("who", summary="who is here", role=USER_ROLE)
 async def who(caller: Caller, _: str) -> None:
     """List the sessions: who, since when, idle for how long."""
     caller.say(f"{'user':<16} {'since (UTC)':<16} {'idle':>6}")

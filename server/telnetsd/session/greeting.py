@@ -68,7 +68,8 @@ def _explain_guest(guest: Guest) -> list[str]:
         case GuestReason.SELF_SIGNED:
             return [
                 f"you are a guest: your certificate is self-signed ({subject}), and nobody here has accepted it",
-                f"to be accepted, tell the operator its fingerprint: SHA256:{facts.sha256}",
+                f"its fingerprint is SHA256:{facts.sha256}",
+                "ask the operator for a certificate of this server",
             ]
 
 

@@ -83,10 +83,11 @@ class Interpreter:
     async def _record(self, action: Action, reason: CommandReason, line: str, name: str) -> bool:
         """Write the event of a line; False, and words to the user, when it cannot be written."""
         shown = escape(line, LINE_MAX_CHARS)
-        fared = "" if reason is CommandReason.PERMITTED else f" ({reason.value})"
+        fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"
+        message = f"{self._who}: {' '.join(filter(None, (shown, fared)))}"
         command = {"name": name, "line": shown}
         try:
-            await self._trail.record(action, reason, f"{self._who}: {shown}{fared}", telnetsd={"command": command})
+            await self._trail.record(action, reason, message, telnetsd={"command": command})
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
             return False

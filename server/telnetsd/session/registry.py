@@ -50,11 +50,12 @@ class SessionRegistry:
             )
             session.end(EndReason.KICKED, f"{by} has ended this session")
 
-    def tell_all(self, text: str) -> int:
-        """Show a line to every session, and return how many there are."""
-        for session in self._sessions.values():
+    def tell_others(self, session_id: str, text: str) -> int:
+        """Show a line to every session but this one, and return to how many."""
+        others = [session for session in self._sessions.values() if session.id != session_id]
+        for session in others:
             session.notify(text)
-        return len(self._sessions)
+        return len(others)
 
     def end_all(self, reason: EndReason, sentence: str) -> None:
         """End every session."""

@@ -19,6 +19,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.telnet.line_discipline import END_OF_INPUT
 
 CONNECT_TIMEOUT_S: Final = 15.0
+REFUSED: Final = b"refused: "
 _READ_BYTES: Final = 65536
 
 
@@ -65,7 +66,7 @@ def make_client_context(ca: Path, credentials: Credentials | None) -> ssl.SSLCon
     return context
 
 
-async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int, screen: BinaryIO) -> None:
+async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int, screen: BinaryIO) -> bool:
     """Connect, and pass lines one way and text the other until the server closes.
 
     Args:
@@ -73,6 +74,7 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int,
         context: From `make_client_context`.
         keyboard: The descriptor that lines are read from.
         screen: Where the server's text is written.
+    Returns: Whether the server let the user in: a refusal is one line that says so.
     Raises:
         OperatorError: There is no connection, or the server is not who it should be.
     """
@@ -80,11 +82,13 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int,
     # Without an encoding, telnetlib3's reader gives bytes; it is set by connection_made.
     reader = cast("TelnetReader", client.reader)
     typing = asyncio.get_running_loop().create_task(_send(_read_chunks(keyboard), client))
+    first = b""
     try:
         while True:
             data = await reader.read(_READ_BYTES)
             if not data:
-                return
+                return not first.startswith(REFUSED)
+            first = first or data
             screen.write(data)
             screen.flush()
     except (ConnectionError, ssl.SSLError) as error:
