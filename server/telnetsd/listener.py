@@ -74,4 +74,7 @@ def _listening_inodes(table: Path, port: int) -> list[str]:
 
 
 def _socket_inode(descriptor: Path) -> str:
-    return str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
+    try:
+        return str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
+    except OSError:
+        return ""  # closed since it was listed
