@@ -13,6 +13,7 @@ from telnetsd.errors import OperatorError
 
 SECRET_FILE_MODE = 0o600
 SECRET_FOLDER_MODE = 0o700
+PUBLIC_FILE_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,15 @@ def write_secret(path: Path, content: bytes) -> None:
 
     The content goes to a file beside it that has its mode from its first moment, is synced, and is renamed.
     """
-    write_whole(path, content, SECRET_FILE_MODE)
+    _write_whole(path, content, SECRET_FILE_MODE)
 
 
-def write_whole(path: Path, content: bytes, mode: int) -> None:
+def write_public(path: Path, content: bytes) -> None:
+    """Write a file that everybody may read, whole or not at all."""
+    _write_whole(path, content, PUBLIC_FILE_MODE)
+
+
+def _write_whole(path: Path, content: bytes, mode: int) -> None:
     """Write `content` to `path` with `mode`, so that a reader sees the old file or the new one, never a part."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)

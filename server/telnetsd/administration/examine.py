@@ -1,13 +1,13 @@
 """Looking an installation over before it is started: what a deploy runs first."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from telnetsd.administration.material import (
     EXPIRY_WARNING_DAYS,
-    days_left,
     load_home_authority,
     load_home_trust,
     load_server_pair,
@@ -18,6 +18,7 @@ from telnetsd.commands.table import CommandTable
 from telnetsd.config import load_settings, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
+from telnetsd.pki.certificate import days_left
 from telnetsd.state import State
 
 
@@ -67,12 +68,12 @@ def _configuration(home: Home) -> Iterator[tuple[Verdict, str]]:
 
 def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
     for anchor in load_home_trust(home).anchors:
-        yield _expiry(anchor.source, days_left(anchor.certificate, datetime.now(UTC)))
+        yield _expiry(anchor.source, days_left(anchor.certificate.not_valid_after_utc, datetime.now(UTC)))
 
 
 def _server(home: Home) -> Iterator[tuple[Verdict, str]]:
     chain, _ = load_server_pair(home)
-    yield _expiry(home.shown(home.server_certificate), days_left(chain[0], datetime.now(UTC)))
+    yield _expiry(home.shown(home.server_certificate), days_left(chain[0].not_valid_after_utc, datetime.now(UTC)))
 
 
 def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
@@ -86,11 +87,8 @@ def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
 def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
     if not home.state_file.exists():
         raise OperatorError("there is no state.db; is this the home folder? to make one: telnetsd init")
-    state = State(home.state_file)
-    try:
+    with closing(State(home.state_file)) as state:
         count = len(state.list_users())
-    finally:
-        state.close()
     yield Verdict.OK, f"{home.shown(home.state_file)}: {count} user{'' if count == 1 else 's'}"
 
 
@@ -98,11 +96,8 @@ def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
     if not home.audit_file.exists():
         yield Verdict.WARNING, f"there is no {home.shown(home.audit_file)} yet: the first event makes it"
         return
-    log = AuditLog(home.audit_file)
-    try:
+    with closing(AuditLog(home.audit_file)) as log:
         log.append([])
-    finally:
-        log.close()
     yield Verdict.OK, f"{home.shown(home.audit_file)} can be written"
 
 

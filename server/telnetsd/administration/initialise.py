@@ -8,7 +8,7 @@ from typing import Final
 from cryptography import x509
 
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, make_secret_folder, write_secret, write_whole
+from telnetsd.home import Home, make_secret_folder, write_public, write_secret
 from telnetsd.pki.authority import create_authority, utc_now
 from telnetsd.state import State
 
@@ -17,7 +17,6 @@ _HOST_NAME: Final = re.compile(
 )
 CA_NAME: Final = "telnetsd CA"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-PUBLIC_FILE_MODE: Final = 0o644
 CONFIGURATION: Final = """\
 # telnetsd.toml: every key is optional; these are the defaults. `telnetsd check` reads this file without starting.
 
@@ -75,11 +74,11 @@ def initialise(home: Home, names: tuple[str, ...]) -> Initialised:
         make_secret_folder(folder)
     home.trust_folder.mkdir(exist_ok=True)
     write_secret(home.server_key, server.key_pem)
-    write_whole(home.server_certificate, server.certificate_pem, PUBLIC_FILE_MODE)
+    write_public(home.server_certificate, server.certificate_pem)
     if not home.config_file.exists():
-        write_whole(home.config_file, CONFIGURATION.encode(), PUBLIC_FILE_MODE)
+        write_public(home.config_file, CONFIGURATION.encode())
     State(home.state_file).close()
-    write_whole(home.ca_certificate, authority.issued.certificate_pem, PUBLIC_FILE_MODE)
+    write_public(home.ca_certificate, authority.issued.certificate_pem)
     # The CA's key is last: a home folder that has it is complete.
     write_secret(home.ca_key, authority.issued.key_pem)
     return Initialised(authority.certificate, server.certificate, all_names)

@@ -1,7 +1,6 @@
 """Everything that a server needs from its home folder, loaded and checked, before a socket is opened."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from cryptography import x509
@@ -57,19 +56,28 @@ def load_home_trust(home: Home) -> Trust:
     return load_trust([(path, home.shown(path)) for path in (*built_in, *further)])
 
 
-def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateKey]:
-    """Load the server's certificate with its chain, and its key.
+def load_server_chain(home: Home) -> tuple[x509.Certificate, ...]:
+    """Load the server's certificate with its chain.
 
     Raises:
-        OperatorError: One is missing or cannot be read, or the key is open to others.
+        OperatorError: It is missing or cannot be read.
     """
     shown = home.shown(home.server_certificate)
     try:
-        chain = x509.load_pem_x509_certificates(home.server_certificate.read_bytes())
+        return tuple(x509.load_pem_x509_certificates(home.server_certificate.read_bytes()))
     except FileNotFoundError:
         raise OperatorError(f"no server certificate at {shown}; run: telnetsd init") from None
     except (OSError, ValueError) as error:
         raise OperatorError(f"cannot read {shown}: {error}; put back a PEM certificate") from error
+
+
+def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateKey]:
+    """Load the server's certificate with its chain, and its key.
+
+    Raises:
+        OperatorError: One is missing or cannot be read, they do not fit, or the key is open to others.
+    """
+    chain = load_server_chain(home)
     require_secret(home, home.server_key)
     shown = home.shown(home.server_key)
     try:
@@ -80,7 +88,7 @@ def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateK
         raise OperatorError(f"{shown} is of a kind that is not taken; use EC, RSA or Ed25519")
     if key.public_key() != chain[0].public_key():
         raise OperatorError(f"{shown} is not the key of certs/server.pem; put back the pair that belongs together")
-    return tuple(chain), key
+    return chain, key
 
 
 def load_home_authority(home: Home) -> Authority:
@@ -98,17 +106,11 @@ def load_home_authority(home: Home) -> Authority:
 
 def server_name(home: Home) -> str:
     """Return the name that clients call the server by: the first host name of its certificate, or localhost."""
-    chain, _ = load_server_pair(home)
     try:
-        names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = load_server_chain(home)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return LOCALHOST
     return next(iter(names.get_values_for_type(x509.DNSName)), LOCALHOST)
-
-
-def days_left(certificate: x509.Certificate, at: datetime) -> int:
-    """Return the whole days until a certificate's end; negative when it has passed."""
-    return (certificate.not_valid_after_utc - at).days
 
 
 def _entries(home: Home, trust: Trust) -> tuple[CertToNameEntry, ...]:

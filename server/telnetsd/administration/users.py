@@ -8,7 +8,6 @@ from typing import Final
 
 from cryptography import x509
 
-from telnetsd.administration.initialise import PUBLIC_FILE_MODE
 from telnetsd.administration.material import load_home_authority
 from telnetsd.audit.event import Action, Fields, certificate_fields, merge
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
@@ -17,7 +16,7 @@ from telnetsd.commands.loading import load_commands
 from telnetsd.commands.table import CommandTable
 from telnetsd.config import load_settings
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, make_secret_folder, write_secret, write_whole
+from telnetsd.home import Home, make_secret_folder, write_public, write_secret
 from telnetsd.identity.outcome import GUEST_ROLE, User, is_user_name
 from telnetsd.pki.authority import Issued, KeyType, make_pkcs12, utc_now
 from telnetsd.pki.certificate import certificate_sha256, describe
@@ -126,7 +125,7 @@ def _write_files(home: Home, name: str, issued: Issued, issuer: x509.Certificate
     write_secret(files.key, issued.key_pem)
     write_secret(files.pkcs12, make_pkcs12(name, issued, [issuer]))
     chain = issued.certificate_pem + home.ca_certificate.read_bytes()
-    write_whole(files.certificate, chain, PUBLIC_FILE_MODE)
+    write_public(files.certificate, chain)
     return files
 
 

@@ -1,5 +1,6 @@
 """telnetsd user add, user list, user show."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import USER_DAYS, KeyType
+from telnetsd.pki.certificate import days_left
 from telnetsd.state import State, UserRecord
 
 app = typer.Typer(help="Add and see users.", no_args_is_help=True, rich_markup_mode=None)
@@ -72,11 +74,8 @@ def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[st
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the users."""
-    state = _state(home_of(context, home))
-    try:
+    with closing(_state(home_of(context, home))) as state:
         users = state.list_users()
-    finally:
-        state.close()
     if json:
         print_json(users)
         return
@@ -103,11 +102,8 @@ def show(
     home: HomeOption = None,
 ) -> None:
     """Show one user, with every certificate that was issued to them."""
-    state = _state(home_of(context, home))
-    try:
+    with closing(_state(home_of(context, home))) as state:
         found = state.find_user(name)
-    finally:
-        state.close()
     if found is None:
         raise OperatorError(f"no user {name!r}; see: telnetsd user list")
     if json:
@@ -115,7 +111,7 @@ def show(
         return
     typer.echo(f"{found.user.name} ({', '.join(found.user.roles)}), added {found.added_at:%Y-%m-%d %H:%M} UTC")
     for one in found.certificates:
-        days = (one.not_after - datetime.now(UTC)).days
+        days = days_left(one.not_after, datetime.now(UTC))
         typer.echo(f"  serial       {one.serial_number}")
         typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d} ({days} days left)")
         typer.echo(f"  key          {one.public_key} bits")
@@ -133,4 +129,4 @@ def _until(record: UserRecord, now: datetime) -> tuple[str, str]:
     if not record.certificates:
         return "-", "-"
     latest = max(one.not_after for one in record.certificates)
-    return f"{latest:%Y-%m-%d}", str((latest - now).days)
+    return f"{latest:%Y-%m-%d}", str(days_left(latest, now))

@@ -7,7 +7,7 @@ from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import command
 from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
-from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.certificate import CertificateFacts, days_left
 
 _LABEL_CHARS = 12
 
@@ -74,7 +74,7 @@ def _say(caller: Caller, label: str, text: str) -> None:
 
 
 def _say_certificate(caller: Caller, facts: CertificateFacts) -> None:
-    days = (facts.not_after - datetime.now(UTC)).days
+    days = days_left(facts.not_after, datetime.now(UTC))
     _say(caller, "subject", escape(facts.subject.distinguished_name, TEXT_MAX_CHARS))
     _say(caller, "issuer", escape(facts.issuer.distinguished_name, TEXT_MAX_CHARS))
     _say(caller, "serial", facts.serial_number)

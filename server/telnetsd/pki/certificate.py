@@ -112,6 +112,11 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
+def days_left(not_after: datetime, at: datetime) -> int:
+    """Return the whole days from `at` until a certificate's end (both aware, UTC); negative when that has passed."""
+    return (not_after - at).days
+
+
 def spki_sha256(certificate: x509.Certificate) -> str:
     """SHA-256 over the DER of SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), in lower-case hexadecimal."""
     return key_sha256(certificate.public_key())
@@ -137,7 +142,12 @@ def describe_der(der: bytes) -> CertificateFacts:
 
 
 def describe(certificate: x509.Certificate) -> CertificateFacts:
-    """Say what a certificate says of itself."""
+    """Say what a certificate says of itself; what cannot be read is `UNREADABLE`."""
+    with without_warnings():
+        return _describe(certificate)
+
+
+def _describe(certificate: x509.Certificate) -> CertificateFacts:
     algorithm, size = _readable(lambda: key_facts(certificate.public_key()), (UNREADABLE, 0))
     return CertificateFacts(
         sha256=certificate_sha256(certificate),
@@ -174,8 +184,7 @@ def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
 
 def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
     try:
-        with without_warnings():
-            return read()
+        return read()
     except Exception:  # noqa: BLE001 -- as above
         return otherwise
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from telnetsd.audit.escaping import escape
 from telnetsd.identity.outcome import Admitted, Guest, GuestReason, NamedUser, Refusal, RefusalReason
-from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.certificate import CertificateFacts, days_left
 from telnetsd.pki.path_reason import PathReason
 
 NAME_MAX_CHARS: Final = 256
@@ -30,7 +30,7 @@ def greet(identity: Admitted, commands: Sequence[str], at: datetime) -> list[str
         at: The current time (aware, UTC).
     """
     if isinstance(identity, NamedUser):
-        days = (identity.valid_until - at).days
+        days = days_left(identity.valid_until, at)
         roles = ", ".join(identity.roles) or "no role"
         return [
             f"you are {identity.name} ({roles}); your certificate is valid for another {_days(days)}",

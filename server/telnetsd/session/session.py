@@ -137,7 +137,7 @@ class Session:
 
     def leave(self) -> None:
         """End after what was said."""
-        self._end_reason = self._end_reason or EndReason.QUIT
+        self._end_with(EndReason.QUIT)
 
     # What others do to a session.
 
@@ -200,11 +200,15 @@ class Session:
             await self._converse()
         except (OSError, PeerError):
             # A command's own errors end in the interpreter: what comes up to here is the connection's.
-            self._end_reason = self._end_reason or EndReason.CONNECTION_LOST
+            self._end_with(EndReason.CONNECTION_LOST)
         else:
-            self._end_reason = self._end_reason or EndReason.CONNECTION_CLOSED
+            self._end_with(EndReason.CONNECTION_CLOSED)
         finally:
             self._protocol.writer.close()
+
+    def _end_with(self, reason: EndReason) -> None:
+        """Note why the session ends; the first reason stays."""
+        self._end_reason = self._end_reason or reason
 
     @property
     def _prompt(self) -> str:
@@ -239,11 +243,11 @@ class Session:
                 await self._interpreter.deny("", CommandReason.LINE_NOT_UTF8, sentence)
             case LineEndless():
                 self.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
-                self._end_reason = self._end_reason or EndReason.LINE_ENDLESS
+                self._end_with(EndReason.LINE_ENDLESS)
             case Interrupt():
                 self.say("")
             case EndOfInput():
-                self._end_reason = self._end_reason or EndReason.END_OF_INPUT
+                self._end_with(EndReason.END_OF_INPUT)
         self._is_busy = False
         self._answer()
 
