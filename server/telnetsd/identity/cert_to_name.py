@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from telnetsd.identity.outcome import User
-from telnetsd.pki.certificate import certificate_sha256, spki_sha256
 from telnetsd.pki.path import Path
 
 BUILT_IN_RULE_ID: Final = "built-in-ca"
@@ -51,13 +50,13 @@ class NameMatch:
 
 def map_to_name(path: Path, entries: tuple[CertToNameEntry, ...], issued: IssuedCertificates) -> NameMatch | None:
     """Return the first match of the mapping for a validated path, or None when no entry yields a user."""
-    fingerprints = {certificate_sha256(certificate) for certificate in path.certificates}
     for entry in entries:
-        if entry.fingerprint_sha256 not in fingerprints:
+        if entry.fingerprint_sha256 not in path.fingerprints_sha256:
             continue
         match entry.map_type:
             case MapType.ISSUED:
-                user = issued.user_of(certificate_sha256(path.issuer), spki_sha256(path.leaf))
+                _, issuer_sha256, *_ = path.fingerprints_sha256
+                user = issued.user_of(issuer_sha256, path.leaf_spki_sha256)
         if user is not None:
             return NameMatch(user, entry.id)
     return None

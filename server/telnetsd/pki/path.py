@@ -21,7 +21,9 @@ from telnetsd.pki.certificate import (
     PRESENTED_MAX,
     MalformedCertificateError,
     PeerCertificate,
+    certificate_sha256,
     parse_certificate,
+    spki_sha256,
     without_warnings,
 )
 from telnetsd.pki.path_reason import PathReason, explain_refusal, leaf_problem
@@ -38,19 +40,19 @@ class PathError(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A validated path: the leaf first, the trust anchor last."""
+    """A validated path: the leaf first, the trust anchor last.
+
+    The hashes are made once, with the path: every login of its leaf is looked up by them.
+    """
 
     certificates: tuple[x509.Certificate, ...]
+    fingerprints_sha256: tuple[str, ...]
+    leaf_spki_sha256: str
 
     @property
     def leaf(self) -> x509.Certificate:
         """The peer's certificate, now verified."""
         return self.certificates[0]
-
-    @property
-    def issuer(self) -> x509.Certificate:
-        """The CA that signed the leaf."""
-        return self.certificates[1]
 
     @property
     def valid_until(self) -> datetime:
@@ -110,7 +112,9 @@ def _verify(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Tr
     except verification.VerificationError:
         return None
     # A path of one is a leaf that is itself in the store: a trust anchor is never a user.
-    return Path(tuple(chain)) if len(chain) > 1 else None
+    if len(chain) == 1:
+        return None
+    return Path(tuple(chain), tuple(map(certificate_sha256, chain)), spki_sha256(chain[0]))
 
 
 def _check_key_usage(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:

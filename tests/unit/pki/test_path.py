@@ -48,7 +48,7 @@ def test_a_client_certificate_of_a_trust_anchor_is_verified() -> None:
     leaf = Recipe().signed_by(CA)
     path = validate(leaf.peer)
     assert path.leaf == leaf.certificate
-    assert path.issuer == CA.certificate
+    assert path.certificates[1] == CA.certificate
     assert path.valid_until == leaf.certificate.not_valid_after_utc
 
 
