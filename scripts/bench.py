@@ -20,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.client import Client, connect_as
 from support.server import RunningServer
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.users import add_user
+from telnetsd.administration.issuing import Grant
+from telnetsd.administration.users import GeneratedKey, NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.authority import KeyType
+from telnetsd.pki.keys import KeyType
 
 SAMPLES = 200
 
@@ -47,7 +48,7 @@ def main() -> None:
 def measure(home: Home, sessions: int) -> dict[str, str]:
     """Return each figure with its unit, by name."""
     initialise(home, ())
-    add_user(home, User("alice", ("user",)), KeyType.EC, 30)
+    add_user(home, NewUser(User("alice", ("user",))), GeneratedKey(KeyType.EC), Grant())
     server = RunningServer(home, before=_take_first_core)
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, settings
 from support.client import Client, connect_as
 from support.server import RunningServer
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.users import add_user
+from telnetsd.administration.issuing import Grant
+from telnetsd.administration.users import GeneratedKey, NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.authority import KeyType
+from telnetsd.pki.keys import KeyType
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
 settings.load_profile("tests")
@@ -32,9 +33,12 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home folder with alice (operator, RSA), bob (user) and ed (user, Ed25519); to be copied, not used."""
     home = Home(tmp_path_factory.mktemp("made"))
     initialise(home, ())
-    add_user(home, User("alice", ("operator",)), KeyType.RSA, 365)
-    add_user(home, User("bob", ("user",)), KeyType.EC, 365)
-    add_user(home, User("ed", ("user",)), KeyType.ED25519, 365)
+    for name, role, key_type in (
+        ("alice", "operator", KeyType.RSA),
+        ("bob", "user", KeyType.EC),
+        ("ed", "user", KeyType.ED25519),
+    ):
+        add_user(home, NewUser(User(name, (role,))), GeneratedKey(key_type), Grant())
     return home
 
 

@@ -7,10 +7,13 @@ in the names: `_s` seconds, `_bytes` bytes.
 import difflib
 import re
 import tomllib
+import typing
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from telnetsd.errors import OperatorError
 
@@ -18,6 +21,42 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 365 * 86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 PORT_MAX: Final = 65535
 RoleName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
+Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^SHA256:[0-9A-Fa-f]{64}$")]
+Oid = Annotated[str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$", max_length=128)]
+EntryId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+FINGERPRINT_PREFIX: Final = "SHA256:"
+
+
+class CrlPolicy(StrEnum):
+    """What becomes of a certificate of another CA of which there is no current CRL."""
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+
+
+class RenewalPolicy(StrEnum):
+    """What becomes of a user's `renew`."""
+
+    AUTO = "auto"
+    APPROVAL = "approval"
+    OFF = "off"
+
+
+class MapType(StrEnum):
+    """Where in a verified certificate the name is found (RFC 7407 section 4, and three kinds of name beyond it)."""
+
+    SPECIFIED = "specified"
+    SAN_RFC822_NAME = "san-rfc822-name"
+    SAN_DNS_NAME = "san-dns-name"
+    SAN_IP_ADDRESS = "san-ip-address"
+    SAN_ANY = "san-any"
+    COMMON_NAME = "common-name"
+    SUBJECT = "subject"
+    SAN_URI = "san-uri"
+    SAN_UPN = "san-upn"
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,6 +80,31 @@ class IdentitySettings(_Section, frozen=True):
     """Who may come in."""
 
     require_certificate: bool = False
+    crl_policy: CrlPolicy = CrlPolicy.REQUIRE
+
+
+class IssuingSettings(_Section, frozen=True):
+    """What the built-in CA issues."""
+
+    days: Days = 365
+    crl_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[!-~]{1,250})?$")] = ""
+    crl_days: Days = 7
+
+
+class RenewalSettings(_Section, frozen=True):
+    """Renewing a certificate, and warning of its end."""
+
+    policy: RenewalPolicy = RenewalPolicy.APPROVAL
+    window_days: Days = 30
+
+
+class EnrolmentSettings(_Section, frozen=True):
+    """Requests of those who have no certificate yet."""
+
+    is_open: bool = True
+    per_source: Count = 3
+    total: Count = 100
+    expiry_days: Days = 7
 
 
 class SessionSettings(_Section, frozen=True):
@@ -54,10 +118,52 @@ class SessionSettings(_Section, frozen=True):
 
 
 class RoleSettings(_Section, frozen=True):
-    """A named set of commands: its own, and those of the roles that it includes."""
+    """A named set of commands: its own, and those of the roles that it includes.
 
-    includes: tuple[RoleName, ...] = ()
-    commands: tuple[str, ...] = ()
+    With neither `includes` nor `commands`, a built-in role keeps its own.
+    """
+
+    includes: tuple[RoleName, ...] | UnsetType = UNSET
+    commands: tuple[str, ...] | UnsetType = UNSET
+    min_class: AssuranceClass = 0
+
+
+class CommandSettings(_Section, frozen=True):
+    """One command's own demands."""
+
+    min_class: AssuranceClass = 0
+
+
+class ClassSettings(_Section, frozen=True):
+    """An assurance class: its policy OID, what it is called, and what was checked of who somebody is."""
+
+    oid: Oid
+    name: Text
+    checked: Text
+
+
+class TrustAnchorSettings(_Section, frozen=True):
+    """How far a trust anchor's word goes.
+
+    `assurance_class` (in the file: `class`) is that of every certificate below it; up to `max_class` its
+    certificates may assert a class by its policy OID.
+    """
+
+    fingerprint: Fingerprint
+    assurance_class: AssuranceClass = msgspec.field(default=0, name="class")
+    max_class: AssuranceClass = 0
+
+
+class CertToNameSettings(_Section, frozen=True):
+    """One entry of the mapping from a verified certificate to a user (RFC 7407 section 4)."""
+
+    id: EntryId
+    fingerprint: Fingerprint
+    map_type: MapType
+    name: Text | UnsetType = UNSET
+    pattern: Text | UnsetType = UNSET
+    names: dict[Text, Text] | UnsetType = UNSET
+    roles: tuple[RoleName, ...] | UnsetType = UNSET
 
 
 class Settings(_Section, frozen=True):
@@ -66,8 +172,15 @@ class Settings(_Section, frozen=True):
     listener: ListenerSettings = ListenerSettings()
     tls: TlsSettings = TlsSettings()
     identity: IdentitySettings = IdentitySettings()
+    issuing: IssuingSettings = IssuingSettings()
+    renewal: RenewalSettings = RenewalSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     session: SessionSettings = SessionSettings()
     roles: dict[RoleName, RoleSettings] = {}
+    commands: dict[str, CommandSettings] = {}
+    classes: dict[AssuranceClass, ClassSettings] = {}
+    trust_anchor: tuple[TrustAnchorSettings, ...] = ()
+    cert_to_name: tuple[CertToNameSettings, ...] = ()
 
 
 def load_settings(path: Path) -> Settings:
@@ -97,29 +210,62 @@ def parse_settings(text: str, file_name: str) -> Settings:
         raise OperatorError(f"not valid TOML: {file_name}: {error}") from error
     _refuse_unknown_keys(tree, Settings, text, file_name)
     try:
-        settings = msgspec.convert(tree, Settings)
+        # Keys of a TOML table are text: `strict` would refuse those of [classes.1].
+        settings = msgspec.convert(tree, Settings, str_keys=True)
     except msgspec.ValidationError as error:
         raise OperatorError(f"wrong value in {file_name}: {error}") from error
-    if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
-        raise OperatorError(f"wrong value in {file_name}: idle_warning_s must be less than idle_timeout_s")
+    problem = _contradiction(settings)
+    if problem:
+        raise OperatorError(f"wrong value in {file_name}: {problem}")
     return settings
 
 
+def _contradiction(settings: Settings) -> str:
+    """Say which values do not go together, or return an empty string."""
+    if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
+        return "idle_warning_s must be less than idle_timeout_s"
+    if 0 in settings.classes:
+        return "class 0 is that of pins, and of whom nobody has looked into: number [classes] from 1"
+    oids = [one.oid for one in settings.classes.values()]
+    if len(set(oids)) < len(oids):
+        return "two [classes] have the same oid; give each its own"
+    ids = [one.id for one in settings.cert_to_name]
+    if len(set(ids)) < len(ids):
+        return "two [[cert_to_name]] entries have the same id; give each its own"
+    if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
+        return "max_class of a [[trust_anchor]] is less than its class"
+    return ""
+
+
 def _refuse_unknown_keys(tree: dict[str, Any], section: type[_Section], text: str, file_name: str) -> None:
-    known = {field.name: field.type for field in msgspec.structs.fields(section)}
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
     for key, value in tree.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             meant = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             raise OperatorError(f"unknown key {key!r} in {file_name} line {_line_of(key, text)}; {meant}")
-        if not isinstance(value, dict):
-            continue
-        if isinstance(known[key], type) and issubclass(known[key], _Section):
-            _refuse_unknown_keys(value, known[key], text, file_name)
-        elif key == "roles":
-            for role in value.values():
-                if isinstance(role, dict):
-                    _refuse_unknown_keys(role, RoleSettings, text, file_name)
+        inner = _section_of(known[key])
+        if inner is not None:
+            for one in _tables_in(value, known[key]):
+                _refuse_unknown_keys(one, inner, text, file_name)
+
+
+def _section_of(kind: Any) -> type[_Section] | None:  # noqa: ANN401 -- a type expression
+    """Return the kind of section that a key holds: itself, or the values of a table or list of them."""
+    candidates = (kind, *typing.get_args(kind))
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, _Section)), None)
+
+
+def _tables_in(value: Any, kind: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Return the tables that stand for sections in a value of the file; what is no table is refused later."""
+    match typing.get_origin(kind), value:
+        case None, dict():
+            return [value]
+        case _, dict():
+            return [one for one in value.values() if isinstance(one, dict)]
+        case _, list():
+            return [one for one in value if isinstance(one, dict)]
+    return []
 
 
 def _line_of(key: str, text: str) -> int:

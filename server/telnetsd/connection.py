@@ -78,6 +78,10 @@ class Connections:
         self._is_stopping = False
         self._events = TlsEvents(self._established, self._failed, self._lost)
 
+    def change(self, stages: Stages) -> None:
+        """Lead every connection from now on through the stages of another generation."""
+        self._stages = stages
+
     def accept(self) -> asyncio.Protocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
         if len(self._open) >= self._stages.settings.listener.max_connections:
@@ -142,7 +146,8 @@ class Connections:
 
     async def _identify_and_talk(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
         stages, now = self._stages, datetime.now(UTC)
-        identity = stages.identifier.identify(transport.get_extra_info("peer_certificate"), now)
+        rounds, peer = stages.registry.rounds, transport.get_extra_info("peer_certificate")
+        identity = stages.identifier.identify(peer, now)
         tls: TlsDetails = transport.get_extra_info("tls")
         visit_id = new_session_id()
         trail = (
@@ -158,15 +163,20 @@ class Connections:
             await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
             _say_goodbye(protocol, refuse(identity))
             return
-        visit = Visit(visit_id, identity, shown_address(_peer_of(transport)), tls, now)
+        visit = Visit(visit_id, identity, peer, shown_address(_peer_of(transport)), tls, now)
         session = Session(visit, protocol, trail, stages.services, stages.settings.session)
-        await self._talk(session, trail, identity)
+        await self._talk(session, trail, identity, rounds)
 
-    async def _talk(self, session: Session, trail: Trail, identity: Admitted) -> None:
+    async def _talk(self, session: Session, trail: Trail, identity: Admitted, rounds: int) -> None:
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity))
-        self._stages.registry.add(session)
+        stages = self._stages
+        stages.registry.add(session)
         if self._is_stopping:
             session.end(EndReason.SERVER_STOPPED, STOPPING)
+        elif rounds != stages.registry.rounds:
+            # Everybody was looked at again while the event was being written, and this session was not there yet.
+            session.adopt(stages.services, stages.settings.session)
+            session.reidentify(stages.identifier.identify(session.peer, datetime.now(UTC)))
         try:
             await session.run()
         finally:

@@ -9,6 +9,7 @@ import contextlib
 import pwd
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
 REQUEST_MAX_BYTES: Final = 65536
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 60.0
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -37,11 +38,13 @@ class ControlServer:
     Args:
         path: The socket.
         sessions: What it answers about.
+        reload: Loads the installation anew, for whom it is told; returns one line that says what serves now.
     """
 
-    def __init__(self, path: Path, sessions: LiveSessions) -> None:
+    def __init__(self, path: Path, sessions: LiveSessions, reload: Callable[[str], Awaitable[str]]) -> None:
         self._path = path
         self._sessions = sessions
+        self._reload = reload
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -92,7 +95,15 @@ class ControlServer:
                 return {"ok": self._sessions.rows()}
             case "session-kick":
                 return await self._kick(request.id, by)
+            case "reload":
+                return await self._load_anew(by)
         return {"error": f"the running server does not know {request.verb!r}; it may be an older one: restart it"}
+
+    async def _load_anew(self, by: str) -> dict[str, Any]:
+        try:
+            return {"ok": await self._reload(by)}
+        except OperatorError as error:
+            return {"error": f"nothing was reloaded: {error}"}
 
     async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
         found = self._sessions.matching(id_end) if id_end else []

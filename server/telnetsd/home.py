@@ -28,34 +28,74 @@ class Home:
         return self.root / "telnetsd.toml"
 
     @property
+    def certs_folder(self) -> Path:
+        """Everything that has to do with certificates."""
+        return self.root / "certs"
+
+    @property
     def ca_certificate(self) -> Path:
-        """The built-in CA's certificate."""
-        return self.root / "certs" / "ca.pem"
+        """The built-in CA's root certificate, and behind it those of before a rotation that are still trusted."""
+        return self.certs_folder / "ca.pem"
 
     @property
     def ca_key(self) -> Path:
-        """The built-in CA's private key."""
-        return self.root / "certs" / "ca.key"
+        """The root's private key; with an intermediate it can be kept elsewhere."""
+        return self.certs_folder / "ca.key"
+
+    @property
+    def issuing_certificate(self) -> Path:
+        """The intermediate that issues, if there is one: else the root does."""
+        return self.certs_folder / "issuing.pem"
+
+    @property
+    def issuing_key(self) -> Path:
+        """The intermediate's private key."""
+        return self.certs_folder / "issuing.key"
+
+    @property
+    def previous_folder(self) -> Path:
+        """Issuing CAs of before a rotation, FINGERPRINT.pem and .key: their keys still sign their CRLs."""
+        return self.certs_folder / "previous"
+
+    @property
+    def intermediates_folder(self) -> Path:
+        """Intermediates of other CAs that clients need not send; they vouch for nothing by themselves."""
+        return self.certs_folder / "intermediates"
+
+    @property
+    def crl_folder(self) -> Path:
+        """CRLs: those of other CAs, which are watched, and ours, which are written here."""
+        return self.certs_folder / "crl"
+
+    @property
+    def staging_folder(self) -> Path:
+        """Files of a change that has not been finished."""
+        return self.certs_folder / ".staged"
+
+    @property
+    def change_lock(self) -> Path:
+        """Locked by whoever changes the installation."""
+        return self.certs_folder / ".lock"
 
     @property
     def trust_folder(self) -> Path:
         """Further trust anchors, one or more PEM certificates a file."""
-        return self.root / "certs" / "trust"
+        return self.certs_folder / "trust"
 
     @property
     def server_certificate(self) -> Path:
         """The server's certificate, leaf first, then its chain."""
-        return self.root / "certs" / "server.pem"
+        return self.certs_folder / "server.pem"
 
     @property
     def server_key(self) -> Path:
         """The server's private key."""
-        return self.root / "certs" / "server.key"
+        return self.certs_folder / "server.key"
 
     @property
     def users_folder(self) -> Path:
         """What an operator hands to users: NAME.pem, NAME.key, NAME.p12."""
-        return self.root / "certs" / "users"
+        return self.certs_folder / "users"
 
     @property
     def state_file(self) -> Path:
@@ -116,6 +156,15 @@ def _write_whole(path: Path, content: bytes, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Put a folder's entries on the disk: a file that was made is there after a crash."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def require_secret(home: Home, path: Path) -> None:

@@ -48,8 +48,8 @@ def test_help_lists_what_its_reader_may_use_and_nothing_else(alice: Client, bob:
     def names(client: Client) -> list[str]:
         return [line.split()[0] for line in client.command("help").splitlines()]
 
-    everyone = ["help", "motd", "quit", "whoami"]
-    users = sorted([*everyone, "date", "echo", "history", "who"])
+    everyone = ["collect", "enroll", "help", "motd", "quit", "whoami"]
+    users = sorted([*everyone, "date", "echo", "history", "renew", "who"])
     assert names(guest) == everyone
     assert names(bob) == users
     assert names(alice) == sorted([*users, "audit", "kick", "sessions", "wall"])
@@ -216,7 +216,7 @@ def test_commands_of_other_packages_are_found_and_their_faults_do_not_end_the_se
 ) -> None:
     server = start(PYTHONPATH=str(plugin_path))
     with connect_as(server) as guest:
-        assert "guests may use: broken, greet, help" in guest.read_until()
+        assert "guests may use: broken, collect, enroll, greet, help" in guest.read_until()
         assert guest.command("greet world") == "hello world"
         said = guest.command("broken")
         assert said == "broken failed; the operator finds the cause in the server's output"

@@ -171,7 +171,7 @@ def _assert_certificate_is_told(event: Event, pair: Pair, case: Case) -> None:
 def test_a_valid_certificate_is_greeted_by_name_and_its_event_names_the_user(server: RunningServer) -> None:
     with connect_as(server, "bob") as client:
         said = client.read_until(b"bob> ")
-        assert said.startswith("you are bob (user); your certificate is valid for another 364 days\r\n")
+        assert said.startswith("you are bob (user; class 1); your certificate is valid for another 364 days\r\n")
         event = server.session_from(client.port)
         assert get(event, "user.name") == "bob"
         assert get(event, "rule.id") == "built-in-ca"
@@ -184,7 +184,7 @@ def test_no_certificate_is_a_guest_with_the_reason(server: RunningServer) -> Non
     with connect_as(server) as client:
         said = client.read_until(b"guest> ")
         assert said.startswith("you are a guest: your client presented no certificate\r\n")
-        assert "guests may use: help, motd, quit, whoami" in said
+        assert "guests may use: collect, enroll, help, motd, quit, whoami" in said
         event = server.session_from(client.port)
         assert event["event"]["reason"] == "no-certificate"
         assert get(event, "telnetsd.identity.kind") == "guest"
@@ -193,7 +193,7 @@ def test_no_certificate_is_a_guest_with_the_reason(server: RunningServer) -> Non
 
 def test_an_ed25519_user_logs_in(server: RunningServer) -> None:
     with connect_as(server, "ed") as client:
-        assert client.read_until(b"ed> ").startswith("you are ed (user)")
+        assert client.read_until(b"ed> ").startswith("you are ed (user; class 1)")
 
 
 @pytest.mark.parametrize("user", ["bob", None])

@@ -17,7 +17,7 @@ import pytest
 from support.server import DEADLINE_S, RunningServer, action_of, get
 from telnetsd.administration.users import user_files
 from telnetsd.cli.user import connect_lines
-from telnetsd.pki.authority import KeyType
+from telnetsd.pki.keys import KeyType
 
 CLIENTS = ["openssl", "ncat", "socat", "gnutls-cli", "telnetsd", "telnet-ssl"]
 
@@ -80,7 +80,7 @@ class Terminal:
 def test_alice_logs_in_works_and_leaves_at_a_terminal(client: str, server: RunningServer, folder: Path) -> None:
     terminal = Terminal(line_for(client, server), folder)
     try:
-        terminal.wait_for(rb"you are alice \(operator\)")
+        terminal.wait_for(rb"you are alice \(operator; class 1\)")
         terminal.wait_for(rb"alice> ")
         terminal.type(b"whoami\n")
         shown = terminal.wait_for(rb"alice> ")

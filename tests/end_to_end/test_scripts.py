@@ -69,7 +69,7 @@ def test_it_makes_a_home_says_how_to_connect_and_a_second_start_says_who_has_the
     for name, roles in (("alice", "operator"), ("bob", "user")):
         files = (home.users_folder / f"{name}.pem", home.users_folder / f"{name}.key")
         with Client(port, home.ca_certificate, files) as client:
-            assert client.read_until().startswith(f"you are {name} ({roles})")
+            assert client.read_until().startswith(f"you are {name} ({roles}; class 1)")
     for line in re.findall(r"^    (\.venv\S+ connect .*|\.venv\S+ audit tail) ?-?f?$", said, re.MULTILINE):
         done = subprocess.run(line.split(), cwd=checkout, input="quit\n", capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.client import Client, connect_as
+from support.homes import issue_until
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
 
 IAC = b"\xff"
@@ -179,25 +180,13 @@ def test_a_session_ends_with_its_certificate(start: Callable[..., RunningServer]
     """A certificate that is valid for two more seconds opens a session of two seconds."""
     from datetime import UTC, datetime, timedelta
 
-    from telnetsd.administration import users
-    from telnetsd.administration.material import load_home_authority
-    from telnetsd.identity.outcome import User
-    from telnetsd.pki.authority import KeyType
-    from telnetsd.state import State
-
     server = start()
-    now = datetime.now(UTC).replace(microsecond=0)
-    authority = load_home_authority(server.home)
-    issued = authority.issue_user("brief", KeyType.EC, 1, now - timedelta(days=1) + timedelta(seconds=3))
-    state = State(server.home.state_file)
-    with state.transaction():
-        state.add_user(User("brief", ("user",)), users._record_of(issued, authority.certificate), now)
-    state.close()
-    users._write_files(server.home, "brief", issued, authority.certificate)
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    issue_until(server.home, "brief", end)
     with connect_as(server, "brief") as client:
         assert "valid for another few hours" in client.read_until(b"brief> ")
         assert client.read_to_end().endswith("*** your certificate has expired: this session ends\r\n")
-        assert datetime.now(UTC) - issued.certificate.not_valid_after_utc < timedelta(seconds=1.5)
+        assert datetime.now(UTC) - end < timedelta(seconds=1.5)
         assert server.session_from(client.port, "session-ended")["event"]["reason"] == "certificate-expired"
     with connect_as(server, "brief") as client:
         assert "expired on" in client.read_to_end()

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from cryptography import x509
+
+from telnetsd.administration.authorities import issuing_key_file, load_issuer
+from telnetsd.administration.change import recover
 from telnetsd.administration.material import (
     EXPIRY_WARNING_DAYS,
-    load_home_authority,
     load_home_trust,
     load_server_pair,
+    load_table,
+    make_policy,
 )
+from telnetsd.administration.rotation import built_in_authorities
 from telnetsd.audit.log import AuditLog
-from telnetsd.commands.loading import load_commands
-from telnetsd.commands.table import CommandTable
-from telnetsd.config import load_settings, parse_address
+from telnetsd.config import FINGERPRINT_PREFIX, CrlPolicy, load_settings, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
-from telnetsd.pki.certificate import days_left
-from telnetsd.state import State
+from telnetsd.pki.certificate import certificate_sha256, days_left
+from telnetsd.pki.keys import is_locked_pem
+from telnetsd.state.state import State
 
 
 class Verdict(StrEnum):
@@ -44,6 +49,8 @@ def examine(home: Home) -> list[Finding]:
     parts: dict[str, Callable[[Home], Iterator[tuple[Verdict, str]]]] = {
         "configuration": _configuration,
         "trust anchors": _trust,
+        "mapping": _mapping,
+        "CRLs": _crls,
         "server certificate": _server,
         "built-in CA": _authority,
         "state": _state,
@@ -61,34 +68,70 @@ def examine(home: Home) -> list[Finding]:
 def _configuration(home: Home) -> Iterator[tuple[Verdict, str]]:
     settings = load_settings(home.config_file)
     parse_address(settings.listener.listen)
-    table = CommandTable(load_commands(), settings.roles)
+    table = load_table(settings)
     origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: every default"
     yield Verdict.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
 
 
 def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
     for anchor in load_home_trust(home).anchors:
-        yield _expiry(anchor.source, days_left(anchor.certificate.not_valid_after_utc, datetime.now(UTC)))
+        yield _expiry(anchor.source, _days(anchor.certificate))
+
+
+def _mapping(home: Home) -> Iterator[tuple[Verdict, str]]:
+    settings, trust = load_settings(home.config_file), load_home_trust(home)
+    policy = make_policy(home, settings, trust)
+    yield Verdict.OK, f"cert-to-name entries: {len(policy.entries)}; assurance classes: {len(settings.classes)}"
+    anchors = {certificate_sha256(one) for one in trust.certificates}
+    for one in settings.trust_anchor:
+        if one.fingerprint.removeprefix(FINGERPRINT_PREFIX).lower() not in anchors:
+            yield (
+                Verdict.WARNING,
+                f"[[trust_anchor]] {one.fingerprint[:23]}… is no trust anchor; see: trust list",
+            )
+
+
+def _crls(home: Home) -> Iterator[tuple[Verdict, str]]:
+    settings, trust, now = load_settings(home.config_file), load_home_trust(home), datetime.now(UTC)
+    problems = trust.crls.find_problems(trust.authorities, now)
+    is_required = settings.identity.crl_policy is CrlPolicy.REQUIRE
+    for problem in problems:
+        yield (Verdict.ERROR if is_required else Verdict.WARNING), problem.message
+    yield Verdict.OK, f"{len(trust.crls.lists)} read; crl_policy is {settings.identity.crl_policy.value}"
+    own = home.shown(home.ca_certificate)
+    for anchor in trust.anchors:
+        fingerprint = certificate_sha256(anchor.certificate)
+        is_covered = anchor.source == own or trust.crls.covers(anchor.certificate, fingerprint, now)
+        if is_required and not is_covered:
+            yield Verdict.WARNING, f"{anchor.source} has no current CRL: everybody below it is refused"
 
 
 def _server(home: Home) -> Iterator[tuple[Verdict, str]]:
     chain, _ = load_server_pair(home)
-    yield _expiry(home.shown(home.server_certificate), days_left(chain[0].not_valid_after_utc, datetime.now(UTC)))
+    yield _expiry(home.shown(home.server_certificate), _days(chain[0]))
 
 
 def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
-    if not home.ca_key.exists():
-        yield Verdict.WARNING, "no certs/ca.key here: certificates cannot be issued on this machine"
+    for certificate, role in built_in_authorities(home):
+        verdict, message = _expiry(f"{certificate_sha256(certificate)[:16]} ({role})", _days(certificate))
+        yield verdict, message
+    key = issuing_key_file(home)
+    if not key.exists():
+        yield Verdict.WARNING, f"no {home.shown(key)} here: certificates cannot be issued on this machine"
         return
-    load_home_authority(home)
-    yield Verdict.OK, f"{home.shown(home.ca_key)} fits certs/ca.pem"
+    if is_locked_pem(key.read_bytes()):
+        yield Verdict.OK, f"{home.shown(key)} is encrypted: it was not looked at"
+        return
+    load_issuer(home)
+    yield Verdict.OK, f"{home.shown(key)} fits its certificate"
 
 
 def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
     if not home.state_file.exists():
         raise OperatorError("there is no state.db; is this the home folder? to make one: telnetsd init")
+    recover(home)
     with closing(State(home.state_file)) as state:
-        count = len(state.list_users())
+        count = len(state.users.names())
     yield Verdict.OK, f"{home.shown(home.state_file)}: {count} user{'' if count == 1 else 's'}"
 
 
@@ -99,6 +142,10 @@ def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
     with closing(AuditLog(home.audit_file)) as log:
         log.append([])
     yield Verdict.OK, f"{home.shown(home.audit_file)} can be written"
+
+
+def _days(certificate: x509.Certificate) -> int:
+    return days_left(certificate.not_valid_after_utc, datetime.now(UTC))
 
 
 def _expiry(what: str, days: int) -> tuple[Verdict, str]:

@@ -1,27 +1,24 @@
 """Making a home folder: the built-in CA, the server's certificate, a configuration to edit, an empty state."""
 
-import ipaddress
-import re
 from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
 
+from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, require_host_name, server_chain
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_public, write_secret
-from telnetsd.pki.authority import create_authority, utc_now
-from telnetsd.state import State
+from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
+from telnetsd.pki.keys import key_to_pem
+from telnetsd.state.state import State
 
-_HOST_NAME: Final = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
-)
-CA_NAME: Final = "telnetsd CA"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 CONFIGURATION: Final = """\
-# telnetsd.toml: every key is optional; these are the defaults. `telnetsd check` reads this file without starting.
+# telnetsd.toml: every key is optional; these are the defaults. `telnetsd check` reads this file without starting, and
+# a running server takes a change at once (`telnetsd reload` says how it went).
 
 [listener]
-# listen = "127.0.0.1:9992"      # HOST:PORT; the IANA port of telnets is 992
+# listen = "127.0.0.1:9992"      # HOST:PORT; the IANA port of telnets is 992; a change needs a restart
 # max_connections = 4000
 
 [tls]
@@ -29,6 +26,22 @@ CONFIGURATION: Final = """\
 
 [identity]
 # require_certificate = false    # true: nobody comes in as a guest
+# crl_policy = "require"         # of other CAs; "prefer": without a current CRL a certificate counts as good
+
+[issuing]
+# days = 365                     # how long a user's certificate is valid
+# crl_url = ""                   # where others find our CRL; goes into each certificate
+# crl_days = 7                   # how long our CRL is good; it is signed anew before
+
+[renewal]
+# policy = "approval"            # what becomes of a user's `renew`: "auto", "approval", "off"
+# window_days = 30               # from when on users are warned and may renew
+
+[enrolment]
+# is_open = true                 # whether `enroll` takes requests
+# per_source = 3                 # open requests from one address
+# total = 100
+# expiry_days = 7
 
 [session]
 # idle_timeout_s = 1800
@@ -41,54 +54,73 @@ CONFIGURATION: Final = """\
 # [roles.auditor]
 # includes = ["user"]
 # commands = ["audit"]
+# min_class = 2                  # who is of a lower assurance class does not have it
+
+# An assurance class says what was checked of who somebody is. Take OIDs of your own arc.
+# [classes.2]
+# oid = "1.3.6.1.4.1.99999.1.2"
+# name = "in person"
+# checked = "a photo ID was shown to the operator"
+
+# Another CA: `telnetsd trust add FILE` prints entries to begin with.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """What was made."""
+    """What was made; `issuing` is the intermediate, where there is one."""
 
     ca: x509.Certificate
+    issuing: x509.Certificate | None
     server: x509.Certificate
     names: tuple[str, ...]
 
 
-def initialise(home: Home, names: tuple[str, ...]) -> Initialised:
+def initialise(
+    home: Home, names: tuple[str, ...], *, has_intermediate: bool = False, passphrase: bytes | None = None
+) -> Initialised:
     """Make a home folder.
 
     Args:
         home: Where.
         names: Host names and addresses that clients will use, beside those of this machine alone.
+        has_intermediate: Whether an intermediate issues, so that the root's key can be kept elsewhere.
+        passphrase: Encrypts the CA's keys.
     Raises:
         OperatorError: There is a CA already, or a name is none.
     """
-    if home.ca_key.exists():
+    if home.ca_certificate.exists():
         raise OperatorError(f"there is a CA already: {home.ca_certificate}; choose another home folder with --home")
     for name in names:
-        _require_host_name(name)
+        require_host_name(name)
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
-    now = utc_now()
-    authority = create_authority(CA_NAME, now)
-    server = authority.issue_server(all_names, now)
-    for folder in (home.ca_key.parent, home.users_folder, home.audit_file.parent, home.control_socket.parent):
-        make_secret_folder(folder)
-    home.trust_folder.mkdir(exist_ok=True)
-    write_secret(home.server_key, server.key_pem)
-    write_public(home.server_certificate, server.certificate_pem)
+    _make_folders(home)
     if not home.config_file.exists():
         write_public(home.config_file, CONFIGURATION.encode())
     State(home.state_file).close()
-    write_public(home.ca_certificate, authority.issued.certificate_pem)
-    # The CA's key is last: a home folder that has it is complete.
-    write_secret(home.ca_key, authority.issued.key_pem)
-    return Initialised(authority.certificate, server.certificate, all_names)
+    now = utc_now()
+    root = create_root(CA_NAME, now, path_length=int(has_intermediate))
+    issuer = _make_intermediate(home, root, passphrase) if has_intermediate else root
+    server = issuer.issue_server(all_names, now)
+    write_secret(home.server_key, key_to_pem(server.key))
+    write_public(home.server_certificate, server_chain(server.certificate, issuer))
+    write_secret(home.ca_key, key_to_pem(root.key, passphrase))
+    # The CA's certificate is last: a home folder that has it is complete.
+    write_public(home.ca_certificate, to_pem(root.certificate))
+    return Initialised(
+        root.certificate, issuer.certificate if has_intermediate else None, server.certificate, all_names
+    )
 
 
-def _require_host_name(name: str) -> None:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        if _HOST_NAME.fullmatch(name) is None:
-            raise OperatorError(
-                f"not a host name: {name!r}; take letters, digits, dots and dashes, as in IDNA"
-            ) from None
+def _make_folders(home: Home) -> None:
+    for folder in (home.certs_folder, home.users_folder, home.audit_file.parent, home.control_socket.parent):
+        make_secret_folder(folder)
+    for folder in (home.trust_folder, home.intermediates_folder, home.crl_folder):
+        folder.mkdir(exist_ok=True)
+
+
+def _make_intermediate(home: Home, root: Authority, passphrase: bytes | None) -> Authority:
+    made = root.issue_intermediate(ISSUING_NAME, utc_now())
+    write_secret(home.issuing_key, key_to_pem(made.key, passphrase))
+    write_public(home.issuing_certificate, to_pem(made.certificate))
+    return Authority(made.certificate, made.key, (made.certificate, root.certificate))

@@ -1,20 +1,23 @@
 """Everything that a server needs from its home folder, loaded and checked, before a socket is opened."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.table import CommandTable
 from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, require_secret
-from telnetsd.identity.cert_to_name import CertToNameEntry, built_in_entry
-from telnetsd.pki.authority import Authority, PrivateKey, load_authority
+from telnetsd.identity.assurance import make_classes
+from telnetsd.identity.cert_to_name import IssuedEntry, make_entry
+from telnetsd.identity.identify import Policy
 from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.pki.trust import Trust, load_trust
+from telnetsd.pki.crl import RevocationLists, load_revocation_lists
+from telnetsd.pki.keys import PrivateKey, key_from_pem
+from telnetsd.pki.trust import Trust, TrustAnchor, load_certificates, make_trust
 
 EXPIRY_WARNING_DAYS: Final = 30
 LOCALHOST: Final = "localhost"
@@ -22,38 +25,76 @@ LOCALHOST: Final = "localhost"
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One generation of everything that is loaded; `entries` is the cert-to-name mapping, in order."""
+    """One generation of everything that is loaded."""
 
     settings: Settings
     table: CommandTable
     trust: Trust
-    entries: tuple[CertToNameEntry, ...]
+    policy: Policy
     server_chain: tuple[x509.Certificate, ...]
     server_key: PrivateKey
 
 
-def load_material(home: Home) -> Material:
+def load_material(home: Home, before: RevocationLists | None = None) -> Material:
     """Load a home folder.
 
+    Args:
+        home: The installation.
+        before: The CRLs of the generation before, to be kept where their files have not changed.
     Raises:
         OperatorError: Something is missing, cannot be read, is open to others, or does not fit.
     """
     settings = load_settings(home.config_file)
-    table = CommandTable(load_commands(), settings.roles)
-    trust = load_home_trust(home)
+    table = load_table(settings)
+    trust = load_home_trust(home, before)
     chain, key = load_server_pair(home)
-    return Material(settings, table, trust, _entries(home, trust), chain, key)
+    return Material(settings, table, trust, make_policy(home, settings, trust), chain, key)
 
 
-def load_home_trust(home: Home) -> Trust:
-    """Load the built-in CA's certificate and the further trust anchors.
+def load_table(settings: Settings) -> CommandTable:
+    """Put the commands and the roles together.
+
+    Raises:
+        OperatorError: They do not fit.
+    """
+    return CommandTable(load_commands(), settings.roles, settings.commands)
+
+
+def load_home_trust(home: Home, before: RevocationLists | None = None) -> Trust:
+    """Load the trust anchors, the intermediates and the CRLs.
 
     Raises:
         OperatorError: One cannot be read or used.
     """
     built_in = [home.ca_certificate] if home.ca_certificate.exists() else []
-    further = sorted(home.trust_folder.glob("*.pem"))
-    return load_trust([(path, home.shown(path)) for path in (*built_in, *further)])
+    anchors = _certificates_in(home, [*built_in, *sorted(home.trust_folder.glob("*.pem"))])
+    own = [home.issuing_certificate] if home.issuing_certificate.exists() else []
+    helpers = [*own, *sorted(home.previous_folder.glob("*.pem")), *sorted(home.intermediates_folder.glob("*.pem"))]
+    intermediates = tuple(one.certificate for one in _certificates_in(home, helpers))
+    crls = [(path, home.shown(path)) for path in sorted(home.crl_folder.glob("*")) if is_crl_file(path)]
+    return make_trust(anchors, intermediates, load_revocation_lists(crls, before or RevocationLists()))
+
+
+def is_crl_file(path: Path) -> bool:
+    """Tell whether a file in the folder of CRLs is one, by its name."""
+    return path.suffix in {".pem", ".crl", ".der"} and not path.name.startswith(".")
+
+
+def make_policy(home: Home, settings: Settings, trust: Trust) -> Policy:
+    """Put together what the operator decided about who may come in.
+
+    Raises:
+        OperatorError: An entry of the mapping could never name anybody.
+    """
+    source = home.shown(home.ca_certificate)
+    built_in = [certificate_sha256(one.certificate) for one in trust.anchors if one.source == source]
+    return Policy(
+        entries=(*map(IssuedEntry, built_in), *map(make_entry, settings.cert_to_name)),
+        classes=make_classes(settings.classes, settings.trust_anchor, built_in),
+        built_in=frozenset(built_in),
+        crl_policy=settings.identity.crl_policy,
+        require_certificate=settings.identity.require_certificate,
+    )
 
 
 def load_server_chain(home: Home) -> tuple[x509.Certificate, ...]:
@@ -81,40 +122,36 @@ def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateK
     require_secret(home, home.server_key)
     shown = home.shown(home.server_key)
     try:
-        key = load_pem_private_key(home.server_key.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+        key = key_from_pem(home.server_key.read_bytes())
+    except (OSError, ValueError) as error:
         raise OperatorError(f"cannot read {shown}: {error}; put back an unencrypted PEM key") from error
-    if not isinstance(key, PrivateKey):
-        raise OperatorError(f"{shown} is of a kind that is not taken; use EC, RSA or Ed25519")
     if key.public_key() != chain[0].public_key():
         raise OperatorError(f"{shown} is not the key of certs/server.pem; put back the pair that belongs together")
     return chain, key
 
 
-def load_home_authority(home: Home) -> Authority:
-    """Load the built-in CA, able to sign.
+def server_names(home: Home) -> tuple[str, ...]:
+    """Return the host names and addresses of the server's certificate.
 
     Raises:
-        OperatorError: It is missing, cannot be read, or its key is open to others.
+        OperatorError: It is missing or cannot be read.
     """
-    require_secret(home, home.ca_key)
     try:
-        return load_authority(home.ca_certificate.read_bytes(), home.ca_key.read_bytes())
-    except OSError as error:
-        raise OperatorError(f"cannot read the built-in CA: {error}; check the modes of certs/ca.*") from error
+        names = load_server_chain(home)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = (str(one) for one in names.get_values_for_type(x509.IPAddress))
+    return (*names.get_values_for_type(x509.DNSName), *addresses)
 
 
 def server_name(home: Home) -> str:
     """Return the name that clients call the server by: the first host name of its certificate, or localhost."""
-    try:
-        names = load_server_chain(home)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return LOCALHOST
-    return next(iter(names.get_values_for_type(x509.DNSName)), LOCALHOST)
+    return next((name for name in server_names(home) if not _is_address(name)), LOCALHOST)
 
 
-def _entries(home: Home, trust: Trust) -> tuple[CertToNameEntry, ...]:
-    source = home.shown(home.ca_certificate)
-    return tuple(
-        built_in_entry(certificate_sha256(anchor.certificate)) for anchor in trust.anchors if anchor.source == source
-    )
+def _is_address(name: str) -> bool:
+    return ":" in name or name.rpartition(".")[2].isdigit()
+
+
+def _certificates_in(home: Home, files: list[Path]) -> tuple[TrustAnchor, ...]:
+    return tuple(one for path in files for one in load_certificates(path, home.shown(path)))

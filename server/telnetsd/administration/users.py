@@ -1,28 +1,37 @@
-"""Adding a user: a key, a certificate of the built-in CA, the record of whom it was issued to, and the events."""
+"""Users and their credentials: adding, changing, renewing, removing."""
 
 import difflib
 import getpass
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from telnetsd.administration.material import load_home_authority
-from telnetsd.audit.event import Action, Fields, certificate_fields, merge
-from telnetsd.audit.log import AuditLog, AuditUnavailableError
-from telnetsd.audit.record import make_event
-from telnetsd.commands.loading import load_commands
-from telnetsd.commands.table import CommandTable
-from telnetsd.config import load_settings
+from telnetsd.administration.authorities import (
+    AskPassphrase,
+    encode_chain,
+    load_issuer,
+    passphrase_of_environment,
+    tell_others,
+)
+from telnetsd.administration.change import Change, changing
+from telnetsd.administration.issuing import Grant, certify, check_grant, check_key
+from telnetsd.administration.material import load_table
+from telnetsd.administration.names import check_user_name, look_alike
+from telnetsd.administration.pins import parse_pin
+from telnetsd.administration.revocation import revoke_all
+from telnetsd.audit.event import Action, Fields
+from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, make_secret_folder, write_public, write_secret
-from telnetsd.identity.outcome import GUEST_ROLE, User, is_user_name
-from telnetsd.pki.authority import Issued, KeyType, make_pkcs12, utc_now
-from telnetsd.pki.certificate import certificate_sha256, describe
-from telnetsd.state import IssuedCertificate, State
-
-DAYS_MAX: Final = 3650
+from telnetsd.home import Home, make_secret_folder
+from telnetsd.identity.outcome import User
+from telnetsd.pki.authority import Authority
+from telnetsd.pki.certification_request import CSR_MAX_BYTES, CsrError, parse_csr
+from telnetsd.pki.keys import KeyType, PrivateKey, generate_key, key_from_pem, key_to_pem, make_pkcs12
+from telnetsd.pki.revocation import RevocationReason
+from telnetsd.state.records import UserRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +44,69 @@ class UserFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class AddedUser:
-    """Who was added, with which certificate, and where it is."""
+class GeneratedKey:
+    """The key is made here; `pkcs12_password` locks NAME.p12 (None: it is a secret as NAME.key is)."""
+
+    key_type: KeyType
+    pkcs12_password: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFile:
+    """The user made the key, and a certification request for it: the private key never leaves them."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKey:
+    """The key stays: NAME.key where it is here, else the public key of the present certificate."""
+
+    pkcs12_password: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedKey:
+    """No certificate: a public key is accepted, of a certificate in a file, or by its SHA256 fingerprint."""
+
+    text: str
+
+
+Credential = GeneratedKey | RequestFile | PinnedKey | None
+"""What a user is added with; None: nothing, since other CAs know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """Who is to be added. `is_mapped`: cert-to-name entries of other CAs may name them."""
 
     user: User
-    certificate: x509.Certificate
-    files: UserFiles
+    is_mapped: bool = False
+    is_similar_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """What was issued: the certificate (None for a pin, or nothing), and the files that were written."""
+
+    user: User
+    certificate: x509.Certificate | None
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A public key that is to be certified, and the private key where it is here."""
+
+    public: CertificatePublicKeyTypes
+    private: PrivateKey | None
+    pkcs12_password: bytes | None = None
 
 
 def user_files(home: Home, name: str) -> UserFiles:
     """Return where a user's files are, or would be."""
     folder = home.users_folder
     return UserFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.p12")
-
-
-def add_user(home: Home, user: User, key_type: KeyType, days: int) -> AddedUser:
-    """Add a user and issue a certificate to them, with both events on the audit log.
-
-    Args:
-        home: The installation.
-        user: The name and the roles.
-        key_type: The kind of key that is made for them.
-        days: How long the certificate is valid.
-    Raises:
-        OperatorError: The name cannot be one or is taken, a role is unknown, or something cannot be written.
-    """
-    _check(home, user, days)
-    authority = load_home_authority(home)
-    issued = authority.issue_user(user.name, key_type, days, utc_now())
-    state, log = State(home.state_file), AuditLog(home.audit_file)
-    try:
-        with state.transaction():
-            state.add_user(user, _record_of(issued, authority.certificate), utc_now())
-            files = _write_files(home, user.name, issued, authority.certificate)
-            log.append(_events(user, issued))
-    except AuditUnavailableError:
-        for left in (files.certificate, files.key, files.pkcs12):
-            left.unlink(missing_ok=True)
-        raise
-    finally:
-        log.close()
-        state.close()
-    return AddedUser(user, issued.certificate, files)
 
 
 def operator_name() -> str:
@@ -87,58 +117,258 @@ def operator_name() -> str:
         return "unknown"
 
 
-def _check(home: Home, user: User, days: int) -> None:
-    if user.name == GUEST_ROLE:
-        raise OperatorError(
-            f"{user.name!r} cannot be a user name: that is what those without one are called; take another"
-        )
-    if not is_user_name(user.name):
-        raise OperatorError(
-            f"{user.name!r} cannot be a user name; take 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first"
-        )
-    if not 1 <= days <= DAYS_MAX:
-        raise OperatorError(f"a certificate cannot be valid for {days} days; take 1 to {DAYS_MAX}")
-    known = CommandTable(load_commands(), load_settings(home.config_file).roles).roles
-    for role in user.roles:
+def by_operator() -> Fields:
+    """Return the fields that say on the log who runs this command line."""
+    return {"telnetsd": {"operator": {"name": operator_name()}}}
+
+
+def add_user(
+    home: Home,
+    new: NewUser,
+    credential: Credential,
+    grant: Grant,
+    ask: AskPassphrase = passphrase_of_environment,
+) -> Issuance:
+    """Add a user with a certificate or a pin, with the events on the audit log.
+
+    Args:
+        home: The installation.
+        new: The name and the roles.
+        credential: How they are to be known.
+        grant: For how long, and of which class.
+        ask: For the passphrase of the CA's key.
+    Raises:
+        OperatorError: The name cannot be one or is taken, a role is unknown, the key or the request is refused, or
+            something cannot be written.
+    """
+    settings = load_settings(home.config_file)
+    check_new_user(new.user, settings)
+    check_grant(grant, settings)
+    key = _key_for(new.user.name, credential) if isinstance(credential, GeneratedKey | RequestFile) else None
+    authority = load_issuer(home, ask) if key else None
+    with changing(home, by_operator()) as change:
+        insert_user(change, new)
+        if isinstance(credential, PinnedKey):
+            pin_key(change, new.user.name, parse_pin(credential.text, change.at))
+        if key is None or authority is None:
+            return Issuance(new.user, None, ())
+        return _issue(change, authority, settings, new.user, key, grant)
+
+
+def add_users(
+    home: Home,
+    users: Iterable[tuple[NewUser, GeneratedKey, Grant]],
+    ask: AskPassphrase = passphrase_of_environment,
+) -> None:
+    """Add several users, all of them or none.
+
+    Raises:
+        OperatorError: One of them cannot be added.
+    """
+    settings = load_settings(home.config_file)
+    authority = load_issuer(home, ask)
+    made = [(new, _generate(one), grant) for new, one, grant in users]
+    with changing(home, by_operator()) as change:
+        for new, key, grant in made:
+            insert_user(change, new)
+            _issue(change, authority, settings, new.user, key, grant)
+
+
+def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapped: bool | None) -> UserRecord:
+    """Give a user other roles, or let cert-to-name entries name them; open sessions have them at once.
+
+    Raises:
+        OperatorError: There is no such user, or a role is unknown.
+    """
+    with changing(home, by_operator()) as change:
+        found = require_user(change, name)
+        user = User(name, found.user.roles if roles is None else roles)
+        check_roles(user.roles, load_settings(home.config_file))
+        mapped = found.is_mapped if is_mapped is None else is_mapped
+        change.state.users.change(user, is_mapped=mapped)
+        may = "may" if mapped else "may not"
+        message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name them"
+        change.record(Action.USER_CHANGED, message, target_fields(user))
+        return require_user(change, name)
+
+
+def renew_user(
+    home: Home,
+    name: str,
+    credential: GeneratedKey | RequestFile | KeptKey,
+    grant: Grant,
+    ask: AskPassphrase = passphrase_of_environment,
+) -> Issuance:
+    """Issue another certificate to a user, of the class of the last one; the last one stays valid to its end.
+
+    Raises:
+        OperatorError: There is no such user, no certificate to renew, or the key or the request is refused.
+    """
+    settings = load_settings(home.config_file)
+    check_grant(grant, settings)
+    authority = load_issuer(home, ask)
+    with changing(home, by_operator()) as change:
+        found = require_user(change, name)
+        if not found.certificates:
+            raise OperatorError(f"{name} has no certificate of this CA to renew; see: telnetsd user show {name}")
+        last = found.certificates[0]
+        is_kept = isinstance(credential, KeptKey)
+        key = _kept_key(change, found, credential) if is_kept else _key_for(name, credential)
+        if grant.assurance_class is None and last.assurance_class in settings.classes:
+            grant = Grant(grant.days, last.assurance_class)
+        return _issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
+
+
+def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
+    """Take a user away, with everything that lets them in; open sessions end.
+
+    Returns: Why the CRL could not be signed anew, or an empty string.
+    Raises:
+        OperatorError: There is no such user.
+    """
+    days = load_settings(home.config_file).issuing.crl_days
+    with changing(home, by_operator()) as change:
+        found = require_user(change, name)
+        revoke_all(change, found, RevocationReason.CESSATION_OF_OPERATION)
+        change.state.users.remove(name)
+        files = user_files(home, name)
+        for path in (files.certificate, files.key, files.pkcs12):
+            change.delete(path)
+        change.record(Action.USER_REMOVED, f"user {name} was removed", target_fields(found.user))
+    return tell_others(home, by_operator(), ask, days)
+
+
+def check_new_user(user: User, settings: Settings) -> None:
+    """Refuse a name that cannot be one, and roles that there are not.
+
+    Raises:
+        OperatorError: With what can be done.
+    """
+    check_user_name(user.name)
+    check_roles(user.roles, settings)
+
+
+def check_roles(roles: Iterable[str], settings: Settings) -> None:
+    """Refuse roles that there are not.
+
+    Raises:
+        OperatorError: With those that there are.
+    """
+    known = load_table(settings).roles
+    for role in roles:
         if role not in known:
             near = difflib.get_close_matches(role, known, n=1)
             meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise OperatorError(f"unknown role {role!r}; {meant}")
 
 
-def _record_of(issued: Issued, issuer: x509.Certificate) -> IssuedCertificate:
-    facts = describe(issued.certificate)
-    return IssuedCertificate(
-        sha256=facts.sha256,
-        issuer_sha256=certificate_sha256(issuer),
-        spki_sha256=facts.spki_sha256,
-        serial_number=facts.serial_number,
-        public_key=f"{facts.public_key_algorithm} {facts.public_key_size}",
-        not_before=facts.not_before,
-        not_after=facts.not_after,
-    )
+def insert_user(change: Change, new: NewUser) -> None:
+    """Note a new user.
+
+    Raises:
+        OperatorError: There is one of that name, or one that is easily taken for it.
+    """
+    user = new.user
+    similar = look_alike(user.name, change.state.users.names())
+    if similar is not None and not new.is_similar_allowed and not change.state.users.has(user.name):
+        raise OperatorError(
+            f"{user.name} is easily read as the user {similar}; take another name, or add --allow-similar"
+        )
+    change.state.users.add(user, change.at, is_mapped=new.is_mapped)
+    message = f"user {user.name} was added ({', '.join(user.roles)})"
+    change.record(Action.USER_ADDED, message, target_fields(user))
 
 
-def _write_files(home: Home, name: str, issued: Issued, issuer: x509.Certificate) -> UserFiles:
-    files = user_files(home, name)
-    make_secret_folder(home.users_folder)
-    write_secret(files.key, issued.key_pem)
-    write_secret(files.pkcs12, make_pkcs12(name, issued, [issuer]))
-    chain = issued.certificate_pem + home.ca_certificate.read_bytes()
-    write_public(files.certificate, chain)
-    return files
+def pin_key(change: Change, name: str, spki_sha256: str) -> None:
+    """Accept a public key for a user.
+
+    Raises:
+        OperatorError: It is somebody else's, or compromised.
+    """
+    check_key(change, name, spki_sha256)
+    change.state.pins.add(spki_sha256, name, change.at)
+    fields: Fields = {"user": {"target": {"name": name}}, "telnetsd": {"pin": {"spki_sha256": spki_sha256}}}
+    change.record(Action.PIN_ADDED, f"the public key SHA256:{spki_sha256} was accepted for {name}", fields)
 
 
-def _events(user: User, issued: Issued) -> list[Fields]:
-    facts = describe(issued.certificate)
-    target: Fields = {"target": {"name": user.name, "roles": list(user.roles)}}
-    shared: Fields = {"user": target, "telnetsd": {"operator": {"name": operator_name()}}}
-    until = f"{facts.not_after:%Y-%m-%d}"
-    return [
-        make_event(Action.USER_ADDED, f"user {user.name} was added ({', '.join(user.roles)})", shared),
-        make_event(
-            Action.CERTIFICATE_ISSUED,
-            f"a certificate was issued to {user.name}, valid until {until}",
-            merge(shared, {"tls": {"client": certificate_fields(facts)}}),
-        ),
-    ]
+def require_user(change: Change, name: str) -> UserRecord:
+    """Return a user.
+
+    Raises:
+        OperatorError: There is none of that name.
+    """
+    found = change.state.users.find(name)
+    if found is None:
+        raise OperatorError(f"no user {name!a}; see: telnetsd user list")
+    return found
+
+
+def target_fields(user: User) -> Fields:
+    """Return the fields that say on the log whom it is about."""
+    return {"user": {"target": {"name": user.name, "roles": list(user.roles)}}}
+
+
+def write_chain(change: Change, name: str, certificate: x509.Certificate, authority: Authority) -> Path:
+    """Write a user's certificate for a key that is not here; an older key of theirs would not fit it."""
+    files = user_files(change.home, name)
+    make_secret_folder(change.home.users_folder)
+    change.write_public(files.certificate, encode_chain(certificate, authority))
+    change.delete(files.key)
+    change.delete(files.pkcs12)
+    return files.certificate
+
+
+def _issue(
+    change: Change,
+    authority: Authority,
+    settings: Settings,
+    user: User,
+    key: _Key,
+    grant: Grant,
+    action: Action = Action.CERTIFICATE_ISSUED,
+) -> Issuance:
+    certificate = certify(change, authority, settings, user.name, key.public, grant, action)
+    if key.private is None:
+        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
+    files = user_files(change.home, user.name)
+    make_secret_folder(change.home.users_folder)
+    change.write_public(files.certificate, encode_chain(certificate, authority))
+    change.write_secret(files.key, key_to_pem(key.private))
+    bundle = make_pkcs12(user.name, key.private, certificate, authority.chain, key.pkcs12_password)
+    change.write_secret(files.pkcs12, bundle)
+    return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))
+
+
+def _key_for(name: str, credential: GeneratedKey | RequestFile) -> _Key:
+    if isinstance(credential, GeneratedKey):
+        return _generate(credential)
+    return _Key(_read_request(credential.path, name), None)
+
+
+def _generate(credential: GeneratedKey) -> _Key:
+    private = generate_key(credential.key_type)
+    return _Key(private.public_key(), private, credential.pkcs12_password)
+
+
+def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
+    try:
+        with path.open("rb") as file:
+            return parse_csr(file.read(CSR_MAX_BYTES + 1), name).public_key
+    except OSError as error:
+        raise OperatorError(f"cannot read {path}: {error.strerror}; check its path and mode") from error
+    except CsrError as error:
+        raise OperatorError(f"{path}: {error}") from error
+
+
+def _kept_key(change: Change, found: UserRecord, credential: KeptKey) -> _Key:
+    path = user_files(change.home, found.user.name).key
+    if path.exists():
+        try:
+            private = key_from_pem(path.read_bytes())
+        except ValueError as error:
+            raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; take --new-key") from error
+        return _Key(private.public_key(), private, credential.pkcs12_password)
+    der = change.state.certificates.der_of(found.certificates[0].sha256)
+    if der is None:
+        raise OperatorError(f"the key of {found.user.name} is not here; take --new-key or --csr FILE")
+    return _Key(x509.load_der_x509_certificate(der).public_key(), None)

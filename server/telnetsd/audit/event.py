@@ -13,6 +13,7 @@ from typing import Any, Final
 from telnetsd.audit.escaping import escape
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
+from telnetsd.pki.revocation import Revocation
 
 ECS_VERSION: Final = "9.4.0"
 DATASET: Final = "telnetsd.audit"
@@ -36,9 +37,31 @@ class Action(StrEnum):
     COMMAND_DENIED = "command-denied"
     COMMAND_FAILED = "command-failed"
     CERTIFICATE_ISSUED = "certificate-issued"
+    CERTIFICATE_RENEWED = "certificate-renewed"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_RESTORED = "certificate-restored"
+    PIN_ADDED = "pin-added"
+    PIN_REVOKED = "pin-revoked"
+    PIN_RESTORED = "pin-restored"
     USER_ADDED = "user-added"
+    USER_CHANGED = "user-changed"
+    USER_REMOVED = "user-removed"
+    ENROLMENT_REQUESTED = "enrolment-requested"
+    ENROLMENT_APPROVED = "enrolment-approved"
+    ENROLMENT_DENIED = "enrolment-denied"
+    ENROLMENT_COLLECTED = "enrolment-collected"
+    ENROLMENT_EXPIRED = "enrolment-expired"
+    TRUST_ANCHOR_ADDED = "trust-anchor-added"
+    TRUST_ANCHOR_REMOVED = "trust-anchor-removed"
+    CA_ROTATED = "ca-rotated"
+    CA_RETIRED = "ca-retired"
+    CRL_ISSUED = "crl-issued"
+    CRL_REJECTED = "crl-rejected"
+    CHANGE_UNDONE = "change-undone"
     SERVER_STARTED = "server-started"
     SERVER_STOPPED = "server-stopped"
+    SERVER_RELOADED = "server-reloaded"
+    RELOAD_FAILED = "reload-failed"
     AUDIT_RECOVERED = "audit-recovered"
 
 
@@ -68,9 +91,31 @@ SHAPES: Final[Mapping[Action, Shape]] = {
     Action.COMMAND_DENIED: Shape(("api",), ("denied",), Outcome.FAILURE),
     Action.COMMAND_FAILED: Shape(("api",), ("error",), Outcome.FAILURE),
     Action.CERTIFICATE_ISSUED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
+    Action.CERTIFICATE_RENEWED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
+    Action.CERTIFICATE_REVOKED: Shape(("iam",), ("deletion",), Outcome.SUCCESS),
+    Action.CERTIFICATE_RESTORED: Shape(("iam",), ("change",), Outcome.SUCCESS),
+    Action.PIN_ADDED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
+    Action.PIN_REVOKED: Shape(("iam",), ("deletion",), Outcome.SUCCESS),
+    Action.PIN_RESTORED: Shape(("iam",), ("change",), Outcome.SUCCESS),
     Action.USER_ADDED: Shape(("iam",), ("user", "creation"), Outcome.SUCCESS),
+    Action.USER_CHANGED: Shape(("iam",), ("user", "change"), Outcome.SUCCESS),
+    Action.USER_REMOVED: Shape(("iam",), ("user", "deletion"), Outcome.SUCCESS),
+    Action.ENROLMENT_REQUESTED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
+    Action.ENROLMENT_APPROVED: Shape(("iam",), ("allowed",), Outcome.SUCCESS),
+    Action.ENROLMENT_DENIED: Shape(("iam",), ("denied",), Outcome.SUCCESS),
+    Action.ENROLMENT_COLLECTED: Shape(("iam",), ("access",), Outcome.SUCCESS),
+    Action.ENROLMENT_EXPIRED: Shape(("iam",), ("deletion",), Outcome.SUCCESS),
+    Action.TRUST_ANCHOR_ADDED: Shape(("configuration",), ("creation",), Outcome.SUCCESS),
+    Action.TRUST_ANCHOR_REMOVED: Shape(("configuration",), ("deletion",), Outcome.SUCCESS),
+    Action.CA_ROTATED: Shape(("configuration",), ("change",), Outcome.SUCCESS),
+    Action.CA_RETIRED: Shape(("configuration",), ("deletion",), Outcome.SUCCESS),
+    Action.CRL_ISSUED: Shape(("configuration",), ("change",), Outcome.SUCCESS),
+    Action.CRL_REJECTED: Shape(("configuration",), ("error",), Outcome.FAILURE),
+    Action.CHANGE_UNDONE: Shape(("configuration",), ("error",), Outcome.FAILURE),
     Action.SERVER_STARTED: Shape(("process",), ("start",), Outcome.SUCCESS),
     Action.SERVER_STOPPED: Shape(("process",), ("end",), Outcome.SUCCESS),
+    Action.SERVER_RELOADED: Shape(("configuration",), ("change",), Outcome.SUCCESS),
+    Action.RELOAD_FAILED: Shape(("configuration",), ("error",), Outcome.FAILURE),
     Action.AUDIT_RECOVERED: Shape(("file",), ("change",), Outcome.SUCCESS),
 }
 
@@ -80,6 +125,8 @@ class Reason(StrEnum):
 
     OK = "ok"
     TORN_LINE = "torn-line"
+    INTERRUPTED = "interrupted"
+    WRONG_CONFIGURATION = "wrong-configuration"
 
 
 def identity_fields(identity: Identity) -> Fields:
@@ -92,15 +139,23 @@ def identity_fields(identity: Identity) -> Fields:
         case NamedUser():
             fields["user"] = {"name": identity.name, "roles": list(identity.roles)}
             fields["rule"] = {"id": identity.rule_id}
-            fields["telnetsd"]["identity"] = {"kind": "user"}
+            fields["telnetsd"]["identity"] = {"kind": "user", "class": identity.assurance_class}
         case Guest():
             fields["user"] = {"roles": list(identity.roles)}
             fields["telnetsd"]["identity"] = {"kind": "guest", "reason": identity.reason.value}
         case Refusal():
             fields["telnetsd"]["identity"] = {"kind": "refusal", "reason": identity.reason.value}
+            fields["telnetsd"]["certificate"].update(revocation_fields(identity.revocation))
     if identity.certificate is not None:
         fields["tls"] = {"client": certificate_fields(identity.certificate)}
     return fields
+
+
+def revocation_fields(revocation: Revocation | None) -> Fields:
+    """Say since when and why a certificate is revoked; nothing when it is not."""
+    if revocation is None:
+        return {}
+    return {"revoked_at": timestamp(revocation.revoked_at), "revocation_reason": revocation.reason.value}
 
 
 def certificate_fields(facts: CertificateFacts) -> Fields:

@@ -19,7 +19,7 @@ from telnetsd.audit.chain import EMPTY, ChainError, read_head, seal
 from telnetsd.audit.event import Action, Fields, Reason
 from telnetsd.audit.record import make_event
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, write_secret
+from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
 
 _TAIL_BYTES: Final = 65536
 
@@ -101,7 +101,7 @@ class AuditLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._end = opened, -1
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def _write(self, events: list[Fields]) -> None:
         head, lines = self._head, []
@@ -154,16 +154,7 @@ class AuditLog:
         torn = os.pread(self._descriptor, end - start, start)
         aside = self._path.with_name(f"torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.part")
         write_secret(aside, torn)
-        _sync_folder(aside.parent)
+        sync_folder(aside.parent)
         os.ftruncate(self._descriptor, start)
         message = f"a torn last line of {len(torn)} bytes was set aside in {aside.name}"
         self._write([make_event(Action.AUDIT_RECOVERED, message, reason=Reason.TORN_LINE)])
-
-
-def _sync_folder(path: Path) -> None:
-    """Put a folder's entries on the disk: a file that was made is there after a crash."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -42,6 +42,12 @@ class Trail(structlog.BoundLoggerBase):
         written: Awaitable[None] = self._proxy_to_logger(_DONE, message, action=action, reason=reason, fields=fields)
         return written
 
+    @property
+    def fields(self) -> Fields:
+        """The fields that are bound."""
+        shared: Fields = self._context.get("shared", {})
+        return shared
+
     def with_fields(self, fields: Fields) -> "Trail":
         """Return a trail whose events have these fields as well."""
         bound: Fields = merge(self._context.get("shared", {}), fields)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from telnetsd import __version__
-from telnetsd.cli import audit, check, connect, init, serve, session, user
+from telnetsd.cli import audit, ca, check, connect, init, reload, request, serve, session, trust, user
 from telnetsd.errors import OperatorError
 
 app = typer.Typer(
@@ -24,7 +24,11 @@ app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("connect")(connect.connect)
 app.command("check")(check.check)
+app.command("reload")(reload.reload)
 app.add_typer(user.app, name="user")
+app.add_typer(request.app, name="request")
+app.add_typer(ca.app, name="ca")
+app.add_typer(trust.app, name="trust")
 app.add_typer(session.app, name="session")
 app.add_typer(audit.app, name="audit")
 

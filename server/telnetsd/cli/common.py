@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from telnetsd.errors import OperatorError
 from telnetsd.home import Home, find_home
+from telnetsd.state.state import State
 
 HomeOption = Annotated[
     Path | None,
@@ -24,6 +26,22 @@ _PIPE_WIDTH = 200
 def home_of(context: typer.Context, chosen: Path | None) -> Home:
     """Return the home folder that was named before or behind the verb."""
     return find_home(chosen or context.find_root().obj)
+
+
+def open_state(home: Home) -> State:
+    """Open the state of a home folder.
+
+    Raises:
+        OperatorError: There is none.
+    """
+    if not home.state_file.exists():
+        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
+    return State(home.state_file)
+
+
+def fail_usage(message: str) -> NoReturn:
+    """End with the exit status of wrong usage, and say what is wrong."""
+    raise typer.BadParameter(message)
 
 
 def console() -> Console:

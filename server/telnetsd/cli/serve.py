@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from telnetsd.cli.common import HomeOption, home_of
+from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
 
 
 def serve(
@@ -13,10 +14,11 @@ def serve(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="HOST:PORT instead of the configured address.")
     ] = None,
+    passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Run the server in the foreground."""
-    from telnetsd import daemon
+    """Run the server in the foreground; SIGHUP reloads, SIGTERM and ^C stop."""
+    from telnetsd.daemon.serve import serve as run
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    daemon.serve(home_of(context, home), listen)
+    run(home_of(context, home), listen, passphrase_from(passphrase_file, is_person_asked=False))

@@ -1,25 +1,75 @@
-"""telnetsd user add, user list, user show."""
+"""telnetsd user: add, import, list, show, change, renew, revoke, restore, remove, explain."""
 
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
+from telnetsd.administration.bulk import CHUNK_USERS, Template, read_users
+from telnetsd.administration.explain import explain as explain_certificate
+from telnetsd.administration.issuing import Grant
 from telnetsd.administration.material import server_name
-from telnetsd.administration.users import add_user
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.administration.revocation import RevocationResult, Target, restore, revoke
+from telnetsd.administration.users import (
+    Credential,
+    GeneratedKey,
+    Issuance,
+    KeptKey,
+    NewUser,
+    PinnedKey,
+    RequestFile,
+    add_user,
+    add_users,
+    by_operator,
+    change_user,
+    remove_user,
+    renew_user,
+)
+from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, open_state, print_json, print_table
+from telnetsd.cli.passphrase import (
+    PassphraseOption,
+    PasswordFileOption,
+    PasswordOption,
+    passphrase_from,
+    pkcs12_password,
+)
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.config import load_settings, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.authority import USER_DAYS, KeyType
 from telnetsd.pki.certificate import days_left
-from telnetsd.state import State, UserRecord
+from telnetsd.pki.keys import KeyType
+from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.state.records import IssuedCertificate, UserRecord
 
-app = typer.Typer(help="Add and see users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Users: add, renew, revoke, see.", no_args_is_help=True, rich_markup_mode=None)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
+OptionalNameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
+SerialOption = Annotated[
+    str | None,
+    typer.Option("--serial", metavar="S", help="One certificate, by its serial number as `user show` has it."),
+]
+DaysOption = Annotated[
+    int | None,
+    typer.Option("--days", metavar="N", help="How many days the certificate is valid; else as configured."),
+]
+ClassOption = Annotated[
+    int | None, typer.Option("--class", metavar="N", help="The assurance class, of [classes] in telnetsd.toml.")
+]
+CsrOption = Annotated[
+    Path | None,
+    typer.Option("--csr", metavar="FILE", help="A certification request: the private key stays with the user."),
+]
+KeyTypeOption = Annotated[
+    KeyType | None, typer.Option(metavar="ec|rsa|ed25519", help="Default ec; Debian's telnet-ssl takes only rsa.")
+]
+RoleOption = Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"May be repeated; default: {USER_ROLE}.")]
 
 
 @app.command()
@@ -28,30 +78,246 @@ def add(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first.")
     ],
-    role: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help=f"May be repeated; default: {USER_ROLE}.")
+    role: RoleOption = None,
+    days: DaysOption = None,
+    assurance_class: ClassOption = None,
+    key_type: KeyTypeOption = None,
+    csr: CsrOption = None,
+    pin: Annotated[
+        str | None,
+        typer.Option(metavar="CERT|SHA256:…", help="Accept a self-signed certificate by its public key; class 0."),
     ] = None,
-    days: Annotated[int, typer.Option(metavar="N", help="How many days the certificate is valid.")] = USER_DAYS,
-    key_type: Annotated[
-        KeyType, typer.Option(metavar="ec|rsa|ed25519", help="Debian's telnet-ssl takes only rsa.")
-    ] = KeyType.EC,
+    mapped: Annotated[
+        bool,
+        typer.Option("--mapped", help="Cert-to-name entries of other CAs may name them; no certificate is issued."),
+    ] = False,
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Take a name that is easily read as that of somebody else.")
+    ] = False,
+    password: PasswordOption = False,
+    password_file: PasswordFileOption = None,
+    passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
     """Add a user, and issue a certificate to them."""
     where = home_of(context, home)
+    if sum((csr is not None, pin is not None, mapped)) > 1 or (key_type is not None and (csr or pin or mapped)):
+        fail_usage("take one of --key-type, --csr, --pin, --mapped")
+    if (pin is not None or mapped) and (days is not None or assurance_class is not None):
+        fail_usage("--days and --class belong to a certificate, and none is issued with --pin or --mapped")
+    kind = key_type or KeyType.EC
+    credential: Credential
+    if csr is not None:
+        credential = RequestFile(csr)
+    elif pin is not None:
+        credential = PinnedKey(pin)
+    elif mapped:
+        credential = None
+    else:
+        credential = GeneratedKey(kind, pkcs12_password(password_file, is_asked=password))
     user = User(name, tuple(dict.fromkeys(role or [USER_ROLE])))
-    with Console(stderr=True).status(f"making a key and a certificate for {name}"):
-        added = add_user(where, user, key_type, days)
-    until = added.certificate.not_valid_after_utc
-    typer.echo(f"added {name} ({', '.join(user.roles)}), certificate valid until {until:%Y-%m-%d}")
-    typer.echo(f"hand over, by a way that you trust: {where.shown(where.ca_certificate)} and")
-    typer.echo(f"  {where.shown(added.files.certificate)}  certificate and chain")
-    typer.echo(f"  {where.shown(added.files.key)}  private key")
-    typer.echo(f"  {where.shown(added.files.pkcs12)}  both, as PKCS#12 without a password")
-    typer.echo(f"in a folder with {name}.pem, {name}.key and ca.pem, {name} connects with any of:")
-    _, port = parse_address(load_settings(where.config_file).listener.listen)
-    for line in connect_lines(name, key_type, server_name(where), port):
-        typer.echo(f"  {line}")
+    new = NewUser(user, mapped, allow_similar)
+    added = add_user(where, new, credential, Grant(days, assurance_class), passphrase_from(passphrase_file))
+    typer.echo(f"added {name} ({', '.join(user.roles)}){_until_of(added)}")
+    if pin is not None:
+        typer.echo(f"{name} connects with the self-signed certificate that was pinned; no other is accepted by it")
+    elif mapped:
+        typer.echo("a [[cert_to_name]] entry has to name them; see: telnetsd user explain CERT")
+    else:
+        _tell_what_to_hand_over(where, added, kind, is_locked=password or password_file is not None)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="Columns: name, and if wanted roles, class, days, key_type.")
+    ],
+    role: RoleOption = None,
+    days: DaysOption = None,
+    assurance_class: ClassOption = None,
+    key_type: KeyTypeOption = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Pass over names that are users already.")
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Add every user of a CSV file, with a certificate each; the whole file is checked before the first is added."""
+    where = home_of(context, home)
+    template = Template(tuple(role or [USER_ROLE]), key_type or KeyType.EC, Grant(days, assurance_class))
+    users = read_users(where, file, template, is_skipping=skip_existing)
+    ask = passphrase_from(passphrase_file)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("adding users", total=len(users))
+        for start in range(0, len(users), CHUNK_USERS):
+            chunk = users[start : start + CHUNK_USERS]
+            add_users(where, chunk, ask)
+            progress.advance(task, len(chunk))
+    typer.echo(f"added {len(users)} users; their files are in {where.shown(where.users_folder)}")
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    expiring: Annotated[
+        str | None, typer.Option(metavar="30d", help="Those whose last certificate ends within so many days.")
+    ] = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List the users."""
+    now = datetime.now(UTC)
+    with closing(open_state(home_of(context, home))) as state:
+        users = state.users.every()
+    if expiring is not None:
+        end = now + _span(expiring)
+        users = [one for one in users if one.last_day is not None and one.last_day <= end]
+    if json:
+        print_json(users)
+        return
+    print_table(
+        ["user", "roles", "added", "certificate until", "days left"],
+        [
+            (one.user.name, ", ".join(one.user.roles), f"{one.added_at:%Y-%m-%d}", *(_until(one, now)))
+            for one in users
+        ],
+    )
+
+
+@app.command()
+def show(context: typer.Context, name: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show one user, with every certificate and pin of theirs."""
+    with closing(open_state(home_of(context, home))) as state:
+        found = state.users.find(name)
+    if found is None:
+        raise OperatorError(f"no user {name!a}; see: telnetsd user list")
+    if json:
+        print_json(found)
+        return
+    mapped = "; entries of other CAs may name them" if found.is_mapped else ""
+    typer.echo(f"{name} ({', '.join(found.user.roles)}), added {found.added_at:%Y-%m-%d %H:%M} UTC{mapped}")
+    for one in found.certificates:
+        _show_certificate(one)
+    for pin in found.pins:
+        typer.echo(f"  pin          SHA256:{pin.spki_sha256}")
+        typer.echo(f"  accepted     {pin.added_at:%Y-%m-%d %H:%M} UTC{_revoked(pin.revocation)}")
+
+
+@app.command()
+def change(
+    context: typer.Context,
+    name: NameArgument,
+    role: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help="Instead of the present ones; may be repeated.")
+    ] = None,
+    mapped: Annotated[
+        bool | None,
+        typer.Option("--mapped/--no-mapped", help="Whether cert-to-name entries of other CAs may name them."),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Give a user other roles; open sessions have them within a second."""
+    if role is None and mapped is None:
+        fail_usage("say what is to change: --role ROLE, --mapped, --no-mapped")
+    roles = None if role is None else tuple(dict.fromkeys(role))
+    found = change_user(home_of(context, home), name, roles, is_mapped=mapped)
+    may = "may" if found.is_mapped else "may not"
+    typer.echo(f"{name} has the roles {', '.join(found.user.roles)}; entries of other CAs {may} name them")
+
+
+@app.command()
+def renew(
+    context: typer.Context,
+    name: NameArgument,
+    days: DaysOption = None,
+    assurance_class: ClassOption = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make a new key; else the present one stays.")] = False,
+    key_type: KeyTypeOption = None,
+    csr: CsrOption = None,
+    password: PasswordOption = False,
+    password_file: PasswordFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Issue a user another certificate; the present one stays valid to its end."""
+    where = home_of(context, home)
+    if csr is not None and (new_key or key_type):
+        fail_usage("--csr brings its own key: leave --new-key and --key-type out")
+    locked = pkcs12_password(password_file, is_asked=password)
+    credential: GeneratedKey | RequestFile | KeptKey = KeptKey(locked)
+    if csr is not None:
+        credential = RequestFile(csr)
+    elif new_key or key_type:
+        credential = GeneratedKey(key_type or KeyType.EC, locked)
+    grant = Grant(days, assurance_class)
+    renewed = renew_user(where, name, credential, grant, passphrase_from(passphrase_file))
+    typer.echo(f"renewed {name}{_until_of(renewed)}")
+    typer.echo(f"hand over: {', '.join(where.shown(path) for path in renewed.files)}")
+
+
+@app.command("revoke")
+def revoke_(
+    context: typer.Context,
+    name: OptionalNameArgument = None,
+    serial: SerialOption = None,
+    reason: Annotated[
+        RevocationReason, typer.Option(metavar="R", help=f"One of {', '.join(RevocationReason)} (RFC 5280).")
+    ] = RevocationReason.UNSPECIFIED,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Revoke a user's certificates and pins, or one certificate; open sessions end within a second."""
+    done = revoke(
+        home_of(context, home), _target(name, serial), reason, by_operator(), passphrase_from(passphrase_file)
+    )
+    _tell_what_was_done(done, "on hold" if reason is RevocationReason.CERTIFICATE_HOLD else "revoked")
+
+
+@app.command("restore")
+def restore_(
+    context: typer.Context,
+    name: OptionalNameArgument = None,
+    serial: SerialOption = None,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Give back what is on hold (--reason certificateHold)."""
+    done = restore(home_of(context, home), _target(name, serial), by_operator(), passphrase_from(passphrase_file))
+    _tell_what_was_done(done, "valid again")
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    name: NameArgument,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Remove a user: what lets them in is revoked, and their files are deleted."""
+    warning = remove_user(home_of(context, home), name, passphrase_from(passphrase_file))
+    typer.echo(f"removed {name}")
+    _warn(warning)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    cert: Annotated[Path, typer.Argument(metavar="CERT", help="PEM, the leaf first, then what is sent with it.")],
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Say step by step why a certificate leads to whom, or to nobody."""
+    found = explain_certificate(home_of(context, home), cert)
+    if json:
+        print_json(found)
+    else:
+        width = max(len(step.what) for step in found.steps)
+        for step in found.steps:
+            typer.echo(f"{step.what:<{width}}  {step.found}")
+        typer.echo(f"{'outcome':<{width}}  {found.outcome}")
+    if not found.is_user:
+        raise typer.Exit(1)
 
 
 def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[str]:
@@ -71,62 +337,73 @@ def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[st
     return lines
 
 
-@app.command("list")
-def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
-    """List the users."""
-    with closing(_state(home_of(context, home))) as state:
-        users = state.list_users()
-    if json:
-        print_json(users)
-        return
-    now = datetime.now(UTC)
-    print_table(
-        ["user", "roles", "added", "certificate until", "days left"],
-        [
-            (
-                one.user.name,
-                ", ".join(one.user.roles),
-                f"{one.added_at:%Y-%m-%d}",
-                *(_until(one, now)),
-            )
-            for one in users
-        ],
-    )
+def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, is_locked: bool) -> None:
+    name, (certificate, *secrets) = added.user.name, added.files
+    typer.echo(f"hand over, by a way that you trust: {home.shown(home.ca_certificate)} and")
+    typer.echo(f"  {home.shown(certificate)}  certificate and chain")
+    if secrets:
+        key, bundle = secrets
+        lock = "locked with the password" if is_locked else "without a password"
+        typer.echo(f"  {home.shown(key)}  private key")
+        typer.echo(f"  {home.shown(bundle)}  both, as PKCS#12 {lock}")
+    typer.echo(f"in a folder with {name}.pem, {name}.key and ca.pem, {name} connects with any of:")
+    _, port = parse_address(load_settings(home.config_file).listener.listen)
+    for line in connect_lines(name, key_type, server_name(home), port):
+        typer.echo(f"  {line}")
 
 
-@app.command()
-def show(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Show one user, with every certificate that was issued to them."""
-    with closing(_state(home_of(context, home))) as state:
-        found = state.find_user(name)
-    if found is None:
-        raise OperatorError(f"no user {name!r}; see: telnetsd user list")
-    if json:
-        print_json(found)
-        return
-    typer.echo(f"{found.user.name} ({', '.join(found.user.roles)}), added {found.added_at:%Y-%m-%d %H:%M} UTC")
-    for one in found.certificates:
-        days = days_left(one.not_after, datetime.now(UTC))
-        typer.echo(f"  serial       {one.serial_number}")
-        typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d} ({days} days left)")
-        typer.echo(f"  key          {one.public_key} bits")
-        typer.echo(f"  fingerprint  SHA256:{one.sha256}")
-        typer.echo(f"  public key   SHA256:{one.spki_sha256}")
+def _tell_what_was_done(done: RevocationResult, what: str) -> None:
+    for one in done.certificates:
+        typer.echo(f"certificate {one.serial_number} of {one.user_name} is {what}")
+    for pin in done.pins:
+        typer.echo(f"pin SHA256:{pin.spki_sha256} of {pin.user_name} is {what}")
+    _warn(done.warning)
 
 
-def _state(home: Home) -> State:
-    if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
-    return State(home.state_file)
+def _warn(warning: str) -> None:
+    if warning:
+        typer.echo(f"warning: it counts here, but the CRL was not signed anew: {warning}", err=True)
+
+
+def _target(name: str | None, serial: str | None) -> Target:
+    if (name is None) == (serial is None):
+        fail_usage("name a user, or a certificate with --serial")
+    return Target(name, serial)
+
+
+def _span(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if not number.isdecimal() or unit != "d":
+        fail_usage(f"not a number of days: {text!r}; write it as in 30d")
+    return timedelta(days=int(number))
+
+
+def _until_of(issuance: Issuance) -> str:
+    certificate = issuance.certificate
+    return "" if certificate is None else f", certificate valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
 
 
 def _until(record: UserRecord, now: datetime) -> tuple[str, str]:
-    if not record.certificates:
-        return "-", "-"
-    latest = max(one.not_after for one in record.certificates)
-    return f"{latest:%Y-%m-%d}", str(days_left(latest, now))
+    if record.last_day is not None:
+        return f"{record.last_day:%Y-%m-%d}", str(days_left(record.last_day, now))
+    if any(pin.revocation is None for pin in record.pins):
+        return "pinned", "-"
+    return ("by mapping" if record.is_mapped else "revoked" if record.certificates or record.pins else "none"), "-"
+
+
+def _show_certificate(one: IssuedCertificate) -> None:
+    days = days_left(one.not_after, datetime.now(UTC))
+    typer.echo(f"  serial       {one.serial_number}{_revoked(one.revocation)}")
+    typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d} ({days} days left)")
+    if one.assurance_class:
+        typer.echo(f"  class        {one.assurance_class}")
+    typer.echo(f"  key          {one.public_key} bits")
+    typer.echo(f"  fingerprint  SHA256:{one.sha256}")
+    typer.echo(f"  public key   SHA256:{one.spki_sha256}")
+
+
+def _revoked(revocation: Revocation | None) -> str:
+    if revocation is None:
+        return ""
+    what = "on hold since" if revocation.is_hold else "revoked"
+    return f"  {what} {revocation.revoked_at:%Y-%m-%d %H:%M} UTC ({revocation.reason.value})"

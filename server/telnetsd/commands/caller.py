@@ -4,12 +4,13 @@ A command gets an identity, never a certificate to judge, and speaks to its user
 touches a socket. Text of another peer goes through `audit.escaping.escape` before it is said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.identity.outcome import Admitted
 from telnetsd.tls.engine import TlsDetails
 
@@ -56,6 +57,25 @@ class Services:
     table: "CommandTable"
     motd: str
     audit_file: Path
+    desk: EnrolmentDesk
+    renewal_window_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a command wants to be typed next. The lines are no commands, and no line of them is on the log.
+
+    Attributes:
+        prompt: Shown in place of the session's prompt.
+        max_bytes: A longer answer is given up.
+        is_last: Tells from the lines so far whether the answer is whole; raises CommandError when it cannot be one.
+        then: Takes the answer, its lines joined by newlines.
+    """
+
+    prompt: str
+    max_bytes: int
+    is_last: Callable[[Sequence[str]], bool]
+    then: Callable[[str], Awaitable[None]]
 
 
 class Caller(Protocol):
@@ -88,6 +108,13 @@ class Caller(Protocol):
     @property
     def services(self) -> Services:
         """The server."""
+
+    @property
+    def applicant(self) -> Applicant:
+        """How the enrolment desk knows this session."""
+
+    def ask(self, question: Question) -> None:
+        """Have the next lines answer a question; a line with a dot alone gives it up."""
 
     def say(self, text: str) -> None:
         """Show text: one or more lines, without the last line end."""

@@ -24,13 +24,13 @@ async def help_(caller: Caller, arguments: str) -> None:
     """List the caller's commands, or explain one of them."""
     table = caller.services.table
     if arguments:
-        one = table.authorise(arguments, caller.identity.roles)
+        one = table.authorise(arguments, caller.identity)
         caller.say(f"usage: {one.synopsis}")
         caller.say(one.summary)
         if one.aliases:
             caller.say(f"also: {', '.join(one.aliases)}")
         return
-    commands = table.permitted(caller.identity.roles)
+    commands = table.permitted(caller.identity)
     width = max((len(one.synopsis) for one in commands), default=0)
     for one in commands:
         caller.say(f"{one.synopsis:<{width}}  {one.summary}")
@@ -43,6 +43,8 @@ async def whoami(caller: Caller, _: str) -> None:
     if isinstance(identity, NamedUser):
         _say(caller, "user", identity.name)
         _say(caller, "roles", ", ".join(identity.roles) or "none")
+        meaning = f" ({escape(identity.class_name, TEXT_MAX_CHARS)})" if identity.class_name else ""
+        _say(caller, "class", f"{identity.assurance_class}{meaning}")
         _say(caller, "mapped by", identity.rule_id)
     else:
         _say(caller, "user", f"none: you are a guest ({identity.reason.value})")
@@ -83,5 +85,6 @@ def _say_certificate(caller: Caller, facts: CertificateFacts) -> None:
     _say(caller, "key", f"{facts.public_key_algorithm}, {facts.public_key_size} bits")
     _say(caller, "signature", facts.signature_algorithm)
     _say(caller, "fingerprint", f"SHA256:{facts.sha256}")
+    _say(caller, "public key", f"SHA256:{facts.spki_sha256}")
     if facts.alternative_names:
         _say(caller, "names", ", ".join(escape(name, TEXT_MAX_CHARS) for name in facts.alternative_names))

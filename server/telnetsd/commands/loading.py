@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from telnetsd.commands import everyone, operators, users
+from telnetsd.commands import enrolment, everyone, operators, users
 from telnetsd.commands.table import Command
 from telnetsd.errors import OperatorError
 
@@ -17,6 +17,9 @@ BUILT_IN: Final = (
     everyone.whoami,
     everyone.motd,
     everyone.quit_,
+    enrolment.enroll,
+    enrolment.collect,
+    enrolment.renew,
     users.who,
     users.date,
     users.history,

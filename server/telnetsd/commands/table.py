@@ -2,7 +2,8 @@
 
 A role is a named set of commands. Three are built in (guest, user, operator; each has what the one before has), and
 every command names the least of them that has it. `[roles.NAME]` in the configuration defines further roles, or
-redefines a built-in one with the commands that it lists and the roles that it includes.
+redefines a built-in one with the commands that it lists and the roles that it includes. A role and a command may
+demand an assurance class: who is of a lower one does not have them.
 """
 
 import difflib
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from msgspec import UnsetType
+
 from telnetsd.audit.escaping import escape
 from telnetsd.commands.caller import Caller
-from telnetsd.config import RoleSettings
+from telnetsd.config import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
-from telnetsd.identity.outcome import GUEST_ROLE
+from telnetsd.identity.outcome import GUEST_ROLE, Admitted
 
 NAME_MAX_CHARS: Final = 40
 ARGUMENTS_MAX: Final = 2048
@@ -33,10 +36,12 @@ class CommandReason(StrEnum):
     PERMITTED = "permitted"
     UNKNOWN_COMMAND = "unknown-command"
     ROLE_MISSING = "role-missing"
+    CLASS_TOO_LOW = "class-too-low"
     WRONG_USAGE = "wrong-usage"
     NOT_FOUND = "not-found"
     LINE_TOO_LONG = "line-too-long"
     LINE_NOT_UTF8 = "line-not-utf8"
+    GIVEN_UP = "given-up"
     SESSION_ENDED = "session-ended"
     INTERNAL_ERROR = "internal-error"
 
@@ -44,7 +49,7 @@ class CommandReason(StrEnum):
 class CommandError(PeerError):
     """A command is denied, or fails; the message is for the user, `.reason` for the log."""
 
-    def __init__(self, reason: CommandReason, message: str) -> None:
+    def __init__(self, reason: StrEnum, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -107,17 +112,23 @@ def command(
 
 
 class CommandTable:
-    """Every command of this server, and which role has which.
+    """Every command of this server, and which role has which, for whom of which assurance class.
 
     Raises:
         OperatorError: Two commands of one name, or a role that includes or lists what there is not.
     """
 
-    def __init__(self, commands: Iterable[Command], roles: Mapping[str, RoleSettings]) -> None:
+    def __init__(
+        self,
+        commands: Iterable[Command],
+        roles: Mapping[str, RoleSettings],
+        demands: Mapping[str, CommandSettings] | None = None,
+    ) -> None:
         self._commands: dict[str, Command] = {}
         self._names: dict[str, Command] = {}
         for one in commands:
             self._add(one)
+        self._demands = self._demands_of(demands or {})
         self._roles = {role: self._commands_of(role, roles) for role in (*_BUILT_IN_ROLES, *roles)}
 
     @property
@@ -125,23 +136,36 @@ class CommandTable:
         """The names of the roles."""
         return frozenset(self._roles)
 
-    def permitted(self, roles: Iterable[str]) -> list[Command]:
-        """Return the commands that any of these roles has, by name."""
-        names = frozenset[str]().union(*(self._roles.get(role, frozenset()) for role in roles))
-        return [self._commands[name] for name in sorted(names)]
+    def permitted(self, identity: Admitted) -> list[Command]:
+        """Return the commands that somebody has, by name."""
+        needed = {name: self._class_needed(name, identity.roles) for name in sorted(self._commands)}
+        mine = (name for name, least in needed.items() if least is not None and least <= identity.assurance_class)
+        return [self._commands[name] for name in mine]
 
-    def authorise(self, name: str, roles: tuple[str, ...]) -> Command:
-        """Return the command of that name, if one of these roles has it.
+    def authorise(self, name: str, identity: Admitted) -> Command:
+        """Return the command of that name, if one of the roles of `identity` has it, and its class is enough.
 
         Raises:
-            CommandError: There is no such command, or it takes a role that is not among these.
+            CommandError: There is no such command, or it takes a role or a class that `identity` has not.
         """
         found = self._names.get(name)
         if found is None:
-            raise CommandError(CommandReason.UNKNOWN_COMMAND, self._unknown(name, roles))
-        if any(found.name in self._roles.get(role, frozenset()) for role in roles):
-            return found
-        raise CommandError(CommandReason.ROLE_MISSING, self._missing(found, roles))
+            raise CommandError(CommandReason.UNKNOWN_COMMAND, self._unknown(name, identity))
+        needed = self._class_needed(found.name, identity.roles)
+        if needed is None:
+            raise CommandError(CommandReason.ROLE_MISSING, self._missing(found, identity.roles))
+        if needed > identity.assurance_class:
+            raise CommandError(
+                CommandReason.CLASS_TOO_LOW,
+                f"{found.name} needs class {needed}; you are of class {identity.assurance_class}:"
+                " ask the operator for a certificate of that class",
+            )
+        return found
+
+    def _class_needed(self, name: str, roles: tuple[str, ...]) -> int | None:
+        """Return the least class with which one of these roles has a command, or None when none has it."""
+        having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
+        return max(min(having), self._demands.get(name, 0)) if having else None
 
     def _add(self, one: Command) -> None:
         for name in (one.name, *one.aliases):
@@ -152,35 +176,44 @@ class CommandTable:
             raise OperatorError(f"command {one.name!r} names the role {one.role!r}, which is not built in")
         self._commands[one.name] = one
 
-    def _commands_of(self, role: str, configured: Mapping[str, RoleSettings]) -> frozenset[str]:
-        """Collect the commands of a role and of those that it includes, each role once."""
-        names: set[str] = set()
-        seen: set[str] = set()
-        waiting = [role]
-        while waiting:
-            current = waiting.pop()
-            if current in seen:
-                continue
-            seen.add(current)
-            settings = configured.get(current)
-            if settings is not None:
-                names.update(self._listed(current, settings))
-                waiting.extend(settings.includes)
-            elif current in _BUILT_IN_ROLES:
-                names.update(one.name for one in self._commands.values() if one.role == current)
-                waiting.extend(_BUILT_IN_ROLES[current])
-            else:
-                raise OperatorError(f"role {role!r} in telnetsd.toml includes {current!r}; define [roles.{current}]")
-        return frozenset(names)
+    def _demands_of(self, demands: Mapping[str, CommandSettings]) -> dict[str, int]:
+        for name in demands:
+            if name not in self._names:
+                raise OperatorError(f"[commands.{name}] in telnetsd.toml: {self._near(name, self._names)}")
+        return {self._names[name].name: one.min_class for name, one in demands.items()}
 
-    def _listed(self, role: str, settings: RoleSettings) -> Iterable[str]:
-        for name in settings.commands:
+    def _commands_of(self, role: str, configured: Mapping[str, RoleSettings]) -> dict[str, int]:
+        """Collect the commands of a role and of those that it includes, each with the least class that it takes."""
+        needed: dict[str, int] = {}
+        best: dict[str, int] = {}
+        waiting = [(role, 0)]
+        while waiting:
+            current, demanded = waiting.pop()
+            settings = configured.get(current, RoleSettings())
+            demanded = max(demanded, settings.min_class)
+            if best.get(current, demanded + 1) <= demanded:
+                continue
+            best[current] = demanded
+            if current not in configured and current not in _BUILT_IN_ROLES:
+                raise OperatorError(f"role {role!r} in telnetsd.toml includes {current!r}; define [roles.{current}]")
+            for name in self._own_commands(current, settings):
+                needed[name] = min(needed.get(name, demanded), demanded)
+            waiting.extend((included, demanded) for included in _included(current, settings))
+        return needed
+
+    def _own_commands(self, role: str, settings: RoleSettings) -> Iterable[str]:
+        if _is_as_built_in(role, settings):
+            return [one.name for one in self._commands.values() if one.role == role]
+        return [] if isinstance(settings.commands, UnsetType) else list(self._listed(role, settings.commands))
+
+    def _listed(self, role: str, commands: Iterable[str]) -> Iterable[str]:
+        for name in commands:
             if name not in self._names:
                 raise OperatorError(f"role {role!r} in telnetsd.toml lists {name!r}; {self._near(name, self._names)}")
             yield self._names[name].name
 
-    def _unknown(self, name: str, roles: tuple[str, ...]) -> str:
-        mine = [alias for one in self.permitted(roles) for alias in (one.name, *one.aliases)]
+    def _unknown(self, name: str, identity: Admitted) -> str:
+        mine = [alias for one in self.permitted(identity) for alias in (one.name, *one.aliases)]
         return f"no command {escape(name, NAME_MAX_CHARS)!s}; {self._near(name, mine)}"
 
     def _missing(self, found: Command, roles: tuple[str, ...]) -> str:
@@ -193,3 +226,15 @@ class CommandTable:
     def _near(name: str, known: Iterable[str]) -> str:
         near = difflib.get_close_matches(name[:NAME_MAX_CHARS].lower(), list(known), n=1)
         return f"did you mean {near[0]}?" if near else "try help"
+
+
+def _is_as_built_in(role: str, settings: RoleSettings) -> bool:
+    """Tell whether a role has what it has by default: nothing else was said of it."""
+    is_left = isinstance(settings.commands, UnsetType) and isinstance(settings.includes, UnsetType)
+    return role in _BUILT_IN_ROLES and is_left
+
+
+def _included(role: str, settings: RoleSettings) -> tuple[str, ...]:
+    if _is_as_built_in(role, settings):
+        return _BUILT_IN_ROLES[role]
+    return () if isinstance(settings.includes, UnsetType) else settings.includes

@@ -3,41 +3,42 @@
 An entry names the certificate that must stand in the validated path by its fingerprint, and says how the name is
 found (map-type). The first entry whose fingerprint is in the path and that yields a user decides.
 
-The built-in CA has one entry, of the map-type `issued`: the user is the one that the certificate was issued to, held
-by the operator's state and found by the issuing CA and the public key. Nothing that stands in the certificate's
-subject is looked at.
+The built-in CA's entries come first: the user is the one that the certificate was issued to, held by the operator's
+state and found by issuer, serial number and public key. Nothing that stands in the subject is looked at.
+
+The entries of other CAs are the operator's. A name that they yield is a user's only when the operator said so of that
+user (`user add --mapped`), or of everybody below the entry (`roles`) as long as no user has that name.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, TypeVar
 
-from telnetsd.identity.outcome import User
+from msgspec import UnsetType
+
+from telnetsd.config import FINGERPRINT_PREFIX, CertToNameSettings, MapType
+from telnetsd.errors import OperatorError
+from telnetsd.identity.name_pattern import NamePattern
+from telnetsd.identity.names import values_of
+from telnetsd.identity.outcome import User, is_user_name
+from telnetsd.identity.register import Register
 from telnetsd.pki.path import Path
 
 BUILT_IN_RULE_ID: Final = "built-in-ca"
+PIN_RULE_ID: Final = "pin"
+_T = TypeVar("_T")
 
 
-class MapType(StrEnum):
-    """How an entry finds the name."""
+class NoMatch(StrEnum):
+    """Why an entry names nobody, in words for the operator."""
 
-    ISSUED = "issued"
-
-
-class IssuedCertificates(Protocol):
-    """What cert-to-name asks of the operator's state."""
-
-    def user_of(self, issuer_sha256: str, spki_sha256: str) -> User | None:
-        """Return the user to whom this CA issued a certificate for this public key."""
-
-
-@dataclass(frozen=True, slots=True)
-class CertToNameEntry:
-    """One row of the mapping; `fingerprint_sha256` is of a CA (or leaf) in the validated path."""
-
-    id: str
-    fingerprint_sha256: str
-    map_type: MapType
+    OTHER_FINGERPRINT = "its fingerprint is that of no certificate in the path"
+    NOT_ISSUED_TO_A_USER = "state.db does not know the certificate as one issued to a user"
+    NO_VALUE = "the certificate has no value of that map-type that could be a name"
+    NO_NAME = "no value leads to a user name"
+    SEVERAL_NAMES = "several values lead to a user name, and nobody knows which is meant"
+    NO_USER = "no user has that name; run: telnetsd user add NAME --mapped, or give the entry roles"
+    NOT_MAPPED = "a user of that name was added without --mapped: run: telnetsd user change NAME --mapped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,116 @@ class NameMatch:
     rule_id: str
 
 
-def map_to_name(path: Path, entries: tuple[CertToNameEntry, ...], issued: IssuedCertificates) -> NameMatch | None:
+@dataclass(frozen=True, slots=True)
+class IssuedEntry:
+    """The entry of one of the built-in CA's anchors."""
+
+    fingerprint_sha256: str
+    id: str = BUILT_IN_RULE_ID
+
+    def find(self, path: Path, register: Register) -> User | NoMatch:
+        """Return the user to whom the leaf was issued."""
+        if self.fingerprint_sha256 not in path.fingerprints_sha256:
+            return NoMatch.OTHER_FINGERPRINT
+        _, issuer_sha256, *_ = path.fingerprints_sha256
+        user = register.user_of(issuer_sha256, path.leaf_serial_number, path.leaf_spki_sha256)
+        return user or NoMatch.NOT_ISSUED_TO_A_USER
+
+
+@dataclass(frozen=True, slots=True)
+class MappedEntry:
+    """An entry of the configuration; `fingerprint_sha256` is of a CA or of the leaf itself, in lower case."""
+
+    id: str
+    fingerprint_sha256: str
+    map_type: MapType
+    name: str | None
+    pattern: NamePattern | None
+    names: dict[str, str] | None
+    roles: tuple[str, ...] | None
+
+    def find(self, path: Path, register: Register) -> User | NoMatch:
+        """Return the user whom the leaf names."""
+        if self.fingerprint_sha256 not in path.fingerprints_sha256:
+            return NoMatch.OTHER_FINGERPRINT
+        name = self._find_name(path)
+        return name if isinstance(name, NoMatch) else self._find_user(name, register)
+
+    def _find_name(self, path: Path) -> str | NoMatch:
+        if self.name is not None:
+            return self.name
+        values = values_of(path.leaf, self.map_type)
+        if not values:
+            return NoMatch.NO_VALUE
+        found = [name for value in values if (name := self._name_in(value)) is not None]
+        if not found:
+            return NoMatch.NO_NAME
+        return found[0] if len(found) == 1 else NoMatch.SEVERAL_NAMES
+
+    def _name_in(self, value: str) -> str | None:
+        if self.names is not None and value in self.names:
+            return self.names[value]
+        if self.pattern is not None:
+            return self.pattern.name_in(value)
+        return value if self.names is None and is_user_name(value) else None
+
+    def _find_user(self, name: str, register: Register) -> User | NoMatch:
+        user = register.mapped_user(name)
+        if user is not None:
+            return user
+        if not is_user_name(name):
+            return NoMatch.NO_NAME
+        if register.is_user(name):
+            return NoMatch.NOT_MAPPED
+        return User(name, self.roles) if self.roles is not None else NoMatch.NO_USER
+
+
+CertToNameEntry = IssuedEntry | MappedEntry
+
+
+def map_to_name(path: Path, entries: tuple[CertToNameEntry, ...], register: Register) -> NameMatch | None:
     """Return the first match of the mapping for a validated path, or None when no entry yields a user."""
     for entry in entries:
-        if entry.fingerprint_sha256 not in path.fingerprints_sha256:
-            continue
-        match entry.map_type:
-            case MapType.ISSUED:
-                _, issuer_sha256, *_ = path.fingerprints_sha256
-                user = issued.user_of(issuer_sha256, path.leaf_spki_sha256)
-        if user is not None:
-            return NameMatch(user, entry.id)
+        found = entry.find(path, register)
+        if isinstance(found, User):
+            return NameMatch(found, entry.id)
     return None
 
 
-def built_in_entry(ca_sha256: str) -> CertToNameEntry:
-    """The entry of the built-in CA."""
-    return CertToNameEntry(BUILT_IN_RULE_ID, ca_sha256, MapType.ISSUED)
+def make_entry(settings: CertToNameSettings) -> MappedEntry:
+    """Make an entry of its settings.
+
+    Raises:
+        OperatorError: Its keys do not go together, or it could never name anybody.
+    """
+    entry = MappedEntry(
+        id=settings.id,
+        fingerprint_sha256=settings.fingerprint.removeprefix(FINGERPRINT_PREFIX).lower(),
+        map_type=settings.map_type,
+        name=_given(settings.name),
+        pattern=None if isinstance(settings.pattern, UnsetType) else NamePattern(settings.pattern, settings.id),
+        names=_given(settings.names),
+        roles=_given(settings.roles),
+    )
+    problem = _entry_problem(entry)
+    if problem:
+        raise OperatorError(f"wrong entry {settings.id!r} under [[cert_to_name]] in telnetsd.toml: {problem}")
+    return entry
+
+
+def _entry_problem(entry: MappedEntry) -> str:
+    has_way = entry.pattern is not None or entry.names is not None
+    if entry.map_type is MapType.SPECIFIED:
+        if entry.name is None or has_way:
+            return "the map_type specified takes name, and neither pattern nor names"
+    elif entry.name is not None:
+        return f"name belongs to the map_type specified, not to {entry.map_type.value}"
+    elif entry.map_type is MapType.SUBJECT and not has_way:
+        return "the map_type subject needs a pattern or names, as in pattern = 'CN={name},O=Example'"
+    given = (entry.name, *(entry.names or {}).values())
+    wrong = next((name for name in given if name is not None and not is_user_name(name)), None)
+    return "" if wrong is None else f"{wrong!r} cannot be a user name"
+
+
+def _given(value: _T | UnsetType) -> _T | None:
+    return None if isinstance(value, UnsetType) else value

@@ -1,9 +1,10 @@
 """The only maker of an Identity: from what was presented to a named user, a guest or a refusal.
 
-A full handshake and a resumed TLS session come the same way. A path that held is kept (by the leaf's fingerprint)
-until its earliest notAfter, so that one certificate is validated once; a refusal is never kept, since the same leaf
-may come again with the intermediates that it lacked. The user is looked up anew each time: taking one away works at
-once. A reload of trust anchors makes a new Identifier, and with it forgets every path.
+A full handshake and a resumed TLS session come the same way, and so does an open session that is looked at again. A
+path that held is kept (by the leaf's fingerprint) until its earliest notAfter, so that one certificate is validated
+once; a refusal is never kept, since the same leaf may come again with the intermediates that it lacked. Revocation
+and the user are looked up anew each time: taking either away works at once. A reload makes a new Identifier, and
+with it forgets every path.
 """
 
 from collections import OrderedDict
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from telnetsd.identity.cert_to_name import CertToNameEntry, IssuedCertificates, map_to_name
+from telnetsd.config import CrlPolicy
+from telnetsd.identity.assurance import AssuranceClasses
+from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_name
 from telnetsd.identity.outcome import (
     CertificateStatus,
     Guest,
@@ -19,49 +22,63 @@ from telnetsd.identity.outcome import (
     Identity,
     NamedUser,
     Refusal,
+    StatusReason,
 )
-from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe, describe_der
+from telnetsd.identity.register import Register
+from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe, describe_der, parse_certificate
 from telnetsd.pki.path import Path, PathError, validate_path
-from telnetsd.pki.path_reason import PathReason
+from telnetsd.pki.path_reason import PathReason, pin_problem
+from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust
 
 VERDICTS_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator decided about who may come in.
+
+    Attributes:
+        entries: The cert-to-name mapping, in order.
+        classes: The assurance classes.
+        built_in: The fingerprints of the built-in CA's anchors: what is revoked below them, state.db knows.
+        crl_policy: What becomes of a certificate of another CA without a current CRL.
+        require_certificate: Turn guests into refusals.
+    """
+
+    entries: tuple[CertToNameEntry, ...]
+    classes: AssuranceClasses
+    built_in: frozenset[str]
+    crl_policy: CrlPolicy = CrlPolicy.REQUIRE
+    require_certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Verdict:
     path: Path
     facts: CertificateFacts
+    assurance_class: int
 
 
 class Identifier:
     """Decides who is connected, for one generation of trust anchors.
 
     Args:
-        trust: The trust anchors.
-        entries: The cert-to-name mapping, in order.
-        issued: The operator's state.
-        require_certificate: Turn guests into refusals.
+        trust: Trust anchors, intermediates and CRLs.
+        policy: What the operator decided.
+        register: The operator's state.
     """
 
-    def __init__(
-        self,
-        trust: Trust,
-        entries: tuple[CertToNameEntry, ...],
-        issued: IssuedCertificates,
-        *,
-        require_certificate: bool,
-    ) -> None:
+    def __init__(self, trust: Trust, policy: Policy, register: Register) -> None:
         self._trust = trust
-        self._entries = entries
-        self._issued = issued
-        self._require_certificate = require_certificate
+        self._policy = policy
+        self._register = register
         self._verdicts: OrderedDict[str, _Verdict] = OrderedDict()
 
     def identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
         identity = self._identify(peer, at)
-        if self._require_certificate and isinstance(identity, Guest):
+        if self._policy.require_certificate and isinstance(identity, Guest):
             return Refusal(identity.reason, identity.status, identity.certificate)
         return identity
 
@@ -71,11 +88,58 @@ class Identifier:
         try:
             verdict = self._verdict(peer, at)
         except PathError as error:
-            return _without_path(error.reason, describe_der(peer.leaf_der))
-        match = map_to_name(verdict.path, self._entries, self._issued)
+            if error.reason is PathReason.SELF_SIGNED:
+                return self._identify_pinned(peer, at)
+            return Refusal(error.reason, CertificateStatus.REJECTED, describe_der(peer.leaf_der))
+        return self._revoked(verdict, at) or self._name(verdict)
+
+    def _name(self, verdict: _Verdict) -> Identity:
+        match = map_to_name(verdict.path, self._policy.entries, self._register)
         if match is None:
             return Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, verdict.facts)
-        return NamedUser(match.user.name, match.user.roles, match.rule_id, verdict.facts, verdict.path.valid_until)
+        return NamedUser(
+            match.user.name,
+            match.user.roles,
+            match.rule_id,
+            verdict.facts,
+            verdict.path.valid_until,
+            verdict.assurance_class,
+            self._policy.classes.name_of(verdict.assurance_class),
+        )
+
+    def _identify_pinned(self, peer: PeerCertificate, at: datetime) -> Identity:
+        """Look for the leaf's public key among the pins, and for nothing else of it."""
+        facts = describe_der(peer.leaf_der)
+        revocation = self._register.revocation_of_pin(facts.spki_sha256)
+        if revocation is not None:
+            return _refuse_revoked(revocation, facts)
+        user = self._register.pinned_user(facts.spki_sha256)
+        if user is None:
+            return Guest(GuestReason.SELF_SIGNED, CertificateStatus.PROVISIONAL, facts)
+        problem = pin_problem(parse_certificate(peer.leaf_der), at)
+        if problem is not None:
+            return Refusal(problem, CertificateStatus.REJECTED, facts)
+        return NamedUser(
+            user.name, user.roles, PIN_RULE_ID, facts, facts.not_after, 0, self._policy.classes.name_of(0)
+        )
+
+    def _revoked(self, verdict: _Verdict, at: datetime) -> Refusal | None:
+        """Look at every certificate of the path but the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""
+        path = verdict.path
+        is_built_in = path.fingerprints_sha256[-1] in self._policy.built_in
+        is_known = True
+        for index, certificate in enumerate(path.certificates[:-1]):
+            issuer, issuer_sha256 = path.certificates[index + 1], path.fingerprints_sha256[index + 1]
+            status = self._trust.crls.status_of(certificate, issuer, issuer_sha256, at)
+            ours = self._register.revocation_of(issuer_sha256, f"{certificate.serial_number:X}")
+            revocation = ours or status.revocation
+            # What a hold ended in is for state.db to say, and not for a CRL of before.
+            if revocation is not None and not (is_built_in and ours is None and revocation.is_hold):
+                return _refuse_revoked(revocation, verdict.facts)
+            is_known = is_known and status.is_known
+        if is_known or is_built_in or self._policy.crl_policy is CrlPolicy.PREFER:
+            return None
+        return Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, verdict.facts)
 
     def _verdict(self, peer: PeerCertificate, at: datetime) -> _Verdict:
         fingerprint = peer.sha256
@@ -85,13 +149,13 @@ class Identifier:
             return known
         self._verdicts.pop(fingerprint, None)
         path = validate_path(peer, self._trust, at)
-        verdict = self._verdicts[fingerprint] = _Verdict(path, describe(path.leaf))
+        verdict = _Verdict(path, describe(path.leaf), self._policy.classes.class_of(path))
+        self._verdicts[fingerprint] = verdict
         if len(self._verdicts) > VERDICTS_MAX:
             self._verdicts.popitem(last=False)
         return verdict
 
 
-def _without_path(reason: PathReason, facts: CertificateFacts) -> Identity:
-    if reason is PathReason.SELF_SIGNED:
-        return Guest(GuestReason.SELF_SIGNED, CertificateStatus.PROVISIONAL, facts)
-    return Refusal(reason, CertificateStatus.REJECTED, facts)
+def _refuse_revoked(revocation: Revocation, facts: CertificateFacts) -> Refusal:
+    reason = StatusReason.ON_HOLD if revocation.is_hold else StatusReason.REVOKED
+    return Refusal(reason, CertificateStatus.REJECTED, facts, revocation)

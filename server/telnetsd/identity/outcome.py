@@ -12,6 +12,7 @@ from typing import Final
 
 from telnetsd.pki.certificate import CertificateFacts
 from telnetsd.pki.path_reason import PathReason
+from telnetsd.pki.revocation import Revocation
 
 GUEST_ROLE: Final = "guest"
 USER_NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
@@ -25,8 +26,16 @@ class GuestReason(StrEnum):
     SELF_SIGNED = "self-signed-not-pinned"
 
 
-RefusalReason = PathReason | GuestReason
-"""Why somebody may not come in: no path, or a guest where guests are not let in."""
+class StatusReason(StrEnum):
+    """Why a certificate with a valid path does not count."""
+
+    REVOKED = "certificate-revoked"
+    ON_HOLD = "certificate-on-hold"
+    UNKNOWN = "revocation-status-unknown"
+
+
+RefusalReason = PathReason | StatusReason | GuestReason
+"""Why somebody may not come in: no path, revoked, or a guest where guests are not let in."""
 
 
 class CertificateStatus(StrEnum):
@@ -50,7 +59,8 @@ class User:
 class NamedUser:
     """A user, known by a verified certificate.
 
-    `rule_id` is the cert-to-name entry that named the user; `valid_until` (aware, UTC) is when the path ends.
+    `rule_id` is the cert-to-name entry that named the user; `valid_until` (aware, UTC) is when the path ends;
+    `assurance_class` is how far the CA looked into who it is, `class_name` what the operator calls that.
     """
 
     name: str
@@ -58,6 +68,8 @@ class NamedUser:
     rule_id: str
     certificate: CertificateFacts
     valid_until: datetime
+    assurance_class: int = 0
+    class_name: str = ""
 
     @property
     def status(self) -> CertificateStatus:
@@ -78,6 +90,11 @@ class Guest:
         """A guest has the one role that guests have."""
         return (GUEST_ROLE,)
 
+    @property
+    def assurance_class(self) -> int:
+        """Nobody has looked into who a guest is."""
+        return 0
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -86,6 +103,7 @@ class Refusal:
     reason: RefusalReason
     status: CertificateStatus
     certificate: CertificateFacts | None
+    revocation: Revocation | None = None
 
 
 Admitted = NamedUser | Guest

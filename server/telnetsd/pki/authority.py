@@ -1,46 +1,32 @@
-"""The built-in CA: makes itself, the server's certificate, and certificates for users.
+"""The built-in CA: issues certificates to the server and to users, and signs the CRLs that take them back.
 
-What is issued here is decided here: subject, extensions and validity come from policy. Serial numbers are 159 random
-bits (RFC 5280 section 4.1.2.2). Everything is made in memory; writing it down is the caller's work.
+What is issued here is decided here: subject, extensions and validity come from policy, of a request nothing but its
+public key. Serial numbers are 159 random bits (RFC 5280 section 4.1.2.2). Everything is made in memory; writing it
+down is the caller's work.
 """
 
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from telnetsd.errors import OperatorError
+from telnetsd.pki.keys import PrivateKey
+from telnetsd.pki.policies import ANY_POLICY
+from telnetsd.pki.revocation import Revocation, RevocationReason
 
-CA_DAYS: Final = 3650
+ROOT_DAYS: Final = 3650
+INTERMEDIATE_DAYS: Final = 1825
 SERVER_DAYS: Final = 825
-USER_DAYS: Final = 365
-USER_RSA_BITS: Final = 3072
-_CLOCK_SKEW: Final = timedelta(minutes=5)
+CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far notBefore lies in the past, so that a peer whose clock is a little behind takes the certificate."""
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-
-
-class KeyType(StrEnum):
-    """The kinds of key that are made for users."""
-
-    EC = "ec"
-    RSA = "rsa"
-    ED25519 = "ed25519"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,57 +36,108 @@ class Issued:
     certificate: x509.Certificate
     key: PrivateKey
 
-    @property
-    def certificate_pem(self) -> bytes:
-        """The certificate in PEM."""
-        return self.certificate.public_bytes(Encoding.PEM)
 
-    @property
-    def key_pem(self) -> bytes:
-        """The private key in PEM (PKCS #8, not encrypted): a secret."""
-        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+@dataclass(frozen=True, slots=True)
+class UserProfile:
+    """What stands in a user's certificate, beside the public key.
+
+    Attributes:
+        name: The common name.
+        days: How long it is valid.
+        policy_oid: The certificate policy of the assurance class, or nothing.
+        crl_url: Where relying parties find the CRL, or nothing.
+    """
+
+    name: str
+    days: int
+    policy_oid: str = ""
+    crl_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The built-in CA, able to sign."""
+    """A CA that is able to sign.
 
-    issued: Issued
+    Attributes:
+        certificate: Of the CA that signs: the root, or an intermediate below it.
+        key: Its private key.
+        chain: What a peer needs above a leaf: the intermediate, if any, and the root.
+    """
 
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The CA's own certificate."""
-        return self.issued.certificate
+    certificate: x509.Certificate
+    key: PrivateKey
+    chain: tuple[x509.Certificate, ...]
+
+    def issue_intermediate(self, common_name: str, at: datetime) -> Issued:
+        """Issue a CA certificate for leaves only, with a new P-256 key; it may assert any class."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        days = timedelta(days=INTERMEDIATE_DAYS)
+        builder = _ca_builder(common_name, key, at, min(at + days, self.certificate.not_valid_after_utc), 0)
+        policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(ANY_POLICY), None)])
+        builder = (
+            builder.issuer_name(self.certificate.subject)
+            .add_extension(policies, critical=False)
+            .add_extension(self._authority_key_identifier(), critical=False)
+        )
+        return Issued(self._sign(builder), key)
 
     def issue_server(self, names: Iterable[str], at: datetime) -> Issued:
         """Issue the server's certificate for host names and IP addresses (RFC 6125: they stand in the SAN)."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = list(names)
-        builder = self._builder(names[0], key, at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH)
+        builder = self._leaf_builder(names[0], key.public_key(), at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH)
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
-        return self._sign(builder, key)
+        return Issued(self._sign(builder), key)
 
-    def issue_user(self, name: str, key_type: KeyType, days: int, at: datetime) -> Issued:
-        """Issue a client certificate to a user; `days` counts from `at` (aware, UTC)."""
-        key = generate_key(key_type)
-        return self._sign(self._builder(name, key, at, days, ExtendedKeyUsageOID.CLIENT_AUTH), key)
+    def issue_user(
+        self, public_key: CertificatePublicKeyTypes, profile: UserProfile, at: datetime
+    ) -> x509.Certificate:
+        """Issue a client certificate for a public key whose holder has proved possession; valid from `at` on."""
+        builder = self._leaf_builder(profile.name, public_key, at, profile.days, ExtendedKeyUsageOID.CLIENT_AUTH)
+        if profile.policy_oid:
+            policy = x509.PolicyInformation(x509.ObjectIdentifier(profile.policy_oid), None)
+            builder = builder.add_extension(x509.CertificatePolicies([policy]), critical=False)
+        if profile.crl_url:
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(profile.crl_url)], None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
+        return self._sign(builder)
 
-    def _builder(
-        self, common_name: str, key: PrivateKey, at: datetime, days: int, purpose: x509.ObjectIdentifier
+    def sign_crl(
+        self, revoked: Iterable[tuple[int, Revocation]], number: int, at: datetime, days: int
+    ) -> x509.CertificateRevocationList:
+        """Sign a CRL (RFC 5280 section 5) of serial numbers and their revocations, good for `days` from `at`."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(at)
+            .next_update(at + timedelta(days=days))
+            .add_extension(x509.CRLNumber(number), critical=False)
+            .add_extension(self._authority_key_identifier(), critical=False)
+        )
+        for serial_number, revocation in revoked:
+            builder = builder.add_revoked_certificate(_crl_entry(serial_number, revocation))
+        return builder.sign(self.key, _hash_for(self.key))
+
+    def _leaf_builder(
+        self,
+        common_name: str,
+        public_key: CertificatePublicKeyTypes,
+        at: datetime,
+        days: int,
+        purpose: x509.ObjectIdentifier,
     ) -> x509.CertificateBuilder:
-        not_after = min(at + timedelta(days=days), self.certificate.not_valid_after_utc)
         return (
             x509.CertificateBuilder()
             .subject_name(_name(common_name))
             .issuer_name(self.certificate.subject)
-            .public_key(key.public_key())
+            .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(at - _CLOCK_SKEW)
-            .not_valid_after(not_after)
+            .not_valid_before(at - CLOCK_SKEW)
+            .not_valid_after(min(at + timedelta(days=days), self.certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(self._authority_key_identifier(), critical=False)
         )
 
@@ -108,66 +145,55 @@ class Authority:
         own = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
-    def _sign(self, builder: x509.CertificateBuilder, key: PrivateKey) -> Issued:
-        return Issued(builder.sign(self.issued.key, hashes.SHA256()), key)
+    def _sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        return builder.sign(self.key, _hash_for(self.key))
 
 
-def create_authority(common_name: str, at: datetime) -> Authority:
-    """Make a root CA (P-256, ten years) that signs leaves only."""
+def create_root(common_name: str, at: datetime, path_length: int) -> Authority:
+    """Make a root CA (P-256, ten years); with a path length of 0 it signs leaves only, with 1 intermediates."""
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(_name(common_name))
-        .issuer_name(_name(common_name))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(at - _CLOCK_SKEW)
-        .not_valid_after(at + timedelta(days=CA_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return Authority(Issued(certificate, key))
+    builder = _ca_builder(common_name, key, at, at + timedelta(days=ROOT_DAYS), path_length)
+    certificate = builder.issuer_name(_name(common_name)).sign(key, hashes.SHA256())
+    return Authority(certificate, key, (certificate,))
 
 
-def load_authority(certificate_pem: bytes, key_pem: bytes) -> Authority:
-    """Load the built-in CA.
-
-    Raises:
-        OperatorError: The files are no PEM, or the key is not that of the certificate.
-    """
-    try:
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
-        key = load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError) as error:
-        raise OperatorError(f"the built-in CA cannot be read: certs/ca.pem, certs/ca.key: {error}") from error
-    if key.public_key() != certificate.public_key() or not isinstance(key, PrivateKey):
-        raise OperatorError("certs/ca.key is not the key of certs/ca.pem; put back the pair that belongs together")
-    return Authority(Issued(certificate, key))
-
-
-def generate_key(key_type: KeyType) -> PrivateKey:
-    """Make a private key: P-256, RSA of 3072 bits, or Ed25519."""
-    match key_type:
-        case KeyType.EC:
-            return ec.generate_private_key(ec.SECP256R1())
-        case KeyType.RSA:
-            return rsa.generate_private_key(public_exponent=65537, key_size=USER_RSA_BITS)
-        case KeyType.ED25519:
-            return ed25519.Ed25519PrivateKey.generate()
-
-
-def make_pkcs12(name: str, issued: Issued, chain: Iterable[x509.Certificate]) -> bytes:
-    """Bundle key, certificate and chain (RFC 7292), without a password: the file is a secret as the key is."""
-    return pkcs12.serialize_key_and_certificates(
-        name.encode(), issued.key, issued.certificate, list(chain), NoEncryption()
-    )
+def to_pem(*certificates: x509.Certificate) -> bytes:
+    """Write certificates in PEM, one behind the other."""
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
 
 
 def utc_now() -> datetime:
     """The current time, aware, UTC, in whole seconds as certificates have it."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def _ca_builder(
+    common_name: str, key: ec.EllipticCurvePrivateKey, at: datetime, not_after: datetime, path_length: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(common_name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - CLOCK_SKEW)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _crl_entry(serial_number: int, revocation: Revocation) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(revocation.revoked_at)
+    # RFC 5280 5.3.1: without a reason the extension is left out.
+    if revocation.reason is not RevocationReason.UNSPECIFIED:
+        reason = x509.CRLReason(x509.ReasonFlags(revocation.reason.value))
+        builder = builder.add_extension(reason, critical=False)
+    return builder.build()
+
+
+def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
 def _name(common_name: str) -> x509.Name:

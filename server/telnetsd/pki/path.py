@@ -27,6 +27,7 @@ from telnetsd.pki.certificate import (
     without_warnings,
 )
 from telnetsd.pki.path_reason import PathReason, explain_refusal, leaf_problem
+from telnetsd.pki.policies import asserted_policies
 from telnetsd.pki.trust import Trust
 
 
@@ -42,12 +43,15 @@ class PathError(PeerError):
 class Path:
     """A validated path: the leaf first, the trust anchor last.
 
-    The hashes are made once, with the path: every login of its leaf is looked up by them.
+    The hashes are made once, with the path: every login of its leaf is looked up by them. `policies` are the OIDs of
+    the certificate policies that the whole path asserts of the leaf.
     """
 
     certificates: tuple[x509.Certificate, ...]
     fingerprints_sha256: tuple[str, ...]
     leaf_spki_sha256: str
+    leaf_serial_number: str
+    policies: frozenset[str]
 
     @property
     def leaf(self) -> x509.Certificate:
@@ -75,16 +79,16 @@ def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
         leaf = parse_certificate(peer.leaf_der)
     except MalformedCertificateError as error:
         raise PathError(PathReason.MALFORMED) from error
-    presented = _parse_presented(peer)
+    known = [*_parse_presented(peer), *trust.intermediates]
     with without_warnings():
-        return _find_path(leaf, presented, trust, at)
+        return _find_path(leaf, known, trust, at)
 
 
-def _find_path(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust, at: datetime) -> Path:
-    path = _verify(leaf, presented, trust, at) if leaf_problem(leaf) is None else None
+def _find_path(leaf: x509.Certificate, known: list[x509.Certificate], trust: Trust, at: datetime) -> Path:
+    path = _verify(leaf, known, trust, at) if leaf_problem(leaf) is None else None
     # The verifier counts whole seconds; `at` may be past the last of them.
     if path is None or at > path.valid_until:
-        raise PathError(explain_refusal(leaf, presented, trust, at))
+        raise PathError(explain_refusal(leaf, known, trust.certificates, at))
     return path
 
 
@@ -98,23 +102,26 @@ def _parse_presented(peer: PeerCertificate) -> list[x509.Certificate]:
     return certificates
 
 
-def _verify(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust, at: datetime) -> Path | None:
+def _verify(leaf: x509.Certificate, known: list[x509.Certificate], trust: Trust, at: datetime) -> Path | None:
     verifier = (
         verification.PolicyBuilder()
         .store(trust.store)
         .time(at)
         .max_chain_depth(PRESENTED_MAX)
-        .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_LEAF_POLICY)
+        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
         .build_client_verifier()
     )
     try:
-        chain = verifier.verify(leaf, presented).chain
+        chain = verifier.verify(leaf, known).chain
     except verification.VerificationError:
         return None
     # A path of one is a leaf that is itself in the store: a trust anchor is never a user.
     if len(chain) == 1:
         return None
-    return Path(tuple(chain), tuple(map(certificate_sha256, chain)), spki_sha256(chain[0]))
+    fingerprints = tuple(map(certificate_sha256, chain))
+    return Path(
+        tuple(chain), fingerprints, spki_sha256(leaf), f"{leaf.serial_number:X}", asserted_policies(tuple(chain))
+    )
 
 
 def _check_key_usage(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
@@ -150,4 +157,9 @@ _LEAF_POLICY: Final = (
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _check_extended_key_usage)
     .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _check_basic_constraints)
     .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, _permit)
+    .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, _permit)
+)
+# Policies are looked at along the path that was found, by pki.policies.
+_CA_POLICY: Final = ExtensionPolicy.webpki_defaults_ca().may_be_present(
+    x509.CertificatePolicies, Criticality.AGNOSTIC, _permit
 )

@@ -11,16 +11,13 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from telnetsd.pki.certificate import PRESENTED_MAX
-from telnetsd.pki.trust import Trust
+from telnetsd.pki.keys import is_strong_key
 
-LEAF_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 SIGNATURE_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-LEAF_RSA_MIN_BITS: Final = 2048
-LEAF_RSA_MAX_BITS: Final = 8192
+SERIAL_MAX_BITS: Final = 160
 
 
 class PathReason(StrEnum):
@@ -36,6 +33,7 @@ class PathReason(StrEnum):
     WRONG_PURPOSE = "wrong-purpose"
     WEAK_KEY = "weak-key"
     WEAK_SIGNATURE = "weak-signature"
+    BAD_SERIAL_NUMBER = "bad-serial-number"
     UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
     BAD_PATH = "bad-path"
 
@@ -45,7 +43,8 @@ def leaf_problem(leaf: x509.Certificate) -> PathReason | None:
     for applies, reason in (
         (_is_ca, PathReason.CA_CERTIFICATE),
         (_is_for_another_purpose, PathReason.WRONG_PURPOSE),
-        (_is_weak, PathReason.WEAK_KEY),
+        (_has_weak_key, PathReason.WEAK_KEY),
+        (_has_bad_serial_number, PathReason.BAD_SERIAL_NUMBER),
     ):
         if applies(leaf):
             return reason
@@ -69,23 +68,34 @@ def _is_for_another_purpose(leaf: x509.Certificate) -> bool:
     return False
 
 
-def _is_weak(leaf: x509.Certificate) -> bool:
-    key = leaf.public_key()
-    match key:
-        case rsa.RSAPublicKey():
-            return not LEAF_RSA_MIN_BITS <= key.key_size <= LEAF_RSA_MAX_BITS
-        case ec.EllipticCurvePublicKey():
-            return not isinstance(key.curve, LEAF_CURVES)
-        case ed25519.Ed25519PublicKey():
-            return False
-    return True
+def _has_weak_key(leaf: x509.Certificate) -> bool:
+    return not is_strong_key(leaf.public_key())
+
+
+def _has_bad_serial_number(leaf: x509.Certificate) -> bool:
+    # RFC 5280 4.1.2.2: a positive integer of at most 20 octets. It is what a CRL knows a certificate by.
+    return not (leaf.serial_number > 0 and leaf.serial_number.bit_length() <= SERIAL_MAX_BITS)
+
+
+def pin_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
+    """Say what forbids a login with a self-signed leaf whose key is pinned.
+
+    That it is a CA certificate does not (it is the default of `openssl req -x509`): a pin names one key, and vouches
+    for nothing.
+    """
+    problem = leaf_problem(leaf)
+    if problem is PathReason.CA_CERTIFICATE:
+        problem = PathReason.WEAK_KEY if _has_weak_key(leaf) else None
+    if problem is None and _has_unknown_critical_extension(leaf):
+        problem = PathReason.UNKNOWN_CRITICAL_EXTENSION
+    return problem or _validity_problem(leaf, at)
 
 
 def explain_refusal(
-    leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust, at: datetime
+    leaf: x509.Certificate, known: list[x509.Certificate], anchors: tuple[x509.Certificate, ...], at: datetime
 ) -> PathReason:
     """Say why there is no path; the arguments are those of the search that found none."""
-    vouching = _missing_voucher(leaf, presented, trust)
+    vouching = _missing_voucher(leaf, known, anchors)
     if vouching is PathReason.SELF_SIGNED:
         return _validity_problem(leaf, at) or PathReason.SELF_SIGNED
     if vouching is not None:
@@ -98,17 +108,19 @@ def explain_refusal(
     return _validity_problem(leaf, at) or PathReason.BAD_PATH
 
 
-def _missing_voucher(leaf: x509.Certificate, presented: list[x509.Certificate], trust: Trust) -> PathReason | None:
+def _missing_voucher(
+    leaf: x509.Certificate, known: list[x509.Certificate], anchors: tuple[x509.Certificate, ...]
+) -> PathReason | None:
     """Follow the signatures from the leaf upwards; None when they reach a trust anchor."""
-    if _is_signed_by(leaf, leaf) and leaf not in trust.certificates:
+    if _is_signed_by(leaf, leaf) and leaf not in anchors:
         return PathReason.SELF_SIGNED
     certificate = leaf
     for _ in range(PRESENTED_MAX + 1):
-        issuers = [one for one in (*trust.certificates, *presented) if one.subject == certificate.issuer]
+        issuers = [one for one in (*anchors, *known) if one.subject == certificate.issuer]
         signer = next((one for one in issuers if _is_signed_by(certificate, one)), None)
         if signer is None:
             return _unsigned(leaf) if issuers and certificate is leaf else PathReason.UNKNOWN_ISSUER
-        if signer in trust.certificates:
+        if signer in anchors:
             return None
         certificate = signer
     return PathReason.UNKNOWN_ISSUER

@@ -2,12 +2,12 @@
 
 A trust anchor is a CA certificate that the operator trusts to vouch for users. One that could never do that (an
 algorithm that the verifier does not take, no keyCertSign, not a CA) is refused when it is loaded, in words, and not
-at the first login. Pins never come near this store: they name one key and vouch for nothing.
+at the first login. Pins never come near this store: they name one key and vouch for nothing. Neither do
+intermediates: they only help to find a path.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -15,9 +15,8 @@ from cryptography.x509 import verification
 
 from telnetsd.errors import OperatorError
 from telnetsd.pki.certificate import key_facts
-
-ANCHOR_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-ANCHOR_RSA_MIN_BITS: Final = 2048
+from telnetsd.pki.crl import RevocationLists
+from telnetsd.pki.keys import CURVES, RSA_MIN_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +29,29 @@ class TrustAnchor:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Trust anchors as they were loaded together; a reload makes another one."""
+    """Trust anchors, intermediates and CRLs as they were loaded together; a reload makes another one."""
 
     anchors: tuple[TrustAnchor, ...]
     store: verification.Store
+    intermediates: tuple[x509.Certificate, ...] = ()
+    crls: RevocationLists = field(default_factory=RevocationLists)
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """The anchors' certificates, the built-in CA's first."""
         return tuple(anchor.certificate for anchor in self.anchors)
 
-
-def load_trust(files: list[tuple[Path, str]]) -> Trust:
-    """Load trust anchors from PEM files.
-
-    Args:
-        files: Each file with its name as a person would write it.
-    Raises:
-        OperatorError: A file cannot be read, or holds something that cannot be a trust anchor.
-    """
-    return make_trust(tuple(anchor for path, shown in files for anchor in _load_anchors(path, shown)))
+    @property
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """Every CA certificate that is known here: the anchors and the intermediates."""
+        return (*self.certificates, *self.intermediates)
 
 
-def make_trust(anchors: tuple[TrustAnchor, ...]) -> Trust:
+def make_trust(
+    anchors: tuple[TrustAnchor, ...],
+    intermediates: tuple[x509.Certificate, ...] = (),
+    crls: RevocationLists | None = None,
+) -> Trust:
     """Put usable anchors into a store.
 
     Raises:
@@ -64,7 +63,8 @@ def make_trust(anchors: tuple[TrustAnchor, ...]) -> Trust:
         problem = anchor_problem(anchor.certificate)
         if problem:
             raise OperatorError(f"not usable as a trust anchor: {anchor.source}: {problem}; remove it or reissue it")
-    return Trust(anchors, verification.Store([anchor.certificate for anchor in anchors]))
+    store = verification.Store([anchor.certificate for anchor in anchors])
+    return Trust(anchors, store, intermediates, crls or RevocationLists())
 
 
 def anchor_problem(certificate: x509.Certificate) -> str:
@@ -86,19 +86,24 @@ def anchor_problem(certificate: x509.Certificate) -> str:
 def _key_problem(certificate: x509.Certificate) -> str:
     key = certificate.public_key()
     match key:
-        case rsa.RSAPublicKey() if key.key_size >= ANCHOR_RSA_MIN_BITS:
+        case rsa.RSAPublicKey() if key.key_size >= RSA_MIN_BITS:
             return ""
-        case ec.EllipticCurvePublicKey() if isinstance(key.curve, ANCHOR_CURVES):
+        case ec.EllipticCurvePublicKey() if isinstance(key.curve, CURVES):
             return ""
     algorithm, size = key_facts(key)
     return f"its key is {algorithm} of {size} bits; RSA from 2048 bits, P-256, P-384 and P-521 are taken"
 
 
-def _load_anchors(path: Path, shown: str) -> list[TrustAnchor]:
+def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
+    """Read the CA certificates in a PEM file; `shown` is its name as a person would write it.
+
+    Raises:
+        OperatorError: It cannot be read, or holds no certificate in PEM.
+    """
     try:
         certificates = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
-        raise OperatorError(f"cannot read trust anchor {shown}: {error.strerror}; check its path and mode") from error
+        raise OperatorError(f"cannot read {shown}: {error.strerror}; check its path and mode") from error
     except ValueError as error:
         raise OperatorError(f"not a PEM certificate: {shown}: {error}; remove it or convert it to PEM") from error
     return [TrustAnchor(certificate, shown) for certificate in certificates]

@@ -8,7 +8,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 from telnetsd.audit.escaping import escape
-from telnetsd.identity.outcome import Admitted, Guest, GuestReason, NamedUser, Refusal, RefusalReason
+from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
+from telnetsd.identity.outcome import (
+    Admitted,
+    Guest,
+    GuestReason,
+    NamedUser,
+    Refusal,
+    RefusalReason,
+    StatusReason,
+)
 from telnetsd.pki.certificate import CertificateFacts, days_left
 from telnetsd.pki.path_reason import PathReason
 
@@ -21,40 +30,74 @@ AUDIT_UNAVAILABLE: Final = (
 _NO_CLAIM: Final = CertificateFacts(sha256="")
 
 
-def greet(identity: Admitted, commands: Sequence[str], at: datetime) -> list[str]:
+def greet(identity: Admitted, commands: Sequence[str], at: datetime, window_days: int) -> list[str]:
     """Return the first lines on the screen of somebody who was let in.
 
     Args:
         identity: Who it is.
         commands: The names of the commands that they have.
         at: The current time (aware, UTC).
+        window_days: How long before its end a certificate is warned of.
     """
     if isinstance(identity, NamedUser):
         days = days_left(identity.valid_until, at)
-        roles = ", ".join(identity.roles) or "no role"
+        standing = f"{', '.join(identity.roles) or 'no role'}; class {identity.assurance_class}"
+        warning = [warn_of_expiry(identity)] if is_expiring(identity, at, window_days) else []
         return [
-            f"you are {identity.name} ({roles}); your certificate is valid for another {_days(days)}",
+            f"you are {identity.name} ({standing}); your certificate is valid for another {_days(days)}",
+            *warning,
             "type help to see what you may do here",
         ]
-    return [*_explain_guest(identity), f"guests may use: {', '.join(commands)}"]
+    return [*_explain_guest(identity, "enroll" in commands), f"guests may use: {', '.join(commands)}"]
+
+
+def is_expiring(identity: NamedUser, at: datetime, window_days: int) -> bool:
+    """Tell whether a certificate is in its last days."""
+    return days_left(identity.valid_until, at) < window_days
+
+
+def warn_of_expiry(identity: NamedUser) -> str:
+    """Return the warning of a certificate's end, and what to do about it."""
+    remedy = "renew it (`renew`), or ask the operator"
+    if identity.rule_id != BUILT_IN_RULE_ID:
+        remedy = "get another one where it is from, and tell the operator"
+    return f"warning: your certificate expires on {_moment(identity.valid_until)}: {remedy}"
+
+
+def withdraw(identity: Admitted | Refusal) -> str:
+    """Return the words for an open session whose certificate does not lead to its user any more."""
+    if isinstance(identity, Refusal):
+        sentence, _ = _words(identity)
+        return f"{sentence}: this session ends"
+    if isinstance(identity, NamedUser):
+        return "your certificate leads to another user now: this session ends; connect again"
+    return "no user is mapped to your certificate any more: this session ends"
 
 
 def refuse(refusal: Refusal) -> list[str]:
     """Return the words for somebody who is not let in: the reason, and whom to ask."""
+    sentence, remedy = _words(refusal)
+    return [f"refused: {sentence}", remedy]
+
+
+def _words(refusal: Refusal) -> tuple[str, str]:
     facts = refusal.certificate or _NO_CLAIM
     subject, issuer = _shown(facts.subject.distinguished_name), _shown(facts.issuer.distinguished_name)
     sentence, remedy = _REFUSALS[refusal.reason]
+    since = refusal.revocation.revoked_at if refusal.revocation else facts.not_before
     said = sentence.format(
         subject=subject,
         issuer=issuer,
         not_before=_moment(facts.not_before),
         not_after=_moment(facts.not_after),
         key=f"{facts.public_key_algorithm}, {facts.public_key_size} bits",
+        since=_moment(since),
+        why=refusal.revocation.reason.value if refusal.revocation else "",
     )
-    return [f"refused: {said}", remedy]
+    return said, remedy
 
 
-def _explain_guest(guest: Guest) -> list[str]:
+def _explain_guest(guest: Guest, can_enroll: bool) -> list[str]:
     facts = guest.certificate or _NO_CLAIM
     subject = _shown(facts.subject.distinguished_name)
     match guest.reason:
@@ -69,7 +112,7 @@ def _explain_guest(guest: Guest) -> list[str]:
             return [
                 f"you are a guest: your certificate is self-signed ({subject}), and nobody here has accepted it",
                 f"its fingerprint is SHA256:{facts.sha256}",
-                "ask the operator for a certificate of this server",
+                "to ask for acceptance: enroll NAME" if can_enroll else "ask the operator for a certificate",
             ]
 
 
@@ -112,6 +155,19 @@ _REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
     PathReason.WEAK_SIGNATURE: (
         "the signature on your certificate ({subject}) is of a kind too weak",
         ASK_OPERATOR,
+    ),
+    PathReason.BAD_SERIAL_NUMBER: (
+        "the serial number of your certificate ({subject}) is not one that a certificate can have",
+        ASK_OPERATOR,
+    ),
+    StatusReason.REVOKED: (
+        "your certificate ({subject}) was revoked on {since} ({why})",
+        "ask the operator",
+    ),
+    StatusReason.ON_HOLD: ("your certificate ({subject}) is on hold since {since}", "ask the operator"),
+    StatusReason.UNKNOWN: (
+        "whether your certificate ({subject}) was revoked is not known here: no current CRL covers it",
+        "tell the operator",
     ),
     PathReason.UNKNOWN_CRITICAL_EXTENSION: (
         "your certificate ({subject}) carries a critical extension that this server does not know",

@@ -1,25 +1,41 @@
 """From a line to a command: authorised, recorded, run, in this order.
 
-A command runs only after its event is on disk. When the log cannot be written it is refused, in words.
+A command runs only after its event is on disk. When the log cannot be written it is refused, in words. A command may
+ask for more lines: they are its answer, and go to it alone.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from telnetsd.audit.escaping import escape
 from telnetsd.audit.event import LINE_MAX_CHARS, Action
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import Trail
-from telnetsd.commands.caller import Caller
-from telnetsd.commands.table import NAME_MAX_CHARS, Command, CommandError, CommandReason
+from telnetsd.commands.caller import Caller, Question
+from telnetsd.commands.enrolment_desk import EnrolmentError
+from telnetsd.commands.table import NAME_MAX_CHARS, CommandError, CommandReason
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 
 HISTORY_LINES: Final = 50
 HISTORY_LINE_MAX_CHARS: Final = 200
+GIVE_UP: Final = "."
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The lines so far of an answer to a question, and the command line that led to it."""
+
+    question: Question
+    name: str
+    line: str
+    lines: list[str] = field(default_factory=list)
+    size: int = 0
 
 
 class Interpreter:
@@ -39,15 +55,33 @@ class Interpreter:
         self._is_over = is_over
         self.history: deque[str] = deque(maxlen=HISTORY_LINES)
         """The last lines, escaped, the oldest first."""
+        self._running: tuple[str, str] = ("", "")
+        self._answer: _Answer | None = None
+
+    @property
+    def question(self) -> Question | None:
+        """The question that the next line answers, or None: it is a command."""
+        return self._answer.question if self._answer else None
+
+    def ask(self, question: Question) -> None:
+        """Have the next lines answer a question of the command that runs."""
+        self._answer = _Answer(question, *self._running)
+
+    def give_up_answer(self) -> None:
+        """Forget the question: the next line is a command."""
+        self._answer = None
 
     async def interpret(self, line: str) -> None:
         """Run what a line says, or say why not."""
+        if self._answer is not None:
+            await self._take_answer(self._answer, line)
+            return
         name, arguments = _split(line)
         if not name:
             return
         self.history.append(escape(line, HISTORY_LINE_MAX_CHARS))
         try:
-            found = self._caller.services.table.authorise(name, self._caller.identity.roles)
+            found = self._caller.services.table.authorise(name, self._caller.identity)
             found.check_arguments(arguments)
         except CommandError as denied:
             await self.deny(line, denied.reason, str(denied))
@@ -58,29 +92,51 @@ class Interpreter:
             # The session was ended while the event was being written.
             await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, found.name)
             return
-        await self._run(found, arguments, line)
+        await self._run(found.name, line, lambda: found.handler(self._caller, arguments))
 
-    async def deny(self, line: str, reason: CommandReason, sentence: str) -> None:
+    async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
         """Refuse a line: an event, and the sentence to the user."""
         name = escape(_split(line)[0], NAME_MAX_CHARS)
         if await self._record(Action.COMMAND_DENIED, reason, line, name):
             self._caller.say(sentence)
 
-    async def _run(self, found: Command, arguments: str, line: str) -> None:
+    async def _take_answer(self, answer: _Answer, line: str) -> None:
+        answer.lines.append(line)
+        answer.size += len(line.encode()) + 1
+        if line.strip() == GIVE_UP or answer.size > answer.question.max_bytes:
+            self._answer = None
+            given_up = (
+                "given up" if line.strip() == GIVE_UP else f"at most {answer.question.max_bytes} bytes are taken"
+            )
+            self._caller.say(given_up)
+            await self._record(Action.COMMAND_FAILED, CommandReason.GIVEN_UP, answer.line, answer.name)
+            return
+        await self._run(answer.name, answer.line, lambda: self._finish(answer))
+
+    async def _finish(self, answer: _Answer) -> None:
+        """Hand a whole answer to its command."""
+        self._answer = None
+        if answer.question.is_last(answer.lines):
+            await answer.question.then("\n".join(answer.lines))
+        else:
+            self._answer = answer
+
+    async def _run(self, name: str, line: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._running = (name, line)
         try:
-            await found.handler(self._caller, arguments)
-        except CommandError as failed:
+            await run()
+        except (CommandError, EnrolmentError) as failed:
             self._caller.say(str(failed))
-            await self._record(Action.COMMAND_FAILED, failed.reason, line, found.name)
+            await self._record(Action.COMMAND_FAILED, failed.reason, line, name)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
         except Exception:
             # A command may come from another package: its fault ends the command and not the session.
-            logger.exception("command %s failed", found.name)
-            self._caller.say(f"{found.name} failed; the operator finds the cause in the server's output")
-            await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, found.name)
+            logger.exception("command %s failed", name)
+            self._caller.say(f"{name} failed; the operator finds the cause in the server's output")
+            await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, name)
 
-    async def _record(self, action: Action, reason: CommandReason, line: str, name: str) -> bool:
+    async def _record(self, action: Action, reason: StrEnum, line: str, name: str) -> bool:
         """Write the event of a line; False, and words to the user, when it cannot be written."""
         shown = escape(line, LINE_MAX_CHARS)
         fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"

@@ -1,14 +1,18 @@
 """The sessions that are open now: who is here, ending one, telling all, and the one clock that looks at theirs."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from telnetsd.audit.event import Action
-from telnetsd.commands.caller import SessionRow
+from telnetsd.commands.caller import Services, SessionRow
+from telnetsd.config import SessionSettings
+from telnetsd.identity.outcome import Identity
+from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.session import EndReason, Session
 
-CLOCK_INTERVAL_S: Final = 0.5
-"""How often the clocks are looked at: a session ends within a second of its time."""
+REIDENTIFIED_PER_TURN: Final = 50
 
 
 class SessionRegistry:
@@ -16,6 +20,8 @@ class SessionRegistry:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self.rounds = 0
+        """How often everybody was looked at again."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -61,6 +67,22 @@ class SessionRegistry:
         """End every session."""
         for session in list(self._sessions.values()):
             session.end(reason, sentence)
+
+    def adopt(self, services: Services, settings: SessionSettings) -> None:
+        """Let every session go on with what a reload brought."""
+        for session in self._sessions.values():
+            session.adopt(services, settings)
+
+    async def reidentify(self, identify: Callable[[PeerCertificate | None, datetime], Identity]) -> None:
+        """Look again at who each session is; those that do not hold any more end.
+
+        Others are served in between: an installation may have many sessions.
+        """
+        self.rounds += 1
+        for number, session in enumerate(list(self._sessions.values())):
+            if number % REIDENTIFIED_PER_TURN == 0:
+                await asyncio.sleep(0)
+            session.reidentify(identify(session.peer, datetime.now(UTC)))
 
     def check_clocks(self) -> None:
         """Look at every session's clocks."""

@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import Final
 
 from telnetsd.audit.record import Trail
-from telnetsd.commands.caller import Services
+from telnetsd.commands.caller import Question, Services
+from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.commands.table import CommandReason
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
-from telnetsd.identity.outcome import Admitted, NamedUser
-from telnetsd.session.greeting import greet
+from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal, StatusReason
+from telnetsd.pki.certificate import PeerCertificate
+from telnetsd.session.greeting import greet, is_expiring, warn_of_expiry, withdraw
 from telnetsd.session.interpreter import Interpreter
 from telnetsd.telnet.line_discipline import (
     EndOfInput,
@@ -49,6 +51,8 @@ class EndReason(StrEnum):
     IDLE_TIMEOUT = "idle-timeout"
     MAX_TIME = "max-time"
     CERTIFICATE_EXPIRED = "certificate-expired"
+    NOT_MAPPED = "no-user-mapped"
+    OTHER_USER = "other-user-mapped"
     LINE_ENDLESS = "line-endless"
     KICKED = "kicked"
     SERVER_STOPPED = "server-stopped"
@@ -57,10 +61,11 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is known of a session before its first word."""
+    """What is known of a session before its first word; `peer` is what was presented, to be looked at again."""
 
     id: str
     identity: Admitted
+    peer: PeerCertificate | None
     source: str
     tls: TlsDetails
     started_at: datetime
@@ -81,6 +86,7 @@ class Session:
         self, visit: Visit, protocol: NvtProtocol, trail: Trail, services: Services, settings: SessionSettings
     ) -> None:
         self._visit = visit
+        self._identity = visit.identity
         self._protocol = protocol
         self._trail = trail
         self._services = services
@@ -88,10 +94,11 @@ class Session:
         self._lines = LineDiscipline(line_max_bytes=settings.line_max_bytes, endless_max_bytes=ENDLESS_MAX_BYTES)
         self._interpreter = Interpreter(self, self.user, trail, lambda: self._end_reason is not None)
         self._said: list[str] = []
-        self._end_reason: EndReason | None = None
+        self._end_reason: StrEnum | None = None
         self._now = asyncio.get_running_loop().time
         self._started = self._heard = self._now()
         self._is_warned = False
+        self._is_told_of_expiry = self._is_told_of_acceptance = False
         self._is_busy = False
 
     # What commands see: see commands.caller.Caller.
@@ -104,7 +111,12 @@ class Session:
     @property
     def identity(self) -> Admitted:
         """Who is there."""
-        return self._visit.identity
+        return self._identity
+
+    @property
+    def peer(self) -> PeerCertificate | None:
+        """What was presented, unverified: for `identity` to look at again, and for nothing else."""
+        return self._visit.peer
 
     @property
     def source(self) -> str:
@@ -131,6 +143,16 @@ class Session:
         """The server."""
         return self._services
 
+    @property
+    def applicant(self) -> Applicant:
+        """How the enrolment desk knows this session."""
+        leaf_der = self.peer.leaf_der if self.peer is not None else b""
+        return Applicant(self.source.rpartition(":")[0].strip("[]"), leaf_der, self._trail.fields)
+
+    def ask(self, question: Question) -> None:
+        """Have the next lines answer a question."""
+        self._interpreter.ask(question)
+
     def say(self, text: str) -> None:
         """Show text with the next prompt."""
         self._said.extend(text.splitlines() or [""])
@@ -152,7 +174,7 @@ class Session:
         return self.identity.name if isinstance(self.identity, NamedUser) else "guest"
 
     @property
-    def end_reason(self) -> EndReason | None:
+    def end_reason(self) -> StrEnum | None:
         """Why it ended, or None while it has not."""
         return self._end_reason
 
@@ -170,7 +192,30 @@ class Session:
             # While a command runs, the prompt comes with its answer.
             self._write([f"{_NEWLINE}*** {text}"], "" if self._is_busy else self._prompt)
 
-    def end(self, reason: EndReason, sentence: str) -> None:
+    def adopt(self, services: Services, settings: SessionSettings) -> None:
+        """Go on with what a reload brought."""
+        self._services, self._settings = services, settings
+
+    def reidentify(self, identity: Identity) -> None:
+        """Go on as whom the same certificate leads to now, or end when that is nobody or somebody else."""
+        now = self._identity
+        if isinstance(identity, Refusal):
+            # That a CRL is late is no reason to throw anybody out who was let in while it was not.
+            if identity.reason is StatusReason.UNKNOWN:
+                return
+            self.end(identity.reason, withdraw(identity))
+        elif isinstance(now, NamedUser):
+            if not isinstance(identity, NamedUser):
+                self.end(EndReason.NOT_MAPPED, withdraw(identity))
+            elif identity.name != now.name:
+                self.end(EndReason.OTHER_USER, withdraw(identity))
+            else:
+                self._identity = identity
+        elif isinstance(identity, NamedUser) and not self._is_told_of_acceptance:
+            self._is_told_of_acceptance = True
+            self.notify(f"you were accepted as {identity.name}: connect again to be {identity.name}")
+
+    def end(self, reason: StrEnum, sentence: str) -> None:
         """End the session from outside: its user reads the sentence."""
         if self._end_reason is None:
             self._end_reason = reason
@@ -180,6 +225,7 @@ class Session:
     def check_clocks(self, at: datetime) -> None:
         """Look at the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""
         settings, identity = self._settings, self.identity
+        self._tell_of_expiry(at)
         if isinstance(identity, NamedUser) and at > identity.valid_until:
             self.end(EndReason.CERTIFICATE_EXPIRED, "your certificate has expired: this session ends")
         elif self._now() - self._started > settings.max_time_s:
@@ -190,12 +236,24 @@ class Session:
             self._is_warned = True
             self.notify(f"nothing was typed for a while: this session ends in {settings.idle_warning_s:.0f} seconds")
 
+    def _tell_of_expiry(self, at: datetime) -> None:
+        """Warn once, when an open session comes into the last days of its certificate."""
+        identity, window = self.identity, self._services.renewal_window_days
+        if self._is_told_of_expiry or not isinstance(identity, NamedUser):
+            return
+        if is_expiring(identity, at, window):
+            self._is_told_of_expiry = True
+            # Who was so already when they came in has read it in the greeting.
+            if not is_expiring(identity, self.started_at, window):
+                self.notify(warn_of_expiry(identity))
+
     # The conversation.
 
     async def run(self) -> None:
         """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
-        commands = [one.name for one in self._services.table.permitted(self.identity.roles)]
-        self._write(greet(self.identity, commands, self.started_at), self._prompt)
+        commands = [one.name for one in self._services.table.permitted(self.identity)]
+        greeting = greet(self.identity, commands, self.started_at, self._services.renewal_window_days)
+        self._write(greeting, self._prompt)
         try:
             await self._converse()
         except (OSError, PeerError):
@@ -212,7 +270,8 @@ class Session:
 
     @property
     def _prompt(self) -> str:
-        return f"{self.user}> "
+        question = self._interpreter.question
+        return f"{self.user}> " if question is None else question.prompt
 
     async def _converse(self) -> None:
         while self._end_reason is None:
@@ -245,6 +304,7 @@ class Session:
                 self.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
                 self._end_with(EndReason.LINE_ENDLESS)
             case Interrupt():
+                self._interpreter.give_up_answer()
                 self.say("")
             case EndOfInput():
                 self._end_with(EndReason.END_OF_INPUT)

@@ -14,8 +14,8 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from telnetsd.errors import PeerError
-from telnetsd.pki.authority import PrivateKey
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
+from telnetsd.pki.keys import PrivateKey
 from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
 
 HANDSHAKE_RECORD: Final = 22

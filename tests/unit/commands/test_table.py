@@ -1,12 +1,16 @@
 """The table of commands and its one `authorise`."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.table import Command, CommandError, CommandReason, CommandTable, command
-from telnetsd.config import RoleSettings
+from telnetsd.config import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError
+from telnetsd.identity.outcome import NamedUser
+from telnetsd.pki.certificate import CertificateFacts
 
 
 def make(name: str, role: str = "user", **options: object) -> Command:
@@ -17,12 +21,16 @@ def make(name: str, role: str = "user", **options: object) -> Command:
     return handler
 
 
+def somebody(*roles: str, assurance_class: int = 0) -> NamedUser:
+    return NamedUser("alice", roles, "test", CertificateFacts(""), datetime.now(UTC), assurance_class)
+
+
 def table(**roles: RoleSettings) -> CommandTable:
     return CommandTable([make("help", "guest"), make("date"), make("kick", "operator")], roles)
 
 
 def names(commands: CommandTable, *roles: str) -> list[str]:
-    return [one.name for one in commands.permitted(roles)]
+    return [one.name for one in commands.permitted(somebody(*roles))]
 
 
 def test_each_built_in_role_has_what_the_one_before_has() -> None:
@@ -61,14 +69,14 @@ def test_several_roles_have_what_each_of_them_has_and_an_unknown_one_has_nothing
 )
 def test_authorise_denies_in_words(name: str, roles: tuple[str, ...], reason: CommandReason, words: str) -> None:
     with pytest.raises(CommandError) as caught:
-        table().authorise(name, roles)
+        table().authorise(name, somebody(*roles))
     assert caught.value.reason is reason
     assert words in str(caught.value)
 
 
 def test_authorise_returns_the_command_of_a_name_or_of_an_alias() -> None:
     commands = CommandTable([make("quit", "guest", aliases=("exit",))], {})
-    assert commands.authorise("exit", ("guest",)) is commands.authorise("quit", ("guest",))
+    assert commands.authorise("exit", somebody("guest")) is commands.authorise("quit", somebody("guest"))
 
 
 def test_a_configured_role_has_what_it_lists_and_includes() -> None:
@@ -123,3 +131,40 @@ def test_every_built_in_command_has_a_summary_of_one_short_line() -> None:
     for one in load_commands():
         assert one.summary
         assert len(one.synopsis) + len(one.summary) < 76
+
+
+def test_a_role_and_a_command_demand_a_class() -> None:
+    roles = {"operator": RoleSettings(min_class=2), "chief": RoleSettings(includes=("operator",), commands=("date",))}
+    commands = CommandTable(
+        [make("help", "guest"), make("date"), make("kick", "operator")], roles, {"help": CommandSettings(min_class=1)}
+    )
+    assert [one.name for one in commands.permitted(somebody("operator"))] == []
+    assert [one.name for one in commands.permitted(somebody("operator", assurance_class=2))] == [
+        "date",
+        "help",
+        "kick",
+    ]
+    assert [one.name for one in commands.permitted(somebody("chief", assurance_class=1))] == ["date"]
+    assert [one.name for one in commands.permitted(somebody("user"))] == ["date"]
+    assert [one.name for one in commands.permitted(somebody("user", assurance_class=1))] == ["date", "help"]
+    with pytest.raises(CommandError, match="kick needs class 2; you are of class 1: ask the operator") as caught:
+        commands.authorise("kick", somebody("operator", assurance_class=1))
+    assert caught.value.reason is CommandReason.CLASS_TOO_LOW
+
+
+def test_of_two_ways_to_a_command_the_one_that_demands_less_counts() -> None:
+    roles = {
+        "a": RoleSettings(commands=("kick",), min_class=3),
+        "b": RoleSettings(includes=("a",)),
+        "c": RoleSettings(includes=("b", "d")),
+        "d": RoleSettings(commands=("kick",), min_class=1),
+    }
+    commands = table(**roles)
+    assert names(commands, "a", "c") == []
+    assert [one.name for one in commands.permitted(somebody("c", assurance_class=1))] == ["kick"]
+    assert [one.name for one in commands.permitted(somebody("b", assurance_class=2))] == []
+
+
+def test_a_demand_for_what_there_is_not_is_refused() -> None:
+    with pytest.raises(OperatorError, match=r"\[commands\.dat\] in telnetsd\.toml: did you mean date\?"):
+        CommandTable([make("date")], {}, {"dat": CommandSettings(min_class=1)})

@@ -1,91 +1,102 @@
 """The one maker of identities: what it keeps, what it asks anew, and that nobody else makes any."""
 
 import ast
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path as FilePath
 
 import pytest
 
 import telnetsd
-from support.certificates import DAY, Pair, Recipe, make_ca, make_intermediate, name, now
+from support.certificates import DAY, Recipe, make_ca, make_intermediate, name, now
+from support.homes import note_issued
+from telnetsd.config import CrlPolicy
 from telnetsd.identity import identify
-from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID, CertToNameEntry, MapType, built_in_entry
-from telnetsd.identity.identify import Identifier
+from telnetsd.identity.assurance import make_classes
+from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID, CertToNameEntry, IssuedEntry
+from telnetsd.identity.identify import Identifier, Policy
 from telnetsd.identity.outcome import (
     CertificateStatus,
     Guest,
     GuestReason,
     NamedUser,
     Refusal,
-    User,
     is_user_name,
 )
-from telnetsd.pki.certificate import PeerCertificate, certificate_sha256, spki_sha256
+from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
+from telnetsd.pki.crl import RevocationLists
 from telnetsd.pki.path import Path, validate_path
 from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
+from telnetsd.state.state import State
 
 CA = make_ca()
 
 
-class Issued:
-    """What the state knows: who has which key from which CA."""
+ISSUER = certificate_sha256(CA.certificate)
 
-    def __init__(self) -> None:
-        self.users: dict[tuple[str, str], User] = {}
 
-    def add(self, issuer: Pair, leaf: Pair, user: User) -> None:
-        self.users[certificate_sha256(issuer.certificate), spki_sha256(leaf.certificate)] = user
-
-    def user_of(self, issuer_sha256: str, spki_sha256: str) -> User | None:
-        return self.users.get((issuer_sha256, spki_sha256))
+@pytest.fixture
+def state(tmp_path: FilePath) -> Iterator[State]:
+    with closing(State(tmp_path / "state.db")) as opened:
+        yield opened
 
 
 def identifier(
-    issued: Issued, *, entries: tuple[CertToNameEntry, ...] | None = None, require: bool = False
+    state: State,
+    *,
+    entries: tuple[CertToNameEntry, ...] = (IssuedEntry(ISSUER),),
+    require: bool = False,
+    crls: RevocationLists | None = None,
+    crl_policy: CrlPolicy = CrlPolicy.REQUIRE,
+    is_built_in: bool = True,
 ) -> Identifier:
-    trust = make_trust((TrustAnchor(CA.certificate, "ca.pem"),))
-    mapping = (built_in_entry(certificate_sha256(CA.certificate)),) if entries is None else entries
-    return Identifier(trust, mapping, issued, require_certificate=require)
+    trust = make_trust((TrustAnchor(CA.certificate, "ca.pem"),), crls=crls)
+    built_in = frozenset({ISSUER} if is_built_in else set())
+    policy = Policy(entries, make_classes({}, (), built_in), built_in, crl_policy, require)
+    return Identifier(trust, policy, state)
 
 
-def test_who_was_issued_the_key_is_named_whatever_the_subject_says() -> None:
-    issued, leaf = Issued(), Recipe(subject=name("root")).signed_by(CA)
-    issued.add(CA, leaf, User("alice", ("user",)))
-    identity = identifier(issued).identify(leaf.peer, now())
+def test_who_was_issued_the_key_is_named_whatever_the_subject_says(state: State) -> None:
+    leaf = Recipe(subject=name("root")).signed_by(CA)
+    note_issued(state, CA, leaf, "alice")
+    identity = identifier(state).identify(leaf.peer, now())
     assert isinstance(identity, NamedUser)
     assert (identity.name, identity.roles, identity.rule_id) == ("alice", ("user",), BUILT_IN_RULE_ID)
     assert identity.valid_until == leaf.certificate.not_valid_after_utc
 
 
-def test_the_same_key_from_another_ca_of_the_same_name_is_another_person() -> None:
-    issued, key = Issued(), Recipe().key
-    issued.add(CA, Recipe(key=key).signed_by(CA), User("alice", ("user",)))
+def test_the_same_key_from_another_ca_of_the_same_name_is_another_person(state: State) -> None:
+    key = Recipe().key
+    note_issued(state, CA, Recipe(key=key).signed_by(CA), "alice")
     impostor = Recipe(key=key).signed_by(make_ca())
-    identity = identifier(issued).identify(impostor.peer, now())
+    identity = identifier(state).identify(impostor.peer, now())
     assert isinstance(identity, Refusal)
     assert identity.reason is PathReason.BAD_SIGNATURE
 
 
-def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca() -> None:
+def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca(state: State) -> None:
     """The state has (CA, key); a certificate for that key by somebody below the CA is not what was issued."""
-    issued, key = Issued(), Recipe().key
-    issued.add(CA, Recipe(key=key).signed_by(CA), User("alice", ("user",)))
+    key = Recipe().key
+    note_issued(state, CA, Recipe(key=key).signed_by(CA), "alice")
     intermediate = make_intermediate(CA)
     leaf = Recipe(key=key).signed_by(intermediate)
     leaf.chain = [intermediate.certificate]
-    assert isinstance(identifier(issued).identify(leaf.peer, now()), Guest)
+    assert isinstance(identifier(state).identify(leaf.peer, now()), Guest)
 
 
-def test_an_entry_that_is_not_in_the_path_names_nobody() -> None:
-    issued, leaf = Issued(), Recipe().signed_by(CA)
-    issued.add(CA, leaf, User("alice", ("user",)))
-    elsewhere = CertToNameEntry("elsewhere", "0" * 64, MapType.ISSUED)
-    identity = identifier(issued, entries=(elsewhere,)).identify(leaf.peer, now())
+def test_an_entry_that_is_not_in_the_path_names_nobody(state: State) -> None:
+    leaf = Recipe().signed_by(CA)
+    note_issued(state, CA, leaf, "alice")
+    elsewhere = IssuedEntry("0" * 64)
+    identity = identifier(state, entries=(elsewhere,)).identify(leaf.peer, now())
     assert identity == Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, identity.certificate)
 
 
-def test_a_path_is_validated_once_and_the_user_is_asked_for_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_validated_once_and_the_user_is_asked_for_each_time(
+    monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
     validated: list[PeerCertificate] = []
 
     def counted(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
@@ -93,53 +104,54 @@ def test_a_path_is_validated_once_and_the_user_is_asked_for_each_time(monkeypatc
         return validate_path(peer, trust, at)
 
     monkeypatch.setattr(identify, "validate_path", counted)
-    issued, leaf = Issued(), Recipe().signed_by(CA)
-    one = identifier(issued)
+    leaf = Recipe().signed_by(CA)
+    one = identifier(state)
     assert isinstance(one.identify(leaf.peer, now()), Guest)
-    issued.add(CA, leaf, User("alice", ("user",)))
+    note_issued(state, CA, leaf, "alice")
     assert isinstance(one.identify(leaf.peer, now()), NamedUser)
-    issued.users.clear()
+    with state.transaction():
+        state.users.remove("alice")
     assert isinstance(one.identify(leaf.peer, now()), Guest)
     assert len(validated) == 1
 
 
-def test_a_path_that_was_kept_does_not_outlive_its_certificate() -> None:
-    issued, leaf = Issued(), Recipe().signed_by(CA)
-    issued.add(CA, leaf, User("alice", ("user",)))
-    one, end = identifier(issued), leaf.certificate.not_valid_after_utc
+def test_a_path_that_was_kept_does_not_outlive_its_certificate(state: State) -> None:
+    leaf = Recipe().signed_by(CA)
+    note_issued(state, CA, leaf, "alice")
+    one, end = identifier(state), leaf.certificate.not_valid_after_utc
     assert isinstance(one.identify(leaf.peer, end), NamedUser)
     after = one.identify(leaf.peer, end + DAY / 86400_000_000)
     assert isinstance(after, Refusal)
     assert after.reason is PathReason.EXPIRED
 
 
-def test_a_path_that_was_kept_does_not_begin_before_its_certificate() -> None:
-    issued, leaf = Issued(), Recipe().signed_by(CA)
-    one = identifier(issued)
+def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: State) -> None:
+    leaf = Recipe().signed_by(CA)
+    one = identifier(state)
     one.identify(leaf.peer, now())
     before = one.identify(leaf.peer, leaf.certificate.not_valid_before_utc - DAY)
     assert isinstance(before, Refusal)
 
 
-def test_a_refusal_is_not_kept_since_the_intermediate_may_come_with_the_next_try() -> None:
-    issued, intermediate = Issued(), make_intermediate(CA)
+def test_a_refusal_is_not_kept_since_the_intermediate_may_come_with_the_next_try(state: State) -> None:
+    intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
-    one = identifier(issued)
+    one = identifier(state)
     assert isinstance(one.identify(leaf.peer, now()), Refusal)
     leaf.chain = [intermediate.certificate]
     assert isinstance(one.identify(leaf.peer, now()), Guest)
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch, state: State) -> None:
     monkeypatch.setattr(identify, "VERDICTS_MAX", 3)
-    one = identifier(Issued())
+    one = identifier(state)
     for _ in range(6):
         one.identify(Recipe().signed_by(CA).peer, now())
     assert len(one._verdicts) == 3
 
 
-def test_guests_become_refusals_where_a_certificate_is_required() -> None:
-    one = identifier(Issued(), require=True)
+def test_guests_become_refusals_where_a_certificate_is_required(state: State) -> None:
+    one = identifier(state, require=True)
     refused = [one.identify(peer, now()) for peer in (None, Recipe().self_signed().peer, Recipe().signed_by(CA).peer)]
     assert all(isinstance(one, Refusal) for one in refused)
     assert [one.status for one in refused] == ["none", "provisional", "verified"]

@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from support.certificates import Pair, Recipe, ca_extensions, make_ca, name
 from telnetsd.errors import OperatorError
-from telnetsd.pki.trust import load_trust, make_trust
+from telnetsd.pki.trust import Trust, load_certificates, make_trust
 
 
-def load(path: Path) -> None:
-    load_trust([(path, "certs/trust/it.pem")])
+def load(path: Path) -> Trust:
+    return make_trust(tuple(load_certificates(path, "certs/trust/it.pem")))
 
 
 def ca_with(key: object) -> Pair:
@@ -48,7 +48,7 @@ def test_a_ca_that_may_not_sign_certificates_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_holds_no_certificate_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "it.pem"
-    with pytest.raises(OperatorError, match="cannot read trust anchor certs/trust/it.pem: No such file"):
+    with pytest.raises(OperatorError, match="cannot read certs/trust/it.pem: No such file"):
         load(path)
     path.write_text("hello")
     with pytest.raises(OperatorError, match=r"not a PEM certificate: certs/trust/it\.pem"):
@@ -64,7 +64,7 @@ def test_one_file_may_hold_several_trust_anchors(tmp_path: Path) -> None:
     bundle = make_ca("One")
     bundle.chain = [make_ca("Two").certificate]
     certificate, _ = bundle.save(tmp_path, "bundle")
-    assert len(load_trust([(certificate, "bundle.pem")]).anchors) == 2
+    assert len(load(certificate).anchors) == 2
 
 
 def test_strong_rsa_and_elliptic_anchors_are_taken(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telnetsd.identity.outcome import CertificateStatus, GuestReason, NamedUser, Refusal, RefusalReason
+from telnetsd.identity.outcome import CertificateStatus, GuestReason, NamedUser, Refusal, RefusalReason, StatusReason
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
 from telnetsd.pki.path_reason import PathReason
 from telnetsd.session.greeting import greet, refuse
@@ -13,11 +13,14 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FACTS = CertificateFacts(sha256="ab" * 32, subject=NameFacts("CN=x\x1b[2J"), issuer=NameFacts("CN=y\u202e"))
 
 
-@pytest.mark.parametrize("reason", [*GuestReason, *(one for one in PathReason if one is not PathReason.SELF_SIGNED)])
+REASONS = [*GuestReason, *StatusReason, *(one for one in PathReason if one is not PathReason.SELF_SIGNED)]
+
+
+@pytest.mark.parametrize("reason", REASONS)
 def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(reason: RefusalReason) -> None:
     for facts in (FACTS, None):
         sentence, remedy = refuse(Refusal(reason, CertificateStatus.REJECTED, facts))
-        assert sentence.startswith(("refused: your c", "refused: the "))
+        assert sentence.startswith(("refused: your c", "refused: the ", "refused: whether your c"))
         assert sentence.isprintable()
         assert "{" not in sentence
         assert remedy
@@ -29,5 +32,5 @@ def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(
 )
 def test_the_greeting_says_who_and_for_how_long(left: timedelta, words: str) -> None:
     user = NamedUser("alice", ("operator", "user"), "built-in-ca", FACTS, NOW + left)
-    first, _ = greet(user, [], NOW)
-    assert first == f"you are alice (operator, user); your certificate is valid for another {words}"
+    first, *_ = greet(user, [], NOW, 30)
+    assert first == f"you are alice (operator, user; class 0); your certificate is valid for another {words}"

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import make_trail
-from telnetsd.commands.caller import Caller, Services
+from telnetsd.commands.caller import Caller, Question, Services
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.commands.table import Command, CommandTable, command
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
@@ -49,11 +51,19 @@ class Person:
     started_at = datetime.now(UTC)
     tls = TlsDetails("1.3", "", "", False, "")
     history: tuple[str, ...] = ()
+    interpreter: Interpreter
 
     def __init__(self, table: CommandTable) -> None:
-        self.services = Services(SessionRegistry(), table, "", Path())
+        self.services = Services(SessionRegistry(), table, "", Path(), cast(EnrolmentDesk, None), 30)
         self.said: list[str] = []
         self.is_over = False
+
+    @property
+    def applicant(self) -> Applicant:
+        return Applicant("", b"", {})
+
+    def ask(self, question: Question) -> None:
+        self.interpreter.ask(question)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -64,7 +74,8 @@ class Person:
 
 def made(*commands: Command) -> tuple[Interpreter, Person, Disk]:
     person, disk = Person(CommandTable(commands, {})), Disk()
-    return Interpreter(person, "guest", make_trail(disk), lambda: person.is_over), person, disk
+    person.interpreter = Interpreter(person, "guest", make_trail(disk), lambda: person.is_over)
+    return person.interpreter, person, disk
 
 
 RAN: list[str] = []

@@ -15,7 +15,7 @@ import pytest
 
 from support.certificates import Recipe, make_ca, name
 from support.client import client_context
-from telnetsd.pki.authority import create_authority, utc_now
+from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, TlsReason, make_server_context
 from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsEvents, TlsTransport
@@ -121,13 +121,13 @@ class Server:
         return tls, await self.connection()
 
 
-AUTHORITY = create_authority("Test CA", utc_now())
+AUTHORITY = create_root("Test CA", utc_now(), path_length=0)
 ISSUED = AUTHORITY.issue_server(["localhost"], utc_now())
 
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path, **options: Any) -> AsyncIterator[Server]:
-    (folder / "ca.pem").write_bytes(AUTHORITY.issued.certificate_pem)
+    (folder / "ca.pem").write_bytes(to_pem(AUTHORITY.certificate))
     context = make_server_context([ISSUED.certificate], ISSUED.key, (AUTHORITY.certificate,))
     server = Server(context, folder, **options)
     listening = await asyncio.get_running_loop().create_server(server.make, "127.0.0.1", 0)

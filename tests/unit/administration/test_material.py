@@ -12,15 +12,16 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from telnetsd.administration.authorities import load_issuer
 from telnetsd.administration.examine import Verdict, examine
-from telnetsd.administration.material import load_home_authority, load_material, load_server_pair
+from telnetsd.administration.material import load_material, load_server_pair
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, find_home, require_secret, write_secret
 
 
 def test_a_home_folder_loads_with_one_entry_for_the_built_in_ca(home: Home) -> None:
     material = load_material(home)
-    assert [entry.id for entry in material.entries] == ["built-in-ca"]
+    assert [entry.id for entry in material.policy.entries] == ["built-in-ca"]
     assert len(material.trust.anchors) == 1
     assert material.server_chain
 
@@ -60,8 +61,8 @@ def test_a_server_pair_that_cannot_be_used_is_told_in_words(
 
 def test_a_ca_whose_certificate_is_missing_cannot_sign(home: Home) -> None:
     home.ca_certificate.unlink()
-    with pytest.raises(OperatorError, match="cannot read the built-in CA: "):
-        load_home_authority(home)
+    with pytest.raises(OperatorError, match=r"cannot read certs/ca\.pem: "):
+        load_issuer(home)
 
 
 def test_a_ca_key_that_is_elsewhere_is_only_a_warning(home: Home) -> None:

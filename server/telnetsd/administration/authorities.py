@@ -1,0 +1,206 @@
+"""The built-in CA on this machine: loading it able to sign, its CRLs, its rotation."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from telnetsd.administration.change import Change, changing
+from telnetsd.audit.event import Action, Fields
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home, require_secret
+from telnetsd.pki.authority import Authority, to_pem
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.keys import KeyLockedError, PrivateKey, key_from_pem
+from telnetsd.pki.trust import load_certificates
+
+PASSPHRASE_VARIABLE: Final = "TELNETSD_CA_PASSPHRASE"  # noqa: S105 -- a name
+FINGERPRINT_CHARS: Final = 16
+"""How much of a fingerprint names a CA in file names and on the command line."""
+
+AskPassphrase = Callable[[], bytes]
+"""Returns the passphrase of the CA's key, from wherever it is; asked only when the key is encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    certificate: Path
+    key: Path
+
+
+def passphrase_of_environment() -> bytes:
+    """Return the passphrase of the CA's key, if the environment has it.
+
+    Raises:
+        OperatorError: It has not.
+    """
+    value = os.environ.get(PASSPHRASE_VARIABLE)
+    if not value:
+        raise OperatorError(f"the CA's key is encrypted; give --passphrase-file FILE, or set ${PASSPHRASE_VARIABLE}")
+    return value.encode()
+
+
+def load_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
+    """Load the CA that issues: the intermediate where there is one, else the root.
+
+    Raises:
+        OperatorError: It is missing, cannot be read, its key is open to others, or the passphrase is wrong.
+    """
+    if home.issuing_certificate.exists():
+        files = _Files(home.issuing_certificate, home.issuing_key)
+        return _load(home, files, ask, above=_load_roots(home)[:1])
+    return load_root(home, ask)
+
+
+def load_root(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
+    """Load the root CA.
+
+    Raises:
+        OperatorError: As above; with an intermediate, the root's key may be kept elsewhere.
+    """
+    return _load(home, _Files(home.ca_certificate, home.ca_key), ask, above=())
+
+
+def load_previous(home: Home, ask: AskPassphrase) -> Iterator[Authority]:
+    """Yield the CAs of before a rotation that can still sign CRLs.
+
+    Raises:
+        OperatorError: As above.
+    """
+    for key in sorted(home.previous_folder.glob("*.key")):
+        yield _load(home, _Files(key.with_suffix(".pem"), key), ask, above=())
+
+
+def load_certificate_of_issuer(home: Home) -> x509.Certificate:
+    """Return the certificate of the CA that issues.
+
+    Raises:
+        OperatorError: It is missing or cannot be read.
+    """
+    path = home.issuing_certificate if home.issuing_certificate.exists() else home.ca_certificate
+    return load_certificates(path, home.shown(path))[0].certificate
+
+
+def issuing_key_file(home: Home) -> Path:
+    """Return where the key of the CA that issues is."""
+    return home.issuing_key if home.issuing_certificate.exists() else home.ca_key
+
+
+def short_fingerprint(certificate: x509.Certificate) -> str:
+    """Return the start of a certificate's fingerprint: what names a CA to people."""
+    return certificate_sha256(certificate)[:FINGERPRINT_CHARS]
+
+
+def crl_file(home: Home, issuer: x509.Certificate) -> Path:
+    """Return where the CRL of a CA of ours is."""
+    return home.crl_folder / f"telnetsd-{short_fingerprint(issuer)}.pem"
+
+
+def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.CertificateRevocationList:
+    """Sign a CA's CRL anew, of what state.db says now, and write it with the change."""
+    issuer = certificate_sha256(authority.certificate)
+    revoked = change.state.certificates.revoked_by(issuer, change.at)
+    entries = [(int(one.serial_number, 16), one.revocation) for one in revoked if one.revocation is not None]
+    number = change.state.certificates.next_crl_number(issuer)
+    crl = authority.sign_crl(entries, number, change.at, days)
+    change.write_public(crl_file(change.home, authority.certificate), crl.public_bytes(Encoding.PEM))
+    until = f"{change.at + timedelta(days=days):%Y-%m-%d}"
+    change.record(Action.CRL_ISSUED, f"CRL number {number} was signed: {len(entries)} revoked, good until {until}")
+    return crl
+
+
+def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase, days: int) -> x509.CertificateRevocationList:
+    """Sign the CRLs of the CA that issues and of those before it; return that of the CA that issues.
+
+    Raises:
+        OperatorError: A key is not here or cannot be used.
+    """
+    # The keys first: nobody else waits while a person looks for a passphrase.
+    issuer, previous = load_issuer(home, ask), list(load_previous(home, ask))
+    with changing(home, who) as change:
+        for authority in previous:
+            _rewrite_crl(change, authority, days)
+        return _rewrite_crl(change, issuer, days)
+
+
+def tell_others(home: Home, who: Fields, ask: AskPassphrase, days: int) -> str:
+    """Sign the CRLs anew after a revocation; return why it could not be done, or an empty string.
+
+    A CA whose key is elsewhere must not keep a revocation from counting here.
+    """
+    try:
+        rewrite_crls(home, who, ask, days)
+    except OperatorError as error:
+        return str(error)
+    return ""
+
+
+def _load_roots(home: Home) -> tuple[x509.Certificate, ...]:
+    return tuple(one.certificate for one in load_certificates(home.ca_certificate, home.shown(home.ca_certificate)))
+
+
+def _load(home: Home, files: _Files, ask: AskPassphrase, above: tuple[x509.Certificate, ...]) -> Authority:
+    require_secret(home, files.key)
+    certificate = load_certificates(files.certificate, home.shown(files.certificate))[0].certificate
+    key = load_key(home, files.key, ask)
+    if key.public_key() != certificate.public_key():
+        shown = home.shown(files.certificate)
+        raise OperatorError(
+            f"{home.shown(files.key)} is not the key of {shown}; put back the pair that belongs together"
+        )
+    return Authority(certificate, key, (certificate, *above))
+
+
+def load_key(home: Home, path: Path, ask: AskPassphrase) -> PrivateKey:
+    """Load a key of the CA.
+
+    Raises:
+        OperatorError: It cannot be read, or the passphrase is wrong.
+    """
+    shown = home.shown(path)
+    try:
+        pem = path.read_bytes()
+        try:
+            return key_from_pem(pem)
+        except KeyLockedError:
+            return key_from_pem(pem, ask())
+    except KeyLockedError as error:
+        raise OperatorError(f"cannot open {shown}: {error}; try again with the right one") from error
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"cannot read {shown}: {error}; put back the PEM key") from error
+
+
+def encode_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
+    """Return what a peer presents or is handed: the leaf, and everything above it, in PEM."""
+    return to_pem(leaf, *authority.chain)
+
+
+def chain_above(home: Home, leaf_der: bytes) -> list[x509.Certificate]:
+    """Return a certificate of the built-in CA with those above it, the root last, as far as they are here."""
+    chain = [x509.load_der_x509_certificate(leaf_der)]
+    known = [*_load_roots(home), *_load_intermediates(home)]
+    while chain[-1].issuer != chain[-1].subject:
+        issuer = next((one for one in known if _is_issued_by(chain[-1], one)), None)
+        if issuer is None:
+            break
+        chain.append(issuer)
+    return chain
+
+
+def _load_intermediates(home: Home) -> list[x509.Certificate]:
+    files = [home.issuing_certificate, *sorted(home.previous_folder.glob("*.pem"))]
+    return [one.certificate for path in files if path.exists() for one in load_certificates(path, home.shown(path))]
+
+
+def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

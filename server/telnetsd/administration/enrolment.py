@@ -1,0 +1,215 @@
+"""Enrolment: somebody without a certificate asks for one, the operator decides, they fetch it.
+
+What a stranger can make grow is bounded: requests in all, from one source, their size, their time, and the codes that
+may be tried. A request is checked before it is stored, and what it wishes for is nobody's name before the operator
+says so.
+"""
+
+import base64
+import hmac
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Final
+
+from telnetsd.administration.authorities import chain_above
+from telnetsd.administration.change import Change, changing
+from telnetsd.administration.issuing import check_key
+from telnetsd.administration.names import check_user_name, look_alike
+from telnetsd.audit.escaping import escape
+from telnetsd.audit.event import Action, Fields
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, EnrolmentReason, Receipt
+from telnetsd.config import EnrolmentSettings
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+from telnetsd.pki.authority import to_pem
+from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
+
+CODE_FAILURES_MAX: Final = 5
+SUBJECT_MAX_CHARS: Final = 256
+_ID_BYTES: Final = 5
+_CODE_BYTES: Final = 15
+_CODE_GROUP: Final = 4
+_NETWORK_BITS: Final = 64
+"""Of an IPv6 source: who has one address has the others of its network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody brings: the kind, the name, the key that was proved, and the request or certificate (DER)."""
+
+    kind: RequestKind
+    name: str
+    subject: str
+    public_key: str
+    spki_sha256: str
+    content: bytes
+    replaces_sha256: str | None = None
+
+
+def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, wish: Wish) -> Receipt:
+    """Store a request, within the limits.
+
+    Raises:
+        EnrolmentError: It is refused; nothing is stored.
+    """
+    code = _make_code()
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        _check_name(change, wish)
+        _check_key(change, wish)
+        _check_limits(change, settings, applicant)
+        request = EnrolmentRequest(
+            id=_encode(secrets.token_bytes(_ID_BYTES)),
+            kind=wish.kind,
+            name=wish.name,
+            subject=escape(wish.subject, SUBJECT_MAX_CHARS),
+            public_key=wish.public_key,
+            spki_sha256=wish.spki_sha256,
+            source=network_of(applicant.source),
+            requested_at=change.at,
+            expires_at=change.at + timedelta(days=settings.expiry_days),
+            replaces_sha256=wish.replaces_sha256,
+        )
+        change.state.requests.add(request, wish.content, _hash_of(code))
+        message = f"{request.id}: a certificate for {wish.name} was requested ({wish.kind.value})"
+        change.record(Action.ENROLMENT_REQUESTED, message, request_fields(request))
+    return Receipt(request.id, request.spki_sha256, code, request.expires_at)
+
+
+def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
+    """Hand out what was granted for a public key, in PEM, to somebody who has proved it.
+
+    Raises:
+        EnrolmentError: There is no request for that key, or it was not granted.
+    """
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        requests = change.state.requests.of_key(spki_sha256)
+        if not requests:
+            raise EnrolmentError(
+                EnrolmentReason.NO_REQUEST,
+                "no request was made with the key of your certificate; with a one-time code: collect ID",
+            )
+        return _hand_out(change, requests[0])
+
+
+def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str) -> str:
+    """Hand out what was granted, in PEM, to somebody who has the one-time code.
+
+    Raises:
+        EnrolmentError: There is no such request, the code is wrong or used up, or it was not granted.
+    """
+    is_right = False
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        request = change.state.requests.find(request_id.lower())
+        # Whether there is such a request is not told to who does not have its code.
+        if request is not None and request.code_failures < CODE_FAILURES_MAX:
+            is_right = hmac.compare_digest(_hash_of(code), change.state.requests.code_of(request.id))
+            if is_right and request.status is not RequestStatus.COLLECTED:
+                return _hand_out(change, request)
+            if not is_right:
+                change.state.requests.count_failure(request.id)
+    if is_right:
+        raise EnrolmentError(EnrolmentReason.WRONG_CODE, "that code was used: it was good for one time")
+    raise EnrolmentError(EnrolmentReason.WRONG_CODE, "no request has that id and that code")
+
+
+def forget_expired(change: Change) -> None:
+    """Take away the requests whose time is over."""
+    for request in change.state.requests.expired(change.at):
+        change.state.requests.remove(request.id)
+        message = f"{request.id}: the request for {request.name} has expired ({request.status.value})"
+        change.record(Action.ENROLMENT_EXPIRED, message, request_fields(request))
+
+
+def request_fields(request: EnrolmentRequest) -> Fields:
+    """Return the fields that say on the log which request it is about."""
+    fields = {
+        "id": request.id,
+        "kind": request.kind.value,
+        "name": request.name,
+        "subject": request.subject,
+        "spki_sha256": request.spki_sha256,
+    }
+    return {"telnetsd": {"enrolment": fields}}
+
+
+def network_of(source: str) -> str:
+    """Return what counts as one source: an IPv4 address, an IPv6 network, or whatever else it is."""
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return source
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, _NETWORK_BITS), strict=False))
+    return str(address)
+
+
+def _check_name(change: Change, wish: Wish) -> None:
+    if wish.kind is RequestKind.RENEWAL:
+        return
+    try:
+        check_user_name(wish.name)
+    except OperatorError as error:
+        raise EnrolmentError(EnrolmentReason.NAME_REFUSED, str(error)) from error
+    if look_alike(wish.name, change.state.users.names()) is not None:
+        raise EnrolmentError(
+            EnrolmentReason.NAME_REFUSED, f"{wish.name} is easily read as another's name; take another one"
+        )
+
+
+def _check_key(change: Change, wish: Wish) -> None:
+    if any(one.status is RequestStatus.PENDING for one in change.state.requests.of_key(wish.spki_sha256)):
+        raise EnrolmentError(
+            EnrolmentReason.ALREADY_REQUESTED, "a request for that key waits for the operator already: be patient"
+        )
+    try:
+        check_key(change, wish.name, wish.spki_sha256)
+    except OperatorError as error:
+        # Whose the key is, is nobody's business.
+        raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one") from error
+
+
+def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant) -> None:
+    if change.state.requests.count_from(network_of(applicant.source)) >= settings.per_source:
+        raise EnrolmentError(
+            EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from where you are; tell the operator"
+        )
+    if change.state.requests.count() >= settings.total:
+        raise EnrolmentError(EnrolmentReason.TOO_MANY, "too many requests wait for the operator; try again later")
+
+
+def _hand_out(change: Change, request: EnrolmentRequest) -> str:
+    match request.status:
+        case RequestStatus.PENDING:
+            raise EnrolmentError(EnrolmentReason.NOT_DECIDED, f"the operator has not decided on {request.id} yet")
+        case RequestStatus.DENIED:
+            raise EnrolmentError(EnrolmentReason.DENIED, f"the operator has denied {request.id}")
+    der = change.state.certificates.der_of(request.certificate_sha256 or "")
+    if der is None:
+        raise EnrolmentError(
+            EnrolmentReason.NOTHING_TO_COLLECT, "your self-signed certificate was accepted: connect again with it"
+        )
+    change.state.requests.decide(request.id, RequestStatus.COLLECTED)
+    message = f"{request.id}: the certificate for {request.user_name} was collected"
+    change.record(Action.ENROLMENT_COLLECTED, message, request_fields(request))
+    return to_pem(*chain_above(change.home, der)).decode()
+
+
+def _make_code() -> str:
+    code = _encode(secrets.token_bytes(_CODE_BYTES))
+    return "-".join(code[start : start + _CODE_GROUP] for start in range(0, len(code), _CODE_GROUP))
+
+
+def _hash_of(code: str) -> str:
+    return sha256(code.lower().replace("-", "").replace(" ", "").encode()).hexdigest()
+
+
+def _encode(data: bytes) -> str:
+    return base64.b32encode(data).decode().lower()

@@ -1,0 +1,133 @@
+"""Why a certificate leads to whom, or to nobody: the steps of identification, in words for the operator."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from telnetsd.administration.material import Material, load_material
+from telnetsd.audit.escaping import escape
+from telnetsd.audit.event import TEXT_MAX_CHARS
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+from telnetsd.identity.cert_to_name import NoMatch
+from telnetsd.identity.identify import Identifier
+from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
+from telnetsd.pki.certificate import PeerCertificate, describe
+from telnetsd.pki.path import Path as CertificatePath
+from telnetsd.pki.path import PathError, validate_path
+from telnetsd.pki.trust import load_certificates
+from telnetsd.state.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what was looked at, and what was found."""
+
+    what: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The steps, and the outcome."""
+
+    steps: tuple[Step, ...]
+    outcome: str
+    is_user: bool
+
+
+def explain(home: Home, file: Path) -> Explanation:
+    """Say what a client that presents this certificate would be, and why.
+
+    Args:
+        home: The installation.
+        file: PEM, the leaf first, then what it would present with it.
+    Raises:
+        OperatorError: The file or the installation cannot be read.
+    """
+    if not home.state_file.exists():
+        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
+    certificates = [one.certificate for one in load_certificates(file, str(file))]
+    leaf, *presented = (one.public_bytes(Encoding.DER) for one in certificates)
+    peer, now, material = PeerCertificate(leaf, tuple(presented)), datetime.now(UTC), load_material(home)
+    with closing(State(home.state_file)) as state:
+        steps = [_describe_leaf(certificates[0])]
+        try:
+            path = validate_path(peer, material.trust, now)
+        except PathError as error:
+            steps.append(Step("path", f"none to a trust anchor: {error.reason.value}"))
+            steps.extend(_describe_pin(certificates[0], state))
+        else:
+            steps.extend(_describe_path(path, material, now))
+            steps.extend(_describe_entries(path, material, state))
+        identity = Identifier(material.trust, material.policy, state).identify(peer, now)
+    return Explanation(tuple(steps), _outcome(identity), isinstance(identity, NamedUser))
+
+
+def _describe_leaf(leaf: x509.Certificate) -> Step:
+    facts = describe(leaf)
+    subject, issuer = (_shown(name.distinguished_name) for name in (facts.subject, facts.issuer))
+    days = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
+    return Step("certificate", f"{subject}, issued by {issuer}, serial {facts.serial_number}, valid {days}")
+
+
+def _describe_pin(leaf: x509.Certificate, state: State) -> list[Step]:
+    spki = describe(leaf).spki_sha256
+    pin = state.pins.find(spki)
+    if pin is None:
+        return [Step("pin", f"nobody's: SHA256:{spki}")]
+    found = f"of {pin.user_name}, since {pin.added_at:%Y-%m-%d}"
+    if pin.revocation is not None:
+        found += f"; revoked {pin.revocation.revoked_at:%Y-%m-%d} ({pin.revocation.reason.value})"
+    return [Step("pin", found)]
+
+
+def _describe_path(path: CertificatePath, material: Material, at: datetime) -> list[Step]:
+    steps = []
+    for certificate, fingerprint in zip(path.certificates[1:], path.fingerprints_sha256[1:], strict=True):
+        steps.append(Step("issued by", f"{_shown(certificate.subject.rfc4514_string())}, SHA256:{fingerprint}"))
+    steps.append(Step("trust anchor", _source_of(path.certificates[-1], material)))
+    for index, certificate in enumerate(path.certificates[:-1]):
+        issuer, issuer_sha256 = path.certificates[index + 1], path.fingerprints_sha256[index + 1]
+        status = material.trust.crls.status_of(certificate, issuer, issuer_sha256, at)
+        name = _shown(issuer.subject.rfc4514_string())
+        word = "revoked" if status.revocation else "good" if status.is_known else "no current one"
+        steps.append(Step("CRL", f"of {name}: {word}"))
+    assurance_class = material.policy.classes.class_of(path)
+    name = material.policy.classes.name_of(assurance_class)
+    steps.append(Step("class", f"{assurance_class}{f' ({name})' if name else ''}"))
+    return steps
+
+
+def _describe_entries(path: CertificatePath, material: Material, state: State) -> list[Step]:
+    steps = []
+    for entry in material.policy.entries:
+        found = entry.find(path, state)
+        if not isinstance(found, NoMatch):
+            steps.append(Step(f"entry {entry.id}", f"names {found.name} ({', '.join(found.roles)})"))
+            break
+        steps.append(Step(f"entry {entry.id}", f"names nobody: {found.value}"))
+    return steps
+
+
+def _source_of(anchor: x509.Certificate, material: Material) -> str:
+    return next(one.source for one in material.trust.anchors if one.certificate == anchor)
+
+
+def _outcome(identity: Identity) -> str:
+    match identity:
+        case NamedUser():
+            return f"{identity.name} ({', '.join(identity.roles)}), by {identity.rule_id}"
+        case Guest():
+            return f"a guest ({identity.reason.value})"
+        case Refusal():
+            since = f" since {identity.revocation.revoked_at:%Y-%m-%d %H:%M} UTC" if identity.revocation else ""
+            return f"refused ({identity.reason.value}{since})"
+
+
+def _shown(text: str) -> str:
+    return escape(text, TEXT_MAX_CHARS)

@@ -1,0 +1,38 @@
+"""Which user names can be given away: of the one small alphabet, and none that is easily read as another's."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from telnetsd.errors import OperatorError
+from telnetsd.identity.outcome import GUEST_ROLE, is_user_name
+
+_LOOK_ALIKE: Final = (("rn", "m"), ("vv", "w"), ("0", "o"), ("1", "l"), ("5", "s"), (".", ""), ("-", ""), ("_", ""))
+
+
+def check_user_name(name: str) -> None:
+    """Refuse what cannot be a user name.
+
+    Raises:
+        OperatorError: It cannot.
+    """
+    if name == GUEST_ROLE:
+        raise OperatorError(
+            f"{name!r} cannot be a user name: that is what those without one are called; take another"
+        )
+    if not is_user_name(name):
+        shown = f"{name[:32]}…" if len(name) > 32 else name
+        raise OperatorError(
+            f"{shown!a} cannot be a user name; take 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first"
+        )
+
+
+def look_alike(name: str, others: Iterable[str]) -> str | None:
+    """Return one of the other names that is easily read as this one (alice, a1ice), or None."""
+    skeleton = _skeleton(name)
+    return next((other for other in others if other != name and _skeleton(other) == skeleton), None)
+
+
+def _skeleton(name: str) -> str:
+    for written, read in _LOOK_ALIKE:
+        name = name.replace(written, read)
+    return name

@@ -1,0 +1,126 @@
+"""telnetsd ca: show, crl, rotate, retire, renew-server, passphrase."""
+
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from telnetsd.administration.authorities import rewrite_crls
+from telnetsd.administration.rotation import built_in_authorities, relock, renew_server, retire, rotate
+from telnetsd.administration.users import by_operator
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
+from telnetsd.config import load_settings
+from telnetsd.pki.certificate import certificate_sha256, days_left
+
+app = typer.Typer(help="The built-in CA.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class CrlFormat(StrEnum):
+    """How a CRL is written."""
+
+    PEM = "pem"
+    DER = "der"
+
+
+@app.command()
+def show(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show the built-in CA's certificates."""
+    found = built_in_authorities(home_of(context, home))
+    rows = [
+        {
+            "role": role,
+            "subject": certificate.subject.rfc4514_string(),
+            "until": certificate.not_valid_after_utc,
+            "sha256": certificate_sha256(certificate),
+        }
+        for certificate, role in found
+    ]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ["is", "subject", "until", "days left", "fingerprint"],
+        [
+            (
+                role,
+                certificate.subject.rfc4514_string(),
+                f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+                str(days_left(certificate.not_valid_after_utc, datetime.now(UTC))),
+                f"SHA256:{certificate_sha256(certificate)}",
+            )
+            for certificate, role in found
+        ],
+    )
+
+
+@app.command()
+def crl(
+    context: typer.Context,
+    format: Annotated[  # noqa: A002 -- the option's name
+        CrlFormat, typer.Option(metavar="pem|der", help="RFC 5280 has DER behind a CRL distribution point.")
+    ] = CrlFormat.PEM,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Sign our CRL anew, and print it."""
+    where = home_of(context, home)
+    days = load_settings(where.config_file).issuing.crl_days
+    signed = rewrite_crls(where, by_operator(), passphrase_from(passphrase_file), days)
+    sys.stdout.buffer.write(signed.public_bytes(Encoding.PEM if format is CrlFormat.PEM else Encoding.DER))
+
+
+@app.command("rotate")
+def rotate_(context: typer.Context, passphrase_file: PassphraseOption = None, home: HomeOption = None) -> None:
+    """Make a new CA that issues from now on; what the old one issued stays valid until it is retired."""
+    where = home_of(context, home)
+    made = rotate(where, passphrase_from(passphrase_file))
+    typer.echo(f"{made.subject.rfc4514_string()} issues from now on, until {made.not_valid_after_utc:%Y-%m-%d}")
+    if not where.issuing_certificate.exists():
+        typer.echo(f"{where.shown(where.ca_certificate)} has the new root and the old one: hand it out with renewals")
+    typer.echo("next, of telnetsd: user renew NAME, for each; ca renew-server; then ca retire FINGERPRINT")
+
+
+@app.command("retire")
+def retire_(
+    context: typer.Context,
+    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Of a previous CA, as `ca show` has it.")],
+    home: HomeOption = None,
+) -> None:
+    """Trust a CA of before a rotation no more; what it issued ends."""
+    count = retire(home_of(context, home), fingerprint)
+    typer.echo(f"retired; {count} certificate{'' if count == 1 else 's'} ended with it")
+
+
+@app.command("renew-server")
+def renew_server_(
+    context: typer.Context,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="Instead of the present names; may be repeated."),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Issue the server another certificate and key; a running server takes them."""
+    where = home_of(context, home)
+    made = renew_server(where, tuple(dict.fromkeys(name or ())), passphrase_from(passphrase_file))
+    typer.echo(f"{where.shown(where.server_certificate)} is valid until {made.not_valid_after_utc:%Y-%m-%d}")
+
+
+@app.command("passphrase")
+def passphrase_(
+    context: typer.Context,
+    passphrase_file: PassphraseOption = None,
+    no_passphrase: Annotated[bool, typer.Option("--none", help="Take the encryption away.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Encrypt the CA's keys with a new passphrase, which is asked for."""
+    where = home_of(context, home)
+    ask = passphrase_from(passphrase_file)
+    new = None if no_passphrase else new_passphrase(None, "the CA's keys")
+    keys = relock(where, ask, new)
+    typer.echo(f"{'not encrypted' if new is None else 'encrypted'}: {', '.join(keys)}")

@@ -1,0 +1,87 @@
+"""Passphrases: from a file, from the environment, or from whoever sits at the terminal."""
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telnetsd.administration.authorities import PASSPHRASE_VARIABLE, AskPassphrase, passphrase_of_environment
+from telnetsd.errors import OperatorError
+
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help=f"The passphrase of the CA's key, where it is encrypted; else ${PASSPHRASE_VARIABLE}, else a prompt.",
+    ),
+]
+PasswordFileOption = Annotated[
+    Path | None, typer.Option("--password-file", metavar="FILE", help="Lock NAME.p12 with the password in this file.")
+]
+PasswordOption = Annotated[bool, typer.Option("--password", help="Ask for a password, and lock NAME.p12 with it.")]
+
+
+def passphrase_from(file: Path | None, *, is_person_asked: bool = True) -> AskPassphrase:
+    """Return how the passphrase of the CA's key is found: asked at most once, and only when it is needed."""
+    found: list[bytes] = []
+
+    def ask() -> bytes:
+        if not found:
+            found.append(_find(file, is_person_asked=is_person_asked))
+        return found[0]
+
+    return ask
+
+
+def new_passphrase(file: Path | None, what: str) -> bytes:
+    """Return a passphrase to lock something with, of a file, of the environment, or typed twice.
+
+    Raises:
+        OperatorError: There is none, or the two are not the same.
+    """
+    if file is not None:
+        return read_passphrase(file)
+    if what == "the CA's key" and os.environ.get(PASSPHRASE_VARIABLE):
+        return passphrase_of_environment()
+    if not sys.stdin.isatty():
+        raise OperatorError(f"no terminal to ask for a passphrase for {what}; give it in a file")
+    first = getpass.getpass(f"new passphrase for {what}: ")
+    if not first:
+        raise OperatorError("an empty passphrase locks nothing; try again")
+    if getpass.getpass("the same again: ") != first:
+        raise OperatorError("the two are not the same; try again")
+    return first.encode()
+
+
+def read_passphrase(file: Path) -> bytes:
+    """Return the first line of a file.
+
+    Raises:
+        OperatorError: It cannot be read, or is empty.
+    """
+    try:
+        line = file.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
+    except OSError as error:
+        raise OperatorError(f"cannot read {file}: {error.strerror}; check its path and mode") from error
+    if not line:
+        raise OperatorError(f"{file} is empty; write the passphrase into its first line")
+    return line
+
+
+def pkcs12_password(file: Path | None, *, is_asked: bool) -> bytes | None:
+    """Return the password for NAME.p12, or None: it is not locked."""
+    if file is None and not is_asked:
+        return None
+    return new_passphrase(file, "NAME.p12")
+
+
+def _find(file: Path | None, *, is_person_asked: bool) -> bytes:
+    if file is not None:
+        return read_passphrase(file)
+    if os.environ.get(PASSPHRASE_VARIABLE) or not is_person_asked or not sys.stdin.isatty():
+        return passphrase_of_environment()
+    return getpass.getpass("passphrase of the CA's key: ").encode()

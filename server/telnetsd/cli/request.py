@@ -1,0 +1,121 @@
+"""telnetsd request: list, show, approve, deny."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from telnetsd.administration.approval import Approval, approve_request, deny_request
+from telnetsd.administration.issuing import Grant
+from telnetsd.administration.names import look_alike
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, open_state, print_json, print_table
+from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
+from telnetsd.cli.user import ClassOption, DaysOption, RoleOption
+from telnetsd.commands.table import USER_ROLE
+from telnetsd.errors import OperatorError
+
+app = typer.Typer(help="Enrolment requests: see and decide.", no_args_is_help=True, rich_markup_mode=None)
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `request list` shows it.")]
+
+
+@app.command("list")
+def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the requests whose time is not over."""
+    with closing(open_state(home_of(context, home))) as state:
+        requests = state.requests.every()
+    if json:
+        print_json(requests)
+        return
+    print_table(
+        ["id", "for", "kind", "status", "from", "requested (UTC)", "expires"],
+        [
+            (
+                one.id,
+                one.name,
+                one.kind.value,
+                one.status.value,
+                one.source,
+                f"{one.requested_at:%Y-%m-%d %H:%M}",
+                f"{one.expires_at:%Y-%m-%d}",
+            )
+            for one in requests
+        ],
+    )
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    request_id: IdArgument,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show one request, with what is to be compared before it is approved."""
+    with closing(open_state(home_of(context, home))) as state:
+        found = state.requests.find(request_id.lower())
+        names = state.users.names()
+    if found is None:
+        raise OperatorError(f"no request {request_id!a}; see: telnetsd request list")
+    if json:
+        print_json(found)
+        return
+    typer.echo(f"{found.id} ({found.kind.value}, {found.status.value})")
+    typer.echo(f"  wants to be  {found.name}{_relation(found.name, names)}")
+    typer.echo(f"  subject      {found.subject or '(empty)'}, which proves nothing")
+    typer.echo(f"  key          {found.public_key} bits")
+    typer.echo(f"  public key   SHA256:{found.spki_sha256}")
+    typer.echo(f"  from         {found.source}")
+    typer.echo(f"  requested    {found.requested_at:%Y-%m-%d %H:%M} UTC")
+    typer.echo(f"  expires      {found.expires_at:%Y-%m-%d %H:%M} UTC")
+    if found.user_name is not None:
+        typer.echo(f"  granted to   {found.user_name}")
+    else:
+        typer.echo(
+            "approve it only when they have read you the same id and the same public key, by a way that you trust"
+        )
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    request_id: IdArgument,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whom it is for; needed when there is a user of that name already."),
+    ] = None,
+    role: RoleOption = None,
+    days: DaysOption = None,
+    assurance_class: ClassOption = None,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Accept the self-signed certificate as it is (class 0), and issue none.")
+    ] = False,
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Take a name that is easily read as that of somebody else.")
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Grant a request."""
+    approval = Approval(user, tuple(dict.fromkeys(role or ())), Grant(days, assurance_class), pin, allow_similar)
+    done = approve_request(home_of(context, home), request_id, approval, USER_ROLE, passphrase_from(passphrase_file))
+    name = done.user.name
+    if done.certificate is None:
+        typer.echo(f"accepted: {name} ({', '.join(done.user.roles)}) connects with the same self-signed certificate")
+        return
+    until = f"{done.certificate.not_valid_after_utc:%Y-%m-%d}"
+    typer.echo(f"granted to {name} ({', '.join(done.user.roles)}), valid until {until}; they fetch it with `collect`")
+
+
+@app.command()
+def deny(context: typer.Context, request_id: IdArgument, home: HomeOption = None) -> None:
+    """Deny a request."""
+    found = deny_request(home_of(context, home), request_id)
+    typer.echo(f"denied {found.id}, for {found.name}")
+
+
+def _relation(name: str, names: list[str]) -> str:
+    if name in names:
+        return ": THERE IS A USER OF THAT NAME; who gets this is that user"
+    similar = look_alike(name, names)
+    return f": easily read as the user {similar}" if similar else ""

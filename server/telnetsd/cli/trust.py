@@ -1,0 +1,73 @@
+"""telnetsd trust: add, list, remove."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telnetsd.administration.trust import add_trust, list_trust, remove_trust
+from telnetsd.audit.escaping import escape
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256
+
+app = typer.Typer(help="Other CAs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CA certificates in PEM.")],
+    intermediate: Annotated[
+        bool, typer.Option("--intermediate", help="Only help to find a path below a trust anchor; vouch for nothing.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Trust a CA to vouch for users; who of its certificates is a user, [[cert_to_name]] says."""
+    where = home_of(context, home)
+    for certificate in add_trust(where, file, is_intermediate=intermediate):
+        subject = escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)
+        if intermediate:
+            typer.echo(f"known: {subject}")
+            continue
+        typer.echo(f"trusted: {subject}")
+        typer.echo("its users are those that telnetsd.toml names, as in:")
+        typer.echo("  [[cert_to_name]]")
+        typer.echo('  id = "company-mail"')
+        typer.echo(f'  fingerprint = "SHA256:{certificate_sha256(certificate)}"')
+        typer.echo('  map_type = "san-rfc822-name"')
+        typer.echo('  pattern = "{name}@example.com"')
+        typer.echo('  roles = ["user"]')
+        typer.echo('its CRL belongs into certs/crl/, unless [identity] crl_policy is "prefer"')
+
+
+@app.command("list")
+def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the trust anchors and the intermediates."""
+    rows = [
+        {
+            "is": "trust anchor" if one.is_anchor else "intermediate",
+            "source": one.source,
+            "subject": escape(one.certificate.subject.rfc4514_string(), TEXT_MAX_CHARS),
+            "until": f"{one.certificate.not_valid_after_utc:%Y-%m-%d}",
+            "sha256": certificate_sha256(one.certificate),
+        }
+        for one in list_trust(home_of(context, home))
+    ]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ["is", "file", "subject", "until", "fingerprint"],
+        [(row["is"], row["source"], row["subject"], row["until"], f"SHA256:{row['sha256']}") for row in rows],
+    )
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its start, as `trust list` has it.")],
+    home: HomeOption = None,
+) -> None:
+    """Trust a CA no more; open sessions that rest on it end within a second."""
+    certificate = remove_trust(home_of(context, home), fingerprint)
+    typer.echo(f"trusted no more: {escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)}")

@@ -1,0 +1,123 @@
+"""The commands by which somebody gets a certificate: enroll, collect, renew."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from telnetsd.commands.caller import Caller, Question
+from telnetsd.commands.enrolment_desk import Receipt
+from telnetsd.commands.table import USER_ROLE, CommandError, CommandReason, command
+from telnetsd.identity.outcome import GUEST_ROLE, CertificateStatus, NamedUser
+from telnetsd.pki.certification_request import (
+    CSR_MAX_BYTES,
+    PEM_BEGIN,
+    PEM_END,
+    CertificationRequest,
+    CsrError,
+    CsrReason,
+    parse_csr,
+)
+
+CODE_MAX_BYTES = 256
+_LABEL_CHARS = 12
+_BY_REQUEST = "csr"
+
+
+@command(
+    "enroll",
+    summary="ask to become the user NAME: by your certificate or a CSR",
+    role=GUEST_ROLE,
+    usage=f"NAME [{_BY_REQUEST}]",
+    arguments=(1, 2),
+)
+async def enroll(caller: Caller, arguments: str) -> None:
+    """Ask for a certificate."""
+    name, *how = arguments.split()
+    identity = caller.identity
+    if isinstance(identity, NamedUser):
+        raise CommandError(
+            CommandReason.WRONG_USAGE, f"you are {identity.name} already; for a new certificate: renew"
+        )
+    if how and how != [_BY_REQUEST]:
+        raise CommandError(CommandReason.WRONG_USAGE, f"usage: enroll NAME [{_BY_REQUEST}]")
+    if identity.status is CertificateStatus.PROVISIONAL and identity.certificate is not None and not how:
+        _say_receipt(
+            caller, await caller.services.desk.request_acceptance(caller.applicant, name, identity.certificate)
+        )
+        return
+
+    async def take(csr: CertificationRequest) -> None:
+        _say_receipt(caller, await caller.services.desk.request_certificate(caller.applicant, name, csr))
+
+    _ask_for_request(caller, name, take)
+
+
+@command(
+    "collect",
+    summary="fetch what was granted: by your key, or by a one-time code",
+    role=GUEST_ROLE,
+    usage="[ID]",
+    arguments=(0, 1),
+)
+async def collect(caller: Caller, arguments: str) -> None:
+    """Fetch what was granted."""
+    if arguments:
+
+        async def take(code: str) -> None:
+            caller.say(await caller.services.desk.collect_by_code(caller.applicant, arguments, code))
+
+        caller.ask(Question("code: ", CODE_MAX_BYTES, lambda _: True, take))
+        return
+    certificate = caller.identity.certificate
+    if certificate is None:
+        raise CommandError(
+            CommandReason.WRONG_USAGE, "your client presented no certificate: collect ID, with the code"
+        )
+    caller.say(await caller.services.desk.collect_by_key(caller.applicant, certificate.spki_sha256))
+
+
+@command("renew", summary="get a new certificate for a new key: paste its CSR", role=USER_ROLE)
+async def renew(caller: Caller, _: str) -> None:
+    """Renew over a session that the present certificate authenticates."""
+    user = caller.identity
+    if not isinstance(user, NamedUser):
+        raise CommandError(CommandReason.WRONG_USAGE, "you have no certificate to renew: enroll NAME")
+
+    async def take(csr: CertificationRequest) -> None:
+        answer = await caller.services.desk.renew(caller.applicant, user, csr)
+        if isinstance(answer, Receipt):
+            _say_receipt(caller, answer)
+        else:
+            caller.say("your new certificate, with its chain; the present one stays valid to its end")
+            caller.say(answer)
+
+    _ask_for_request(caller, user.name, take)
+
+
+def _ask_for_request(caller: Caller, name: str, then: Callable[[CertificationRequest], Awaitable[None]]) -> None:
+    async def take(text: str) -> None:
+        try:
+            csr = parse_csr(text.encode(), name)
+        except CsrError as error:
+            raise CommandError(error.reason, str(error)) from error
+        await then(csr)
+
+    caller.say(f"paste a certification request (PEM) for the name {name}, to its end line; a dot alone gives up")
+    caller.ask(Question("", CSR_MAX_BYTES, _is_whole_pem, take))
+
+
+def _is_whole_pem(lines: Sequence[str]) -> bool:
+    written = [line.strip() for line in lines if line.strip()]
+    if written and not written[0].startswith(PEM_BEGIN):
+        raise CommandError(
+            CsrReason.UNREADABLE, f"that is no request: it begins with {PEM_BEGIN}CERTIFICATE REQUEST-----"
+        )
+    return bool(written) and written[-1].startswith(PEM_END)
+
+
+def _say_receipt(caller: Caller, receipt: Receipt) -> None:
+    caller.say("your request was taken; read these to the operator, by a way that they know to be you:")
+    caller.say(f"{'request':<{_LABEL_CHARS}} {receipt.request_id}")
+    caller.say(f"{'public key':<{_LABEL_CHARS}} SHA256:{receipt.spki_sha256}")
+    caller.say("when it is granted: collect, with the same key, or from anywhere with the code that is yours alone:")
+    caller.say(f"{'collect':<{_LABEL_CHARS}} {receipt.request_id}")
+    caller.say(f"{'code':<{_LABEL_CHARS}} {receipt.code}")
+    caller.say(f"{'until':<{_LABEL_CHARS}} {receipt.expires_at:%Y-%m-%d %H:%M} UTC")

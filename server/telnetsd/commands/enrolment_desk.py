@@ -1,0 +1,80 @@
+"""What the enrolment commands ask of the server: to take a request, to hand out what was granted, to renew.
+
+Who sits behind the desk is the server's matter; a command sees only these values.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from telnetsd.errors import PeerError
+from telnetsd.identity.outcome import NamedUser
+from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.certification_request import CertificationRequest
+
+
+class EnrolmentReason(StrEnum):
+    """Why the desk says no."""
+
+    CLOSED = "enrolment-closed"
+    NAME_REFUSED = "name-refused"
+    KEY_REFUSED = "key-refused"
+    TOO_MANY_FROM_SOURCE = "too-many-from-source"
+    TOO_MANY = "too-many-requests"
+    ALREADY_REQUESTED = "already-requested"
+    NO_REQUEST = "no-request"
+    NOT_DECIDED = "not-decided"
+    DENIED = "denied"
+    WRONG_CODE = "wrong-code"
+    NOTHING_TO_COLLECT = "nothing-to-collect"
+    NOT_RENEWABLE = "not-renewable"
+    TOO_EARLY = "too-early"
+    ALREADY_RENEWED = "already-renewed"
+    SAME_KEY = "same-key"
+
+
+class EnrolmentError(PeerError):
+    """The desk says no; the message is for the user, `.reason` for the log."""
+
+    def __init__(self, reason: EnrolmentReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """Who stands at the desk: the source address, what TLS has proved, and the fields that the log knows them by."""
+
+    source: str
+    leaf_der: bytes
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an applicant keeps: the id and the fingerprint to read out, the one-time code, until when it holds."""
+
+    request_id: str
+    spki_sha256: str
+    code: str
+    expires_at: datetime
+
+
+class EnrolmentDesk(Protocol):
+    """The desk. Every method raises EnrolmentError when it says no."""
+
+    async def request_acceptance(self, applicant: Applicant, name: str, certificate: CertificateFacts) -> Receipt:
+        """Take the wish to be `name`, of somebody who has proved by TLS the key of a self-signed certificate."""
+
+    async def request_certificate(self, applicant: Applicant, name: str, csr: CertificationRequest) -> Receipt:
+        """Take the wish to be `name`, of somebody who has proved by a request that a key is theirs."""
+
+    async def renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
+        """Renew a user's certificate for a new key: the new chain in PEM, or a receipt when the operator decides."""
+
+    async def collect_by_key(self, applicant: Applicant, spki_sha256: str) -> str:
+        """Return the chain in PEM that was granted for a public key, to somebody who has proved it by TLS."""
+
+    async def collect_by_code(self, applicant: Applicant, request_id: str, code: str) -> str:
+        """Return the chain in PEM that was granted, to somebody who has the request's one-time code; once."""

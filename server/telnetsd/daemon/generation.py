@@ -1,0 +1,175 @@
+"""Generations: what a server loaded together serves together, until a reload puts another in its place.
+
+A reload that finds an error changes nothing and says why. One that succeeds keeps every session that still holds.
+"""
+
+import asyncio
+import logging
+from enum import StrEnum
+
+from telnetsd.administration.authorities import AskPassphrase
+from telnetsd.administration.change import recover
+from telnetsd.administration.material import Material, load_material
+from telnetsd.administration.office import EnrolmentOffice
+from telnetsd.administration.upkeep import keep_up
+from telnetsd.audit.event import Action, Reason
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.record import Trail
+from telnetsd.commands.caller import Services
+from telnetsd.connection import Connections, Stages
+from telnetsd.daemon.watch import Signature, sign_files
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+from telnetsd.identity.identify import Identifier
+from telnetsd.pki.authority import utc_now
+from telnetsd.pki.crl import CrlFinding
+from telnetsd.session.registry import SessionRegistry
+from telnetsd.state.state import State
+from telnetsd.tls.engine import make_server_context
+
+logger = logging.getLogger(__name__)
+
+
+class ReloadReason(StrEnum):
+    """Why a server reloads."""
+
+    OPERATOR = "operator"
+    SIGNAL = "signal"
+    FILES_CHANGED = "files-changed"
+
+
+class Generations:
+    """The generation that serves now, and the way to the next.
+
+    Args:
+        home: The installation.
+        material: The first generation.
+        state: The operator's state.
+        trail: Bound to nothing.
+        ask: For the passphrase of the CA's key.
+    """
+
+    def __init__(self, home: Home, material: Material, state: State, trail: Trail, ask: AskPassphrase) -> None:
+        self.registry = SessionRegistry()
+        self._home = home
+        self._material = material
+        self._state = state
+        self._trail = trail
+        self._ask = ask
+        self._state_version = state.version()
+        self._files: Signature = sign_files(home)
+        self._changing_files: Signature = self._files
+        self._is_loading = asyncio.Lock()
+        self._told_crls: set[CrlFinding] = set()
+        self._told_upkeep = ""
+        self._stages = self._compose(material)
+        self.connections = Connections(self._stages)
+
+    async def reload(self, reason: ReloadReason, by: str) -> str:
+        """Load everything anew.
+
+        Args:
+            reason: Why.
+            by: Who wants it, for the log.
+        Returns: One line that says what serves now.
+        Raises:
+            OperatorError: Something is wrong: nothing has changed.
+        """
+        async with self._is_loading:
+            self._files = self._changing_files = sign_files(self._home)
+            operator = {"operator": {"name": by}}
+            try:
+                material = await asyncio.to_thread(self._load)
+                stages = self._compose(material)
+            except OperatorError as error:
+                await self._trail.record(
+                    Action.RELOAD_FAILED,
+                    Reason.WRONG_CONFIGURATION,
+                    f"nothing was reloaded: {error}",
+                    telnetsd=operator,
+                )
+                raise
+            said = _describe(material)
+            await self._trail.record(
+                Action.SERVER_RELOADED, reason, f"the server reloaded: {said}", telnetsd=operator
+            )
+            if material.settings.listener != self._material.settings.listener:
+                said += "; a change of [listener] waits for a restart"
+            self._material, self._stages = material, stages
+            self.connections.change(stages)
+            await self.tell_of_crls()
+            await self._look_again()
+        return said
+
+    async def tick(self) -> None:
+        """Look at the sessions' clocks, at the state and at the files."""
+        self.registry.check_clocks()
+        version = self._state.version()
+        if version != self._state_version:
+            self._state_version = version
+            await self._look_again()
+        files = sign_files(self._home)
+        # Who writes several files, or a long one, is given one interval of quiet.
+        is_quiet, self._changing_files = files == self._changing_files, files
+        if files != self._files and is_quiet:
+            try:
+                await self.reload(ReloadReason.FILES_CHANGED, "a change of files")
+            except OperatorError as error:
+                logger.warning("nothing was reloaded: %s", error)
+
+    async def tell_of_crls(self) -> None:
+        """Tell the log of each CRL that is not, or no longer, the current word of its CA; once."""
+        trust = self._material.trust
+        problems = set(trust.crls.find_problems(trust.authorities, utc_now()))
+        for problem in sorted(problems - self._told_crls, key=lambda one: one.source):
+            await self._trail.record(Action.CRL_REJECTED, problem.problem, problem.message)
+            logger.warning("%s", problem.message)
+        self._told_crls = problems
+
+    async def keep_up(self) -> None:
+        """Sign CRLs before they are late, and forget requests whose time is over."""
+        try:
+            await asyncio.to_thread(keep_up, self._home, self._ask)
+            self._told_upkeep = ""
+        except OperatorError as error:
+            if str(error) != self._told_upkeep:
+                self._told_upkeep = str(error)
+                logger.warning("our CRL was not signed anew: %s; run: telnetsd ca crl", error)
+        try:
+            await self.tell_of_crls()
+        except AuditUnavailableError as error:
+            logger.warning("%s", error)
+
+    def _load(self) -> Material:
+        recover(self._home)
+        return load_material(self._home, self._material.trust.crls)
+
+    async def _look_again(self) -> None:
+        self.registry.adopt(self._stages.services, self._stages.settings.session)
+        await self.registry.reidentify(self._stages.identifier.identify)
+
+    def _compose(self, material: Material) -> Stages:
+        settings = material.settings
+        office = EnrolmentOffice(self._home, settings, self._ask)
+        window = settings.renewal.window_days
+        return Stages(
+            context=make_server_context(
+                list(material.server_chain), material.server_key, material.trust.certificates
+            ),
+            identifier=Identifier(material.trust, material.policy, self._state),
+            services=Services(
+                self.registry, material.table, settings.session.motd, self._home.audit_file, office, window
+            ),
+            settings=settings,
+            registry=self.registry,
+            trail=self._trail,
+        )
+
+
+def _describe(material: Material) -> str:
+    anchors, crls = len(material.trust.anchors), len(material.trust.crls.lists)
+    entries, until = len(material.policy.entries), material.server_chain[0].not_valid_after_utc
+    return (
+        f"{anchors} trust anchor{'' if anchors == 1 else 's'}, {crls} CRL{'' if crls == 1 else 's'},"
+        f" {entries} cert-to-name entr{'y' if entries == 1 else 'ies'}, server certificate until {until:%Y-%m-%d}"
+    )

@@ -1,0 +1,163 @@
+"""One running server: sockets, signals, clocks."""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+import uvloop
+
+from telnetsd.administration.authorities import AskPassphrase, passphrase_of_environment
+from telnetsd.administration.change import recover
+from telnetsd.administration.material import Material, load_material
+from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.record import make_trail
+from telnetsd.audit.sink import GroupCommit
+from telnetsd.config import parse_address
+from telnetsd.control import ControlServer
+from telnetsd.daemon.generation import Generations, ReloadReason
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+from telnetsd.listener import open_listener, shown_address
+from telnetsd.state.state import State
+
+STOP_TIMEOUT_S: Final = 5.0
+GIL_SWITCH_S: Final = 0.0005
+"""How long the event loop may keep the audit thread from the interpreter; Python's default is ten times that."""
+WATCH_INTERVAL_S: Final = 0.25
+"""How often clocks, state and files are looked at: a session ends within a second of what ends it."""
+UPKEEP_INTERVAL_S: Final = 60.0
+_SPARE_DESCRIPTORS: Final = 64
+
+logger = logging.getLogger(__name__)
+
+
+class ServerReason(StrEnum):
+    """Why a server started or stopped."""
+
+    STARTED = "started"
+    SIGNAL = "signal"
+
+
+def serve(home: Home, listen: str | None, ask: AskPassphrase = passphrase_of_environment) -> None:
+    """Run a server in the foreground until a signal ends it.
+
+    Args:
+        home: The installation.
+        listen: HOST:PORT instead of the configured one, or None.
+        ask: For the passphrase of the CA's key, where it is encrypted; must not wait for a person.
+    Raises:
+        OperatorError: It cannot start.
+    """
+    if home.state_file.exists():
+        recover(home)
+    material = load_material(home)
+    address = parse_address(listen or material.settings.listener.listen)
+    sys.setswitchinterval(GIL_SWITCH_S)
+    _make_room(material.settings.listener.max_connections)
+    state, log = State(home.state_file), AuditLog(home.audit_file)
+    try:
+        uvloop.run(_serve(home, material, address, state, log, ask))
+    finally:
+        log.close()
+        state.close()
+
+
+async def _serve(
+    home: Home, material: Material, address: tuple[str, int], state: State, log: AuditLog, ask: AskPassphrase
+) -> None:
+    stopping, reloading = asyncio.Event(), asyncio.Event()
+    _catch_signals(stopping, reloading)
+    sink = GroupCommit(log)
+    trail = make_trail(sink)
+    generations = Generations(home, material, state, trail, ask)
+    control = ControlServer(
+        home.control_socket, generations.registry, partial(generations.reload, ReloadReason.OPERATOR)
+    )
+    try:
+        listener = open_listener(*address)
+        await control.start()
+        where = shown_address(listener.getsockname())
+        await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
+        await generations.tell_of_crls()
+        accepting = await asyncio.get_running_loop().create_server(generations.connections.accept, sock=listener)
+        print(f"listening on {where}", file=sys.stderr, flush=True)
+        async with _upkeep(generations):
+            await _until(stopping, reloading, generations)
+        accepting.close()
+        await generations.connections.stop(STOP_TIMEOUT_S)
+        await trail.record(Action.SERVER_STOPPED, ServerReason.SIGNAL, "the server stopped")
+        print("stopped", file=sys.stderr, flush=True)
+    finally:
+        await control.stop()
+        await sink.close()
+
+
+def _catch_signals(stopping: asyncio.Event, reloading: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)
+
+
+async def _until(stopping: asyncio.Event, reloading: asyncio.Event, generations: Generations) -> None:
+    """Look at what may have changed, until the server is to stop."""
+    while not stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), WATCH_INTERVAL_S)
+        try:
+            await _look(reloading, generations)
+        except OperatorError as error:
+            logger.warning("nothing was reloaded: %s", error)
+        except (OSError, sqlite3.Error):
+            logger.exception("the server could not look at its state; it goes on")
+
+
+async def _look(reloading: asyncio.Event, generations: Generations) -> None:
+    if reloading.is_set():
+        reloading.clear()
+        await generations.reload(ReloadReason.SIGNAL, "a signal")
+    await generations.tick()
+
+
+@contextlib.asynccontextmanager
+async def _upkeep(generations: Generations) -> AsyncIterator[None]:
+    """Keep the installation up in the background."""
+    is_over = asyncio.Event()
+
+    async def keep_up() -> None:
+        while not is_over.is_set():
+            await generations.keep_up()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(is_over.wait(), UPKEEP_INTERVAL_S)
+
+    task = asyncio.get_running_loop().create_task(keep_up())
+    try:
+        yield
+    finally:
+        # What has begun in a thread is finished, and told to the log, before the server says that it stopped.
+        is_over.set()
+        await task
+
+
+def _make_room(connections: int) -> None:
+    """Raise the limit of open files to what the connections need, as far as the system lets us."""
+    needed = connections + _SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        print(
+            f"warning: the limit of {hard} open files is too low for max_connections = {connections}; "
+            f"raise it to {needed} (ulimit -n)",
+            file=sys.stderr,
+        )
+    if soft < needed:
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

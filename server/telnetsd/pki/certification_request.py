@@ -1,0 +1,116 @@
+"""Certification requests (PKCS #10, RFC 2986): what is taken from one is its public key, once it has proved itself.
+
+A request comes from anybody. It is refused, with a reason, when its signature does not prove possession of the key,
+when the key is weak, or when it asks for what nobody gets: to be a CA, or to have another's name.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from telnetsd.errors import PeerError
+from telnetsd.pki.certificate import key_facts, key_sha256, without_warnings
+from telnetsd.pki.keys import is_strong_key
+from telnetsd.pki.path_reason import SIGNATURE_HASHES
+
+CSR_MAX_BYTES: Final = 16384
+PEM_BEGIN: Final = "-----BEGIN "
+PEM_END: Final = "-----END "
+
+
+class CsrReason(StrEnum):
+    """Why a certification request is refused."""
+
+    UNREADABLE = "csr-unreadable"
+    TOO_LONG = "csr-too-long"
+    BAD_SIGNATURE = "csr-bad-signature"
+    WEAK_SIGNATURE = "csr-weak-signature"
+    WEAK_KEY = "csr-weak-key"
+    FOR_A_CA = "csr-for-a-ca"
+    FOR_ANOTHER = "csr-for-another"
+
+
+class CsrError(PeerError):
+    """A certification request is refused; `.reason` says why."""
+
+    def __init__(self, reason: CsrReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class CertificationRequest:
+    """A request whose holder has proved possession of the private key. Its subject is a wish, never a name."""
+
+    public_key: CertificatePublicKeyTypes
+    spki_sha256: str
+    key_algorithm: str
+    key_bits: int
+    subject: str
+    der: bytes
+
+
+def parse_csr(data: bytes, name: str) -> CertificationRequest:
+    """Read and check a request, in PEM or DER, of somebody who is to be called `name`.
+
+    Raises:
+        CsrError: It is refused.
+    """
+    if len(data) > CSR_MAX_BYTES:
+        raise CsrError(CsrReason.TOO_LONG, f"the request is too long: at most {CSR_MAX_BYTES} bytes are taken")
+    try:
+        with without_warnings():
+            is_pem = data.lstrip().startswith(PEM_BEGIN.encode())
+            csr = x509.load_pem_x509_csr(data) if is_pem else x509.load_der_x509_csr(data)
+            key, subject, extensions = csr.public_key(), csr.subject, csr.extensions
+            shown = subject.rfc4514_string()
+    except Exception as error:
+        # Whoever sent it chose every byte: whatever the X.509 library raises, it cannot be read.
+        raise CsrError(
+            CsrReason.UNREADABLE, "the request cannot be read: it is no certification request (PKCS #10)"
+        ) from error
+    _check_proof(csr)
+    if not is_strong_key(key):
+        algorithm, bits = key_facts(key)
+        raise CsrError(
+            CsrReason.WEAK_KEY,
+            f"the request's key is too weak or not taken ({algorithm}, {bits} bits): use P-256, RSA from 2048 bits"
+            " or Ed25519",
+        )
+    _check_wishes(subject, extensions, name)
+    return CertificationRequest(key, key_sha256(key), *key_facts(key), shown, csr.public_bytes(Encoding.DER))
+
+
+def _check_proof(csr: x509.CertificateSigningRequest) -> None:
+    try:
+        algorithm = csr.signature_hash_algorithm
+        is_weak = algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
+        is_proved = csr.is_signature_valid
+    except (UnsupportedAlgorithm, ValueError, TypeError):
+        is_weak, is_proved = True, False
+    if is_weak:
+        raise CsrError(CsrReason.WEAK_SIGNATURE, "the request is signed with a hash too weak: use SHA-256")
+    if not is_proved:
+        raise CsrError(
+            CsrReason.BAD_SIGNATURE,
+            "the request's signature does not prove that you have its private key: make the request anew",
+        )
+
+
+def _check_wishes(subject: x509.Name, extensions: x509.Extensions, name: str) -> None:
+    for extension in extensions:
+        match extension.value:
+            case x509.BasicConstraints(ca=True) | x509.KeyUsage(key_cert_sign=True):
+                raise CsrError(CsrReason.FOR_A_CA, "the request asks to be a CA: nobody gets that")
+    wished = [attribute.value for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if wished and wished != [name]:
+        raise CsrError(
+            CsrReason.FOR_ANOTHER,
+            f"the request names another than {name}: leave its common name out",
+        )

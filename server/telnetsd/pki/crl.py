@@ -1,0 +1,238 @@
+"""CRLs of one generation (RFC 5280 sections 5 and 6.3): read, judged, and asked about one certificate at a time.
+
+A CRL counts for a CA when it bears that CA's name and signature. Which CAs there are is not known when CRLs are
+read, since a peer brings its intermediates; so the signature is checked when a path asks, once for each CA.
+
+An index of serial numbers is made once, off the event loop: searching a CRL costs milliseconds at each miss.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtensionOID
+
+from telnetsd.errors import OperatorError
+from telnetsd.pki.certificate import without_warnings
+from telnetsd.pki.path_reason import SIGNATURE_HASHES
+from telnetsd.pki.revocation import Revocation, RevocationReason
+
+CRL_MAX_BYTES: Final = 256 * 1024 * 1024
+_ISSUERS_MAX: Final = 1000
+_SIGNING_KEYS: Final = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
+_UNDERSTOOD: Final = frozenset({ExtensionOID.CRL_NUMBER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER})
+
+
+class CrlProblem(StrEnum):
+    """Why a CRL does not count as the current word of a CA."""
+
+    UNREADABLE = "crl-unreadable"
+    UNSUPPORTED = "crl-unsupported"
+    UNKNOWN_ISSUER = "crl-of-unknown-issuer"
+    BAD_SIGNATURE = "crl-bad-signature"
+    EXPIRED = "crl-expired"
+    NOT_YET_VALID = "crl-not-yet-valid"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """One CRL that could be read, and the file that it came from; `index` leads from a serial number to its entry."""
+
+    crl: x509.CertificateRevocationList
+    source: str
+    sha256: str
+    index: dict[int, int] = field(repr=False)
+    is_supported: bool
+
+    def lateness(self, at: datetime) -> CrlProblem | None:
+        """Say whether it is out of its time at the aware UTC time `at`."""
+        next_update = self.crl.next_update_utc
+        # RFC 5280 5.1.2.5: conforming CAs say when the next one comes; without it nothing is ever current.
+        if next_update is None or at > next_update:
+            return CrlProblem.EXPIRED
+        return CrlProblem.NOT_YET_VALID if at < self.crl.last_update_utc else None
+
+    def revocation_of(self, serial_number: int) -> Revocation | None:
+        """Return the entry of a serial number."""
+        position = self.index.get(serial_number)
+        if position is None:
+            return None
+        entry = self.crl[position]
+        return Revocation(entry.revocation_date_utc, _reason_of(entry))
+
+    def is_signed_by(self, issuer: x509.Certificate) -> bool:
+        """Tell whether a CA issued it: the name, the right to sign CRLs, and the signature."""
+        return self.crl.issuer == issuer.subject and _may_sign_crls(issuer) and _has_signature_of(self.crl, issuer)
+
+
+@dataclass(frozen=True, slots=True)
+class CrlFinding:
+    """A file in the folder of CRLs that is not the current word of any CA."""
+
+    source: str
+    problem: CrlProblem
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrlStatus:
+    """What the CRLs say of one certificate; not `is_known` when none of its issuer is current."""
+
+    revocation: Revocation | None
+    is_known: bool
+
+
+class RevocationLists:
+    """Every CRL of one generation.
+
+    Args:
+        lists: Those that could be read.
+        unreadable: What was found about files that could not.
+    """
+
+    def __init__(self, lists: Iterable[RevocationList] = (), unreadable: Iterable[CrlFinding] = ()) -> None:
+        self.lists = tuple(lists)
+        self._unreadable = tuple(unreadable)
+        self._of_issuer: dict[str, RevocationList | None] = {}
+
+    def status_of(
+        self, certificate: x509.Certificate, issuer: x509.Certificate, issuer_sha256: str, at: datetime
+    ) -> CrlStatus:
+        """Say what is known of a certificate that `issuer` signed. What an old CRL revoked stays revoked."""
+        found = self._newest_of(issuer, issuer_sha256)
+        if found is None:
+            return CrlStatus(None, is_known=False)
+        return CrlStatus(found.revocation_of(certificate.serial_number), is_known=found.lateness(at) is None)
+
+    def covers(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> bool:
+        """Tell whether there is a current CRL of a CA."""
+        found = self._newest_of(issuer, issuer_sha256)
+        return found is not None and found.lateness(at) is None
+
+    def find_problems(self, authorities: Iterable[x509.Certificate], at: datetime) -> list[CrlFinding]:
+        """Say which files are not the current word of one of these CAs."""
+        known = tuple(authorities)
+        findings = list(self._unreadable)
+        for one in self.lists:
+            problem = self._problem_of(one, known, at)
+            if problem is not None:
+                findings.append(CrlFinding(one.source, problem, _explain(one, problem)))
+        return findings
+
+    def _problem_of(
+        self, one: RevocationList, authorities: tuple[x509.Certificate, ...], at: datetime
+    ) -> CrlProblem | None:
+        if not one.is_supported:
+            return CrlProblem.UNSUPPORTED
+        namesakes = [ca for ca in authorities if ca.subject == one.crl.issuer]
+        if not namesakes:
+            return CrlProblem.UNKNOWN_ISSUER
+        if not any(one.is_signed_by(ca) for ca in namesakes):
+            return CrlProblem.BAD_SIGNATURE
+        return one.lateness(at)
+
+    def _newest_of(self, issuer: x509.Certificate, issuer_sha256: str) -> RevocationList | None:
+        if issuer_sha256 not in self._of_issuer:
+            signed = [one for one in self.lists if one.is_supported and one.is_signed_by(issuer)]
+            newest = max(signed, key=lambda one: one.crl.last_update_utc, default=None)
+            # A peer brings its intermediates: only those of validated paths come here, yet the table is bounded.
+            if len(self._of_issuer) >= _ISSUERS_MAX:
+                self._of_issuer.clear()
+            self._of_issuer[issuer_sha256] = newest
+        return self._of_issuer[issuer_sha256]
+
+
+def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationLists) -> RevocationLists:
+    """Read CRLs, in PEM or DER.
+
+    Args:
+        files: Each file with its name as a person would write it.
+        before: Those of the generation before: the index of a file that has not changed is taken from there.
+    Raises:
+        OperatorError: A file cannot be opened.
+    """
+    known = {one.sha256: one for one in before.lists}
+    lists: list[RevocationList] = []
+    unreadable: list[CrlFinding] = []
+    for path, shown in files:
+        content = _read(path, shown)
+        digest = sha256(content).hexdigest()
+        if digest in known:
+            one = known[digest]
+            lists.append(RevocationList(one.crl, shown, digest, one.index, one.is_supported))
+            continue
+        try:
+            lists.append(_parse(content, shown, digest))
+        except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, the file is no CRL
+            message = f"{shown} is no CRL that can be read ({error}); replace it"
+            unreadable.append(CrlFinding(shown, CrlProblem.UNREADABLE, " ".join(message.split())))
+    return RevocationLists(lists, unreadable)
+
+
+def _read(path: Path, shown: str) -> bytes:
+    try:
+        if path.stat().st_size > CRL_MAX_BYTES:
+            raise OperatorError(f"{shown} is too large for a CRL: at most {CRL_MAX_BYTES} bytes are read; remove it")
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"cannot read {shown}: {error.strerror}; check its mode") from error
+
+
+def _parse(content: bytes, shown: str, digest: str) -> RevocationList:
+    with without_warnings():
+        is_pem = content.lstrip().startswith(b"-----BEGIN ")
+        crl = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
+        # RFC 5280 5.2: a CRL with a critical extension that is not understood must not be used: that keeps out
+        # delta CRLs, indirect ones, and those of a part of the certificates.
+        is_supported = all(one.oid in _UNDERSTOOD for one in crl.extensions if one.critical)
+        index = {entry.serial_number: position for position, entry in enumerate(crl)}
+    return RevocationList(crl, shown, digest, index, is_supported)
+
+
+def _reason_of(entry: x509.RevokedCertificate) -> RevocationReason:
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+        return RevocationReason(reason.value)
+    except (x509.ExtensionNotFound, ValueError):
+        return RevocationReason.UNSPECIFIED
+
+
+def _may_sign_crls(issuer: x509.Certificate) -> bool:
+    # RFC 5280 6.3.3 (f): with keyUsage present, the cRLSign bit must be set.
+    try:
+        return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    try:
+        algorithm = crl.signature_hash_algorithm
+        if algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES):
+            return False
+        key = issuer.public_key()
+        return isinstance(key, _SIGNING_KEYS) and crl.is_signature_valid(key)
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+        return False
+
+
+def _explain(one: RevocationList, problem: CrlProblem) -> str:
+    issuer, next_update = one.crl.issuer.rfc4514_string(), one.crl.next_update_utc
+    until = (
+        f"on {next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "at once: it does not say until when it holds"
+    )
+    words = {
+        CrlProblem.UNSUPPORTED: "is of a kind that is not taken (a delta, indirect or partial); use a full CRL",
+        CrlProblem.UNKNOWN_ISSUER: f"is of {issuer}, and no CA here has that name; remove it, or: telnetsd trust add",
+        CrlProblem.BAD_SIGNATURE: f"is not signed by {issuer}; replace it",
+        CrlProblem.EXPIRED: f"expired {until}; fetch a new one of {issuer}",
+        CrlProblem.NOT_YET_VALID: f"is not valid before {one.crl.last_update_utc:%Y-%m-%d %H:%M} UTC",
+    }
+    return f"{one.source} {words[problem]}"

@@ -1,0 +1,1 @@
+"""The operator's state in SQLite: users, certificates, pins, revocations, enrolment requests."""

@@ -1,0 +1,125 @@
+"""The table of issued certificates, with their revocations and the numbers of the CRLs that tell of them."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.state.records import IssuedCertificate, to_revocation, to_text, to_time
+
+_COLUMNS: Final = (
+    "sha256, user_name, issuer_sha256, spki_sha256, serial_number, public_key, not_before, not_after,"
+    " assurance_class, is_renewed, revoked_at, revocation_reason"
+)
+
+
+class Certificates:
+    """Issued certificates; the serial number is unique below its issuer (RFC 5280 section 4.1.2.2)."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def add(self, one: IssuedCertificate, der: bytes) -> None:
+        """Note that a certificate was issued; inside a transaction."""
+        self._database.execute(
+            f"INSERT INTO certificates ({_COLUMNS}, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
+            (
+                one.sha256,
+                one.user_name,
+                one.issuer_sha256,
+                one.spki_sha256,
+                one.serial_number,
+                one.public_key,
+                to_text(one.not_before),
+                to_text(one.not_after),
+                one.assurance_class,
+                int(one.is_renewed),
+                der,
+            ),
+        )
+
+    def find(self, sha256: str) -> IssuedCertificate | None:
+        """Return a certificate by its fingerprint."""
+        return next(self._select("sha256 = ?", sha256), None)
+
+    def with_serial(self, serial_number: str) -> list[IssuedCertificate]:
+        """Return the certificates of a serial number, of whatever issuing CA of ours."""
+        return list(self._select("serial_number = ?", serial_number))
+
+    def of_user(self, name: str) -> tuple[IssuedCertificate, ...]:
+        """Return a user's certificates, the newest first."""
+        return tuple(self._select("user_name = ? ORDER BY not_before DESC, sha256", name))
+
+    def der_of(self, sha256: str) -> bytes | None:
+        """Return a certificate itself; None for one of before it was kept."""
+        row = self._database.execute("SELECT der FROM certificates WHERE sha256 = ?", (sha256,)).fetchone()
+        return None if row is None else row[0]
+
+    def revocation_of(self, issuer_sha256: str, serial_number: str) -> Revocation | None:
+        """Return the revocation of a certificate."""
+        row = self._database.execute(
+            "SELECT revoked_at, revocation_reason FROM certificates WHERE issuer_sha256 = ? AND serial_number = ?",
+            (issuer_sha256, serial_number),
+        ).fetchone()
+        return None if row is None else to_revocation(*row)
+
+    def revoked_by(self, issuer_sha256: str, at: datetime) -> list[IssuedCertificate]:
+        """Return what stands on a CRL: the revoked certificates of an issuer that have not expired at `at`."""
+        where = "issuer_sha256 = ? AND revoked_at IS NOT NULL AND not_after >= ? ORDER BY revoked_at, serial_number"
+        return list(self._select(where, issuer_sha256, to_text(at)))
+
+    def issuers(self) -> list[str]:
+        """Return the fingerprints of the CAs that issued anything."""
+        return [issuer for (issuer,) in self._database.execute("SELECT DISTINCT issuer_sha256 FROM certificates")]
+
+    def owner_of_key(self, spki_sha256: str) -> str | None:
+        """Return the name to which a certificate for this public key was issued."""
+        row = self._database.execute(
+            "SELECT user_name FROM certificates WHERE spki_sha256 = ?", (spki_sha256,)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def is_compromised(self, spki_sha256: str) -> bool:
+        """Tell whether this public key stood in a certificate that was revoked for keyCompromise."""
+        row = self._database.execute(
+            "SELECT 1 FROM certificates WHERE spki_sha256 = ? AND revocation_reason = ?",
+            (spki_sha256, RevocationReason.KEY_COMPROMISE.value),
+        ).fetchone()
+        return row is not None
+
+    def revoke(self, sha256: str, revocation: Revocation | None) -> None:
+        """Note a certificate's revocation, or with None the end of a hold; inside a transaction."""
+        values = (to_text(revocation.revoked_at), revocation.reason.value) if revocation else (None, None)
+        self._database.execute(
+            "UPDATE certificates SET revoked_at = ?, revocation_reason = ? WHERE sha256 = ?", (*values, sha256)
+        )
+
+    def mark_renewed(self, sha256: str) -> None:
+        """Note that a certificate has a successor; inside a transaction."""
+        self._database.execute("UPDATE certificates SET is_renewed = 1 WHERE sha256 = ?", (sha256,))
+
+    def next_crl_number(self, issuer_sha256: str) -> int:
+        """Return the number of an issuer's next CRL (RFC 5280 section 5.2.3: ever increasing); in a transaction."""
+        row = self._database.execute(
+            "INSERT INTO crl_numbers VALUES (?, 1) ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number",
+            (issuer_sha256,),
+        ).fetchone()
+        return int(row[0])
+
+    def _select(self, where: str, *values: str) -> Iterator[IssuedCertificate]:
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM certificates WHERE {where}", values).fetchall()
+        for sha256, name, issuer, spki, serial, key, not_before, not_after, number, is_renewed, *revocation in rows:
+            yield IssuedCertificate(
+                sha256,
+                name,
+                issuer,
+                spki,
+                serial,
+                key,
+                to_time(not_before),
+                to_time(not_after),
+                number,
+                bool(is_renewed),
+                to_revocation(*revocation),
+            )

@@ -1,0 +1,115 @@
+"""The table of enrolment requests: bounded by the limits of whoever adds to it, and emptied as they expire."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus, to_text, to_time
+
+_COLUMNS: Final = (
+    "id, kind, name, subject, public_key, spki_sha256, source, requested_at, expires_at, status, user_name,"
+    " certificate_sha256, replaces_sha256, code_failures"
+)
+
+
+class Requests:
+    """Enrolment requests, by id."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def find(self, request_id: str) -> EnrolmentRequest | None:
+        """Return a request."""
+        return next(self._select("id = ?", request_id), None)
+
+    def of_key(self, spki_sha256: str) -> list[EnrolmentRequest]:
+        """Return the requests for a public key, the newest first."""
+        return list(self._select("spki_sha256 = ? ORDER BY requested_at DESC, id", spki_sha256))
+
+    def every(self) -> list[EnrolmentRequest]:
+        """Return every request, the oldest first."""
+        return list(self._select("TRUE ORDER BY requested_at, id"))
+
+    def expired(self, at: datetime) -> list[EnrolmentRequest]:
+        """Return the requests whose time is over."""
+        return list(self._select("expires_at <= ?", to_text(at)))
+
+    def content_of(self, request_id: str) -> bytes:
+        """Return what was brought: a CSR or a certificate, in DER."""
+        (content,) = self._database.execute("SELECT content FROM requests WHERE id = ?", (request_id,)).fetchone()
+        return bytes(content)
+
+    def code_of(self, request_id: str) -> str:
+        """Return the SHA-256 of the one-time code."""
+        (code,) = self._database.execute("SELECT code_sha256 FROM requests WHERE id = ?", (request_id,)).fetchone()
+        return str(code)
+
+    def add(self, one: EnrolmentRequest, content: bytes, code_sha256: str) -> None:
+        """Note a request; inside a transaction."""
+        self._database.execute(
+            f"INSERT INTO requests ({_COLUMNS}, content, code_sha256)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                one.id,
+                one.kind.value,
+                one.name,
+                one.subject,
+                one.public_key,
+                one.spki_sha256,
+                one.source,
+                to_text(one.requested_at),
+                to_text(one.expires_at),
+                one.status.value,
+                one.user_name,
+                one.certificate_sha256,
+                one.replaces_sha256,
+                one.code_failures,
+                content,
+                code_sha256,
+            ),
+        )
+
+    def decide(
+        self, request_id: str, status: RequestStatus, user_name: str | None = None, certificate_sha256: str = ""
+    ) -> None:
+        """Note what became of a request; inside a transaction."""
+        self._database.execute(
+            "UPDATE requests SET status = ?, user_name = coalesce(?, user_name),"
+            " certificate_sha256 = coalesce(nullif(?, ''), certificate_sha256) WHERE id = ?",
+            (status.value, user_name, certificate_sha256, request_id),
+        )
+
+    def count_failure(self, request_id: str) -> None:
+        """Note that a wrong code was given; inside a transaction."""
+        self._database.execute("UPDATE requests SET code_failures = code_failures + 1 WHERE id = ?", (request_id,))
+
+    def remove(self, request_id: str) -> None:
+        """Forget a request; inside a transaction."""
+        self._database.execute("DELETE FROM requests WHERE id = ?", (request_id,))
+
+    def count(self) -> int:
+        """Return how many requests there are."""
+        return int(self._database.execute("SELECT count(*) FROM requests").fetchone()[0])
+
+    def count_from(self, source: str) -> int:
+        """Return how many requests came from a source."""
+        row = self._database.execute("SELECT count(*) FROM requests WHERE source = ?", (source,)).fetchone()
+        return int(row[0])
+
+    def _select(self, where: str, *values: str) -> Iterator[EnrolmentRequest]:
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM requests WHERE {where}", values).fetchall()
+        for request_id, kind, name, subject, key, spki, source, requested_at, expires_at, status, *rest in rows:
+            yield EnrolmentRequest(
+                request_id,
+                RequestKind(kind),
+                name,
+                subject,
+                key,
+                spki,
+                source,
+                to_time(requested_at),
+                to_time(expires_at),
+                RequestStatus(status),
+                *rest,
+            )

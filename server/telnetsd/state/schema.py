@@ -1,0 +1,114 @@
+"""The tables, and how a database of an older version becomes one of this.
+
+A certificate outlives its user here: it stays on the CRL until it expires.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from telnetsd.errors import OperatorError
+
+_USERS: Final = """
+CREATE TABLE users (
+    name TEXT PRIMARY KEY,
+    added_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE user_roles (
+    user_name TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    PRIMARY KEY (user_name, role)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE certificates (
+    sha256 TEXT PRIMARY KEY,
+    user_name TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    issuer_sha256 TEXT NOT NULL,
+    spki_sha256 TEXT NOT NULL,
+    serial_number TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    not_before TEXT NOT NULL,
+    not_after TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_LIFE: Final = """
+ALTER TABLE users ADD COLUMN is_mapped INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE issued (
+    sha256 TEXT PRIMARY KEY,
+    user_name TEXT NOT NULL,
+    issuer_sha256 TEXT NOT NULL,
+    spki_sha256 TEXT NOT NULL,
+    serial_number TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    not_before TEXT NOT NULL,
+    not_after TEXT NOT NULL,
+    assurance_class INTEGER NOT NULL,
+    is_renewed INTEGER NOT NULL,
+    revoked_at TEXT,
+    revocation_reason TEXT,
+    der BLOB
+) STRICT;
+INSERT INTO issued
+    SELECT sha256, user_name, issuer_sha256, spki_sha256, serial_number, public_key, not_before, not_after, 0, 0,
+        NULL, NULL, NULL
+    FROM certificates;
+DROP TABLE certificates;
+ALTER TABLE issued RENAME TO certificates;
+CREATE UNIQUE INDEX certificates_by_serial ON certificates (issuer_sha256, serial_number);
+CREATE INDEX certificates_by_user ON certificates (user_name, not_after);
+CREATE INDEX certificates_by_key ON certificates (spki_sha256);
+CREATE INDEX certificates_revoked ON certificates (issuer_sha256, revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE TABLE pins (
+    spki_sha256 TEXT PRIMARY KEY,
+    user_name TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    revoked_at TEXT,
+    revocation_reason TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pins_by_user ON pins (user_name);
+CREATE TABLE requests (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    spki_sha256 TEXT NOT NULL,
+    source TEXT NOT NULL,
+    requested_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    user_name TEXT,
+    certificate_sha256 TEXT,
+    replaces_sha256 TEXT,
+    code_sha256 TEXT NOT NULL,
+    code_failures INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_by_source ON requests (source);
+CREATE INDEX requests_by_key ON requests (spki_sha256);
+CREATE TABLE crl_numbers (
+    issuer_sha256 TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE changes (
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+"""
+_STEPS: Final = (_USERS, _LIFE)
+SCHEMA_VERSION: Final = len(_STEPS)
+
+
+def migrate(database: sqlite3.Connection, path: Path) -> None:
+    """Bring a database to this version; inside a transaction.
+
+    Raises:
+        OperatorError: It is of a newer telnetsd.
+    """
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise OperatorError(f"{path} was written by a newer telnetsd; install that one")
+    for step in _STEPS[version:]:
+        # executescript() would commit the transaction behind our back.
+        for statement in step.split(";"):
+            database.execute(statement)
+    if version < SCHEMA_VERSION:
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

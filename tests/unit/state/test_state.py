@@ -1,0 +1,186 @@
+"""The operator's state: users, to whom which certificate was issued, what was taken back, who asks."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from support.certificates import now
+from telnetsd.errors import OperatorError
+from telnetsd.identity.outcome import User
+from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, RequestKind, RequestStatus
+from telnetsd.state.state import State
+
+ALICE = User("alice", ("operator", "user"))
+
+
+def certificate(sha256: str = "c", serial: str = "1F", user: str = "alice") -> IssuedCertificate:
+    return IssuedCertificate(sha256, user, "i", "s", serial, "EC 256", now(), now() + timedelta(days=1))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with closing(State(tmp_path / "state.db")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def with_alice(state: State) -> State:
+    with state.transaction():
+        state.users.add(ALICE, now(), is_mapped=False)
+        state.certificates.add(certificate(), b"der")
+    return state
+
+
+def test_who_was_issued_a_certificate_is_found_by_issuer_serial_number_and_key_together(with_alice: State) -> None:
+    assert with_alice.user_of("i", "1F", "s") == ALICE
+    for other in (("j", "1F", "s"), ("i", "2F", "s"), ("i", "1F", "t")):
+        assert with_alice.user_of(*other) is None
+    found = with_alice.users.find("alice")
+    assert found is not None
+    assert found.certificates == (certificate(),)
+    assert with_alice.users.find("bob") is None
+    assert [one.user.name for one in with_alice.users.every()] == ["alice"]
+    assert with_alice.certificates.der_of("c") == b"der"
+
+
+def test_a_revoked_certificate_names_nobody_and_one_that_was_on_hold_names_its_user_again(with_alice: State) -> None:
+    hold = Revocation(now(), RevocationReason.CERTIFICATE_HOLD)
+    with with_alice.transaction():
+        with_alice.certificates.revoke("c", hold)
+    assert with_alice.user_of("i", "1F", "s") is None
+    assert with_alice.revocation_of("i", "1F") == hold
+    assert [one.sha256 for one in with_alice.certificates.revoked_by("i", now())] == ["c"]
+    assert with_alice.certificates.revoked_by("i", now() + timedelta(days=2)) == []
+    with with_alice.transaction():
+        with_alice.certificates.revoke("c", None)
+    assert with_alice.user_of("i", "1F", "s") == ALICE
+
+
+def test_the_certificates_of_a_user_who_was_removed_stay_for_the_crl(with_alice: State) -> None:
+    with with_alice.transaction():
+        with_alice.users.remove("alice")
+    assert with_alice.user_of("i", "1F", "s") is None
+    assert with_alice.certificates.find("c") == certificate()
+
+
+def test_a_serial_number_is_issued_once_below_one_issuer(with_alice: State) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        with_alice.certificates.add(certificate("d"), b"")
+
+
+def test_a_pin_names_its_user_until_it_is_taken_back(with_alice: State) -> None:
+    with with_alice.transaction():
+        with_alice.pins.add("k", "alice", now())
+    assert with_alice.pinned_user("k") == ALICE
+    assert with_alice.pinned_user("l") is None
+    revocation = Revocation(now(), RevocationReason.UNSPECIFIED)
+    with with_alice.transaction():
+        with_alice.pins.revoke("k", revocation)
+    assert with_alice.pinned_user("k") is None
+    assert with_alice.revocation_of_pin("k") == revocation
+
+
+def test_only_a_user_who_was_added_as_mapped_is_named_by_mapping(with_alice: State) -> None:
+    assert with_alice.is_user("alice")
+    assert with_alice.mapped_user("alice") is None
+    with with_alice.transaction():
+        with_alice.users.change(User("alice", ("user",)), is_mapped=True)
+    assert with_alice.mapped_user("alice") == User("alice", ("user",))
+
+
+def test_crl_numbers_increase_for_each_issuer(state: State) -> None:
+    with state.transaction():
+        assert [state.certificates.next_crl_number(one) for one in ("i", "i", "j", "i")] == [1, 2, 1, 3]
+
+
+def test_a_request_is_found_counted_decided_and_forgotten(state: State) -> None:
+    request = EnrolmentRequest(
+        "r", RequestKind.CSR, "bob", "CN=bob", "EC 256", "s", "192.0.2.1", now(), now() + timedelta(1)
+    )
+    with state.transaction():
+        state.requests.add(request, b"csr", "hash")
+    assert state.requests.find("r") == request
+    assert state.requests.of_key("s") == state.requests.every() == [request]
+    assert (state.requests.count(), state.requests.count_from("192.0.2.1"), state.requests.count_from("x")) == (
+        1,
+        1,
+        0,
+    )
+    assert (state.requests.content_of("r"), state.requests.code_of("r")) == (b"csr", "hash")
+    with state.transaction():
+        state.requests.decide("r", RequestStatus.APPROVED, "robert", "c")
+        state.requests.decide("r", RequestStatus.COLLECTED)
+        state.requests.count_failure("r")
+    found = state.requests.find("r")
+    assert found is not None
+    assert (found.status, found.user_name, found.certificate_sha256, found.code_failures) == (
+        RequestStatus.COLLECTED,
+        "robert",
+        "c",
+        1,
+    )
+    assert state.requests.expired(now()) == []
+    assert state.requests.expired(now() + timedelta(2)) == [found]
+    with state.transaction():
+        state.requests.remove("r")
+    assert state.requests.count() == 0
+
+
+def test_what_fails_in_a_transaction_leaves_nothing(state: State) -> None:
+    def add_and_fail() -> None:
+        with state.transaction():
+            state.users.add(ALICE, now(), is_mapped=False)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        add_and_fail()
+    assert state.users.names() == []
+
+
+def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: State, tmp_path: Path) -> None:
+    version = state.version()
+    assert state.version() == version
+    with closing(State(tmp_path / "state.db")) as other:
+        before = state.version()
+        with other.transaction():
+            other.users.add(ALICE, now(), is_mapped=False)
+    assert state.users.has("alice")
+    assert state.version() != before
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    from telnetsd.state import schema
+
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.executescript(schema._USERS)
+        database.execute("INSERT INTO users VALUES ('alice', '2026-01-01T00:00:00+00:00')")
+        database.execute("INSERT INTO user_roles VALUES ('alice', 'operator')")
+        times = ("2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00")
+        database.execute("INSERT INTO certificates VALUES ('c', 'alice', 'i', 's', '1F', 'EC 256', ?, ?)", times)
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    with closing(State(tmp_path / "state.db")) as state:
+        assert state.user_of("i", "1F", "s") == User("alice", ("operator",))
+        assert state.certificates.der_of("c") is None
+        found = state.users.find("alice")
+        assert found is not None
+        assert not found.is_mapped
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(OperatorError, match="was written by a newer telnetsd"):
+        State(tmp_path / "state.db")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_text("hello" * 1000)
+    with pytest.raises(OperatorError, match=r"cannot open .*state\.db: file is not a database"):
+        State(tmp_path / "state.db")
