@@ -212,8 +212,11 @@ def renew_user(
         if not found.certificates:
             raise OperatorError(f"{name} has no certificate of this CA to renew; see: telnetsd user show {name}")
         last = found.certificates[0]
-        is_kept = isinstance(credential, KeptKey)
-        key = _kept_key(change, found, credential) if is_kept else _key_for(name, credential)
+        match credential:
+            case KeptKey():
+                key = _kept_key(change, found, credential)
+            case _:
+                key = _key_for(name, credential)
         if grant.assurance_class is None and last.assurance_class in settings.classes:
             grant = Grant(grant.days, last.assurance_class)
         return _issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
