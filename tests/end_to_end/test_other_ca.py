@@ -77,7 +77,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
         assert "no user is mapped to it" in client.read_until("guest> ")
     explained = telnetsd(home, "user", "explain", chain)
     assert explained.returncode == 1
-    assert "outcome       a guest (no-user-mapped)" in explained.stdout
+    assert explained.stdout.endswith("  a guest (no-user-mapped)\n")
 
     # Mapped: dora, on the screen and in the log.
     write_mapping(home)
@@ -86,7 +86,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
         assert "you are dora (user; class 0)" in client.read_until("dora> ")
         explained_again = done(home, "user", "explain", chain)
         assert "entry company-mail  names dora (user)" in explained_again
-        assert "outcome             dora (user), by company-mail" in explained_again
+        assert explained_again.endswith("  dora (user), by company-mail\n")
         event = server.wait_for(lambda one: get(one, "user.name") == "dora" and action_of(one) == "session-started")
         assert get(event, "rule.id") == "company-mail"
 
@@ -115,7 +115,6 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
     other.write_text(other_certificate.read_text() + issuing.certificate.read_text())
     with OpensslClient(server, other, other_key) as client:
         client.read_until("emil> ")
-        home.config_file.write_text("")
         done(home, "trust", "remove", fingerprint_of(home, "Example Root"))
         assert "whom this server does not trust: this session ends" in client.read_to_end()
 

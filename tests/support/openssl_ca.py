@@ -71,11 +71,11 @@ class OpensslCa:
         (folder / "ca.csr").write_text(make_csr(self.key, subject))
         signer = issuer or self
         extensions = "intermediate" if issuer else "root"
-        self_signing = () if issuer else ("-selfsign", "-keyfile", self.key)
+        words: list[str | Path] = ["-config", signer.folder / "ca.cnf", "-extensions", extensions]
+        words += [] if issuer else ["-selfsign", "-keyfile", self.key]
         signer._configure("", policies)
         openssl(
-            *("ca", "-batch", "-notext", "-config", signer.folder / "ca.cnf", "-extensions", extensions),
-            *("-days", "3650", "-in", folder / "ca.csr", "-out", self.certificate, *self_signing),
+            "ca", "-batch", "-notext", "-days", "3650", *words, "-in", folder / "ca.csr", "-out", self.certificate
         )
 
     def issue(self, name: str, subject: str, names: str = "", *options: str) -> tuple[Path, Path]:
@@ -83,10 +83,8 @@ class OpensslCa:
         key, certificate = make_key(self.folder / f"{name}.key"), self.folder / f"{name}.pem"
         (self.folder / f"{name}.csr").write_text(make_csr(key, subject))
         self._configure(names, self.policies)
-        openssl(
-            *("ca", "-batch", "-notext", "-config", self.folder / "ca.cnf", "-extensions", "user"),
-            *("-in", self.folder / f"{name}.csr", "-out", certificate, *options),
-        )
+        words: list[str | Path] = ["-config", self.folder / "ca.cnf", "-extensions", "user", *options]
+        openssl("ca", "-batch", "-notext", *words, "-in", self.folder / f"{name}.csr", "-out", certificate)
         return certificate, key
 
     def revoke(self, certificate: Path, reason: str = "keyCompromise") -> None:

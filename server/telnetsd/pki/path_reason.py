@@ -103,6 +103,8 @@ def explain_refusal(
     problem = leaf_problem(leaf)
     if problem is not None:
         return problem
+    if _has_weak_signature(leaf):
+        return PathReason.WEAK_SIGNATURE
     if _has_unknown_critical_extension(leaf):
         return PathReason.UNKNOWN_CRITICAL_EXTENSION
     return _validity_problem(leaf, at) or PathReason.BAD_PATH
@@ -128,13 +130,16 @@ def _missing_voucher(
 
 def _unsigned(leaf: x509.Certificate) -> PathReason:
     """Say why a leaf was not signed by the issuer that it names."""
+    return PathReason.WEAK_SIGNATURE if _has_weak_signature(leaf) else PathReason.BAD_SIGNATURE
+
+
+def _has_weak_signature(leaf: x509.Certificate) -> bool:
     try:
         algorithm = leaf.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        return PathReason.WEAK_SIGNATURE
+        return True
     # No algorithm: the signature (as of Ed25519) does without a hash of its own.
-    is_weak = algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
-    return PathReason.WEAK_SIGNATURE if is_weak else PathReason.BAD_SIGNATURE
+    return algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
 
 
 def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
