@@ -1,0 +1,198 @@
+"""A machine that stops at any moment leaves all of a change, or nothing; and two operators do not meet."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from support.client import connect_as
+from support.command_line import done, refused
+from support.homes import add
+from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
+from telnetsd.administration.authorities import passphrase_of_environment
+from telnetsd.administration.change import changing, recover
+from telnetsd.administration.material import load_home_trust
+from telnetsd.administration.revocation import Target, revoke
+from telnetsd.administration.rotation import rotate
+from telnetsd.administration.upkeep import keep_up
+from telnetsd.administration.users import by_operator, user_files
+from telnetsd.audit.event import Action
+from telnetsd.home import Home
+from telnetsd.pki.keys import KeyType
+from telnetsd.pki.revocation import RevocationReason
+from telnetsd.state.state import State
+
+
+def die_at(moment: int, work: Callable[[], object]) -> bool:
+    """Do some work in a process that kills itself at a moment; False when the work was done before.
+
+    The moments are what Python's runtime tells of: a file opened, renamed, removed, a lock taken, a database opened.
+    """
+    child = os.fork()
+    if child == 0:
+        left = moment
+
+        def count(event: str, _: tuple[object, ...]) -> None:
+            nonlocal left
+            if event.partition(".")[0] in {"open", "os", "fcntl", "shutil", "sqlite3"}:
+                left -= 1
+                # The kill is an event itself.
+                if left == -1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(count)
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def killed_at_each_moment(
+    work: Callable[[int], object], prepare: Callable[[int], object] = lambda _: None
+) -> Iterator[int]:
+    """Do some work again and again, killed at the first moment, at the second, and so on until it is done."""
+    for moment in itertools.count():
+        prepare(moment)
+        if not die_at(moment, partial(work, moment)):
+            assert moment > 20, "it was not killed often enough to say anything"
+            return
+        yield moment
+
+
+def name_for(moment: int) -> str:
+    return "u" + "".join(chr(97 + int(digit)) for digit in f"{moment:03}") + "x"
+
+
+def files_of(home: Home, name: str) -> set[str]:
+    files = user_files(home, name)
+    return {path.suffix for path in (files.certificate, files.key, files.pkcs12) if path.exists()}
+
+
+def test_user_add_that_is_killed_at_any_moment_leaves_the_user_or_nothing(home: Home) -> None:
+    outcomes = set()
+    for moment in killed_at_each_moment(lambda moment: add(home, name_for(moment), key_type=KeyType.ED25519)):
+        name = name_for(moment)
+        recover(home)
+        is_there = user_exists(home, name)
+        assert files_of(home, name) == ({".pem", ".key", ".p12"} if is_there else set())
+        told = [action_of(one) for one in read_events(home) if f"user {name} was added" in str(one["message"])]
+        if is_there:
+            assert told == ["user-added"]
+        else:
+            assert told in ([], ["change-undone"], ["user-added", "change-undone"])
+        outcomes.add((is_there, tuple(told)))
+    assert len(outcomes) == 4, "every outcome was met"
+    assert list(home.staging_folder.iterdir()) == []
+
+
+def copied(home: Home, moment: int) -> Home:
+    """A home folder of one moment's own: what came of the moments before does not count."""
+    copy = Home(home.root.parent / f"at-{moment}")
+    if not copy.root.exists():
+        shutil.copytree(home.root, copy.root)
+    return copy
+
+
+def test_a_revocation_that_is_killed_at_any_moment_is_made_or_not_and_reaches_the_crl(home: Home) -> None:
+    def work(moment: int) -> None:
+        revoke(copied(home, moment), Target("bob"), RevocationReason.UNSPECIFIED, by_operator())
+
+    outcomes = set()
+    for moment in killed_at_each_moment(work, partial(copied, home)):
+        copy = copied(home, moment)
+        recover(copy)
+        with closing(State(copy.state_file)) as state:
+            (certificate,) = state.certificates.of_user("bob")
+        told = [action_of(one) for one in read_events(copy) if "of bob was revoked" in str(one["message"])]
+        if certificate.revocation is not None:
+            assert told == ["certificate-revoked"]
+            keep_up(copy, passphrase_of_environment)
+            (crl,) = (x509.load_pem_x509_crl(path.read_bytes()) for path in copy.crl_folder.iterdir())
+            assert [f"{entry.serial_number:X}" for entry in crl] == [certificate.serial_number]
+        else:
+            assert told in ([], ["change-undone"], ["certificate-revoked", "change-undone"])
+        outcomes.add(certificate.revocation is not None)
+    assert outcomes == {True, False}
+
+
+def test_a_rotation_that_is_killed_at_any_moment_leaves_a_ca_that_issues(home: Home) -> None:
+    for moment in killed_at_each_moment(lambda moment: rotate(copied(home, moment)), partial(copied, home)):
+        copy = copied(home, moment)
+        recover(copy)
+        add(copy, "carol", key_type=KeyType.ED25519)
+        roots = x509.load_pem_x509_certificates(copy.ca_certificate.read_bytes())
+        leaf = x509.load_pem_x509_certificates(user_files(copy, "carol").certificate.read_bytes())[0]
+        leaf.verify_directly_issued_by(roots[0])
+        load_home_trust(copy)
+
+
+def user_exists(home: Home, name: str) -> bool:
+    with closing(State(home.state_file)) as state:
+        return state.users.has(name)
+
+
+def test_a_user_whose_addition_was_cut_off_behind_the_commit_logs_in(
+    home: Home, start: Callable[..., RunningServer]
+) -> None:
+    name = next(
+        name_for(moment)
+        for moment in killed_at_each_moment(lambda moment: add(home, name_for(moment)))
+        if user_exists(home, name_for(moment))
+    )
+    assert files_of(home, name) < {".pem", ".key", ".p12"}
+    server = start()
+    with connect_as(server, name) as client:
+        client.read_until(f"{name}> ".encode())
+
+
+def test_two_operators_who_add_the_same_name_at_once_add_it_once(home: Home) -> None:
+    command = [sys.executable, "-m", "telnetsd", "user", "add", "carol", "--home", str(home.root)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=DEADLINE_S)[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 1]
+    assert any(one.endswith("there is a user carol already; see: telnetsd user show carol\n") for one in said)
+    added = [
+        one for one in read_events(home) if action_of(one) == "user-added" and get(one, "user.target.name") == "carol"
+    ]
+    assert len(added) == 1
+    files = user_files(home, "carol")
+    leaf = x509.load_pem_x509_certificates(files.certificate.read_bytes())[0]
+    assert load_pem_private_key(files.key.read_bytes(), None).public_key() == leaf.public_key()
+
+
+def test_a_change_that_raises_leaves_no_file_no_event_and_no_row(home: Home) -> None:
+    events = read_events(home)
+
+    def change_and_fail() -> None:
+        with changing(home, {}) as change:
+            change.state.users.remove("bob")
+            change.write_public(home.root / "certs" / "new.pem", b"x")
+            change.record(Action.USER_REMOVED, "bob was removed")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change_and_fail()
+    assert read_events(home) == events
+    assert user_exists(home, "bob")
+    assert not (home.root / "certs" / "new.pem").exists()
+    assert list(home.staging_folder.iterdir()) == []
+
+
+def test_without_a_home_folder_nothing_is_made(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for words in (("user", "revoke", "bob"), ("user", "add", "x"), ("ca", "crl"), ("trust", "add", "x.pem")):
+        refused(home, *words)
+    assert list(tmp_path.iterdir()) == []
+    done(home, "init")
