@@ -238,22 +238,22 @@ class Session:
 
     def _tell_of_expiry(self, at: datetime) -> None:
         """Warn once, when an open session comes into the last days of its certificate."""
-        identity, window = self.identity, self._services.renewal_window_days
+        identity, window_days = self.identity, self._services.renewal_window_days
         if self._is_told_of_expiry or not isinstance(identity, NamedUser):
             return
-        if is_expiring(identity, at, window):
+        if is_expiring(identity, at, window_days):
             self._is_told_of_expiry = True
-            # Who was so already when they came in has read it in the greeting.
-            if not is_expiring(identity, self.started_at, window):
-                self.notify(warn_of_expiry(identity))
+            self.notify(warn_of_expiry(identity))
 
     # The conversation.
 
     async def run(self) -> None:
         """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
         commands = [one.name for one in self._services.table.permitted(self.identity)]
-        greeting = greet(self.identity, commands, self.started_at, self._services.renewal_window_days)
-        self._write(greeting, self._prompt)
+        window_days = self._services.renewal_window_days
+        self._write(greet(self.identity, commands, self.started_at, window_days), self._prompt)
+        if isinstance(self.identity, NamedUser):
+            self._is_told_of_expiry = is_expiring(self.identity, self.started_at, window_days)
         try:
             await self._converse()
         except (OSError, PeerError):

@@ -1,0 +1,314 @@
+"""Enrolment: somebody without a certificate asks, the operator decides, they fetch it. Both ends of every refusal."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from support.certificates import Pair, Recipe, ec_key, key_usage, make_ca, name, now
+from support.client import Client, connect_as
+from support.command_line import done, refused
+from support.der import ECDSA_SHA1, ECDSA_SHA256, content_of, encode
+from support.requests import field, make_csr, paste, pem
+from support.server import RunningServer, action_of, all_leaves, get
+from telnetsd.home import Home
+
+OPEN = "[enrolment]\nper_source = 100\n"
+
+
+@pytest.fixture
+def enrolling(start: Callable[..., RunningServer]) -> RunningServer:
+    return start(OPEN)
+
+
+@pytest.fixture
+def guest(enrolling: RunningServer) -> Iterator[Client]:
+    with connect_as(enrolling) as client:
+        client.read_until()
+        yield client
+
+
+def connect_with(server: RunningServer, pair: Pair, folder: Path) -> Client:
+    return Client(server.port, server.home.ca_certificate, pair.save(folder, "own"))
+
+
+def test_a_pasted_request_is_granted_and_collected_from_anywhere_with_its_code_once(
+    enrolling: RunningServer, guest: Client
+) -> None:
+    home = enrolling.home
+    receipt = paste(guest, "enroll nina", pem(make_csr("nina")))
+    request_id, code = field(receipt, "request"), field(receipt, "code")
+    assert field(receipt, "public key") in done(home, "request", "show", request_id)
+    assert re.search(
+        rf"^{request_id} +nina +csr +pending +127\.0\.0\.1 ", done(home, "request", "list"), re.MULTILINE
+    )
+    assert "granted to nina (user), valid until " in done(home, "request", "approve", request_id)
+    with connect_as(enrolling) as other:
+        other.read_until()
+        other.send(f"collect {request_id}\r\n".encode())
+        other.read_until(b"code: ")
+        assert "no request has that id and that code" in other.command("wrong")
+        other.send(f"collect {request_id.upper()}\r\n".encode())
+        other.read_until(b"code: ")
+        chain = x509.load_pem_x509_certificates(other.command(code.upper()).encode())
+        assert [one.subject.rfc4514_string() for one in chain] == ["CN=nina", "CN=telnetsd CA"]
+        other.send(f"collect {request_id}\r\n".encode())
+        other.read_until(b"code: ")
+        assert "that code was used" in other.command(code)
+    steps = [
+        action_of(one) for one in enrolling.events() if action_of(one).startswith(("enrol", "user", "certificate"))
+    ]
+    assert steps[-5:] == [
+        "enrolment-requested",
+        "user-added",
+        "certificate-issued",
+        "enrolment-approved",
+        "enrolment-collected",
+    ]
+    everything = [text for event in enrolling.events() for text in all_leaves(event)]
+    assert not any(code.replace("-", "") in text.replace("-", "").lower() for text in everything), (
+        "a secret is logged"
+    )
+
+
+def test_five_wrong_codes_use_a_code_up(enrolling: RunningServer, guest: Client) -> None:
+    receipt = paste(guest, "enroll nina", pem(make_csr()))
+    request_id, code = field(receipt, "request"), field(receipt, "code")
+    done(enrolling.home, "request", "approve", request_id)
+    for tried in (*["aaaa-bbbb"] * 5, code):
+        guest.send(f"collect {request_id}\r\n".encode())
+        guest.read_until(b"code: ")
+        assert "no request has that id and that code" in guest.command(tried)
+    reasons = [one["event"]["reason"] for one in enrolling.events() if action_of(one) == "command-failed"]
+    assert reasons == ["wrong-code"] * 6
+
+
+def test_a_self_signed_certificate_is_accepted_as_it_is(enrolling: RunningServer, tmp_path: Path) -> None:
+    own = make_ca("nina")
+    with connect_with(enrolling, own, tmp_path) as client:
+        client.read_until()
+        receipt = client.command("enroll nina")
+        request_id = field(receipt, "request")
+        said = done(enrolling.home, "request", "approve", request_id, "--pin", "--role", "operator")
+        assert said == "accepted: nina (operator) connects with the same self-signed certificate\n"
+        assert "*** you were accepted as nina: connect again to be nina" in client.read_until()
+        assert "your self-signed certificate was accepted" in client.command("collect")
+    with connect_with(enrolling, own, tmp_path) as client:
+        assert "you are nina (operator; class 0)" in client.read_until()
+        event = enrolling.session_from(client.port)
+        assert get(event, "rule.id") == "pin"
+        assert get(event, "telnetsd.identity.class") == 0
+    (pinned,) = (one for one in enrolling.events() if action_of(one) == "pin-added")
+    assert get(pinned, "user.target.name") == "nina"
+
+
+def test_a_denied_request_is_told_to_who_asks(enrolling: RunningServer, tmp_path: Path) -> None:
+    with connect_with(enrolling, Recipe(subject=name("nina")).self_signed(), tmp_path) as client:
+        client.read_until()
+        request_id = field(client.command("enroll nina"), "request")
+        assert "waits for the operator already" in client.command("enroll nina")
+        assert done(enrolling.home, "request", "deny", request_id) == f"denied {request_id}, for nina\n"
+        assert f"the operator has denied {request_id}" in client.command("collect")
+        assert refused(enrolling.home, "request", "approve", request_id).endswith("was decided already: it is denied")
+        event = enrolling.wait_for(lambda one: one["event"]["reason"] == "denied")
+        assert action_of(event) == "command-failed"
+
+
+def bad_signature() -> str:
+    der = bytearray(make_csr("nina").public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return pem(x509.load_der_x509_csr(bytes(der)))
+
+
+def weak_signature() -> str:
+    key = ec_key()
+    info = make_csr("nina", key).tbs_certrequest_bytes
+    signature = key.sign(info, ec.ECDSA(hashes.SHA1()))  # noqa: S303 -- to be refused
+    der = encode(0x30, info + ECDSA_SHA1 + encode(0x03, b"\0" + signature))
+    assert content_of(der).startswith(info)
+    assert ECDSA_SHA256 not in der
+    return pem(x509.load_der_x509_csr(der))
+
+
+SIGNING = key_usage("key_cert_sign")
+BAD_REQUESTS = {
+    "a bad signature": (bad_signature, "csr-bad-signature", "does not prove that you have its private key"),
+    "SHA-1": (weak_signature, "csr-weak-signature", "is signed with a hash too weak"),
+    "a weak key": (
+        lambda: pem(make_csr("nina", rsa.generate_private_key(65537, 1024))),
+        "csr-weak-key",
+        "is too weak or not taken (RSA, 1024 bits)",
+    ),
+    "an odd curve": (
+        lambda: pem(make_csr("nina", ec.generate_private_key(ec.SECP256K1()))),
+        "csr-weak-key",
+        "is too weak or not taken (EC secp256k1, 256 bits)",
+    ),
+    "to be a CA": (
+        lambda: pem(make_csr("nina", extension=x509.BasicConstraints(ca=True, path_length=None))),
+        "csr-for-a-ca",
+        "asks to be a CA: nobody gets that",
+    ),
+    "to sign certificates": (
+        lambda: pem(make_csr("nina", extension=SIGNING)),
+        "csr-for-a-ca",
+        "asks to be a CA: nobody gets that",
+    ),
+    "another's name": (lambda: pem(make_csr("bob")), "csr-for-another", "the request names another than nina"),
+    "a look-alike of the name": (lambda: pem(make_csr("n\u0456na")), "csr-for-another", "names another than nina"),
+    "junk in PEM": (
+        lambda: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+        "csr-unreadable",
+        "the request cannot be read",
+    ),
+    "a certificate": (
+        lambda: make_ca().certificate.public_bytes(Encoding.PEM).decode(),
+        "csr-unreadable",
+        "the request cannot be read",
+    ),
+    "no PEM": (lambda: "who\n", "csr-unreadable", "that is no request: it begins with -----BEGIN"),
+    "without end": (
+        lambda: "-----BEGIN CERTIFICATE REQUEST-----\n" + f"{'A' * 64}\n" * 300,
+        "given-up",
+        "at most 16384 bytes are taken",
+    ),
+    "given up": (lambda: "-----BEGIN CERTIFICATE REQUEST-----\n.\n", "given-up", "given up"),
+}
+
+
+@pytest.mark.parametrize(("make", "reason", "said"), BAD_REQUESTS.values(), ids=BAD_REQUESTS.keys())
+def test_a_request_that_is_not_as_it_should_be_is_refused_in_words_and_stored_nowhere(
+    make: Callable[[], str], reason: str, said: str, enrolling: RunningServer, guest: Client
+) -> None:
+    assert said in paste(guest, "enroll nina", make())
+    event = enrolling.wait_for(lambda one: one["event"]["reason"] == reason)
+    assert (action_of(event), event["event"]["outcome"]) == ("command-failed", "failure")
+    assert get(event, "telnetsd.command.line") == "enroll nina"
+    assert done(enrolling.home, "request", "list", "--json") == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Nina", "'Nina' cannot be a user name"),
+        ("n\u0456na", r"'n\u0456na' cannot be a user name"),
+        ("nina\x1b[2J", r"'nina\x1b[2J' cannot be a user name"),
+        ("n\u202eina", r"'n\u202eina' cannot be a user name"),
+        ("guest", "'guest' cannot be a user name"),
+        ("n" * 33, "cannot be a user name"),
+        ("n" * 4000, "cannot be a user name"),
+        ("b0b", "b0b is easily read as another's name"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused(asked: str, said: str, enrolling: RunningServer, guest: Client) -> None:
+    answer = paste(guest, f"enroll {asked}", pem(make_csr()))
+    assert said in answer
+    assert answer.replace("\n", "").isprintable()
+    event = enrolling.wait_for(lambda one: one["event"]["reason"] == "name-refused")
+    assert action_of(event) == "command-failed"
+    assert all(text.isprintable() for text in all_leaves(event))
+
+
+def test_the_key_of_somebody_else_is_not_taken_and_whose_it_is_not_told(
+    enrolling: RunningServer, guest: Client, tmp_path: Path
+) -> None:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key((enrolling.home.users_folder / "bob.key").read_bytes(), None)
+    answer = paste(guest, "enroll nina", pem(make_csr("nina", key)))
+    assert "that key cannot be taken: make another one" in answer
+    assert "bob" not in answer
+    assert enrolling.wait_for(lambda one: one["event"]["reason"] == "key-refused")
+
+
+def test_a_weak_self_signed_key_is_not_taken(enrolling: RunningServer, tmp_path: Path) -> None:
+    weak = Recipe(subject=name("nina"), key=rsa.generate_private_key(65537, 1024)).self_signed()
+    with connect_with(enrolling, weak, tmp_path) as client:
+        client.read_until()
+        assert "that key is too weak or not taken" in client.command("enroll nina")
+        assert enrolling.wait_for(lambda one: one["event"]["reason"] == "key-refused")
+
+
+def test_requests_are_bounded_by_source_and_in_all(start: Callable[..., RunningServer]) -> None:
+    server = start("[enrolment]\nper_source = 2\ntotal = 5\n")
+    with connect_as(server) as client:
+        client.read_until()
+        for number in range(3):
+            answer = paste(client, f"enroll nina{chr(97 + number)}", pem(make_csr()))
+            assert ("too many requests came from where you are" in answer) == (number == 2)
+        with sqlite3.connect(server.home.state_file) as database:
+            rows = "INSERT INTO requests SELECT id || ?, kind, name, status, subject, public_key, spki_sha256 || ?,"
+            rows += " 'elsewhere', requested_at, expires_at, NULL, NULL, NULL, '', 0, x'' FROM requests LIMIT 1"
+            for number in range(3):
+                database.execute(rows, (number, number))
+            database.execute("UPDATE requests SET source = 'elsewhere'")
+        database.close()
+        assert "too many requests wait for the operator" in paste(client, "enroll ninad", pem(make_csr()))
+    reasons = {one["event"]["reason"] for one in server.events() if action_of(one) == "command-failed"}
+    assert reasons == {"too-many-from-source", "too-many-requests"}
+
+
+def test_a_request_expires_and_the_log_says_so(enrolling: RunningServer, guest: Client) -> None:
+    request_id = field(paste(guest, "enroll nina", pem(make_csr())), "request")
+    with sqlite3.connect(enrolling.home.state_file) as database:
+        past = (now() - timedelta(seconds=1)).isoformat(timespec="seconds")
+        database.execute("UPDATE requests SET expires_at = ?", (past,))
+    database.close()
+    paste(guest, "enroll nine", pem(make_csr()))
+    event = enrolling.wait_for(lambda one: action_of(one) == "enrolment-expired")
+    assert get(event, "telnetsd.enrolment.id") == request_id
+    assert refused(enrolling.home, "request", "approve", request_id).startswith(f"error: no request '{request_id}'")
+
+
+def test_where_enrolment_is_closed_nobody_is_taken(start: Callable[..., RunningServer]) -> None:
+    server = start("[enrolment]\nis_open = false\n")
+    with connect_as(server) as client:
+        client.read_until()
+        assert "requests are not taken here" in paste(client, "enroll nina", pem(make_csr()))
+        assert server.wait_for(lambda one: one["event"]["reason"] == "enrolment-closed")
+
+
+def test_who_has_a_name_already_is_not_enrolled(enrolling: RunningServer) -> None:
+    with connect_as(enrolling, "bob") as client:
+        client.read_until()
+        assert client.command("enroll nina") == "you are bob already; for a new certificate: renew"
+        assert "no request was made with the key of your certificate" in client.command("collect")
+
+
+def test_the_operator_says_whom_a_request_is_for_when_there_is_such_a_user(
+    enrolling: RunningServer, guest: Client
+) -> None:
+    home = enrolling.home
+    request_id = field(paste(guest, "enroll alice", pem(make_csr())), "request")
+    assert "if the request is theirs, add --user alice" in refused(home, "request", "approve", request_id)
+    said = refused(home, "request", "approve", request_id, "--user", "alice", "--role", "operator")
+    assert "alice has roles already" in said
+    assert "brought no self-signed certificate" in refused(
+        home, "request", "approve", request_id, "--pin", "--user", "x"
+    )
+    assert "unknown role 'boss'" in refused(home, "request", "approve", request_id, "--user", "zoe", "--role", "boss")
+    assert "no class 3" in refused(home, "request", "approve", request_id, "--user", "zoe", "--class", "3")
+    done(home, "request", "approve", request_id, "--user", "zoe", "--role", "operator", "--days", "5")
+    assert done(home, "user", "show", "zoe").startswith("zoe (operator), added ")
+
+
+def test_a_paste_is_no_command_and_an_interrupt_ends_it(enrolling: RunningServer, guest: Client) -> None:
+    guest.send(b"enroll nina\r\n")
+    guest.read_until(b"a dot alone gives up\r\n")
+    guest.send(b"-----BEGIN CERTIFICATE REQUEST-----\r\nquit\r\n\x03")
+    guest.read_until(b"guest> ")
+    assert guest.command("whoami").startswith("user         none: you are a guest")
+    lines = [get(one, "telnetsd.command.line") for one in enrolling.events() if action_of(one) == "command-executed"]
+    assert lines == ["enroll nina", "whoami"]
+
+
+def test_a_home_without_requests_lists_none(home: Home) -> None:
+    assert done(home, "request", "list", "--json") == "[]\n"
+    assert refused(home, "request", "show", "nope") == "error: no request 'nope'; see: telnetsd request list"

@@ -1,0 +1,135 @@
+"""Renewing: by the operator, or by the user over a session that the present certificate authenticates."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from support.client import Client, connect_as
+from support.command_line import done, refused
+from support.homes import add
+from support.requests import field, make_csr, paste, pem
+from support.server import RunningServer, action_of, get
+from telnetsd.home import Home
+
+AUTO = '[renewal]\npolicy = "auto"\n'
+
+
+def leaf_of(home: Home, user: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificates((home.users_folder / f"{user}.pem").read_bytes())[0]
+
+
+def key_of(home: Home, user: str) -> object:
+    return load_pem_private_key((home.users_folder / f"{user}.key").read_bytes(), None)
+
+
+def test_the_operator_renews_with_the_same_key_with_a_new_one_and_with_a_request(home: Home, tmp_path: Path) -> None:
+    first = leaf_of(home, "bob")
+    assert done(home, "user", "renew", "bob", "--days", "30").startswith("renewed bob, certificate valid until ")
+    second = leaf_of(home, "bob")
+    assert second.public_key() == first.public_key()
+    assert second.serial_number != first.serial_number
+    done(home, "user", "renew", "bob", "--new-key")
+    third = leaf_of(home, "bob")
+    assert third.public_key() != first.public_key()
+    assert key_of(home, "bob").public_key() == third.public_key()  # type: ignore[attr-defined]
+    csr = make_csr("bob")
+    (tmp_path / "bob.csr").write_text(pem(csr))
+    done(home, "user", "renew", "bob", "--csr", tmp_path / "bob.csr")
+    assert leaf_of(home, "bob").public_key() == csr.public_key()
+    assert not (home.users_folder / "bob.key").exists(), "it would not fit the new certificate"
+    done(home, "user", "renew", "bob", "--days", "3")
+    assert leaf_of(home, "bob").public_key() == csr.public_key()
+    assert refused(home, "user", "renew", "nobody") == "error: no user 'nobody'; see: telnetsd user list"
+
+
+def test_users_whose_certificates_expire_are_listed(home: Home) -> None:
+    add(home, "brief", days=5)
+    assert [line.split()[0] for line in done(home, "user", "list", "--expiring", "30d").splitlines()] == [
+        "user",
+        "brief",
+    ]
+    done(home, "user", "renew", "brief")
+    assert len(done(home, "user", "list", "--expiring", "30d").splitlines()) == 1
+
+
+def test_a_renewal_that_waits_for_the_operator_is_collected_with_the_old_certificate_or_the_code(
+    start: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    server = start()
+    home = server.home
+    add(home, "brief", days=5)
+    csr = make_csr("brief")
+    with connect_as(server, "brief") as client:
+        assert "warning: your certificate expires on " in client.read_until()
+        receipt = paste(client, "renew", pem(csr))
+        request_id = field(receipt, "request")
+        assert "approve it without them" in refused(home, "request", "approve", request_id, "--user", "alice")
+        assert "granted to brief (user)" in done(home, "request", "approve", request_id)
+        client.send(f"collect {request_id}\r\n".encode())
+        client.read_until(b"code: ")
+        chain = x509.load_pem_x509_certificates(client.command(field(receipt, "code")).encode())
+        assert chain[0].public_key() == csr.public_key()
+        assert "was renewed already" in paste(client, "renew", pem(make_csr()))
+    event = server.wait_for(lambda one: action_of(one) == "certificate-renewed")
+    assert get(event, "user.target.name") == "brief"
+    (requested,) = (one for one in server.events() if action_of(one) == "enrolment-requested")
+    assert get(requested, "user.name") == "brief"
+
+
+def test_who_may_not_renew_is_told_why_and_the_log_as_well(start: Callable[..., RunningServer]) -> None:
+    server = start(AUTO)
+    home = server.home
+    add(home, "brief", days=5)
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        said = paste(client, "renew", pem(make_csr("bob")))
+        assert "is valid for another 364 days: it can be renewed in its last 30" in said
+    with connect_as(server, "brief") as client:
+        client.read_until()
+        assert "for the key that you have: make a new key" in paste(
+            client, "renew", pem(make_csr("brief", key_of(home, "brief")))
+        )
+        assert "that key cannot be taken" in paste(client, "renew", pem(make_csr("brief", key_of(home, "bob"))))
+        assert "names another than brief" in paste(client, "renew", pem(make_csr("bob")))
+    reasons = [one["event"]["reason"] for one in server.events() if action_of(one) == "command-failed"]
+    assert reasons == ["too-early", "same-key", "key-refused", "csr-for-another"]
+    assert not [one for one in server.events() if action_of(one) == "certificate-renewed"]
+
+
+def test_a_certificate_of_another_ca_is_not_renewed_here(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+    from support.certificates import make_ca
+    from support.homes import write_pem
+
+    server = start(AUTO)
+    own = make_ca("pia")
+    done(server.home, "user", "add", "pia", "--pin", write_pem(tmp_path / "pia.pem", own))
+    with Client(server.port, server.home.ca_certificate, own.save(tmp_path, "own")) as client:
+        client.read_until()
+        assert "is not one of this server's" in paste(client, "renew", pem(make_csr("pia")))
+        assert server.wait_for(lambda one: one["event"]["reason"] == "not-renewable")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"), [("off", "certificates are not renewed here"), ("auto", "read these to")]
+)
+def test_the_policy_decides_and_without_the_cas_key_the_operator(
+    policy: str, said: str, start: Callable[..., RunningServer]
+) -> None:
+    server = start(f'[renewal]\npolicy = "{policy}"\n')
+    add(server.home, "brief", days=5)
+    server.home.ca_key.unlink()
+    with connect_as(server, "brief") as client:
+        client.read_until()
+        assert said in paste(client, "renew", pem(make_csr("brief")))
+
+
+def test_an_open_session_is_warned_when_its_last_days_begin(start: Callable[..., RunningServer]) -> None:
+    """The window opens under an open session: by a reload, since nobody waits 30 days for a test."""
+    server = start("[renewal]\nwindow_days = 30\n")
+    with connect_as(server, "bob") as client:
+        assert "warning" not in client.read_until()
+        server.home.config_file.write_text("[renewal]\nwindow_days = 400\n")
+        assert "*** warning: your certificate expires on " in client.read_until(b"or ask the operator")
