@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from telnetsd.audit.escaping import escape
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
 from telnetsd.config import Settings
+from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
 from telnetsd.listener import shown_address

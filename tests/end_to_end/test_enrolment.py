@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from support.certificates import Pair, Recipe, ec_key, key_usage, make_ca, name, now
+from support.certificates import Pair, Recipe, ca_extensions, ec_key, key_usage, make_ca, name, now
 from support.client import Client, connect_as
 from support.command_line import done, refused
 from support.der import ECDSA_SHA1, ECDSA_SHA256, content_of, encode
@@ -91,7 +91,7 @@ def test_five_wrong_codes_use_a_code_up(enrolling: RunningServer, guest: Client)
 
 
 def test_a_self_signed_certificate_is_accepted_as_it_is(enrolling: RunningServer, tmp_path: Path) -> None:
-    own = make_ca("nina")
+    own = make_ca("nina", extensions=ca_extensions()[:1])
     with connect_with(enrolling, own, tmp_path) as client:
         client.read_until()
         receipt = client.command("enroll nina")

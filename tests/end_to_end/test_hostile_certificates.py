@@ -56,7 +56,7 @@ from telnetsd.pki.trust import TrustAnchor, make_trust
 COMPANY = make_ca("Company CA")
 OTHER = make_ca("Other Company CA")
 STRANGER = make_ca("Stranger CA")
-PINNED = make_ca("pia")
+PINNED = make_ca("pia", extensions=ca_extensions()[:1])
 """Self-signed with CA:TRUE, as `openssl req -x509` makes them."""
 TAKEN_BACK = Recipe(subject=name("rita")).self_signed()
 EKU = x509.ExtendedKeyUsage
@@ -552,6 +552,14 @@ PINS = {
     "the pinned key in one that expired": refused(pinned(**EXPIRED), "certificate-expired", "expired on "),
     "the pinned key in one for servers": refused(
         pinned(extensions=[(EKU([ExtendedKeyUsageOID.SERVER_AUTH]), False)]), "wrong-purpose", NOT_FOR_CLIENTS
+    ),
+    "the pinned key in a CA that may only sign certificates": refused(
+        pinned(extensions=ca_extensions()), "wrong-purpose", NOT_FOR_CLIENTS
+    ),
+    "the pinned key in a CA for servers": refused(
+        pinned(extensions=[ca_extensions()[0], (EKU([ExtendedKeyUsageOID.SERVER_AUTH]), True)]),
+        "wrong-purpose",
+        NOT_FOR_CLIENTS,
     ),
     "the pinned key with an unknown critical extension": refused(
         pinned(extensions=[_unknown("1.3.6.1.4.1.99999.7", True)]), "unknown-critical-extension", "does not know"

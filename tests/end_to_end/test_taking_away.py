@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from support.certificates import Recipe, make_ca, name
+from support.certificates import Recipe, ca_extensions, make_ca, name
 from support.client import Client, connect_as
 from support.command_line import done, refused, telnetsd
 from support.homes import add, write_pem
@@ -123,7 +123,7 @@ def test_a_pin_lets_in_by_the_key_alone_and_ends_when_it_is_taken_back(
 ) -> None:
     server = start()
     home = server.home
-    own = make_ca("whoever")
+    own = make_ca("whoever", extensions=ca_extensions()[:1])
     done(home, "user", "add", "pia", "--pin", write_pem(tmp_path / "pia.pem", own))
     again = Recipe(subject=name("another name"), key=own.key).self_signed()
     with Client(server.port, home.ca_certificate, again.save(tmp_path, "again")) as client:
@@ -146,7 +146,7 @@ def test_a_pin_is_taken_by_its_fingerprint_and_nothing_else(home: Home, tmp_path
 
     from telnetsd.pki.certificate import spki_sha256
 
-    own = make_ca("pia")
+    own = make_ca("pia", extensions=ca_extensions()[:1])
     spki = spki_sha256(own.certificate)
     done(home, "user", "add", "pia", "--pin", f"SHA256:{spki.upper()}")
     assert f"pin          SHA256:{spki}" in done(home, "user", "show", "pia")
@@ -154,7 +154,7 @@ def test_a_pin_is_taken_by_its_fingerprint_and_nothing_else(home: Home, tmp_path
     assert "that key belongs to pia already" in refused(home, "user", "add", "pit", "--pin", pem)
     issued = home.users_folder / "bob.pem"
     assert "is not self-signed, and only self-signed" in refused(home, "user", "add", "pit", "--pin", issued)
-    weak = write_pem(tmp_path / "weak.pem", make_ca("w", key=rsa.generate_private_key(65537, 1024)))
+    weak = write_pem(tmp_path / "weak.pem", make_ca("w", key=rsa.generate_private_key(65537, 1024), extensions=[]))
     assert "could not log in (weak-key)" in refused(home, "user", "add", "pit", "--pin", weak)
     assert "not a fingerprint: write SHA256: and 64" in refused(home, "user", "add", "pit", "--pin", "SHA256:beef")
     assert "cannot read nowhere.pem" in refused(home, "user", "add", "pit", "--pin", "nowhere.pem")

@@ -87,6 +87,19 @@ def load_certificate_of_issuer(home: Home) -> x509.Certificate:
     return load_certificates(path, home.shown(path))[0].certificate
 
 
+def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
+    """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
+    roots = [one.certificate for one in load_certificates(home.ca_certificate, home.shown(home.ca_certificate))]
+    if not home.issuing_certificate.exists():
+        return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:])]
+    issuing = load_certificates(home.issuing_certificate, home.shown(home.issuing_certificate))[0].certificate
+    previous = [
+        (load_certificates(path, home.shown(path))[0].certificate, "previous intermediate")
+        for path in sorted(home.previous_folder.glob("*.pem"))
+    ]
+    return [(issuing, "intermediate, issues"), *((one, "root") for one in roots), *previous]
+
+
 def issuing_key_file(home: Home) -> Path:
     """Return where the key of the CA that issues is."""
     return home.issuing_key if home.issuing_certificate.exists() else home.ca_key

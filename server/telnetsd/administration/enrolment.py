@@ -18,11 +18,11 @@ from telnetsd.administration.authorities import chain_above
 from telnetsd.administration.change import Change, changing
 from telnetsd.administration.issuing import check_key
 from telnetsd.administration.names import check_user_name, look_alike
-from telnetsd.audit.escaping import escape
 from telnetsd.audit.event import Action, Fields
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, EnrolmentReason, Receipt
 from telnetsd.config import EnrolmentSettings
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
 from telnetsd.home import Home
 from telnetsd.pki.authority import to_pem
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from cryptography import x509
 
-from telnetsd.administration.authorities import issuing_key_file, load_issuer
+from telnetsd.administration.authorities import built_in_authorities, issuing_key_file, load_issuer
 from telnetsd.administration.change import recover
 from telnetsd.administration.material import (
     EXPIRY_WARNING_DAYS,
@@ -17,7 +17,6 @@ from telnetsd.administration.material import (
     load_table,
     make_policy,
 )
-from telnetsd.administration.rotation import built_in_authorities
 from telnetsd.audit.log import AuditLog
 from telnetsd.config import FINGERPRINT_PREFIX, CrlPolicy, load_settings, parse_address
 from telnetsd.errors import OperatorError

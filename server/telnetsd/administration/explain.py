@@ -9,9 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.material import Material, load_material
-from telnetsd.audit.escaping import escape
 from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
 from telnetsd.home import Home
 from telnetsd.identity.cert_to_name import NoMatch
 from telnetsd.identity.identify import Identifier

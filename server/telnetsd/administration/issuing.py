@@ -12,6 +12,7 @@ from telnetsd.config import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.pki.authority import Authority, UserProfile
 from telnetsd.pki.certificate import certificate_sha256, describe, key_sha256
+from telnetsd.pki.revocation import Revocation, RevocationReason
 from telnetsd.state.records import IssuedCertificate
 
 DAYS_MAX = 3650
@@ -50,8 +51,13 @@ def check_key(change: Change, name: str, spki_sha256: str) -> None:
     owners = {change.state.certificates.owner_of_key(spki_sha256), pin.user_name if pin else None} - {None, name}
     if owners:
         raise OperatorError(f"that key belongs to {', '.join(map(str, owners))} already; make another one")
-    if change.state.certificates.is_compromised(spki_sha256):
+    is_pin_compromised = pin is not None and _is_compromised(pin.revocation)
+    if is_pin_compromised or change.state.certificates.is_compromised(spki_sha256):
         raise OperatorError("that key was revoked as compromised; make another one")
+
+
+def _is_compromised(revocation: Revocation | None) -> bool:
+    return revocation is not None and revocation.reason is RevocationReason.KEY_COMPROMISE
 
 
 def certify(

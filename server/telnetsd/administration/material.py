@@ -14,6 +14,7 @@ from telnetsd.home import Home, require_secret
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import IssuedEntry, make_entry
 from telnetsd.identity.identify import Policy
+from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
 from telnetsd.pki.keys import PrivateKey, key_from_pem
@@ -72,7 +73,10 @@ def load_home_trust(home: Home, before: RevocationLists | None = None) -> Trust:
     helpers = [*own, *sorted(home.previous_folder.glob("*.pem")), *sorted(home.intermediates_folder.glob("*.pem"))]
     intermediates = tuple(one.certificate for one in _certificates_in(home, helpers))
     crls = [(path, home.shown(path)) for path in sorted(home.crl_folder.glob("*")) if is_crl_file(path)]
-    return make_trust(anchors, intermediates, load_revocation_lists(crls, before or RevocationLists()))
+    trust = make_trust(anchors, intermediates, load_revocation_lists(crls, before or RevocationLists()))
+    # Their signatures are checked once, here: that of a long one takes half a second.
+    trust.crls.find_problems(trust.authorities, utc_now())
+    return trust
 
 
 def is_crl_file(path: Path) -> bool:
@@ -88,8 +92,15 @@ def make_policy(home: Home, settings: Settings, trust: Trust) -> Policy:
     """
     source = home.shown(home.ca_certificate)
     built_in = [certificate_sha256(one.certificate) for one in trust.anchors if one.source == source]
+    mapped = tuple(map(make_entry, settings.cert_to_name))
+    for entry in mapped:
+        if entry.fingerprint_sha256 in built_in:
+            raise OperatorError(
+                f"wrong entry {entry.id!r} under [[cert_to_name]] in telnetsd.toml: its fingerprint is that of the"
+                " built-in CA, whose users are those of state.db; take another CA's"
+            )
     return Policy(
-        entries=(*map(IssuedEntry, built_in), *map(make_entry, settings.cert_to_name)),
+        entries=(*map(IssuedEntry, built_in), *mapped),
         classes=make_classes(settings.classes, settings.trust_anchor, built_in),
         built_in=frozenset(built_in),
         crl_policy=settings.identity.crl_policy,

@@ -5,12 +5,18 @@ What counts here is state.db, and it counts at once: an open session ends within
 
 from dataclasses import dataclass
 
-from telnetsd.administration.authorities import AskPassphrase, passphrase_of_environment, tell_others
+from telnetsd.administration.authorities import (
+    AskPassphrase,
+    built_in_authorities,
+    passphrase_of_environment,
+    tell_others,
+)
 from telnetsd.administration.change import Change, changing
 from telnetsd.audit.event import Action, Fields, revocation_fields
 from telnetsd.config import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
+from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.revocation import Revocation, RevocationReason
 from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
 
@@ -46,6 +52,8 @@ def revoke(
     """
     with changing(home, who) as change:
         certificates, pins = _find(change, target)
+        if reason is RevocationReason.KEY_COMPROMISE:
+            certificates, pins = _with_same_keys(change, certificates, pins)
         certificates = tuple(one for one in certificates if _still_counts(one.revocation))
         pins = tuple(one for one in pins if _still_counts(one.revocation))
         if not certificates and not pins:
@@ -65,6 +73,7 @@ def restore(
     with changing(home, who) as change:
         certificates, pins = _find(change, target)
         certificates = tuple(one for one in certificates if one.revocation is not None and one.revocation.is_hold)
+        _require_known_issuers(home, certificates)
         pins = tuple(one for one in pins if one.revocation is not None and one.revocation.is_hold)
         if not certificates and not pins:
             raise OperatorError(f"nothing of {_shown(target)} is on hold; any other revocation is for good")
@@ -77,6 +86,13 @@ def restore(
             message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} is no longer on hold"
             change.record(Action.PIN_RESTORED, message, _pin_fields(pin))
     return RevocationResult(certificates, pins, _tell_others(home, who, ask))
+
+
+def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ...]) -> None:
+    known = {certificate_sha256(certificate) for certificate, _ in built_in_authorities(home)}
+    for one in certificates:
+        if one.issuer_sha256 not in known:
+            raise OperatorError(f"the CA of the certificate {one.serial_number} was retired: renew it instead")
 
 
 def revoke_all(change: Change, user: UserRecord, reason: RevocationReason) -> None:
@@ -102,6 +118,16 @@ def _find(change: Change, target: Target) -> tuple[tuple[IssuedCertificate, ...]
     if user is None:
         raise OperatorError(f"no user {target.name!a}; see: telnetsd user list")
     return user.certificates, user.pins
+
+
+def _with_same_keys(
+    change: Change, certificates: tuple[IssuedCertificate, ...], pins: tuple[Pin, ...]
+) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:
+    """Add what rests on the same keys: who has a key can use every certificate for it."""
+    keys = {one.spki_sha256 for one in certificates} | {pin.spki_sha256 for pin in pins}
+    others = [one for key in sorted(keys) for one in change.state.certificates.of_key(key)]
+    pinned = [pin for key in sorted(keys) if (pin := change.state.pins.find(key)) is not None]
+    return tuple(dict.fromkeys((*certificates, *others))), tuple(dict.fromkeys((*pins, *pinned)))
 
 
 def _revoke(

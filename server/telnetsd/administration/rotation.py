@@ -8,6 +8,7 @@ from cryptography import x509
 
 from telnetsd.administration.authorities import (
     AskPassphrase,
+    built_in_authorities,
     crl_file,
     load_issuer,
     load_key,
@@ -84,9 +85,8 @@ def retire(home: Home, fingerprint: str) -> int:
     with changing(home, by_operator()) as change:
         live = [
             one
-            for user in change.state.users.every()
-            for one in user.certificates
-            if one.issuer_sha256 == sha256 and one.revocation is None and one.not_after >= change.at
+            for one in change.state.certificates.of_issuer(sha256)
+            if one.not_after >= change.at and (one.revocation is None or one.revocation.is_hold)
         ]
         revocation = Revocation(change.at, RevocationReason.SUPERSEDED)
         for one in live:
@@ -160,19 +160,6 @@ def require_host_name(name: str) -> None:
             raise OperatorError(
                 f"not a host name: {name!r}; take letters, digits, dots and dashes, as in IDNA"
             ) from None
-
-
-def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
-    """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
-    roots = [one.certificate for one in load_certificates(home.ca_certificate, home.shown(home.ca_certificate))]
-    if not home.issuing_certificate.exists():
-        return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:])]
-    issuing = load_certificates(home.issuing_certificate, home.shown(home.issuing_certificate))[0].certificate
-    previous = [
-        (load_certificates(path, home.shown(path))[0].certificate, "previous intermediate")
-        for path in sorted(home.previous_folder.glob("*.pem"))
-    ]
-    return [(issuing, "intermediate, issues"), *((one, "root") for one in roots), *previous]
 
 
 def _find_previous(home: Home, fingerprint: str) -> x509.Certificate:

@@ -9,9 +9,9 @@ from telnetsd.administration.authorities import short_fingerprint
 from telnetsd.administration.change import changing
 from telnetsd.administration.material import load_home_trust
 from telnetsd.administration.users import by_operator
-from telnetsd.audit.escaping import escape
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, certificate_fields
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
 from telnetsd.home import Home
 from telnetsd.pki.authority import to_pem, utc_now
 from telnetsd.pki.certificate import certificate_sha256, describe

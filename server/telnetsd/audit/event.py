@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from telnetsd.audit.escaping import escape
+from telnetsd.escaping import escape
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
 from telnetsd.pki.revocation import Revocation

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telnetsd.audit.escaping import escape
+from telnetsd.escaping import escape
 
 POLL_S: Final = 0.2
 MESSAGE_MAX_CHARS: Final = 300

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.authorities import rewrite_crls
-from telnetsd.administration.rotation import built_in_authorities, relock, renew_server, retire, rotate
+from telnetsd.administration.authorities import built_in_authorities, rewrite_crls
+from telnetsd.administration.rotation import relock, renew_server, retire, rotate
 from telnetsd.administration.users import by_operator
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from telnetsd.administration.trust import add_trust, list_trust, remove_trust
-from telnetsd.audit.escaping import escape
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.escaping import escape
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256
 
 app = typer.Typer(help="Other CAs.", no_args_is_help=True, rich_markup_mode=None)

@@ -1,7 +1,7 @@
 """What a command sees of the session that it runs in, and of the server behind it.
 
 A command gets an identity, never a certificate to judge, and speaks to its user through `say` alone: no command
-touches a socket. Text of another peer goes through `audit.escaping.escape` before it is said.
+touches a socket. Text of another peer goes through `telnetsd.escaping.escape` before it is said.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

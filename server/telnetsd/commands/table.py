@@ -14,10 +14,10 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from telnetsd.audit.escaping import escape
 from telnetsd.commands.caller import Caller
 from telnetsd.config import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
+from telnetsd.escaping import escape
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted
 
 NAME_MAX_CHARS: Final = 40

@@ -62,6 +62,7 @@ class Generations:
         self._is_loading = asyncio.Lock()
         self._told_crls: set[CrlFinding] = set()
         self._told_upkeep = ""
+        self._reloading: asyncio.Task[None] | None = None
         self._stages = self._compose(material)
         self.connections = Connections(self._stages)
 
@@ -76,54 +77,72 @@ class Generations:
             OperatorError: Something is wrong: nothing has changed.
         """
         async with self._is_loading:
-            self._files = self._changing_files = sign_files(self._home)
+            files = sign_files(self._home)
             operator = {"operator": {"name": by}}
             try:
                 material = await asyncio.to_thread(self._load)
                 stages = self._compose(material)
             except OperatorError as error:
-                await self._trail.record(
-                    Action.RELOAD_FAILED,
-                    Reason.WRONG_CONFIGURATION,
-                    f"nothing was reloaded: {error}",
-                    telnetsd=operator,
-                )
+                # Until another change of files, another try would end the same way.
+                self._files = files
+                message = f"nothing was reloaded: {error}"
+                await self._trail.record(Action.RELOAD_FAILED, Reason.WRONG_CONFIGURATION, message, telnetsd=operator)
                 raise
             said = _describe(material)
-            await self._trail.record(
-                Action.SERVER_RELOADED, reason, f"the server reloaded: {said}", telnetsd=operator
-            )
+            message = f"the server reloaded: {said}"
+            await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
             if material.settings.listener != self._material.settings.listener:
                 said += "; a change of [listener] waits for a restart"
-            self._material, self._stages = material, stages
+            self._material, self._stages, self._files = material, stages, files
             self.connections.change(stages)
-            await self.tell_of_crls()
             await self._look_again()
+        await self.tell_of_crls()
         return said
 
     async def tick(self) -> None:
-        """Look at the sessions' clocks, at the state and at the files."""
+        """Look at the sessions' clocks, at the state and at the files; loading goes on in the background."""
         self.registry.check_clocks()
         version = self._state.version()
         if version != self._state_version:
-            self._state_version = version
             await self._look_again()
+            self._state_version = version
         files = sign_files(self._home)
         # Who writes several files, or a long one, is given one interval of quiet.
         is_quiet, self._changing_files = files == self._changing_files, files
-        if files != self._files and is_quiet:
-            try:
-                await self.reload(ReloadReason.FILES_CHANGED, "a change of files")
-            except OperatorError as error:
-                logger.warning("nothing was reloaded: %s", error)
+        if files != self._files and is_quiet and not self._is_loading.locked():
+            self.reload_in_background(ReloadReason.FILES_CHANGED, "a change of files")
+
+    def reload_in_background(self, reason: ReloadReason, by: str) -> None:
+        """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
+        self._reloading = asyncio.get_running_loop().create_task(self._reload_and_warn(reason, by))
+
+    async def finish(self) -> None:
+        """Wait for a reload that has begun."""
+        if self._reloading is not None:
+            await self._reloading
+
+    async def _reload_and_warn(self, reason: ReloadReason, by: str) -> None:
+        try:
+            await self.reload(reason, by)
+        except AuditUnavailableError as error:
+            logger.warning("not reloaded yet: %s", error)
+        except OperatorError as error:
+            logger.warning("nothing was reloaded: %s", error)
+        except Exception:
+            logger.exception("a reload failed by a fault of the server; what was there before goes on")
 
     async def tell_of_crls(self) -> None:
         """Tell the log of each CRL that is not, or no longer, the current word of its CA; once."""
         trust = self._material.trust
         problems = set(trust.crls.find_problems(trust.authorities, utc_now()))
-        for problem in sorted(problems - self._told_crls, key=lambda one: one.source):
-            await self._trail.record(Action.CRL_REJECTED, problem.problem, problem.message)
-            logger.warning("%s", problem.message)
+        news = sorted(problems - self._told_crls, key=lambda one: one.source)
+        try:
+            for problem in news:
+                await self._trail.record(Action.CRL_REJECTED, problem.problem, problem.message)
+                logger.warning("%s", problem.message)
+        except AuditUnavailableError as error:
+            logger.warning("%s", error)
+            return
         self._told_crls = problems
 
     async def keep_up(self) -> None:
@@ -135,10 +154,9 @@ class Generations:
             if str(error) != self._told_upkeep:
                 self._told_upkeep = str(error)
                 logger.warning("our CRL was not signed anew: %s; run: telnetsd ca crl", error)
-        try:
-            await self.tell_of_crls()
-        except AuditUnavailableError as error:
-            logger.warning("%s", error)
+        except Exception:
+            logger.exception("the upkeep failed by a fault of the server; it is tried again")
+        await self.tell_of_crls()
 
     def _load(self) -> Material:
         recover(self._home)

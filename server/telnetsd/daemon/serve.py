@@ -5,7 +5,6 @@ import contextlib
 import logging
 import resource
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from enum import StrEnum
@@ -24,7 +23,6 @@ from telnetsd.audit.sink import GroupCommit
 from telnetsd.config import parse_address
 from telnetsd.control import ControlServer
 from telnetsd.daemon.generation import Generations, ReloadReason
-from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.listener import open_listener, shown_address
 from telnetsd.state.state import State
@@ -110,22 +108,22 @@ def _catch_signals(stopping: asyncio.Event, reloading: asyncio.Event) -> None:
 
 async def _until(stopping: asyncio.Event, reloading: asyncio.Event, generations: Generations) -> None:
     """Look at what may have changed, until the server is to stop."""
+    told = ""
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), WATCH_INTERVAL_S)
+        if reloading.is_set():
+            reloading.clear()
+            generations.reload_in_background(ReloadReason.SIGNAL, "a signal")
         try:
-            await _look(reloading, generations)
-        except OperatorError as error:
-            logger.warning("nothing was reloaded: %s", error)
-        except (OSError, sqlite3.Error):
-            logger.exception("the server could not look at its state; it goes on")
-
-
-async def _look(reloading: asyncio.Event, generations: Generations) -> None:
-    if reloading.is_set():
-        reloading.clear()
-        await generations.reload(ReloadReason.SIGNAL, "a signal")
-    await generations.tick()
+            await generations.tick()
+            told = ""
+        except Exception as error:
+            # Whatever it is, everybody is looked at again in a moment; the operator reads it once.
+            if repr(error) != told:
+                told = repr(error)
+                logger.exception("the server could not look at its state; it goes on, and tries again")
+    await generations.finish()
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ The built-in CA's entries come first: the user is the one that the certificate w
 state and found by issuer, serial number and public key. Nothing that stands in the subject is looked at.
 
 The entries of other CAs are the operator's. A name that they yield is a user's only when the operator said so of that
-user (`user add --mapped`), or of everybody below the entry (`roles`) as long as no user has that name.
+user (`user add --mapped`), or of everybody below the entry (`roles`) as long as no user has, or had, that name.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class NoMatch(StrEnum):
     NO_NAME = "no value leads to a user name"
     SEVERAL_NAMES = "several values lead to a user name, and nobody knows which is meant"
     NO_USER = "no user has that name; run: telnetsd user add NAME --mapped, or give the entry roles"
-    NOT_MAPPED = "a user of that name was added without --mapped: run: telnetsd user change NAME --mapped"
+    NOT_MAPPED = "a user of that name was added without --mapped, or was removed; run: telnetsd user show NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class MappedEntry:
             return user
         if not is_user_name(name):
             return NoMatch.NO_NAME
-        if register.is_user(name):
+        if register.is_taken(name):
             return NoMatch.NOT_MAPPED
         return User(name, self.roles) if self.roles is not None else NoMatch.NO_USER
 

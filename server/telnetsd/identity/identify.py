@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from cryptography import x509
+
 from telnetsd.config import CrlPolicy
 from telnetsd.identity.assurance import AssuranceClasses
 from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_name
 from telnetsd.identity.outcome import (
+    Admitted,
     CertificateStatus,
     Guest,
     GuestReason,
@@ -93,7 +96,7 @@ class Identifier:
             return Refusal(error.reason, CertificateStatus.REJECTED, describe_der(peer.leaf_der))
         return self._revoked(verdict, at) or self._name(verdict)
 
-    def _name(self, verdict: _Verdict) -> Identity:
+    def _name(self, verdict: _Verdict) -> Admitted:
         match = map_to_name(verdict.path, self._policy.entries, self._register)
         if match is None:
             return Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, verdict.facts)
@@ -133,13 +136,20 @@ class Identifier:
             status = self._trust.crls.status_of(certificate, issuer, issuer_sha256, at)
             ours = self._register.revocation_of(issuer_sha256, f"{certificate.serial_number:X}")
             revocation = ours or status.revocation
-            # What a hold ended in is for state.db to say, and not for a CRL of before.
-            if revocation is not None and not (is_built_in and ours is None and revocation.is_hold):
+            if revocation is not None and not self._is_hold_over(ours, revocation, issuer_sha256, certificate):
                 return _refuse_revoked(revocation, verdict.facts)
             is_known = is_known and status.is_known
         if is_known or is_built_in or self._policy.crl_policy is CrlPolicy.PREFER:
             return None
-        return Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, verdict.facts)
+        return Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, verdict.facts, otherwise=self._name(verdict))
+
+    def _is_hold_over(
+        self, ours: Revocation | None, found: Revocation, issuer_sha256: str, certificate: x509.Certificate
+    ) -> bool:
+        """Tell whether a hold is only on a CRL of before: of what we issued ourselves, the state knows more."""
+        if ours is not None or not found.is_hold:
+            return False
+        return self._register.is_issued(issuer_sha256, f"{certificate.serial_number:X}")
 
     def _verdict(self, peer: PeerCertificate, at: datetime) -> _Verdict:
         fingerprint = peer.sha256

@@ -19,8 +19,8 @@ _STRING_TYPES: Final = {"UTF8String", "PrintableString"}
 def values_of(certificate: x509.Certificate, map_type: MapType) -> list[str]:
     """Return the values of a certificate that an entry of this map-type looks at.
 
-    More than `VALUES_MAX` of them, and any that is longer than `VALUE_MAX_CHARS` or not of a usual string type,
-    count as none: a name is not to be found in what nobody would read.
+    More than `VALUES_MAX` of them, and any that is longer than `VALUE_MAX_CHARS`, not printable or not of a usual
+    string type, count as none: a name is not to be found in what nobody would read.
     """
     match map_type:
         case MapType.COMMON_NAME:
@@ -31,7 +31,7 @@ def values_of(certificate: x509.Certificate, map_type: MapType) -> list[str]:
             values = []
         case _:
             values = _alternative_names(certificate, map_type)
-    values = [value for value in values if len(value) <= VALUE_MAX_CHARS]
+    values = [value for value in values if len(value) <= VALUE_MAX_CHARS and value.isprintable()]
     return values if len(values) <= VALUES_MAX else []
 
 
@@ -63,7 +63,7 @@ def _value_of(name: x509.GeneralName, map_type: MapType) -> str | None:
         case x509.RFC822Name(value=value) if is_any or map_type is MapType.SAN_RFC822_NAME:
             return _rfc822_name(value)
         case x509.DNSName(value=value) if is_any or map_type is MapType.SAN_DNS_NAME:
-            return value.lower()
+            return _lower(value)
         case x509.IPAddress(value=address) if is_any or map_type is MapType.SAN_IP_ADDRESS:
             return _ip_address(address)
         case x509.UniformResourceIdentifier(value=value) if map_type is MapType.SAN_URI:
@@ -73,10 +73,16 @@ def _value_of(name: x509.GeneralName, map_type: MapType) -> str | None:
     return None
 
 
-def _rfc822_name(value: str) -> str:
+def _rfc822_name(value: str) -> str | None:
     # RFC 7407: the local part is passed unaltered, the host part is converted to lower case.
     local, at, host = value.rpartition("@")
-    return f"{local}{at}{host.lower()}"
+    lowered = _lower(host)
+    return None if lowered is None else f"{local}{at}{lowered}"
+
+
+def _lower(value: str) -> str | None:
+    # RFC 5280 4.2.1.6: an IA5String. Beyond it there are letters that become others in lower case.
+    return value.lower() if value.isascii() else None
 
 
 def _ip_address(address: object) -> str | None:

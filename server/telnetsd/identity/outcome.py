@@ -96,17 +96,23 @@ class Guest:
         return 0
 
 
+Admitted = NamedUser | Guest
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Somebody who may not come in, with the reason; the certificate, if any, is what was claimed."""
+    """Somebody who may not come in, with the reason; the certificate, if any, is what was claimed.
+
+    `otherwise` is who it would be if it were known that the certificate was not revoked.
+    """
 
     reason: RefusalReason
     status: CertificateStatus
     certificate: CertificateFacts | None
     revocation: Revocation | None = None
+    otherwise: Admitted | None = None
 
 
-Admitted = NamedUser | Guest
 Identity = Admitted | Refusal
 
 

@@ -18,8 +18,11 @@ class Register(Protocol):
     def mapped_user(self, name: str) -> User | None:
         """Return the user of that name, if entries of other CAs may name them."""
 
-    def is_user(self, name: str) -> bool:
-        """Tell whether there is a user of that name."""
+    def is_taken(self, name: str) -> bool:
+        """Tell whether there is a user of that name, or was one who was removed."""
+
+    def is_issued(self, issuer_sha256: str, serial_number: str) -> bool:
+        """Tell whether this CA issued this certificate to a user: what is revoked of it, the state knows."""
 
     def revocation_of(self, issuer_sha256: str, serial_number: str) -> Revocation | None:
         """Return the revocation of a certificate that this CA issued."""

@@ -6,9 +6,10 @@ read, since a peer brings its intermediates; so the signature is checked when a 
 An index of serial numbers is made once, off the event loop: searching a CRL costs milliseconds at each miss.
 """
 
+from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -20,12 +21,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from telnetsd.errors import OperatorError
-from telnetsd.pki.certificate import without_warnings
+from telnetsd.escaping import escape
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256, without_warnings
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
 from telnetsd.pki.revocation import Revocation, RevocationReason
 
 CRL_MAX_BYTES: Final = 256 * 1024 * 1024
 _ISSUERS_MAX: Final = 1000
+_REASONS: Final = tuple(RevocationReason)
+_PLACES: Final = {reason.value: place for place, reason in enumerate(_REASONS)}
+_PARTIAL: Final = {ExtensionOID.DELTA_CRL_INDICATOR, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
 _SIGNING_KEYS: Final = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
 _UNDERSTOOD: Final = frozenset({ExtensionOID.CRL_NUMBER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER})
 
@@ -43,13 +48,20 @@ class CrlProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """One CRL that could be read, and the file that it came from; `index` leads from a serial number to its entry."""
+    """One CRL that could be read whole, and the file that it came from.
+
+    `positions` leads from a serial number to the place of its revocation in `dates` (seconds since 1970) and in
+    `reasons` (places in the list of reasons): a million entries are no million objects.
+    """
 
     crl: x509.CertificateRevocationList
     source: str
     sha256: str
-    index: dict[int, int] = field(repr=False)
+    number: int
     is_supported: bool
+    positions: dict[int, int] = field(repr=False)
+    dates: "array[int]" = field(repr=False)
+    reasons: bytes = field(repr=False)
 
     def lateness(self, at: datetime) -> CrlProblem | None:
         """Say whether it is out of its time at the aware UTC time `at`."""
@@ -61,11 +73,10 @@ class RevocationList:
 
     def revocation_of(self, serial_number: int) -> Revocation | None:
         """Return the entry of a serial number."""
-        position = self.index.get(serial_number)
+        position = self.positions.get(serial_number)
         if position is None:
             return None
-        entry = self.crl[position]
-        return Revocation(entry.revocation_date_utc, _reason_of(entry))
+        return Revocation(datetime.fromtimestamp(self.dates[position], UTC), _REASONS[self.reasons[position]])
 
     def is_signed_by(self, issuer: x509.Certificate) -> bool:
         """Tell whether a CA issued it: the name, the right to sign CRLs, and the signature."""
@@ -100,25 +111,24 @@ class RevocationLists:
     def __init__(self, lists: Iterable[RevocationList] = (), unreadable: Iterable[CrlFinding] = ()) -> None:
         self.lists = tuple(lists)
         self._unreadable = tuple(unreadable)
-        self._of_issuer: dict[str, RevocationList | None] = {}
+        self._of_issuer: dict[str, tuple[RevocationList, ...]] = {}
 
     def status_of(
         self, certificate: x509.Certificate, issuer: x509.Certificate, issuer_sha256: str, at: datetime
     ) -> CrlStatus:
         """Say what is known of a certificate that `issuer` signed. What an old CRL revoked stays revoked."""
-        found = self._newest_of(issuer, issuer_sha256)
-        if found is None:
-            return CrlStatus(None, is_known=False)
-        return CrlStatus(found.revocation_of(certificate.serial_number), is_known=found.lateness(at) is None)
+        newest = self._newest_of(issuer, issuer_sha256, at)
+        revocations = (one.revocation_of(certificate.serial_number) for one in newest)
+        revocation = next((one for one in revocations if one is not None), None)
+        return CrlStatus(revocation, is_known=any(one.lateness(at) is None for one in newest))
 
     def covers(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> bool:
         """Tell whether there is a current CRL of a CA."""
-        found = self._newest_of(issuer, issuer_sha256)
-        return found is not None and found.lateness(at) is None
+        return any(one.lateness(at) is None for one in self._newest_of(issuer, issuer_sha256, at))
 
     def find_problems(self, authorities: Iterable[x509.Certificate], at: datetime) -> list[CrlFinding]:
         """Say which files are not the current word of one of these CAs."""
-        known = tuple(authorities)
+        known = tuple((one, certificate_sha256(one)) for one in authorities)
         findings = list(self._unreadable)
         for one in self.lists:
             problem = self._problem_of(one, known, at)
@@ -127,25 +137,31 @@ class RevocationLists:
         return findings
 
     def _problem_of(
-        self, one: RevocationList, authorities: tuple[x509.Certificate, ...], at: datetime
+        self, one: RevocationList, authorities: tuple[tuple[x509.Certificate, str], ...], at: datetime
     ) -> CrlProblem | None:
         if not one.is_supported:
             return CrlProblem.UNSUPPORTED
-        namesakes = [ca for ca in authorities if ca.subject == one.crl.issuer]
+        namesakes = [(ca, sha256) for ca, sha256 in authorities if ca.subject == one.crl.issuer]
         if not namesakes:
             return CrlProblem.UNKNOWN_ISSUER
-        if not any(one.is_signed_by(ca) for ca in namesakes):
+        if not any(one in self._signed_by(*namesake) for namesake in namesakes):
             return CrlProblem.BAD_SIGNATURE
         return one.lateness(at)
 
-    def _newest_of(self, issuer: x509.Certificate, issuer_sha256: str) -> RevocationList | None:
+    def _newest_of(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> list[RevocationList]:
+        """Return the last word of a CA: one list, or several of the same moment and number, which count together."""
+        begun = [one for one in self._signed_by(issuer, issuer_sha256) if one.crl.last_update_utc <= at]
+        last = max((_age(one) for one in begun), default=None)
+        return [one for one in begun if _age(one) == last]
+
+    def _signed_by(self, issuer: x509.Certificate, issuer_sha256: str) -> tuple[RevocationList, ...]:
+        """Return the lists that a CA signed; each signature is checked once."""
         if issuer_sha256 not in self._of_issuer:
-            signed = [one for one in self.lists if one.is_supported and one.is_signed_by(issuer)]
-            newest = max(signed, key=lambda one: one.crl.last_update_utc, default=None)
             # A peer brings its intermediates: only those of validated paths come here, yet the table is bounded.
             if len(self._of_issuer) >= _ISSUERS_MAX:
                 self._of_issuer.clear()
-            self._of_issuer[issuer_sha256] = newest
+            signed = (one for one in self.lists if one.is_supported and one.is_signed_by(issuer))
+            self._of_issuer[issuer_sha256] = tuple(signed)
         return self._of_issuer[issuer_sha256]
 
 
@@ -164,15 +180,14 @@ def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationL
     for path, shown in files:
         content = _read(path, shown)
         digest = sha256(content).hexdigest()
-        if digest in known:
-            one = known[digest]
-            lists.append(RevocationList(one.crl, shown, digest, one.index, one.is_supported))
-            continue
         try:
-            lists.append(_parse(content, shown, digest))
+            one = known[digest] if digest in known else _parse(content, shown, digest)
         except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, the file is no CRL
-            message = f"{shown} is no CRL that can be read ({error}); replace it"
-            unreadable.append(CrlFinding(shown, CrlProblem.UNREADABLE, " ".join(message.split())))
+            why = escape(" ".join(str(error).split()), TEXT_MAX_CHARS)
+            message = f"{shown} is no CRL that can be read ({why}); replace it"
+            unreadable.append(CrlFinding(shown, CrlProblem.UNREADABLE, message))
+        else:
+            lists.append(replace(one, source=shown))
     return RevocationLists(lists, unreadable)
 
 
@@ -186,22 +201,39 @@ def _read(path: Path, shown: str) -> bytes:
 
 
 def _parse(content: bytes, shown: str, digest: str) -> RevocationList:
+    """Read a CRL, with everything in it that would be parsed lazily: what is wrong is found here, and not later."""
     with without_warnings():
         is_pem = content.lstrip().startswith(b"-----BEGIN ")
         crl = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
-        # RFC 5280 5.2: a CRL with a critical extension that is not understood must not be used: that keeps out
-        # delta CRLs, indirect ones, and those of a part of the certificates.
-        is_supported = all(one.oid in _UNDERSTOOD for one in crl.extensions if one.critical)
-        index = {entry.serial_number: position for position, entry in enumerate(crl)}
-    return RevocationList(crl, shown, digest, index, is_supported)
+        _ = (crl.issuer.rfc4514_string(), crl.last_update_utc, crl.next_update_utc, crl.signature_algorithm_oid)
+        extensions = {one.oid: one for one in crl.extensions}
+        positions: dict[int, int] = {}
+        dates, reasons = array("q"), bytearray()
+        for position, entry in enumerate(crl):
+            positions[entry.serial_number] = position
+            dates.append(int(entry.revocation_date_utc.timestamp()))
+            reasons.append(_reason_of(entry))
+    number = extensions.get(ExtensionOID.CRL_NUMBER)
+    crl_number = number.value.crl_number if number and isinstance(number.value, x509.CRLNumber) else 0
+    # RFC 5280 5.2: a CRL with a critical extension that is not understood must not be used. Delta CRLs, indirect
+    # ones, and those of a part of the certificates are not, however they are marked.
+    is_partial = bool(extensions.keys() & _PARTIAL)
+    is_understood = all(oid in _UNDERSTOOD for oid, one in extensions.items() if one.critical)
+    is_supported = is_understood and not is_partial
+    return RevocationList(crl, shown, digest, crl_number, is_supported, positions, dates, bytes(reasons))
 
 
-def _reason_of(entry: x509.RevokedCertificate) -> RevocationReason:
+def _age(one: RevocationList) -> tuple[datetime, int]:
+    return one.crl.last_update_utc, one.number
+
+
+def _reason_of(entry: x509.RevokedCertificate) -> int:
+    """Return the place of an entry's reason in the list of reasons."""
     try:
         reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-        return RevocationReason(reason.value)
-    except (x509.ExtensionNotFound, ValueError):
-        return RevocationReason.UNSPECIFIED
+    except x509.ExtensionNotFound:
+        return 0
+    return _PLACES.get(reason.value, 0)
 
 
 def _may_sign_crls(issuer: x509.Certificate) -> bool:
@@ -224,7 +256,8 @@ def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certific
 
 
 def _explain(one: RevocationList, problem: CrlProblem) -> str:
-    issuer, next_update = one.crl.issuer.rfc4514_string(), one.crl.next_update_utc
+    issuer = escape(one.crl.issuer.rfc4514_string(), TEXT_MAX_CHARS)
+    next_update = one.crl.next_update_utc
     until = (
         f"on {next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "at once: it does not say until when it holds"
     )

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 USER_RSA_BITS: Final = 3072
 RSA_MIN_BITS: Final = 2048
 RSA_MAX_BITS: Final = 8192
+RSA_EXPONENT_MAX_BITS: Final = 32
+"""A longer one makes each verification cost as much as a signature."""
 CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -51,12 +53,19 @@ def is_strong_key(key: PublicKeyTypes) -> bool:
     """Tell whether a client may prove itself by this key: RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519."""
     match key:
         case rsa.RSAPublicKey():
-            return RSA_MIN_BITS <= key.key_size <= RSA_MAX_BITS
+            return key.key_size >= RSA_MIN_BITS and not is_costly_key(key)
         case ec.EllipticCurvePublicKey():
             return isinstance(key.curve, CURVES)
         case ed25519.Ed25519PublicKey():
             return True
     return False
+
+
+def is_costly_key(key: PublicKeyTypes) -> bool:
+    """Tell whether a peer could keep the server busy by having it verify with this key."""
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    return key.key_size > RSA_MAX_BITS or key.public_numbers().e.bit_length() > RSA_EXPONENT_MAX_BITS
 
 
 def key_to_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:

@@ -3,8 +3,9 @@
 The `cryptography` library's client verifier decides, and so do our own rules for a leaf, which know weak keys as
 well: both must agree.
 
-The chain comes from the peer. At most `PRESENTED_MAX` intermediates are looked at, and one that cannot be read is
-left out, as if it had not been sent.
+The chain comes from the peer. At most `PRESENTED_MAX` intermediates are looked at, and one that cannot be read, or
+that is made to keep the verifier busy, is left out, as if it had not been sent. So is one that is known here: with
+ECDSA it could come with another valid signature, and what is known of a CA is known by its certificate.
 """
 
 from dataclasses import dataclass
@@ -26,9 +27,13 @@ from telnetsd.pki.certificate import (
     spki_sha256,
     without_warnings,
 )
+from telnetsd.pki.keys import is_costly_key
 from telnetsd.pki.path_reason import PathReason, explain_refusal, leaf_problem
 from telnetsd.pki.policies import asserted_policies
 from telnetsd.pki.trust import Trust
+
+CONSTRAINTS_MAX: Final = 50
+"""How many name constraints an intermediate that a peer sends may have."""
 
 
 class PathError(PeerError):
@@ -79,9 +84,10 @@ def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
         leaf = parse_certificate(peer.leaf_der)
     except MalformedCertificateError as error:
         raise PathError(PathReason.MALFORMED) from error
-    known = [*_parse_presented(peer), *trust.intermediates]
     with without_warnings():
-        return _find_path(leaf, known, trust, at)
+        if is_costly_key(leaf.public_key()):
+            raise PathError(PathReason.WEAK_KEY)
+        return _find_path(leaf, [*_parse_presented(peer, trust), *trust.intermediates], trust, at)
 
 
 def _find_path(leaf: x509.Certificate, known: list[x509.Certificate], trust: Trust, at: datetime) -> Path:
@@ -92,14 +98,24 @@ def _find_path(leaf: x509.Certificate, known: list[x509.Certificate], trust: Tru
     return path
 
 
-def _parse_presented(peer: PeerCertificate) -> list[x509.Certificate]:
+def _parse_presented(peer: PeerCertificate, trust: Trust) -> list[x509.Certificate]:
+    known = {one.tbs_certificate_bytes for one in trust.authorities}
     certificates = []
     for der in peer.presented_der[:PRESENTED_MAX]:
         try:
-            certificates.append(parse_certificate(der))
+            certificate = parse_certificate(der)
         except MalformedCertificateError:
             continue
+        if certificate.tbs_certificate_bytes not in known and not _is_costly(certificate):
+            certificates.append(certificate)
     return certificates
+
+
+def _is_costly(certificate: x509.Certificate) -> bool:
+    """Tell whether a peer's certificate would keep the verifier busy: each name is held against each constraint."""
+    constraints = [one.value for one in certificate.extensions if isinstance(one.value, x509.NameConstraints)]
+    count = sum(len(one.permitted_subtrees or ()) + len(one.excluded_subtrees or ()) for one in constraints)
+    return count > CONSTRAINTS_MAX or is_costly_key(certificate.public_key())
 
 
 def _verify(leaf: x509.Certificate, known: list[x509.Certificate], trust: Trust, at: datetime) -> Path | None:

@@ -18,6 +18,8 @@ from telnetsd.pki.keys import is_strong_key
 
 SIGNATURE_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 SERIAL_MAX_BITS: Final = 160
+NAMESAKES_MAX: Final = 8
+"""How many issuers of one name are tried for a reason."""
 
 
 class PathReason(StrEnum):
@@ -40,8 +42,11 @@ class PathReason(StrEnum):
 
 def leaf_problem(leaf: x509.Certificate) -> PathReason | None:
     """The first thing in the leaf alone that forbids a login with it, whoever signed it."""
+    return PathReason.CA_CERTIFICATE if _is_ca(leaf) else _problem_beside_ca(leaf)
+
+
+def _problem_beside_ca(leaf: x509.Certificate) -> PathReason | None:
     for applies, reason in (
-        (_is_ca, PathReason.CA_CERTIFICATE),
         (_is_for_another_purpose, PathReason.WRONG_PURPOSE),
         (_has_weak_key, PathReason.WEAK_KEY),
         (_has_bad_serial_number, PathReason.BAD_SERIAL_NUMBER),
@@ -83,9 +88,7 @@ def pin_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
     That it is a CA certificate does not (it is the default of `openssl req -x509`): a pin names one key, and vouches
     for nothing.
     """
-    problem = leaf_problem(leaf)
-    if problem is PathReason.CA_CERTIFICATE:
-        problem = PathReason.WEAK_KEY if _has_weak_key(leaf) else None
+    problem = _problem_beside_ca(leaf)
     if problem is None and _has_unknown_critical_extension(leaf):
         problem = PathReason.UNKNOWN_CRITICAL_EXTENSION
     return problem or _validity_problem(leaf, at)
@@ -116,10 +119,12 @@ def _missing_voucher(
     """Follow the signatures from the leaf upwards; None when they reach a trust anchor."""
     if _is_signed_by(leaf, leaf) and leaf not in anchors:
         return PathReason.SELF_SIGNED
-    certificate = leaf
+    certificate, left = leaf, list(known)
     for _ in range(PRESENTED_MAX + 1):
-        issuers = [one for one in (*anchors, *known) if one.subject == certificate.issuer]
-        signer = next((one for one in issuers if _is_signed_by(certificate, one)), None)
+        issuers = [one for one in (*anchors, *left) if one.subject == certificate.issuer]
+        # A peer chooses names and keys: what it can make us verify is bounded, and no certificate is used twice.
+        signer = next((one for one in issuers[:NAMESAKES_MAX] if _is_signed_by(certificate, one)), None)
+        left = [one for one in left if one not in issuers]
         if signer is None:
             return _unsigned(leaf) if issuers and certificate is leaf else PathReason.UNKNOWN_ISSUER
         if signer in anchors:

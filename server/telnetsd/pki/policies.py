@@ -1,14 +1,18 @@
 """Certificate policies along a path (RFC 5280 section 6.1.3 (d)): what a leaf asserts, and may assert.
 
 A policy of the leaf counts only when every certificate between it and the trust anchor asserts it as well, or
-asserts anyPolicy. Policy mappings are not followed: below one, nothing is asserted.
+asserts anyPolicy. Policy mappings, policyConstraints and inhibitAnyPolicy are not followed: below one of them,
+nothing is asserted.
 """
 
 from typing import Final
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 
 ANY_POLICY: Final = "2.5.29.32.0"
+_POLICY_MAPPINGS: Final = x509.ObjectIdentifier("2.5.29.33")
+_NOT_FOLLOWED: Final = {_POLICY_MAPPINGS, ExtensionOID.POLICY_CONSTRAINTS, ExtensionOID.INHIBIT_ANY_POLICY}
 
 
 def asserted_policies(path: tuple[x509.Certificate, ...]) -> frozenset[str]:
@@ -17,7 +21,7 @@ def asserted_policies(path: tuple[x509.Certificate, ...]) -> frozenset[str]:
     policies = _policies_of(leaf) - {ANY_POLICY}
     for certificate in intermediates:
         allowed = _policies_of(certificate)
-        if _has_mappings(certificate):
+        if any(one.oid in _NOT_FOLLOWED for one in certificate.extensions):
             return frozenset()
         if ANY_POLICY not in allowed:
             policies &= allowed
@@ -30,7 +34,3 @@ def _policies_of(certificate: x509.Certificate) -> frozenset[str]:
     except x509.ExtensionNotFound:
         return frozenset()
     return frozenset(one.policy_identifier.dotted_string for one in policies)
-
-
-def _has_mappings(certificate: x509.Certificate) -> bool:
-    return any(one.oid == x509.ObjectIdentifier("2.5.29.33") for one in certificate.extensions)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 
 from telnetsd.errors import OperatorError
-from telnetsd.pki.certificate import key_facts
+from telnetsd.escaping import escape
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, key_facts, without_warnings
 from telnetsd.pki.crl import RevocationLists
 from telnetsd.pki.keys import CURVES, RSA_MIN_BITS
 
@@ -75,7 +77,7 @@ def anchor_problem(certificate: x509.Certificate) -> str:
     except x509.ExtensionNotFound as error:
         return f"it has no {getattr(error.oid, '_name', error.oid)} extension"
     except ValueError as error:
-        return f"its extensions cannot be read ({error})"
+        return f"its extensions cannot be read ({escape(str(error), TEXT_MAX_CHARS)})"
     if not constraints.ca:
         return "it is not a CA certificate"
     if not usage.key_cert_sign:
@@ -84,7 +86,10 @@ def anchor_problem(certificate: x509.Certificate) -> str:
 
 
 def _key_problem(certificate: x509.Certificate) -> str:
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "its key cannot be read, or is of a kind that nobody knows"
     match key:
         case rsa.RSAPublicKey() if key.key_size >= RSA_MIN_BITS:
             return ""
@@ -101,9 +106,14 @@ def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
         OperatorError: It cannot be read, or holds no certificate in PEM.
     """
     try:
-        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+        with without_warnings():
+            certificates = x509.load_pem_x509_certificates(path.read_bytes())
+            for certificate in certificates:
+                # What is parsed lazily would raise later, and elsewhere.
+                _ = (certificate.subject, certificate.issuer, certificate.serial_number)
     except OSError as error:
         raise OperatorError(f"cannot read {shown}: {error.strerror}; check its path and mode") from error
-    except ValueError as error:
-        raise OperatorError(f"not a PEM certificate: {shown}: {error}; remove it or convert it to PEM") from error
+    except (ValueError, x509.InvalidVersion) as error:
+        why = escape(str(error), TEXT_MAX_CHARS)
+        raise OperatorError(f"not a PEM certificate: {shown}: {why}; remove it or convert it to PEM") from error
     return [TrustAnchor(certificate, shown) for certificate in certificates]

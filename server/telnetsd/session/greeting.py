@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from telnetsd.audit.escaping import escape
+from telnetsd.escaping import escape
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
 from telnetsd.identity.outcome import (
     Admitted,

@@ -76,13 +76,20 @@ class SessionRegistry:
     async def reidentify(self, identify: Callable[[PeerCertificate | None, datetime], Identity]) -> None:
         """Look again at who each session is; those that do not hold any more end.
 
-        Others are served in between: an installation may have many sessions.
+        Others are served in between: an installation may have many sessions. When one cannot be looked at, the others
+        are, and then what was wrong is raised: everybody is due again.
         """
         self.rounds += 1
+        failed: Exception | None = None
         for number, session in enumerate(list(self._sessions.values())):
             if number % REIDENTIFIED_PER_TURN == 0:
                 await asyncio.sleep(0)
-            session.reidentify(identify(session.peer, datetime.now(UTC)))
+            try:
+                session.reidentify(identify(session.peer, datetime.now(UTC)))
+            except Exception as error:  # noqa: BLE001 -- raised below: one session must not keep the others in
+                failed = error
+        if failed is not None:
+            raise failed
 
     def check_clocks(self) -> None:
         """Look at every session's clocks."""

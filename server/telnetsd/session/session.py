@@ -16,7 +16,7 @@ from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.commands.table import CommandReason
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
-from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal, StatusReason
+from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.greeting import greet, is_expiring, warn_of_expiry, withdraw
 from telnetsd.session.interpreter import Interpreter
@@ -199,10 +199,10 @@ class Session:
     def reidentify(self, identity: Identity) -> None:
         """Go on as whom the same certificate leads to now, or end when that is nobody or somebody else."""
         now = self._identity
-        if isinstance(identity, Refusal):
+        if isinstance(identity, Refusal) and identity.otherwise is not None:
             # That a CRL is late is no reason to throw anybody out who was let in while it was not.
-            if identity.reason is StatusReason.UNKNOWN:
-                return
+            identity = identity.otherwise
+        if isinstance(identity, Refusal):
             self.end(identity.reason, withdraw(identity))
         elif isinstance(now, NamedUser):
             if not isinstance(identity, NamedUser):

@@ -56,6 +56,13 @@ class Certificates:
         row = self._database.execute("SELECT der FROM certificates WHERE sha256 = ?", (sha256,)).fetchone()
         return None if row is None else row[0]
 
+    def has(self, issuer_sha256: str, serial_number: str) -> bool:
+        """Tell whether an issuer issued a certificate of that serial number."""
+        row = self._database.execute(
+            "SELECT 1 FROM certificates WHERE issuer_sha256 = ? AND serial_number = ?", (issuer_sha256, serial_number)
+        ).fetchone()
+        return row is not None
+
     def revocation_of(self, issuer_sha256: str, serial_number: str) -> Revocation | None:
         """Return the revocation of a certificate."""
         row = self._database.execute(
@@ -82,11 +89,18 @@ class Certificates:
 
     def is_compromised(self, spki_sha256: str) -> bool:
         """Tell whether this public key stood in a certificate that was revoked for keyCompromise."""
-        row = self._database.execute(
-            "SELECT 1 FROM certificates WHERE spki_sha256 = ? AND revocation_reason = ?",
-            (spki_sha256, RevocationReason.KEY_COMPROMISE.value),
-        ).fetchone()
-        return row is not None
+        return any(
+            one.revocation is not None and one.revocation.reason is RevocationReason.KEY_COMPROMISE
+            for one in self.of_key(spki_sha256)
+        )
+
+    def of_key(self, spki_sha256: str) -> tuple[IssuedCertificate, ...]:
+        """Return the certificates for a public key."""
+        return tuple(self._select("spki_sha256 = ?", spki_sha256))
+
+    def of_issuer(self, issuer_sha256: str) -> tuple[IssuedCertificate, ...]:
+        """Return everything that a CA issued."""
+        return tuple(self._select("issuer_sha256 = ? ORDER BY user_name, not_before", issuer_sha256))
 
     def revoke(self, sha256: str, revocation: Revocation | None) -> None:
         """Note a certificate's revocation, or with None the end of a hold; inside a transaction."""

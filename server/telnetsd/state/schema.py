@@ -85,6 +85,9 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_by_source ON requests (source);
 CREATE INDEX requests_by_key ON requests (spki_sha256);
+CREATE TABLE removed_users (
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 CREATE TABLE crl_numbers (
     issuer_sha256 TEXT PRIMARY KEY,
     number INTEGER NOT NULL

@@ -102,9 +102,13 @@ class State:
         row = self._database.execute("SELECT 1 FROM users WHERE name = ? AND is_mapped", (name,)).fetchone()
         return None if row is None else User(name, self.users.roles(name))
 
-    def is_user(self, name: str) -> bool:
-        """Tell whether there is a user of that name."""
-        return self.users.has(name)
+    def is_taken(self, name: str) -> bool:
+        """Tell whether there is a user of that name, or was one who was removed."""
+        return self.users.has(name) or self.users.was_removed(name)
+
+    def is_issued(self, issuer_sha256: str, serial_number: str) -> bool:
+        """Tell whether this CA issued this certificate to a user."""
+        return self.certificates.has(issuer_sha256, serial_number)
 
     # What makes a change of files and tables whole: see administration.change.
 

@@ -51,6 +51,7 @@ class Users:
             self._database.execute("INSERT INTO users VALUES (?, ?, ?)", (user.name, to_text(at), int(is_mapped)))
         except sqlite3.IntegrityError:
             raise OperatorError(f"there is a user {user.name} already; see: telnetsd user show {user.name}") from None
+        self._database.execute("DELETE FROM removed_users WHERE name = ?", (user.name,))
         self._add_roles(user)
 
     def change(self, user: User, *, is_mapped: bool) -> None:
@@ -60,8 +61,13 @@ class Users:
         self._add_roles(user)
 
     def remove(self, name: str) -> None:
-        """Take a user away; their certificates stay, to be on the CRL. Inside a transaction."""
+        """Take a user away; the name stays known, and the certificates, to be on the CRL. Inside a transaction."""
         self._database.execute("DELETE FROM users WHERE name = ?", (name,))
+        self._database.execute("INSERT OR IGNORE INTO removed_users VALUES (?)", (name,))
+
+    def was_removed(self, name: str) -> bool:
+        """Tell whether a user of that name was taken away, and nobody was added since."""
+        return self._database.execute("SELECT 1 FROM removed_users WHERE name = ?", (name,)).fetchone() is not None
 
     def _add_roles(self, user: User) -> None:
         rows = [(user.name, role) for role in user.roles]

@@ -13,7 +13,7 @@ from typing import Final
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from telnetsd.errors import PeerError
+from telnetsd.errors import OperatorError, PeerError
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
 from telnetsd.pki.keys import PrivateKey
 from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
@@ -70,6 +70,8 @@ def make_server_context(
         certificates: The server's certificate first, then its chain.
         key: The private key of that certificate.
         trust_anchors: Their names go into the certificate request (RFC 8446 section 4.2.4).
+    Raises:
+        OperatorError: OpenSSL does not take the certificate or the key: it is too weak, for instance.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -77,12 +79,18 @@ def make_server_context(
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
     context.set_session_id(_SESSION_ID_CONTEXT)
-    context.use_certificate(certificates[0])
-    context.use_privatekey(key)
-    for certificate in certificates[1:]:
-        context.add_extra_chain_cert(certificate)
-    for anchor in trust_anchors:
-        context.add_client_ca(anchor)
+    try:
+        context.use_certificate(certificates[0])
+        context.use_privatekey(key)
+        for certificate in certificates[1:]:
+            context.add_extra_chain_cert(certificate)
+        for anchor in trust_anchors:
+            context.add_client_ca(anchor)
+    except SSL.Error as error:
+        why = "; ".join(reason for _, _, reason in error.args[0]) if error.args else "no reason given"
+        raise OperatorError(
+            f"certs/server.pem cannot be used for TLS ({why}); run: telnetsd ca renew-server"
+        ) from error
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _accept_every_chain)
     return context
 

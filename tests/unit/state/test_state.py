@@ -86,7 +86,7 @@ def test_a_pin_names_its_user_until_it_is_taken_back(with_alice: State) -> None:
 
 
 def test_only_a_user_who_was_added_as_mapped_is_named_by_mapping(with_alice: State) -> None:
-    assert with_alice.is_user("alice")
+    assert with_alice.is_taken("alice")
     assert with_alice.mapped_user("alice") is None
     with with_alice.transaction():
         with_alice.users.change(User("alice", ("user",)), is_mapped=True)

@@ -5,7 +5,7 @@ import ast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.audit.escaping import escape
+from telnetsd.escaping import escape
 
 
 def test_what_could_steer_a_terminal_becomes_its_number() -> None:
