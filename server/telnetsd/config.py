@@ -8,11 +8,13 @@ import difflib
 import re
 import tomllib
 import typing
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
+from cryptography import x509
 from msgspec import UNSET, UnsetType
 
 from telnetsd.errors import OperatorError
@@ -206,7 +208,7 @@ def parse_settings(text: str, file_name: str) -> Settings:
     """
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise OperatorError(f"not valid TOML: {file_name}: {error}") from error
     _refuse_unknown_keys(tree, Settings, text, file_name)
     try:
@@ -214,27 +216,37 @@ def parse_settings(text: str, file_name: str) -> Settings:
         settings = msgspec.convert(tree, Settings, str_keys=True)
     except msgspec.ValidationError as error:
         raise OperatorError(f"wrong value in {file_name}: {error}") from error
-    problem = _contradiction(settings)
-    if problem:
+    for problem in _contradictions(settings):
         raise OperatorError(f"wrong value in {file_name}: {problem}")
     return settings
 
 
-def _contradiction(settings: Settings) -> str:
-    """Say which values do not go together, or return an empty string."""
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Say which values do not go together."""
     if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
-        return "idle_warning_s must be less than idle_timeout_s"
+        yield "idle_warning_s must be less than idle_timeout_s"
     if 0 in settings.classes:
-        return "class 0 is that of pins, and of whom nobody has looked into: number [classes] from 1"
+        yield "class 0 is that of pins, and of whom nobody has looked into: number [classes] from 1"
     oids = [one.oid for one in settings.classes.values()]
+    if not all(map(_is_oid, oids)):
+        yield "an oid under [classes] is not one that a certificate can have"
     if len(set(oids)) < len(oids):
-        return "two [classes] have the same oid; give each its own"
+        yield "two [classes] have the same oid; give each its own"
     ids = [one.id for one in settings.cert_to_name]
     if len(set(ids)) < len(ids):
-        return "two [[cert_to_name]] entries have the same id; give each its own"
+        yield "two [[cert_to_name]] entries have the same id; give each its own"
     if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
-        return "max_class of a [[trust_anchor]] is less than its class"
-    return ""
+        yield "max_class of a [[trust_anchor]] is less than its class"
+
+
+def _is_oid(text: str) -> bool:
+    """Tell whether an OID can be written in DER."""
+    try:
+        policy = x509.PolicyInformation(x509.ObjectIdentifier(text), None)
+        x509.CertificatePolicies([policy]).public_bytes()
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_unknown_keys(tree: dict[str, Any], section: type[_Section], text: str, file_name: str) -> None:
@@ -282,7 +294,7 @@ def parse_address(text: str) -> tuple[str, int]:
         OperatorError: No port, or a port that is none.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > PORT_MAX:
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > PORT_MAX:
         raise OperatorError(f"not an address: {text!r}; write HOST:PORT, as in 127.0.0.1:9992")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -167,16 +167,20 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def require_secret(home: Home, path: Path) -> None:
+def require_secret(home: Home, path: Path, remedy: str = "put it back, or run this where it is") -> None:
     """Refuse a private key that anybody but its owner may touch.
 
+    Args:
+        home: The installation.
+        path: The key.
+        remedy: What to do where it is missing.
     Raises:
         OperatorError: The file is missing, or its mode lets group or others in.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
-        raise OperatorError(f"no private key at {home.shown(path)}; run: telnetsd init") from None
+        raise OperatorError(f"no private key at {home.shown(path)}; {remedy}") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         shown = home.shown(path)
         raise OperatorError(f"private key open to others (mode {mode:04o}): {shown}; run: chmod 600 {shown}")

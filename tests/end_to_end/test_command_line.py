@@ -284,3 +284,55 @@ def test_the_shell_completes_verbs(typed: str, completed: str) -> None:
     environment["COMP_CWORD"] = str(len(typed.split()) - 1)
     done = subprocess.run([program], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.split() == [completed]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["user", "list", "--expiring", "99999999999999d"], 2),
+        (["user", "list", "--expiring", "soon"], 2),
+        (["user", "show", "\udcff"], 2),
+        (["request", "approve", "\udcff"], 2),
+        (["user", "add", "nina", "--password-file", "/proc/self/exe"], 1),
+        (["trust", "add", "/proc/self/exe"], 1),
+        (["user", "explain", "/dev/null"], 1),
+        (["user", "add", "nina", "--csr", "/"], 1),
+        (["trust", "remove", ""], 1),
+        (["trust", "remove", "abcd"], 1),
+        (["ca", "retire", ""], 1),
+        (["user", "revoke"], 2),
+        (["user", "revoke", "bob", "--serial", "1"], 2),
+        (["user", "change", "bob"], 2),
+        (["user", "renew", "bob", "--csr", "x", "--new-key"], 2),
+    ],
+)
+def test_whatever_is_typed_wrong_is_answered_without_a_traceback(words: list[str], status: int, home: Home) -> None:
+    finished = telnetsd(home, *words)
+    assert finished.returncode == status
+    assert "Traceback" not in finished.stderr
+    assert status == 2 or finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, f"x = {'9' * 5000}", "[classes.1]\noid = '0.99.1'\nname = 'a'\nchecked = 'b'\n"],
+)
+def test_a_configuration_that_nobody_would_write_is_an_error_of_one_line(text: str, home: Home) -> None:
+    home.config_file.write_text(text)
+    finished = telnetsd(home, "user", "add", "nina")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(("error: not valid TOML", "error: wrong value in telnetsd.toml"))
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_long_host_name_is_taken(tmp_path: Path) -> None:
+    home = Home(tmp_path / "long")
+    assert telnetsd(home, "init", "--name", f"{'a' * 60}.{'b' * 60}.example").returncode == 0
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_and_nothing_is_changed(home: Home) -> None:
+    (home.users_folder / "nina.pem").mkdir()
+    finished = telnetsd(home, "user", "add", "nina")
+    assert finished.stderr == "error: certs/users/nina.pem is a folder, and a file is to be there; move it away\n"
+    assert telnetsd(home, "user", "show", "nina").returncode == 1
+    assert telnetsd(home, "user", "change", "bob", "--role", "operator").returncode == 0

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.certificates import Pair, Recipe, ca_extensions, ec_key, key_usage,
 from support.client import Client, connect_as
 from support.command_line import done, refused
 from support.der import ECDSA_SHA1, ECDSA_SHA256, content_of, encode
+from support.homes import add
 from support.requests import field, make_csr, paste, pem
 from support.server import RunningServer, action_of, all_leaves, get
 from telnetsd.home import Home
@@ -175,9 +177,9 @@ BAD_REQUESTS = {
     ),
     "no PEM": (lambda: "who\n", "csr-unreadable", "that is no request: it begins with -----BEGIN"),
     "without end": (
-        lambda: "-----BEGIN CERTIFICATE REQUEST-----\n" + f"{'A' * 64}\n" * 300,
+        lambda: "-----BEGIN CERTIFICATE REQUEST-----\n" + f"{'A' * 64}\n" * 300 + ".\n",
         "given-up",
-        "at most 16384 bytes are taken",
+        "too long: at most 16384 bytes are taken",
     ),
     "given up": (lambda: "-----BEGIN CERTIFICATE REQUEST-----\n.\n", "given-up", "given up"),
 }
@@ -204,7 +206,6 @@ def test_a_request_that_is_not_as_it_should_be_is_refused_in_words_and_stored_no
         ("guest", "'guest' cannot be a user name"),
         ("n" * 33, "cannot be a user name"),
         ("n" * 4000, "cannot be a user name"),
-        ("b0b", "b0b is easily read as another's name"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused(asked: str, said: str, enrolling: RunningServer, guest: Client) -> None:
@@ -307,6 +308,85 @@ def test_a_paste_is_no_command_and_an_interrupt_ends_it(enrolling: RunningServer
     assert guest.command("whoami").startswith("user         none: you are a guest")
     lines = [get(one, "telnetsd.command.line") for one in enrolling.events() if action_of(one) == "command-executed"]
     assert lines == ["enroll nina", "whoami"]
+
+
+def test_a_guest_does_not_learn_who_the_users_are(enrolling: RunningServer, guest: Client) -> None:
+    """A name that is read as a user's is taken as any other is; the operator is told, and has to say a word more."""
+    home = enrolling.home
+    request_id = field(paste(guest, "enroll b0b", pem(make_csr())), "request")
+    assert field(paste(guest, "enroll bob", pem(make_csr())), "request")
+    assert "easily read as the user bob" in done(home, "request", "show", request_id)
+    assert "easily read as the user bob" in refused(home, "request", "approve", request_id)
+
+
+def test_a_decision_makes_room_for_another_request_and_a_renewal_needs_none(
+    start: Callable[..., RunningServer],
+) -> None:
+
+    server = start("[enrolment]\nper_source = 1\ntotal = 1\n")
+    add(server.home, "brief", days=5)
+    with connect_as(server) as client, connect_as(server, "brief") as user:
+        client.read_until()
+        user.read_until()
+        request_id = field(paste(client, "enroll nina", pem(make_csr())), "request")
+        assert "too many requests" in paste(client, "enroll nine", pem(make_csr()))
+        assert field(paste(user, "renew", pem(make_csr())), "request"), "strangers take no user's place"
+        assert "waits for the operator already" in paste(user, "renew", pem(make_csr()))
+        done(server.home, "request", "deny", request_id)
+        assert field(paste(client, "enroll nine", pem(make_csr())), "request")
+
+
+def test_a_secret_that_is_pasted_by_mistake_is_not_logged(enrolling: RunningServer, guest: Client) -> None:
+    from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat
+
+    key = ec_key()
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    # With a bag of attributes before it; behind a request; and a code on the line of its command.
+    paste(guest, "enroll nina", "Bag Attributes\n")
+    guest.send(secret.replace("\n", "\r\n").encode() + b"whoami\r\n")
+    assert "ignored: a pasted block that nobody asked for, to its end line" in guest.read_until(b"you are a guest")
+    guest.read_until()
+    paste(guest, "enroll nina", pem(make_csr("nina", key)) + secret, b"ignored: a pasted block")
+    guest.read_until()
+    assert "usage: collect [ID]" in guest.command("collect abcdefgh secr-etco-de12")
+    told = [text for event in enrolling.events() for text in all_leaves(event)]
+    for line in secret.splitlines()[1:-1]:
+        assert not any(line in text for text in told)
+    assert not any("secr-etco" in text for text in told)
+    assert "collect abcdefgh …" in told
+    assert "secr" not in guest.command("whoami")
+
+
+def test_blank_lines_of_an_answer_cost_next_to_nothing(enrolling: RunningServer, guest: Client) -> None:
+    """Looking at all lines again for each made 16 KB of them cost three seconds; a bound on lines ends it sooner."""
+    guest.send(b"enroll nina\r\n")
+    guest.read_until(b"a dot alone gives up\r\n")
+    guest.send(b"\r\n" * 600 + b".\r\n")
+    assert "too long" in guest.read_until(b"guest> ")
+    assert guest.command("motd")
+
+
+def test_a_desk_that_is_held_up_says_so_and_nobody_else_waits(enrolling: RunningServer, guest: Client) -> None:
+    """An operator's change that stands still, as by ^Z, holds up the desk, and neither clocks nor a revocation."""
+    import fcntl
+
+    home = enrolling.home
+    with home.change_lock.open("r+") as lock, connect_as(enrolling, "bob") as bob:
+        bob.read_until()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        guest.send(b"enroll nina\r\n")
+        guest.read_until(b"a dot alone gives up\r\n")
+        guest.send(pem(make_csr()).encode())
+        with sqlite3.connect(home.state_file) as database:
+            database.execute("UPDATE certificates SET revoked_at = ? WHERE user_name = 'bob'", (now().isoformat(),))
+        database.close()
+        begun = time.monotonic()
+        assert "was revoked on" in bob.read_to_end()
+        assert time.monotonic() - begun < 1.0
+        assert "the server is busy with other requests" in guest.read_until()
+    reason = enrolling.wait_for(lambda one: one["event"]["reason"] == "desk-busy")
+    assert action_of(reason) == "command-failed"
+    assert "another change has been under way" in enrolling.stop()
 
 
 def test_a_home_without_requests_lists_none(home: Home) -> None:

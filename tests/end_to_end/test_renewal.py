@@ -133,3 +133,32 @@ def test_an_open_session_is_warned_when_its_last_days_begin(start: Callable[...,
         assert "warning" not in client.read_until()
         server.home.config_file.write_text("[renewal]\nwindow_days = 400\n")
         assert "*** warning: your certificate expires on " in client.read_until(b"or ask the operator")
+
+
+def test_nobody_renews_for_longer_than_the_operator_gave_and_not_twice(start: Callable[..., RunningServer]) -> None:
+    server = start(AUTO)
+    home = server.home
+    add(home, "brief", days=7)
+    with connect_as(server, "brief") as client:
+        client.read_until()
+        done(home, "user", "renew", "brief", "--days", "7")
+        assert "was renewed already" in paste(client, "renew", pem(make_csr()))
+    with connect_as(server, "brief") as client:
+        client.read_until()
+        client.send(b"renew\r\n")
+        client.read_until(b"a dot alone gives up\r\n")
+        client.send(pem(make_csr()).encode())
+        client.read_until(b"the present one stays valid to its end\r\n")
+        (leaf, _) = x509.load_pem_x509_certificates(client.read_until().encode())
+        assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 7
+
+
+def test_an_approval_does_not_renew_what_was_renewed_meanwhile(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    home = server.home
+    add(home, "brief", days=5)
+    with connect_as(server, "brief") as client:
+        client.read_until()
+        request_id = field(paste(client, "renew", pem(make_csr())), "request")
+        done(home, "user", "renew", "brief")
+        assert "has a successor already; deny the request" in refused(home, "request", "approve", request_id)

@@ -18,7 +18,7 @@ from support.client import connect_as
 from support.command_line import done, refused, telnetsd
 from support.homes import add
 from support.openssl import OpensslClient, openssl
-from support.server import DEADLINE_S, RunningServer, action_of
+from support.server import DEADLINE_S, RunningServer, action_of, wait_until
 from telnetsd.administration.users import user_files
 from telnetsd.home import Home
 
@@ -254,3 +254,73 @@ def test_our_crl_is_one_that_openssl_verifies(home: Home) -> None:
 def telnetsd_bytes(home: Home, *words: str) -> bytes:
     command = [sys.executable, "-m", "telnetsd", *words, "--home", str(home.root)]
     return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def test_a_retired_intermediate_is_out_although_its_root_stays_and_whoever_sends_it(tmp_path: Path) -> None:
+    from support.certificates import Recipe, name
+    from support.client import Client
+    from support.homes import built_in_ca
+
+    home = Home(tmp_path / "tiers")
+    done(home, "init", "--intermediate")
+    for user in ("alice", "bob"):
+        add(home, user)
+    thief = built_in_ca(home)
+    done(home, "user", "revoke", "bob", "--reason", "certificateHold")
+    done(home, "ca", "rotate")
+    done(home, "ca", "renew-server")
+    done(home, "ca", "retire", authorities(home)[-1][1][:16])
+    assert "nothing of bob is on hold" in refused(home, "user", "restore", "bob")
+    server = RunningServer(home)
+    try:
+        assert "was revoked on" in log_in_refused(server, "alice")
+        assert "was revoked on" in log_in_refused(server, "bob")
+        forged = Recipe(subject=name("mallory")).signed_by(thief)
+        forged.chain = [thief.certificate]
+        with Client(server.port, home.ca_certificate, forged.save(tmp_path, "forged")) as client:
+            assert "was revoked on" in client.read_to_end()
+    finally:
+        assert server.stop() == ""
+
+
+def test_two_operators_who_change_the_ca_at_once_do_not_destroy_it(home: Home) -> None:
+    import fcntl
+
+    # Both have the CA loaded, and wait for the same lock.
+    verbs = (["ca", "rotate"], ["ca", "rotate"], ["ca", "passphrase", "--none"])
+    home.change_lock.touch(0o600)
+    with home.change_lock.open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "telnetsd", "--home", str(home.root)]
+        running = [subprocess.Popen([*command, *verb], stdout=-1, stderr=-1, text=True) for verb in verbs]
+        wait_until(lambda: all(is_waiting(one.pid, home) for one in running), "three operators at the lock")
+    said = [one.communicate(timeout=DEADLINE_S)[1] for one in running]
+    assert sorted(one.returncode for one in running) == [0, 1, 1]
+    assert sum("meanwhile; try again" in one for one in said) == 2
+    done(home, "ca", "crl")
+    done(home, "user", "add", "nina")
+
+
+def is_waiting(process: int, home: Home) -> bool:
+    """Tell whether a process has opened the lock's file."""
+    try:
+        return str(home.change_lock) in {os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir()}  # noqa: PTH115
+    except OSError:
+        return False
+
+
+def test_an_init_that_was_cut_off_leaves_no_intermediate_behind(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    done(home, "init", "--intermediate")
+    home.ca_certificate.unlink()
+    done(home, "init")
+    assert not home.issuing_certificate.exists()
+    done(home, "check")
+    other = Home(tmp_path / "other")
+    done(other, "init", "--intermediate")
+    for path in (other.issuing_certificate, other.issuing_key):
+        (home.certs_folder / path.name).write_bytes(path.read_bytes())
+        (home.certs_folder / path.name).chmod(0o600)
+    finished = telnetsd(home, "check")
+    assert finished.returncode == 1
+    assert "certs/issuing.pem was not issued by certs/ca.pem" in finished.stdout

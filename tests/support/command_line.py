@@ -10,7 +10,7 @@ from telnetsd.home import Home
 
 
 def telnetsd(home: Home, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "telnetsd", *map(str, words), "--home", str(home.root)]
+    command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), *map(str, words)]
     environment = {**os.environ, "COLUMNS": "80", **environment}
     return subprocess.run(
         command,

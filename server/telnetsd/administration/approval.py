@@ -148,6 +148,8 @@ def inherit_class(change: Change, settings: Settings, replaced_sha256: str, gran
     replaced = change.state.certificates.find(replaced_sha256)
     if replaced is None or replaced.revocation is not None:
         raise OperatorError("the certificate that is to be renewed was revoked meanwhile")
+    if replaced.is_renewed:
+        raise OperatorError("the certificate that is to be renewed has a successor already; deny the request")
     if grant.assurance_class is None and replaced.assurance_class in settings.classes:
         return Grant(grant.days, replaced.assurance_class)
     return grant

@@ -100,6 +100,16 @@ def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
     return [(issuing, "intermediate, issues"), *((one, "root") for one in roots), *previous]
 
 
+def require_current(home: Home, authority: Authority) -> None:
+    """Refuse to go on with a CA that somebody has replaced since it was loaded; inside a change.
+
+    Raises:
+        OperatorError: It was replaced.
+    """
+    if load_certificate_of_issuer(home) != authority.certificate:
+        raise OperatorError("the CA was changed by somebody else meanwhile; try again")
+
+
 def issuing_key_file(home: Home) -> Path:
     """Return where the key of the CA that issues is."""
     return home.issuing_key if home.issuing_certificate.exists() else home.ca_key

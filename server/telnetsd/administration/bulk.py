@@ -73,8 +73,9 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         with file.open(newline="", encoding="utf-8") as opened:
             reader = csv.DictReader(opened, restkey="", restval="")
-            unknown = [name for name in reader.fieldnames or () if name not in _COLUMNS]
-            if unknown or "name" not in (reader.fieldnames or ()):
+            columns = list(reader.fieldnames or ())
+            is_known = len(set(columns)) == len(columns) and set(columns) <= set(_COLUMNS)
+            if not is_known or "name" not in columns:
                 raise OperatorError(f"{file} line 1: the columns are {', '.join(_COLUMNS)}, and name is needed")
             rows = [(reader.line_num, {str(key): str(value) for key, value in row.items()}) for row in reader]
     except OSError as error:

@@ -8,6 +8,7 @@ commit is undone by the next one (and the log says so); one that was cut off beh
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -34,6 +35,8 @@ from telnetsd.home import (
 from telnetsd.pki.authority import utc_now
 from telnetsd.state.state import State
 
+LOCK_TIMEOUT_S: Final = 10.0
+LOCK_POLL_S: Final = 0.02
 _MANIFEST: Final = "manifest.json"
 
 
@@ -87,6 +90,8 @@ class Change:
         make_secret_folder(folder)
         entries = []
         for number, (path, content, mode) in enumerate(self._files):
+            if path.is_dir():
+                raise OperatorError(f"{self.home.shown(path)} is a folder, and a file is to be there; move it away")
             target = str(path.relative_to(self.home.root))
             if content is None:
                 entries.append(_StagedFile(None, target))
@@ -126,7 +131,13 @@ def changing(home: Home, who: Fields) -> Iterator[Change]:
         except BaseException:
             _undo(folder, log, is_told=is_told)
             raise
-        _put_in_place(home, folder, state)
+        try:
+            _put_in_place(home, folder, state)
+        except OSError as error:
+            raise OperatorError(
+                f"the change was made, but {error.filename2 or error.filename} could not be put in place:"
+                f" {error.strerror}; repair that, and run: telnetsd check"
+            ) from error
 
 
 def recover(home: Home) -> None:
@@ -146,10 +157,26 @@ def _locked(home: Home) -> Iterator[None]:
         raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
     descriptor = os.open(home.change_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for_lock(home, descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for_lock(home: Home, descriptor: int) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise OperatorError(
+                    f"another change has been under way for {LOCK_TIMEOUT_S:.0f} s (it holds"
+                    f" {home.shown(home.change_lock)}); end it, and try again"
+                ) from None
+            time.sleep(LOCK_POLL_S)
+        else:
+            return
 
 
 def _recover(home: Home, state: State, log: AuditLog) -> None:
@@ -186,4 +213,9 @@ def _put_in_place(home: Home, folder: Path, state: State) -> None:
 
 
 def _read_manifest(folder: Path) -> _Manifest:
-    return msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
+    try:
+        return msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
+    except msgspec.MsgspecError as error:
+        raise OperatorError(
+            f"{folder / _MANIFEST} cannot be read ({error}); put back a backup of the folder"
+        ) from error

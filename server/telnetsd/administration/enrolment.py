@@ -9,6 +9,7 @@ import base64
 import hmac
 import ipaddress
 import secrets
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -17,7 +18,7 @@ from typing import Final
 from telnetsd.administration.authorities import chain_above
 from telnetsd.administration.change import Change, changing
 from telnetsd.administration.issuing import check_key
-from telnetsd.administration.names import check_user_name, look_alike
+from telnetsd.administration.names import check_user_name
 from telnetsd.audit.event import Action, Fields
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, EnrolmentReason, Receipt
 from telnetsd.config import EnrolmentSettings
@@ -26,6 +27,7 @@ from telnetsd.escaping import escape
 from telnetsd.home import Home
 from telnetsd.pki.authority import to_pem
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
+from telnetsd.state.state import State
 
 CODE_FAILURES_MAX: Final = 5
 SUBJECT_MAX_CHARS: Final = 256
@@ -58,9 +60,9 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
     code = _make_code()
     with changing(home, applicant.fields) as change:
         forget_expired(change)
-        _check_name(change, wish)
+        _check_name(wish)
         _check_key(change, wish)
-        _check_limits(change, settings, applicant)
+        _check_limits(change, settings, applicant, wish)
         request = EnrolmentRequest(
             id=_encode(secrets.token_bytes(_ID_BYTES)),
             kind=wish.kind,
@@ -85,14 +87,18 @@ def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
     Raises:
         EnrolmentError: There is no request for that key, or it was not granted.
     """
-    with changing(home, applicant.fields) as change:
-        forget_expired(change)
-        requests = change.state.requests.of_key(spki_sha256)
-        if not requests:
+    with closing(State(home.state_file)) as state:
+        # Without a lock: who has no request keeps nobody waiting.
+        if not state.requests.of_key(spki_sha256):
             raise EnrolmentError(
                 EnrolmentReason.NO_REQUEST,
                 "no request was made with the key of your certificate; with a one-time code: collect ID",
             )
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        requests = change.state.requests.of_key(spki_sha256)
+        if not requests:
+            raise EnrolmentError(EnrolmentReason.NO_REQUEST, "your request has expired: make another one")
         return _hand_out(change, requests[0])
 
 
@@ -103,10 +109,14 @@ def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str
         EnrolmentError: There is no such request, the code is wrong or used up, or it was not granted.
     """
     is_right = False
+    # Whether there is such a request is not told to who does not have its code.
+    wrong = EnrolmentError(EnrolmentReason.WRONG_CODE, "no request has that id and that code")
+    with closing(State(home.state_file)) as state:
+        if state.requests.find(request_id.lower()) is None:
+            raise wrong
     with changing(home, applicant.fields) as change:
         forget_expired(change)
         request = change.state.requests.find(request_id.lower())
-        # Whether there is such a request is not told to who does not have its code.
         if request is not None and request.code_failures < CODE_FAILURES_MAX:
             is_right = hmac.compare_digest(_hash_of(code), change.state.requests.code_of(request.id))
             if is_right and request.status is not RequestStatus.COLLECTED:
@@ -115,7 +125,7 @@ def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str
                 change.state.requests.count_failure(request.id)
     if is_right:
         raise EnrolmentError(EnrolmentReason.WRONG_CODE, "that code was used: it was good for one time")
-    raise EnrolmentError(EnrolmentReason.WRONG_CODE, "no request has that id and that code")
+    raise wrong
 
 
 def forget_expired(change: Change) -> None:
@@ -151,17 +161,13 @@ def network_of(source: str) -> str:
     return str(address)
 
 
-def _check_name(change: Change, wish: Wish) -> None:
+def _check_name(wish: Wish) -> None:
     if wish.kind is RequestKind.RENEWAL:
         return
     try:
         check_user_name(wish.name)
     except OperatorError as error:
         raise EnrolmentError(EnrolmentReason.NAME_REFUSED, str(error)) from error
-    if look_alike(wish.name, change.state.users.names()) is not None:
-        raise EnrolmentError(
-            EnrolmentReason.NAME_REFUSED, f"{wish.name} is easily read as another's name; take another one"
-        )
 
 
 def _check_key(change: Change, wish: Wish) -> None:
@@ -176,12 +182,19 @@ def _check_key(change: Change, wish: Wish) -> None:
         raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one") from error
 
 
-def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant) -> None:
-    if change.state.requests.count_from(network_of(applicant.source)) >= settings.per_source:
+def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant, wish: Wish) -> None:
+    if wish.replaces_sha256 is not None:
+        # One for each certificate of a user: strangers do not take the users' places.
+        if change.state.requests.has_pending_renewal(wish.replaces_sha256):
+            raise EnrolmentError(
+                EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate waits for the operator already"
+            )
+        return
+    if change.state.requests.count_pending_from(network_of(applicant.source)) >= settings.per_source:
         raise EnrolmentError(
             EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from where you are; tell the operator"
         )
-    if change.state.requests.count() >= settings.total:
+    if change.state.requests.count_pending() >= settings.total:
         raise EnrolmentError(EnrolmentReason.TOO_MANY, "too many requests wait for the operator; try again later")
 
 

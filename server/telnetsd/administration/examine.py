@@ -7,8 +7,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.authorities import built_in_authorities, issuing_key_file, load_issuer
+from telnetsd.administration.authorities import (
+    built_in_authorities,
+    chain_above,
+    issuing_key_file,
+    load_certificate_of_issuer,
+    load_issuer,
+)
 from telnetsd.administration.change import recover
 from telnetsd.administration.material import (
     EXPIRY_WARNING_DAYS,
@@ -114,6 +121,10 @@ def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
     for certificate, role in built_in_authorities(home):
         verdict, message = _expiry(f"{certificate_sha256(certificate)[:16]} ({role})", _days(certificate))
         yield verdict, message
+    issuer = load_certificate_of_issuer(home)
+    top = chain_above(home, issuer.public_bytes(Encoding.DER))[-1]
+    if top.issuer != top.subject:
+        yield Verdict.ERROR, "certs/issuing.pem was not issued by certs/ca.pem; put back what belongs together"
     key = issuing_key_file(home)
     if not key.exists():
         yield Verdict.WARNING, f"no {home.shown(key)} here: certificates cannot be issued on this machine"

@@ -95,6 +95,9 @@ def initialise(
         require_host_name(name)
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
     _make_folders(home)
+    # Of an `init` that was cut off: nothing that it made was ever used.
+    for path in (home.issuing_certificate, home.issuing_key):
+        path.unlink(missing_ok=True)
     if not home.config_file.exists():
         write_public(home.config_file, CONFIGURATION.encode())
     State(home.state_file).close()

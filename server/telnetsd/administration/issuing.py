@@ -6,6 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from telnetsd.administration.authorities import require_current
 from telnetsd.administration.change import Change
 from telnetsd.audit.event import Action, certificate_fields
 from telnetsd.config import Settings
@@ -56,6 +57,24 @@ def check_key(change: Change, name: str, spki_sha256: str) -> None:
         raise OperatorError("that key was revoked as compromised; make another one")
 
 
+def record_of(
+    certificate: x509.Certificate, name: str, issuer_sha256: str, assurance_class: int = 0
+) -> IssuedCertificate:
+    """Return what the state keeps of a certificate that was issued to a user, or to nobody (an empty name)."""
+    facts = describe(certificate)
+    return IssuedCertificate(
+        sha256=facts.sha256,
+        user_name=name,
+        issuer_sha256=issuer_sha256,
+        spki_sha256=facts.spki_sha256,
+        serial_number=facts.serial_number,
+        public_key=f"{facts.public_key_algorithm} {facts.public_key_size}",
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        assurance_class=assurance_class,
+    )
+
+
 def _is_compromised(revocation: Revocation | None) -> bool:
     return revocation is not None and revocation.reason is RevocationReason.KEY_COMPROMISE
 
@@ -80,8 +99,9 @@ def certify(
         grant: For how long, and of which class.
         action: `certificate-issued` or `certificate-renewed`.
     Raises:
-        OperatorError: The key is somebody else's or compromised.
+        OperatorError: The key is somebody else's or compromised, or the CA was replaced meanwhile.
     """
+    require_current(change.home, authority)
     check_key(change, name, key_sha256(key))
     number = grant.assurance_class
     profile = UserProfile(
@@ -92,17 +112,7 @@ def certify(
     )
     certificate = authority.issue_user(key, profile, change.at)
     facts = describe(certificate)
-    issued = IssuedCertificate(
-        sha256=facts.sha256,
-        user_name=name,
-        issuer_sha256=certificate_sha256(authority.certificate),
-        spki_sha256=facts.spki_sha256,
-        serial_number=facts.serial_number,
-        public_key=f"{facts.public_key_algorithm} {facts.public_key_size}",
-        not_before=facts.not_before,
-        not_after=facts.not_after,
-        assurance_class=number or 0,
-    )
+    issued = record_of(certificate, name, certificate_sha256(authority.certificate), number or 0)
     change.state.certificates.add(issued, certificate.public_bytes(Encoding.DER))
     verb = "renewed for" if action is Action.CERTIFICATE_RENEWED else "issued to"
     message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"

@@ -130,7 +130,7 @@ def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateK
         OperatorError: One is missing or cannot be read, they do not fit, or the key is open to others.
     """
     chain = load_server_chain(home)
-    require_secret(home, home.server_key)
+    require_secret(home, home.server_key, "put it back, or run: telnetsd ca renew-server")
     shown = home.shown(home.server_key)
     try:
         key = key_from_pem(home.server_key.read_bytes())

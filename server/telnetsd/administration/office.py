@@ -1,11 +1,14 @@
 """The enrolment desk of a running server: what commands ask for happens in a thread, in one change each."""
 
 import asyncio
+import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from telnetsd.administration.approval import inherit_class
 from telnetsd.administration.authorities import AskPassphrase, load_issuer
@@ -13,6 +16,7 @@ from telnetsd.administration.change import changing
 from telnetsd.administration.enrolment import Wish, collect_by_code, collect_by_key, take_request
 from telnetsd.administration.issuing import Grant, certify
 from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, EnrolmentReason, Receipt
 from telnetsd.config import RenewalPolicy, Settings
 from telnetsd.errors import OperatorError
@@ -24,6 +28,15 @@ from telnetsd.pki.certification_request import CertificationRequest
 from telnetsd.pki.keys import is_strong_key
 from telnetsd.state.records import IssuedCertificate, RequestKind
 from telnetsd.state.state import State
+
+THREADS: Final = 2
+WAITING_MAX: Final = 32
+BUSY: Final = "the server is busy with other requests: try again in a moment"
+_threads: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="desk")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
 
 
 class EnrolmentOffice:
@@ -39,6 +52,7 @@ class EnrolmentOffice:
         self._home = home
         self._settings = settings
         self._ask = ask
+        self._waiting = 0
 
     async def request_acceptance(self, applicant: Applicant, name: str, certificate: CertificateFacts) -> Receipt:
         """Take a request for the key of a self-signed certificate."""
@@ -56,25 +70,44 @@ class EnrolmentOffice:
             certificate.spki_sha256,
             applicant.leaf_der,
         )
-        return await asyncio.to_thread(take_request, self._home, self._settings.enrolment, applicant, wish)
+        return await self._do(take_request, self._home, self._settings.enrolment, applicant, wish)
 
     async def request_certificate(self, applicant: Applicant, name: str, csr: CertificationRequest) -> Receipt:
         """Take a request for the key of a certification request."""
         self._require_open()
         wish = _wish_of(RequestKind.CSR, name, csr)
-        return await asyncio.to_thread(take_request, self._home, self._settings.enrolment, applicant, wish)
+        return await self._do(take_request, self._home, self._settings.enrolment, applicant, wish)
 
     async def collect_by_key(self, applicant: Applicant, spki_sha256: str) -> str:
         """Hand out what was granted for a key."""
-        return await asyncio.to_thread(collect_by_key, self._home, applicant, spki_sha256)
+        return await self._do(collect_by_key, self._home, applicant, spki_sha256)
 
     async def collect_by_code(self, applicant: Applicant, request_id: str, code: str) -> str:
         """Hand out what was granted, once, for a code."""
-        return await asyncio.to_thread(collect_by_code, self._home, applicant, request_id, code)
+        return await self._do(collect_by_code, self._home, applicant, request_id, code)
 
     async def renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
         """Renew at once, or take a request, as the policy says."""
-        return await asyncio.to_thread(self._renew, applicant, user, csr)
+        return await self._do(self._renew, applicant, user, csr)
+
+    async def _do(self, work: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        """Do some work in one of the desk's own threads: strangers keep no other waiting than each other.
+
+        Raises:
+            EnrolmentError: Too many wait already, or the operator is changing something for a long time.
+        """
+        if self._waiting >= WAITING_MAX:
+            raise EnrolmentError(EnrolmentReason.BUSY, BUSY)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *arguments, **options))
+        except AuditUnavailableError:
+            raise
+        except OperatorError as error:
+            logger.warning("%s", error)
+            raise EnrolmentError(EnrolmentReason.BUSY, BUSY) from error
+        finally:
+            self._waiting -= 1
 
     def _renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
         settings = self._settings
@@ -100,7 +133,9 @@ class EnrolmentOffice:
         with changing(self._home, applicant.fields) as change:
             replaced = check(change.state, change.at)
             try:
-                grant = inherit_class(change, self._settings, replaced.sha256, Grant())
+                # Nobody gives themselves more time than the operator gave them.
+                days = min(self._settings.issuing.days, days_left(replaced.not_after, replaced.not_before))
+                grant = inherit_class(change, self._settings, replaced.sha256, Grant(max(days, 1)))
                 certificate = certify(
                     change, authority, self._settings, user.name, csr.public_key, grant, Action.CERTIFICATE_RENEWED
                 )

@@ -5,6 +5,7 @@ import re
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.authorities import (
     AskPassphrase,
@@ -14,10 +15,12 @@ from telnetsd.administration.authorities import (
     load_key,
     load_root,
     passphrase_of_environment,
+    require_current,
     short_fingerprint,
     tell_others,
 )
 from telnetsd.administration.change import Change, changing
+from telnetsd.administration.issuing import record_of
 from telnetsd.administration.material import load_server_chain, server_names
 from telnetsd.administration.users import by_operator
 from telnetsd.audit.event import Action, certificate_fields, revocation_fields
@@ -37,12 +40,12 @@ _HOST_NAME: Final = re.compile(
 )
 
 
-def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> x509.Certificate:
+def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> tuple[x509.Certificate, str]:
     """Make a new CA that issues from now on; what the old one issued stays valid to its end.
 
     With an intermediate, the root signs another one; else there is another root, and `certs/ca.pem` has both.
 
-    Returns: The certificate of the new CA.
+    Returns: The certificate of the new CA, and why the CRLs could not be signed, if they could not.
     Raises:
         OperatorError: A key is not here or cannot be used.
     """
@@ -50,6 +53,7 @@ def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> x509.C
     has_intermediate = home.issuing_certificate.exists()
     root = load_root(home, ask) if has_intermediate else None
     with changing(home, by_operator()) as change:
+        require_current(home, old)
         _keep_previous(change, old)
         if root is not None:
             made = root.issue_intermediate(_dated(ISSUING_NAME, change), change.at)
@@ -64,8 +68,8 @@ def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> x509.C
         fingerprint = short_fingerprint(certificate)
         message = f"the CA {fingerprint} issues from now on; {short_fingerprint(old.certificate)} is still trusted"
         change.record(Action.CA_ROTATED, message, {"tls": {"client": certificate_fields(describe(certificate))}})
-    tell_others(home, by_operator(), ask, load_settings(home.config_file).issuing.crl_days)
-    return certificate
+    warning = tell_others(home, by_operator(), ask, load_settings(home.config_file).issuing.crl_days)
+    return certificate, warning
 
 
 def retire(home: Home, fingerprint: str) -> int:
@@ -99,6 +103,7 @@ def retire(home: Home, fingerprint: str) -> int:
             }
             change.record(Action.CERTIFICATE_REVOKED, message, fields)
         _remove_root(change, found)
+        _revoke_intermediate(change, found, revocation)
         stem = home.previous_folder / short_fingerprint(found)
         for path in (stem.with_suffix(".pem"), stem.with_suffix(".key"), crl_file(home, found)):
             change.delete(path)
@@ -120,6 +125,7 @@ def renew_server(
     wanted = names or server_names(home)
     authority = load_issuer(home, ask)
     with changing(home, by_operator()) as change:
+        require_current(home, authority)
         made = authority.issue_server(wanted, change.at)
         change.write_secret(home.server_key, key_to_pem(made.key))
         change.write_public(home.server_certificate, server_chain(made.certificate, authority))
@@ -135,9 +141,11 @@ def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[st
     keys = [
         path for path in (home.ca_key, home.issuing_key, *sorted(home.previous_folder.glob("*.key"))) if path.exists()
     ]
-    loaded = [(path, load_key(home, path, ask)) for path in keys]
+    loaded = [(path, path.read_bytes(), load_key(home, path, ask)) for path in keys]
     with changing(home, by_operator()) as change:
-        for path, key in loaded:
+        for path, pem, key in loaded:
+            if path.read_bytes() != pem:
+                raise OperatorError(f"{home.shown(path)} was changed by somebody else meanwhile; try again")
             change.write_secret(path, key_to_pem(key, passphrase))
     return tuple(home.shown(path) for path in keys)
 
@@ -181,6 +189,15 @@ def _keep_previous(change: Change, old: Authority) -> None:
     source = home.issuing_key if home.issuing_certificate.exists() else home.ca_key
     change.write_public(stem.with_suffix(".pem"), to_pem(old.certificate))
     change.write_secret(stem.with_suffix(".key"), source.read_bytes())
+
+
+def _revoke_intermediate(change: Change, certificate: x509.Certificate, revocation: Revocation) -> None:
+    """Note that an intermediate is revoked: its root stays trusted, and whoever has its certificate can send it."""
+    for root, _ in built_in_authorities(change.home):
+        if root.subject == certificate.issuer and certificate.issuer != certificate.subject:
+            record = record_of(certificate, "", certificate_sha256(root))
+            change.state.certificates.add(record, certificate.public_bytes(Encoding.DER))
+            change.state.certificates.revoke(record.sha256, revocation)
 
 
 def _remove_root(change: Change, certificate: x509.Certificate) -> None:

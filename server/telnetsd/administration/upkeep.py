@@ -52,4 +52,10 @@ def _is_crl_due(home: Home, state: State) -> bool:
     now, next_update = datetime.now(UTC), crl.next_update_utc
     if next_update is None or now > crl.last_update_utc + (next_update - crl.last_update_utc) / 2:
         return True
-    return len(crl) != len(state.certificates.revoked_by(certificate_sha256(issuer), crl.last_update_utc))
+    revoked = state.certificates.revoked_by(certificate_sha256(issuer), crl.last_update_utc)
+    told = {(entry.serial_number, int(entry.revocation_date_utc.timestamp())) for entry in crl}
+    return told != {
+        (int(one.serial_number, 16), int(one.revocation.revoked_at.timestamp()))
+        for one in revoked
+        if one.revocation is not None
+    }

@@ -22,9 +22,10 @@ from telnetsd.administration.material import load_table
 from telnetsd.administration.names import check_user_name, look_alike
 from telnetsd.administration.pins import parse_pin
 from telnetsd.administration.revocation import revoke_all
-from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields
 from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
 from telnetsd.home import Home, make_secret_folder
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import Authority
@@ -112,7 +113,7 @@ def user_files(home: Home, name: str) -> UserFiles:
 def operator_name() -> str:
     """Return the name of whoever runs this command line, for the log."""
     try:
-        return getpass.getuser()
+        return escape(getpass.getuser(), TEXT_MAX_CHARS)
     except (KeyError, OSError):
         return "unknown"
 
@@ -219,6 +220,7 @@ def renew_user(
                 key = _key_for(name, credential)
         if grant.assurance_class is None and last.assurance_class in settings.classes:
             grant = Grant(grant.days, last.assurance_class)
+        change.state.certificates.mark_renewed(last.sha256)
         return _issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
 
 

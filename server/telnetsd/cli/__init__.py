@@ -56,6 +56,9 @@ def root(
 
 def main() -> None:
     """Run the command line. Exit status: 0 done, 1 refused or not found, 2 wrong usage."""
+    if any("\udc80" <= character <= "\udcff" for argument in sys.argv for character in argument):
+        print("error: an argument is not UTF-8; write it so", file=sys.stderr)
+        sys.exit(2)
     try:
         app()
     except OperatorError as error:

@@ -77,10 +77,12 @@ def crl(
 def rotate_(context: typer.Context, passphrase_file: PassphraseOption = None, home: HomeOption = None) -> None:
     """Make a new CA that issues from now on; what the old one issued stays valid until it is retired."""
     where = home_of(context, home)
-    made = rotate(where, passphrase_from(passphrase_file))
+    made, warning = rotate(where, passphrase_from(passphrase_file))
     typer.echo(f"{made.subject.rfc4514_string()} issues from now on, until {made.not_valid_after_utc:%Y-%m-%d}")
     if not where.issuing_certificate.exists():
         typer.echo(f"{where.shown(where.ca_certificate)} has the new root and the old one: hand it out with renewals")
+    if warning:
+        typer.echo(f"warning: the CRLs were not signed anew: {warning}", err=True)
     typer.echo("next, of telnetsd: user renew NAME, for each; ca renew-server; then ca retire FINGERPRINT")
 
 

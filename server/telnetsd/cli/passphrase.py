@@ -4,13 +4,14 @@ import getpass
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from telnetsd.administration.authorities import PASSPHRASE_VARIABLE, AskPassphrase, passphrase_of_environment
 from telnetsd.errors import OperatorError
 
+PASSPHRASE_MAX_BYTES: Final = 512
 PassphraseOption = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +70,14 @@ def read_passphrase(file: Path) -> bytes:
         raise OperatorError(f"cannot read {file}: {error.strerror}; check its path and mode") from error
     if not line:
         raise OperatorError(f"{file} is empty; write the passphrase into its first line")
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        raise OperatorError(f"the first line of {file} is not UTF-8; write another passphrase") from None
+    if len(line) > PASSPHRASE_MAX_BYTES:
+        raise OperatorError(
+            f"the first line of {file} is too long: a passphrase has at most {PASSPHRASE_MAX_BYTES} bytes"
+        )
     return line
 
 

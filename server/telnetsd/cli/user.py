@@ -1,5 +1,6 @@
 """telnetsd user: add, import, list, show, change, renew, revoke, restore, remove, explain."""
 
+import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -373,7 +374,7 @@ def _target(name: str | None, serial: str | None) -> Target:
 
 def _span(text: str) -> timedelta:
     number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit != "d":
+    if re.fullmatch("[0-9]{1,5}", number) is None or unit != "d":
         fail_usage(f"not a number of days: {text!r}; write it as in 30d")
     return timedelta(days=int(number))
 

@@ -68,13 +68,14 @@ class Question:
     Attributes:
         prompt: Shown in place of the session's prompt.
         max_bytes: A longer answer is given up.
-        is_last: Tells from the lines so far whether the answer is whole; raises CommandError when it cannot be one.
+        is_last: Tells from a line, and whether it is the first that is not blank, if the answer is whole with it;
+            raises CommandError when it cannot be one.
         then: Takes the answer, its lines joined by newlines.
     """
 
     prompt: str
     max_bytes: int
-    is_last: Callable[[Sequence[str]], bool]
+    is_last: Callable[[str, bool], bool]
     then: Callable[[str], Awaitable[None]]
 
 

@@ -1,6 +1,6 @@
 """The commands by which somebody gets a certificate: enroll, collect, renew."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import Receipt
@@ -56,6 +56,7 @@ async def enroll(caller: Caller, arguments: str) -> None:
     role=GUEST_ROLE,
     usage="[ID]",
     arguments=(0, 1),
+    words_logged=1,
 )
 async def collect(caller: Caller, arguments: str) -> None:
     """Fetch what was granted."""
@@ -64,7 +65,7 @@ async def collect(caller: Caller, arguments: str) -> None:
         async def take(code: str) -> None:
             caller.say(await caller.services.desk.collect_by_code(caller.applicant, arguments, code))
 
-        caller.ask(Question("code: ", CODE_MAX_BYTES, lambda _: True, take))
+        caller.ask(Question("code: ", CODE_MAX_BYTES, lambda _, __: True, take))
         return
     certificate = caller.identity.certificate
     if certificate is None:
@@ -101,16 +102,14 @@ def _ask_for_request(caller: Caller, name: str, then: Callable[[CertificationReq
         await then(csr)
 
     caller.say(f"paste a certification request (PEM) for the name {name}, to its end line; a dot alone gives up")
-    caller.ask(Question("", CSR_MAX_BYTES, _is_whole_pem, take))
+    caller.ask(Question("", CSR_MAX_BYTES, _is_end_of_pem, take))
 
 
-def _is_whole_pem(lines: Sequence[str]) -> bool:
-    written = [line.strip() for line in lines if line.strip()]
-    if written and not written[0].startswith(PEM_BEGIN):
-        raise CommandError(
-            CsrReason.UNREADABLE, f"that is no request: it begins with {PEM_BEGIN}CERTIFICATE REQUEST-----"
-        )
-    return bool(written) and written[-1].startswith(PEM_END)
+def _is_end_of_pem(line: str, is_first: bool) -> bool:
+    if is_first and not line.startswith(PEM_BEGIN):
+        sentence = f"that is no request: it begins with {PEM_BEGIN}CERTIFICATE REQUEST-----"
+        raise CommandError(CsrReason.UNREADABLE, sentence)
+    return line.startswith(PEM_END)
 
 
 def _say_receipt(caller: Caller, receipt: Receipt) -> None:

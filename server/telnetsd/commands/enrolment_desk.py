@@ -18,6 +18,7 @@ class EnrolmentReason(StrEnum):
     """Why the desk says no."""
 
     CLOSED = "enrolment-closed"
+    BUSY = "desk-busy"
     NAME_REFUSED = "name-refused"
     KEY_REFUSED = "key-refused"
     TOO_MANY_FROM_SOURCE = "too-many-from-source"

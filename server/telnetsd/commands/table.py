@@ -42,6 +42,7 @@ class CommandReason(StrEnum):
     LINE_TOO_LONG = "line-too-long"
     LINE_NOT_UTF8 = "line-not-utf8"
     GIVEN_UP = "given-up"
+    UNEXPECTED_TEXT = "unexpected-text"
     SESSION_ENDED = "session-ended"
     INTERNAL_ERROR = "internal-error"
 
@@ -67,6 +68,7 @@ class Command:
         arguments_min: How many words it needs.
         arguments_max: How many words it takes.
         aliases: Other names for the same.
+        words_logged: How many words of its arguments the log has: what stands behind may be a secret.
     """
 
     name: str
@@ -77,11 +79,17 @@ class Command:
     arguments_min: int = 0
     arguments_max: int = 0
     aliases: tuple[str, ...] = ()
+    words_logged: int = ARGUMENTS_MAX
 
     @property
     def synopsis(self) -> str:
         """The name with its arguments."""
         return f"{self.name} {self.usage}".rstrip()
+
+    def shown(self, line: str) -> str:
+        """Return a line with this command as the log may have it."""
+        words = line.split(None, self.words_logged + 1)
+        return line if len(words) <= self.words_logged + 1 else f"{' '.join(words[:-1])} …"
 
     def check_arguments(self, arguments: str) -> None:
         """Refuse too few or too many words.
@@ -102,11 +110,12 @@ def command(
     usage: str = "",
     arguments: tuple[int, int] = (0, 0),
     aliases: tuple[str, ...] = (),
+    words_logged: int = ARGUMENTS_MAX,
 ) -> Callable[[Handler], Command]:
     """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it takes."""
 
     def make(handler: Handler) -> Command:
-        return Command(name, summary, usage, role, handler, *arguments, aliases)
+        return Command(name, summary, usage, role, handler, *arguments, aliases, words_logged)
 
     return make
 
@@ -166,6 +175,11 @@ class CommandTable:
         """Return the least class with which one of these roles has a command, or None when none has it."""
         having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
         return max(min(having), self._demands.get(name, 0)) if having else None
+
+    def shown(self, line: str) -> str:
+        """Return a line as the log may have it, whether its command is permitted or not."""
+        found = self._names.get(next(iter(line.split(None, 1)), ""))
+        return line if found is None else found.shown(line)
 
     def _add(self, one: Command) -> None:
         for name in (one.name, *one.aliases):

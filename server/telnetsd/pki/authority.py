@@ -25,6 +25,7 @@ from telnetsd.pki.revocation import Revocation, RevocationReason
 ROOT_DAYS: Final = 3650
 INTERMEDIATE_DAYS: Final = 1825
 SERVER_DAYS: Final = 825
+COMMON_NAME_MAX_CHARS: Final = 64
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far notBefore lies in the past, so that a peer whose clock is a little behind takes the certificate."""
 
@@ -85,7 +86,10 @@ class Authority:
         """Issue the server's certificate for host names and IP addresses (RFC 6125: they stand in the SAN)."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = list(names)
-        builder = self._leaf_builder(names[0], key.public_key(), at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH)
+        # RFC 5280 appendix A: a common name has at most 64 characters. Clients look at the SAN.
+        builder = self._leaf_builder(
+            names[0][:64], key.public_key(), at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH
+        )
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
         return Issued(self._sign(builder), key)
 

@@ -23,6 +23,9 @@ from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 HISTORY_LINES: Final = 50
 HISTORY_LINE_MAX_CHARS: Final = 200
 GIVE_UP: Final = "."
+ANSWER_LINES_MAX: Final = 512
+_BLOCK_BEGIN: Final = "-----BEGIN "
+_BLOCK_END: Final = "-----END "
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class _Answer:
     name: str
     line: str
     lines: list[str] = field(default_factory=list)
+    count: int = 0
     size: int = 0
 
 
@@ -57,28 +61,35 @@ class Interpreter:
         """The last lines, escaped, the oldest first."""
         self._running: tuple[str, str] = ("", "")
         self._answer: _Answer | None = None
+        self._dropping = 0
 
-    @property
-    def question(self) -> Question | None:
-        """The question that the next line answers, or None: it is a command."""
-        return self._answer.question if self._answer else None
+    def prompt_for(self, prompt: str) -> str:
+        """Return what is shown before the next line: the prompt of commands, or what a question has in its place."""
+        if self._answer is not None:
+            return self._answer.question.prompt
+        return "" if self._dropping else prompt
 
     def ask(self, question: Question) -> None:
         """Have the next lines answer a question of the command that runs."""
         self._answer = _Answer(question, *self._running)
 
     def give_up_answer(self) -> None:
-        """Forget the question: the next line is a command."""
-        self._answer = None
+        """Forget the question, and what is left of a pasted block: the next line is a command."""
+        self._answer, self._dropping = None, 0
 
     async def interpret(self, line: str) -> None:
         """Run what a line says, or say why not."""
         if self._answer is not None:
             await self._take_answer(self._answer, line)
-            return
+        elif not await self._is_dropped(line):
+            await self._interpret_command(line)
+
+    async def _interpret_command(self, line: str) -> None:
         name, arguments = _split(line)
         if not name:
             return
+        # From here on only what the log may have; the arguments are the command's.
+        line = self._caller.services.table.shown(line)
         self.history.append(escape(line, HISTORY_LINE_MAX_CHARS))
         try:
             found = self._caller.services.table.authorise(name, self._caller.identity)
@@ -100,26 +111,46 @@ class Interpreter:
         if await self._record(Action.COMMAND_DENIED, reason, line, name):
             self._caller.say(sentence)
 
-    async def _take_answer(self, answer: _Answer, line: str) -> None:
-        answer.lines.append(line)
-        answer.size += len(line.encode()) + 1
-        if line.strip() == GIVE_UP or answer.size > answer.question.max_bytes:
-            self._answer = None
-            given_up = (
-                "given up" if line.strip() == GIVE_UP else f"at most {answer.question.max_bytes} bytes are taken"
-            )
-            self._caller.say(given_up)
-            await self._record(Action.COMMAND_FAILED, CommandReason.GIVEN_UP, answer.line, answer.name)
-            return
-        await self._run(answer.name, answer.line, lambda: self._finish(answer))
+    async def _is_dropped(self, line: str) -> bool:
+        """Tell whether a line is of a pasted block that nobody asked for: it may be a secret, and is not logged."""
+        if self._dropping > 0:
+            is_end = line.startswith(_BLOCK_END) or line.strip() == GIVE_UP
+            self._dropping = 0 if is_end else self._dropping - 1
+            return True
+        if line.startswith(_BLOCK_BEGIN):
+            self._dropping = ANSWER_LINES_MAX
+            sentence = "ignored: a pasted block that nobody asked for, to its end line or a dot alone"
+            await self.deny(_BLOCK_BEGIN.strip(), CommandReason.UNEXPECTED_TEXT, sentence)
+            return True
+        return False
 
-    async def _finish(self, answer: _Answer) -> None:
-        """Hand a whole answer to its command."""
+    async def _take_answer(self, answer: _Answer, line: str) -> None:
+        """Add a line to an answer: cheaply, since a client may send thousands."""
+        answer.count += 1
+        answer.size += len(line.encode()) + 1
+        if line.strip() == GIVE_UP:
+            await self._give_up(answer, "given up")
+        elif answer.size > answer.question.max_bytes or answer.count > ANSWER_LINES_MAX:
+            # What comes of it still is no command.
+            self._dropping = ANSWER_LINES_MAX
+            limit = f"at most {answer.question.max_bytes} bytes are taken"
+            await self._give_up(answer, f"too long: {limit}; ignored to its end line or a dot alone")
+        elif line.strip():
+            answer.lines.append(line.strip())
+            await self._run(answer.name, answer.line, lambda: self._go_on(answer))
+
+    async def _go_on(self, answer: _Answer) -> None:
+        """Hand an answer that is whole to its command, or wait for more of it."""
         self._answer = None
-        if answer.question.is_last(answer.lines):
+        if answer.question.is_last(answer.lines[-1], len(answer.lines) == 1):
             await answer.question.then("\n".join(answer.lines))
         else:
             self._answer = answer
+
+    async def _give_up(self, answer: _Answer, sentence: str) -> None:
+        self._answer = None
+        self._caller.say(sentence)
+        await self._record(Action.COMMAND_FAILED, CommandReason.GIVEN_UP, answer.line, answer.name)
 
     async def _run(self, name: str, line: str, run: Callable[[], Awaitable[None]]) -> None:
         self._running = (name, line)

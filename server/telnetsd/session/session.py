@@ -270,8 +270,7 @@ class Session:
 
     @property
     def _prompt(self) -> str:
-        question = self._interpreter.question
-        return f"{self.user}> " if question is None else question.prompt
+        return self._interpreter.prompt_for(f"{self.user}> ")
 
     async def _converse(self) -> None:
         while self._end_reason is None:

@@ -88,14 +88,25 @@ class Requests:
         """Forget a request; inside a transaction."""
         self._database.execute("DELETE FROM requests WHERE id = ?", (request_id,))
 
-    def count(self) -> int:
-        """Return how many requests there are."""
-        return int(self._database.execute("SELECT count(*) FROM requests").fetchone()[0])
+    def count_pending(self) -> int:
+        """Return how many requests of those who have no name yet wait for the operator."""
+        where = "status = ? AND kind <> ?"
+        values = (RequestStatus.PENDING.value, RequestKind.RENEWAL.value)
+        return int(self._database.execute(f"SELECT count(*) FROM requests WHERE {where}", values).fetchone()[0])
 
-    def count_from(self, source: str) -> int:
-        """Return how many requests came from a source."""
-        row = self._database.execute("SELECT count(*) FROM requests WHERE source = ?", (source,)).fetchone()
+    def count_pending_from(self, source: str) -> int:
+        """Return how many requests of a source wait for the operator."""
+        values = (RequestStatus.PENDING.value, source)
+        row = self._database.execute(
+            "SELECT count(*) FROM requests WHERE status = ? AND source = ?", values
+        ).fetchone()
         return int(row[0])
+
+    def has_pending_renewal(self, replaces_sha256: str) -> bool:
+        """Tell whether the renewal of a certificate waits for the operator."""
+        values = (RequestStatus.PENDING.value, replaces_sha256)
+        row = self._database.execute("SELECT 1 FROM requests WHERE status = ? AND replaces_sha256 = ?", values)
+        return row.fetchone() is not None
 
     def _select(self, where: str, *values: str) -> Iterator[EnrolmentRequest]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM requests WHERE {where}", values).fetchall()

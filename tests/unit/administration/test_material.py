@@ -43,7 +43,10 @@ def locked_key() -> bytes:
             "no server certificate at certs/server.pem; run: telnetsd init",
         ),
         (lambda home: home.server_certificate.write_text("x"), "cannot read certs/server.pem: "),
-        (lambda home: home.server_key.unlink(), "no private key at certs/server.key; run: telnetsd init"),
+        (
+            lambda home: home.server_key.unlink(),
+            "no private key at certs/server.key; put it back, or run: telnetsd ca renew-server",
+        ),
         (lambda home: home.server_key.write_text("x"), "cannot read certs/server.key: "),
         (lambda home: home.server_key.write_bytes(locked_key()), "put back an unencrypted PEM key"),
         (lambda home: home.server_key.write_bytes(dsa_key()), "is of a kind that is not taken"),

@@ -1,0 +1,249 @@
+"""Live: what changes is taken without a drop, who does not hold any more is out, and an error changes nothing."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from support.certificates import Recipe, make_ca, name
+from support.client import Client, connect_as
+from support.command_line import done, refused, telnetsd
+from support.homes import fingerprint, write_pem
+from support.openssl import OpensslClient
+from support.openssl_ca import OpensslCa
+from support.server import RunningServer, action_of, get, wait_until
+
+COMPANY = make_ca("Company CA")
+MAPPED = f"""
+[identity]
+crl_policy = "prefer"
+[[cert_to_name]]
+id = "company"
+fingerprint = "{fingerprint(COMPANY)}"
+map_type = "common-name"
+"""
+
+
+@pytest.fixture
+def company(start: Callable[..., RunningServer]) -> RunningServer:
+    """A server that trusts the company's CA, with dora, who may be named by it."""
+    server = start(MAPPED)
+    write_pem(server.home.trust_folder / "company.pem", COMPANY)
+    done(server.home, "user", "add", "dora", "--mapped", "--role", "operator")
+    done(server.home, "reload")
+    return server
+
+
+def dora(server: RunningServer, folder: Path) -> Client:
+    return Client(
+        server.port, server.home.ca_certificate, Recipe(subject=name("dora")).signed_by(COMPANY).save(folder, "d")
+    )
+
+
+def test_a_hangup_signal_reloads_and_nobody_is_dropped(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        server.process.send_signal(signal.SIGHUP)
+        event = server.wait_for(lambda one: action_of(one) == "server-reloaded")
+        assert event["event"]["reason"] == "signal"
+        assert client.command("date")
+
+
+def test_a_changed_file_is_taken_by_itself(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        server.home.config_file.write_text('[session]\nmotd = "tea at four"\n')
+        wait_until(lambda: client.command("motd") == "tea at four", "the new motd")
+        event = server.wait_for(lambda one: action_of(one) == "server-reloaded")
+        assert event["event"]["reason"] == "files-changed"
+
+
+def test_guests_are_out_when_a_certificate_is_required_and_named_users_stay(
+    start: Callable[..., RunningServer],
+) -> None:
+    server = start()
+    with connect_as(server) as guest, connect_as(server, "bob") as bob:
+        guest.read_until()
+        bob.read_until()
+        server.home.config_file.write_text("[identity]\nrequire_certificate = true\n")
+        said = guest.read_to_end()
+        assert "*** your client presented no certificate, and this server takes nobody without one" in said
+        assert bob.command("date")
+        assert server.session_from(guest.port, "session-ended")["event"]["reason"] == "no-certificate"
+
+
+def weak_pair(server: RunningServer) -> None:
+    pair = Recipe(key=rsa.generate_private_key(65537, 1024)).self_signed()
+    certificate, key = pair.save(server.home.root, "weak")
+    key.replace(server.home.server_key)
+    certificate.replace(server.home.server_certificate)
+
+
+def unknown_key(server: RunningServer) -> None:
+    der = COMPANY.certificate.public_bytes(Encoding.DER)
+    curve = bytes.fromhex("06082a8648ce3d030107")
+    assert curve in der
+    odd = x509.load_der_x509_certificate(der.replace(curve, curve[:-1] + b"\x7f"))
+    (server.home.trust_folder / "odd.pem").write_bytes(odd.public_bytes(Encoding.PEM))
+
+
+BAD_FILES: dict[str, tuple[Callable[[RunningServer], object], str]] = {
+    "no TOML": (lambda server: server.home.config_file.write_text("x ="), "not valid TOML"),
+    "a wrong type": (lambda server: server.home.config_file.write_text("roles = 7"), "wrong value in telnetsd.toml"),
+    "a class of two": (
+        lambda server: server.home.config_file.write_text('[classes.0]\noid="1.2"\nname="a"\nchecked="b"\n'),
+        "class 0 is that of pins",
+    ),
+    "an entry on the built-in CA": (
+        lambda server: server.home.config_file.write_text(
+            MAPPED.replace(fingerprint(COMPANY), built_in_fingerprint(server))
+        ),
+        "its fingerprint is that of the built-in CA",
+    ),
+    "junk for a trust anchor": (
+        lambda server: (server.home.trust_folder / "x.pem").write_text("hello"),
+        "not a PEM certificate: certs/trust/x.pem",
+    ),
+    "a key of an unknown kind": (unknown_key, "its key cannot be read, or is of a kind that nobody knows"),
+    "a server key that is too weak": (weak_pair, "certs/server.pem cannot be used for TLS (ee key too small)"),
+    "no server certificate": (lambda server: server.home.server_certificate.unlink(), "no server certificate at"),
+    "a server key that is open": (lambda server: server.home.server_key.chmod(0o644), "private key open to others"),
+}
+
+
+def built_in_fingerprint(server: RunningServer) -> str:
+    return done(server.home, "ca", "show").split()[-1]
+
+
+@pytest.mark.parametrize(("damage", "said"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_reload_with_an_error_changes_nothing_and_says_why(
+    damage: Callable[[RunningServer], object], said: str, start: Callable[..., RunningServer]
+) -> None:
+    server = start()
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        damage(server)
+        assert said in refused(server.home, "reload")
+        failed = server.wait_for(lambda one: action_of(one) == "reload-failed")
+        assert (failed["event"]["reason"], failed["event"]["outcome"]) == ("wrong-configuration", "failure")
+        assert said in failed["message"]
+        assert client.command("date")
+    with connect_as(server, "bob") as client:
+        client.read_until(b"bob> ")
+    words = server.stop()
+    assert "Traceback" not in words
+    assert all(line.startswith("WARNING: nothing was reloaded: ") for line in words.splitlines())
+
+
+def test_a_crl_that_cannot_be_read_harms_nobody(company: RunningServer, tmp_path: Path) -> None:
+    with dora(company, tmp_path) as client:
+        client.read_until(b"dora> ")
+        (company.home.crl_folder / "junk.crl").write_bytes(os.urandom(500))
+        event = company.wait_for(lambda one: action_of(one) == "crl-rejected")
+        assert event["event"]["reason"] == "crl-unreadable"
+        assert client.command("date")
+
+
+def test_who_is_removed_is_out_although_the_crl_is_late(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+    """A late CRL refuses new logins, and keeps nobody in who lost the right to be there for another reason."""
+    root = OpensslCa(tmp_path / "root", "/CN=Example Root")
+    server = start()
+    home = server.home
+    certificate, key = root.issue("dora", "/CN=dora")
+    done(home, "trust", "add", root.certificate)
+    done(home, "user", "add", "dora", "--mapped")
+    sha256 = next(line for line in done(home, "trust", "list").splitlines() if "Example" in line).split()[-1]
+    entry = MAPPED.replace(fingerprint(COMPANY), sha256).replace('crl_policy = "prefer"', "")
+    home.config_file.write_text(entry)
+    root.write_crl(home.crl_folder / "root.pem", "-crlsec", "6")
+    done(home, "reload")
+    with OpensslClient(server, certificate, key) as client:
+        client.read_until("dora> ")
+
+        def is_refused() -> bool:
+            with OpensslClient(server, certificate, key) as other:
+                return "no current CRL covers it" in other.read_until("\r\n")
+
+        wait_until(is_refused, "the CRL's end")
+        done(home, "user", "change", "dora", "--role", "operator")
+        wait_until(lambda: "since" in client.command("sessions", "dora> "), "the roles of now")
+        done(home, "user", "remove", "dora")
+        assert "no user is mapped to your certificate any more" in client.read_to_end()
+
+
+def test_who_was_removed_does_not_come_back_by_the_roles_of_an_entry(company: RunningServer, tmp_path: Path) -> None:
+    with dora(company, tmp_path) as client:
+        assert "you are dora (operator; class 0)" in client.read_until()
+        company.home.config_file.write_text(MAPPED + 'roles = ["operator"]\n')
+        done(company.home, "reload")
+        done(company.home, "user", "remove", "dora")
+        assert "no user is mapped to your certificate any more" in client.read_to_end()
+    with dora(company, tmp_path) as client:
+        assert "no user is mapped to it" in client.read_until()
+
+
+def test_an_entry_that_goes_takes_its_users_with_it(company: RunningServer, tmp_path: Path) -> None:
+    with dora(company, tmp_path) as client:
+        client.read_until(b"dora> ")
+        company.home.config_file.write_text("")
+        assert "this session ends" in client.read_to_end()
+        assert company.session_from(client.port, "session-ended")["event"]["reason"] in {
+            "no-user-mapped",
+            "revocation-status-unknown",
+        }
+
+
+def test_a_state_that_cannot_be_read_for_a_moment_keeps_nobody_in_for_longer(
+    start: Callable[..., RunningServer],
+) -> None:
+    """The table of users is away while bob is revoked: once it is back, he is out, though nothing changes again."""
+    server = start()
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        with sqlite3.connect(server.home.state_file) as database:
+            database.execute(
+                "UPDATE certificates SET revoked_at = '2026-01-01T00:00:00+00:00' WHERE user_name = 'bob'"
+            )
+            database.execute("ALTER TABLE certificates RENAME TO elsewhere")
+        database.close()
+        wait_until(lambda: is_troubled(server), "the trouble")
+        with sqlite3.connect(server.home.state_file) as database:
+            database.execute("ALTER TABLE elsewhere RENAME TO certificates")
+        database.close()
+        assert "was revoked on 2026-01-01" in client.read_to_end()
+
+
+def is_troubled(server: RunningServer) -> bool:
+    with connect_as(server, "bob") as other:
+        return "the server has failed" in other.read_until(b"\r\n")
+
+
+def test_a_revoked_certificate_is_not_resumed(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        client.command("date")
+        session, context = client.tls.session, client.context
+        done(server.home, "user", "revoke", "bob")
+        client.read_to_end()
+    begun = time.monotonic()
+    with connect_as(server, session=session, context=context) as again:
+        assert "was revoked on" in again.read_to_end()
+        event = server.session_from(again.port, "session-refused")
+        assert get(event, "telnetsd.certificate.status") == "rejected"
+    assert time.monotonic() - begun < 5
+
+
+def test_without_a_server_nothing_is_reloaded(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    server.stop()
+    assert telnetsd(server.home, "reload").stderr.startswith("error: no server answers at ")
