@@ -17,16 +17,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from support.client import Client, connect_as
 from support.server import RunningServer
+from telnetsd.administration.authorities import load_issuer
+from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import GeneratedKey, NewUser, add_user
+from telnetsd.administration.users import NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.keys import KeyType
+from telnetsd.pki.authority import UserProfile, utc_now
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.crl import RevocationLists, load_revocation_lists
+from telnetsd.pki.keys import KeyType, generate_key
+from telnetsd.pki.revocation import Revocation, RevocationReason
 
 SAMPLES = 200
+REVOKED = 1_000_000
+LOOKUPS = 100_000
 
 
 def main() -> None:
@@ -53,9 +63,41 @@ def measure(home: Home, sessions: int) -> dict[str, str]:
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})
     try:
-        return _measure(server, sessions)
+        figures = _measure(server, sessions)
     finally:
         server.stop()
+    return figures | _measure_revocation(home)
+
+
+def _measure_revocation(home: Home) -> dict[str, str]:
+    """Return what one certificate among REVOKED revoked ones costs, and what it costs to load them."""
+    authority, now = load_issuer(home), utc_now()
+    revocation = Revocation(now, RevocationReason.UNSPECIFIED)
+    print(f"signing a CRL of {REVOKED} entries", file=sys.stderr)
+    crl = authority.sign_crl(((serial, revocation) for serial in range(1, REVOKED + 1)), 1, now, 7)
+    path = home.crl_folder / "many.crl"
+    path.write_bytes(crl.public_bytes(Encoding.DER))
+    before, begun = _own_bytes(), time.perf_counter()
+    lists = load_revocation_lists([(path, path.name)], RevocationLists())
+    loaded_s, own = time.perf_counter() - begun, authority.certificate
+    memory = _own_bytes() - before
+    leaf = authority.issue_user(generate_key(KeyType.EC).public_key(), UserProfile("bench", 1), now)
+    sha256 = certificate_sha256(own)
+    lists.status_of(leaf, own, sha256, now)
+    begun = time.perf_counter()
+    for _ in range(LOOKUPS):
+        lists.status_of(leaf, own, sha256, now)
+    each_us = (time.perf_counter() - begun) / LOOKUPS * 1e6
+    return {
+        f"a certificate among {REVOKED} revoked: lookup": f"{each_us:.1f} us",
+        f"a CRL of {REVOKED}: loading": f"{loaded_s:.1f} s",
+        f"a CRL of {REVOKED}: memory": f"{memory / 2**20:.0f} MiB",
+    }
+
+
+def _own_bytes() -> int:
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _measure(server: RunningServer, sessions: int) -> dict[str, str]:

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 
 from support.client import Client, connect_as
 from support.server import RunningServer
+from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import GeneratedKey, NewUser, add_user
+from telnetsd.administration.users import NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.keys import KeyType

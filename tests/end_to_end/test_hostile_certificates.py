@@ -43,8 +43,10 @@ from support.der import (
 )
 from support.homes import add, built_in_ca, fingerprint, write_pem
 from support.server import Event, RunningServer, action_of, get
+from telnetsd.administration.credentials import PinnedKey
 from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import NewUser, PinnedKey, add_user, by_operator
+from telnetsd.administration.operator import by_operator
+from telnetsd.administration.users import NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import PeerCertificate

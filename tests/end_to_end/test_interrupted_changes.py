@@ -21,11 +21,12 @@ from support.homes import add
 from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
 from telnetsd.administration.authorities import passphrase_of_environment
 from telnetsd.administration.change import changing, recover
+from telnetsd.administration.credentials import user_files
 from telnetsd.administration.material import load_home_trust
+from telnetsd.administration.operator import by_operator
 from telnetsd.administration.revocation import Target, revoke
 from telnetsd.administration.rotation import rotate
 from telnetsd.administration.upkeep import keep_up
-from telnetsd.administration.users import by_operator, user_files
 from telnetsd.audit.event import Action
 from telnetsd.home import Home
 from telnetsd.pki.keys import KeyType

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.server import DEADLINE_S, RunningServer, action_of, get
-from telnetsd.administration.users import user_files
+from telnetsd.administration.credentials import user_files
 from telnetsd.cli.user import connect_lines
 from telnetsd.pki.keys import KeyType
 

@@ -19,7 +19,7 @@ from support.command_line import done, refused, telnetsd
 from support.homes import add
 from support.openssl import OpensslClient, openssl
 from support.server import DEADLINE_S, RunningServer, action_of, wait_until
-from telnetsd.administration.users import user_files
+from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
 
@@ -246,14 +246,9 @@ def test_our_crl_is_one_that_openssl_verifies(home: Home) -> None:
         check=False,
     )
     assert "certificate revoked" in checked.stderr
-    der = telnetsd_bytes(home, "ca", "crl", "--format", "der")
+    der = telnetsd(home, "ca", "crl", "--format", "der").output
     assert x509.load_der_x509_crl(der).next_update_utc is not None
     assert telnetsd(home, "ca", "crl", "--format", "xml").returncode == 2
-
-
-def telnetsd_bytes(home: Home, *words: str) -> bytes:
-    command = [sys.executable, "-m", "telnetsd", *words, "--home", str(home.root)]
-    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 def test_a_retired_intermediate_is_out_although_its_root_stays_and_whoever_sends_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from support.server import DEADLINE_S, RunningServer
-from telnetsd.administration.users import user_files
+from telnetsd.administration.credentials import user_files
 
 PROMPT = b"> "
 

@@ -1,26 +1,52 @@
-"""The command line, as an operator types it."""
+"""The command line, as an operator types it; in this process, where another would only cost time.
 
+What needs a process of its own (a terminal, a signal, an exit) has one: see tests/end_to_end/test_command_line.py.
+"""
+
+import contextlib
+import io
 import os
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
-from support.server import DEADLINE_S
+from telnetsd.cli import main
 from telnetsd.home import Home
 
 
-def telnetsd(home: Home, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), *map(str, words)]
-    environment = {**os.environ, "COLUMNS": "80", **environment}
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE_S,
-        env=environment,
-    )
+@dataclass(frozen=True)
+class Finished:
+    """How a verb ended, and what it printed."""
+
+    returncode: int
+    output: bytes
+    stderr: str
+
+    @property
+    def stdout(self) -> str:
+        return self.output.decode()
+
+
+def telnetsd(home: Home, *words: str | Path, **environment: str) -> Finished:
+    arguments = ["telnetsd", "--home", str(home.root), *map(str, words)]
+    output, errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True), io.StringIO()
+    status = 0
+    with (
+        open(os.devnull) as nothing,  # noqa: PTH123
+        patch.object(sys, "argv", arguments),
+        patch.object(sys, "stdin", nothing),
+        patch.dict(os.environ, {"COLUMNS": "80", **environment}),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 0
+    buffer = output.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return Finished(status, buffer.getvalue(), errors.getvalue())
 
 
 def done(home: Home, *words: str | Path, **environment: str) -> str:

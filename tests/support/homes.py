@@ -6,8 +6,9 @@ from pathlib import Path
 
 from support.certificates import Pair, now
 from telnetsd.administration.authorities import load_issuer
+from telnetsd.administration.credentials import GeneratedKey, Issuance, user_files
 from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import GeneratedKey, Issuance, NewUser, add_user, user_files
+from telnetsd.administration.users import NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import UserProfile, to_pem

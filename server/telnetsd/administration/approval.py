@@ -7,18 +7,11 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from telnetsd.administration.authorities import AskPassphrase, load_issuer, passphrase_of_environment
 from telnetsd.administration.change import Change, changing
+from telnetsd.administration.credentials import Issuance, write_chain
 from telnetsd.administration.enrolment import forget_expired, request_fields
 from telnetsd.administration.issuing import Grant, certify, check_grant
-from telnetsd.administration.users import (
-    Issuance,
-    NewUser,
-    by_operator,
-    check_new_user,
-    insert_user,
-    pin_key,
-    require_user,
-    write_chain,
-)
+from telnetsd.administration.operator import by_operator
+from telnetsd.administration.users import NewUser, check_new_user, insert_user, pin_key, require_user
 from telnetsd.audit.event import Action, merge
 from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.issuing import Grant, check_grant
 from telnetsd.administration.names import look_alike
-from telnetsd.administration.users import GeneratedKey, NewUser, check_new_user
+from telnetsd.administration.users import NewUser, check_new_user
 from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home

@@ -22,7 +22,7 @@ from telnetsd.administration.authorities import (
 from telnetsd.administration.change import Change, changing
 from telnetsd.administration.issuing import record_of
 from telnetsd.administration.material import load_server_chain, server_names
-from telnetsd.administration.users import by_operator
+from telnetsd.administration.operator import by_operator
 from telnetsd.audit.event import Action, certificate_fields, revocation_fields
 from telnetsd.config import load_settings
 from telnetsd.errors import OperatorError

@@ -8,7 +8,7 @@ from cryptography import x509
 from telnetsd.administration.authorities import short_fingerprint
 from telnetsd.administration.change import changing
 from telnetsd.administration.material import load_home_trust
-from telnetsd.administration.users import by_operator
+from telnetsd.administration.operator import by_operator
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, certificate_fields
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape

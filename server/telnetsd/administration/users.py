@@ -1,80 +1,42 @@
-"""Users and their credentials: adding, changing, renewing, removing."""
+"""Users: adding, changing, renewing, removing."""
 
 import difflib
-import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from telnetsd.administration.authorities import (
     AskPassphrase,
-    encode_chain,
     load_issuer,
     passphrase_of_environment,
     tell_others,
 )
 from telnetsd.administration.change import Change, changing
-from telnetsd.administration.issuing import Grant, certify, check_grant, check_key
+from telnetsd.administration.credentials import (
+    Credential,
+    GeneratedKey,
+    Issuance,
+    KeptKey,
+    PinnedKey,
+    RequestFile,
+    generate,
+    issue,
+    kept_key,
+    key_for,
+    user_files,
+)
+from telnetsd.administration.issuing import Grant, check_grant, check_key
 from telnetsd.administration.material import load_table
 from telnetsd.administration.names import check_user_name, look_alike
+from telnetsd.administration.operator import by_operator
 from telnetsd.administration.pins import parse_pin
 from telnetsd.administration.revocation import revoke_all
-from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields
+from telnetsd.audit.event import Action, Fields
 from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError
-from telnetsd.escaping import escape
-from telnetsd.home import Home, make_secret_folder
+from telnetsd.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.authority import Authority
-from telnetsd.pki.certification_request import CSR_MAX_BYTES, CsrError, parse_csr
-from telnetsd.pki.keys import KeyType, PrivateKey, generate_key, key_from_pem, key_to_pem, make_pkcs12
 from telnetsd.pki.revocation import RevocationReason
 from telnetsd.state.records import UserRecord
-
-
-@dataclass(frozen=True, slots=True)
-class UserFiles:
-    """What an operator hands to a user."""
-
-    certificate: Path
-    key: Path
-    pkcs12: Path
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedKey:
-    """The key is made here; `pkcs12_password` locks NAME.p12 (None: it is a secret as NAME.key is)."""
-
-    key_type: KeyType
-    pkcs12_password: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFile:
-    """The user made the key, and a certification request for it: the private key never leaves them."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class KeptKey:
-    """The key stays: NAME.key where it is here, else the public key of the present certificate."""
-
-    pkcs12_password: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedKey:
-    """No certificate: a public key is accepted, of a certificate in a file, or by its SHA256 fingerprint."""
-
-    text: str
-
-
-Credential = GeneratedKey | RequestFile | PinnedKey | None
-"""What a user is added with; None: nothing, since other CAs know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,43 +46,6 @@ class NewUser:
     user: User
     is_mapped: bool = False
     is_similar_allowed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Issuance:
-    """What was issued: the certificate (None for a pin, or nothing), and the files that were written."""
-
-    user: User
-    certificate: x509.Certificate | None
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """A public key that is to be certified, and the private key where it is here."""
-
-    public: CertificatePublicKeyTypes
-    private: PrivateKey | None
-    pkcs12_password: bytes | None = None
-
-
-def user_files(home: Home, name: str) -> UserFiles:
-    """Return where a user's files are, or would be."""
-    folder = home.users_folder
-    return UserFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.p12")
-
-
-def operator_name() -> str:
-    """Return the name of whoever runs this command line, for the log."""
-    try:
-        return escape(getpass.getuser(), TEXT_MAX_CHARS)
-    except (KeyError, OSError):
-        return "unknown"
-
-
-def by_operator() -> Fields:
-    """Return the fields that say on the log who runs this command line."""
-    return {"telnetsd": {"operator": {"name": operator_name()}}}
 
 
 def add_user(
@@ -145,7 +70,7 @@ def add_user(
     settings = load_settings(home.config_file)
     check_new_user(new.user, settings)
     check_grant(grant, settings)
-    key = _key_for(new.user.name, credential) if isinstance(credential, GeneratedKey | RequestFile) else None
+    key = key_for(new.user.name, credential) if isinstance(credential, GeneratedKey | RequestFile) else None
     authority = load_issuer(home, ask) if key else None
     with changing(home, by_operator()) as change:
         insert_user(change, new)
@@ -153,7 +78,7 @@ def add_user(
             pin_key(change, new.user.name, parse_pin(credential.text, change.at))
         if key is None or authority is None:
             return Issuance(new.user, None, ())
-        return _issue(change, authority, settings, new.user, key, grant)
+        return issue(change, authority, settings, new.user, key, grant)
 
 
 def add_users(
@@ -168,11 +93,11 @@ def add_users(
     """
     settings = load_settings(home.config_file)
     authority = load_issuer(home, ask)
-    made = [(new, _generate(one), grant) for new, one, grant in users]
+    made = [(new, generate(one), grant) for new, one, grant in users]
     with changing(home, by_operator()) as change:
         for new, key, grant in made:
             insert_user(change, new)
-            _issue(change, authority, settings, new.user, key, grant)
+            issue(change, authority, settings, new.user, key, grant)
 
 
 def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapped: bool | None) -> UserRecord:
@@ -215,13 +140,13 @@ def renew_user(
         last = found.certificates[0]
         match credential:
             case KeptKey():
-                key = _kept_key(change, found, credential)
+                key = kept_key(change, found, credential)
             case _:
-                key = _key_for(name, credential)
+                key = key_for(name, credential)
         if grant.assurance_class is None and last.assurance_class in settings.classes:
             grant = Grant(grant.days, last.assurance_class)
         change.state.certificates.mark_renewed(last.sha256)
-        return _issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
+        return issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
 
 
 def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
@@ -311,69 +236,3 @@ def require_user(change: Change, name: str) -> UserRecord:
 def target_fields(user: User) -> Fields:
     """Return the fields that say on the log whom it is about."""
     return {"user": {"target": {"name": user.name, "roles": list(user.roles)}}}
-
-
-def write_chain(change: Change, name: str, certificate: x509.Certificate, authority: Authority) -> Path:
-    """Write a user's certificate for a key that is not here; an older key of theirs would not fit it."""
-    files = user_files(change.home, name)
-    make_secret_folder(change.home.users_folder)
-    change.write_public(files.certificate, encode_chain(certificate, authority))
-    change.delete(files.key)
-    change.delete(files.pkcs12)
-    return files.certificate
-
-
-def _issue(
-    change: Change,
-    authority: Authority,
-    settings: Settings,
-    user: User,
-    key: _Key,
-    grant: Grant,
-    action: Action = Action.CERTIFICATE_ISSUED,
-) -> Issuance:
-    certificate = certify(change, authority, settings, user.name, key.public, grant, action)
-    if key.private is None:
-        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
-    files = user_files(change.home, user.name)
-    make_secret_folder(change.home.users_folder)
-    change.write_public(files.certificate, encode_chain(certificate, authority))
-    change.write_secret(files.key, key_to_pem(key.private))
-    bundle = make_pkcs12(user.name, key.private, certificate, authority.chain, key.pkcs12_password)
-    change.write_secret(files.pkcs12, bundle)
-    return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))
-
-
-def _key_for(name: str, credential: GeneratedKey | RequestFile) -> _Key:
-    if isinstance(credential, GeneratedKey):
-        return _generate(credential)
-    return _Key(_read_request(credential.path, name), None)
-
-
-def _generate(credential: GeneratedKey) -> _Key:
-    private = generate_key(credential.key_type)
-    return _Key(private.public_key(), private, credential.pkcs12_password)
-
-
-def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
-    try:
-        with path.open("rb") as file:
-            return parse_csr(file.read(CSR_MAX_BYTES + 1), name).public_key
-    except OSError as error:
-        raise OperatorError(f"cannot read {path}: {error.strerror}; check its path and mode") from error
-    except CsrError as error:
-        raise OperatorError(f"{path}: {error}") from error
-
-
-def _kept_key(change: Change, found: UserRecord, credential: KeptKey) -> _Key:
-    path = user_files(change.home, found.user.name).key
-    if path.exists():
-        try:
-            private = key_from_pem(path.read_bytes())
-        except ValueError as error:
-            raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; take --new-key") from error
-        return _Key(private.public_key(), private, credential.pkcs12_password)
-    der = change.state.certificates.der_of(found.certificates[0].sha256)
-    if der is None:
-        raise OperatorError(f"the key of {found.user.name} is not here; take --new-key or --csr FILE")
-    return _Key(x509.load_der_x509_certificate(der).public_key(), None)

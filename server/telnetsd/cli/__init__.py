@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from telnetsd import __version__
-from telnetsd.cli import audit, ca, check, connect, init, reload, request, serve, session, trust, user
+from telnetsd.cli import (
+    audit,
+    ca,
+    check,
+    connect,
+    init,
+    reload,
+    request,
+    serve,
+    session,
+    trust,
+    user,
+    user_certificates,
+)
 from telnetsd.errors import OperatorError
 
 app = typer.Typer(
@@ -25,6 +38,11 @@ app.command("serve")(serve.serve)
 app.command("connect")(connect.connect)
 app.command("check")(check.check)
 app.command("reload")(reload.reload)
+user.app.command("renew")(user_certificates.renew)
+user.app.command("revoke")(user_certificates.revoke_)
+user.app.command("restore")(user_certificates.restore_)
+user.app.command("remove")(user_certificates.remove)
+user.app.command("explain")(user_certificates.explain)
 app.add_typer(user.app, name="user")
 app.add_typer(request.app, name="request")
 app.add_typer(ca.app, name="ca")

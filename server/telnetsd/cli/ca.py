@@ -9,8 +9,8 @@ import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.authorities import built_in_authorities, rewrite_crls
+from telnetsd.administration.operator import by_operator
 from telnetsd.administration.rotation import relock, renew_server, retire, rotate
-from telnetsd.administration.users import by_operator
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
 from telnetsd.config import load_settings

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.administration.users import user_files
+from telnetsd.administration.credentials import user_files
 from telnetsd.cli.common import HomeOption, home_of
 from telnetsd.config import load_settings, parse_address
 from telnetsd.errors import OperatorError

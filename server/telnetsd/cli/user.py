@@ -1,4 +1,4 @@
-"""telnetsd user: add, import, list, show, change, renew, revoke, restore, remove, explain."""
+"""telnetsd user: add, import, list, show, change."""
 
 import re
 from contextlib import closing
@@ -11,25 +11,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from telnetsd.administration.bulk import CHUNK_USERS, Template, read_users
-from telnetsd.administration.explain import explain as explain_certificate
+from telnetsd.administration.credentials import Credential, GeneratedKey, Issuance, PinnedKey, RequestFile
 from telnetsd.administration.issuing import Grant
 from telnetsd.administration.material import server_name
-from telnetsd.administration.revocation import RevocationResult, Target, restore, revoke
-from telnetsd.administration.users import (
-    Credential,
-    GeneratedKey,
-    Issuance,
-    KeptKey,
-    NewUser,
-    PinnedKey,
-    RequestFile,
-    add_user,
-    add_users,
-    by_operator,
-    change_user,
-    remove_user,
-    renew_user,
-)
+from telnetsd.administration.users import NewUser, add_user, add_users, change_user
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, open_state, print_json, print_table
 from telnetsd.cli.passphrase import (
     PassphraseOption,
@@ -45,17 +30,12 @@ from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import days_left
 from telnetsd.pki.keys import KeyType
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, UserRecord
 
 app = typer.Typer(help="Users: add, renew, revoke, see.", no_args_is_help=True, rich_markup_mode=None)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
-OptionalNameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
-SerialOption = Annotated[
-    str | None,
-    typer.Option("--serial", metavar="S", help="One certificate, by its serial number as `user show` has it."),
-]
 DaysOption = Annotated[
     int | None,
     typer.Option("--days", metavar="N", help="How many days the certificate is valid; else as configured."),
@@ -119,7 +99,7 @@ def add(
     user = User(name, tuple(dict.fromkeys(role or [USER_ROLE])))
     new = NewUser(user, mapped, allow_similar)
     added = add_user(where, new, credential, Grant(days, assurance_class), passphrase_from(passphrase_file))
-    typer.echo(f"added {name} ({', '.join(user.roles)}){_until_of(added)}")
+    typer.echo(f"added {name} ({', '.join(user.roles)}){until_of(added)}")
     if pin is not None:
         typer.echo(f"{name} connects with the self-signed certificate that was pinned; no other is accepted by it")
     elif mapped:
@@ -227,100 +207,6 @@ def change(
     typer.echo(f"{name} has the roles {', '.join(found.user.roles)}; entries of other CAs {may} name them")
 
 
-@app.command()
-def renew(
-    context: typer.Context,
-    name: NameArgument,
-    days: DaysOption = None,
-    assurance_class: ClassOption = None,
-    new_key: Annotated[bool, typer.Option("--new-key", help="Make a new key; else the present one stays.")] = False,
-    key_type: KeyTypeOption = None,
-    csr: CsrOption = None,
-    password: PasswordOption = False,
-    password_file: PasswordFileOption = None,
-    passphrase_file: PassphraseOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Issue a user another certificate; the present one stays valid to its end."""
-    where = home_of(context, home)
-    if csr is not None and (new_key or key_type):
-        fail_usage("--csr brings its own key: leave --new-key and --key-type out")
-    locked = pkcs12_password(password_file, is_asked=password)
-    credential: GeneratedKey | RequestFile | KeptKey = KeptKey(locked)
-    if csr is not None:
-        credential = RequestFile(csr)
-    elif new_key or key_type:
-        credential = GeneratedKey(key_type or KeyType.EC, locked)
-    grant = Grant(days, assurance_class)
-    renewed = renew_user(where, name, credential, grant, passphrase_from(passphrase_file))
-    typer.echo(f"renewed {name}{_until_of(renewed)}")
-    typer.echo(f"hand over: {', '.join(where.shown(path) for path in renewed.files)}")
-
-
-@app.command("revoke")
-def revoke_(
-    context: typer.Context,
-    name: OptionalNameArgument = None,
-    serial: SerialOption = None,
-    reason: Annotated[
-        RevocationReason, typer.Option(metavar="R", help=f"One of {', '.join(RevocationReason)} (RFC 5280).")
-    ] = RevocationReason.UNSPECIFIED,
-    passphrase_file: PassphraseOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Revoke a user's certificates and pins, or one certificate; open sessions end within a second."""
-    done = revoke(
-        home_of(context, home), _target(name, serial), reason, by_operator(), passphrase_from(passphrase_file)
-    )
-    _tell_what_was_done(done, "on hold" if reason is RevocationReason.CERTIFICATE_HOLD else "revoked")
-
-
-@app.command("restore")
-def restore_(
-    context: typer.Context,
-    name: OptionalNameArgument = None,
-    serial: SerialOption = None,
-    passphrase_file: PassphraseOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Give back what is on hold (--reason certificateHold)."""
-    done = restore(home_of(context, home), _target(name, serial), by_operator(), passphrase_from(passphrase_file))
-    _tell_what_was_done(done, "valid again")
-
-
-@app.command()
-def remove(
-    context: typer.Context,
-    name: NameArgument,
-    passphrase_file: PassphraseOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Remove a user: what lets them in is revoked, and their files are deleted."""
-    warning = remove_user(home_of(context, home), name, passphrase_from(passphrase_file))
-    typer.echo(f"removed {name}")
-    _warn(warning)
-
-
-@app.command()
-def explain(
-    context: typer.Context,
-    cert: Annotated[Path, typer.Argument(metavar="CERT", help="PEM, the leaf first, then what is sent with it.")],
-    json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Say step by step why a certificate leads to whom, or to nobody."""
-    found = explain_certificate(home_of(context, home), cert)
-    if json:
-        print_json(found)
-    else:
-        width = max(len(step.what) for step in found.steps)
-        for step in found.steps:
-            typer.echo(f"{step.what:<{width}}  {step.found}")
-        typer.echo(f"{'outcome':<{width}}  {found.outcome}")
-    if not found.is_user:
-        raise typer.Exit(1)
-
-
 def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[str]:
     """Return what a user types to connect, in a folder with their files, with the clients that take their key."""
     cert, key, ca = f"{name}.pem", f"{name}.key", "ca.pem"
@@ -353,25 +239,6 @@ def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, i
         typer.echo(f"  {line}")
 
 
-def _tell_what_was_done(done: RevocationResult, what: str) -> None:
-    for one in done.certificates:
-        typer.echo(f"certificate {one.serial_number} of {one.user_name} is {what}")
-    for pin in done.pins:
-        typer.echo(f"pin SHA256:{pin.spki_sha256} of {pin.user_name} is {what}")
-    _warn(done.warning)
-
-
-def _warn(warning: str) -> None:
-    if warning:
-        typer.echo(f"warning: it counts here, but the CRL was not signed anew: {warning}", err=True)
-
-
-def _target(name: str | None, serial: str | None) -> Target:
-    if (name is None) == (serial is None):
-        fail_usage("name a user, or a certificate with --serial")
-    return Target(name, serial)
-
-
 def _span(text: str) -> timedelta:
     number, unit = text[:-1], text[-1:]
     if re.fullmatch("[0-9]{1,5}", number) is None or unit != "d":
@@ -379,7 +246,8 @@ def _span(text: str) -> timedelta:
     return timedelta(days=int(number))
 
 
-def _until_of(issuance: Issuance) -> str:
+def until_of(issuance: Issuance) -> str:
+    """Say until when what was issued is valid; nothing where nothing was."""
     certificate = issuance.certificate
     return "" if certificate is None else f", certificate valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
 

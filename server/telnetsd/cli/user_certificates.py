@@ -1,0 +1,138 @@
+"""telnetsd user: renew, revoke, restore, remove, explain."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telnetsd.administration.credentials import GeneratedKey, KeptKey, RequestFile
+from telnetsd.administration.explain import explain as explain_certificate
+from telnetsd.administration.issuing import Grant
+from telnetsd.administration.operator import by_operator
+from telnetsd.administration.revocation import RevocationResult, Target, restore, revoke
+from telnetsd.administration.users import remove_user, renew_user
+from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json
+from telnetsd.cli.passphrase import (
+    PassphraseOption,
+    PasswordFileOption,
+    PasswordOption,
+    passphrase_from,
+    pkcs12_password,
+)
+from telnetsd.cli.user import ClassOption, CsrOption, DaysOption, KeyTypeOption, NameArgument, until_of
+from telnetsd.pki.keys import KeyType
+from telnetsd.pki.revocation import RevocationReason
+
+OptionalNameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
+SerialOption = Annotated[
+    str | None,
+    typer.Option("--serial", metavar="S", help="One certificate, by its serial number as `user show` has it."),
+]
+
+
+def renew(
+    context: typer.Context,
+    name: NameArgument,
+    days: DaysOption = None,
+    assurance_class: ClassOption = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make a new key; else the present one stays.")] = False,
+    key_type: KeyTypeOption = None,
+    csr: CsrOption = None,
+    password: PasswordOption = False,
+    password_file: PasswordFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Issue a user another certificate; the present one stays valid to its end."""
+    where = home_of(context, home)
+    if csr is not None and (new_key or key_type):
+        fail_usage("--csr brings its own key: leave --new-key and --key-type out")
+    locked = pkcs12_password(password_file, is_asked=password)
+    credential: GeneratedKey | RequestFile | KeptKey = KeptKey(locked)
+    if csr is not None:
+        credential = RequestFile(csr)
+    elif new_key or key_type:
+        credential = GeneratedKey(key_type or KeyType.EC, locked)
+    grant = Grant(days, assurance_class)
+    renewed = renew_user(where, name, credential, grant, passphrase_from(passphrase_file))
+    typer.echo(f"renewed {name}{until_of(renewed)}")
+    typer.echo(f"hand over: {', '.join(where.shown(path) for path in renewed.files)}")
+
+
+def revoke_(
+    context: typer.Context,
+    name: OptionalNameArgument = None,
+    serial: SerialOption = None,
+    reason: Annotated[
+        RevocationReason, typer.Option(metavar="R", help=f"One of {', '.join(RevocationReason)} (RFC 5280).")
+    ] = RevocationReason.UNSPECIFIED,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Revoke a user's certificates and pins, or one certificate; open sessions end within a second."""
+    done = revoke(
+        home_of(context, home), _target(name, serial), reason, by_operator(), passphrase_from(passphrase_file)
+    )
+    _tell_what_was_done(done, "on hold" if reason is RevocationReason.CERTIFICATE_HOLD else "revoked")
+
+
+def restore_(
+    context: typer.Context,
+    name: OptionalNameArgument = None,
+    serial: SerialOption = None,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Give back what is on hold (--reason certificateHold)."""
+    done = restore(home_of(context, home), _target(name, serial), by_operator(), passphrase_from(passphrase_file))
+    _tell_what_was_done(done, "valid again")
+
+
+def remove(
+    context: typer.Context,
+    name: NameArgument,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Remove a user: what lets them in is revoked, and their files are deleted."""
+    warning = remove_user(home_of(context, home), name, passphrase_from(passphrase_file))
+    typer.echo(f"removed {name}")
+    _warn(warning)
+
+
+def explain(
+    context: typer.Context,
+    cert: Annotated[Path, typer.Argument(metavar="CERT", help="PEM, the leaf first, then what is sent with it.")],
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Say step by step why a certificate leads to whom, or to nobody."""
+    found = explain_certificate(home_of(context, home), cert)
+    if json:
+        print_json(found)
+    else:
+        width = max(len(step.what) for step in found.steps)
+        for step in found.steps:
+            typer.echo(f"{step.what:<{width}}  {step.found}")
+        typer.echo(f"{'outcome':<{width}}  {found.outcome}")
+    if not found.is_user:
+        raise typer.Exit(1)
+
+
+def _tell_what_was_done(done: RevocationResult, what: str) -> None:
+    for one in done.certificates:
+        typer.echo(f"certificate {one.serial_number} of {one.user_name} is {what}")
+    for pin in done.pins:
+        typer.echo(f"pin SHA256:{pin.spki_sha256} of {pin.user_name} is {what}")
+    _warn(done.warning)
+
+
+def _warn(warning: str) -> None:
+    if warning:
+        typer.echo(f"warning: it counts here, but the CRL was not signed anew: {warning}", err=True)
+
+
+def _target(name: str | None, serial: str | None) -> Target:
+    if (name is None) == (serial is None):
+        fail_usage("name a user, or a certificate with --serial")
+    return Target(name, serial)
