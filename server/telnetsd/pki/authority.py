@@ -110,16 +110,16 @@ class Authority:
         self, revoked: Iterable[tuple[int, Revocation]], number: int, at: datetime, days: int
     ) -> x509.CertificateRevocationList:
         """Sign a CRL (RFC 5280 section 5) of serial numbers and their revocations, good for `days` from `at`."""
+        # One by one they would be copied each time.
+        entries = [_crl_entry(serial_number, revocation) for serial_number, revocation in revoked]
         builder = (
-            x509.CertificateRevocationListBuilder()
+            x509.CertificateRevocationListBuilder(revoked_certificates=entries)
             .issuer_name(self.certificate.subject)
             .last_update(at)
             .next_update(at + timedelta(days=days))
             .add_extension(x509.CRLNumber(number), critical=False)
             .add_extension(self._authority_key_identifier(), critical=False)
         )
-        for serial_number, revocation in revoked:
-            builder = builder.add_revoked_certificate(_crl_entry(serial_number, revocation))
         return builder.sign(self.key, _hash_for(self.key))
 
     def _leaf_builder(

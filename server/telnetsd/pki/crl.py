@@ -57,6 +57,8 @@ class RevocationList:
     crl: x509.CertificateRevocationList
     source: str
     sha256: str
+    this_update: datetime
+    next_update: datetime | None
     number: int
     is_supported: bool
     positions: dict[int, int] = field(repr=False)
@@ -65,11 +67,10 @@ class RevocationList:
 
     def lateness(self, at: datetime) -> CrlProblem | None:
         """Say whether it is out of its time at the aware UTC time `at`."""
-        next_update = self.crl.next_update_utc
         # RFC 5280 5.1.2.5: conforming CAs say when the next one comes; without it nothing is ever current.
-        if next_update is None or at > next_update:
+        if self.next_update is None or at > self.next_update:
             return CrlProblem.EXPIRED
-        return CrlProblem.NOT_YET_VALID if at < self.crl.last_update_utc else None
+        return CrlProblem.NOT_YET_VALID if at < self.this_update else None
 
     def revocation_of(self, serial_number: int) -> Revocation | None:
         """Return the entry of a serial number."""
@@ -150,7 +151,7 @@ class RevocationLists:
 
     def _newest_of(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> list[RevocationList]:
         """Return the last word of a CA: one list, or several of the same moment and number, which count together."""
-        begun = [one for one in self._signed_by(issuer, issuer_sha256) if one.crl.last_update_utc <= at]
+        begun = [one for one in self._signed_by(issuer, issuer_sha256) if one.this_update <= at]
         last = max((_age(one) for one in begun), default=None)
         return [one for one in begun if _age(one) == last]
 
@@ -205,7 +206,7 @@ def _parse(content: bytes, shown: str, digest: str) -> RevocationList:
     with without_warnings():
         is_pem = content.lstrip().startswith(b"-----BEGIN ")
         crl = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
-        _ = (crl.issuer.rfc4514_string(), crl.last_update_utc, crl.next_update_utc, crl.signature_algorithm_oid)
+        _ = (crl.issuer.rfc4514_string(), crl.signature_algorithm_oid)
         extensions = {one.oid: one for one in crl.extensions}
         positions: dict[int, int] = {}
         dates, reasons = array("q"), bytearray()
@@ -220,11 +221,12 @@ def _parse(content: bytes, shown: str, digest: str) -> RevocationList:
     is_partial = bool(extensions.keys() & _PARTIAL)
     is_understood = all(oid in _UNDERSTOOD for oid, one in extensions.items() if one.critical)
     is_supported = is_understood and not is_partial
-    return RevocationList(crl, shown, digest, crl_number, is_supported, positions, dates, bytes(reasons))
+    times = crl.last_update_utc, crl.next_update_utc
+    return RevocationList(crl, shown, digest, *times, crl_number, is_supported, positions, dates, bytes(reasons))
 
 
 def _age(one: RevocationList) -> tuple[datetime, int]:
-    return one.crl.last_update_utc, one.number
+    return one.this_update, one.number
 
 
 def _reason_of(entry: x509.RevokedCertificate) -> int:
@@ -257,7 +259,7 @@ def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certific
 
 def _explain(one: RevocationList, problem: CrlProblem) -> str:
     issuer = escape(one.crl.issuer.rfc4514_string(), TEXT_MAX_CHARS)
-    next_update = one.crl.next_update_utc
+    next_update = one.next_update
     until = (
         f"on {next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "at once: it does not say until when it holds"
     )
@@ -266,6 +268,6 @@ def _explain(one: RevocationList, problem: CrlProblem) -> str:
         CrlProblem.UNKNOWN_ISSUER: f"is of {issuer}, and no CA here has that name; remove it, or: telnetsd trust add",
         CrlProblem.BAD_SIGNATURE: f"is not signed by {issuer}; replace it",
         CrlProblem.EXPIRED: f"expired {until}; fetch a new one of {issuer}",
-        CrlProblem.NOT_YET_VALID: f"is not valid before {one.crl.last_update_utc:%Y-%m-%d %H:%M} UTC",
+        CrlProblem.NOT_YET_VALID: f"is not valid before {one.this_update:%Y-%m-%d %H:%M} UTC",
     }
     return f"{one.source} {words[problem]}"
