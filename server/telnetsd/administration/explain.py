@@ -62,7 +62,9 @@ def explain(home: Home, file: Path) -> Explanation:
             steps.append(Step("path", f"none to a trust anchor: {error.reason.value}"))
             steps.extend(_describe_pin(certificates[0], state))
         else:
-            steps.extend(_describe_path(path, material, now))
+            steps.extend(_describe_path(path, material))
+            steps.extend(_describe_revocation(path, material, state, now))
+            steps.append(_describe_class(path, material))
             steps.extend(_describe_entries(path, material, state))
         identity = Identifier(material.trust, material.policy, state).identify(peer, now)
     return Explanation(tuple(steps), _outcome(identity), isinstance(identity, NamedUser))
@@ -86,21 +88,35 @@ def _describe_pin(leaf: x509.Certificate, state: State) -> list[Step]:
     return [Step("pin", found)]
 
 
-def _describe_path(path: CertificatePath, material: Material, at: datetime) -> list[Step]:
+def _describe_path(path: CertificatePath, material: Material) -> list[Step]:
     steps = []
     for certificate, fingerprint in zip(path.certificates[1:], path.fingerprints_sha256[1:], strict=True):
         steps.append(Step("issued by", f"{_shown(certificate.subject.rfc4514_string())}, SHA256:{fingerprint}"))
     steps.append(Step("trust anchor", _source_of(path.certificates[-1], material)))
+    return steps
+
+
+def _describe_revocation(path: CertificatePath, material: Material, state: State, at: datetime) -> list[Step]:
+    """Say what the state (of the built-in CA) or the CRLs (of others) know of each certificate below the anchor."""
+    is_built_in = path.fingerprints_sha256[-1] in material.policy.built_in
+    steps = []
     for index, certificate in enumerate(path.certificates[:-1]):
         issuer, issuer_sha256 = path.certificates[index + 1], path.fingerprints_sha256[index + 1]
         status = material.trust.crls.status_of(certificate, issuer, issuer_sha256, at)
-        name = _shown(issuer.subject.rfc4514_string())
-        word = "revoked" if status.revocation else "good" if status.is_known else "no current one"
-        steps.append(Step("CRL", f"of {name}: {word}"))
+        revocation = state.revocation_of(issuer_sha256, f"{certificate.serial_number:X}") or status.revocation
+        word = "not revoked" if status.is_known or is_built_in else "unknown: there is no current CRL"
+        if revocation is not None:
+            what = "on hold" if revocation.is_hold else f"revoked ({revocation.reason.value})"
+            word = f"{what} since {revocation.revoked_at:%Y-%m-%d %H:%M} UTC"
+        source = "state.db" if is_built_in else f"CRL of {_shown(issuer.subject.rfc4514_string())}"
+        steps.append(Step("revocation", f"{_shown(certificate.subject.rfc4514_string())}: {word}, by {source}"))
+    return steps
+
+
+def _describe_class(path: CertificatePath, material: Material) -> Step:
     assurance_class = material.policy.classes.class_of(path)
     name = material.policy.classes.name_of(assurance_class)
-    steps.append(Step("class", f"{assurance_class}{f' ({name})' if name else ''}"))
-    return steps
+    return Step("class", f"{assurance_class}{f' ({name})' if name else ''}")
 
 
 def _describe_entries(path: CertificatePath, material: Material, state: State) -> list[Step]:

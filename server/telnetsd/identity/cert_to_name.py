@@ -33,7 +33,7 @@ class NoMatch(StrEnum):
     """Why an entry names nobody, in words for the operator."""
 
     OTHER_FINGERPRINT = "its fingerprint is that of no certificate in the path"
-    NOT_ISSUED_TO_A_USER = "state.db does not know the certificate as one issued to a user"
+    NOT_ISSUED_TO_A_USER = "state.db has no user for the certificate: it was not issued here, or was revoked"
     NO_VALUE = "the certificate has no value of that map-type that could be a name"
     NO_NAME = "no value leads to a user name"
     SEVERAL_NAMES = "several values lead to a user name, and nobody knows which is meant"

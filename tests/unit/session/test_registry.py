@@ -9,7 +9,7 @@ import pytest
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import make_trail
-from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
+from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, Identity, Refusal
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import EndReason
 from telnetsd.tls.engine import TlsDetails
@@ -82,3 +82,23 @@ def test_sessions_are_found_by_the_end_of_their_id() -> None:
     assert [row.id for row in registry.matching("b12")] == ["bb12"]
     assert len(registry.matching("12")) == len(registry) == 2
     assert registry.matching("x") == []
+
+
+async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybody_is_due_again() -> None:
+    refusal = Refusal(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
+    looked: list[str] = []
+
+    class Looked(OpenSession):
+        peer = None
+
+        def reidentify(self, identity: Identity) -> None:
+            looked.append(self.id)
+            if self.id == "2":
+                raise OSError("no disk")
+            assert identity is refusal
+
+    registry = registry_of(*(Looked(one, FullDisk()) for one in "123"))
+    with pytest.raises(OSError, match="no disk"):
+        await registry.reidentify(lambda _, __: refusal)
+    assert looked == ["1", "2", "3"]
+    assert registry.rounds == 1
