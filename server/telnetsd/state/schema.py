@@ -100,6 +100,12 @@ _STEPS: Final = (_USERS, _LIFE)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 
+def is_current(database: sqlite3.Connection) -> bool:
+    """Tell whether a database is of this version: who only reads need not wait for who writes."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return bool(version == SCHEMA_VERSION)
+
+
 def migrate(database: sqlite3.Connection, path: Path) -> None:
     """Bring a database to this version; inside a transaction.
 

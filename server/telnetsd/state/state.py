@@ -17,7 +17,7 @@ from telnetsd.pki.revocation import Revocation
 from telnetsd.state.certificates import Certificates
 from telnetsd.state.pins import Pins
 from telnetsd.state.requests import Requests
-from telnetsd.state.schema import migrate
+from telnetsd.state.schema import is_current, migrate
 from telnetsd.state.users import Users
 
 _BUSY_TIMEOUT_S: Final = 10.0
@@ -38,8 +38,9 @@ class State:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA foreign_keys = ON")
-            with self.transaction():
-                migrate(database, path)
+            if not is_current(database):
+                with self.transaction():
+                    migrate(database, path)
         except (OSError, sqlite3.Error) as error:
             raise OperatorError(f"cannot open {path}: {error}; check its mode, or put back a backup") from error
         self.certificates = Certificates(database)

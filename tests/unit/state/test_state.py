@@ -150,6 +150,13 @@ def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: State
     assert state.version() != before
 
 
+def test_who_only_reads_does_not_wait_for_who_writes(with_alice: State, tmp_path: Path) -> None:
+    with with_alice.transaction():
+        with_alice.users.change(User("alice", ("user",)), is_mapped=True)
+        with closing(State(tmp_path / "state.db")) as reader:
+            assert reader.user_of("i", "1F", "s") == ALICE
+
+
 def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     from telnetsd.state import schema
 
