@@ -290,8 +290,10 @@ def test_two_operators_who_change_the_ca_at_once_do_not_destroy_it(home: Home) -
         running = [subprocess.Popen([*command, *verb], stdout=-1, stderr=-1, text=True) for verb in verbs]
         wait_until(lambda: all(is_waiting(one.pid, home) for one in running), "three operators at the lock")
     said = [one.communicate(timeout=DEADLINE_S)[1] for one in running]
-    assert sorted(one.returncode for one in running) == [0, 1, 1]
-    assert sum("meanwhile; try again" in one for one in said) == 2
+    # Whoever comes first does what was asked; the other rotation finds another CA than it began with.
+    assert [running[0].returncode, running[1].returncode] in ([0, 1], [1, 0])
+    failed = [words for one, words in zip(running, said, strict=True) if one.returncode]
+    assert all("meanwhile; try again" in words for words in failed)
     done(home, "ca", "crl")
     done(home, "user", "add", "nina")
 

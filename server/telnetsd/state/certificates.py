@@ -49,7 +49,8 @@ class Certificates:
 
     def of_user(self, name: str) -> tuple[IssuedCertificate, ...]:
         """Return a user's certificates, the newest first."""
-        return tuple(self._select("user_name = ? ORDER BY not_before DESC, sha256", name))
+        # Two may be issued in one second: the rows are numbered as they come.
+        return tuple(self._select("user_name = ? ORDER BY rowid DESC", name))
 
     def der_of(self, sha256: str) -> bytes | None:
         """Return a certificate itself; None for one of before it was kept."""

@@ -68,6 +68,13 @@ def test_the_certificates_of_a_user_who_was_removed_stay_for_the_crl(with_alice:
     assert with_alice.certificates.find("c") == certificate()
 
 
+def test_the_newest_certificate_comes_first_even_of_one_second(with_alice: State) -> None:
+    for serial in ("2F", "0F", "3F"):
+        with with_alice.transaction():
+            with_alice.certificates.add(certificate(serial.lower(), serial), b"")
+    assert [one.serial_number for one in with_alice.certificates.of_user("alice")] == ["3F", "0F", "2F", "1F"]
+
+
 def test_a_serial_number_is_issued_once_below_one_issuer(with_alice: State) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         with_alice.certificates.add(certificate("d"), b"")
