@@ -15,11 +15,12 @@ from telnetsd.pki.revocation import Revocation, RevocationReason
 from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, RequestKind, RequestStatus
 from telnetsd.state.state import State
 
+NOW = now()
 ALICE = User("alice", ("operator", "user"))
 
 
 def certificate(sha256: str = "c", serial: str = "1F", user: str = "alice") -> IssuedCertificate:
-    return IssuedCertificate(sha256, user, "i", "s", serial, "EC 256", now(), now() + timedelta(days=1))
+    return IssuedCertificate(sha256, user, "i", "s", serial, "EC 256", NOW, NOW + timedelta(days=1))
 
 
 @pytest.fixture
