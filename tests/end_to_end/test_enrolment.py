@@ -47,7 +47,7 @@ def test_a_pasted_request_is_granted_and_collected_from_anywhere_with_its_code_o
     home = enrolling.home
     receipt = paste(guest, "enroll nina", pem(make_csr("nina")))
     request_id, code = field(receipt, "request"), field(receipt, "code")
-    assert field(receipt, "public key") in done(home, "request", "show", request_id)
+    assert field(receipt, "key") in done(home, "request", "show", request_id)
     assert re.search(
         rf"^{request_id} +nina +csr +pending +127\.0\.0\.1 ", done(home, "request", "list"), re.MULTILINE
     )

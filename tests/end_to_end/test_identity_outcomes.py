@@ -82,7 +82,7 @@ CASES = {
         lambda _: Recipe().self_signed(), "guest", "self-signed-not-pinned", "is self-signed (CN=alice)"
     ),
     "self-signed CA": Case(
-        lambda _: make_ca("alice"), "guest", "self-signed-not-pinned", "its fingerprint is SHA256:"
+        lambda _: make_ca("alice"), "guest", "self-signed-not-pinned", "its public key is SHA256:"
     ),
     "expired": Case(_expired, "refused", "certificate-expired", "(CN=alice) expired on "),
     "not yet valid": Case(

@@ -90,7 +90,7 @@ def test_the_life_of_a_certificate_from_the_first_to_the_next_one_after_revocati
         assert "to ask for acceptance: enroll NAME" in client.read_until("guest> ")
         receipt = client.command("enroll carol", "guest> ")
         request_id = re.search(r"^request +(\S+)$", receipt, re.MULTILINE)
-        fingerprint = re.search(r"^public key +(SHA256:[0-9a-f]{64})$", receipt, re.MULTILINE)
+        fingerprint = re.search(r"^key +(SHA256:[0-9a-f]{64})$", receipt, re.MULTILINE)
         assert request_id is not None
         assert fingerprint is not None
         assert "has not decided" in client.command("collect", "guest> ")

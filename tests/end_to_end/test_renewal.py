@@ -55,7 +55,7 @@ def test_users_whose_certificates_expire_are_listed(home: Home) -> None:
     assert len(done(home, "user", "list", "--expiring", "30d").splitlines()) == 1
 
 
-def test_a_renewal_that_waits_for_the_operator_is_collected_with_the_old_certificate_or_the_code(
+def test_a_renewal_that_waits_for_the_operator_is_collected_with_the_old_certificate(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     server = start()
@@ -67,10 +67,9 @@ def test_a_renewal_that_waits_for_the_operator_is_collected_with_the_old_certifi
         receipt = paste(client, "renew", pem(csr))
         request_id = field(receipt, "request")
         assert "approve it without them" in refused(home, "request", "approve", request_id, "--user", "alice")
+        assert "has not decided" in client.command("collect")
         assert "granted to brief (user)" in done(home, "request", "approve", request_id)
-        client.send(f"collect {request_id}\r\n".encode())
-        client.read_until(b"code: ")
-        chain = x509.load_pem_x509_certificates(client.command(field(receipt, "code")).encode())
+        chain = x509.load_pem_x509_certificates(client.command("collect").encode())
         assert chain[0].public_key() == csr.public_key()
         assert "was renewed already" in paste(client, "renew", pem(make_csr()))
     event = server.wait_for(lambda one: action_of(one) == "certificate-renewed")

@@ -177,7 +177,7 @@ def test_a_passphrase_is_asked_for_at_a_terminal_and_not_shown(tmp_path: Path) -
     assert "new passphrase for the CA's key: " in said
     assert "secret" not in said
     said = at_a_terminal(home, "user", "add", "nina", typed=["top secret"])
-    assert "passphrase of the CA's key: " in said
+    assert "present passphrase of the CA's key: " in said
     assert "added nina" in said
     said = at_a_terminal(home, "user", "add", "nils", "--password", typed=["p12 word", "other"])
     assert "error: the two are not the same; try again" in said

@@ -53,7 +53,7 @@ def test_an_anchor_that_the_configuration_names_and_that_is_not_there_is_a_warni
 
 def test_a_ca_without_a_crl_is_a_warning_where_one_is_required(home: Home, tmp_path: Path) -> None:
     done(home, "trust", "add", write_pem(tmp_path / "one.pem", make_ca("One")))
-    assert "has no current CRL: everybody below it is refused" in done(home, "check")
+    assert "has no current CRL: whom it issued to is refused" in done(home, "check")
 
 
 def test_each_kind_of_certificate_is_explained(home: Home, tmp_path: Path) -> None:

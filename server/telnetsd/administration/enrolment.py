@@ -89,14 +89,14 @@ def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
     """
     with closing(State(home.state_file)) as state:
         # Without a lock: who has no request keeps nobody waiting.
-        if not state.requests.of_key(spki_sha256):
+        if not _requests_of(state, spki_sha256):
             raise EnrolmentError(
                 EnrolmentReason.NO_REQUEST,
                 "no request was made with the key of your certificate; with a one-time code: collect ID",
             )
     with changing(home, applicant.fields) as change:
         forget_expired(change)
-        requests = change.state.requests.of_key(spki_sha256)
+        requests = _requests_of(change.state, spki_sha256)
         if not requests:
             raise EnrolmentError(EnrolmentReason.NO_REQUEST, "your request has expired: make another one")
         return _hand_out(change, requests[0])
@@ -159,6 +159,11 @@ def network_of(source: str) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, _NETWORK_BITS), strict=False))
     return str(address)
+
+
+def _requests_of(state: State, spki_sha256: str) -> list[EnrolmentRequest]:
+    """Return what was asked for by the holder of a key: for the key itself, or to renew a certificate for it."""
+    return state.requests.of_key(spki_sha256) or state.requests.replacing_key(spki_sha256)
 
 
 def _check_name(wish: Wish) -> None:

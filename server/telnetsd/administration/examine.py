@@ -24,6 +24,7 @@ from telnetsd.administration.material import (
     load_table,
     make_policy,
 )
+from telnetsd.administration.trust import list_trust
 from telnetsd.audit.log import AuditLog
 from telnetsd.config import FINGERPRINT_PREFIX, CrlPolicy, load_settings, parse_address
 from telnetsd.errors import OperatorError
@@ -104,12 +105,11 @@ def _crls(home: Home) -> Iterator[tuple[Verdict, str]]:
     for problem in problems:
         yield (Verdict.ERROR if is_required else Verdict.WARNING), problem.message
     yield Verdict.OK, f"{len(trust.crls.lists)} read; crl_policy is {settings.identity.crl_policy.value}"
-    own = home.shown(home.ca_certificate)
-    for anchor in trust.anchors:
-        fingerprint = certificate_sha256(anchor.certificate)
-        is_covered = anchor.source == own or trust.crls.covers(anchor.certificate, fingerprint, now)
-        if is_required and not is_covered:
-            yield Verdict.WARNING, f"{anchor.source} has no current CRL: everybody below it is refused"
+    for authority in list_trust(home) if is_required else ():
+        is_own = authority.source == home.shown(home.ca_certificate)
+        fingerprint = certificate_sha256(authority.certificate)
+        if not is_own and not trust.crls.covers(authority.certificate, fingerprint, now):
+            yield Verdict.WARNING, f"{authority.source} has no current CRL: whom it issued to is refused"
 
 
 def _server(home: Home) -> Iterator[tuple[Verdict, str]]:

@@ -171,14 +171,14 @@ def require_host_name(name: str) -> None:
 
 
 def _find_previous(home: Home, fingerprint: str) -> x509.Certificate:
-    wanted = fingerprint.removeprefix("SHA256:").lower()
+    wanted = fingerprint.removeprefix("SHA256:").replace(":", "").lower()
     found = [
         certificate
         for certificate, role in built_in_authorities(home)
         if wanted and certificate_sha256(certificate).startswith(wanted) and role.startswith("previous")
     ]
     if len(found) != 1:
-        raise OperatorError(f"no CA of before a rotation has the fingerprint {fingerprint!a}; see: telnetsd ca show")
+        raise OperatorError(f"no previous CA has the fingerprint {fingerprint!a}; see: telnetsd ca show")
     return found[0]
 
 

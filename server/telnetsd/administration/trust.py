@@ -54,11 +54,13 @@ def remove_trust(home: Home, fingerprint: str) -> x509.Certificate:
     Raises:
         OperatorError: There is no such CA, or it is the built-in one.
     """
-    wanted = fingerprint.removeprefix("SHA256:").lower()
+    wanted = fingerprint.removeprefix("SHA256:").replace(":", "").lower()
     own = home.shown(home.ca_certificate)
     found = [one for one in list_trust(home) if wanted and certificate_sha256(one.certificate).startswith(wanted)]
     if len(found) != 1:
-        raise OperatorError(f"{len(found) or 'no'} CAs have the fingerprint {fingerprint!a}; see: trust list")
+        raise OperatorError(
+            f"{len(found) or 'no'} CAs have the fingerprint {fingerprint!a}; see: telnetsd trust list"
+        )
     if found[0].source == own:
         raise OperatorError("that is the built-in CA; to replace it: telnetsd ca rotate, then telnetsd ca retire")
     certificate, path = found[0].certificate, home.root / found[0].source

@@ -3,12 +3,13 @@
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.authorities import built_in_authorities, rewrite_crls
+from telnetsd.administration.authorities import built_in_authorities, load_issuer, rewrite_crls, short_fingerprint
 from telnetsd.administration.operator import by_operator
 from telnetsd.administration.rotation import relock, renew_server, retire, rotate
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
@@ -77,13 +78,16 @@ def crl(
 def rotate_(context: typer.Context, passphrase_file: PassphraseOption = None, home: HomeOption = None) -> None:
     """Make a new CA that issues from now on; what the old one issued stays valid until it is retired."""
     where = home_of(context, home)
+    previous = short_fingerprint(built_in_authorities(where)[0][0])
     made, warning = rotate(where, passphrase_from(passphrase_file))
     typer.echo(f"{made.subject.rfc4514_string()} issues from now on, until {made.not_valid_after_utc:%Y-%m-%d}")
     if not where.issuing_certificate.exists():
         typer.echo(f"{where.shown(where.ca_certificate)} has the new root and the old one: hand it out with renewals")
     if warning:
         typer.echo(f"warning: the CRLs were not signed anew: {warning}", err=True)
-    typer.echo("next, of telnetsd: user renew NAME, for each; ca renew-server; then ca retire FINGERPRINT")
+    typer.echo("next: telnetsd user renew NAME, for each user")
+    typer.echo("      telnetsd ca renew-server")
+    typer.echo(f"      telnetsd ca retire {previous}")
 
 
 @app.command("retire")
@@ -117,12 +121,15 @@ def renew_server_(
 def passphrase_(
     context: typer.Context,
     passphrase_file: PassphraseOption = None,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one; else it is asked for.")
+    ] = None,
     no_passphrase: Annotated[bool, typer.Option("--none", help="Take the encryption away.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Encrypt the CA's keys with a new passphrase, which is asked for."""
+    """Encrypt the CA's keys with a new passphrase."""
     where = home_of(context, home)
-    ask = passphrase_from(passphrase_file)
-    new = None if no_passphrase else new_passphrase(None, "the CA's keys")
+    load_issuer(where, ask := passphrase_from(passphrase_file))
+    new = None if no_passphrase else new_passphrase(new_passphrase_file, "the CA's keys")
     keys = relock(where, ask, new)
     typer.echo(f"{'not encrypted' if new is None else 'encrypted'}: {', '.join(keys)}")

@@ -20,6 +20,14 @@ PassphraseOption = Annotated[
         help=f"The passphrase of the CA's key, where it is encrypted; else ${PASSPHRASE_VARIABLE}, else a prompt.",
     ),
 ]
+ServerPassphraseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help=f"The passphrase of the CA's key, where it is encrypted; else ${PASSPHRASE_VARIABLE}; nobody is asked.",
+    ),
+]
 PasswordFileOption = Annotated[
     Path | None, typer.Option("--password-file", metavar="FILE", help="Lock NAME.p12 with the password in this file.")
 ]
@@ -93,4 +101,4 @@ def _find(file: Path | None, *, is_person_asked: bool) -> bytes:
         return read_passphrase(file)
     if os.environ.get(PASSPHRASE_VARIABLE) or not is_person_asked or not sys.stdin.isatty():
         return passphrase_of_environment()
-    return getpass.getpass("passphrase of the CA's key: ").encode()
+    return getpass.getpass("present passphrase of the CA's key: ").encode()

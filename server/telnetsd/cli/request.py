@@ -13,6 +13,7 @@ from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
 from telnetsd.cli.user import ClassOption, DaysOption, RoleOption
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
+from telnetsd.state.records import RequestStatus
 
 app = typer.Typer(help="Enrolment requests: see and decide.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -70,7 +71,7 @@ def show(
     typer.echo(f"  expires      {found.expires_at:%Y-%m-%d %H:%M} UTC")
     if found.user_name is not None:
         typer.echo(f"  granted to   {found.user_name}")
-    else:
+    elif found.status is RequestStatus.PENDING:
         typer.echo(
             "approve it only when they have read you the same id and the same public key, by a way that you trust"
         )

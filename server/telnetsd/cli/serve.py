@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from telnetsd.cli.common import HomeOption, home_of
-from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
+from telnetsd.cli.passphrase import ServerPassphraseOption, passphrase_from
 
 
 def serve(
@@ -14,7 +14,7 @@ def serve(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="HOST:PORT instead of the configured address.")
     ] = None,
-    passphrase_file: PassphraseOption = None,
+    passphrase_file: ServerPassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
     """Run the server in the foreground; SIGHUP reloads, SIGTERM and ^C stop."""

@@ -257,7 +257,10 @@ def _until(record: UserRecord, now: datetime) -> tuple[str, str]:
         return f"{record.last_day:%Y-%m-%d}", str(days_left(record.last_day, now))
     if any(pin.revocation is None for pin in record.pins):
         return "pinned", "-"
-    return ("by mapping" if record.is_mapped else "revoked" if record.certificates or record.pins else "none"), "-"
+    found = [*(one.revocation for one in record.certificates), *(pin.revocation for pin in record.pins)]
+    if any(one is not None and one.is_hold for one in found):
+        return "on hold", "-"
+    return ("by mapping" if record.is_mapped else "revoked" if found else "none"), "-"
 
 
 def _show_certificate(one: IssuedCertificate) -> None:

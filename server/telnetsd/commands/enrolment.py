@@ -17,7 +17,7 @@ from telnetsd.pki.certification_request import (
 )
 
 CODE_MAX_BYTES = 256
-_LABEL_CHARS = 12
+_LABEL_CHARS = 8
 _BY_REQUEST = "csr"
 
 
@@ -101,7 +101,7 @@ def _ask_for_request(caller: Caller, name: str, then: Callable[[CertificationReq
             raise CommandError(error.reason, str(error)) from error
         await then(csr)
 
-    caller.say(f"paste a certification request (PEM) for the name {name}, to its end line; a dot alone gives up")
+    caller.say(f"paste a certification request (PEM) for {name}; a dot alone gives up")
     caller.ask(Question("", CSR_MAX_BYTES, _is_end_of_pem, take))
 
 
@@ -113,10 +113,11 @@ def _is_end_of_pem(line: str, is_first: bool) -> bool:
 
 
 def _say_receipt(caller: Caller, receipt: Receipt) -> None:
-    caller.say("your request was taken; read these to the operator, by a way that they know to be you:")
+    caller.say("your request was taken; read these to the operator, in a way they can trust:")
     caller.say(f"{'request':<{_LABEL_CHARS}} {receipt.request_id}")
-    caller.say(f"{'public key':<{_LABEL_CHARS}} SHA256:{receipt.spki_sha256}")
-    caller.say("when it is granted: collect, with the same key, or from anywhere with the code that is yours alone:")
+    caller.say(f"{'key':<{_LABEL_CHARS}} SHA256:{receipt.spki_sha256}")
+    caller.say("once it is granted, fetch the certificate: connect as you are now, and type")
+    caller.say("collect; or from anywhere, with the code, which is for you alone:")
     caller.say(f"{'collect':<{_LABEL_CHARS}} {receipt.request_id}")
     caller.say(f"{'code':<{_LABEL_CHARS}} {receipt.code}")
     caller.say(f"{'until':<{_LABEL_CHARS}} {receipt.expires_at:%Y-%m-%d %H:%M} UTC")

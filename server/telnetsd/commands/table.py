@@ -3,7 +3,7 @@
 A role is a named set of commands. Three are built in (guest, user, operator; each has what the one before has), and
 every command names the least of them that has it. `[roles.NAME]` in the configuration defines further roles, or
 redefines a built-in one with the commands that it lists and the roles that it includes. A role and a command may
-demand an assurance class: who is of a lower one does not have them.
+demand an assurance class: who is of a lower one does not have them, and has what guests have in their place.
 """
 
 import difflib
@@ -147,7 +147,7 @@ class CommandTable:
 
     def permitted(self, identity: Admitted) -> list[Command]:
         """Return the commands that somebody has, by name."""
-        needed = {name: self._class_needed(name, identity.roles) for name in sorted(self._commands)}
+        needed = {name: self._class_needed(name, identity) for name in sorted(self._commands)}
         mine = (name for name, least in needed.items() if least is not None and least <= identity.assurance_class)
         return [self._commands[name] for name in mine]
 
@@ -160,7 +160,7 @@ class CommandTable:
         found = self._names.get(name)
         if found is None:
             raise CommandError(CommandReason.UNKNOWN_COMMAND, self._unknown(name, identity))
-        needed = self._class_needed(found.name, identity.roles)
+        needed = self._class_needed(found.name, identity)
         if needed is None:
             raise CommandError(CommandReason.ROLE_MISSING, self._missing(found, identity.roles))
         if needed > identity.assurance_class:
@@ -171,8 +171,11 @@ class CommandTable:
             )
         return found
 
-    def _class_needed(self, name: str, roles: tuple[str, ...]) -> int | None:
-        """Return the least class with which one of these roles has a command, or None when none has it."""
+    def _class_needed(self, name: str, identity: Admitted) -> int | None:
+        """Return the least class with which one of somebody's roles has a command, or None when none has it."""
+        roles = identity.roles
+        if any(min(self._roles.get(role, {}).values(), default=0) > identity.assurance_class for role in roles):
+            roles = (*roles, GUEST_ROLE)
         having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
         return max(min(having), self._demands.get(name, 0)) if having else None
 

@@ -53,6 +53,7 @@ class Generations:
         self.registry = SessionRegistry()
         self._home = home
         self._material = material
+        self._listener = material.settings.listener
         self._state = state
         self._trail = trail
         self._ask = ask
@@ -91,7 +92,7 @@ class Generations:
             said = _describe(material)
             message = f"the server reloaded: {said}"
             await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
-            if material.settings.listener != self._material.settings.listener:
+            if material.settings.listener != self._listener:
                 said += "; a change of [listener] waits for a restart"
             self._material, self._stages, self._files = material, stages, files
             self.connections.change(stages)

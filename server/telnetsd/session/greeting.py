@@ -111,7 +111,7 @@ def _explain_guest(guest: Guest, can_enroll: bool) -> list[str]:
         case GuestReason.SELF_SIGNED:
             return [
                 f"you are a guest: your certificate is self-signed ({subject}), and nobody here has accepted it",
-                f"its fingerprint is SHA256:{facts.sha256}",
+                f"its public key is SHA256:{facts.spki_sha256}",
                 "to ask for acceptance: enroll NAME" if can_enroll else "ask the operator for a certificate",
             ]
 

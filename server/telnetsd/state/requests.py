@@ -27,6 +27,11 @@ class Requests:
         """Return the requests for a public key, the newest first."""
         return list(self._select("spki_sha256 = ? ORDER BY requested_at DESC, id", spki_sha256))
 
+    def replacing_key(self, spki_sha256: str) -> list[EnrolmentRequest]:
+        """Return the renewals of certificates for a public key, the newest first."""
+        where = "replaces_sha256 IN (SELECT sha256 FROM certificates WHERE certificates.spki_sha256 = ?)"
+        return list(self._select(f"{where} ORDER BY requested_at DESC, id", spki_sha256))
+
     def every(self) -> list[EnrolmentRequest]:
         """Return every request, the oldest first."""
         return list(self._select("TRUE ORDER BY requested_at, id"))

@@ -138,7 +138,7 @@ def test_a_role_and_a_command_demand_a_class() -> None:
     commands = CommandTable(
         [make("help", "guest"), make("date"), make("kick", "operator")], roles, {"help": CommandSettings(min_class=1)}
     )
-    assert [one.name for one in commands.permitted(somebody("operator"))] == []
+    assert [one.name for one in commands.permitted(somebody("operator"))] == [], "help needs class 1 here"
     assert [one.name for one in commands.permitted(somebody("operator", assurance_class=2))] == [
         "date",
         "help",
@@ -160,11 +160,23 @@ def test_of_two_ways_to_a_command_the_one_that_demands_less_counts() -> None:
         "d": RoleSettings(commands=("kick",), min_class=1),
     }
     commands = table(**roles)
-    assert names(commands, "a", "c") == []
+    assert names(commands, "a", "c") == ["help"], "what guests have"
     assert [one.name for one in commands.permitted(somebody("c", assurance_class=1))] == ["kick"]
-    assert [one.name for one in commands.permitted(somebody("b", assurance_class=2))] == []
+    assert [one.name for one in commands.permitted(somebody("b", assurance_class=2))] == ["help"]
 
 
 def test_a_demand_for_what_there_is_not_is_refused() -> None:
     with pytest.raises(OperatorError, match=r"\[commands\.dat\] in telnetsd\.toml: did you mean date\?"):
         CommandTable([make("date")], {}, {"dat": CommandSettings(min_class=1)})
+
+
+def test_who_is_of_too_low_a_class_for_a_role_has_what_guests_have() -> None:
+    commands = table(operator=RoleSettings(min_class=2))
+    assert names(commands, "operator") == ["help"]
+    assert [one.name for one in commands.permitted(somebody("operator", assurance_class=2))] == [
+        "date",
+        "help",
+        "kick",
+    ]
+    with pytest.raises(CommandError, match="date needs class 2"):
+        commands.authorise("date", somebody("operator", assurance_class=1))
