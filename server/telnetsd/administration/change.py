@@ -8,6 +8,7 @@ commit is undone by the next one (and the log says so); one that was cut off beh
 import fcntl
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ from telnetsd.state.state import State
 LOCK_TIMEOUT_S: Final = 10.0
 LOCK_POLL_S: Final = 0.02
 _MANIFEST: Final = "manifest.json"
+is_ending: Final = threading.Event()
+"""Set when this process ends: nobody waits for the lock any more."""
 
 
 class _StagedFile(msgspec.Struct, frozen=True):
@@ -169,10 +172,10 @@ def _wait_for_lock(home: Home, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or is_ending.is_set():
                 raise OperatorError(
-                    f"another change has been under way for {LOCK_TIMEOUT_S:.0f} s (it holds"
-                    f" {home.shown(home.change_lock)}); end it, and try again"
+                    f"another change has been under way for long (it holds {home.shown(home.change_lock)});"
+                    " end it, and try again"
                 ) from None
             time.sleep(LOCK_POLL_S)
         else:

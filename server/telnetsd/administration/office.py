@@ -39,6 +39,11 @@ _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 
+def close_desk() -> None:
+    """Finish what has begun, and begin nothing more; for the end of a server."""
+    _threads.shutdown(cancel_futures=True)
+
+
 class EnrolmentOffice:
     """Answers the enrolment commands of one generation.
 

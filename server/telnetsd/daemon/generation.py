@@ -5,7 +5,9 @@ A reload that finds an error changes nothing and says why. One that succeeds kee
 
 import asyncio
 import logging
+import time
 from enum import StrEnum
+from typing import Final
 
 from telnetsd.administration.authorities import AskPassphrase
 from telnetsd.administration.change import recover
@@ -26,6 +28,10 @@ from telnetsd.pki.crl import CrlFinding
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 from telnetsd.tls.engine import make_server_context
+
+RETRY_S: Final = 5.0
+"""How long after a reload that failed a change of files is looked at again."""
+_DUE: Final = -1
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +70,7 @@ class Generations:
         self._told_crls: set[CrlFinding] = set()
         self._told_upkeep = ""
         self._reloading: asyncio.Task[None] | None = None
+        self._retry_at = 0.0
         self._stages = self._compose(material)
         self.connections = Connections(self._stages)
 
@@ -101,17 +108,16 @@ class Generations:
         return said
 
     async def tick(self) -> None:
-        """Look at the sessions' clocks, at the state and at the files; loading goes on in the background."""
-        self.registry.check_clocks()
-        version = self._state.version()
-        if version != self._state_version:
+        """Look at the state, at the files and at the sessions' clocks; loading goes on in the background."""
+        if self._state.version() != self._state_version:
             await self._look_again()
-            self._state_version = version
         files = sign_files(self._home)
         # Who writes several files, or a long one, is given one interval of quiet.
         is_quiet, self._changing_files = files == self._changing_files, files
-        if files != self._files and is_quiet and not self._is_loading.locked():
+        is_free = not self._is_loading.locked() and time.monotonic() >= self._retry_at
+        if files != self._files and is_quiet and is_free:
             self.reload_in_background(ReloadReason.FILES_CHANGED, "a change of files")
+        self.registry.check_clocks()
 
     def reload_in_background(self, reason: ReloadReason, by: str) -> None:
         """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
@@ -130,7 +136,10 @@ class Generations:
         except OperatorError as error:
             logger.warning("nothing was reloaded: %s", error)
         except Exception:
-            logger.exception("a reload failed by a fault of the server; what was there before goes on")
+            logger.exception("a reload failed by a fault of the server; it is tried again")
+        else:
+            return
+        self._retry_at = time.monotonic() + RETRY_S
 
     async def tell_of_crls(self) -> None:
         """Tell the log of each CRL that is not, or no longer, the current word of its CA; once."""
@@ -164,8 +173,12 @@ class Generations:
         return load_material(self._home, self._material.trust.crls)
 
     async def _look_again(self) -> None:
+        version = self._state.version()
+        # Until everybody was looked at, everybody is due: the next tick sees it.
+        self._state_version = _DUE
         self.registry.adopt(self._stages.services, self._stages.settings.session)
         await self.registry.reidentify(self._stages.identifier.identify)
+        self._state_version = version
 
     def _compose(self, material: Material) -> Stages:
         settings = material.settings

@@ -14,8 +14,9 @@ from typing import Final
 import uvloop
 
 from telnetsd.administration.authorities import AskPassphrase, passphrase_of_environment
-from telnetsd.administration.change import recover
+from telnetsd.administration.change import is_ending, recover
 from telnetsd.administration.material import Material, load_material
+from telnetsd.administration.office import close_desk
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditLog
 from telnetsd.audit.record import make_trail
@@ -90,8 +91,12 @@ async def _serve(
         print(f"listening on {where}", file=sys.stderr, flush=True)
         async with _upkeep(generations):
             await _until(stopping, reloading, generations)
-        accepting.close()
-        await generations.connections.stop(STOP_TIMEOUT_S)
+            accepting.close()
+            is_ending.set()
+            await generations.connections.stop(STOP_TIMEOUT_S)
+        # What has begun in a thread is finished, or given up, before the server says that it stopped.
+        await generations.finish()
+        await asyncio.to_thread(close_desk)
         await trail.record(Action.SERVER_STOPPED, ServerReason.SIGNAL, "the server stopped")
         print("stopped", file=sys.stderr, flush=True)
     finally:
@@ -123,7 +128,6 @@ async def _until(stopping: asyncio.Event, reloading: asyncio.Event, generations:
             if repr(error) != told:
                 told = repr(error)
                 logger.exception("the server could not look at its state; it goes on, and tries again")
-    await generations.finish()
 
 
 @contextlib.asynccontextmanager

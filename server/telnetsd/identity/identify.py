@@ -8,7 +8,7 @@ with it forgets every path.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -81,8 +81,13 @@ class Identifier:
     def identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
         identity = self._identify(peer, at)
-        if self._policy.require_certificate and isinstance(identity, Guest):
-            return Refusal(identity.reason, identity.status, identity.certificate)
+        if not self._policy.require_certificate:
+            return identity
+        match identity:
+            case Guest(reason, status, certificate):
+                return Refusal(reason, status, certificate)
+            case Refusal(otherwise=Guest()):
+                return replace(identity, otherwise=None)
         return identity
 
     def _identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:

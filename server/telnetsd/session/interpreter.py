@@ -114,10 +114,10 @@ class Interpreter:
     async def _is_dropped(self, line: str) -> bool:
         """Tell whether a line is of a pasted block that nobody asked for: it may be a secret, and is not logged."""
         if self._dropping > 0:
-            is_end = line.startswith(_BLOCK_END) or line.strip() == GIVE_UP
+            is_end = _BLOCK_END in line or line.strip() == GIVE_UP
             self._dropping = 0 if is_end else self._dropping - 1
             return True
-        if line.startswith(_BLOCK_BEGIN):
+        if _BLOCK_BEGIN in line:
             self._dropping = ANSWER_LINES_MAX
             sentence = "ignored: a pasted block that nobody asked for, to its end line or a dot alone"
             await self.deny(_BLOCK_BEGIN.strip(), CommandReason.UNEXPECTED_TEXT, sentence)
@@ -131,10 +131,12 @@ class Interpreter:
         if line.strip() == GIVE_UP:
             await self._give_up(answer, "given up")
         elif answer.size > answer.question.max_bytes or answer.count > ANSWER_LINES_MAX:
-            # What comes of it still is no command.
-            self._dropping = ANSWER_LINES_MAX
+            # What comes of a block still is no command.
+            is_block = any(_BLOCK_BEGIN in first for first in (*answer.lines[:1], line)) and _BLOCK_END not in line
+            self._dropping = ANSWER_LINES_MAX if is_block else 0
             limit = f"at most {answer.question.max_bytes} bytes are taken"
-            await self._give_up(answer, f"too long: {limit}; ignored to its end line or a dot alone")
+            rest = "; ignored to its end line or a dot alone" if is_block else ""
+            await self._give_up(answer, f"too long: {limit}{rest}")
         elif line.strip():
             answer.lines.append(line.strip())
             await self._run(answer.name, answer.line, lambda: self._go_on(answer))

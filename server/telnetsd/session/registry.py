@@ -94,8 +94,14 @@ class SessionRegistry:
     def check_clocks(self) -> None:
         """Look at every session's clocks."""
         now = datetime.now(UTC)
+        failed: Exception | None = None
         for session in list(self._sessions.values()):
-            session.check_clocks(now)
+            try:
+                session.check_clocks(now)
+            except Exception as error:  # noqa: BLE001 -- raised below: one session must not stop the others' clocks
+                failed = error
+        if failed is not None:
+            raise failed
 
 
 def _row(session: Session) -> SessionRow:

@@ -50,7 +50,7 @@ CREATE TABLE issued (
 INSERT INTO issued
     SELECT sha256, user_name, issuer_sha256, spki_sha256, serial_number, public_key, not_before, not_after, 0, 0,
         NULL, NULL, NULL
-    FROM certificates;
+    FROM certificates ORDER BY not_before, sha256;
 DROP TABLE certificates;
 ALTER TABLE issued RENAME TO certificates;
 CREATE UNIQUE INDEX certificates_by_serial ON certificates (issuer_sha256, serial_number);
@@ -85,9 +85,6 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_by_source ON requests (source);
 CREATE INDEX requests_by_key ON requests (spki_sha256);
-CREATE TABLE removed_users (
-    name TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
 CREATE TABLE crl_numbers (
     issuer_sha256 TEXT PRIMARY KEY,
     number INTEGER NOT NULL
@@ -96,7 +93,12 @@ CREATE TABLE changes (
     id TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 """
-_STEPS: Final = (_USERS, _LIFE)
+_REMOVED: Final = """
+CREATE TABLE IF NOT EXISTS removed_users (
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+"""
+_STEPS: Final = (_USERS, _LIFE, _REMOVED)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 

@@ -22,6 +22,7 @@ from telnetsd.identity.outcome import (
     GuestReason,
     NamedUser,
     Refusal,
+    StatusReason,
     is_user_name,
 )
 from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
@@ -155,6 +156,16 @@ def test_guests_become_refusals_where_a_certificate_is_required(state: State) ->
     refused = [one.identify(peer, now()) for peer in (None, Recipe().self_signed().peer, Recipe().signed_by(CA).peer)]
     assert all(isinstance(one, Refusal) for one in refused)
     assert [one.status for one in refused] == ["none", "provisional", "verified"]
+
+
+def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_required(state: State) -> None:
+    leaf = Recipe().signed_by(CA)
+    for require in (False, True):
+        one = identifier(state, entries=(), require=require, is_built_in=False)
+        refusal = one.identify(leaf.peer, now())
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is StatusReason.UNKNOWN
+        assert isinstance(refusal.otherwise, Guest) is not require
 
 
 def test_nobody_but_identify_makes_an_identity() -> None:

@@ -102,3 +102,18 @@ async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybod
         await registry.reidentify(lambda _, __: refusal)
     assert looked == ["1", "2", "3"]
     assert registry.rounds == 1
+
+
+def test_a_session_whose_clock_fails_stops_no_other_clock() -> None:
+    looked: list[str] = []
+
+    class Ticking(OpenSession):
+        def check_clocks(self, at: datetime) -> None:
+            looked.append(self.id)
+            if self.id == "1":
+                raise OSError("no clock")
+
+    registry = registry_of(*(Ticking(one, FullDisk()) for one in "12"))
+    with pytest.raises(OSError, match="no clock"):
+        registry.check_clocks()
+    assert looked == ["1", "2"]

@@ -174,6 +174,8 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         database.execute("INSERT INTO user_roles VALUES ('alice', 'operator')")
         times = ("2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00")
         database.execute("INSERT INTO certificates VALUES ('c', 'alice', 'i', 's', '1F', 'EC 256', ?, ?)", times)
+        times = ("2025-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00")
+        database.execute("INSERT INTO certificates VALUES ('f', 'alice', 'i', 's', '0F', 'EC 256', ?, ?)", times)
         database.execute("PRAGMA user_version = 1")
     database.close()
     with closing(State(tmp_path / "state.db")) as state:
@@ -182,6 +184,8 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         found = state.users.find("alice")
         assert found is not None
         assert not found.is_mapped
+        assert [one.sha256 for one in found.certificates] == ["c", "f"], "the newest first"
+        assert not state.is_taken("nobody")
 
 
 def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
