@@ -33,10 +33,10 @@ from support.client import Client
 from support.der import (
     ECDSA_SHA1,
     ECDSA_SHA224,
-    ECDSA_SHA256,
     PLACEHOLDER_SERIAL,
     Presented,
     encode,
+    other_signature,
     present,
     sign_again,
     with_serial,
@@ -336,17 +336,11 @@ def pair_of(presented: Presented) -> Pair:
 
 
 def malleable(user: str) -> Maker:
-    """The user's own certificate with the other one of its two valid ECDSA signatures: other bytes, same serial."""
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-
-    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    """The user's own certificate with the other one of its two valid signatures: other bytes, same serial number."""
 
     def make(world: World) -> Presented:
         good = user_file(user)(world)
-        leaf = x509.load_der_x509_certificate(good.der)
-        r, s = decode_dss_signature(leaf.signature)
-        signature = encode_dss_signature(r, order - s)
-        der = encode(0x30, leaf.tbs_certificate_bytes + ECDSA_SHA256 + encode(0x03, b"\0" + signature))
+        der = other_signature(x509.load_der_x509_certificate(good.der))
         assert der != good.der
         return Presented(der, good.key, good.chain)
 

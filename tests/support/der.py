@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from support.certificates import Key, Pair
@@ -91,3 +92,11 @@ def with_serial(number: bytes) -> Callable[[bytes], bytes]:
         return content.replace(old, encode(0x02, number), 1)
 
     return change
+
+
+def other_signature(certificate: x509.Certificate) -> bytes:
+    """Return a certificate with the other one of its two valid signatures (ECDSA, P-256): the content is the same."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    r, s = decode_dss_signature(certificate.signature)
+    signature = encode_dss_signature(r, order - s)
+    return encode(0x30, certificate.tbs_certificate_bytes + ECDSA_SHA256 + encode(0x03, b"\0" + signature))

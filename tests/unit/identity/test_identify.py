@@ -10,6 +10,7 @@ import pytest
 
 import telnetsd
 from support.certificates import DAY, Recipe, make_ca, make_intermediate, name, now
+from support.der import other_signature
 from support.homes import note_issued
 from telnetsd.config import CrlPolicy
 from telnetsd.identity import identify
@@ -29,6 +30,7 @@ from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
 from telnetsd.pki.crl import RevocationLists
 from telnetsd.pki.path import Path, validate_path
 from telnetsd.pki.path_reason import PathReason
+from telnetsd.pki.revocation import Revocation, RevocationReason
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 from telnetsd.state.state import State
 
@@ -166,6 +168,19 @@ def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_require
         assert isinstance(refusal, Refusal)
         assert refusal.reason is StatusReason.UNKNOWN
         assert isinstance(refusal.otherwise, Guest) is not require
+
+
+def test_an_intermediate_with_another_signature_hides_no_revocation(state: State) -> None:
+    """What was issued is known by the issuer's certificate; of that a peer can send another one, as valid."""
+    intermediate = make_intermediate(CA)
+    leaf = Recipe().signed_by(intermediate)
+    note_issued(state, intermediate, leaf, "alice", Revocation(now(), RevocationReason.CERTIFICATE_HOLD))
+    trust = make_trust((TrustAnchor(CA.certificate, "ca.pem"),), (intermediate.certificate,))
+    policy = Policy((IssuedEntry(ISSUER),), make_classes({}, (), [ISSUER]), frozenset({ISSUER}))
+    for der in (intermediate.der, other_signature(intermediate.certificate)):
+        refusal = Identifier(trust, policy, state).identify(PeerCertificate(leaf.der, (der,)), now())
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is StatusReason.ON_HOLD
 
 
 def test_nobody_but_identify_makes_an_identity() -> None:
