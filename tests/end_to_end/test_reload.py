@@ -1,7 +1,9 @@
 """Live: what changes is taken without a drop, who does not hold any more is out, and an error changes nothing."""
 
+import fcntl
 import os
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from support.certificates import Recipe, make_ca, name
+from support.certificates import Recipe, make_ca, name, now
 from support.client import Client, connect_as
 from support.command_line import done, refused, telnetsd
 from support.homes import fingerprint, write_pem
@@ -225,6 +227,32 @@ def test_a_state_that_cannot_be_read_for_a_moment_keeps_nobody_in_for_longer(
 def is_troubled(server: RunningServer) -> bool:
     with connect_as(server, "bob") as other:
         return "the server has failed" in other.read_until(b"\r\n")
+
+
+def test_who_is_revoked_between_identification_and_the_first_word_does_not_stay(
+    start: Callable[..., RunningServer],
+) -> None:
+    """The event of a login waits for the log while everybody who is there is looked at again: who came is as well."""
+    server = start()
+    with connect_as(server, "bob") as first:
+        first.read_until()
+        # The server's own first change is done: it would hold the state while it waits for the log.
+        server.wait_for(lambda one: action_of(one) == "crl-issued")
+        wait_until(lambda: not list(server.home.staging_folder.iterdir()), "the end of that change")
+        with server.home.audit_file.open("r+") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            second = connect_as(server, "bob")
+            # Who is answered after the second one shows that the server has read what that one sent.
+            with socket.create_connection(("127.0.0.1", server.port)) as plain:
+                plain.sendall(b"hello\r\n")
+                plain.recv(100)
+            with sqlite3.connect(server.home.state_file) as database:
+                at = now().isoformat(timespec="seconds")
+                database.execute("UPDATE certificates SET revoked_at = ? WHERE user_name = 'bob'", (at,))
+            database.close()
+            assert "was revoked on" in first.read_to_end()
+        assert "was revoked on" in second.read_to_end()
+        second.tls.close()
 
 
 def test_a_revoked_certificate_is_not_resumed(start: Callable[..., RunningServer]) -> None:
