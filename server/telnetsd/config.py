@@ -32,6 +32,11 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 FINGERPRINT_PREFIX: Final = "SHA256:"
 
 
+def fingerprint_hex(text: str) -> str:
+    """Return a fingerprint, or its start, as it is compared: lower-case hexadecimal, without prefix and colons."""
+    return text.removeprefix(FINGERPRINT_PREFIX).replace(":", "").lower()
+
+
 class CrlPolicy(StrEnum):
     """What becomes of a certificate of another CA of which there is no current CRL."""
 

@@ -9,9 +9,9 @@ from telnetsd.administration.authorities import AskPassphrase, load_issuer, pass
 from telnetsd.administration.change import Change, changing
 from telnetsd.administration.credentials import Issuance, write_chain
 from telnetsd.administration.enrolment import forget_expired, request_fields
-from telnetsd.administration.issuing import Grant, certify, check_grant
+from telnetsd.administration.issuing import Grant, certify, check_grant, with_class_of
 from telnetsd.administration.operator import by_operator
-from telnetsd.administration.users import NewUser, check_new_user, insert_user, pin_key, require_user
+from telnetsd.administration.users import NewUser, check_new_user, insert_user, pin_key
 from telnetsd.audit.event import Action, merge
 from telnetsd.config import Settings, load_settings
 from telnetsd.errors import OperatorError
@@ -98,14 +98,14 @@ def _user_for(
     if request.kind is RequestKind.RENEWAL:
         if approval.name not in {None, request.name} or approval.is_pin or approval.roles:
             raise OperatorError(f"{request.id} is a renewal by {request.name}: approve it without them")
-        return require_user(change, request.name).user
+        return change.state.users.require(request.name).user
     name = approval.name or request.name
     if change.state.users.has(name):
         if approval.name is None:
             raise OperatorError(f"there is a user {name} already: if the request is theirs, add --user {name}")
         if approval.roles:
             raise OperatorError(f"{name} has roles already; to change them: telnetsd user change {name} --role ROLE")
-        return require_user(change, name).user
+        return change.state.users.require(name).user
     user = User(name, approval.roles or (default_role,))
     check_new_user(user, settings)
     insert_user(change, NewUser(user, is_similar_allowed=approval.is_similar_allowed))
@@ -143,9 +143,7 @@ def inherit_class(change: Change, settings: Settings, replaced_sha256: str, gran
         raise OperatorError("the certificate that is to be renewed was revoked meanwhile")
     if replaced.is_renewed:
         raise OperatorError("the certificate that is to be renewed has a successor already; deny the request")
-    if grant.assurance_class is None and replaced.assurance_class in settings.classes:
-        return Grant(grant.days, replaced.assurance_class)
-    return grant
+    return with_class_of(grant, replaced, settings)
 
 
 def _key_of(kind: RequestKind, content: bytes) -> CertificatePublicKeyTypes:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.change import Change, changing
 from telnetsd.audit.event import Action, Fields
+from telnetsd.config import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, require_secret
 from telnetsd.pki.authority import Authority, to_pem
-from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.certificate import certificate_sha256, is_issued_by
 from telnetsd.pki.keys import KeyLockedError, PrivateKey, key_from_pem
 from telnetsd.pki.trust import load_certificates
 
@@ -54,7 +54,7 @@ def load_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> A
     """
     if home.issuing_certificate.exists():
         files = _Files(home.issuing_certificate, home.issuing_key)
-        return _load(home, files, ask, above=_load_roots(home)[:1])
+        return _load(home, files, ask, above=load_roots(home)[:1])
     return load_root(home, ask)
 
 
@@ -89,7 +89,7 @@ def load_certificate_of_issuer(home: Home) -> x509.Certificate:
 
 def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
     """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
-    roots = [one.certificate for one in load_certificates(home.ca_certificate, home.shown(home.ca_certificate))]
+    roots = load_roots(home)
     if not home.issuing_certificate.exists():
         return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:])]
     issuing = load_certificates(home.issuing_certificate, home.shown(home.issuing_certificate))[0].certificate
@@ -138,7 +138,7 @@ def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.Certif
     return crl
 
 
-def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase, days: int) -> x509.CertificateRevocationList:
+def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase) -> x509.CertificateRevocationList:
     """Sign the CRLs of the CA that issues and of those before it; return that of the CA that issues.
 
     Raises:
@@ -146,25 +146,31 @@ def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase, days: int) -> x509
     """
     # The keys first: nobody else waits while a person looks for a passphrase.
     issuer, previous = load_issuer(home, ask), list(load_previous(home, ask))
+    days = load_settings(home.config_file).issuing.crl_days
     with changing(home, who) as change:
         for authority in previous:
             _rewrite_crl(change, authority, days)
         return _rewrite_crl(change, issuer, days)
 
 
-def tell_others(home: Home, who: Fields, ask: AskPassphrase, days: int) -> str:
+def tell_others(home: Home, who: Fields, ask: AskPassphrase) -> str:
     """Sign the CRLs anew after a revocation; return why it could not be done, or an empty string.
 
     A CA whose key is elsewhere must not keep a revocation from counting here.
     """
     try:
-        rewrite_crls(home, who, ask, days)
+        rewrite_crls(home, who, ask)
     except OperatorError as error:
         return str(error)
     return ""
 
 
-def _load_roots(home: Home) -> tuple[x509.Certificate, ...]:
+def load_roots(home: Home) -> tuple[x509.Certificate, ...]:
+    """Return the root certificates: the present one, and behind it those of before a rotation.
+
+    Raises:
+        OperatorError: They cannot be read.
+    """
     return tuple(one.certificate for one in load_certificates(home.ca_certificate, home.shown(home.ca_certificate)))
 
 
@@ -207,23 +213,10 @@ def encode_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
 def chain_above(home: Home, leaf_der: bytes) -> list[x509.Certificate]:
     """Return a certificate of the built-in CA with those above it, the root last, as far as they are here."""
     chain = [x509.load_der_x509_certificate(leaf_der)]
-    known = [*_load_roots(home), *_load_intermediates(home)]
+    known = [certificate for certificate, _ in built_in_authorities(home)]
     while chain[-1].issuer != chain[-1].subject:
-        issuer = next((one for one in known if _is_issued_by(chain[-1], one)), None)
+        issuer = next((one for one in known if is_issued_by(chain[-1], one)), None)
         if issuer is None:
             break
         chain.append(issuer)
     return chain
-
-
-def _load_intermediates(home: Home) -> list[x509.Certificate]:
-    files = [home.issuing_certificate, *sorted(home.previous_folder.glob("*.pem"))]
-    return [one.certificate for path in files if path.exists() for one in load_certificates(path, home.shown(path))]
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True

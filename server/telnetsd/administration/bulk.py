@@ -15,7 +15,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.keys import KeyType
-from telnetsd.state.state import State
+from telnetsd.state.state import open_state
 
 CHUNK_USERS: Final = 25
 """How many are added together: all of them or none."""
@@ -64,9 +64,7 @@ def read_users(home: Home, file: Path, template: Template, *, is_skipping: bool)
 
 
 def _taken_names(home: Home) -> set[str]:
-    if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
-    with closing(State(home.state_file)) as state:
+    with closing(open_state(home.state_file)) as state:
         return set(state.users.names())
 
 

@@ -34,7 +34,7 @@ from telnetsd.home import (
     write_secret,
 )
 from telnetsd.pki.authority import utc_now
-from telnetsd.state.state import State
+from telnetsd.state.state import State, require_state
 
 LOCK_TIMEOUT_S: Final = 10.0
 LOCK_POLL_S: Final = 0.02
@@ -156,8 +156,7 @@ def recover(home: Home) -> None:
 
 @contextmanager
 def _locked(home: Home) -> Iterator[None]:
-    if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
+    require_state(home.state_file)
     descriptor = os.open(home.change_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
     try:
         _wait_for_lock(home, descriptor)

@@ -19,6 +19,7 @@ from telnetsd.administration.authorities import (
 from telnetsd.administration.change import recover
 from telnetsd.administration.material import (
     EXPIRY_WARNING_DAYS,
+    load_home_authorities,
     load_home_trust,
     load_server_pair,
     load_table,
@@ -26,7 +27,7 @@ from telnetsd.administration.material import (
 )
 from telnetsd.administration.trust import list_trust
 from telnetsd.audit.log import AuditLog
-from telnetsd.config import FINGERPRINT_PREFIX, CrlPolicy, load_settings, parse_address
+from telnetsd.config import CrlPolicy, fingerprint_hex, load_settings, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.pki.certificate import certificate_sha256, days_left
@@ -81,17 +82,17 @@ def _configuration(home: Home) -> Iterator[tuple[Verdict, str]]:
 
 
 def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
-    for anchor in load_home_trust(home).anchors:
+    for anchor in load_home_authorities(home).anchors:
         yield _expiry(anchor.source, _days(anchor.certificate))
 
 
 def _mapping(home: Home) -> Iterator[tuple[Verdict, str]]:
-    settings, trust = load_settings(home.config_file), load_home_trust(home)
+    settings, trust = load_settings(home.config_file), load_home_authorities(home)
     policy = make_policy(home, settings, trust)
     yield Verdict.OK, f"cert-to-name entries: {len(policy.entries)}; assurance classes: {len(settings.classes)}"
     anchors = {certificate_sha256(one) for one in trust.certificates}
     for one in settings.trust_anchor:
-        if one.fingerprint.removeprefix(FINGERPRINT_PREFIX).lower() not in anchors:
+        if fingerprint_hex(one.fingerprint) not in anchors:
             yield (
                 Verdict.WARNING,
                 f"[[trust_anchor]] {one.fingerprint[:23]}… is no trust anchor; see: trust list",

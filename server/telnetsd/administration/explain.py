@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.material import Material, load_material
 from telnetsd.audit.event import TEXT_MAX_CHARS
-from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.home import Home
 from telnetsd.identity.cert_to_name import NoMatch
@@ -20,7 +19,7 @@ from telnetsd.pki.certificate import PeerCertificate, describe
 from telnetsd.pki.path import Path as CertificatePath
 from telnetsd.pki.path import PathError, validate_path
 from telnetsd.pki.trust import load_certificates
-from telnetsd.state.state import State
+from telnetsd.state.state import State, open_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,10 @@ def explain(home: Home, file: Path) -> Explanation:
     Raises:
         OperatorError: The file or the installation cannot be read.
     """
-    if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
-    certificates = [one.certificate for one in load_certificates(file, str(file))]
-    leaf, *presented = (one.public_bytes(Encoding.DER) for one in certificates)
-    peer, now, material = PeerCertificate(leaf, tuple(presented)), datetime.now(UTC), load_material(home)
-    with closing(State(home.state_file)) as state:
+    with closing(open_state(home.state_file)) as state:
+        certificates = [one.certificate for one in load_certificates(file, str(file))]
+        leaf, *presented = (one.public_bytes(Encoding.DER) for one in certificates)
+        peer, now, material = PeerCertificate(leaf, tuple(presented)), datetime.now(UTC), load_material(home)
         steps = [_describe_leaf(certificates[0])]
         try:
             path = validate_path(peer, material.trust, now)

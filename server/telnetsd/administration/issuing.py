@@ -42,6 +42,13 @@ def check_grant(grant: Grant, settings: Settings) -> None:
         )
 
 
+def with_class_of(grant: Grant, replaced: IssuedCertificate, settings: Settings) -> Grant:
+    """Give a certificate the class of the one that it replaces, unless another was asked for."""
+    if grant.assurance_class is None and replaced.assurance_class in settings.classes:
+        return Grant(grant.days, replaced.assurance_class)
+    return grant
+
+
 def check_key(change: Change, name: str, spki_sha256: str) -> None:
     """Refuse a public key that is somebody else's, or that was given away.
 

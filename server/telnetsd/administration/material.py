@@ -1,6 +1,6 @@
 """Everything that a server needs from its home folder, loaded and checked, before a socket is opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -67,16 +67,26 @@ def load_home_trust(home: Home, before: RevocationLists | None = None) -> Trust:
     Raises:
         OperatorError: One cannot be read or used.
     """
+    crls = [(path, home.shown(path)) for path in sorted(home.crl_folder.glob("*")) if is_crl_file(path)]
+    loaded = load_revocation_lists(crls, before or RevocationLists())
+    trust = replace(load_home_authorities(home), crls=loaded)
+    # Their signatures are checked once, here: that of a long one takes half a second.
+    trust.crls.find_problems(trust.authorities, utc_now())
+    return trust
+
+
+def load_home_authorities(home: Home) -> Trust:
+    """Load the trust anchors and the intermediates, and no CRLs: a long one takes seconds.
+
+    Raises:
+        OperatorError: One cannot be read or used.
+    """
     built_in = [home.ca_certificate] if home.ca_certificate.exists() else []
     anchors = _certificates_in(home, [*built_in, *sorted(home.trust_folder.glob("*.pem"))])
     own = [home.issuing_certificate] if home.issuing_certificate.exists() else []
     helpers = [*own, *sorted(home.previous_folder.glob("*.pem")), *sorted(home.intermediates_folder.glob("*.pem"))]
     intermediates = tuple(one.certificate for one in _certificates_in(home, helpers))
-    crls = [(path, home.shown(path)) for path in sorted(home.crl_folder.glob("*")) if is_crl_file(path)]
-    trust = make_trust(anchors, intermediates, load_revocation_lists(crls, before or RevocationLists()))
-    # Their signatures are checked once, here: that of a long one takes half a second.
-    trust.crls.find_problems(trust.authorities, utc_now())
-    return trust
+    return make_trust(anchors, intermediates)
 
 
 def is_crl_file(path: Path) -> bool:

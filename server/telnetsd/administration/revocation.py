@@ -13,7 +13,6 @@ from telnetsd.administration.authorities import (
 )
 from telnetsd.administration.change import Change, changing
 from telnetsd.audit.event import Action, Fields, revocation_fields
-from telnetsd.config import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.pki.certificate import certificate_sha256
@@ -59,7 +58,7 @@ def revoke(
         if not certificates and not pins:
             raise OperatorError(f"nothing to revoke: {_shown(target)} has nothing that still counts")
         _revoke(change, certificates, pins, Revocation(change.at, reason))
-    return RevocationResult(certificates, pins, _tell_others(home, who, ask))
+    return RevocationResult(certificates, pins, tell_others(home, who, ask))
 
 
 def restore(
@@ -85,7 +84,7 @@ def restore(
             change.state.pins.revoke(pin.spki_sha256, None)
             message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} is no longer on hold"
             change.record(Action.PIN_RESTORED, message, _pin_fields(pin))
-    return RevocationResult(certificates, pins, _tell_others(home, who, ask))
+    return RevocationResult(certificates, pins, tell_others(home, who, ask))
 
 
 def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ...]) -> None:
@@ -114,9 +113,7 @@ def _find(change: Change, target: Target) -> tuple[tuple[IssuedCertificate, ...]
         if not found:
             raise OperatorError(f"no certificate of serial number {target.serial_number!a}; see: telnetsd user show")
         return found, ()
-    user = change.state.users.find(target.name or "")
-    if user is None:
-        raise OperatorError(f"no user {target.name!a}; see: telnetsd user list")
+    user = change.state.users.require(target.name or "")
     return user.certificates, user.pins
 
 
@@ -142,10 +139,6 @@ def _revoke(
         change.state.pins.revoke(pin.spki_sha256, revocation)
         message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} was revoked ({why})"
         change.record(Action.PIN_REVOKED, message, _pin_fields(pin, revocation))
-
-
-def _tell_others(home: Home, who: Fields, ask: AskPassphrase) -> str:
-    return tell_others(home, who, ask, load_settings(home.config_file).issuing.crl_days)
 
 
 def _certificate_fields(one: IssuedCertificate, revocation: Revocation | None = None) -> Fields:

@@ -14,6 +14,7 @@ from telnetsd.administration.authorities import (
     load_issuer,
     load_key,
     load_root,
+    load_roots,
     passphrase_of_environment,
     require_current,
     short_fingerprint,
@@ -24,14 +25,13 @@ from telnetsd.administration.issuing import record_of
 from telnetsd.administration.material import load_server_chain, server_names
 from telnetsd.administration.operator import by_operator
 from telnetsd.audit.event import Action, certificate_fields, revocation_fields
-from telnetsd.config import load_settings
+from telnetsd.config import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder
 from telnetsd.pki.authority import Authority, create_root, to_pem
 from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.pki.keys import PrivateKey, is_locked_pem, key_to_pem
 from telnetsd.pki.revocation import Revocation, RevocationReason
-from telnetsd.pki.trust import load_certificates
 
 CA_NAME: Final = "telnetsd CA"
 ISSUING_NAME: Final = "telnetsd issuing CA"
@@ -68,8 +68,7 @@ def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> tuple[
         fingerprint = short_fingerprint(certificate)
         message = f"the CA {fingerprint} issues from now on; {short_fingerprint(old.certificate)} is still trusted"
         change.record(Action.CA_ROTATED, message, {"tls": {"client": certificate_fields(describe(certificate))}})
-    warning = tell_others(home, by_operator(), ask, load_settings(home.config_file).issuing.crl_days)
-    return certificate, warning
+    return certificate, tell_others(home, by_operator(), ask)
 
 
 def retire(home: Home, fingerprint: str) -> int:
@@ -171,7 +170,7 @@ def require_host_name(name: str) -> None:
 
 
 def _find_previous(home: Home, fingerprint: str) -> x509.Certificate:
-    wanted = fingerprint.removeprefix("SHA256:").replace(":", "").lower()
+    wanted = fingerprint_hex(fingerprint)
     found = [
         certificate
         for certificate, role in built_in_authorities(home)
@@ -201,11 +200,10 @@ def _revoke_intermediate(change: Change, certificate: x509.Certificate, revocati
 
 
 def _remove_root(change: Change, certificate: x509.Certificate) -> None:
-    path = change.home.ca_certificate
-    roots = [one.certificate for one in load_certificates(path, change.home.shown(path))]
+    roots = load_roots(change.home)
     left = [one for one in roots if one != certificate]
     if len(left) < len(roots):
-        change.write_public(path, to_pem(*left))
+        change.write_public(change.home.ca_certificate, to_pem(*left))
 
 
 def _relock(old_pem: bytes, key: PrivateKey, ask: AskPassphrase) -> bytes:

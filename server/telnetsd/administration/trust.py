@@ -7,9 +7,10 @@ from cryptography import x509
 
 from telnetsd.administration.authorities import short_fingerprint
 from telnetsd.administration.change import changing
-from telnetsd.administration.material import load_home_trust
+from telnetsd.administration.material import load_home_authorities
 from telnetsd.administration.operator import by_operator
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, certificate_fields
+from telnetsd.config import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.home import Home
@@ -54,7 +55,7 @@ def remove_trust(home: Home, fingerprint: str) -> x509.Certificate:
     Raises:
         OperatorError: There is no such CA, or it is the built-in one.
     """
-    wanted = fingerprint.removeprefix("SHA256:").replace(":", "").lower()
+    wanted = fingerprint_hex(fingerprint)
     own = home.shown(home.ca_certificate)
     found = [one for one in list_trust(home) if wanted and certificate_sha256(one.certificate).startswith(wanted)]
     if len(found) != 1:
@@ -81,7 +82,7 @@ def list_trust(home: Home) -> list[KnownAuthority]:
     Raises:
         OperatorError: A file cannot be read or used.
     """
-    anchors = [KnownAuthority(one.certificate, one.source, True) for one in load_home_trust(home).anchors]
+    anchors = [KnownAuthority(one.certificate, one.source, True) for one in load_home_authorities(home).anchors]
     files = sorted(home.intermediates_folder.glob("*.pem"))
     helpers = [one for path in files for one in load_certificates(path, home.shown(path))]
     return [*anchors, *(KnownAuthority(one.certificate, one.source, False) for one in helpers)]

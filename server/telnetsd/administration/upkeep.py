@@ -16,7 +16,6 @@ from telnetsd.administration.authorities import (
 from telnetsd.administration.change import changing, recover
 from telnetsd.administration.enrolment import forget_expired
 from telnetsd.audit.event import Fields
-from telnetsd.config import load_settings
 from telnetsd.home import Home
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
@@ -39,7 +38,7 @@ def keep_up(home: Home, ask: AskPassphrase) -> None:
         with changing(home, BY_SERVER) as change:
             forget_expired(change)
     if is_due:
-        rewrite_crls(home, BY_SERVER, ask, load_settings(home.config_file).issuing.crl_days)
+        rewrite_crls(home, BY_SERVER, ask)
 
 
 def _is_crl_due(home: Home, state: State) -> bool:

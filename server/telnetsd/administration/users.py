@@ -24,7 +24,7 @@ from telnetsd.administration.credentials import (
     key_for,
     user_files,
 )
-from telnetsd.administration.issuing import Grant, check_grant, check_key
+from telnetsd.administration.issuing import Grant, check_grant, check_key, with_class_of
 from telnetsd.administration.material import load_table
 from telnetsd.administration.names import check_user_name, look_alike
 from telnetsd.administration.operator import by_operator
@@ -107,7 +107,7 @@ def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapp
         OperatorError: There is no such user, or a role is unknown.
     """
     with changing(home, by_operator()) as change:
-        found = require_user(change, name)
+        found = change.state.users.require(name)
         user = User(name, found.user.roles if roles is None else roles)
         check_roles(user.roles, load_settings(home.config_file))
         mapped = found.is_mapped if is_mapped is None else is_mapped
@@ -115,7 +115,7 @@ def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapp
         may = "may" if mapped else "may not"
         message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name them"
         change.record(Action.USER_CHANGED, message, target_fields(user))
-        return require_user(change, name)
+        return change.state.users.require(name)
 
 
 def renew_user(
@@ -134,7 +134,7 @@ def renew_user(
     check_grant(grant, settings)
     authority = load_issuer(home, ask)
     with changing(home, by_operator()) as change:
-        found = require_user(change, name)
+        found = change.state.users.require(name)
         if not found.certificates:
             raise OperatorError(f"{name} has no certificate of this CA to renew; see: telnetsd user show {name}")
         last = found.certificates[0]
@@ -143,8 +143,7 @@ def renew_user(
                 key = kept_key(change, found, credential)
             case _:
                 key = key_for(name, credential)
-        if grant.assurance_class is None and last.assurance_class in settings.classes:
-            grant = Grant(grant.days, last.assurance_class)
+        grant = with_class_of(grant, last, settings)
         change.state.certificates.mark_renewed(last.sha256)
         return issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
 
@@ -156,16 +155,15 @@ def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_enviro
     Raises:
         OperatorError: There is no such user.
     """
-    days = load_settings(home.config_file).issuing.crl_days
     with changing(home, by_operator()) as change:
-        found = require_user(change, name)
+        found = change.state.users.require(name)
         revoke_all(change, found, RevocationReason.CESSATION_OF_OPERATION)
         change.state.users.remove(name)
         files = user_files(home, name)
         for path in (files.certificate, files.key, files.pkcs12):
             change.delete(path)
         change.record(Action.USER_REMOVED, f"user {name} was removed", target_fields(found.user))
-    return tell_others(home, by_operator(), ask, days)
+    return tell_others(home, by_operator(), ask)
 
 
 def check_new_user(user: User, settings: Settings) -> None:
@@ -219,18 +217,6 @@ def pin_key(change: Change, name: str, spki_sha256: str) -> None:
     change.state.pins.add(spki_sha256, name, change.at)
     fields: Fields = {"user": {"target": {"name": name}}, "telnetsd": {"pin": {"spki_sha256": spki_sha256}}}
     change.record(Action.PIN_ADDED, f"the public key SHA256:{spki_sha256} was accepted for {name}", fields)
-
-
-def require_user(change: Change, name: str) -> UserRecord:
-    """Return a user.
-
-    Raises:
-        OperatorError: There is none of that name.
-    """
-    found = change.state.users.find(name)
-    if found is None:
-        raise OperatorError(f"no user {name!a}; see: telnetsd user list")
-    return found
 
 
 def target_fields(user: User) -> Fields:

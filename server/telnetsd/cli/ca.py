@@ -14,7 +14,6 @@ from telnetsd.administration.operator import by_operator
 from telnetsd.administration.rotation import relock, renew_server, retire, rotate
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
-from telnetsd.config import load_settings
 from telnetsd.pki.certificate import certificate_sha256, days_left
 
 app = typer.Typer(help="The built-in CA.", no_args_is_help=True, rich_markup_mode=None)
@@ -69,8 +68,7 @@ def crl(
 ) -> None:
     """Sign our CRL anew, and print it."""
     where = home_of(context, home)
-    days = load_settings(where.config_file).issuing.crl_days
-    signed = rewrite_crls(where, by_operator(), passphrase_from(passphrase_file), days)
+    signed = rewrite_crls(where, by_operator(), passphrase_from(passphrase_file))
     sys.stdout.buffer.write(signed.public_bytes(Encoding.PEM if format is CrlFormat.PEM else Encoding.DER))
 
 

@@ -11,9 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from telnetsd.errors import OperatorError
 from telnetsd.home import Home, find_home
-from telnetsd.state.state import State
 
 HomeOption = Annotated[
     Path | None,
@@ -26,17 +24,6 @@ _PIPE_WIDTH = 200
 def home_of(context: typer.Context, chosen: Path | None) -> Home:
     """Return the home folder that was named before or behind the verb."""
     return find_home(chosen or context.find_root().obj)
-
-
-def open_state(home: Home) -> State:
-    """Open the state of a home folder.
-
-    Raises:
-        OperatorError: There is none.
-    """
-    if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
-    return State(home.state_file)
 
 
 def fail_usage(message: str) -> NoReturn:

@@ -8,12 +8,13 @@ import typer
 from telnetsd.administration.approval import Approval, approve_request, deny_request
 from telnetsd.administration.issuing import Grant
 from telnetsd.administration.names import look_alike
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, open_state, print_json, print_table
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
 from telnetsd.cli.user import ClassOption, DaysOption, RoleOption
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
 from telnetsd.state.records import RequestStatus
+from telnetsd.state.state import open_state
 
 app = typer.Typer(help="Enrolment requests: see and decide.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -23,7 +24,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `request list`
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the requests whose time is not over."""
-    with closing(open_state(home_of(context, home))) as state:
+    with closing(open_state(home_of(context, home).state_file)) as state:
         requests = state.requests.every()
     if json:
         print_json(requests)
@@ -53,7 +54,7 @@ def show(
     home: HomeOption = None,
 ) -> None:
     """Show one request, with what is to be compared before it is approved."""
-    with closing(open_state(home_of(context, home))) as state:
+    with closing(open_state(home_of(context, home).state_file)) as state:
         found = state.requests.find(request_id.lower())
         names = state.users.names()
     if found is None:

@@ -15,7 +15,7 @@ from telnetsd.administration.credentials import Credential, GeneratedKey, Issuan
 from telnetsd.administration.issuing import Grant
 from telnetsd.administration.material import server_name
 from telnetsd.administration.users import NewUser, add_user, add_users, change_user
-from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, open_state, print_json, print_table
+from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table
 from telnetsd.cli.passphrase import (
     PassphraseOption,
     PasswordFileOption,
@@ -25,13 +25,13 @@ from telnetsd.cli.passphrase import (
 )
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.config import load_settings, parse_address
-from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import days_left
 from telnetsd.pki.keys import KeyType
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, UserRecord
+from telnetsd.state.state import open_state
 
 app = typer.Typer(help="Users: add, renew, revoke, see.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -149,7 +149,7 @@ def list_(
 ) -> None:
     """List the users."""
     now = datetime.now(UTC)
-    with closing(open_state(home_of(context, home))) as state:
+    with closing(open_state(home_of(context, home).state_file)) as state:
         users = state.users.every()
     if expiring is not None:
         end = now + _span(expiring)
@@ -169,10 +169,8 @@ def list_(
 @app.command()
 def show(context: typer.Context, name: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
     """Show one user, with every certificate and pin of theirs."""
-    with closing(open_state(home_of(context, home))) as state:
-        found = state.users.find(name)
-    if found is None:
-        raise OperatorError(f"no user {name!a}; see: telnetsd user list")
+    with closing(open_state(home_of(context, home).state_file)) as state:
+        found = state.users.require(name)
     if json:
         print_json(found)
         return

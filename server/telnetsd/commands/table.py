@@ -139,6 +139,7 @@ class CommandTable:
             self._add(one)
         self._demands = self._demands_of(demands or {})
         self._roles = {role: self._commands_of(role, roles) for role in (*_BUILT_IN_ROLES, *roles)}
+        self._least_class = {role: min(needed.values(), default=0) for role, needed in self._roles.items()}
 
     @property
     def roles(self) -> frozenset[str]:
@@ -147,7 +148,8 @@ class CommandTable:
 
     def permitted(self, identity: Admitted) -> list[Command]:
         """Return the commands that somebody has, by name."""
-        needed = {name: self._class_needed(name, identity) for name in sorted(self._commands)}
+        roles = self._counting_roles(identity)
+        needed = {name: self._class_needed(name, roles) for name in sorted(self._commands)}
         mine = (name for name, least in needed.items() if least is not None and least <= identity.assurance_class)
         return [self._commands[name] for name in mine]
 
@@ -160,7 +162,7 @@ class CommandTable:
         found = self._names.get(name)
         if found is None:
             raise CommandError(CommandReason.UNKNOWN_COMMAND, self._unknown(name, identity))
-        needed = self._class_needed(found.name, identity)
+        needed = self._class_needed(found.name, self._counting_roles(identity))
         if needed is None:
             raise CommandError(CommandReason.ROLE_MISSING, self._missing(found, identity.roles))
         if needed > identity.assurance_class:
@@ -171,11 +173,13 @@ class CommandTable:
             )
         return found
 
-    def _class_needed(self, name: str, identity: Admitted) -> int | None:
-        """Return the least class with which one of somebody's roles has a command, or None when none has it."""
-        roles = identity.roles
-        if any(min(self._roles.get(role, {}).values(), default=0) > identity.assurance_class for role in roles):
-            roles = (*roles, GUEST_ROLE)
+    def _counting_roles(self, identity: Admitted) -> tuple[str, ...]:
+        """Return somebody's roles; with that of guests, where their class is too low for one of them."""
+        is_too_low = any(self._least_class.get(role, 0) > identity.assurance_class for role in identity.roles)
+        return (*identity.roles, GUEST_ROLE) if is_too_low else identity.roles
+
+    def _class_needed(self, name: str, roles: tuple[str, ...]) -> int | None:
+        """Return the least class with which one of these roles has a command, or None when none has it."""
         having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
         return max(min(having), self._demands.get(name, 0)) if having else None
 

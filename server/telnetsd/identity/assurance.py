@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from telnetsd.config import FINGERPRINT_PREFIX, ClassSettings, TrustAnchorSettings
+from telnetsd.config import ClassSettings, TrustAnchorSettings, fingerprint_hex
 from telnetsd.pki.path import Path
 
 CLASS_MAX: Final = 9
@@ -60,6 +60,7 @@ def make_classes(
     """Put the classes together; `built_in` are the fingerprints of the built-in CA's anchors."""
     words = dict.fromkeys(built_in, BUILT_IN_WORD)
     for one in anchors:
-        fingerprint = one.fingerprint.removeprefix(FINGERPRINT_PREFIX).lower()
-        words[fingerprint] = AnchorWord(one.assurance_class, max(one.assurance_class, one.max_class))
+        words[fingerprint_hex(one.fingerprint)] = AnchorWord(
+            one.assurance_class, max(one.assurance_class, one.max_class)
+        )
     return AssuranceClasses(classes, words)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from msgspec import UnsetType
 
-from telnetsd.config import FINGERPRINT_PREFIX, CertToNameSettings, MapType
+from telnetsd.config import CertToNameSettings, MapType, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.identity.name_pattern import NamePattern
 from telnetsd.identity.names import values_of
@@ -133,7 +133,7 @@ def make_entry(settings: CertToNameSettings) -> MappedEntry:
     """
     entry = MappedEntry(
         id=settings.id,
-        fingerprint_sha256=settings.fingerprint.removeprefix(FINGERPRINT_PREFIX).lower(),
+        fingerprint_sha256=fingerprint_hex(settings.fingerprint),
         map_type=settings.map_type,
         name=_given(settings.name),
         pattern=None if isinstance(settings.pattern, UnsetType) else NamePattern(settings.pattern, settings.id),

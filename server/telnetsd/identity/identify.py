@@ -127,9 +127,7 @@ class Identifier:
         problem = pin_problem(parse_certificate(peer.leaf_der), at)
         if problem is not None:
             return Refusal(problem, CertificateStatus.REJECTED, facts)
-        return NamedUser(
-            user.name, user.roles, PIN_RULE_ID, facts, facts.not_after, 0, self._policy.classes.name_of(0)
-        )
+        return NamedUser(user.name, user.roles, PIN_RULE_ID, facts, facts.not_after)
 
     def _revoked(self, verdict: _Verdict, at: datetime) -> Refusal | None:
         """Look at every certificate of the path but the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -125,6 +126,15 @@ def spki_sha256(certificate: x509.Certificate) -> str:
 def key_sha256(key: CertificatePublicKeyTypes) -> str:
     """SHA-256 over the SubjectPublicKeyInfo of a public key, in lower-case hexadecimal."""
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Tell whether a certificate names an issuer and bears its signature; nothing else of either is looked at."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def certificate_sha256(certificate: x509.Certificate) -> str:

@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from telnetsd.pki.certificate import PRESENTED_MAX
+from telnetsd.pki.certificate import PRESENTED_MAX, is_issued_by
 from telnetsd.pki.keys import is_strong_key
 
 SIGNATURE_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
@@ -117,13 +117,13 @@ def _missing_voucher(
     leaf: x509.Certificate, known: list[x509.Certificate], anchors: tuple[x509.Certificate, ...]
 ) -> PathReason | None:
     """Follow the signatures from the leaf upwards; None when they reach a trust anchor."""
-    if _is_signed_by(leaf, leaf) and leaf not in anchors:
+    if is_issued_by(leaf, leaf) and leaf not in anchors:
         return PathReason.SELF_SIGNED
     certificate, left = leaf, list(known)
     for _ in range(PRESENTED_MAX + 1):
         issuers = [one for one in (*anchors, *left) if one.subject == certificate.issuer]
         # A peer chooses names and keys: what it can make us verify is bounded, and no certificate is used twice.
-        signer = next((one for one in issuers[:NAMESAKES_MAX] if _is_signed_by(certificate, one)), None)
+        signer = next((one for one in issuers[:NAMESAKES_MAX] if is_issued_by(certificate, one)), None)
         left = [one for one in left if one not in issuers]
         if signer is None:
             return _unsigned(leaf) if issuers and certificate is leaf else PathReason.UNKNOWN_ISSUER
@@ -145,14 +145,6 @@ def _has_weak_signature(leaf: x509.Certificate) -> bool:
         return True
     # No algorithm: the signature (as of Ed25519) does without a hash of its own.
     return algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
-
-
-def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _has_unknown_critical_extension(leaf: x509.Certificate) -> bool:

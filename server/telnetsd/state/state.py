@@ -23,6 +23,26 @@ from telnetsd.state.users import Users
 _BUSY_TIMEOUT_S: Final = 10.0
 
 
+def require_state(path: Path) -> None:
+    """Refuse to go on where there is no state: opening it would make one.
+
+    Raises:
+        OperatorError: There is none.
+    """
+    if not path.exists():
+        raise OperatorError(f"no state at {path}; is this the home folder? to make one: telnetsd init")
+
+
+def open_state(path: Path) -> "State":
+    """Open the state of an installation that there is.
+
+    Raises:
+        OperatorError: There is none, or it cannot be opened.
+    """
+    require_state(path)
+    return State(path)
+
+
 class State:
     """The tables of one home folder.
 

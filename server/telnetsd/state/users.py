@@ -36,6 +36,17 @@ class Users:
         row = self._database.execute("SELECT added_at, is_mapped FROM users WHERE name = ?", (name,)).fetchone()
         return None if row is None else self._record(name, *row)
 
+    def require(self, name: str) -> UserRecord:
+        """Return what is known of a user.
+
+        Raises:
+            OperatorError: There is none of that name.
+        """
+        found = self.find(name)
+        if found is None:
+            raise OperatorError(f"no user {name!a}; see: telnetsd user list")
+        return found
+
     def every(self) -> list[UserRecord]:
         """Return every user, by name."""
         rows = self._database.execute("SELECT name, added_at, is_mapped FROM users ORDER BY name").fetchall()
