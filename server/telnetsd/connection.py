@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
 from telnetsd.config import Settings
@@ -23,10 +24,11 @@ from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
 from telnetsd.listener import shown_address
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.session.session import EndReason, Session, Visit
+from telnetsd.session.session import Session, Visit
 from telnetsd.session.session_id import new_session_id
 from telnetsd.telnet.protocol import NvtProtocol
-from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, TlsReason
+from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError
+from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.transport import TlsEvents, TlsTransport
 
 FAILURE_WORDS: Final = {
@@ -44,15 +46,6 @@ LAST_WORDS_S: Final = 1.0
 STOPPING: Final = "the server is being stopped"
 
 logger = logging.getLogger(__name__)
-
-
-class AdmissionReason(StrEnum):
-    """Why a connection was or was not taken, beside the reasons of its identity."""
-
-    IDENTIFIED = "identified"
-    TOO_MANY_CONNECTIONS = "too-many-connections"
-    SERVER_STOPPED = "server-stopped"
-    INTERNAL_ERROR = "internal-error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from typing import Final
 
 import msgspec
 
-from telnetsd.audit.event import Action, Fields, Reason, merge
+from telnetsd.audit.event import Action, Fields, merge
 from telnetsd.audit.log import AuditLog
+from telnetsd.audit.reason import Reason
 from telnetsd.audit.record import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.home import (

@@ -20,7 +20,8 @@ from telnetsd.administration.change import Change, changing
 from telnetsd.administration.issuing import check_key
 from telnetsd.administration.names import check_user_name
 from telnetsd.audit.event import Action, Fields
-from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, EnrolmentReason, Receipt
+from telnetsd.audit.reason import EnrolmentReason
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
 from telnetsd.config import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape

@@ -17,7 +17,8 @@ from telnetsd.administration.enrolment import Wish, collect_by_code, collect_by_
 from telnetsd.administration.issuing import Grant, certify
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, EnrolmentReason, Receipt
+from telnetsd.audit.reason import EnrolmentReason
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
 from telnetsd.config import RenewalPolicy, Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home

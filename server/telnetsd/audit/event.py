@@ -120,15 +120,6 @@ SHAPES: Final[Mapping[Action, Shape]] = {
 }
 
 
-class Reason(StrEnum):
-    """The reasons that are the log's own; the other stages bring theirs."""
-
-    OK = "ok"
-    TORN_LINE = "torn-line"
-    INTERRUPTED = "interrupted"
-    WRONG_CONFIGURATION = "wrong-configuration"
-
-
 def identity_fields(identity: Identity) -> Fields:
     """Say who it is, or who they say they are.
 

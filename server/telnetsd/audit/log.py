@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.audit.chain import EMPTY, ChainError, read_head, seal
-from telnetsd.audit.event import Action, Fields, Reason
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.reason import Reason
 from telnetsd.audit.record import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret

@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from telnetsd.audit.event import DATASET, ECS_VERSION, SHAPES, Action, Fields, Reason, merge, timestamp
+from telnetsd.audit.event import DATASET, ECS_VERSION, SHAPES, Action, Fields, merge, timestamp
+from telnetsd.audit.reason import Reason
 
 _DONE: Final = "put"
 

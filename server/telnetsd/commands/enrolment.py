@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
+from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import Receipt
-from telnetsd.commands.table import USER_ROLE, CommandError, CommandReason, command
+from telnetsd.commands.table import USER_ROLE, CommandError, command
 from telnetsd.identity.outcome import GUEST_ROLE, CertificateStatus, NamedUser
 from telnetsd.pki.certification_request import (
     CSR_MAX_BYTES,

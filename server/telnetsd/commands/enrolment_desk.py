@@ -5,34 +5,13 @@ Who sits behind the desk is the server's matter; a command sees only these value
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Protocol
 
+from telnetsd.audit.reason import EnrolmentReason
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.pki.certificate import CertificateFacts
 from telnetsd.pki.certification_request import CertificationRequest
-
-
-class EnrolmentReason(StrEnum):
-    """Why the desk says no."""
-
-    CLOSED = "enrolment-closed"
-    BUSY = "desk-busy"
-    NAME_REFUSED = "name-refused"
-    KEY_REFUSED = "key-refused"
-    TOO_MANY_FROM_SOURCE = "too-many-from-source"
-    TOO_MANY = "too-many-requests"
-    ALREADY_REQUESTED = "already-requested"
-    NO_REQUEST = "no-request"
-    NOT_DECIDED = "not-decided"
-    DENIED = "denied"
-    WRONG_CODE = "wrong-code"
-    NOTHING_TO_COLLECT = "nothing-to-collect"
-    NOT_RENEWABLE = "not-renewable"
-    TOO_EARLY = "too-early"
-    ALREADY_RENEWED = "already-renewed"
-    SAME_KEY = "same-key"
 
 
 class EnrolmentError(PeerError):

@@ -6,8 +6,9 @@ from typing import Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.audit.reader import describe_line, last_lines, short_session_id
+from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
-from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, CommandReason, command
+from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, command
 from telnetsd.commands.wording import duration
 from telnetsd.escaping import escape
 from telnetsd.identity.outcome import NamedUser

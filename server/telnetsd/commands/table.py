@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import UnsetType
 
+from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.config import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
@@ -28,23 +29,6 @@ _BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROL
 
 Handler = Callable[[Caller, str], Awaitable[None]]
 """Runs a command: the caller, and what was typed behind the command's name, stripped."""
-
-
-class CommandReason(StrEnum):
-    """How a typed line fared."""
-
-    PERMITTED = "permitted"
-    UNKNOWN_COMMAND = "unknown-command"
-    ROLE_MISSING = "role-missing"
-    CLASS_TOO_LOW = "class-too-low"
-    WRONG_USAGE = "wrong-usage"
-    NOT_FOUND = "not-found"
-    LINE_TOO_LONG = "line-too-long"
-    LINE_NOT_UTF8 = "line-not-utf8"
-    GIVEN_UP = "given-up"
-    UNEXPECTED_TEXT = "unexpected-text"
-    SESSION_ENDED = "session-ended"
-    INTERNAL_ERROR = "internal-error"
 
 
 class CommandError(PeerError):

@@ -6,7 +6,6 @@ A reload that finds an error changes nothing and says why. One that succeeds kee
 import asyncio
 import logging
 import time
-from enum import StrEnum
 from typing import Final
 
 from telnetsd.administration.authorities import AskPassphrase
@@ -14,8 +13,9 @@ from telnetsd.administration.change import recover
 from telnetsd.administration.material import Material, load_material
 from telnetsd.administration.office import EnrolmentOffice
 from telnetsd.administration.upkeep import keep_up
-from telnetsd.audit.event import Action, Reason
+from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import Reason, ReloadReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
 from telnetsd.connection import Connections, Stages
@@ -34,14 +34,6 @@ RETRY_S: Final = 5.0
 _DUE: Final = -1
 
 logger = logging.getLogger(__name__)
-
-
-class ReloadReason(StrEnum):
-    """Why a server reloads."""
-
-    OPERATOR = "operator"
-    SIGNAL = "signal"
-    FILES_CHANGED = "files-changed"
 
 
 class Generations:

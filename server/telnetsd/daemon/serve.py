@@ -7,7 +7,6 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
-from enum import StrEnum
 from functools import partial
 from typing import Final
 
@@ -19,11 +18,12 @@ from telnetsd.administration.material import Material, load_material
 from telnetsd.administration.office import close_desk
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditLog
+from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.record import make_trail
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.config import parse_address
 from telnetsd.control import ControlServer
-from telnetsd.daemon.generation import Generations, ReloadReason
+from telnetsd.daemon.generation import Generations
 from telnetsd.home import Home
 from telnetsd.listener import open_listener, shown_address
 from telnetsd.state.state import State
@@ -37,13 +37,6 @@ UPKEEP_INTERVAL_S: Final = 60.0
 _SPARE_DESCRIPTORS: Final = 64
 
 logger = logging.getLogger(__name__)
-
-
-class ServerReason(StrEnum):
-    """Why a server started or stopped."""
-
-    STARTED = "started"
-    SIGNAL = "signal"
 
 
 def serve(home: Home, listen: str | None, ask: AskPassphrase = passphrase_of_environment) -> None:

@@ -13,10 +13,11 @@ from typing import Final
 
 from telnetsd.audit.event import LINE_MAX_CHARS, Action
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import CommandReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import EnrolmentError
-from telnetsd.commands.table import NAME_MAX_CHARS, CommandError, CommandReason
+from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
 from telnetsd.escaping import escape
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from telnetsd.audit.event import Action
+from telnetsd.audit.reason import EndReason
 from telnetsd.commands.caller import Services, SessionRow
 from telnetsd.config import SessionSettings
 from telnetsd.identity.outcome import Identity
 from telnetsd.pki.certificate import PeerCertificate
-from telnetsd.session.session import EndReason, Session
+from telnetsd.session.session import Session
 
 REIDENTIFIED_PER_TURN: Final = 50
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from telnetsd.audit.reason import CommandReason, EndReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
-from telnetsd.commands.table import CommandReason
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
@@ -39,24 +39,6 @@ ENDLESS_MAX_BYTES: Final = 65536
 NOTICE_MAX_PENDING_BYTES: Final = 65536
 """A client with more than this unread is not told notices: it would only pile up."""
 _NEWLINE: Final = "\r\n"
-
-
-class EndReason(StrEnum):
-    """Why a session ended."""
-
-    QUIT = "quit"
-    END_OF_INPUT = "end-of-input"
-    CONNECTION_CLOSED = "connection-closed"
-    CONNECTION_LOST = "connection-lost"
-    IDLE_TIMEOUT = "idle-timeout"
-    MAX_TIME = "max-time"
-    CERTIFICATE_EXPIRED = "certificate-expired"
-    NOT_MAPPED = "no-user-mapped"
-    OTHER_USER = "other-user-mapped"
-    LINE_ENDLESS = "line-endless"
-    KICKED = "kicked"
-    SERVER_STOPPED = "server-stopped"
-    INTERNAL_ERROR = "internal-error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ module names anybody; the peer's certificate leaves it as bytes.
 
 import contextlib
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
@@ -16,6 +15,7 @@ from OpenSSL import SSL, crypto
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
 from telnetsd.pki.keys import PrivateKey
+from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
 
 HANDSHAKE_RECORD: Final = 22
@@ -24,19 +24,6 @@ _OUTGOING_CHUNK_BYTES: Final = 32768
 ServerContext = SSL.Context
 """The TLS settings of one generation; opaque outside this package."""
 _SESSION_ID_CONTEXT: Final = b"telnetsd"
-
-
-class TlsReason(StrEnum):
-    """Why a handshake, or a connection after it, failed."""
-
-    PLAIN_TEXT = "plain-text"
-    TIMEOUT = "handshake-timeout"
-    CONNECTION_CLOSED = "connection-closed"
-    UNSUPPORTED_VERSION = "unsupported-version"
-    NOTHING_IN_COMMON = "nothing-in-common"
-    SERVER_CERTIFICATE_REJECTED = "server-certificate-rejected"
-    PEER_ALERT = "peer-alert"
-    PROTOCOL_ERROR = "protocol-error"
 
 
 class TlsError(PeerError):

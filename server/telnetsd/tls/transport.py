@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError, TlsReason
+from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError
+from telnetsd.tls.reason import TlsReason
 
 PLAIN_TEXT_ANSWER: Final = (
     b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"

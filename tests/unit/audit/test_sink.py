@@ -9,9 +9,9 @@ import pytest
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.reader import last_lines
+from telnetsd.audit.reason import EndReason
 from telnetsd.audit.record import make_event, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.session.session import EndReason
 
 
 class SlowLog(AuditLog):

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.loading import load_commands
-from telnetsd.commands.table import Command, CommandError, CommandReason, CommandTable, command
+from telnetsd.commands.table import Command, CommandError, CommandTable, command
 from telnetsd.config import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError
 from telnetsd.identity.outcome import NamedUser

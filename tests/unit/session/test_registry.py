@@ -8,10 +8,10 @@ import pytest
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import EndReason
 from telnetsd.audit.record import make_trail
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, Identity, Refusal
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.session.session import EndReason
 from telnetsd.tls.engine import TlsDetails
 
 

@@ -17,7 +17,8 @@ from support.certificates import Recipe, make_ca, name
 from support.client import client_context
 from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.certificate import PeerCertificate
-from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, TlsReason, make_server_context
+from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, make_server_context
+from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsEvents, TlsTransport
 
 TIMEOUT_S = 10.0

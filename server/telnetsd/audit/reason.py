@@ -1,0 +1,95 @@
+"""Why: the enumerated words of `event.reason`, but for those that come with a certificate or a handshake.
+
+Those are in `identity.outcome`, `pki.path_reason`, `pki.crl` and `tls.reason`.
+"""
+
+from enum import StrEnum
+
+
+class AdmissionReason(StrEnum):
+    """Why a connection was or was not taken, beside the reasons of its identity."""
+
+    IDENTIFIED = "identified"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    SERVER_STOPPED = "server-stopped"
+    INTERNAL_ERROR = "internal-error"
+
+
+class EndReason(StrEnum):
+    """Why a session ended."""
+
+    QUIT = "quit"
+    END_OF_INPUT = "end-of-input"
+    CONNECTION_CLOSED = "connection-closed"
+    CONNECTION_LOST = "connection-lost"
+    IDLE_TIMEOUT = "idle-timeout"
+    MAX_TIME = "max-time"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    NOT_MAPPED = "no-user-mapped"
+    OTHER_USER = "other-user-mapped"
+    LINE_ENDLESS = "line-endless"
+    KICKED = "kicked"
+    SERVER_STOPPED = "server-stopped"
+    INTERNAL_ERROR = "internal-error"
+
+
+class CommandReason(StrEnum):
+    """How a typed line fared."""
+
+    PERMITTED = "permitted"
+    UNKNOWN_COMMAND = "unknown-command"
+    ROLE_MISSING = "role-missing"
+    CLASS_TOO_LOW = "class-too-low"
+    WRONG_USAGE = "wrong-usage"
+    NOT_FOUND = "not-found"
+    LINE_TOO_LONG = "line-too-long"
+    LINE_NOT_UTF8 = "line-not-utf8"
+    GIVEN_UP = "given-up"
+    UNEXPECTED_TEXT = "unexpected-text"
+    SESSION_ENDED = "session-ended"
+    INTERNAL_ERROR = "internal-error"
+
+
+class EnrolmentReason(StrEnum):
+    """Why the desk says no."""
+
+    CLOSED = "enrolment-closed"
+    BUSY = "desk-busy"
+    NAME_REFUSED = "name-refused"
+    KEY_REFUSED = "key-refused"
+    TOO_MANY_FROM_SOURCE = "too-many-from-source"
+    TOO_MANY = "too-many-requests"
+    ALREADY_REQUESTED = "already-requested"
+    NO_REQUEST = "no-request"
+    NOT_DECIDED = "not-decided"
+    DENIED = "denied"
+    WRONG_CODE = "wrong-code"
+    NOTHING_TO_COLLECT = "nothing-to-collect"
+    NOT_RENEWABLE = "not-renewable"
+    TOO_EARLY = "too-early"
+    ALREADY_RENEWED = "already-renewed"
+    SAME_KEY = "same-key"
+
+
+class ServerReason(StrEnum):
+    """Why a server started or stopped."""
+
+    STARTED = "started"
+    SIGNAL = "signal"
+
+
+class ReloadReason(StrEnum):
+    """Why a server reloads."""
+
+    OPERATOR = "operator"
+    SIGNAL = "signal"
+    FILES_CHANGED = "files-changed"
+
+
+class Reason(StrEnum):
+    """The reasons that are the log's own; the other stages bring theirs."""
+
+    OK = "ok"
+    TORN_LINE = "torn-line"
+    INTERRUPTED = "interrupted"
+    WRONG_CONFIGURATION = "wrong-configuration"
