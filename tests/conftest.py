@@ -11,6 +11,7 @@ import uvloop
 from hypothesis import HealthCheck, settings
 
 from support.client import Client, connect_as
+from support.schema import judge_file
 from support.server import RunningServer
 from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.initialise import initialise
@@ -27,6 +28,14 @@ settings.load_profile("tests")
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run asynchronous tests on the event loop of the server."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_event_is_held_against_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """When the tests of a worker are over, look at every log that they have left."""
+    yield
+    problems = [one for log in tmp_path_factory.getbasetemp().rglob("audit*.jsonl") for one in judge_file(log)]
+    assert problems == []
 
 
 @pytest.fixture(scope="session")

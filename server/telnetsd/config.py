@@ -30,6 +30,9 @@ Oid = Annotated[str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$", m
 EntryId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 FINGERPRINT_PREFIX: Final = "SHA256:"
+COLLECTOR_PATTERN: Final = (
+    r"^(stdout|journald|syslog\+(udp|tcp|tls)://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$"
+)
 
 
 def fingerprint_hex(text: str) -> str:
@@ -64,6 +67,20 @@ class MapType(StrEnum):
     SUBJECT = "subject"
     SAN_URI = "san-uri"
     SAN_UPN = "san-upn"
+
+
+class Durability(StrEnum):
+    """When an event counts as written."""
+
+    COMMIT = "commit"
+    INTERVAL = "interval"
+
+
+class FailurePolicy(StrEnum):
+    """What becomes of sessions and commands while the audit log cannot be written."""
+
+    REFUSE = "refuse"
+    CONTINUE = "continue"
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -122,6 +139,36 @@ class SessionSettings(_Section, frozen=True):
     max_time_s: Seconds = 7 * 86400.0
     line_max_bytes: Annotated[int, msgspec.Meta(ge=80, le=65536)] = 4096
     motd: Annotated[str, msgspec.Meta(max_length=4096)] = "no message today"
+
+
+class ShippingSettings(_Section, frozen=True):
+    """A collector that gets every event; `ca` and `certificate` are files, and for TLS only."""
+
+    name: EntryId
+    to: Annotated[str, msgspec.Meta(pattern=COLLECTOR_PATTERN)]
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    queue_events: Count = 100_000
+
+
+class AuditSettings(_Section, frozen=True):
+    """The audit log: when it is synced, signed, rotated, removed; what if it cannot be written; who gets it.
+
+    0 turns rotation or removal by that measure off.
+    """
+
+    durability: Durability = Durability.COMMIT
+    sync_interval_s: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 1.0
+    on_audit_failure: FailurePolicy = FailurePolicy.REFUSE
+    checkpoint_interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] = 300.0
+    checkpoint_events: Count = 1000
+    rotate_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 64 * 2**20
+    rotate_age_s: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 7 * 86400.0
+    compress: bool = True
+    retention_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 400
+    retention_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**50)] = 10 * 2**30
+    shipping: tuple[ShippingSettings, ...] = ()
 
 
 class RoleSettings(_Section, frozen=True):
@@ -183,6 +230,7 @@ class Settings(_Section, frozen=True):
     renewal: RenewalSettings = RenewalSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
     session: SessionSettings = SessionSettings()
+    audit: AuditSettings = AuditSettings()
     roles: dict[RoleName, RoleSettings] = {}
     commands: dict[str, CommandSettings] = {}
     classes: dict[AssuranceClass, ClassSettings] = {}
@@ -240,8 +288,19 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     ids = [one.id for one in settings.cert_to_name]
     if len(set(ids)) < len(ids):
         yield "two [[cert_to_name]] entries have the same id; give each its own"
+    yield from _shipping_contradictions(settings.audit.shipping)
     if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
         yield "max_class of a [[trust_anchor]] is less than its class"
+
+
+def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterator[str]:
+    if len({one.name for one in collectors}) < len(collectors):
+        yield "two [[audit.shipping]] entries have the same name; give each its own"
+    for one in collectors:
+        if bool(one.certificate) != bool(one.key):
+            yield f"[[audit.shipping]] {one.name!r} has a certificate without a key, or a key without one"
+        if (one.ca or one.certificate) and not one.to.startswith("syslog+tls:"):
+            yield f"[[audit.shipping]] {one.name!r} has a ca or a certificate, and is not syslog+tls"
 
 
 def _is_oid(text: str) -> bool:

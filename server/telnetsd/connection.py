@@ -126,8 +126,7 @@ class Connections:
     async def _serve(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
         try:
             await self._identify_and_talk(transport, protocol)
-        except AuditUnavailableError as error:
-            logger.error("%s", error)  # noqa: TRY400 -- the operator needs the line, not a traceback
+        except AuditUnavailableError:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
             logger.exception("a connection failed by a fault of the server")

@@ -6,14 +6,18 @@ permissions; it never reads what is inside the files.
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from telnetsd.errors import OperatorError
+from telnetsd.locking import take_lock
 
 SECRET_FILE_MODE = 0o600
 SECRET_FOLDER_MODE = 0o700
 PUBLIC_FILE_MODE = 0o644
+_PROCESS_ID_MAX_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,26 @@ class Home:
         return self.root / "audit" / "audit.jsonl"
 
     @property
+    def audit_key(self) -> Path:
+        """The private key that signs the audit log."""
+        return self.certs_folder / "audit.key"
+
+    @property
+    def audit_public_keys(self) -> Path:
+        """The public keys of the audit log, the current one first: what an auditor is given."""
+        return self.certs_folder / "audit.pem"
+
+    @property
+    def shipping_folder(self) -> Path:
+        """How far each collector has got the audit log."""
+        return self.audit_file.parent / "shipping"
+
+    @property
+    def server_lock(self) -> Path:
+        """Locked by the server that runs on this home folder; holds its process id."""
+        return self.root / "run" / "server.lock"
+
+    @property
     def control_socket(self) -> Path:
         """The operator's socket of a running server."""
         return self.root / "run" / "control.sock"
@@ -184,3 +208,23 @@ def require_secret(home: Home, path: Path, remedy: str = "put it back, or run th
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         shown = home.shown(path)
         raise OperatorError(f"private key open to others (mode {mode:04o}): {shown}; run: chmod 600 {shown}")
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Be the only server of a home folder.
+
+    Raises:
+        OperatorError: There is one already, or one that was stopped by a signal.
+    """
+    make_secret_folder(home.server_lock.parent)
+    descriptor = os.open(home.server_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
+    try:
+        if not take_lock(descriptor, 0):
+            holder = os.pread(descriptor, _PROCESS_ID_MAX_BYTES, 0).decode("ascii", "replace").strip()
+            raise OperatorError(f"a server is running on this home folder already: process {holder}; stop it first")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -197,7 +198,10 @@ def test_a_port_that_is_taken_is_told_with_what_has_it(
     start: Callable[..., RunningServer], tmp_path: Path, home: Home
 ) -> None:
     server = start()
-    done = telnetsd(home, "serve", "--listen", f"127.0.0.1:{server.port}")
+    other = Home(tmp_path / "other")
+    shutil.copytree(home.certs_folder, other.certs_folder)
+    shutil.copy(home.state_file, other.state_file)
+    done = telnetsd(other, "serve", "--listen", f"127.0.0.1:{server.port}")
     assert done.returncode == 1
     said = f"error: cannot listen on 127.0.0.1:{server.port}: the port is taken by "
     assert done.stderr.startswith(said)
@@ -205,8 +209,9 @@ def test_a_port_that_is_taken_is_told_with_what_has_it(
 
 
 def test_two_servers_on_one_home_are_refused(start: Callable[..., RunningServer], home: Home) -> None:
-    start()
-    assert serve_fails(home).startswith("error: a server is running on this home folder already: ")
+    server = start()
+    said = f"a server is running on this home folder already: process {server.process.pid}; stop it first"
+    assert serve_fails(home) == f"error: {said}\n"
 
 
 def test_a_stale_control_socket_does_not_keep_a_server_from_starting(start: Callable[..., RunningServer]) -> None:

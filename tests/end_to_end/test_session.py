@@ -219,7 +219,7 @@ def test_a_stopped_server_says_goodbye_to_everybody(start: Callable[..., Running
             assert one.read_to_end() == "\r\n*** the server is being stopped\r\n"
             assert server.session_from(one.port, "session-ended")["event"]["reason"] == "server-stopped"
     actions = [action_of(event) for event in server.events()]
-    assert actions[-1] == "server-stopped"
+    assert actions[-2:] == ["server-stopped", "audit-checkpoint"]
     assert not server.home.control_socket.exists()
 
 
@@ -268,7 +268,7 @@ def test_a_handshake_that_is_under_way_does_not_keep_a_server_from_stopping(
         assert time.monotonic() - started < DEADLINE_S / 2
         port = raw.getsockname()[1]
     assert server.actions_from(port) == ["handshake-failed"]
-    assert [action_of(event) for event in server.events()][-1] == "server-stopped"
+    assert [action_of(event) for event in server.events()][-2:] == ["server-stopped", "audit-checkpoint"]
 
 
 def test_a_client_that_vanishes_is_logged_as_lost(connect: Callable[..., Client], server: RunningServer) -> None:

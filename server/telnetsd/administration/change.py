@@ -5,11 +5,9 @@ disk, then the database commits, and then the files are renamed into place. A ch
 commit is undone by the next one (and the log says so); one that was cut off behind it is completed.
 """
 
-import fcntl
 import os
 import shutil
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +19,7 @@ from typing import Final
 import msgspec
 
 from telnetsd.audit.event import Action, Fields, merge
-from telnetsd.audit.log import AuditLog
+from telnetsd.audit.log import AuditLog, open_log
 from telnetsd.audit.reason import Reason
 from telnetsd.audit.record import make_event
 from telnetsd.errors import OperatorError
@@ -34,11 +32,11 @@ from telnetsd.home import (
     write_public,
     write_secret,
 )
+from telnetsd.locking import take_lock
 from telnetsd.pki.authority import utc_now
 from telnetsd.state.state import State, require_state
 
 LOCK_TIMEOUT_S: Final = 10.0
-LOCK_POLL_S: Final = 0.02
 _MANIFEST: Final = "manifest.json"
 is_ending: Final = threading.Event()
 """Set when this process ends: nobody waits for the lock any more."""
@@ -120,7 +118,7 @@ def changing(home: Home, who: Fields) -> Iterator[Change]:
         OperatorError: There is no home folder, or it cannot be written.
         AuditUnavailableError: The log cannot be written: nothing was changed.
     """
-    with _locked(home), closing(State(home.state_file)) as state, closing(AuditLog(home.audit_file)) as log:
+    with _locked(home), closing(State(home.state_file)) as state, closing(open_log(home)) as log:
         _recover(home, state, log)
         folder = home.staging_folder / uuid.uuid4().hex
         is_told = False
@@ -151,7 +149,7 @@ def recover(home: Home) -> None:
         OperatorError: It cannot be done.
     """
     if any(home.staging_folder.glob("*")):
-        with _locked(home), closing(State(home.state_file)) as state, closing(AuditLog(home.audit_file)) as log:
+        with _locked(home), closing(State(home.state_file)) as state, closing(open_log(home)) as log:
             _recover(home, state, log)
 
 
@@ -167,19 +165,11 @@ def _locked(home: Home) -> Iterator[None]:
 
 
 def _wait_for_lock(home: Home, descriptor: int) -> None:
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline or is_ending.is_set():
-                raise OperatorError(
-                    f"another change has been under way for long (it holds {home.shown(home.change_lock)});"
-                    " end it, and try again"
-                ) from None
-            time.sleep(LOCK_POLL_S)
-        else:
-            return
+    if not take_lock(descriptor, LOCK_TIMEOUT_S, is_given_up=is_ending.is_set):
+        raise OperatorError(
+            f"another change has been under way for long (it holds {home.shown(home.change_lock)});"
+            " end it, and try again"
+        )
 
 
 def _recover(home: Home, state: State, log: AuditLog) -> None:

@@ -26,7 +26,8 @@ from telnetsd.administration.material import (
     make_policy,
 )
 from telnetsd.administration.trust import list_trust
-from telnetsd.audit.log import AuditLog
+from telnetsd.audit.key import load_audit_key
+from telnetsd.audit.log import open_log
 from telnetsd.config import CrlPolicy, fingerprint_hex, load_settings, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
@@ -147,10 +148,14 @@ def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
 
 
 def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
+    yield (
+        Verdict.OK,
+        f"signed by the key {load_audit_key(home).id[:16]}; verify with {home.shown(home.audit_public_keys)}",
+    )
     if not home.audit_file.exists():
         yield Verdict.WARNING, f"there is no {home.shown(home.audit_file)} yet: the first event makes it"
         return
-    with closing(AuditLog(home.audit_file)) as log:
+    with closing(open_log(home)) as log:
         log.append([])
     yield Verdict.OK, f"{home.shown(home.audit_file)} can be written"
 

@@ -1,4 +1,4 @@
-"""Making a home folder: the built-in CA, the server's certificate, a configuration to edit, an empty state."""
+"""Making a home folder: CA, server certificate, audit key, a configuration to edit, an empty state."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from cryptography import x509
 
 from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, require_host_name, server_chain
+from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_public, write_secret
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
@@ -50,6 +51,18 @@ CONFIGURATION: Final = """\
 # line_max_bytes = 4096
 # motd = "no message today"
 
+[audit]
+# durability = "commit"          # an event counts when it is on the disk; "interval": it is synced later
+# sync_interval_s = 1.0          # with "interval": how much a power cut may cost
+# on_audit_failure = "refuse"    # "continue": sessions go on while the log cannot be written; what they do is kept
+# checkpoint_interval_s = 300    # how often the log is signed, at least
+# checkpoint_events = 1000
+# rotate_bytes = 67108864        # when another file is begun; 0: never
+# rotate_age_s = 604800
+# compress = true                # rotated files, with zstd
+# retention_days = 400           # when rotated files are removed; 0: never
+# retention_bytes = 10737418240
+
 # A role is a named set of commands. guest, user and operator are built in; each has what the one before has.
 # [roles.auditor]
 # includes = ["user"]
@@ -61,6 +74,12 @@ CONFIGURATION: Final = """\
 # oid = "1.3.6.1.4.1.99999.1.2"
 # name = "in person"
 # checked = "a photo ID was shown to the operator"
+
+# A collector that gets every event: syslog+udp://, syslog+tcp://, syslog+tls://HOST:PORT, journald, stdout.
+# [[audit.shipping]]
+# name = "collector"
+# to = "syslog+tls://collector.example:6514"
+# ca = "certs/collector-ca.pem"
 
 # Another CA: `telnetsd trust add FILE` prints entries to begin with.
 """
@@ -96,7 +115,7 @@ def initialise(
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
     _make_folders(home)
     # Of an `init` that was cut off: nothing that it made was ever used.
-    for path in (home.issuing_certificate, home.issuing_key):
+    for path in (home.issuing_certificate, home.issuing_key, home.audit_public_keys):
         path.unlink(missing_ok=True)
     if not home.config_file.exists():
         write_public(home.config_file, CONFIGURATION.encode())
@@ -108,6 +127,7 @@ def initialise(
     write_secret(home.server_key, key_to_pem(server.key))
     write_public(home.server_certificate, server_chain(server.certificate, issuer))
     write_secret(home.ca_key, key_to_pem(root.key, passphrase))
+    make_audit_key(home)
     # The CA's certificate is last: a home folder that has it is complete.
     write_public(home.ca_certificate, to_pem(root.certificate))
     return Initialised(

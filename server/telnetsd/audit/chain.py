@@ -4,44 +4,60 @@
 - `telnetsd.chain.previous` is the SHA-256 of the whole line before (without its newline), or 64 zeros.
 - `event.hash` is the SHA-256 of its own line as it was before the hash was put in, so that a line can be checked even
   when nothing follows it yet.
+- A checkpoint is a line that is signed as well: see `audit.checkpoint`.
 
 The hash goes in as the first member of `event`, which is the second member of the line; so it can be taken out again
-without parsing and encoding anew, and no text of a peer can stand before it.
+without parsing and encoding anew, and no text of a peer can stand before it. A signature goes in as the first member
+of `telnetsd.checkpoint`; inside a text those bytes cannot stand, since JSON escapes its quotes.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 import msgspec
 
-from telnetsd.audit.event import Fields, merge
+from telnetsd.audit.event import Action, Fields, merge
 
 GENESIS: Final = "0" * 64
 _MARK: Final = b'"event":{'
 _HASHED: Final = re.compile(rb'\A(\{"@timestamp":"[0-9T:.Z-]+","event":\{)"hash":"([0-9a-f]{64})",')
+_SIGNATURE_MARK: Final = b'"checkpoint":{'
+_SIGNED: Final = re.compile(rb'("checkpoint":\{)"signature":"([A-Za-z0-9+/=]{88})",')
 _encoder: Final = msgspec.json.Encoder()
+
+Sign = Callable[[bytes], str]
+"""Signs what it is given; returns the signature of 64 bytes in base64."""
 
 
 class _Chain(msgspec.Struct):
     previous: str
 
 
+class _Checkpoint(msgspec.Struct):
+    key_id: str
+
+
 class _Telnetsd(msgspec.Struct):
     chain: _Chain
+    checkpoint: _Checkpoint | None = None
 
 
 class _Event(msgspec.Struct):
     sequence: int
+    action: str
+    reason: str
 
 
-class _Link(msgspec.Struct):
+class _Line(msgspec.Struct):
     event: _Event
     telnetsd: _Telnetsd
+    timestamp: str = msgspec.field(name="@timestamp")
 
 
-_decoder: Final = msgspec.json.Decoder(_Link)
+_decoder: Final = msgspec.json.Decoder(_Line)
 
 
 class ChainError(ValueError):
@@ -59,48 +75,94 @@ class Head:
 EMPTY: Final = Head(0, GENESIS)
 
 
-def seal(fields: Fields, head: Head) -> tuple[bytes, Head]:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a line says of its place in the chain; its own hash fits.
+
+    Attributes:
+        head: The end of a chain whose last line this is.
+        previous: The SHA-256 of the line before, as this line has it.
+        at: `@timestamp`.
+        action: `event.action`.
+        reason: `event.reason`.
+        key_id: Who signed it, as it says; empty where it is no checkpoint.
+    """
+
+    head: Head
+    previous: str
+    at: str
+    action: str
+    reason: str
+    key_id: str
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether the line says that it is signed."""
+        return self.action == Action.AUDIT_CHECKPOINT
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint taken apart: the bytes that were signed, and the signature in base64."""
+
+    content: bytes
+    signature: str
+
+
+def seal(fields: Fields, head: Head, sign: Sign | None = None) -> tuple[bytes, Head]:
     """Encode an event as the next line of the chain.
 
     Args:
         fields: `@timestamp` first and `event` second.
         head: The end of the chain.
+        sign: Signs the line, where it is a checkpoint (it has `telnetsd.checkpoint`).
     Returns: The line with its newline, and the new end of the chain.
     """
     sequence = head.sequence + 1
     event = {**fields["event"], "sequence": sequence}
     linked = merge(fields, {"event": event, "telnetsd": {"chain": {"previous": head.sha256}}})
     unhashed = _encoder.encode(linked)
+    if sign is not None:
+        signature = f'"signature":"{sign(unhashed)}",'.encode()
+        unhashed = unhashed.replace(_SIGNATURE_MARK, _SIGNATURE_MARK + signature, 1)
     digest = sha256(unhashed).hexdigest().encode()
     line = unhashed.replace(_MARK, _MARK + b'"hash":"' + digest + b'",', 1)
     return line + b"\n", Head(sequence, sha256(line).hexdigest())
 
 
-def read_head(line: bytes) -> Head:
-    """Return the end of a chain whose last line (without its newline) this is.
+def read_link(line: bytes) -> Link:
+    """Check a line's own hash, and return its place in the chain; `line` is without its newline.
 
     Raises:
         ChainError: The line is no event, or was changed.
     """
     match = _HASHED.match(line)
     if match is None:
-        raise ChainError("not a line of the audit log")
+        raise ChainError("it is not a line of the audit log")
     if sha256(match[1] + line[match.end() :]).hexdigest().encode() != match[2]:
-        raise ChainError("the line was changed")
+        raise ChainError("it is not what was written")
     try:
-        link = _decoder.decode(line)
-    except msgspec.DecodeError as error:
-        raise ChainError("not a line of the audit log") from error
-    return Head(link.event.sequence, sha256(line).hexdigest())
+        read = _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ChainError("it is not a line of the audit log") from error
+    event, telnetsd = read.event, read.telnetsd
+    return Link(
+        head=Head(event.sequence, sha256(line).hexdigest()),
+        previous=telnetsd.chain.previous,
+        at=read.timestamp,
+        action=event.action,
+        reason=event.reason,
+        key_id=telnetsd.checkpoint.key_id if telnetsd.checkpoint else "",
+    )
 
 
-def previous_of(line: bytes) -> str:
-    """Return the SHA-256 of the line before, as the line (without its newline) says it.
-
-    Raises:
-        ChainError: The line is no event.
-    """
-    try:
-        return _decoder.decode(line).telnetsd.chain.previous
-    except msgspec.DecodeError as error:
-        raise ChainError("not a line of the audit log") from error
+def take_signature(line: bytes) -> Signed | None:
+    """Take hash and signature out of a checkpoint's line; None when there is no signature in it."""
+    hashed = _HASHED.match(line)
+    if hashed is None:
+        return None
+    signed = hashed[1] + line[hashed.end() :]
+    match = _SIGNED.search(signed)
+    if match is None:
+        return None
+    return Signed(signed[: match.start()] + match[1] + signed[match.end() :], match[2].decode())

@@ -1,11 +1,10 @@
 """The vocabulary of the audit log: actions, and the fields of the Elastic Common Schema (9.4) that go with them.
 
-`event.action` and `event.reason` are enumerated words. What a peer controls is escaped here, on its way into an
-event, and bounded.
+`event.action` and `event.reason` are enumerated words; which fields an action has is in `audit.schema`. What a peer
+controls is escaped here, on its way into an event, and bounded.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -62,7 +61,12 @@ class Action(StrEnum):
     SERVER_STOPPED = "server-stopped"
     SERVER_RELOADED = "server-reloaded"
     RELOAD_FAILED = "reload-failed"
+    AUDIT_CHECKPOINT = "audit-checkpoint"
     AUDIT_RECOVERED = "audit-recovered"
+    AUDIT_DAMAGED = "audit-damaged"
+    AUDIT_PRUNED = "audit-pruned"
+    AUDIT_KEY_CHANGED = "audit-key-changed"
+    AUDIT_NOT_SHIPPED = "audit-not-shipped"
 
 
 class Outcome(StrEnum):
@@ -70,54 +74,6 @@ class Outcome(StrEnum):
 
     SUCCESS = "success"
     FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How ECS classes an action: event.category, event.type, event.outcome."""
-
-    category: tuple[str, ...]
-    type: tuple[str, ...]
-    outcome: Outcome
-
-
-SHAPES: Final[Mapping[Action, Shape]] = {
-    Action.SESSION_STARTED: Shape(("authentication", "session"), ("start",), Outcome.SUCCESS),
-    Action.SESSION_ENDED: Shape(("session",), ("end",), Outcome.SUCCESS),
-    Action.SESSION_REFUSED: Shape(("authentication",), ("start",), Outcome.FAILURE),
-    Action.SESSION_KICKED: Shape(("session",), ("end",), Outcome.SUCCESS),
-    Action.HANDSHAKE_FAILED: Shape(("network",), ("connection", "denied"), Outcome.FAILURE),
-    Action.COMMAND_EXECUTED: Shape(("api",), ("allowed",), Outcome.SUCCESS),
-    Action.COMMAND_DENIED: Shape(("api",), ("denied",), Outcome.FAILURE),
-    Action.COMMAND_FAILED: Shape(("api",), ("error",), Outcome.FAILURE),
-    Action.CERTIFICATE_ISSUED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
-    Action.CERTIFICATE_RENEWED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
-    Action.CERTIFICATE_REVOKED: Shape(("iam",), ("deletion",), Outcome.SUCCESS),
-    Action.CERTIFICATE_RESTORED: Shape(("iam",), ("change",), Outcome.SUCCESS),
-    Action.PIN_ADDED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
-    Action.PIN_REVOKED: Shape(("iam",), ("deletion",), Outcome.SUCCESS),
-    Action.PIN_RESTORED: Shape(("iam",), ("change",), Outcome.SUCCESS),
-    Action.USER_ADDED: Shape(("iam",), ("user", "creation"), Outcome.SUCCESS),
-    Action.USER_CHANGED: Shape(("iam",), ("user", "change"), Outcome.SUCCESS),
-    Action.USER_REMOVED: Shape(("iam",), ("user", "deletion"), Outcome.SUCCESS),
-    Action.ENROLMENT_REQUESTED: Shape(("iam",), ("creation",), Outcome.SUCCESS),
-    Action.ENROLMENT_APPROVED: Shape(("iam",), ("allowed",), Outcome.SUCCESS),
-    Action.ENROLMENT_DENIED: Shape(("iam",), ("denied",), Outcome.SUCCESS),
-    Action.ENROLMENT_COLLECTED: Shape(("iam",), ("access",), Outcome.SUCCESS),
-    Action.ENROLMENT_EXPIRED: Shape(("iam",), ("deletion",), Outcome.SUCCESS),
-    Action.TRUST_ANCHOR_ADDED: Shape(("configuration",), ("creation",), Outcome.SUCCESS),
-    Action.TRUST_ANCHOR_REMOVED: Shape(("configuration",), ("deletion",), Outcome.SUCCESS),
-    Action.CA_ROTATED: Shape(("configuration",), ("change",), Outcome.SUCCESS),
-    Action.CA_RETIRED: Shape(("configuration",), ("deletion",), Outcome.SUCCESS),
-    Action.CRL_ISSUED: Shape(("configuration",), ("change",), Outcome.SUCCESS),
-    Action.CRL_REJECTED: Shape(("configuration",), ("error",), Outcome.FAILURE),
-    Action.CHANGE_UNDONE: Shape(("configuration",), ("error",), Outcome.FAILURE),
-    Action.SERVER_STARTED: Shape(("process",), ("start",), Outcome.SUCCESS),
-    Action.SERVER_STOPPED: Shape(("process",), ("end",), Outcome.SUCCESS),
-    Action.SERVER_RELOADED: Shape(("configuration",), ("change",), Outcome.SUCCESS),
-    Action.RELOAD_FAILED: Shape(("configuration",), ("error",), Outcome.FAILURE),
-    Action.AUDIT_RECOVERED: Shape(("file",), ("change",), Outcome.SUCCESS),
-}
 
 
 def identity_fields(identity: Identity) -> Fields:

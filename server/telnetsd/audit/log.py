@@ -1,28 +1,42 @@
-"""The file of the audit log: lock, append, sync.
+"""The audit log: one chain over one file after another, and many writers.
 
-Many processes write to one file and one chain: each takes the file's lock, looks where the chain ends if somebody
-else has written since, appends whole lines, and syncs them to the disk before it lets go. When `append` returns, the
-events are on disk; when it raises, nobody may act on them.
+Each process takes the file's lock, looks where the chain ends if somebody else has written since, appends whole
+lines, syncs them to the disk and seals them before it lets go. When `append` returns, the events are on disk; when
+it raises, nobody may act on them.
 
-After a crash the last line may be torn. It is set aside in a file of its own, and an event says so.
+A log that was cut off is not continued as if nothing had been there: the gap stays visible for ever, and an event
+says that it was seen. What a crash leaves behind is set right, and an event says so too.
 """
 
-import fcntl
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.chain import EMPTY, ChainError, read_head, seal
+from telnetsd.audit.chain import EMPTY, ChainError, seal
+from telnetsd.audit.checkpoint import ALGORITHM, AuditKey
 from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.reason import Reason
+from telnetsd.audit.file import LogFile, rotated_path
+from telnetsd.audit.key import load_audit_key
+from telnetsd.audit.reason import CheckpointReason, DamageReason, RecoveryReason
 from telnetsd.audit.record import make_event
+from telnetsd.audit.recovery import ChainEnd, Finding, find_end
+from telnetsd.config import AuditSettings, Durability
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
+from telnetsd.home import Home
 
-_TAIL_BYTES: Final = 65536
+CHECKPOINT_WORDS: Final = {
+    CheckpointReason.FILE_OPENED: "the audit log begins a file",
+    CheckpointReason.EVENTS: "the audit log was signed",
+    CheckpointReason.INTERVAL: "the audit log was signed",
+    CheckpointReason.REQUESTED: "the audit log was signed for an operator",
+    CheckpointReason.SERVER_STOPPED: "the audit log was signed as the server stopped",
+    CheckpointReason.ROTATION: "the audit log was signed, and closes this file",
+}
+UNROTATED: Final = AuditSettings(rotate_bytes=0, rotate_age_s=0)
+"""For who writes a few events, and leaves rotation to the server."""
 
 
 class AuditUnavailableError(OperatorError):
@@ -32,18 +46,28 @@ class AuditUnavailableError(OperatorError):
 class AuditLog:
     """One process's access to the audit log. Not for two threads at once.
 
+    Args:
+        path: The file.
+        key: Signs checkpoints and the seal.
+        settings: When to sync, to sign and to rotate.
+
     Raises:
         AuditUnavailableError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: AuditKey, settings: AuditSettings = UNROTATED) -> None:
         self._path = path
-        self._descriptor = -1
-        self._head = EMPTY
-        self._end = -1
-        make_secret_folder(path.parent)
+        self._key = key
+        self._settings = settings
+        self._end = ChainEnd(EMPTY)
+        self._size = -1
+        """The file's size while it ends where `_end` says; -1 when that has to be found out."""
+        self._begun_at = datetime.now(UTC)
+        self._first_sequence = 0
+        self._signed_at = time.monotonic()
+        self._is_synced = True
         with self._reported():
-            self._open()
+            self._file = LogFile(path)
 
     def append(self, events: list[Fields]) -> None:
         """Write events to the chain, in their order, and sync them to the disk.
@@ -52,110 +76,162 @@ class AuditLog:
             AuditUnavailableError: They are not on disk. What was written of them is taken back, at the latest by the
                 next append.
         """
-        with self._reported(), self._locked():
-            if os.fstat(self._descriptor).st_size != self._end:
-                self._find_head()
-            self._write(events)
+        with self._reported(), self._file.locked():
+            notes = self._catch_up()
+            if self._is_rotation_due():
+                self._rotate(notes)
+                notes = self._catch_up()
+            self._write([*notes, *events, *self._due_checkpoint(len(notes) + len(events))])
+
+    def checkpoint(self, reason: CheckpointReason) -> bytes:
+        """Sign the log where it ends now, unless it is signed already, and return its last line.
+
+        Raises:
+            AuditUnavailableError: It cannot be written.
+        """
+        with self._reported(), self._file.locked():
+            notes = self._catch_up()
+            if notes or not self._end.is_signed or reason is CheckpointReason.REQUESTED:
+                self._write([*notes, self._make_checkpoint(reason)])
+            return self._file.last_line()[0]
+
+    def sync(self) -> None:
+        """Put on the disk what was appended with interval durability.
+
+        Raises:
+            AuditUnavailableError: It cannot be done.
+        """
+        if not self._is_synced:
+            with self._reported():
+                self._file.sync()
+            self._is_synced = True
 
     def close(self) -> None:
         """Give the file back."""
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._file.close()
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            # Whatever is there then is looked at again before anything else is written.
+            self._size = -1
             raise AuditUnavailableError(
                 f"cannot write the audit log: {self._path}: {error.strerror}; free space or repair it"
             ) from error
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _catch_up(self) -> list[Fields]:
+        """Find where the chain ends, and return the events that have to be written before any other."""
+        if self._file.size() == self._size:
+            return []
+        line, line_end = self._file.last_line()
         try:
-            self._lock_current_file()
-            yield
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def _lock_current_file(self) -> None:
-        # The file may have been rotated away while this process waited for the lock.
-        while True:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            if self._is_current():
-                return
-            self._open()
-
-    def _is_current(self) -> bool:
-        try:
-            there = self._path.stat()
-        except FileNotFoundError:
-            return False
-        ours = os.fstat(self._descriptor)
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
-
-    def _open(self) -> None:
-        # The new file first: a descriptor that was given back already may be somebody else's by now.
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        opened = os.open(self._path, flags, SECRET_FILE_MODE)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor, self._end = opened, -1
-        sync_folder(self._path.parent)
-
-    def _write(self, events: list[Fields]) -> None:
-        head, lines = self._head, []
-        for event in events:
-            line, head = seal(event, head)
-            lines.append(line)
-        content = b"".join(lines)
-        start = self._end
-        try:
-            self._write_whole(content)
-            os.fdatasync(self._descriptor)
-        except OSError:
-            self._end = -1
-            os.ftruncate(self._descriptor, start)
-            raise
-        self._head, self._end = head, start + len(content)
-
-    def _write_whole(self, content: bytes) -> None:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-
-    def _find_head(self) -> None:
-        """Read where the chain ends, and set aside what stands behind the last whole line."""
-        size = os.fstat(self._descriptor).st_size
-        line, line_end = self._last_line(size)
-        try:
-            self._head = read_head(line) if line else EMPTY
+            self._end = find_end(line, self._file.read_seal(), self._end.head, self._key.public)
         except ChainError as error:
             raise AuditUnavailableError(
-                f"the audit log's last line is damaged: {self._path}: {error}; run: telnetsd audit tail, "
-                f"then move the file away so that a new one is begun"
+                f"the audit log's last line is damaged: {self._path}: {error}; run: telnetsd audit verify, "
+                "then move the file away so that a new one is begun"
             ) from error
-        self._end = line_end
-        if line_end < size:
-            self._set_aside(line_end, size)
+        notes = [] if line else [self._make_checkpoint(CheckpointReason.FILE_OPENED)]
+        notes += [_note(finding) for finding in self._end.findings]
+        notes += [_note(finding, name) for finding, name in self._set_right(line_end)]
+        self._remember_begin()
+        self._size = line_end
+        return notes
 
-    def _last_line(self, size: int) -> tuple[bytes, int]:
-        """Return the last whole line without its newline, and the offset behind that newline."""
-        tail, start = b"", size
-        while start > 0 and tail.count(b"\n") < 2:
-            start = max(0, start - _TAIL_BYTES)
-            tail = os.pread(self._descriptor, size - start, start)
-        end = tail.rfind(b"\n")
-        if end < 0:
-            return b"", 0
-        return tail[tail.rfind(b"\n", 0, end) + 1 : end], start + end + 1
+    def _set_right(self, line_end: int) -> Iterator[tuple[Finding, str]]:
+        """Put away what a crash or a deletion has left; yields what is to be told of it, and the file's name."""
+        torn_bytes = self._file.size() - line_end
+        if torn_bytes:
+            aside = self._file.set_aside(line_end).name
+            message = f"a torn last line of {torn_bytes} bytes was set aside in {aside}"
+            yield Finding(RecoveryReason.TORN_LINE, message), aside
+        if self._file.saved_as is not None:
+            name, self._file.saved_as = self._file.saved_as.name, None
+            message = f"the audit log's file was deleted; its lines were saved as {name}"
+            yield Finding(RecoveryReason.FILE_DELETED, message), name
 
-    def _set_aside(self, start: int, end: int) -> None:
-        torn = os.pread(self._descriptor, end - start, start)
-        aside = self._path.with_name(f"torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.part")
-        write_secret(aside, torn)
-        sync_folder(aside.parent)
-        os.ftruncate(self._descriptor, start)
-        message = f"a torn last line of {len(torn)} bytes was set aside in {aside.name}"
-        self._write([make_event(Action.AUDIT_RECOVERED, message, reason=Reason.TORN_LINE)])
+    def _remember_begin(self) -> None:
+        first = self._file.first_link()
+        self._first_sequence = first.head.sequence if first else self._end.head.sequence + 1
+        self._begun_at = datetime.fromisoformat(first.at) if first else datetime.now(UTC)
+
+    def _is_rotation_due(self) -> bool:
+        if not self._size:
+            return False
+        age_s = (datetime.now(UTC) - self._begun_at).total_seconds()
+        is_long = 0 < self._settings.rotate_bytes <= self._size
+        return is_long or 0 < self._settings.rotate_age_s <= age_s
+
+    def _rotate(self, notes: list[Fields]) -> None:
+        """Close the file with a checkpoint, and begin another one."""
+        self._write([*notes, self._make_checkpoint(CheckpointReason.ROTATION)])
+        self.sync()
+        target = rotated_path(self._path, self._first_sequence)
+        self._file.move(target if not target.exists() else rotated_path(self._path, self._end.head.sequence))
+        self._size = -1
+        self._file.lock()
+
+    def _due_checkpoint(self, count: int) -> list[Fields]:
+        """Return the checkpoint that is due behind so many more lines, or nothing."""
+        before, every = self._end.head.sequence, self._settings.checkpoint_events
+        if not count:
+            return []
+        if before // every != (before + count) // every:
+            return [self._make_checkpoint(CheckpointReason.EVENTS)]
+        if time.monotonic() - self._signed_at >= self._settings.checkpoint_interval_s:
+            return [self._make_checkpoint(CheckpointReason.INTERVAL)]
+        return []
+
+    def _make_checkpoint(self, reason: CheckpointReason) -> Fields:
+        fields = {"telnetsd": {"checkpoint": {"key_id": self._key.id, "algorithm": ALGORITHM}}}
+        return make_event(Action.AUDIT_CHECKPOINT, CHECKPOINT_WORDS[reason], fields, reason)
+
+    def _write(self, events: list[Fields]) -> None:
+        """Write events behind the end of the chain: whole, synced and sealed, or not at all."""
+        if not events:
+            return
+        head, lines, is_checkpoint = self._end.head, [], False
+        for event in events:
+            is_checkpoint = event["event"]["action"] == Action.AUDIT_CHECKPOINT
+            line, head = seal(event, head, self._key.sign_checkpoint if is_checkpoint else None)
+            lines.append(line)
+        content, start = b"".join(lines), self._size
+        try:
+            self._file.append(content)
+            self._sync_if_due()
+            self._file.write_seal(self._key.make_seal(head))
+        except OSError:
+            self._size = -1
+            self._file.cut(start)
+            raise
+        self._end, self._size = ChainEnd(head, is_checkpoint), start + len(content)
+        if is_checkpoint:
+            self._signed_at = time.monotonic()
+
+    def _sync_if_due(self) -> None:
+        if self._settings.durability is Durability.COMMIT:
+            self._file.sync()
+        else:
+            self._is_synced = False
+
+
+def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
+    """Open the audit log of an installation.
+
+    Raises:
+        OperatorError: The audit key is missing, open to others, or cannot be read.
+        AuditUnavailableError: The file cannot be opened.
+    """
+    return AuditLog(home.audit_file, load_audit_key(home), settings)
+
+
+def _note(finding: Finding, file_name: str = "") -> Fields:
+    """Return the event that tells what was found."""
+    is_damage = isinstance(finding.reason, DamageReason)
+    fields: Fields = {"file": {"name": file_name}} if file_name else {}
+    if finding.lines:
+        fields["telnetsd"] = {"audit": {"lines": finding.lines}}
+    action = Action.AUDIT_DAMAGED if is_damage else Action.AUDIT_RECOVERED
+    return make_event(action, finding.message, fields, finding.reason)

@@ -1,53 +1,59 @@
-"""Reading the audit log: its last lines, what comes next, and each event as a person wants to see it.
-
-What is read here was escaped when it was written; it is looked at again before it is shown, since a file can change.
-"""
+"""Reading the end of the log: its last lines, and what comes next."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import sleep as nap
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from telnetsd.escaping import escape
+from telnetsd.audit.archive import Snapshot, read_lines, take_snapshot
+from telnetsd.errors import OperatorError
 
 POLL_S: Final = 0.2
-MESSAGE_MAX_CHARS: Final = 300
 _CHUNK_BYTES: Final = 65536
-_NOTHING: Final = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One event for people: every value is one line of printable text, `-` where there is none."""
-
-    time: str
-    outcome: str
-    user: str
-    source: str
-    session: str
-    action: str
-    message: str
 
 
 def last_lines(path: Path, count: int) -> list[bytes]:
-    """Return the last `count` whole lines of a file, without their newlines; none when there is no file."""
+    """Return the last `count` whole lines of a log, without their newlines; none when there is no log.
+
+    Where the current file has fewer, those before come from the files that were rotated away.
+    """
     try:
         with path.open("rb") as file:
-            return _last_lines(file.fileno(), count)[0]
+            lines = _last_lines(file.fileno(), count)[0]
     except FileNotFoundError:
         return []
+    return _lines_before(path, count - len(lines)) + lines
 
 
-def follow(path: Path, count: int) -> Iterator[bytes]:
-    """Yield the last `count` lines, and then each line as it is written, across rotation, without end."""
-    descriptor, position = _open(path), 0
+def _lines_before(path: Path, count: int) -> list[bytes]:
+    """Return the last lines of the files before the current one."""
+    if not count:
+        return []
+    try:
+        parts = take_snapshot(path).parts
+    except OperatorError:
+        return []
+    found: deque[bytes] = deque()
+    for part in reversed([one for one in parts if one.path != path]):
+        lines = deque((line.content for line in read_lines(Snapshot((part,), b""))), count - len(found))
+        found.extendleft(reversed(lines))
+        if len(found) == count:
+            break
+    return list(found)
+
+
+def follow(path: Path, count: int) -> tuple[list[bytes], Iterator[bytes]]:
+    """Return the last `count` lines, and an endless iterator over each line that is written then, across rotation."""
+    descriptor, position, lines = _open(path), 0, list[bytes]()
     if descriptor >= 0:
         lines, position = _last_lines(descriptor, count)
-        yield from lines
+        lines = _lines_before(path, count - len(lines)) + lines
+    return lines, _go_on(path, descriptor, position)
+
+
+def _go_on(path: Path, descriptor: int, position: int) -> Iterator[bytes]:
     size = _CHUNK_BYTES
     while True:
         # Always from the end of the last whole line: half a line may be taken back, and another come in its place.
@@ -66,51 +72,6 @@ def follow(path: Path, count: int) -> Iterator[bytes]:
             position = _last_lines(descriptor, 0)[1]
         else:
             nap(POLL_S)
-
-
-def describe_line(line: bytes) -> EventRow:
-    """Return what a person wants to see of a line of the log; of a damaged one, that it is damaged."""
-    try:
-        event = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        event = {"message": f"damaged line: {line[:80]!r}"}
-    return EventRow(
-        time=_text(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
-        outcome=_text(event, "event", "outcome") or _NOTHING,
-        user=_who(event) or _NOTHING,
-        source=_source(event),
-        session=short_session_id(_text(event, "telnetsd", "session", "id")) or _NOTHING,
-        action=_text(event, "event", "action") or _NOTHING,
-        message=_text(event, "message") or _NOTHING,
-    )
-
-
-def short_session_id(session_id: str) -> str:
-    """The last 8 characters of a session's id: random, where the first ones are the time."""
-    return session_id[-8:]
-
-
-def _who(event: Any) -> str:  # noqa: ANN401
-    """The user's name; `guest`; or whoever used the command line, in brackets, since that is no user of ours."""
-    operator = _text(event, "telnetsd", "operator", "name")
-    is_guest = _text(event, "telnetsd", "identity", "kind") == "guest"
-    return _text(event, "user", "name") or ("guest" if is_guest else f"({operator})" if operator else "")
-
-
-def _source(event: Any) -> str:  # noqa: ANN401 -- whatever JSON the line holds
-    address, port = _text(event, "source", "ip"), _text(event, "source", "port")
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if address else _NOTHING
-
-
-def _text(value: Any, *keys: str) -> str:  # noqa: ANN401
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return "" if value is None else _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    # Backslashes were doubled when the event was made; only what should not be there at all is escaped again.
-    return text[:MESSAGE_MAX_CHARS] if text.isprintable() else escape(text, MESSAGE_MAX_CHARS)
 
 
 def _last_lines(descriptor: int, count: int) -> tuple[list[bytes], int]:

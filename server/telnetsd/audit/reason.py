@@ -86,10 +86,52 @@ class ReloadReason(StrEnum):
     FILES_CHANGED = "files-changed"
 
 
+class CheckpointReason(StrEnum):
+    """Why a checkpoint was signed. The first and the last word prove where a file begins and ends."""
+
+    FILE_OPENED = "file-opened"
+    EVENTS = "checkpoint-events"
+    INTERVAL = "checkpoint-interval"
+    REQUESTED = "checkpoint-requested"
+    SERVER_STOPPED = "server-stopped"
+    ROTATION = "rotation"
+
+
+class RecoveryReason(StrEnum):
+    """What a writer found when it came back to the log, and set right without a loss."""
+
+    TORN_LINE = "torn-line"
+    UNSEALED_LINES = "unsealed-lines"
+    FILE_DELETED = "file-deleted"
+    WRITABLE_AGAIN = "writable-again"
+
+
+class DamageReason(StrEnum):
+    """What a writer found when it came back to the log, and cannot be set right."""
+
+    LINES_MISSING = "lines-missing"
+    LAST_LINE_CHANGED = "last-line-changed"
+    SEAL_MISSING = "seal-missing"
+    SEAL_CHANGED = "seal-changed"
+
+
+class RetentionReason(StrEnum):
+    """Why rotated files were removed."""
+
+    AGE = "retention-days"
+    SIZE = "retention-bytes"
+
+
+class ShippingReason(StrEnum):
+    """Why events did not reach a collector."""
+
+    TOO_FAR_BEHIND = "too-far-behind"
+    TOO_LONG = "event-too-long"
+
+
 class Reason(StrEnum):
     """The reasons that are the log's own; the other stages bring theirs."""
 
     OK = "ok"
-    TORN_LINE = "torn-line"
     INTERRUPTED = "interrupted"
     WRONG_CONFIGURATION = "wrong-configuration"

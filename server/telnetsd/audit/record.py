@@ -12,8 +12,9 @@ from typing import Any, Final, Protocol
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from telnetsd.audit.event import DATASET, ECS_VERSION, SHAPES, Action, Fields, merge, timestamp
+from telnetsd.audit.event import DATASET, ECS_VERSION, Action, Fields, merge, timestamp
 from telnetsd.audit.reason import Reason
+from telnetsd.audit.schema import DEFINITIONS
 
 _DONE: Final = "put"
 
@@ -79,16 +80,16 @@ def _add_schema(_: WrappedLogger, __: str, event_dict: EventDict) -> tuple[tuple
 
 def _to_ecs(event_dict: EventDict) -> Fields:
     action: Action = event_dict["action"]
-    shape = SHAPES[action]
+    definition = DEFINITIONS[action]
     # The order of the first two members is the chain's: see audit.chain.
     event: Fields = {
         "@timestamp": timestamp(event_dict["at"]),
         "event": {
             "action": action.value,
-            "category": shape.category,
+            "category": definition.categories,
             "kind": "event",
-            "type": shape.type,
-            "outcome": shape.outcome.value,
+            "type": definition.types,
+            "outcome": definition.outcome.value,
             "reason": event_dict["reason"].value,
             "dataset": DATASET,
         },

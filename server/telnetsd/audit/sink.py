@@ -4,31 +4,63 @@ While one batch is being written (in a thread of its own, so that the event loop
 gathers. Who awaits an event is woken when its batch is on disk, or with the error that kept it from there.
 A session tells of its next deed only when the one before is written. Some events nobody waits for (a handshake that
 failed); so the gathering batch has a limit, and what comes beyond it fails.
+
+One clock, in the same thread's turn: it signs a log that has gone quiet, syncs what interval durability has left
+unsynced, and tries again while the log cannot be written.
 """
 
 import asyncio
+import contextlib
 import logging
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, ParamSpec
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
+from telnetsd.audit.outage import Outage
+from telnetsd.audit.reason import CheckpointReason
+from telnetsd.config import AuditSettings, Durability, FailurePolicy
 
 GATHERED_MAX: Final = 10_000
+RETRY_S: Final = 1.0
+"""How often a log that cannot be written is tried again, when nobody else does."""
+_Batch = list[tuple[Fields, asyncio.Future[None]]]
+_P = ParamSpec("_P")
 
 logger = logging.getLogger(__name__)
 
 
 class GroupCommit:
-    """The sink of a server."""
+    """The sink of a server.
 
-    def __init__(self, log: AuditLog) -> None:
+    Args:
+        log: Where events go; nobody else in this process may use it.
+        settings: The clock's intervals, and what becomes of events while the log cannot be written.
+        tell: Told that the log cannot be written (True), and that it can again (False).
+    """
+
+    def __init__(
+        self, log: AuditLog, settings: AuditSettings | None = None, tell: Callable[[bool], None] = lambda _: None
+    ) -> None:
         self._log = log
+        self._settings = settings or AuditSettings()
+        self._goes_on = self._settings.on_audit_failure is FailurePolicy.CONTINUE
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
-        self._gathering: list[tuple[Fields, asyncio.Future[None]]] = []
+        self._gathering: _Batch = []
         self._writing: asyncio.Task[None] | None = None
+        self._outage: Outage | None = None
         self._is_closed = False
+        self._has_ended = asyncio.Event()
+        self._clock = self._loop.create_task(self._keep_time())
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the log could be written the last time."""
+        return self._outage is None
 
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
@@ -37,45 +69,110 @@ class GroupCommit:
         if self._is_closed or len(self._gathering) >= GATHERED_MAX:
             why = "is closed: the server is being stopped" if self._is_closed else "is written too slowly"
             written.set_exception(AuditUnavailableError(f"the audit log {why}"))
+        elif self._outage is not None and self._goes_on and self._outage.note(event, is_everything_kept=True):
+            written.set_result(None)
+        if written.done():
             return written
         self._gathering.append((event, written))
-        if self._writing is None:
-            self._writing = self._loop.create_task(self._write_batches())
+        self._write_in_background()
         return written
 
     async def close(self) -> None:
-        """Write what is left, take nothing more, and end the thread."""
+        """Write what is left, sign the log, take nothing more, and end the thread."""
         self._is_closed = True
+        self._has_ended.set()
+        await self._clock
         if self._writing is not None:
             await self._writing
+        if self._outage is not None:
+            await self._write([])
+        if self._outage is not None:
+            logger.error("%d events were never written to the audit log", len(self._outage.kept) + self._outage.lost)
+        await self._do(self._log.checkpoint, CheckpointReason.SERVER_STOPPED)
+        await self._do(self._log.sync)
         self._thread.shutdown()
 
+    def _write_in_background(self) -> None:
+        if self._writing is None:
+            self._writing = self._loop.create_task(self._write_batches())
+
     async def _write_batches(self) -> None:
-        while self._gathering:
+        while True:
             batch, self._gathering = self._gathering, []
-            _settle(batch, await self._write([event for event, _ in batch]))
+            await self._write(batch)
+            if not self._gathering:
+                break
         self._writing = None
 
-    async def _write(self, events: list[Fields]) -> AuditUnavailableError | None:
+    async def _write(self, batch: _Batch) -> None:
+        """Write a batch, behind what an outage has left to be written."""
+        late = self._outage.events() if self._outage else []
+        error = await self._do(self._log.append, [*late, *(event for event, _ in batch)])
+        if error is None:
+            self._end_outage()
+            for _, written in batch:
+                _settle(written, None)
+        elif isinstance(error, AuditUnavailableError):
+            self._note_outage(batch, error)
+        else:
+            # What cannot be encoded must not be tried for ever.
+            if self._outage is not None:
+                self._outage.give_up()
+            for _, written in batch:
+                _settle(written, AuditUnavailableError(f"the audit log failed: {error!r}"))
+
+    def _note_outage(self, batch: _Batch, error: AuditUnavailableError) -> None:
+        if self._outage is None:
+            self._outage = Outage()
+            logger.error("%s", error)
+            self._tell(True)
+        for event, written in batch:
+            is_kept = self._outage.note(event, is_everything_kept=self._goes_on)
+            _settle(written, None if is_kept and self._goes_on else error)
+
+    def _end_outage(self) -> None:
+        if self._outage is not None:
+            self._outage = None
+            logger.warning("the audit log is written again")
+            self._tell(False)
+
+    async def _keep_time(self) -> None:
+        """Sign, sync and try again, each in its time."""
+        sign_at = time.monotonic() + self._settings.checkpoint_interval_s
+        while not self._has_ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_ended.wait(), self._interval_s())
+            if self._outage is not None:
+                self._write_in_background()
+            elif time.monotonic() >= sign_at:
+                await self._do(self._log.checkpoint, CheckpointReason.INTERVAL)
+                sign_at = time.monotonic() + self._settings.checkpoint_interval_s
+            await self._do(self._log.sync)
+
+    def _interval_s(self) -> float:
+        is_unsynced = self._settings.durability is Durability.INTERVAL
+        return self._settings.sync_interval_s if is_unsynced else min(RETRY_S, self._settings.checkpoint_interval_s)
+
+    async def _do(self, work: Callable[_P, object], *arguments: _P.args, **options: _P.kwargs) -> Exception | None:
+        """Use the log in its thread; returns what went wrong."""
         try:
-            await self._loop.run_in_executor(self._thread, self._log.append, events)
+            await self._loop.run_in_executor(self._thread, lambda: work(*arguments, **options))
         except AuditUnavailableError as error:
             return error
         except Exception as error:
             # Whatever it is, who waits for these events must learn that they are not on disk.
             logger.exception("the audit log failed by a fault of the server")
-            return AuditUnavailableError(f"the audit log failed: {error!r}")
+            return error
         return None
 
 
-def _settle(batch: list[tuple[Fields, asyncio.Future[None]]], error: AuditUnavailableError | None) -> None:
-    for _, written in batch:
-        if written.done():
-            continue
-        if error is None:
-            written.set_result(None)
-        else:
-            written.set_exception(error)
+def _settle(written: asyncio.Future[None], error: AuditUnavailableError | None) -> None:
+    if written.done():
+        return
+    if error is None:
+        written.set_result(None)
+    else:
+        written.set_exception(error)
 
 
 def _mark_seen(written: asyncio.Future[None]) -> None:

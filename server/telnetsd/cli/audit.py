@@ -1,61 +1,142 @@
-"""telnetsd audit tail."""
+"""telnetsd audit verify, checkpoint, key: proving the audit log. Reading it is in `audit_reading`."""
 
-from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from telnetsd.audit.reader import EventRow, describe_line, follow, last_lines
-from telnetsd.cli.common import HomeOption, console, home_of, is_terminal
+from telnetsd.administration.audit_key import change_audit_key
+from telnetsd.audit.archive import read_lines, take_files, take_snapshot
+from telnetsd.audit.chain import ChainError, Link
+from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
+from telnetsd.audit.key import load_public_keys
+from telnetsd.audit.log import open_log
+from telnetsd.audit.reason import CheckpointReason
+from telnetsd.audit.verification import Expectation, Report
+from telnetsd.audit.verification import verify as verify_lines
+from telnetsd.cli import audit_reading
+from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
 from telnetsd.errors import OperatorError
 
-app = typer.Typer(help="Read the audit log.", no_args_is_help=True, rich_markup_mode=None)
-
-_COLOURS = {"success": "green", "failure": "red"}
-_WIDE_COLUMNS = 130
-"""From this width on, where somebody came from and the session are shown as well."""
-_HEADER = EventRow("time (UTC)", "outcome", "user", "source", "session", "action", "what")
+app = typer.Typer(help="Read and prove the audit log.", no_args_is_help=True, rich_markup_mode=None)
+app.command("tail")(audit_reading.tail)
+app.command("search")(audit_reading.search)
+app.command("show")(audit_reading.show)
+app.command("stats")(audit_reading.stats)
+app.command("export")(audit_reading.export_)
 
 
 @app.callback()
 def group() -> None:
-    """Read the audit log."""
+    """Read and prove the audit log."""
 
 
 @app.command()
-def tail(
+def verify(
     context: typer.Context,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many of the last events.")] = 20,
-    following: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with each event as it is written.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="The lines as they are in the file.")] = False,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE …]", help="These files, and not the whole log.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The public key, instead of certs/audit.pem.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prove that the log still holds what `audit checkpoint` exported."),
+    ] = None,
+    json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show the last events, and with -f those that come."""
-    path = home_of(context, home).audit_file
-    if not following and not path.exists():
-        raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
-    lines: Iterable[bytes] = follow(path, n) if following else last_lines(path, n)
+    """Check order, chain, signatures, beginning and end. Exit status 1 when something is amiss."""
+    where = home_of(context, home)
+    keys = load_public_keys(key or where.audit_public_keys)
+    exported = _read_exported(checkpoint, keys) if checkpoint else None
+    snapshot = take_files(files) if files else take_snapshot(where.audit_file)
+    expected = Expectation(keys, snapshot.seal, is_whole=not files, checkpoint=exported)
+    with audit_reading.reading_bar(snapshot.size) as on_progress:
+        report = verify_lines(read_lines(snapshot, on_progress), expected)
     if json:
-        for line in lines:
-            typer.echo(line)
+        print_json(report)
+    else:
+        _print_report(report, len(snapshot.parts), exported)
+    if report.damage is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def checkpoint(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, and not to standard output.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Sign the log as it is now, and export that; keep it elsewhere, for `audit verify --checkpoint`."""
+    with closing(open_log(home_of(context, home))) as log:
+        line = log.checkpoint(CheckpointReason.REQUESTED)
+    if output is None:
+        typer.echo(line)
+    else:
+        output.write_bytes(line + b"\n")
+        typer.echo(f"{output}: prove later that the log still holds it: telnetsd audit verify --checkpoint {output}")
+
+
+@app.command("key")
+def key_(
+    context: typer.Context,
+    new: Annotated[bool, typer.Option("--new", help="Make another key; the former ones still verify.")] = False,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show the public key that an auditor needs, or make another one."""
+    where = home_of(context, home)
+    if new:
+        change_audit_key(where)
+    keys = list(load_public_keys(where.audit_public_keys).by_id)
+    if json:
+        print_json({"file": str(where.audit_public_keys), "key_ids": keys})
         return
-    screen = console()
-    _print(screen, _HEADER, is_header=True)
-    for line in lines:
-        _print(screen, describe_line(line))
+    typer.echo(f"{where.shown(where.audit_public_keys)}: give this file to whoever verifies the log")
+    for number, key_id in enumerate(keys):
+        typer.echo(f"  {key_id}  {'signs now' if number == 0 else 'signed before'}")
 
 
-def _print(screen: Console, row: EventRow, *, is_header: bool = False) -> None:
-    line = Text(style="bold" if is_header else "")
-    line.append(f"{row.time:<19}  ")
-    line.append(f"{row.outcome:<7}  ", _COLOURS.get(row.outcome, ""))
-    line.append(f"{row.user:<12}  ")
-    if screen.width >= _WIDE_COLUMNS:
-        line.append(f"{row.source:<21}  {row.session:<8}  ")
-    line.append(f"{row.action:<18}  {row.message}")
-    # A person's screen has one line an event; a program gets all of it.
-    screen.print(line, no_wrap=True, overflow="ellipsis" if is_terminal() else "ignore", crop=is_terminal())
+def _read_exported(path: Path, keys: PublicKeys) -> Link:
+    try:
+        return read_checkpoint(path.read_bytes().strip(), keys)
+    except ChainError as error:
+        raise OperatorError(f"{path} is not what `audit checkpoint` exported: {error}") from error
+
+
+def _print_report(report: Report, files: int, exported: Link | None) -> None:
+    screen, damage = console(), report.damage
+    if damage is not None:
+        where = f"{damage.file} line {damage.line}" if damage.line else "the log"
+        screen.print(Text(f"{damage.kind.value}: {where}: {damage.message}", style="bold red"), soft_wrap=True)
+    else:
+        screen.print(Text("intact", style="bold green"))
+    for line in _describe(report, files, exported):
+        screen.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _describe(report: Report, files: int, exported: Link | None) -> list[str]:
+    if not report.events:
+        return ["no line holds"]
+    keys = ", ".join(key_id[:16] for key_id in report.key_ids) or "nobody"
+    held = f"lines {report.first_sequence} to {report.last_sequence}"
+    said = [
+        f"{held} hold, in {files} file{'' if files == 1 else 's'}",
+        f"written {report.first_at[:19]} to {report.last_at[:19]} UTC",
+        f"{report.checkpoints} of them are signed, by {keys}",
+    ]
+    if report.pruned:
+        said.append(f"lines 1 to {report.pruned} were removed by retention, as the log says")
+    elif report.is_partial:
+        said.append(f"lines 1 to {report.first_sequence - 1} are not in these files")
+    if report.damage is None and report.unsealed:
+        said.append(f"the last {report.unsealed} are not sealed yet: a writer was killed; the next one says so")
+    if report.damage is None and exported is not None:
+        said.append(f"the exported checkpoint, line {exported.head.sequence}, is among them")
+    return said

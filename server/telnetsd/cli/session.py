@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.audit.reader import short_session_id
+from telnetsd.audit.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.commands.wording import duration
 from telnetsd.control import ask

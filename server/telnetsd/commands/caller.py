@@ -36,6 +36,10 @@ class SessionRow:
 class LiveSessions(Protocol):
     """The sessions that are open now, on every worker."""
 
+    @property
+    def notice(self) -> str:
+        """What whoever comes in now is told as well; may be empty."""
+
     def rows(self) -> list[SessionRow]:
         """Return every session, the oldest first."""
 

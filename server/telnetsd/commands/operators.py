@@ -5,8 +5,9 @@ import re
 from typing import Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS
-from telnetsd.audit.reader import describe_line, last_lines, short_session_id
+from telnetsd.audit.reader import last_lines
 from telnetsd.audit.reason import CommandReason
+from telnetsd.audit.row import describe, read_event, short_session_id
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, command
 from telnetsd.commands.wording import duration
@@ -74,7 +75,7 @@ async def audit(caller: Caller, arguments: str) -> None:
     if not 1 <= count <= EVENTS_MAX:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: audit [N], N from 1 to {EVENTS_MAX}")
     lines = await asyncio.to_thread(last_lines, caller.services.audit_file, count)
-    for row in map(describe_line, lines):
+    for row in map(describe, map(read_event, lines)):
         caller.say(f"{row.time}  {row.outcome:<7}  {row.user:<12}  {row.action:<18}  {row.message}")
 
 

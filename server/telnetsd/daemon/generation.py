@@ -45,13 +45,22 @@ class Generations:
         state: The operator's state.
         trail: Bound to nothing.
         ask: For the passphrase of the CA's key.
+        registry: The open sessions.
     """
 
-    def __init__(self, home: Home, material: Material, state: State, trail: Trail, ask: AskPassphrase) -> None:
-        self.registry = SessionRegistry()
+    def __init__(
+        self,
+        home: Home,
+        material: Material,
+        state: State,
+        trail: Trail,
+        ask: AskPassphrase,
+        registry: SessionRegistry,
+    ) -> None:
+        self.registry = registry
         self._home = home
         self._material = material
-        self._listener = material.settings.listener
+        self._begun_with = material.settings
         self._state = state
         self._trail = trail
         self._ask = ask
@@ -91,8 +100,9 @@ class Generations:
             said = _describe(material)
             message = f"the server reloaded: {said}"
             await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
-            if material.settings.listener != self._listener:
-                said += "; a change of [listener] waits for a restart"
+            for section in ("listener", "audit"):
+                if getattr(material.settings, section) != getattr(self._begun_with, section):
+                    said += f"; a change of [{section}] waits for a restart"
             self._material, self._stages, self._files = material, stages, files
             self.connections.change(stages)
             await self._look_again()

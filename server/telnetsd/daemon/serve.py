@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from functools import partial
 from typing import Final
 
@@ -17,15 +18,17 @@ from telnetsd.administration.change import is_ending, recover
 from telnetsd.administration.material import Material, load_material
 from telnetsd.administration.office import close_desk
 from telnetsd.audit.event import Action
-from telnetsd.audit.log import AuditLog
+from telnetsd.audit.log import AuditLog, open_log
 from telnetsd.audit.reason import ReloadReason, ServerReason
-from telnetsd.audit.record import make_trail
+from telnetsd.audit.record import Trail, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config import parse_address
+from telnetsd.config import AuditSettings, FailurePolicy, parse_address
 from telnetsd.control import ControlServer
+from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.generation import Generations
-from telnetsd.home import Home
+from telnetsd.home import Home, alone
 from telnetsd.listener import open_listener, shown_address
+from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 
 STOP_TIMEOUT_S: Final = 5.0
@@ -55,25 +58,37 @@ def serve(home: Home, listen: str | None, ask: AskPassphrase = passphrase_of_env
     address = parse_address(listen or material.settings.listener.listen)
     sys.setswitchinterval(GIL_SWITCH_S)
     _make_room(material.settings.listener.max_connections)
-    state, log = State(home.state_file), AuditLog(home.audit_file)
-    try:
+    with (
+        alone(home),
+        closing(State(home.state_file)) as state,
+        closing(open_log(home, material.settings.audit)) as log,
+    ):
         uvloop.run(_serve(home, material, address, state, log, ask))
-    finally:
-        log.close()
-        state.close()
 
 
 async def _serve(
     home: Home, material: Material, address: tuple[str, int], state: State, log: AuditLog, ask: AskPassphrase
 ) -> None:
+    settings = material.settings.audit
+    registry = SessionRegistry()
+    sink = GroupCommit(log, settings, lambda is_out: _announce(registry, settings, is_out=is_out))
+    trail = make_trail(sink)
+    with shipping(home, settings, trail):
+        try:
+            generations = Generations(home, material, state, trail, ask, registry)
+            await _listen(home, address, generations, AuditKeeper(home, settings, trail), trail)
+        finally:
+            await sink.close()
+
+
+async def _listen(
+    home: Home, address: tuple[str, int], generations: Generations, keeper: AuditKeeper, trail: Trail
+) -> None:
+    """Take connections until a signal ends it."""
     stopping, reloading = asyncio.Event(), asyncio.Event()
     _catch_signals(stopping, reloading)
-    sink = GroupCommit(log)
-    trail = make_trail(sink)
-    generations = Generations(home, material, state, trail, ask)
-    control = ControlServer(
-        home.control_socket, generations.registry, partial(generations.reload, ReloadReason.OPERATOR)
-    )
+    reload = partial(generations.reload, ReloadReason.OPERATOR)
+    control = ControlServer(home.control_socket, generations.registry, reload)
     try:
         listener = open_listener(*address)
         await control.start()
@@ -82,7 +97,7 @@ async def _serve(
         await generations.tell_of_crls()
         accepting = await asyncio.get_running_loop().create_server(generations.connections.accept, sock=listener)
         print(f"listening on {where}", file=sys.stderr, flush=True)
-        async with _upkeep(generations):
+        async with _upkeep(generations, keeper):
             await _until(stopping, reloading, generations)
             accepting.close()
             is_ending.set()
@@ -94,7 +109,6 @@ async def _serve(
         print("stopped", file=sys.stderr, flush=True)
     finally:
         await control.stop()
-        await sink.close()
 
 
 def _catch_signals(stopping: asyncio.Event, reloading: asyncio.Event) -> None:
@@ -124,13 +138,14 @@ async def _until(stopping: asyncio.Event, reloading: asyncio.Event, generations:
 
 
 @contextlib.asynccontextmanager
-async def _upkeep(generations: Generations) -> AsyncIterator[None]:
+async def _upkeep(generations: Generations, keeper: AuditKeeper) -> AsyncIterator[None]:
     """Keep the installation up in the background."""
     is_over = asyncio.Event()
 
     async def keep_up() -> None:
         while not is_over.is_set():
             await generations.keep_up()
+            await keeper.keep_up()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(is_over.wait(), UPKEEP_INTERVAL_S)
 
@@ -141,6 +156,18 @@ async def _upkeep(generations: Generations) -> AsyncIterator[None]:
         # What has begun in a thread is finished, and told to the log, before the server says that it stopped.
         is_over.set()
         await task
+
+
+def _announce(registry: SessionRegistry, settings: AuditSettings, *, is_out: bool) -> None:
+    """Tell everybody that the audit log cannot be written, or that it can again."""
+    if not is_out:
+        registry.announce("the audit log is written again", is_lasting=False)
+    elif settings.on_audit_failure is FailurePolicy.CONTINUE:
+        text = "the audit log cannot be written: what is done here is recorded later, or not at all"
+        registry.announce(text, is_lasting=True)
+    else:
+        text = "the audit log cannot be written: logins and commands are refused until it can"
+        registry.announce(text, is_lasting=True)
 
 
 def _make_room(connections: int) -> None:

@@ -23,6 +23,8 @@ class SessionRegistry:
         self._sessions: dict[str, Session] = {}
         self.rounds = 0
         """How often everybody was looked at again."""
+        self.notice = ""
+        """What whoever comes in now is told as well."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -63,6 +65,11 @@ class SessionRegistry:
         for session in others:
             session.notify(text)
         return len(others)
+
+    def announce(self, text: str, *, is_lasting: bool) -> None:
+        """Show a line to every session; and to each that comes in, until something else is announced."""
+        self.notice = text if is_lasting else ""
+        self.tell_others("", text)
 
     def end_all(self, reason: EndReason, sentence: str) -> None:
         """End every session."""

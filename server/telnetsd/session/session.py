@@ -233,7 +233,9 @@ class Session:
         """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
         commands = [one.name for one in self._services.table.permitted(self.identity)]
         window_days = self._services.renewal_window_days
-        self._write(greet(self.identity, commands, self.started_at, window_days), self._prompt)
+        greeting = greet(self.identity, commands, self.started_at, window_days)
+        notice = self._services.sessions.notice
+        self._write([*greeting, f"*** {notice}"] if notice else greeting, self._prompt)
         if isinstance(self.identity, NamedUser):
             self._is_told_of_expiry = is_expiring(self.identity, self.started_at, window_days)
         try:

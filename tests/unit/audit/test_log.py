@@ -1,91 +1,56 @@
-"""The file and its chain: many writers, crashes, damage, and a disk that is full."""
+"""The file and its chain: many writers, crashes, damage, rotation, and a disk that is full."""
 
+import fcntl
+import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from telnetsd.audit.chain import EMPTY, GENESIS, ChainError, Head, previous_of, read_head, seal
-from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.log import AuditLog, AuditUnavailableError
-from telnetsd.audit.record import make_event
+from support.audit import KEY, assert_intact, event, make_key, messages, open_test_log, read_log, verify_log
+from telnetsd.audit.archive import read_lines, take_files
+from telnetsd.audit.chain import Head
+from telnetsd.audit.file import seal_path
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import CheckpointReason
+from telnetsd.audit.verification import DamageKind, Expectation, verify
+from telnetsd.config import AuditSettings
+
+TESTS = Path(__file__).parents[2]
 
 
-def event(text: str = "hello") -> Fields:
-    return make_event(Action.SERVER_STARTED, text)
+def write(path: Path, *texts: str) -> None:
+    log = open_test_log(path)
+    log.append([event(text) for text in texts])
+    log.close()
 
 
-def lines_of(path: Path) -> list[bytes]:
-    content = path.read_bytes()
-    assert content.endswith(b"\n")
-    return content.split(b"\n")[:-1]
+def reasons(path: Path) -> list[str]:
+    return [one["event"]["reason"] for one in read_log(path)]
 
 
-def assert_is_chain(path: Path) -> list[bytes]:
-    """Check what an auditor would: sequence, own hash, and the hash of the line before, of every line."""
-    lines, head = lines_of(path), EMPTY
-    for line in lines:
-        assert previous_of(line) == head.sha256
-        sequence = head.sequence + 1
-        head = read_head(line)
-        assert head.sequence == sequence
-    return lines
+def damage_of(path: Path) -> DamageKind | None:
+    damage = verify_log(path).damage
+    return damage.kind if damage else None
 
 
-def test_a_sealed_line_is_one_line_with_the_hashes_that_it_claims() -> None:
-    line, head = seal(event('quote " and } and \\'), EMPTY)
-    assert line.endswith(b"\n")
-    assert line.count(b"\n") == 1
-    decoded = msgspec.json.decode(line)
-    assert decoded["event"]["sequence"] == 1
-    assert decoded["telnetsd"]["chain"]["previous"] == GENESIS
-    unhashed = line[:-1].replace(f'"hash":"{decoded["event"]["hash"]}",'.encode(), b"", 1)
-    assert decoded["event"]["hash"] == sha256(unhashed).hexdigest()
-    assert head == Head(1, sha256(line[:-1]).hexdigest()) == read_head(line[:-1])
-
-
-def test_text_that_imitates_the_hash_cannot_take_its_place() -> None:
-    line, head = seal(event('{"@timestamp":"1","event":{"hash":"' + "0" * 64 + '","event":{'), EMPTY)
-    assert read_head(line[:-1]) == head
-
-
-@pytest.mark.parametrize(
-    "line", [b"", b"{}", b"null", b"\xff", b'{"@timestamp":"2026-01-01T00:00:00.000000Z","event":{}}']
-)
-def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
-    with pytest.raises(ChainError):
-        read_head(line)
-    with pytest.raises(ChainError):
-        previous_of(line)
-
-
-def test_a_line_that_is_hashed_well_and_is_no_event_is_refused() -> None:
-    unhashed = b'{"@timestamp":"2026-01-01T00:00:00.000000Z","event":{"sequence":1}}'
-    digest = sha256(unhashed).hexdigest().encode()
-    with pytest.raises(ChainError):
-        read_head(unhashed.replace(b'"event":{', b'"event":{"hash":"' + digest + b'",'))
-
-
-def test_any_changed_byte_is_seen() -> None:
-    line = seal(event(), EMPTY)[0][:-1]
-    for position in range(len(line)):
-        changed = bytearray(line)
-        changed[position] ^= 1
-        with pytest.raises(ChainError):
-            read_head(bytes(changed))
+def cut_lines(path: Path, count: int) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-count]))
 
 
 def test_events_are_appended_in_order_and_the_file_is_a_secret(tmp_path: Path) -> None:
     path = tmp_path / "audit" / "audit.jsonl"
-    log = AuditLog(path)
+    log = open_test_log(path)
     log.append([event("one"), event("two")])
     log.append([event("three")])
     log.close()
-    assert [msgspec.json.decode(line)["message"] for line in assert_is_chain(path)] == ["one", "two", "three"]
+    assert messages(path) == ["one", "two", "three"]
+    assert_intact(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
@@ -93,8 +58,8 @@ def test_events_are_appended_in_order_and_the_file_is_a_secret(tmp_path: Path) -
 WRITE_MANY = """
 import sys
 from pathlib import Path
-from test_log import AuditLog, event
-log = AuditLog(Path(sys.argv[1]))
+from support.audit import event, open_test_log
+log = open_test_log(Path(sys.argv[1]))
 for number in range(25):
     log.append([event(f"{number}"), event(f"{number} again")])
 """
@@ -103,86 +68,286 @@ for number in range(25):
 def test_four_writers_make_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit" / "audit.jsonl"
     command = [sys.executable, "-c", WRITE_MANY, str(path)]
-    writers = [subprocess.Popen(command, cwd=Path(__file__).parent) for _ in range(4)]
+    writers = [subprocess.Popen(command, cwd=TESTS) for _ in range(4)]
     assert [writer.wait(30) for writer in writers] == [0] * 4
-    assert len(assert_is_chain(path)) == 200
+    assert assert_intact(path).events == 201
 
 
 def test_a_torn_last_line_is_set_aside_and_recorded(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path)
-    log.append([event("one")])
-    log.close()
+    write(path, "one")
     with path.open("ab") as file:
         file.write(b'{"@timestamp":"2026-')
-    log = AuditLog(path)
-    log.append([event("two")])
-    log.close()
-    events = [msgspec.json.decode(line) for line in assert_is_chain(path)]
-    assert [one["event"]["action"] for one in events] == ["server-started", "audit-recovered", "server-started"]
-    assert events[1]["event"]["reason"] == "torn-line"
+    assert damage_of(path) is DamageKind.TORN
+    write(path, "two")
+    recovered = read_log(path)[2]
+    assert recovered["event"]["action"] == "audit-recovered"
+    assert recovered["event"]["reason"] == "torn-line"
     (aside,) = tmp_path.glob("torn-*.part")
+    assert recovered["file"]["name"] == aside.name
     assert aside.read_bytes() == b'{"@timestamp":"2026-'
     assert aside.stat().st_mode & 0o777 == 0o600
+    assert_intact(path)
 
 
 def test_a_file_that_begins_with_a_torn_line_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b'{"@time')
-    log = AuditLog(path)
-    log.append([event("one")])
-    log.close()
-    assert len(assert_is_chain(path)) == 2
+    write(path, "one")
+    assert reasons(path) == ["file-opened", "torn-line", "started"]
+    assert_intact(path)
 
 
-def test_a_last_line_that_was_changed_stops_the_log(tmp_path: Path) -> None:
+def test_a_last_line_that_was_changed_is_recorded_and_the_chain_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path)
-    log.append([event("one")])
+    write(path, "one")
     path.write_bytes(path.read_bytes().replace(b"one", b"two2"))
+    write(path, "three")
+    assert reasons(path) == ["file-opened", "started", "last-line-changed", "started"]
+    report = verify_log(path)
+    assert report.damage is not None
+    assert (report.damage.kind, report.damage.line) == (DamageKind.CHANGED, 2)
+
+
+def test_a_last_line_that_was_changed_stops_the_log_where_nothing_else_says_how_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    path.write_bytes(path.read_bytes().replace(b"one", b"two2"))
+    seal_path(path).unlink()
+    log = open_test_log(path)
     with pytest.raises(AuditUnavailableError, match="last line is damaged"):
         log.append([event("three")])
     log.close()
 
 
+def test_lines_that_were_cut_off_stay_missing_and_an_event_says_how_many(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one", "two", "three")
+    cut_lines(path, 2)
+    assert damage_of(path) is DamageKind.TRUNCATED
+    write(path, "four")
+    found = read_log(path)[2]
+    assert found["event"]["action"] == "audit-damaged"
+    assert found["event"]["reason"] == "lines-missing"
+    assert found["telnetsd"]["audit"] == {"lines": 2}
+    assert found["event"]["sequence"] == 5
+    assert damage_of(path) is DamageKind.REMOVED
+
+
+def test_a_log_that_is_cut_off_under_an_open_writer_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    log.append([event("one"), event("two")])
+    cut_lines(path, 1)
+    seal_path(path).unlink()
+    log.append([event("three")])
+    log.close()
+    assert reasons(path) == ["file-opened", "started", "seal-missing", "lines-missing", "started"]
+    assert damage_of(path) is DamageKind.REMOVED
+
+
+FORGED_SEAL = KEY.make_seal(Head(7, "0" * 64)).replace(b":7,", b":2,")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 512, FORGED_SEAL])
+def test_a_seal_that_is_not_ours_is_recorded_and_made_anew(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    seal_path(path).write_bytes(content)
+    assert verify_log(path).damage is not None
+    write(path, "two")
+    assert reasons(path)[2] == ("seal-changed" if content else "seal-missing")
+    assert_intact(path)
+
+
+def test_a_seal_of_another_key_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    seal_path(path).write_bytes(make_key(7).make_seal(Head(2, "0" * 64)))
+    assert damage_of(path) is DamageKind.CHANGED
+    write(path, "two")
+    assert reasons(path)[2] == "seal-changed"
+
+
+def test_lines_that_a_killed_writer_had_not_sealed_are_taken_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    seal = seal_path(path).read_bytes()
+    write(path, "two", "three")
+    seal_path(path).write_bytes(seal)
+    assert assert_intact(path).unsealed == 2
+    write(path, "four")
+    found = read_log(path)[4]
+    assert found["event"]["reason"] == "unsealed-lines"
+    assert found["telnetsd"]["audit"] == {"lines": 2}
+    assert assert_intact(path).unsealed == 0
+
+
 def test_a_file_that_was_moved_away_is_followed_by_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path)
+    log = open_test_log(path)
     log.append([event("one")])
-    path.rename(tmp_path / "old.jsonl")
+    path.rename(tmp_path / "audit.jsonl.1")
     log.append([event("two")])
     log.close()
-    assert len(assert_is_chain(path)) == 1
-    assert len(assert_is_chain(tmp_path / "old.jsonl")) == 1
+    assert reasons(path) == ["file-opened", "started", "file-opened", "started"]
+    assert_intact(path)
+
+
+def test_a_file_that_was_moved_away_while_nobody_wrote_is_followed_by_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    path.rename(tmp_path / "audit.jsonl.1")
+    write(path, "two")
+    assert_intact(path)
+    (tmp_path / "audit.jsonl.1").unlink()
+    assert damage_of(path) is DamageKind.REMOVED
+
+
+def test_a_file_that_is_emptied_under_an_open_writer_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    log.append([event("one")])
+    shutil.copy(path, tmp_path / "audit.jsonl.1")
+    os.truncate(path, 0)
+    log.append([event("two")])
+    log.close()
+    assert reasons(path) == ["file-opened", "started", "file-opened", "started"]
+    assert_intact(path)
+
+
+def test_a_file_that_is_deleted_under_an_open_writer_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log, other = open_test_log(path), open_test_log(path)
+    log.append([event("one")])
+    path.unlink()
+    log.append([event("two")])
+    other.append([event("three")])
+    log.close()
+    other.close()
+    assert reasons(path) == ["file-opened", "started", "file-opened", "file-deleted", "started", "started"]
+    assert (tmp_path / "audit-000000000001.jsonl").stat().st_mode & 0o777 == 0o600
+    assert_intact(path)
+
+
+def test_a_rotated_file_that_was_removed_is_not_saved_by_who_had_it_open(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log, idle = open_test_log(path, AuditSettings(rotate_bytes=4096)), open_test_log(path)
+    while not (rotated := list(tmp_path.glob("audit-*.jsonl"))):
+        log.append([event()])
+    rotated[0].unlink()
+    idle.append([event("again")])
+    log.close()
+    idle.close()
+    assert list(tmp_path.glob("audit-*.jsonl")) == []
+
+
+def test_files_are_rotated_by_size_and_each_is_signed_where_it_begins_and_ends(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path, AuditSettings(rotate_bytes=4096))
+    for number in range(30):
+        log.append([event(f"{number}")])
+    log.close()
+    rotated = sorted(tmp_path.glob("audit-*.jsonl"))
+    assert len(rotated) > 2
+    for file in rotated:
+        lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+        assert file.name == f"audit-{lines[0]['event']['sequence']:012d}.jsonl"
+        assert (lines[0]["event"]["reason"], lines[-1]["event"]["reason"]) == ("file-opened", "rotation")
+        snapshot = take_files([file])
+        report = verify(read_lines(snapshot), Expectation(KEY.public, snapshot.seal, is_whole=False))
+        assert report.damage is None
+        assert report.events == len(lines)
+    assert messages(path) == [f"{number}" for number in range(30)]
+    assert_intact(path)
+
+
+def test_a_file_is_rotated_by_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path, AuditSettings(rotate_age_s=3600))
+    log.append([event("one")])
+    log.append([event("two")])
+    assert list(tmp_path.glob("audit-*.jsonl")) == []
+    monkeypatch.setattr(log, "_begun_at", datetime.now(UTC) - timedelta(hours=2))
+    log.append([event("three")])
+    log.close()
+    assert len(list(tmp_path.glob("audit-*.jsonl"))) == 1
+    assert_intact(path)
+
+
+def test_a_checkpoint_is_signed_every_so_many_events(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path, AuditSettings(checkpoint_events=10))
+    for _ in range(20):
+        log.append([event()])
+    log.append([event()] * 25)
+    log.close()
+    assert reasons(path).count("checkpoint-events") == 3
+    assert_intact(path)
+
+
+def test_a_checkpoint_is_signed_when_the_last_one_is_long_ago(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path, AuditSettings(checkpoint_interval_s=0.1))
+    log.append([event()])
+    monotonic_start = log._signed_at
+    log._signed_at = monotonic_start - 1
+    log.append([event()])
+    log.append([event()])
+    log.close()
+    assert reasons(path).count("checkpoint-interval") == 1
+
+
+def test_nothing_is_signed_twice_but_for_an_operator(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    log.append([event()])
+    line = log.checkpoint(CheckpointReason.INTERVAL)
+    assert log.checkpoint(CheckpointReason.SERVER_STOPPED) == line
+    assert log.checkpoint(CheckpointReason.REQUESTED) != line
+    log.close()
+
+
+def test_a_writer_that_was_stopped_keeps_nobody_waiting_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telnetsd.audit.file.LOCK_TIMEOUT_S", 0.2)
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(AuditUnavailableError, match="another process holds its lock, and may have been stopped"):
+            log.append([event("one")])
+    log.append([event("two")])
+    log.close()
+    assert messages(path) == ["two"]
 
 
 def test_a_long_line_is_found_again(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     for text in ("short", "x" * 200_000, "short"):
-        log = AuditLog(path)
-        log.append([event(text)])
-        log.close()
-    assert len(assert_is_chain(path)) == 3
+        write(path, text)
+    assert assert_intact(path).events == 4
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").mkdir()
     with pytest.raises(AuditUnavailableError, match="cannot write the audit log: .* Is a directory"):
-        AuditLog(tmp_path / "audit.jsonl")
+        open_test_log(tmp_path / "audit.jsonl")
 
 
 def test_a_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").touch()
     (tmp_path / "audit.jsonl").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(AuditUnavailableError, match="cannot write the audit log"):
-        AuditLog(tmp_path / "audit.jsonl")
+        open_test_log(tmp_path / "audit.jsonl")
 
 
 def test_events_are_synced_to_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed process cannot show this, and no test can pull the plug: so the order of the calls is looked at."""
     synced: list[int] = []
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path)
+    log = open_test_log(path)
     monkeypatch.setattr("os.fdatasync", lambda _: synced.append(path.stat().st_size))
     log.append([event("one")])
     assert synced == [path.stat().st_size]
@@ -193,7 +358,7 @@ def test_events_are_synced_to_the_disk_before_append_returns(tmp_path: Path, mon
 
 def test_a_log_that_cannot_be_opened_again_does_not_keep_its_lock(tmp_path: Path) -> None:
     folder = tmp_path / "audit"
-    log, other = AuditLog(folder / "audit.jsonl"), AuditLog(folder / "audit.jsonl")
+    log, other = open_test_log(folder / "audit.jsonl"), open_test_log(folder / "audit.jsonl")
     folder.rename(tmp_path / "away")
     with pytest.raises(AuditUnavailableError):
         log.append([event("lost")])
@@ -206,9 +371,10 @@ def test_a_log_that_cannot_be_opened_again_does_not_keep_its_lock(tmp_path: Path
 WRITE_UNTIL_FULL = """
 import resource, sys
 from pathlib import Path
-from test_log import AuditLog, AuditUnavailableError, event
+from support.audit import event, open_test_log
+from telnetsd.audit.log import AuditUnavailableError
 path = Path(sys.argv[1])
-log = AuditLog(path)
+log = open_test_log(path)
 log.append([event("one")])
 size = path.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
@@ -230,8 +396,9 @@ def test_what_does_not_fit_on_the_disk_is_refused_whole_and_the_chain_goes_on(tm
         check=False,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent,
+        cwd=TESTS,
     )
     assert done.stderr == ""
     assert "cannot write the audit log" in done.stdout
-    assert [msgspec.json.decode(line)["message"] for line in assert_is_chain(path)] == ["one", "three"]
+    assert messages(path) == ["one", "three"]
+    assert_intact(path)

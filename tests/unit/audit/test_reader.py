@@ -3,24 +3,26 @@
 import threading
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from telnetsd.audit.event import Action
-from telnetsd.audit.log import AuditLog
-from telnetsd.audit.reader import describe_line, follow, last_lines
-from telnetsd.audit.record import make_event
+from support.audit import event, open_test_log
+from telnetsd.audit.reader import follow, last_lines
+from telnetsd.audit.row import describe, read_event
+
+BEGINS = "the audit log begins a file"
 
 
 def append(path: Path, *texts: str) -> None:
-    log = AuditLog(path)
-    log.append([make_event(Action.SERVER_STARTED, text) for text in texts])
+    log = open_test_log(path)
+    log.append([event(text) for text in texts])
     log.close()
 
 
 def message_of(line: bytes) -> str:
-    return describe_line(line).message
+    return describe(read_event(line)).message
 
 
 @pytest.fixture
@@ -35,14 +37,15 @@ def test_the_last_lines_are_the_last_whole_ones(path: Path) -> None:
         file.write(b'{"torn')
     assert [message_of(line).split()[0] for line in last_lines(path, 60)] == [f"{n}" for n in range(40, 100)]
     assert last_lines(path, 0) == []
-    assert len(last_lines(path, 1000)) == 100
+    assert len(last_lines(path, 1000)) == 101
 
 
 class Following:
     """`follow` in a thread, as `tail -f` has it; lines are waited for, never slept for."""
 
     def __init__(self, path: Path, count: int) -> None:
-        self._lines: Iterator[bytes] = follow(path, count)
+        history, live = follow(path, count)
+        self._lines: Iterator[bytes] = chain(history, live)
         self._got: list[str] = []
         self._changed = threading.Condition()
         threading.Thread(target=self._run, daemon=True).start()
@@ -65,15 +68,15 @@ def test_following_goes_on_across_rotation(path: Path) -> None:
     following.wait_for("two")
     append(path, "three")
     following.wait_for("two", "three")
-    path.rename(path.with_suffix(".old"))
+    path.rename(path.with_name("audit.jsonl.1"))
     append(path, "four")
-    following.wait_for("two", "three", "four")
+    following.wait_for("two", "three", BEGINS, "four")
 
 
 def test_following_begins_with_a_file_that_is_not_there_yet(path: Path) -> None:
     following = Following(path, 10)
     append(path, "one")
-    following.wait_for("one")
+    following.wait_for(BEGINS, "one")
 
 
 def test_half_a_line_that_is_taken_back_while_it_is_followed_is_not_joined_to_what_comes_in_its_place(
@@ -89,19 +92,19 @@ def test_half_a_line_that_is_taken_back_while_it_is_followed_is_not_joined_to_wh
 
     monkeypatch.setattr("telnetsd.audit.reader.nap", nap)
     following = Following(path, 10)
-    following.wait_for("one")
+    following.wait_for(BEGINS, "one")
     with path.open("ab") as file:
         file.write(b'{"@timestamp":"2026-01-01T00:00:00.000000Z","message":"mallory was added" ')
     assert seen_torn.wait(10)
     append(path, "two")
     (aside,) = path.parent.glob("torn-*")
-    following.wait_for("one", f"a torn last line of 74 bytes was set aside in {aside.name}", "two")
+    following.wait_for(BEGINS, "one", f"a torn last line of 74 bytes was set aside in {aside.name}", "two")
 
 
 def test_a_line_longer_than_what_is_read_at_once_is_followed(path: Path) -> None:
     following = Following(path, 0)
     append(path, "x" * 200_000, "two")
-    following.wait_for("x" * 300, "two")
+    following.wait_for(BEGINS, "x" * 300, "two")
 
 
 @pytest.mark.parametrize(
@@ -109,15 +112,15 @@ def test_a_line_longer_than_what_is_read_at_once_is_followed(path: Path) -> None
     [b"", b"null", b"[]", b"{", b'{"message":"\xff\xfe"}', b'{"a":' * 5000, b'{"event":[],"user":7}', b"\x1b[2J"],
 )
 def test_a_damaged_line_can_be_shown(line: bytes) -> None:
-    row = describe_line(line)
+    row = describe(read_event(line))
     assert all(value.isprintable() for value in (row.time, row.user, row.message, row.action, row.source))
 
 
 def test_control_characters_in_a_file_that_was_changed_do_not_reach_the_terminal() -> None:
-    row = describe_line(b'{"message":"\\u001b[2Jgone","user":{"name":"a\\nb"}}')
+    row = describe(read_event(b'{"message":"\\u001b[2Jgone","user":{"name":"a\\nb"}}'))
     assert row.message == r"\x1b[2Jgone"
     assert row.user == r"a\x0ab"
 
 
 def test_a_source_of_ipv6_stands_in_brackets() -> None:
-    assert describe_line(b'{"source":{"ip":"::1","port":7}}').source == "[::1]:7"
+    assert describe(read_event(b'{"source":{"ip":"::1","port":7}}')).source == "[::1]:7"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from support.audit import KEY, event, messages, open_test_log
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.reader import last_lines
 from telnetsd.audit.reason import EndReason
-from telnetsd.audit.record import make_event, make_trail
+from telnetsd.audit.record import make_trail
 from telnetsd.audit.sink import GroupCommit
 
 
@@ -18,7 +19,7 @@ class SlowLog(AuditLog):
     """A log whose disk takes its time: until the test says so."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(path, KEY)
         self.batches: list[int] = []
         self.may_go_on = threading.Event()
 
@@ -26,10 +27,6 @@ class SlowLog(AuditLog):
         assert self.may_go_on.wait(10)
         self.batches.append(len(events))
         super().append(events)
-
-
-def event(text: str = "hello") -> Fields:
-    return make_event(Action.SERVER_STARTED, text)
 
 
 async def test_what_comes_while_a_batch_is_written_is_the_next_batch(tmp_path: Path) -> None:
@@ -42,7 +39,7 @@ async def test_what_comes_while_a_batch_is_written_is_the_next_batch(tmp_path: P
     log.may_go_on.set()
     await asyncio.gather(first, *others)
     assert log.batches == [1, 50]
-    assert len(last_lines(tmp_path / "audit.jsonl", 100)) == 51
+    assert len(messages(tmp_path / "audit.jsonl")) == 51
     await sink.close()
     log.close()
 
@@ -51,7 +48,7 @@ async def test_an_event_that_cannot_be_written_is_an_error_for_who_awaits_it_and
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "audit"
-    log = AuditLog(folder / "audit.jsonl")
+    log = open_test_log(folder / "audit.jsonl")
     sink = GroupCommit(log)
     folder.rename(tmp_path / "away")
     with pytest.raises(AuditUnavailableError):
@@ -61,7 +58,7 @@ async def test_an_event_that_cannot_be_written_is_an_error_for_who_awaits_it_and
         await sink.put(event("lost as well"))
     folder.mkdir()
     await sink.put(event("found"))
-    assert len(last_lines(folder / "audit.jsonl", 100)) == 1
+    assert messages(folder / "audit.jsonl")[-1] == "found"
     await sink.close()
     log.close()
 
@@ -69,7 +66,7 @@ async def test_an_event_that_cannot_be_written_is_an_error_for_who_awaits_it_and
 async def test_a_fault_in_writing_is_told_to_who_awaits_and_the_sink_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = AuditLog(tmp_path / "audit.jsonl")
+    log = open_test_log(tmp_path / "audit.jsonl")
     sink = GroupCommit(log)
     with pytest.raises(AuditUnavailableError, match="the audit log failed"):
         await sink.put(event("no UTF-8: \ud800"))
@@ -80,7 +77,7 @@ async def test_a_fault_in_writing_is_told_to_who_awaits_and_the_sink_goes_on(
 
 
 async def test_after_the_close_an_event_fails_at_once(tmp_path: Path) -> None:
-    log = AuditLog(tmp_path / "audit.jsonl")
+    log = open_test_log(tmp_path / "audit.jsonl")
     sink = GroupCommit(log)
     await sink.put(event())
     await sink.close()
@@ -92,12 +89,12 @@ async def test_after_the_close_an_event_fails_at_once(tmp_path: Path) -> None:
 async def test_a_trail_binds_fields_and_an_event_adds_its_own(tmp_path: Path) -> None:
     import msgspec
 
-    log = AuditLog(tmp_path / "audit.jsonl")
+    log = open_test_log(tmp_path / "trail.jsonl")
     sink = GroupCommit(log)
     trail = make_trail(sink).with_fields({"telnetsd": {"session": {"id": "x"}}, "user": {"name": "alice"}})
     narrower = trail.with_fields({"telnetsd": {"certificate": {"status": "verified"}}})
     await narrower.record(Action.SESSION_ENDED, EndReason.QUIT, "bye", telnetsd={"command": {"name": "quit"}})
-    written = msgspec.json.decode(last_lines(tmp_path / "audit.jsonl", 1)[0])
+    written = msgspec.json.decode(last_lines(tmp_path / "trail.jsonl", 1)[0])
     assert written["telnetsd"]["session"] == {"id": "x"}
     assert written["telnetsd"]["certificate"] == {"status": "verified"}
     assert written["telnetsd"]["command"] == {"name": "quit"}
@@ -112,7 +109,7 @@ async def test_a_trail_binds_fields_and_an_event_adds_its_own(tmp_path: Path) ->
 async def test_the_log_keeps_no_descriptor_that_it_gave_back(tmp_path: Path) -> None:
     """After a file that could not be opened again, the old number may be a client's socket."""
     folder = tmp_path / "audit"
-    log = AuditLog(folder / "audit.jsonl")
+    log = open_test_log(folder / "audit.jsonl")
     folder.rename(tmp_path / "away")
     with pytest.raises(AuditUnavailableError):
         log.append([event("lost")])

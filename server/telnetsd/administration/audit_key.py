@@ -1,0 +1,34 @@
+"""Changing the audit key."""
+
+from contextlib import closing
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from telnetsd.administration.operator import by_operator
+from telnetsd.audit.checkpoint import key_id_of
+from telnetsd.audit.event import Action, merge
+from telnetsd.audit.key import keep_audit_key
+from telnetsd.audit.log import open_log
+from telnetsd.audit.record import make_event
+from telnetsd.home import Home, alone
+
+
+def change_audit_key(home: Home) -> None:
+    """Make another audit key, and tell the log of it in words that the former one has sealed.
+
+    Without a former key (one that was lost) the new one begins alone.
+
+    Raises:
+        OperatorError: A server is running (it would go on signing with the former key), the former key cannot be
+        read,
+            or the log cannot be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    with alone(home):
+        if home.audit_key.exists():
+            key_id = key_id_of(key.public_key())
+            fields = merge(by_operator(), {"telnetsd": {"audit": {"key_id": key_id}}})
+            message = f"the audit log is signed by another key from now on: {key_id}"
+            with closing(open_log(home)) as log:
+                log.append([make_event(Action.AUDIT_KEY_CHANGED, message, fields)])
+        keep_audit_key(home, key)

@@ -1,0 +1,124 @@
+"""What the audit key signs: checkpoints inside the log, and the seal beside it.
+
+A *checkpoint* is an event whose whole line is signed. Since it carries the hash of the line before, its signature
+covers every line of the log up to it. One begins each file and ends each rotated one.
+
+The *seal* is a small file beside the log that holds where the log ends, signed; it is written anew with everything
+that is written to the log. A log that ends before its seal was cut off. Whoever cuts it cannot make a seal that
+fits, and a checkpoint of the log does not serve as one, since each signature says what it is for.
+
+This module knows no files: see `audit.key` and `audit.file`.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from telnetsd.audit.chain import ChainError, Head, Link, read_link, take_signature
+
+ALGORITHM: Final = "Ed25519"
+SEAL_BYTES: Final = 512
+"""The size of the seal: within one sector, so that it is written whole or not at all."""
+_CHECKPOINT_PURPOSE: Final = b"telnetsd audit checkpoint v1\n"
+_SEAL_PURPOSE: Final = b"telnetsd audit seal v1\n"
+
+
+class _Seal(msgspec.Struct, forbid_unknown_fields=True):
+    sequence: int
+    sha256: str
+    key_id: str
+    signature: str
+
+
+_seal_decoder: Final = msgspec.json.Decoder(_Seal)
+
+
+def key_id_of(key: Ed25519PublicKey) -> str:
+    """Return what events call a key by: the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal."""
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """The keys whose word an auditor takes, by key id."""
+
+    by_id: Mapping[str, Ed25519PublicKey]
+
+    def holds(self, key_id: str, signature: str, content: bytes) -> bool:
+        """Tell whether one of the keys has signed that content; `signature` is base64."""
+        key = self.by_id.get(key_id)
+        if key is None:
+            return False
+        try:
+            key.verify(base64.b64decode(signature, validate=True), content)
+        except (InvalidSignature, binascii.Error, ValueError):
+            return False
+        return True
+
+
+class AuditKey:
+    """The private key that signs, and every public key of this log, of before too."""
+
+    def __init__(self, private: Ed25519PrivateKey, public: PublicKeys) -> None:
+        self._private = private
+        self.id = key_id_of(private.public_key())
+        self.public = public
+
+    def sign_checkpoint(self, line: bytes) -> str:
+        """Sign a checkpoint's line; returns base64."""
+        return self._sign(_CHECKPOINT_PURPOSE + line)
+
+    def make_seal(self, head: Head) -> bytes:
+        """Return the content of the seal of a log that ends there: SEAL_BYTES long."""
+        signature = self._sign(_seal_statement(head))
+        seal = msgspec.json.encode(_Seal(head.sequence, head.sha256, self.id, signature))
+        return seal.ljust(SEAL_BYTES - 1) + b"\n"
+
+    def _sign(self, content: bytes) -> str:
+        return base64.b64encode(self._private.sign(content)).decode()
+
+
+def is_signed(line: bytes, link: Link, keys: PublicKeys) -> bool:
+    """Tell whether a checkpoint's line was signed by one of the keys."""
+    signed = take_signature(line)
+    return signed is not None and keys.holds(link.key_id, signed.signature, _CHECKPOINT_PURPOSE + signed.content)
+
+
+def read_checkpoint(line: bytes, keys: PublicKeys) -> Link:
+    """Return what an exported checkpoint says, once its signature has been checked.
+
+    Raises:
+        ChainError: It is no checkpoint, or no key of ours has signed it.
+    """
+    link = read_link(line)
+    if not is_signed(line, link, keys):
+        raise ChainError("it was not signed by the audit key")
+    return link
+
+
+def read_seal(content: bytes, keys: PublicKeys) -> Head:
+    """Return where the log ends, as its seal says.
+
+    Raises:
+        ChainError: The seal cannot be read, or no key of ours has signed it.
+    """
+    try:
+        seal = _seal_decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ChainError("the seal cannot be read") from error
+    head = Head(seal.sequence, seal.sha256)
+    if not keys.holds(seal.key_id, seal.signature, _seal_statement(head)):
+        raise ChainError("the seal was not signed by the audit key")
+    return head
+
+
+def _seal_statement(head: Head) -> bytes:
+    return _SEAL_PURPOSE + f"{head.sequence}\n{head.sha256}\n".encode()

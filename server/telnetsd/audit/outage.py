@@ -1,0 +1,62 @@
+"""An outage of the audit log: since when it cannot be written, and what it has to be told afterwards.
+
+Some events tell of what has happened whether it is recorded or not: a session that is over, a handshake that failed.
+They are kept, up to a limit, and written late. The others are lost, and what they would have recorded was refused;
+their number is written. Where the operator chose to go on without the log, every event is kept.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from telnetsd.audit.event import Action, Fields, timestamp
+from telnetsd.audit.reason import RecoveryReason
+from telnetsd.audit.record import make_event
+
+KEPT_MAX: Final = 10_000
+"""How many events are kept, at the most."""
+_HAPPENED_ANYWAY: Final = frozenset(
+    {
+        Action.SESSION_ENDED,
+        Action.SESSION_REFUSED,
+        Action.HANDSHAKE_FAILED,
+        Action.COMMAND_FAILED,
+        Action.CRL_REJECTED,
+        Action.RELOAD_FAILED,
+        Action.AUDIT_NOT_SHIPPED,
+    }
+)
+
+
+@dataclass(slots=True)
+class Outage:
+    """What could not be written since a moment (aware, UTC)."""
+
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    kept: deque[Fields] = field(default_factory=deque)
+    lost: int = 0
+
+    def note(self, event: Fields, *, is_everything_kept: bool) -> bool:
+        """Take note of an event that could not be written, and tell whether it is kept for later."""
+        happened = is_everything_kept or event["event"]["action"] in _HAPPENED_ANYWAY
+        if happened and len(self.kept) < KEPT_MAX:
+            self.kept.append(event)
+            return True
+        self.lost += 1
+        return False
+
+    def give_up(self) -> None:
+        """Forget what was kept: it cannot be written at all."""
+        self.lost += len(self.kept)
+        self.kept.clear()
+
+    def events(self) -> list[Fields]:
+        """Return what has to be written before anything else: what was kept, and the event of the outage."""
+        late, lost = len(self.kept), self.lost
+        message = (
+            f"the audit log could not be written since {self.since:%Y-%m-%d %H:%M:%S} UTC:"
+            f" {late} events are written late, {lost} are lost"
+        )
+        fields = {"telnetsd": {"audit": {"since": timestamp(self.since), "late": late, "lost": lost}}}
+        return [*self.kept, make_event(Action.AUDIT_RECOVERED, message, fields, RecoveryReason.WRITABLE_AGAIN)]

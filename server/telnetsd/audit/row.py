@@ -1,0 +1,86 @@
+"""One event as a person wants to see it: on one line, printable, whoever wrote it.
+
+What is read here was escaped when it was written; it is looked at again before it is shown, since a file can change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from telnetsd.escaping import escape
+
+MESSAGE_MAX_CHARS: Final = 300
+_NOTHING: Final = "-"
+_SHORT_ID_CHARS: Final = 8
+Event = Mapping[str, Any]
+"""An event as it was read: nothing is known of its members."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event for people: every value is one line of printable text, `-` where there is none."""
+
+    time: str
+    outcome: str
+    user: str
+    source: str
+    session: str
+    action: str
+    message: str
+
+
+def read_event(line: bytes) -> Event:
+    """Return the event of a line; of a damaged one, an event that says so."""
+    try:
+        event = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = None
+    return event if isinstance(event, dict) else {"message": f"damaged line: {line[:80]!r}"}
+
+
+def describe(event: Event) -> EventRow:
+    """Return what a person wants to see of an event."""
+    return EventRow(
+        time=text_of(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
+        outcome=text_of(event, "event.outcome") or _NOTHING,
+        user=who_of(event) or _NOTHING,
+        source=source_of(event) or _NOTHING,
+        session=short_session_id(text_of(event, "telnetsd.session.id")) or _NOTHING,
+        action=text_of(event, "event.action") or _NOTHING,
+        message=text_of(event, "message") or _NOTHING,
+    )
+
+
+def short_session_id(session_id: str) -> str:
+    """The last 8 characters of a session's id: random, where the first ones are the time."""
+    return session_id[-_SHORT_ID_CHARS:]
+
+
+def who_of(event: Event) -> str:
+    """The user's name; `guest`; or whoever used the command line, in brackets, since that is no user of ours."""
+    operator = text_of(event, "telnetsd.operator.name")
+    is_guest = text_of(event, "telnetsd.identity.kind") == "guest"
+    return text_of(event, "user.name") or ("guest" if is_guest else f"({operator})" if operator else "")
+
+
+def source_of(event: Event) -> str:
+    """Where a connection came from, as HOST:PORT; empty where nothing says so."""
+    address, port = text_of(event, "source.ip"), text_of(event, "source.port")
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if address else ""
+
+
+def text_of(event: Event, path: str, max_chars: int = MESSAGE_MAX_CHARS) -> str:
+    """Return a field as printable text, at most `max_chars` long; empty where there is none."""
+    value: Any = event
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return "" if value is None else _printable(str(value), max_chars)
+
+
+def _printable(text: str, max_chars: int) -> str:
+    # Backslashes were doubled when the event was made; only what should not be there at all is escaped again.
+    return text[:max_chars] if text.isprintable() else escape(text, max_chars)

@@ -1,0 +1,106 @@
+"""Which events somebody wants to see."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from telnetsd.audit.event import Outcome, timestamp
+from telnetsd.audit.row import Event
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+GUEST: Final = "guest"
+_AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What an event has to be; what is empty, None or False asks for nothing.
+
+    Attributes:
+        user: The user's name, also of whom a change is about; or `guest`.
+        session: The end of a session's id.
+        action: `event.action`, with * for any characters.
+        source: The address or network that it came from.
+        only_failed: Whether its outcome has to be a failure.
+        since, until: Between which moments (aware, UTC) it has to have been written.
+    """
+
+    user: str = ""
+    session: str = ""
+    action: str = ""
+    source: Network | None = None
+    only_failed: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it takes every event."""
+        return self == Selection()
+
+    def takes(self, event: Event) -> bool:
+        """Tell whether an event is one of them."""
+        return (
+            self._is_in_time(_at(event, "@timestamp"))
+            and (not self.only_failed or _at(event, "event", "outcome") == Outcome.FAILURE)
+            and (not self.action or fnmatchcase(str(_at(event, "event", "action")), self.action))
+            and (not self.session or str(_at(event, "telnetsd", "session", "id")).endswith(self.session))
+            and (not self.user or self._is_about_user(event))
+            and (self.source is None or _is_within(_at(event, "source", "ip"), self.source))
+        )
+
+    def _is_in_time(self, at: Any) -> bool:  # noqa: ANN401 -- whatever JSON the line holds
+        # RFC 3339 in UTC with six digits: the texts are in the order of the times.
+        is_late_enough = self.since is None or str(at) >= timestamp(self.since)
+        return is_late_enough and (self.until is None or str(at) <= timestamp(self.until))
+
+    def _is_about_user(self, event: Event) -> bool:
+        if self.user == GUEST:
+            return bool(_at(event, "telnetsd", "identity", "kind") == GUEST)
+        return self.user in (_at(event, "user", "name"), _at(event, "user", "target", "name"))
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Return the moment of a text: 2h (ago), 2026-01-31, 2026-01-31T12:00, with or without an offset; UTC without.
+
+    Raises:
+        ValueError: It is none.
+    """
+    ago = _AGO.fullmatch(text)
+    try:
+        if ago is not None:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"not a moment: {text!r}; write 2h, 7d, 2026-01-31 or 2026-01-31T12:00") from error
+
+
+def parse_network(text: str) -> Network:
+    """Return the network of an address or a network, as in 192.0.2.1, 192.0.2.0/24, 2001:db8::/32.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"not an address or network: {text!r}; write 192.0.2.1 or 192.0.2.0/24") from error
+
+
+def _is_within(address: Any, network: Network) -> bool:  # noqa: ANN401
+    try:
+        return ipaddress.ip_address(address) in network
+    except ValueError:
+        return False
+
+
+def _at(event: Event, *keys: str) -> Any:  # noqa: ANN401
+    value: Any = event
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

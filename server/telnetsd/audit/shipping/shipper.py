@@ -1,0 +1,157 @@
+"""One collector's thread: reads what is new in the log, sends it, and remembers how far it has got.
+
+A collector that is away keeps nobody waiting: the thread tries again, less and less often, and goes on where it was.
+One that has fallen too far behind skips what is too old, and an event says which lines it has not got. How far each
+has got is kept on the disk about once a second: after a crash a collector may get some lines twice, and none not at
+all.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from telnetsd.audit.reason import ShippingReason
+from telnetsd.audit.shipping.collector import Collector, TooLongError
+from telnetsd.audit.shipping.source import LogSource, sealed_sequence
+from telnetsd.config import ShippingSettings
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home, make_secret_folder, write_secret
+
+POLL_S: Final = 0.25
+SAVE_EVERY: Final = 1000
+BACKOFF_MIN_S: Final = 0.5
+BACKOFF_MAX_S: Final = 30.0
+LAST_LINES_S: Final = 3.0
+"""How long a collector may take for the last lines when the server stops, in seconds."""
+
+Report = Callable[[ShippingReason, str, int, int], None]
+"""Told, from another thread, which lines a collector has not got: why, its name, the first and the last of them."""
+
+logger = logging.getLogger(__name__)
+
+
+class Shipper:
+    """Ships the log to one collector.
+
+    Args:
+        home: The installation.
+        settings: The collector.
+        collector: How it is reached.
+        report: Told of what did not reach it.
+    """
+
+    def __init__(self, home: Home, settings: ShippingSettings, collector: Collector, report: Report) -> None:
+        self._path = home.audit_file
+        self._settings = settings
+        self._collector = collector
+        self._report = report
+        self._place = Place(home.shipping_folder / settings.name, home.audit_file)
+        self._source = LogSource(home.audit_file, self._place.load())
+        self._has_ended = threading.Event()
+        self._is_reached = True
+        self._thread = threading.Thread(target=self._run, name=f"ship-{settings.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what is left, if that is quick, and end."""
+        self._has_ended.set()
+        self._thread.join(LAST_LINES_S)
+        if self._thread.is_alive():
+            logger.warning("the collector %s has not got the last lines yet", self._settings.name)
+
+    def _run(self) -> None:
+        backoff_s, wait_s = BACKOFF_MIN_S, POLL_S
+        while True:
+            is_last = self._has_ended.wait(wait_s)
+            try:
+                self._ship()
+                backoff_s, wait_s = BACKOFF_MIN_S, POLL_S
+            except (OSError, OperatorError) as error:
+                self._note_failure(error)
+                wait_s, backoff_s = backoff_s, min(2 * backoff_s, BACKOFF_MAX_S)
+            except Exception:
+                logger.exception("shipping to %s failed by a fault of the server", self._settings.name)
+                wait_s = BACKOFF_MAX_S
+            if is_last:
+                break
+        self._collector.close()
+        self._source.close()
+        self._save()
+
+    def _ship(self) -> None:
+        """Send what there is now."""
+        if sealed_sequence(self._path) <= self._source.after:
+            return
+        self._collector.connect()
+        self._skip_what_is_too_old()
+        for number, (sequence, line) in enumerate(self._source.read(), 1):
+            try:
+                self._collector.send(line)
+            except TooLongError:
+                self._report(ShippingReason.TOO_LONG, self._settings.name, sequence, sequence)
+            if number % SAVE_EVERY == 0:
+                self._save()
+        self._save()
+        if not self._is_reached:
+            self._is_reached = True
+            logger.warning("the collector %s is reached again", self._settings.name)
+
+    def _skip_what_is_too_old(self) -> None:
+        after, last = self._source.after, sealed_sequence(self._path) - self._settings.queue_events
+        if last > after:
+            self._source.skip_to(last)
+            self._report(ShippingReason.TOO_FAR_BEHIND, self._settings.name, after + 1, last)
+
+    def _note_failure(self, error: Exception) -> None:
+        self._collector.close()
+        self._save()
+        if self._is_reached:
+            self._is_reached = False
+            logger.warning(
+                "the collector %s (%s) is not reached: %s; it gets what it misses when it is back",
+                self._settings.name,
+                self._settings.to,
+                error,
+            )
+
+    def _save(self) -> None:
+        # Where it cannot be kept, a restart sends some lines twice.
+        with contextlib.suppress(OSError):
+            self._place.save(self._source.after)
+
+
+class Place:
+    """How far a collector has got, in a file.
+
+    Args:
+        path: The file.
+        log: The log; whoever is new begins at its end.
+    """
+
+    def __init__(self, path: Path, log: Path) -> None:
+        self._path = path
+        self._log = log
+        self._saved = -1
+
+    def load(self) -> int:
+        """Return the number of the last line that it has got."""
+        last = sealed_sequence(self._log)
+        try:
+            self._saved = int(self._path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return last
+        # A log that was begun anew has lower numbers.
+        return min(self._saved, last)
+
+    def save(self, sequence: int) -> None:
+        """Keep the number of the last line that it has got."""
+        if sequence != self._saved:
+            make_secret_folder(self._path.parent)
+            write_secret(self._path, f"{sequence}\n".encode())
+            self._saved = sequence

@@ -1,0 +1,132 @@
+"""The lines that a collector has not got yet, read from the files of the log, wherever they are by now.
+
+The log itself is the queue: a collector that is away for an hour costs no memory, and finds what it has missed.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from telnetsd.audit.archive import Snapshot, read_lines, take_snapshot
+from telnetsd.audit.file import seal_path
+
+_CHUNK_BYTES: Final = 2**18
+
+
+class Numbered(NamedTuple):
+    """A line of the log, and its place in it."""
+
+    sequence: int
+    line: bytes
+
+
+class _Sequence(msgspec.Struct):
+    sequence: int
+
+
+class _Line(msgspec.Struct):
+    event: _Sequence
+
+
+_line_decoder: Final = msgspec.json.Decoder(_Line)
+_seal_decoder: Final = msgspec.json.Decoder(_Sequence)
+
+
+def sealed_sequence(path: Path) -> int:
+    """Return the number of the last line that is written and sealed; 0 where there is none."""
+    try:
+        return _seal_decoder.decode(seal_path(path).read_bytes()).sequence
+    except (OSError, msgspec.DecodeError):
+        return 0
+
+
+class LogSource:
+    """Reads on from a place.
+
+    Args:
+        path: The log.
+        after: The number of the last line that is not wanted.
+    """
+
+    def __init__(self, path: Path, after: int) -> None:
+        self.after = after
+        self._path = path
+        self._descriptor = -1
+        self._offset = 0
+        self._missed_limit = 0
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def skip_to(self, after: int) -> None:
+        """Go on behind another line."""
+        self.after = after
+        self.close()
+
+    def read(self) -> Iterator[Numbered]:
+        """Yield what there is now, up to what is sealed; each line counts as read when the next one is asked for.
+
+        Raises:
+            OperatorError: A file cannot be read.
+        """
+        limit = sealed_sequence(self._path)
+        if limit <= self.after:
+            return
+        for one in self._read_on():
+            if one.sequence > limit:
+                return
+            yield one
+            self.after, self._offset = one.sequence, self._offset + len(one.line) + 1
+        if self.after < limit != self._missed_limit:
+            yield from self._read_anew(limit)
+            # Lines that are nowhere are not looked for again before there are others.
+            self._missed_limit = limit if self.after < limit else 0
+
+    def _read_on(self) -> Iterator[Numbered]:
+        """Yield the next whole lines of the file that is open, while they are the ones that come next."""
+        offset, size = self._offset, _CHUNK_BYTES
+        while self._descriptor >= 0:
+            chunk = os.pread(self._descriptor, size, offset)
+            end = chunk.rfind(b"\n") + 1
+            if not end and len(chunk) < size:
+                return
+            size = _CHUNK_BYTES if end else 2 * size
+            for line in chunk[:end].splitlines():
+                sequence = _sequence_of(line)
+                if sequence != self.after + 1:
+                    return
+                yield Numbered(sequence, line)
+            offset += end
+
+    def _read_anew(self, limit: int) -> Iterator[Numbered]:
+        """Yield lines from wherever they are; the last file that was read is open then."""
+        snapshot = take_snapshot(self._path)
+        begins = [part.first.head.sequence if part.first else 0 for part in snapshot.parts]
+        first = max((place for place, begin in enumerate(begins) if begin <= self.after + 1), default=0)
+        for part in snapshot.parts[first:]:
+            self.close()
+            offset = 0
+            for line in read_lines(Snapshot((part,), b"")):
+                sequence = _sequence_of(line.content)
+                if sequence > limit or not line.is_whole:
+                    break
+                if sequence > self.after:
+                    yield Numbered(sequence, line.content)
+                    self.after = sequence
+                offset += len(line.content) + 1
+            if part.path == self._path:
+                self._descriptor, self._offset = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC), offset
+
+
+def _sequence_of(line: bytes) -> int:
+    """Return a line's number; 0 for a line that is none."""
+    try:
+        return _line_decoder.decode(line).event.sequence
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0

@@ -1,0 +1,269 @@
+"""telnetsd audit tail, search, show, stats, export: reading the audit log."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.bar import Bar
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from telnetsd.audit.archive import read_lines, take_snapshot
+from telnetsd.audit.event import Action
+from telnetsd.audit.export import ExportFormat, export
+from telnetsd.audit.figures import Figures, count
+from telnetsd.audit.reader import follow, last_lines
+from telnetsd.audit.row import Event, EventRow, describe, read_event
+from telnetsd.audit.selection import Selection, parse_moment, parse_network
+from telnetsd.audit.story import Story, tell_stories
+from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
+from telnetsd.errors import OperatorError
+
+_COLOURS = {"success": "green", "failure": "red"}
+_WIDE_COLUMNS = 130
+"""From this width on, where somebody came from is shown as well."""
+_HEADER = EventRow("time (UTC)", "outcome", "user", "source", "session", "event", "what")
+_FILTERED_LINES = 10_000
+"""Among so many of the last lines `tail` looks for those that are wanted."""
+_BAR_COLUMNS = 40
+_SHOWN_PER_CHART = 20
+
+UserOption = Annotated[str, typer.Option(metavar="NAME", help="Only what NAME did, or what was done to NAME.")]
+SessionOption = Annotated[str, typer.Option(metavar="ID", help="Only this session; the end of its id is enough.")]
+ActionOption = Annotated[str, typer.Option(metavar="ACTION", help="Only this action; * stands for anything.")]
+SourceOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Only from this address or network.")]
+FailedOption = Annotated[bool, typer.Option("--failed", help="Only refusals and failures.")]
+SinceOption = Annotated[str, typer.Option(metavar="MOMENT", help="From then on: 2h, 7d, 2026-01-31T12:00.")]
+UntilOption = Annotated[str, typer.Option(metavar="MOMENT", help="Up to then.")]
+
+
+def tail(
+    context: typer.Context,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many of the last events.")] = 20,
+    following: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with each event as it is written.")
+    ] = False,
+    user: UserOption = "",
+    session: SessionOption = "",
+    action: ActionOption = "",
+    source: SourceOption = "",
+    failed: FailedOption = False,
+    json: Annotated[bool, typer.Option("--json", help="The lines as they are in the file.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Show the last events, and with -f those that come."""
+    path = home_of(context, home).audit_file
+    if not following and not path.exists():
+        raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
+    selection = _select(user, session, action, source, failed=failed)
+    wanted = n if selection.is_everything else _FILTERED_LINES
+    lines, live = follow(path, wanted) if following else (last_lines(path, wanted), iter(()))
+    before = list(_matching(lines, selection))
+    show = _shower(json=json)
+    for line in before[max(0, len(before) - n) :]:
+        show(line)
+    for line in _matching(live, selection):
+        show(line)
+
+
+def search(
+    context: typer.Context,
+    user: UserOption = "",
+    session: SessionOption = "",
+    action: ActionOption = "",
+    source: SourceOption = "",
+    failed: FailedOption = False,
+    since: SinceOption = "",
+    until: UntilOption = "",
+    json: Annotated[bool, typer.Option("--json", help="The lines as they are in the files.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Find events in the whole log, rotated files too. Exit status 1 when there are none."""
+    selection = _select(user, session, action, source, since, until, failed=failed)
+    show, found = _shower(json=json), False
+    with _reading(home_of(context, home).audit_file) as lines:
+        for line in _matching(lines, selection):
+            show(line)
+            found = True
+    if not found:
+        raise OperatorError("no event is like that; ask for less")
+
+
+def show(
+    context: typer.Context,
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session's id, or the end of it.")],
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Tell the whole story of one session: certificate, commands, end."""
+    if not session:
+        fail_usage("which session? see: telnetsd audit tail")
+    with _reading(home_of(context, home).audit_file) as lines:
+        stories = tell_stories(_events(lines, Selection(session=session.lower())))
+    if len(stories) != 1:
+        some = f": {', '.join(one.id for one in stories[:5])}" if stories else ""
+        raise OperatorError(f"{len(stories) or 'no'} sessions end with {session!r}{some}; see: telnetsd audit search")
+    if json:
+        print_json(stories[0])
+    else:
+        _print_story(stories[0])
+
+
+def stats(
+    context: typer.Context,
+    user: UserOption = "",
+    source: SourceOption = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Count logins by user and hour, refusals by reason, events by action."""
+    selection = _select(user, "", "", source, since, until, failed=False)
+    with _reading(home_of(context, home).audit_file) as lines:
+        figures = count(_events(lines, selection))
+    if json:
+        print_json(figures)
+    else:
+        _print_figures(figures)
+
+
+def export_(
+    context: typer.Context,
+    to: Annotated[ExportFormat, typer.Option("--format", help="json: one object a line.")] = ExportFormat.JSON,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, and not to standard output.")
+    ] = None,
+    user: UserOption = "",
+    session: SessionOption = "",
+    action: ActionOption = "",
+    source: SourceOption = "",
+    failed: FailedOption = False,
+    since: SinceOption = "",
+    until: UntilOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Write events for other programs."""
+    selection = _select(user, session, action, source, since, until, failed=failed)
+    written = 0
+    with _reading(home_of(context, home).audit_file) as lines, _writing(output) as write:
+        for line in export(_events(lines, selection), to):
+            write(line)
+            written += 1
+    if output is not None:
+        typer.echo(f"{output}: {written} lines", err=True)
+
+
+@contextmanager
+def reading_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far a file has been read; yields what is told how many bytes that is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    screen, is_hidden = Console(stderr=True), not sys.stderr.isatty()
+    with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True, disable=is_hidden) as progress:
+        task = progress.add_task("reading the audit log", total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Iterator[bytes]]:
+    """Read a whole log, with a bar on a terminal."""
+    snapshot = take_snapshot(path)
+    with reading_bar(snapshot.size) as on_progress:
+        yield (line.content for line in read_lines(snapshot, on_progress))
+
+
+@contextmanager
+def _writing(output: Path | None) -> Iterator[Callable[[str], None]]:
+    if output is None:
+        yield typer.echo
+        return
+    with output.open("w", encoding="utf-8", errors="replace") as file:
+        yield lambda line: print(line, file=file)
+
+
+def _select(
+    user: str, session: str, action: str, source: str, since: str = "", until: str = "", *, failed: bool
+) -> Selection:
+    now = datetime.now(UTC)
+    try:
+        network = parse_network(source) if source else None
+        begin, end = (parse_moment(text, now) if text else None for text in (since, until))
+    except ValueError as error:
+        fail_usage(str(error))
+    return Selection(user, session.lower(), action, network, failed, begin, end)
+
+
+def _matching(lines: Iterable[bytes], selection: Selection) -> Iterator[bytes]:
+    return (line for line in lines if selection.is_everything or selection.takes(read_event(line)))
+
+
+def _events(lines: Iterable[bytes], selection: Selection) -> Iterator[Event]:
+    return (event for event in map(read_event, lines) if selection.takes(event))
+
+
+def _shower(*, json: bool) -> Callable[[bytes], None]:
+    """Return what shows a line: as it is, or as a row of a table whose head is shown at once."""
+    if json:
+        return typer.echo
+    screen = console()
+    _print(screen, _HEADER, is_header=True)
+    return lambda line: _print(screen, describe(read_event(line)))
+
+
+def _print(screen: Console, row: EventRow, *, is_header: bool = False) -> None:
+    line = Text(style="bold" if is_header else "dim" if row.action == Action.AUDIT_CHECKPOINT else "")
+    colour = _COLOURS.get(row.outcome, "")
+    line.append(f"{row.time:<19}  ")
+    line.append(f"{row.outcome:<7}  ", colour)
+    line.append(f"{row.user:<12}  ")
+    if screen.width >= _WIDE_COLUMNS:
+        line.append(f"{row.source:<21}  ")
+    line.append(f"{row.session:<8}  ")
+    line.append(f"{row.action:<18}  ", colour)
+    line.append(row.message)
+    # A person's screen has one line an event; a program gets all of it.
+    screen.print(line, no_wrap=True, overflow="ellipsis" if is_terminal() else "ignore", crop=is_terminal())
+
+
+def _print_story(story: Story) -> None:
+    screen = console()
+    screen.print(Text(f"session {story.id}", style="bold"))
+    for word, text in story.facts:
+        screen.print(Text(f"  {word:<14} {text}"), soft_wrap=True)
+    screen.print()
+    for step in story.steps:
+        line = Text(f"  +{step.offset_s:>9.3f} s  ")
+        line.append(f"{step.action:<18}  ", _COLOURS.get(step.outcome, ""))
+        line.append(step.message)
+        screen.print(line, soft_wrap=True)
+
+
+def _print_figures(figures: Figures) -> None:
+    screen = console()
+    screen.print(Text(f"{figures.events} events, {figures.failures} of them refusals and failures"))
+    _print_chart(screen, "logins by user", figures.logins_by_user)
+    _print_chart(screen, "refusals by reason", figures.refusals_by_reason)
+    hours = figures.logins_by_hour if any(figures.logins_by_hour.values()) else {}
+    _print_chart(screen, "logins by hour (UTC)", hours, len(hours))
+    _print_chart(screen, "events by action", figures.events_by_action)
+
+
+def _print_chart(screen: Console, title: str, counts: dict[str, int], limit: int = _SHOWN_PER_CHART) -> None:
+    screen.print()
+    screen.print(Text(title, style="bold"))
+    if not counts:
+        screen.print("  none")
+        return
+    most = max(counts.values())
+    table = Table.grid(padding=(0, 1))
+    for word, number in list(counts.items())[:limit]:
+        table.add_row(Text(f"  {word}"), Text(f"{number:>7}"), Bar(most, 0, number, width=_BAR_COLUMNS))
+    screen.print(table)
+    if len(counts) > limit:
+        screen.print(f"  and {len(counts) - limit} more; see: --json")

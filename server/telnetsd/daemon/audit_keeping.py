@@ -1,0 +1,89 @@
+"""What a server does for its audit log beside writing it: rotated files compressed and removed, collectors served."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from telnetsd.audit.event import Action
+from telnetsd.audit.reason import ShippingReason
+from telnetsd.audit.record import Trail
+from telnetsd.audit.retention import compress_rotated, find_expired
+from telnetsd.audit.shipping.collector import make_collector
+from telnetsd.audit.shipping.shipper import Shipper
+from telnetsd.config import AuditSettings
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home, sync_folder
+
+REMOVED_PER_ROUND: Final = 100
+
+logger = logging.getLogger(__name__)
+
+
+class AuditKeeper:
+    """Looks after the files of one log.
+
+    Args:
+        home: The installation.
+        settings: What is kept, and for how long.
+        trail: Bound to nothing.
+    """
+
+    def __init__(self, home: Home, settings: AuditSettings, trail: Trail) -> None:
+        self._home = home
+        self._settings = settings
+        self._trail = trail
+        self._told = ""
+
+    async def keep_up(self) -> None:
+        """Compress and remove what is due; what is wrong is told to the operator's terminal, once."""
+        try:
+            if self._settings.compress:
+                await asyncio.to_thread(compress_rotated, self._home.audit_file)
+            await self._remove_expired()
+            self._told = ""
+        except (OSError, OperatorError) as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                logger.warning("rotated files of the audit log were left as they are: %s", error)
+
+    async def _remove_expired(self) -> None:
+        for _ in range(REMOVED_PER_ROUND):
+            now = datetime.now(UTC)
+            expired = await asyncio.to_thread(find_expired, self._home.audit_file, self._settings, now)
+            if expired is None:
+                return
+            first, last = expired.first.head.sequence, expired.last.head
+            lines = {"first_sequence": first, "last_sequence": last.sequence, "last_sha256": last.sha256}
+            message = f"{expired.path.name}, lines {first} to {last.sequence} of the audit log, is removed"
+            file, telnetsd = {"name": expired.path.name}, {"audit": lines}
+            await self._trail.record(Action.AUDIT_PRUNED, expired.reason, message, file=file, telnetsd=telnetsd)
+            expired.path.unlink()
+            sync_folder(expired.path.parent)
+
+
+@contextmanager
+def shipping(home: Home, settings: AuditSettings, trail: Trail) -> Iterator[None]:
+    """Serve the collectors; at the end each has a moment for the last lines.
+
+    Raises:
+        OperatorError: A certificate or key of one cannot be read.
+    """
+    loop = asyncio.get_running_loop()
+
+    def report(reason: ShippingReason, name: str, first: int, last: int) -> None:
+        message = f"the collector {name} has not got lines {first} to {last} of the audit log ({reason.value})"
+        lines = {"first_sequence": first, "last_sequence": last}
+        telnetsd = {"collector": {"name": name}, "audit": lines}
+        loop.call_soon_threadsafe(lambda: trail.record(Action.AUDIT_NOT_SHIPPED, reason, message, telnetsd=telnetsd))
+
+    shippers = [Shipper(home, one, make_collector(home, one), report) for one in settings.shipping]
+    for shipper in shippers:
+        shipper.start()
+    try:
+        yield
+    finally:
+        for shipper in shippers:
+            shipper.stop()

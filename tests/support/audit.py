@@ -1,0 +1,54 @@
+"""The audit log as tests write and judge it: with a key that is always the same."""
+
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from support.server import Event
+from telnetsd.audit.archive import read_lines, take_snapshot
+from telnetsd.audit.checkpoint import AuditKey, PublicKeys, key_id_of
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.log import UNROTATED, AuditLog
+from telnetsd.audit.reason import ServerReason
+from telnetsd.audit.record import make_event
+from telnetsd.audit.verification import Expectation, Report, verify
+from telnetsd.config import AuditSettings
+
+
+def make_key(seed: int = 0) -> AuditKey:
+    private = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    return AuditKey(private, PublicKeys({key_id_of(private.public_key()): private.public_key()}))
+
+
+KEY = make_key()
+
+
+def open_test_log(path: Path, settings: AuditSettings = UNROTATED, key: AuditKey = KEY) -> AuditLog:
+    return AuditLog(path, key, settings)
+
+
+def event(text: str = "hello") -> Fields:
+    return make_event(Action.SERVER_STARTED, text, reason=ServerReason.STARTED)
+
+
+def verify_log(path: Path, key: AuditKey = KEY) -> Report:
+    """Judge a log as an auditor does: its files, its seal, and the public key."""
+    snapshot = take_snapshot(path)
+    return verify(read_lines(snapshot), Expectation(key.public, snapshot.seal, is_whole=True))
+
+
+def assert_intact(path: Path, key: AuditKey = KEY) -> Report:
+    report = verify_log(path, key)
+    assert report.damage is None
+    return report
+
+
+def read_log(path: Path) -> list[Event]:
+    """Return every event of a log, over all of its files."""
+    return [msgspec.json.decode(line.content) for line in read_lines(take_snapshot(path))]
+
+
+def messages(path: Path) -> list[str]:
+    """Return the messages of a log's events, but for checkpoints."""
+    return [one["message"] for one in read_log(path) if one["event"]["action"] != "audit-checkpoint"]
