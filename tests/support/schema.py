@@ -10,7 +10,7 @@ from telnetsd.audit.event import Action
 from telnetsd.audit.row import read_event
 from telnetsd.audit.schema import ALWAYS, DEFINITIONS, FIELDS, Schema
 
-_TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "array": list}
+_TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool}
 
 
 def judge_file(path: Path) -> Iterator[str]:
@@ -60,11 +60,10 @@ def fits(value: Any, schema: Schema) -> bool:
         return bool(value == schema["const"])
     if "enum" in schema:
         return value in schema["enum"]
-    kind = _TYPES[schema["type"]]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        return False
     if "items" in schema:
-        return all(fits(one, schema["items"]) for one in value)
+        return isinstance(value, list) and all(fits(one, schema["items"]) for one in value)
+    if type(value) is not _TYPES[schema["type"]]:
+        return False
     if "minimum" in schema and value < schema["minimum"]:
         return False
     return "pattern" not in schema or re.search(schema["pattern"], str(value)) is not None

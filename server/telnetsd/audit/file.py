@@ -20,7 +20,7 @@ from telnetsd.audit.reason import CheckpointReason
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
 from telnetsd.locking import take_lock
 
-LOCK_TIMEOUT_S: Final = 5.0
+LOCK_TIMEOUT_S: Final = 3.0
 """How long another writer may hold the lock: one that was stopped keeps nobody waiting for ever."""
 TAIL_BYTES: Final = 65536
 SEAL_SUFFIX: Final = ".seal"

@@ -8,6 +8,7 @@ A log that was cut off is not continued as if nothing had been there: the gap st
 says that it was seen. What a crash leaves behind is set right, and an event says so too.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ CHECKPOINT_WORDS: Final = {
 }
 UNROTATED: Final = AuditSettings(rotate_bytes=0, rotate_age_s=0)
 """For who writes a few events, and leaves rotation to the server."""
+ROTATION_RETRY_S: Final = 60.0
+
+logger = logging.getLogger(__name__)
 
 
 class AuditUnavailableError(OperatorError):
@@ -65,6 +69,7 @@ class AuditLog:
         self._begun_at = datetime.now(UTC)
         self._first_sequence = 0
         self._signed_at = time.monotonic()
+        self._rotate_from = 0.0
         self._is_synced = True
         with self._reported():
             self._file = LogFile(path)
@@ -158,18 +163,23 @@ class AuditLog:
         self._begun_at = datetime.fromisoformat(first.at) if first else datetime.now(UTC)
 
     def _is_rotation_due(self) -> bool:
-        if not self._size:
+        if not self._size or time.monotonic() < self._rotate_from:
             return False
         age_s = (datetime.now(UTC) - self._begun_at).total_seconds()
         is_long = 0 < self._settings.rotate_bytes <= self._size
         return is_long or 0 < self._settings.rotate_age_s <= age_s
 
     def _rotate(self, notes: list[Fields]) -> None:
-        """Close the file with a checkpoint, and begin another one."""
+        """Close the file with a checkpoint, and begin another one; where that cannot be done, this one goes on."""
         self._write([*notes, self._make_checkpoint(CheckpointReason.ROTATION)])
         self.sync()
         target = rotated_path(self._path, self._first_sequence)
-        self._file.move(target if not target.exists() else rotated_path(self._path, self._end.head.sequence))
+        try:
+            self._file.move(target if not target.exists() else rotated_path(self._path, self._end.head.sequence))
+        except OSError as error:
+            logger.warning("the audit log cannot be rotated: %s: %s; it goes on as it is", target, error.strerror)
+            self._rotate_from = time.monotonic() + ROTATION_RETRY_S
+            return
         self._size = -1
         self._file.lock()
 

@@ -54,6 +54,7 @@ class Report:
         first_sequence, last_sequence: The first and the last of them; 0 when there is none.
         first_at, last_at: When those were written, as they say.
         key_ids: The keys that have signed.
+        is_sealed: Whether a seal was there.
         unsealed: How many lines stand behind the seal: they are chained, and not signed yet.
         pruned: How many lines were removed before the first one by retention, with an event that says so.
         is_partial: Whether only some files were looked at, and earlier ones exist.
@@ -67,6 +68,7 @@ class Report:
     first_at: str
     last_at: str
     key_ids: tuple[str, ...]
+    is_sealed: bool
     unsealed: int
     pruned: int
     is_partial: bool
@@ -226,6 +228,7 @@ class _Verifier:
             first_at=first.at if first is not None else "",
             last_at=last.at if last is not None else "",
             key_ids=tuple(self._key_ids),
+            is_sealed=bool(self._expected.seal),
             unsealed=max(0, self._head.sequence - self._sealed.sequence) if self._expected.seal else 0,
             pruned=pruned,
             is_partial=first is not None and first.head.sequence > 1 and not pruned,

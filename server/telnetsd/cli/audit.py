@@ -129,7 +129,7 @@ def _describe(report: Report, files: int, exported: Link | None) -> list[str]:
     said = [
         f"{held} hold, in {files} file{'' if files == 1 else 's'}",
         f"written {report.first_at[:19]} to {report.last_at[:19]} UTC",
-        f"{report.checkpoints} of them are signed, by {keys}",
+        f"signed lines among them: {report.checkpoints}, by {keys}",
     ]
     if report.pruned:
         said.append(f"lines 1 to {report.pruned} were removed by retention, as the log says")
@@ -137,6 +137,10 @@ def _describe(report: Report, files: int, exported: Link | None) -> list[str]:
         said.append(f"lines 1 to {report.first_sequence - 1} are not in these files")
     if report.damage is None and report.unsealed:
         said.append(f"the last {report.unsealed} are not sealed yet: a writer was killed; the next one says so")
+    elif report.damage is None:
+        said.append(
+            "nothing is missing behind them: the seal says so" if report.is_sealed else "the last one closes a file"
+        )
     if report.damage is None and exported is not None:
         said.append(f"the exported checkpoint, line {exported.head.sequence}, is among them")
     return said
