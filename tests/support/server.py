@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from telnetsd.home import Home
@@ -20,10 +20,20 @@ DEADLINE_S = 20.0
 class RunningServer:
     """`telnetsd serve` on a port that the system chose; readable once it says that it listens."""
 
-    def __init__(self, home: Home, *, before: Callable[[], None] | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        before: Callable[[], None] | None = None,
+        wrapper: Sequence[str] = (),
+        stdout: int | None = None,
+        **environment: str,
+    ) -> None:
         self.home = home
+        serve = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"],
+            [*wrapper, *serve],
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **environment},
@@ -62,6 +72,7 @@ class RunningServer:
 
 
 def read_events(home: Home) -> list[Event]:
+    """Return every event of the current file; those that were rotated away are in `support.audit.read_log`."""
     if not home.audit_file.exists():
         return []
     return [json.loads(line) for line in home.audit_file.read_bytes().split(b"\n")[:-1]]

@@ -69,11 +69,11 @@ class GroupCommit:
         if self._is_closed or len(self._gathering) >= GATHERED_MAX:
             why = "is closed: the server is being stopped" if self._is_closed else "is written too slowly"
             written.set_exception(AuditUnavailableError(f"the audit log {why}"))
-        elif self._outage is not None and self._goes_on and self._outage.note(event, is_everything_kept=True):
-            written.set_result(None)
-        if written.done():
             return written
         self._gathering.append((event, written))
+        if self._outage is not None and self._goes_on:
+            # Nobody waits for it: it is written with what is kept, when that can be.
+            written.set_result(None)
         self._write_in_background()
         return written
 
