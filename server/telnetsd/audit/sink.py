@@ -57,18 +57,15 @@ class GroupCommit:
         self._has_ended = asyncio.Event()
         self._clock = self._loop.create_task(self._keep_time())
 
-    @property
-    def is_available(self) -> bool:
-        """Whether the log could be written the last time."""
-        return self._outage is None
-
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
         written: asyncio.Future[None] = self._loop.create_future()
         written.add_done_callback(_mark_seen)
-        if self._is_closed or len(self._gathering) >= GATHERED_MAX:
-            why = "is closed: the server is being stopped" if self._is_closed else "is written too slowly"
-            written.set_exception(AuditUnavailableError(f"the audit log {why}"))
+        if self._is_closed:
+            written.set_exception(AuditUnavailableError("the audit log is closed: the server is being stopped"))
+            return written
+        if len(self._gathering) >= GATHERED_MAX:
+            self._note_outage([(event, written)], AuditUnavailableError("the audit log is written too slowly"))
             return written
         self._gathering.append((event, written))
         if self._outage is not None and self._goes_on:
