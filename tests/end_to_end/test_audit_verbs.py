@@ -1,0 +1,291 @@
+"""Reading and proving the log on the command line, as an operator and as an auditor do."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.audit import read_log
+from support.client import connect_as
+from support.command_line import telnetsd
+from support.server import DEADLINE_S, RunningServer, action_of, get
+from telnetsd.home import Home
+
+ROTATING = "[audit]\nrotate_bytes = 8192\n"
+
+
+@pytest.fixture
+def told(start: Callable[..., RunningServer], home: Home) -> Home:
+    """A home folder whose log has, over several files: bob and a guest, commands, denials."""
+    server = start(ROTATING)
+    with connect_as(server, "bob") as bob, connect_as(server) as guest:
+        bob.read_until()
+        guest.read_until()
+        for number in range(8):
+            bob.command(f"echo bob {number}")
+        guest.command("who")
+        bob.command("kick 1234")
+        bob.send(b"quit\r\n")
+        bob.read_to_end()
+    server.stop()
+    return home
+
+
+def bobs_session(home: Home) -> str:
+    found = (one for one in read_log(home.audit_file) if get(one, "user.name") == "bob")
+    return str(get(next(found), "telnetsd.session.id"))
+
+
+def rows(text: str) -> list[list[str]]:
+    return [re.split(r" {2,}", line) for line in text.splitlines()[1:]]
+
+
+def test_tail_filters_and_shows_who_what_and_when(told: Home) -> None:
+    shown = rows(telnetsd(told, "audit", "tail", "--user", "bob", "-n", "3").stdout)
+    assert [row[2] for row in shown] == ["bob"] * 3
+    assert [row[5] for row in shown] == ["command-denied", "command-executed", "session-ended"]
+    assert {row[4] for row in shown} == {bobs_session(told)[-8:]}
+    denied = rows(telnetsd(told, "audit", "tail", "--failed").stdout)
+    assert {row[1] for row in denied} == {"failure"}
+    assert [row[2] for row in denied] == ["guest", "bob"]
+    assert rows(telnetsd(told, "audit", "tail", "--source", "192.0.2.0/24").stdout) == []
+    assert len(rows(telnetsd(told, "audit", "tail", "--source", "127.0.0.0/8", "-n", "2").stdout)) == 2
+
+
+def test_tail_goes_back_into_rotated_files(told: Home) -> None:
+    every = [json.dumps(one, separators=(",", ":"), ensure_ascii=False) for one in read_log(told.audit_file)]
+    assert len(every) > len(told.audit_file.read_text().splitlines())
+    assert telnetsd(told, "audit", "tail", "-n", "1000", "--json").stdout.splitlines() == every
+
+
+def test_search_finds_events_in_every_file(told: Home) -> None:
+    found = telnetsd(told, "audit", "search", "--user", "bob", "--action", "command-*", "--json").stdout.splitlines()
+    lines = [get(json.loads(line), "telnetsd.command.line") for line in found]
+    assert lines == [*(f"echo bob {number}" for number in range(8)), "kick 1234", "quit"]
+    session = bobs_session(told)
+    by_session = telnetsd(told, "audit", "search", "--session", session[-8:], "--json").stdout.splitlines()
+    assert len(by_session) == len(lines) + 2
+    assert len(rows(telnetsd(told, "audit", "search", "--since", "1h", "--failed").stdout)) == 2
+    nothing = telnetsd(told, "audit", "search", "--until", "2020-01-01")
+    assert (nothing.returncode, nothing.stderr) == (1, "error: no event is like that; ask for less\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search", "--since", "yesterday"], "not a moment: 'yesterday'; write 2h, 7d, 2026-01-31"),
+        (["tail", "--source", "example.com"], "not an address or network: 'example.com'"),
+    ],
+)
+def test_what_is_no_filter_is_wrong_usage(words: list[str], said: str, home: Home) -> None:
+    done = telnetsd(home, "audit", *words)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_show_tells_the_whole_story_of_a_session(told: Home) -> None:
+    session = bobs_session(told)
+    story = telnetsd(told, "audit", "show", session[-8:]).stdout
+    assert story.splitlines()[0] == f"session {session}"
+    for pattern in (
+        r"^  user +bob \(user\)$",
+        r"^  roles +user$",
+        r"^  from +127\.0\.0\.1:\d+$",
+        r"^  tls +1\.3 ",
+        r"^  certificate +verified$",
+        r"^  subject +CN=bob$",
+        r"^  SHA-256 +[0-9A-F]{64}$",
+        r"^  length +\d+\.\d s, ended: quit$",
+        r"^  \+ +0\.000 s  session-started +bob logged in$",
+        r"^  \+ +\d+\.\d{3} s  command-executed +bob: echo bob 7$",
+        r"^  \+ +\d+\.\d{3} s  session-ended +bob: the session ended \(quit\)$",
+    ):
+        assert re.search(pattern, story, re.MULTILINE), (pattern, story)
+    as_json = json.loads(telnetsd(told, "audit", "show", session, "--json").stdout)
+    assert (as_json["id"], as_json["is_over"], len(as_json["steps"])) == (session, True, 12)
+
+
+def test_show_says_which_sessions_could_be_meant(start: Callable[..., RunningServer], home: Home) -> None:
+    server = start()
+    # Of seventeen ids two at least have the same last digit.
+    for _ in range(17):
+        with connect_as(server) as guest:
+            guest.read_until()
+    server.stop()
+    ids = [str(get(one, "telnetsd.session.id")) for one in read_log(home.audit_file)]
+    (digit, count), *_ = Counter({one: one[-1] for one in ids if one != "None"}.values()).most_common()
+    done = telnetsd(home, "audit", "show", digit)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {count} sessions end with '{digit}': ")
+    done = telnetsd(home, "audit", "show", "nonsense")
+    assert done.stderr == "error: no sessions end with 'nonsense'; see: telnetsd audit search\n"
+    assert telnetsd(home, "audit", "show", "").returncode == 2
+
+
+def test_stats_count_in_bars_and_in_json(told: Home) -> None:
+    figures = json.loads(telnetsd(told, "audit", "stats", "--json").stdout)
+    assert figures["logins_by_user"] == {"bob": 1, "guest": 1}
+    assert figures["refusals_by_reason"] == {"role-missing": 2}
+    assert sum(figures["logins_by_hour"].values()) == 2
+    charts = telnetsd(told, "audit", "stats").stdout
+    assert re.search(r"^  bob +1 █+", charts, re.MULTILINE)
+    assert len(re.findall(r"^  [0-2]\d +\d+ ", charts, re.MULTILINE)) == 24
+
+
+def test_export_writes_for_other_programs(told: Home, tmp_path: Path) -> None:
+    as_json = telnetsd(told, "audit", "export").stdout.splitlines()
+    assert [json.loads(line) for line in as_json] == read_log(told.audit_file)
+    done = telnetsd(told, "audit", "export", "--format", "csv", "--action", "command-*", "-o", tmp_path / "x.csv")
+    assert done.stderr == f"{tmp_path}/x.csv: 12 lines\n"
+    found = list(csv.DictReader(io.StringIO((tmp_path / "x.csv").read_text())))
+    assert [one["command"] for one in found[:2]] == ["echo bob 0", "echo bob 1"]
+    cef = telnetsd(told, "audit", "export", "--format", "cef", "--failed").stdout.splitlines()
+    assert [line.split("|")[4] for line in cef] == ["command-denied"] * 2
+
+
+def test_an_auditor_needs_the_files_and_the_public_key_and_nothing_else(told: Home, tmp_path: Path) -> None:
+    said = telnetsd(told, "audit", "verify")
+    assert said.returncode == 0
+    count = len(read_log(told.audit_file))
+    assert said.stdout.splitlines()[0] == "intact"
+    assert f"  lines 1 to {count} hold, in " in said.stdout
+    assert "  nothing is missing behind them: the seal says so" in said.stdout
+    copy = tmp_path / "copy"
+    shutil.copytree(told.audit_file.parent, copy)
+    shutil.copy(told.audit_public_keys, tmp_path / "key.pem")
+    files = sorted(copy.glob("*.jsonl*"))
+    elsewhere = Home(tmp_path / "nowhere")
+    done = telnetsd(elsewhere, "audit", "verify", "--key", tmp_path / "key.pem", *files)
+    assert done.returncode == 0, done.stdout
+    report = json.loads(
+        telnetsd(elsewhere, "audit", "verify", "--json", "--key", tmp_path / "key.pem", *files).stdout
+    )
+    assert (report["damage"], report["events"], report["unsealed"]) == (None, count, 0)
+
+
+def test_verify_names_the_first_bad_line_and_the_kind_of_damage(told: Home) -> None:
+    content = told.audit_file.read_bytes()
+    lines = content.splitlines(keepends=True)
+    told.audit_file.write_bytes(b"".join([lines[0], *lines[2:]]))
+    done = telnetsd(told, "audit", "verify")
+    assert done.returncode == 1
+    assert re.match(
+        r"removed: audit\.jsonl line 2: line \d+ before it is missing\n  lines 1 to \d+ hold", done.stdout
+    )
+    report = json.loads(telnetsd(told, "audit", "verify", "--json").stdout)
+    assert (report["damage"]["kind"], report["damage"]["line"]) == ("removed", 2)
+
+
+def test_an_exported_checkpoint_proves_that_nothing_was_taken_back(told: Home, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    folder, before = told.audit_file.parent, tmp_path / "before"
+    shutil.copytree(folder, before)
+    assert telnetsd(told, "user", "add", "carol").returncode == 0
+    done = telnetsd(told, "audit", "checkpoint", "-o", state)
+    assert done.stdout.startswith(f"{state}: prove later that the log still holds it: telnetsd audit verify")
+    assert telnetsd(told, "user", "add", "dora").returncode == 0
+    said = telnetsd(told, "audit", "verify", "--checkpoint", state)
+    assert said.returncode == 0
+    assert f"  the exported checkpoint, line {get(json.loads(state.read_text()), 'event.sequence')}," in said.stdout
+    # Who puts back an older copy, seal and all, is found out by what was kept elsewhere.
+    shutil.rmtree(folder)
+    shutil.copytree(before, folder)
+    assert telnetsd(told, "audit", "verify").returncode == 0
+    said = telnetsd(told, "audit", "verify", "--checkpoint", state)
+    assert said.returncode == 1
+    assert said.stdout.startswith("truncated: audit.jsonl line ")
+    state.write_text(state.read_text().replace("signed for", "signed by"))
+    said = telnetsd(told, "audit", "verify", "--checkpoint", state)
+    assert said.stderr.startswith(
+        f"error: {state} is not what `audit checkpoint` exported: it is not what was written"
+    )
+
+
+def test_another_audit_key_signs_from_then_on_and_the_former_one_still_counts(
+    told: Home, start: Callable[..., RunningServer]
+) -> None:
+    former = json.loads(telnetsd(told, "audit", "key", "--json").stdout)["key_ids"]
+    shown = telnetsd(told, "audit", "key", "--new").stdout
+    keys = json.loads(telnetsd(told, "audit", "key", "--json").stdout)["key_ids"]
+    assert keys[1:] == former
+    assert f"  {keys[0]}  signs now\n  {keys[1]}  signed before" in shown
+    server = start()
+    done = telnetsd(told, "audit", "key", "--new")
+    assert done.stderr.startswith("error: a server is running on this home folder already: process ")
+    server.stop()
+    events = read_log(told.audit_file)
+    changed = next(one for one in events if action_of(one) == "audit-key-changed")
+    assert get(changed, "telnetsd.audit.key_id") == keys[0]
+    signers = [get(one, "telnetsd.checkpoint.key_id") for one in events if action_of(one) == "audit-checkpoint"]
+    assert signers[0] == former[0]
+    assert signers[-1] == keys[0]
+    assert not [one for one in events if action_of(one) == "audit-damaged"]
+    assert telnetsd(told, "audit", "verify").returncode == 0
+
+
+def test_without_an_audit_key_nothing_is_written_and_the_remedy_is_said(home: Home) -> None:
+    home.audit_key.unlink()
+    for words in (["user", "add", "carol"], ["serve", "--listen", "127.0.0.1:0"], ["audit", "checkpoint"]):
+        done = telnetsd(home, *words)
+        assert done.returncode == 1
+        remedy = "put it back, or make another one: telnetsd audit key --new"
+        assert done.stderr == f"error: no private key at certs/audit.key; {remedy}\n"
+    assert telnetsd(home, "user", "show", "carol").returncode == 1
+    assert telnetsd(home, "audit", "key", "--new").returncode == 0
+    assert telnetsd(home, "user", "add", "carol").returncode == 0
+
+
+def test_an_audit_key_that_others_can_read_is_refused(home: Home) -> None:
+    home.audit_key.chmod(0o640)
+    done = telnetsd(home, "user", "add", "carol")
+    assert done.stderr.startswith("error: private key open to others (mode 0640): certs/audit.key; run: chmod 600")
+
+
+def test_at_a_terminal_colour_says_the_outcome_and_nothing_of_a_peer_steers_it(
+    home: Home, start: Callable[..., RunningServer]
+) -> None:
+    server = start()
+    with connect_as(server, "bob") as bob:
+        bob.read_until()
+        bob.command("echo \x1b[31mred\x1b]0;title\x07")
+        bob.command("\x1b[2Jclear")
+        session = get(server.session_from(bob.port), "telnetsd.session.id")
+    server.stop()
+    for words in (["tail"], ["search", "--user", "bob"], ["show", session], ["stats"]):
+        text = at_terminal(home, "audit", *words)
+        codes = set(re.findall(r"\x1b(?:\[[0-9;?]*.|.)", text))
+        assert codes <= {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[2;32m", "\x1b[39;49m"}, (
+            words,
+            codes,
+        )
+        assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]", text)
+    shown = at_terminal(home, "audit", "search", "--user", "bob", "--failed")
+    assert "\x1b[31mfailure" in shown
+
+
+def at_terminal(home: Home, *words: str) -> str:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), *words]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:
+                break
+            text += chunk
+        os.close(ours)
+        assert process.wait(DEADLINE_S) == 0
+    return text.decode()
