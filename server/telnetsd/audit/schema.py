@@ -182,7 +182,7 @@ class Definition:
         categories: event.category.
         types: event.type.
         outcome: event.outcome.
-        reasons: The words that event.reason may be.
+        reasons: The words that event.reason may be, one by one or a whole enumeration.
         required: The fields that it always has, beside those of every event.
         optional: The fields that it may have.
         has_other_reasons: Whether event.reason may be a word of another package as well.
@@ -192,27 +192,28 @@ class Definition:
     categories: tuple[str, ...]
     types: tuple[str, ...]
     outcome: Outcome
-    reasons: tuple[type[StrEnum], ...]
+    reasons: tuple[type[StrEnum] | StrEnum, ...]
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     has_other_reasons: bool = False
 
     def words(self) -> list[str]:
         """Return the words that event.reason may be, in order."""
-        return sorted({word.value for word in chain.from_iterable(self.reasons)})
+        kinds = ((one,) if isinstance(one, StrEnum) else one for one in self.reasons)
+        return sorted({word.value for word in chain.from_iterable(kinds)})
 
 
 def _done(
     summary: str, category: str, *types: str, required: tuple[str, ...], optional: tuple[str, ...]
 ) -> Definition:
     """Define a change of the installation that was made."""
-    return Definition(summary, (category,), types, Outcome.SUCCESS, (Reason,), required, (*_CHANGED_BY, *optional))
+    return Definition(summary, (category,), types, Outcome.SUCCESS, (Reason.OK,), required, (*_CHANGED_BY, *optional))
 
 
 DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_STARTED: Definition(
         "somebody came in: a named user, or a guest with the reason",
-        ("authentication", "session"), ("start",), Outcome.SUCCESS, (AdmissionReason, GuestReason), _SESSION, _WHO,
+        ("authentication", "session"), ("start",), Outcome.SUCCESS, (AdmissionReason.IDENTIFIED, GuestReason), _SESSION, _WHO,
     ),
     Action.SESSION_ENDED: Definition(
         "a session is over",
@@ -221,11 +222,11 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_REFUSED: Definition(
         "somebody did not come in",
         ("authentication",), ("start",), Outcome.FAILURE, (AdmissionReason, PathReason, StatusReason, GuestReason),
-        _SOURCE, (*_SESSION, *_WHO, *_REVOCATION),
+        _SOURCE, (*_SESSION[len(_SOURCE) :], *_WHO, *_REVOCATION),
     ),
     Action.SESSION_KICKED: Definition(
         "an operator ends a session",
-        ("session",), ("end",), Outcome.SUCCESS, (EndReason,), (*_SESSION, *_OPERATOR), _WHO,
+        ("session",), ("end",), Outcome.SUCCESS, (EndReason.KICKED,), (*_SESSION, *_OPERATOR), _WHO,
     ),
     Action.HANDSHAKE_FAILED: Definition(
         "a TLS handshake was not completed",
@@ -233,7 +234,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.COMMAND_EXECUTED: Definition(
         "a command is about to run; written before it does",
-        ("api",), ("allowed",), Outcome.SUCCESS, (CommandReason,), (*_SESSION, *_COMMAND), _WHO,
+        ("api",), ("allowed",), Outcome.SUCCESS, (CommandReason.PERMITTED,), (*_SESSION, *_COMMAND), _WHO,
     ),
     Action.COMMAND_DENIED: Definition(
         "a line was refused",
@@ -319,13 +320,13 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.CHANGE_UNDONE: Definition(
         "a change was cut off, and what the log said of it did not happen",
-        ("configuration",), ("change",), Outcome.FAILURE, (Reason,),
+        ("configuration",), ("change",), Outcome.FAILURE, (Reason.INTERRUPTED,),
     ),
     Action.SERVER_STARTED: Definition(
-        "the server listens", ("process",), ("start",), Outcome.SUCCESS, (ServerReason,)
+        "the server listens", ("process",), ("start",), Outcome.SUCCESS, (ServerReason.STARTED,)
     ),
     Action.SERVER_STOPPED: Definition(
-        "the server has stopped", ("process",), ("end",), Outcome.SUCCESS, (ServerReason,)
+        "the server has stopped", ("process",), ("end",), Outcome.SUCCESS, (ServerReason.SIGNAL,)
     ),
     Action.SERVER_RELOADED: Definition(
         "the server serves with what it loaded anew",
@@ -333,7 +334,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.RELOAD_FAILED: Definition(
         "what was to be loaded has an error, and nothing was changed",
-        ("configuration",), ("info",), Outcome.FAILURE, (Reason,), _OPERATOR,
+        ("configuration",), ("info",), Outcome.FAILURE, (Reason.WRONG_CONFIGURATION,), _OPERATOR,
     ),
     Action.AUDIT_CHECKPOINT: Definition(
         "the log was signed; also where a file of it begins, and where a rotated one ends",
@@ -355,7 +356,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.AUDIT_KEY_CHANGED: Definition(
         "another audit key signs from now on",
-        ("configuration",), ("change",), Outcome.SUCCESS, (Reason,), (*_OPERATOR, "telnetsd.audit.key_id"),
+        ("configuration",), ("change",), Outcome.SUCCESS, (Reason.OK,), (*_OPERATOR, "telnetsd.audit.key_id"),
     ),
     Action.AUDIT_NOT_SHIPPED: Definition(
         "events did not reach a collector; they are in the log",

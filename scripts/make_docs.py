@@ -1,0 +1,27 @@
+"""Writes the documents that are made from the code; a test says when that is due."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from telnetsd.audit.schema_documents import json_schema, page
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def main() -> None:
+    """Write them."""
+    (DOCS / "audit-events.md").write_text(page(), encoding="utf-8")
+    (DOCS / "audit-events.schema.json").write_text(_lay_out(json_schema()), encoding="utf-8")
+
+
+def _lay_out(schema: dict[str, Any]) -> str:
+    """Return a JSON Schema with a line for each action and for each field."""
+    actions = ",\n".join(json.dumps(one) for one in schema["oneOf"])
+    fields = ",\n".join(f"{json.dumps(name)}: {json.dumps(one)}" for name, one in schema["$defs"].items())
+    head = json.dumps({key: value for key, value in schema.items() if key not in {"oneOf", "$defs"}})
+    return f'{head[:-1]}, "oneOf": [\n{actions}\n], "$defs": {{\n{fields}\n}}}}\n'
+
+
+if __name__ == "__main__":
+    main()
