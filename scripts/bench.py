@@ -1,4 +1,4 @@
-"""What a server costs with many idle sessions: memory, and how long others wait beside them.
+"""What a server costs with many idle sessions: memory, and how long others wait beside them; and what its log costs.
 
 The server runs on the first core, the load on the others. Times are of one machine and of one moment: compare figures
 of one run, never of two.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from bench_audit import measure_audit
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.client import Client, connect_as
@@ -59,14 +60,18 @@ def measure(home: Home, sessions: int) -> dict[str, str]:
     """Return each figure with its unit, by name."""
     initialise(home, ())
     add_user(home, NewUser(User("alice", ("user",))), GeneratedKey(KeyType.EC), Grant())
-    server = RunningServer(home, before=_take_first_core)
+    server = _start(home)
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})
     try:
         figures = _measure(server, sessions)
     finally:
         server.stop()
-    return figures | _measure_revocation(home)
+    return figures | measure_audit(home, _start) | _measure_revocation(home)
+
+
+def _start(home: Home) -> RunningServer:
+    return RunningServer(home, before=_take_first_core)
 
 
 def _measure_revocation(home: Home) -> dict[str, str]:

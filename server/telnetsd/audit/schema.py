@@ -213,7 +213,8 @@ def _done(
 DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_STARTED: Definition(
         "somebody came in: a named user, or a guest with the reason",
-        ("authentication", "session"), ("start",), Outcome.SUCCESS, (AdmissionReason.IDENTIFIED, GuestReason), _SESSION, _WHO,
+        ("authentication", "session"), ("start",), Outcome.SUCCESS, (AdmissionReason.IDENTIFIED, GuestReason),
+        _SESSION, _WHO,
     ),
     Action.SESSION_ENDED: Definition(
         "a session is over",

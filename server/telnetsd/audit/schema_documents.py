@@ -11,8 +11,8 @@ PAGE_HEAD = """\
 
 <!-- Made by scripts/make-docs from server/telnetsd/audit/schema.py: change that. -->
 
-One JSON object a line. Names are those of the Elastic Common Schema 9.4, and `telnetsd.*` for what it lacks. The
-same as a JSON Schema: [audit-events.schema.json](audit-events.schema.json).
+One JSON object a line. Names are those of the Elastic Common Schema 9.4, and `telnetsd.*` for what it lacks.
+As a JSON Schema: [audit-events.schema.json](audit-events.schema.json).
 """
 
 
