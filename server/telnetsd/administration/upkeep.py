@@ -21,7 +21,7 @@ from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.state.state import State
 
-BY_SERVER: Final[Fields] = {"telnetsd": {"operator": {"name": "telnetsd (upkeep)"}}}
+BY_SERVER: Final[Fields] = {"telnetsd": {"operator": {"name": "upkeep"}}}
 
 
 def keep_up(home: Home, ask: AskPassphrase) -> None:

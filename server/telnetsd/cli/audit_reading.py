@@ -26,6 +26,7 @@ from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, hom
 from telnetsd.errors import OperatorError
 
 _COLOURS = {"success": "green", "failure": "red"}
+_USER_COLUMNS = 13
 _WIDE_COLUMNS = 130
 """From this width on, where somebody came from is shown as well."""
 _HEADER = EventRow("time (UTC)", "outcome", "user", "source", "session", "event", "what")
@@ -221,7 +222,8 @@ def _print(screen: Console, row: EventRow, *, is_header: bool = False) -> None:
     colour = _COLOURS.get(row.outcome, "")
     line.append(f"{row.time:<19}  ")
     line.append(f"{row.outcome:<7}  ", colour)
-    line.append(f"{row.user:<12}  ")
+    user = row.user[:_USER_COLUMNS] if is_terminal() else row.user
+    line.append(f"{user:<{_USER_COLUMNS}}  ")
     if screen.width >= _WIDE_COLUMNS:
         line.append(f"{row.source:<21}  ")
     line.append(f"{row.session:<8}  ")
