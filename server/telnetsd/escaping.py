@@ -16,6 +16,13 @@ def escape(text: str, max_chars: int) -> str:
     return shown if len(shown) <= max_chars else shown[: max_chars - 1] + _ELLIPSIS
 
 
+def escape_controls(text: str) -> str:
+    """Return `text` so that it cannot steer a terminal; a backslash stays as it is, since it was doubled before."""
+    if text.isprintable():
+        return text
+    return "".join(one if one == "\\" else _escape_character(one) for one in text)
+
+
 def _escape_character(character: str) -> str:
     if character == "\\":
         return "\\\\"

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -308,13 +307,11 @@ def test_rotated_files_are_compressed_and_old_ones_removed_with_an_event(
     server.stop()
     rotated = sorted(folder.glob("audit-*.jsonl"))
     assert len(rotated) > 3
-    os.utime(rotated[0], (time.time() - 401 * 86400,) * 2)
     server = start("[audit]\nretention_bytes = 3000\n")
     wait_until(lambda: len(list(folder.glob("audit-*.jsonl.zst"))) < len(rotated) - 1, "the removal of old files")
     server.stop()
     assert not list(folder.glob("audit-*.jsonl"))
     pruned = find_all(home, "audit-pruned")
-    assert pruned[0]["event"]["reason"] == "retention-days"
-    assert {one["event"]["reason"] for one in pruned[1:]} == {"retention-bytes"}
+    assert {one["event"]["reason"] for one in pruned} == {"retention-bytes"}
     report = verify(home)
     assert report.pruned == pruned[-1]["telnetsd"]["audit"]["last_sequence"]

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from support.client import connect_as
 from support.command_line import telnetsd
 from support.rsyslog import Rsyslog, free_port
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from telnetsd.audit.file import seal_path
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.shipping.collector import JOURNALD_SOCKET
 from telnetsd.home import Home
@@ -174,9 +176,9 @@ def test_standard_output_gets_every_line_and_who_does_not_read_it_keeps_nobody_w
     got = [server.process.stdout.readline().rstrip("\n") for _ in range(40)]
     assert got == lines_of(home)[already : already + 40]
     server.process.terminate()
-    rest, _ = server.process.communicate(timeout=DEADLINE_S)
+    assert server.process.stdout.read().splitlines() == lines_of(home)[already + 40 :]
+    server.process.communicate(timeout=DEADLINE_S)
     assert server.process.returncode == 0
-    assert rest.splitlines() == lines_of(home)[already + 40 :]
 
 
 @pytest.fixture
@@ -239,3 +241,62 @@ def test_what_cannot_be_a_collector_is_refused_in_words(home: Home) -> None:
     done = telnetsd(home, "serve", "--listen", "127.0.0.1:0")
     assert done.returncode == 1
     assert done.stderr.startswith("error: wrong [[audit.shipping]] 'collector' in telnetsd.toml: its ca, certificate")
+
+
+def test_lines_that_were_removed_before_a_collector_got_them_are_named(
+    start: Callable[..., RunningServer], home: Home, tmp_path: Path
+) -> None:
+    port = free_port()
+    toml = "[audit]\nrotate_bytes = 4096\ncompress = false\n" + shipping_to(f"syslog+tcp://127.0.0.1:{port}")
+    server = start(toml)
+    type_words(server, *(f"early-{number}" for number in range(15)))
+    server.stop()
+    rotated = sorted(home.audit_file.parent.glob("audit-*.jsonl"))
+    for file in rotated[1:3]:
+        file.unlink()
+    with Rsyslog(tmp_path / "rsyslog", "tcp", home, port):
+        server = start(toml)
+        missed = server.wait_for(lambda event: action_of(event) == "audit-not-shipped")
+        server.stop()
+    assert missed["event"]["reason"] == "lines-missing"
+
+
+@pytest.mark.parametrize("place", ["", "not a number", "-5"])
+def test_a_place_that_cannot_be_read_loses_nothing(
+    place: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
+) -> None:
+    home.shipping_folder.mkdir(mode=0o700)
+    (home.shipping_folder / "collector").write_text(place)
+    with Rsyslog(tmp_path / "rsyslog", "tcp", home) as collector:
+        server = start(shipping_to(f"syslog+tcp://127.0.0.1:{collector.port}"))
+        type_words(server, "word")
+        received = collector.wait_for("word")
+        server.stop()
+    sequences = [json.loads(one.content)["event"]["sequence"] for one in received]
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_a_forged_seal_does_not_move_a_collector(
+    start: Callable[..., RunningServer], home: Home, tmp_path: Path
+) -> None:
+    with Rsyslog(tmp_path / "rsyslog", "tcp", home) as collector:
+        server = start(shipping_to(f"syslog+tcp://127.0.0.1:{collector.port}"))
+        type_words(server, "before")
+        collector.wait_for("before")
+        seal = json.loads(seal_path(home.audit_file).read_bytes())
+        forged = {**seal, "sequence": 10**9, "next_sequence": 10**9}
+        seal_path(home.audit_file).write_text(json.dumps(forged).ljust(511) + "\n")
+        type_words(server, "behind")
+        collector.wait_for("behind")
+        server.stop()
+
+
+def test_collectors_that_hang_do_not_keep_the_server_from_stopping(
+    start: Callable[..., RunningServer], hung_collector: int
+) -> None:
+    one = shipping_to(f"syslog+tcp://127.0.0.1:{hung_collector}")
+    server = start("".join(one.replace('"collector"', f'"collector-{number}"') for number in range(4)))
+    type_words(server, *(f"{number}-" + "x" * 3900 for number in range(1200)))
+    begun = time.monotonic()
+    assert "has not got the last lines yet" in server.stop()
+    assert time.monotonic() - begun < 8

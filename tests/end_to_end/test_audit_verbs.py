@@ -273,6 +273,46 @@ def test_at_a_terminal_colour_says_the_outcome_and_nothing_of_a_peer_steers_it(
     assert "\x1b[31mfailure" in shown
 
 
+def test_a_line_that_was_changed_cannot_steer_a_terminal_as_json_either(home: Home) -> None:
+    with home.audit_file.open("ab") as file:
+        file.write(b'{"message":"\x1b[2Jgone\xc2\x9b"}\n')
+    shown = at_terminal(home, "audit", "tail", "-n", "1", "--json")
+    assert shown.strip() == r'{"message":"\x1b[2Jgone\x9b"}'
+    assert (
+        telnetsd(home, "audit", "tail", "-n", "1", "--json").output
+        == home.audit_file.read_bytes().splitlines()[-1] + b"\n"
+    )
+
+
+def test_an_export_is_for_its_owner_alone(told: Home, tmp_path: Path) -> None:
+    telnetsd(told, "audit", "export", "-o", tmp_path / "log.json")
+    assert (tmp_path / "log.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_a_broken_audit_key_is_replaced_by_another(content: bytes | None, home: Home) -> None:
+    home.audit_key.write_bytes(content or b"")
+    if content is None:
+        home.audit_public_keys.unlink()
+    assert "make another one: telnetsd audit key --new" in telnetsd(home, "user", "add", "carol").stderr
+    assert telnetsd(home, "audit", "key", "--new").returncode == 0
+    assert telnetsd(home, "user", "add", "carol").returncode == 0
+
+
+def test_verify_holds_against_a_server_that_writes_and_rotates(
+    start: Callable[..., RunningServer], home: Home
+) -> None:
+    server = start("[audit]\nrotate_bytes = 4096\n")
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        for number in range(15):
+            client.send(b"".join(b"echo %d-%d\r\n" % (number, one) for one in range(10)))
+            done = telnetsd(home, "audit", "verify")
+            assert done.returncode == 0, done.stdout + done.stderr
+        client.read_until(b"14-9\r\n")
+    server.stop()
+
+
 def at_terminal(home: Home, *words: str) -> str:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), *words]

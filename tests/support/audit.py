@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from support.server import Event
 from telnetsd.audit.archive import read_lines, take_snapshot
-from telnetsd.audit.checkpoint import AuditKey, PublicKeys, key_id_of
+from telnetsd.audit.chain import Head
+from telnetsd.audit.checkpoint import AuditKey, PublicKeys, Seal, key_id_of
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import UNROTATED, AuditLog
 from telnetsd.audit.reason import ServerReason
@@ -22,6 +23,11 @@ def make_key(seed: int = 0) -> AuditKey:
 
 
 KEY = make_key()
+
+
+def make_seal(key: AuditKey, head: Head) -> bytes:
+    """Return the seal of a log that ends there, and that nobody is writing to."""
+    return key.make_seal(Seal(head, head))
 
 
 def open_test_log(path: Path, settings: AuditSettings = UNROTATED, key: AuditKey = KEY) -> AuditLog:

@@ -5,18 +5,19 @@ from contextlib import closing
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telnetsd.administration.operator import by_operator
-from telnetsd.audit.checkpoint import key_id_of
+from telnetsd.audit.checkpoint import AuditKey, key_id_of
 from telnetsd.audit.event import Action, merge
-from telnetsd.audit.key import keep_audit_key
-from telnetsd.audit.log import open_log
+from telnetsd.audit.key import keep_audit_key, load_audit_key
+from telnetsd.audit.log import AuditLog
 from telnetsd.audit.record import make_event
+from telnetsd.errors import OperatorError
 from telnetsd.home import Home, alone
 
 
 def change_audit_key(home: Home) -> None:
     """Make another audit key, and tell the log of it in words that the former one has sealed.
 
-    Without a former key (one that was lost) the new one begins alone.
+    Without a former key (one that was lost, or is broken) the new one begins alone.
 
     Raises:
         OperatorError: A server is running (it would go on signing with the former key), the former key cannot be
@@ -25,10 +26,19 @@ def change_audit_key(home: Home) -> None:
     """
     key = Ed25519PrivateKey.generate()
     with alone(home):
-        if home.audit_key.exists():
+        former = _load_former(home)
+        if former is not None:
             key_id = key_id_of(key.public_key())
             fields = merge(by_operator(), {"telnetsd": {"audit": {"key_id": key_id}}})
             message = f"the audit log is signed by another key from now on: {key_id}"
-            with closing(open_log(home)) as log:
+            with closing(AuditLog(home.audit_file, former)) as log:
                 log.append([make_event(Action.AUDIT_KEY_CHANGED, message, fields)])
         keep_audit_key(home, key)
+
+
+def _load_former(home: Home) -> AuditKey | None:
+    """Return the key of before; None where it was lost or cannot be used any more."""
+    try:
+        return load_audit_key(home)
+    except OperatorError:
+        return None

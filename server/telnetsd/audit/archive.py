@@ -5,35 +5,44 @@ What orders them is what their first lines say. Nothing here is believed: see `a
 """
 
 import bz2
+import contextlib
+import errno
 import gzip
 import io
 import lzma
 import os
+import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 
 import zstandard
 
 from telnetsd.audit.chain import ChainError, Link, read_link
-from telnetsd.audit.file import seal_path
+from telnetsd.audit.file import open_regular, read_seal_of
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
 from telnetsd.locking import take_lock
 
 LINE_MAX_BYTES: Final = 16 * 2**20
 """No event is so long: what is longer is damage, and is not kept in memory."""
 LOCK_TIMEOUT_S: Final = 5.0
+NAME_MAX_CHARS: Final = 1024
 _PROGRESS_LINES: Final = 4096
 _BUFFER_BYTES: Final = 2**20
+_BETWEEN_FILES_S: Final = 0.01
+_LOOKS_MAX: Final = 10
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _OPENERS: Final[dict[bytes, Callable[..., Any]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
 }
-_BROKEN: Final = (zstandard.ZstdError, gzip.BadGzipFile, lzma.LZMAError, EOFError)
+_BROKEN: Final = (zstandard.ZstdError, lzma.LZMAError, zlib.error, EOFError)
 
 
 class Line(NamedTuple):
@@ -52,12 +61,14 @@ class Part:
     Attributes:
         path: The file.
         first: What its first line says; None when that is damaged.
-        size: How many of its bytes count; the rest is being written.
+        size: How long it is, in bytes.
+        is_plain: Whether it is not compressed: then only `size` bytes of it count, since the rest is being written.
     """
 
     path: Path
     first: Link | None
     size: int
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,66 +91,67 @@ def take_snapshot(path: Path) -> Snapshot:
         OperatorError: There is none, one cannot be read, or a writer does not let go of it.
     """
     with _readable(path.parent), _quiet(path):
-        found = [_examine(one) for one in sorted(path.parent.glob(f"{path.stem}*")) if _is_part(one, path)]
-        seal = _read_seal(path)
+        found = _examine_all(path)
+        seal = read_seal_of(path)
     if not found:
         raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
-    return Snapshot(tuple(_in_order(found)), seal)
+    with _readable(path.parent):
+        return Snapshot(tuple(_in_order(found)), seal)
 
 
 def take_files(paths: list[Path]) -> Snapshot:
     """Take the files that are named; the seal is the one beside the last of them.
 
     Raises:
-        OperatorError: One cannot be read.
+        OperatorError: One cannot be read, or a writer does not let go of it.
     """
-    found = []
-    for path in paths:
-        with _readable(path), _quiet(path):
-            found.append(_examine(path))
-    ordered = _in_order(found)
-    with _readable(ordered[-1].path):
-        return Snapshot(tuple(ordered), _read_seal(ordered[-1].path))
+    with _readable(paths[0]):
+        last = _in_order([_examine(path) for path in paths])[-1].path
+        with _quiet(last):
+            return Snapshot(tuple(_in_order([_examine(path) for path in paths])), read_seal_of(last))
 
 
 def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _: None) -> Iterator[Line]:
-    """Yield every line of a log, in constant memory.
+    """Yield every line of a log, in constant memory, wherever its files are by now.
 
     Args:
         snapshot: The log.
         on_progress: Told now and then how many bytes of the files have been read.
     Raises:
-        OperatorError: A file cannot be read.
+        OperatorError: A file cannot be read, or was removed meanwhile.
     """
     done = 0
     for part in snapshot.parts:
         before = done
-        with _readable(part.path), _open(part.path) as raw:
-            for line in _lines_of(part, raw):
+        with _readable(part.path), _find_again(part) as raw:
+            for line in _lines_of(raw, part.path, part.size if part.is_plain else None):
                 yield line
                 if line.number % _PROGRESS_LINES == 0:
-                    on_progress(before + raw.tell())
+                    on_progress(before + min(raw.tell(), part.size))
         done = before + part.size
         on_progress(done)
 
 
-def _lines_of(part: Part, raw: IO[bytes]) -> Iterator[Line]:
-    """Yield the lines of one file; where it cannot be decompressed any further, a line that is none."""
-    number, left = 0, part.size
-    is_plain, source = _unpack(raw)
+def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[Line]:
+    """Yield the lines of one file, up to a limit of its content in bytes.
+
+    Where it cannot be decompressed any further, what is yielded is no line of a log.
+    """
+    number, left = 0, limit
+    _, source = _unpack(raw)
     try:
-        while content := source.readline(LINE_MAX_BYTES):
-            left -= len(content)
-            if is_plain and left < 0:
-                content = content[:left]
-            if not content:
-                return
+        while content := source.readline(LINE_MAX_BYTES if left is None else min(left, LINE_MAX_BYTES)):
             number += 1
-            yield Line(part.path, number, content.rstrip(b"\n"), content.endswith(b"\n"))
-            if is_plain and left <= 0:
-                return
+            yield Line(path, number, content.rstrip(b"\n"), content.endswith(b"\n"))
+            if left is not None:
+                left -= len(content)
+    except OSError as error:
+        # What decompresses raises these too, without a number: they are about the content.
+        if error.errno is not None:
+            raise
+        yield Line(path, number + 1, b"")
     except _BROKEN:
-        yield Line(part.path, number + 1, b"", is_whole=True)
+        yield Line(path, number + 1, b"")
 
 
 def _unpack(raw: IO[bytes]) -> tuple[bool, IO[bytes]]:
@@ -147,7 +159,7 @@ def _unpack(raw: IO[bytes]) -> tuple[bool, IO[bytes]]:
     begin = raw.read(8)
     raw.seek(0)
     if begin.startswith(_ZSTD):
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
         return False, io.BufferedReader(cast("io.RawIOBase", reader), _BUFFER_BYTES)
     opener = next((one for magic, one in _OPENERS.items() if begin.startswith(magic)), None)
     return opener is None, opener(raw) if opener else raw
@@ -159,23 +171,58 @@ def _is_part(one: Path, path: Path) -> bool:
     return is_named_so and one.suffix not in {".part", ".seal"} and one.is_file()
 
 
+def _examine_all(path: Path) -> list[Part]:
+    """Look at every file of a log; again, when one has been compressed meanwhile."""
+    for _ in range(_LOOKS_MAX):
+        with contextlib.suppress(FileNotFoundError):
+            return [_examine(one) for one in sorted(path.parent.glob(f"{path.stem}*")) if _is_part(one, path)]
+    raise FileNotFoundError(errno.ENOENT, "its files keep changing; try again", str(path))
+
+
 def _examine(path: Path) -> Part:
-    with _open(path) as raw:
-        size = os.fstat(raw.fileno()).st_size
-        line = next(_lines_of(Part(path, None, size), raw), None)
+    with open_regular(path) as raw:
+        size, is_plain = os.fstat(raw.fileno()).st_size, _unpack(raw)[0]
+        raw.seek(0)
+        return Part(path, _first_link(raw, path), size, is_plain)
+
+
+def _first_link(raw: IO[bytes], path: Path) -> Link | None:
+    line = next(_lines_of(raw, path, None), None)
+    raw.seek(0)
     try:
-        return Part(path, read_link(line.content) if line else None, size)
+        return read_link(line.content) if line else None
     except ChainError:
-        return Part(path, None, size)
+        return None
+
+
+def _find_again(part: Part) -> IO[bytes]:
+    """Open a file that was seen before, which may have been rotated away or compressed meanwhile.
+
+    Raises:
+        FileNotFoundError: It is gone.
+    """
+    others = (one for one in sorted(part.path.parent.iterdir()) if ".jsonl" in one.name and one.suffix != ".part")
+    for path in (part.path, *others):
+        with contextlib.suppress(OSError):
+            raw = open_regular(path)
+            if _first_link(raw, path) == part.first:
+                return raw
+            raw.close()
+    raise FileNotFoundError(errno.ENOENT, "it was removed meanwhile; try again", str(part.path))
 
 
 def _in_order(parts: list[Part]) -> list[Part]:
-    """Order files by what their first lines say; a copy of another one counts once, and empty ones not at all."""
+    """Order files by what their first lines say; what only repeats the beginning of another counts once.
+
+    Two that begin alike and go on differently both stay: one of them is no file of this log, and verification says
+    so.
+    """
     ordered: list[Part] = []
     for part in sorted((one for one in parts if one.size), key=_place):
-        if not ordered or part.first is None or part.first != ordered[-1].first:
+        twin = ordered[-1] if ordered and part.first is not None and part.first == ordered[-1].first else None
+        if twin is None or not (_is_beginning(part, twin) or _is_beginning(twin, part)):
             ordered.append(part)
-        elif _is_rather(part, ordered[-1]):
+        elif not _is_beginning(part, twin):
             ordered[-1] = part
     return ordered or parts[:1]
 
@@ -184,38 +231,38 @@ def _place(part: Part) -> tuple[int, str]:
     return (part.first.head.sequence if part.first else 0, part.path.name)
 
 
-def _is_rather(one: Part, other: Part) -> bool:
-    """Tell which of two copies counts: the plain one, since the other may not have been finished."""
-    return one.path.suffix == ".jsonl" and other.path.suffix != ".jsonl"
-
-
-def _read_seal(path: Path) -> bytes:
-    try:
-        return seal_path(path).read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open a file for reading; one that has been compressed meanwhile is opened so."""
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        return path.with_name(f"{path.name}.zst").open("rb")
+def _is_beginning(one: Part, other: Part) -> bool:
+    """Tell whether a file's lines are the first lines of another one."""
+    with open_regular(one.path) as first, open_regular(other.path) as second:
+        lines = zip_longest(
+            (line.content for line in _lines_of(first, one.path, None)),
+            (line.content for line in _lines_of(second, other.path, None)),
+        )
+        return all(mine is None or mine == theirs for mine, theirs in lines)
 
 
 @contextmanager
 def _quiet(path: Path) -> Iterator[None]:
     """Keep writers away for a moment, if there is the file that they write."""
-    if not path.is_file():
+    with contextlib.ExitStack() as held:
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while not _lock_current(path, held):
+            if time.monotonic() > deadline:
+                raise OperatorError(f"a writer holds the lock of {path}, and may have been stopped; end it")
         yield
-        return
-    with closing(path.open("rb")) as file:
-        if not take_lock(file.fileno(), LOCK_TIMEOUT_S, is_shared=True):
-            raise OperatorError(
-                f"a writer holds the lock of {path}, and may have been stopped; end it, and try again"
-            )
-        yield
+
+
+def _lock_current(path: Path, held: contextlib.ExitStack) -> bool:
+    """Lock the file at a path, if there is one, and tell whether it is still there then."""
+    try:
+        file = held.enter_context(open_regular(path))
+    except FileNotFoundError:
+        # Between two files there is none for a moment.
+        time.sleep(_BETWEEN_FILES_S)
+        return not path.exists()
+    if not take_lock(file.fileno(), LOCK_TIMEOUT_S, is_shared=True):
+        return False
+    return path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
 
 
 @contextmanager
@@ -223,4 +270,5 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OperatorError(f"cannot read {error.filename or path}: {error.strerror}; is this the place?") from error
+        shown = escape(str(error.filename or path), NAME_MAX_CHARS)
+        raise OperatorError(f"cannot read {shown}: {error.strerror or error}; is this the place?") from error

@@ -3,9 +3,11 @@
 A *checkpoint* is an event whose whole line is signed. Since it carries the hash of the line before, its signature
 covers every line of the log up to it. One begins each file and ends each rotated one.
 
-The *seal* is a small file beside the log that holds where the log ends, signed; it is written anew with everything
-that is written to the log. A log that ends before its seal was cut off. Whoever cuts it cannot make a seal that
-fits, and a checkpoint of the log does not serve as one, since each signature says what it is for.
+The *seal* is a small file beside the log that holds where the log ends, signed. It is written twice with everything
+that is written to the log: before, with where the log is going to end, and behind, with where it ends. A log that
+ends before its seal was cut off; lines behind it that nobody had announced were written by somebody else. Whoever
+cuts or adds cannot make a seal that fits, and a checkpoint of the log does not serve as one, since each signature
+says what it is for.
 
 This module knows no files: see `audit.key` and `audit.file`.
 """
@@ -22,7 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from telnetsd.audit.chain import ChainError, Head, Link, read_link, take_signature
+from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link, take_signature
 
 ALGORITHM: Final = "Ed25519"
 SEAL_BYTES: Final = 512
@@ -34,11 +36,24 @@ _SEAL_PURPOSE: Final = b"telnetsd audit seal v1\n"
 class _Seal(msgspec.Struct, forbid_unknown_fields=True):
     sequence: int
     sha256: str
+    next_sequence: int
+    next_sha256: str
     key_id: str
     signature: str
 
 
 _seal_decoder: Final = msgspec.json.Decoder(_Seal)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Where a log ends, and where a writer is about to let it end: the same when nobody is writing."""
+
+    head: Head
+    next: Head
+
+
+NO_SEAL: Final = Seal(EMPTY, EMPTY)
 
 
 def key_id_of(key: Ed25519PublicKey) -> str:
@@ -76,11 +91,18 @@ class AuditKey:
         """Sign a checkpoint's line; returns base64."""
         return self._sign(_CHECKPOINT_PURPOSE + line)
 
-    def make_seal(self, head: Head) -> bytes:
-        """Return the content of the seal of a log that ends there: SEAL_BYTES long."""
-        signature = self._sign(_seal_statement(head))
-        seal = msgspec.json.encode(_Seal(head.sequence, head.sha256, self.id, signature))
-        return seal.ljust(SEAL_BYTES - 1) + b"\n"
+    def make_seal(self, seal: Seal) -> bytes:
+        """Return the content of a seal: SEAL_BYTES long."""
+        head, following = seal.head, seal.next
+        written = _Seal(
+            head.sequence,
+            head.sha256,
+            following.sequence,
+            following.sha256,
+            self.id,
+            self._sign(_seal_statement(seal)),
+        )
+        return msgspec.json.encode(written).ljust(SEAL_BYTES - 1) + b"\n"
 
     def _sign(self, content: bytes) -> str:
         return base64.b64encode(self._private.sign(content)).decode()
@@ -104,21 +126,22 @@ def read_checkpoint(line: bytes, keys: PublicKeys) -> Link:
     return link
 
 
-def read_seal(content: bytes, keys: PublicKeys) -> Head:
-    """Return where the log ends, as its seal says.
+def read_seal(content: bytes, keys: PublicKeys) -> Seal:
+    """Return what a seal says.
 
     Raises:
         ChainError: The seal cannot be read, or no key of ours has signed it.
     """
     try:
-        seal = _seal_decoder.decode(content)
+        read = _seal_decoder.decode(content[:SEAL_BYTES])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ChainError("the seal cannot be read") from error
-    head = Head(seal.sequence, seal.sha256)
-    if not keys.holds(seal.key_id, seal.signature, _seal_statement(head)):
+    seal = Seal(Head(read.sequence, read.sha256), Head(read.next_sequence, read.next_sha256))
+    if not keys.holds(read.key_id, read.signature, _seal_statement(seal)):
         raise ChainError("the seal was not signed by the audit key")
-    return head
+    return seal
 
 
-def _seal_statement(head: Head) -> bytes:
-    return _SEAL_PURPOSE + f"{head.sequence}\n{head.sha256}\n".encode()
+def _seal_statement(seal: Seal) -> bytes:
+    heads = "".join(f"{head.sequence}\n{head.sha256}\n" for head in (seal.head, seal.next))
+    return _SEAL_PURPOSE + heads.encode()

@@ -5,7 +5,7 @@ controls is escaped here, on its way into an event, and bounded.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -132,6 +132,15 @@ def certificate_fields(facts: CertificateFacts) -> Fields:
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds, as in 2026-01-31T23:59:59.000000Z."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_timestamp(text: str) -> datetime | None:
+    """Return the moment of a timestamp (aware); None when it is none."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def merge(into: Fields, other: Mapping[str, Any]) -> Fields:

@@ -6,15 +6,19 @@ lines can still be read.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count, islice
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from telnetsd.audit.chain import ChainError, Link, read_link
+from telnetsd.audit.chain import ChainError, Head, Link, read_link
 from telnetsd.audit.checkpoint import SEAL_BYTES
 from telnetsd.audit.reason import CheckpointReason
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
@@ -34,6 +38,13 @@ def seal_path(path: Path) -> Path:
 def rotated_path(path: Path, first_sequence: int) -> Path:
     """Return where a log goes whose first line has that sequence number, when it is rotated away."""
     return path.with_name(f"{path.stem}-{first_sequence:012d}{path.suffix}")
+
+
+def free_rotated_path(path: Path, first_sequence: int) -> Path:
+    """Return a name for a log that is rotated away that no file has: numbered on where a damaged log needs it."""
+    wanted = rotated_path(path, first_sequence)
+    numbered = (wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}") for number in count(1))
+    return next(one for one in (wanted, *islice(numbered, 1000)) if not _is_taken(one))
 
 
 class LogFile:
@@ -56,16 +67,15 @@ class LogFile:
         self._descriptor = -1
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock of the file that is at the path now.
+    def locked(self) -> Iterator[bool]:
+        """Hold the lock of the file that is at the path now; yields whether it is another file than before.
 
         Raises:
             TimeoutError: Another process holds it for too long.
             OSError: The file cannot be opened.
         """
         try:
-            self.lock()
-            yield
+            yield self.lock()
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -109,7 +119,20 @@ class LogFile:
 
     def last_line(self) -> tuple[bytes, int]:
         """Return the last whole line without its newline, and the offset behind that newline."""
-        return _last_line(self._descriptor)
+        lines, end = read_tail(self._descriptor, 1)
+        return (lines[-1] if lines else b""), end
+
+    def end_of(self, head: Head) -> int | None:
+        """Return the offset behind the line that a head is of; None when it is not there. Reads the whole file."""
+        offset = 0
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            for line in file:
+                offset += len(line)
+                link = _link_of(line.rstrip(b"\n"))
+                if link is not None and link.head == head:
+                    return offset
+        return None
 
     def set_aside(self, start: int) -> Path:
         """Move what stands behind an offset to a file of its own, and return its path."""
@@ -122,19 +145,15 @@ class LogFile:
 
     def read_seal(self) -> bytes:
         """Return the seal; empty when there is none."""
-        try:
-            return seal_path(self.path).read_bytes()
-        except FileNotFoundError:
-            return b""
+        return read_seal_of(self.path)
 
     def write_seal(self, content: bytes) -> None:
         """Write the seal in its place: the old one is gone, so that it cannot serve again."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(seal_path(self.path), flags, SECRET_FILE_MODE)
         try:
-            os.pwrite(descriptor, content, 0)
-            if os.fstat(descriptor).st_size != SEAL_BYTES:
-                os.ftruncate(descriptor, SEAL_BYTES)
+            if os.pwrite(descriptor, content, 0) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
@@ -148,10 +167,15 @@ class LogFile:
 
     def _open(self) -> None:
         if self._descriptor >= 0:
+            # Of a file that somebody moved away everything has to be on the disk, whatever the durability.
+            os.fdatasync(self._descriptor)
             self._save_if_deleted()
         # The new file first: a descriptor that was given back already may be somebody else's by now.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         opened = os.open(self.path, flags, SECRET_FILE_MODE)
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            os.close(opened)
+            raise OSError(errno.EINVAL, "it is no file")
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = opened
@@ -181,6 +205,10 @@ class LogFile:
         unfinished.unlink()
 
 
+def _is_taken(path: Path) -> bool:
+    return path.exists() or path.with_name(f"{path.name}.zst").exists()
+
+
 def _is_closed(line: bytes) -> bool:
     link = _link_of(line)
     return link is not None and link.is_checkpoint and link.reason == CheckpointReason.ROTATION
@@ -193,13 +221,45 @@ def _link_of(line: bytes) -> Link | None:
         return None
 
 
-def _last_line(descriptor: int) -> tuple[bytes, int]:
-    size = start = os.fstat(descriptor).st_size
-    tail = b""
-    while start > 0 and tail.count(b"\n") < 2:
-        start = max(0, start - TAIL_BYTES)
-        tail = os.pread(descriptor, size - start, start)
-    end = tail.rfind(b"\n")
-    if end < 0:
-        return b"", 0
-    return tail[tail.rfind(b"\n", 0, end) + 1 : end], start + end + 1
+def read_tail(descriptor: int, count: int) -> tuple[list[bytes], int]:
+    """Return the last `count` whole lines of a file, without their newlines, and the offset behind them."""
+    start = os.fstat(descriptor).st_size
+    blocks: deque[bytes] = deque()
+    newlines = 0
+    while start > 0 and newlines <= count:
+        begin = max(0, start - TAIL_BYTES)
+        blocks.appendleft(os.pread(descriptor, start - begin, begin))
+        newlines += blocks[0].count(b"\n")
+        start = begin
+    tail = b"".join(blocks)
+    end = tail.rfind(b"\n") + 1
+    lines = tail[:end].split(b"\n")[:-1]
+    if start > 0:
+        del lines[:1]  # the first one may have begun before
+    return lines[max(0, len(lines) - count) :], start + end
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading; what is a device, a pipe or a folder in its place is refused, and not waited for.
+
+    Raises:
+        OSError: It is none, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_seal_of(path: Path) -> bytes:
+    """Return the seal of a log; empty when there is none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        with open_regular(seal_path(path)) as file:
+            return file.read(SEAL_BYTES)
+    except FileNotFoundError:
+        return b""

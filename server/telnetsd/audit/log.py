@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.chain import EMPTY, ChainError, seal
-from telnetsd.audit.checkpoint import ALGORITHM, AuditKey
-from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.file import LogFile, rotated_path
+from telnetsd.audit.chain import EMPTY, ChainError, Head, seal
+from telnetsd.audit.checkpoint import ALGORITHM, AuditKey, Seal
+from telnetsd.audit.event import Action, Fields, parse_timestamp
+from telnetsd.audit.file import LogFile, free_rotated_path
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.reason import CheckpointReason, DamageReason, RecoveryReason
 from telnetsd.audit.record import make_event
@@ -66,6 +66,8 @@ class AuditLog:
         self._end = ChainEnd(EMPTY)
         self._size = -1
         """The file's size while it ends where `_end` says; -1 when that has to be found out."""
+        self._notes: list[Fields] = []
+        """What has to be written before anything else: what was found, until it is on the log."""
         self._begun_at = datetime.now(UTC)
         self._first_sequence = 0
         self._signed_at = time.monotonic()
@@ -81,12 +83,11 @@ class AuditLog:
             AuditUnavailableError: They are not on disk. What was written of them is taken back, at the latest by the
                 next append.
         """
-        with self._reported(), self._file.locked():
-            notes = self._catch_up()
+        with self._reported(), self._file.locked() as is_another:
+            self._catch_up(is_another=is_another)
             if self._is_rotation_due():
-                self._rotate(notes)
-                notes = self._catch_up()
-            self._write([*notes, *events, *self._due_checkpoint(len(notes) + len(events))])
+                self._rotate()
+            self._write([*events, *self._due_checkpoint(len(self._notes) + len(events))])
 
     def checkpoint(self, reason: CheckpointReason) -> bytes:
         """Sign the log where it ends now, unless it is signed already, and return its last line.
@@ -94,10 +95,10 @@ class AuditLog:
         Raises:
             AuditUnavailableError: It cannot be written.
         """
-        with self._reported(), self._file.locked():
-            notes = self._catch_up()
-            if notes or not self._end.is_signed or reason is CheckpointReason.REQUESTED:
-                self._write([*notes, self._make_checkpoint(reason)])
+        with self._reported(), self._file.locked() as is_another:
+            self._catch_up(is_another=is_another)
+            if self._notes or not self._end.is_signed or reason is CheckpointReason.REQUESTED:
+                self._write([self._make_checkpoint(reason)])
             return self._file.last_line()[0]
 
     def sync(self) -> None:
@@ -126,29 +127,30 @@ class AuditLog:
                 f"cannot write the audit log: {self._path}: {error.strerror}; free space or repair it"
             ) from error
 
-    def _catch_up(self) -> list[Fields]:
-        """Find where the chain ends, and return the events that have to be written before any other."""
-        if self._file.size() == self._size:
-            return []
+    def _catch_up(self, *, is_another: bool) -> None:
+        """Find where the chain ends, and take note of what else is found."""
+        if not is_another and self._file.size() == self._size:
+            return
         line, line_end = self._file.last_line()
+        seal = self._file.read_seal()
         try:
-            self._end = find_end(line, self._file.read_seal(), self._end.head, self._key.public)
+            self._end = find_end(line, seal, self._end.head, self._key.public)
         except ChainError as error:
             raise AuditUnavailableError(
                 f"the audit log's last line is damaged: {self._path}: {error}; run: telnetsd audit verify, "
                 "then move the file away so that a new one is begun"
             ) from error
-        notes = [] if line else [self._make_checkpoint(CheckpointReason.FILE_OPENED)]
-        notes += [_note(finding) for finding in self._end.findings]
-        notes += [_note(finding, name) for finding, name in self._set_right(line_end)]
+        self._note(*((finding, "") for finding in self._end.findings))
+        self._note(*self._set_right(line_end))
         self._remember_begin()
-        self._size = line_end
-        return notes
+        self._size = self._file.size()
 
     def _set_right(self, line_end: int) -> Iterator[tuple[Finding, str]]:
         """Put away what a crash or a deletion has left; yields what is to be told of it, and the file's name."""
+        if self._end.is_overrun:
+            yield from self._set_overrun_aside()
         torn_bytes = self._file.size() - line_end
-        if torn_bytes:
+        if torn_bytes > 0:
             aside = self._file.set_aside(line_end).name
             message = f"a torn last line of {torn_bytes} bytes was set aside in {aside}"
             yield Finding(RecoveryReason.TORN_LINE, message), aside
@@ -157,10 +159,30 @@ class AuditLog:
             message = f"the audit log's file was deleted; its lines were saved as {name}"
             yield Finding(RecoveryReason.FILE_DELETED, message), name
 
+    def _set_overrun_aside(self) -> Iterator[tuple[Finding, str]]:
+        """Put away lines behind the seal: of a writer that was killed amidst them, or of somebody else."""
+        end = self._file.end_of(self._end.head)
+        if end is None:
+            message = "the audit log's last lines are not those that were written"
+            yield Finding(DamageReason.LAST_LINE_CHANGED, message), ""
+            return
+        aside = self._file.set_aside(end).name
+        message = (
+            f"lines that nobody had acknowledged were set aside in {aside}: a writer was killed, or they were put in"
+        )
+        yield Finding(RecoveryReason.UNSEALED_LINES, message), aside
+
+    def _note(self, *found: tuple[Finding, str]) -> None:
+        """Take note of findings that have not been noted yet."""
+        for finding, file_name in found:
+            note = _note_of(finding, file_name)
+            if all(note["message"] != one["message"] for one in self._notes):
+                self._notes.append(note)
+
     def _remember_begin(self) -> None:
         first = self._file.first_link()
         self._first_sequence = first.head.sequence if first else self._end.head.sequence + 1
-        self._begun_at = datetime.fromisoformat(first.at) if first else datetime.now(UTC)
+        self._begun_at = (parse_timestamp(first.at) if first else None) or datetime.now(UTC)
 
     def _is_rotation_due(self) -> bool:
         if not self._size or time.monotonic() < self._rotate_from:
@@ -169,19 +191,18 @@ class AuditLog:
         is_long = 0 < self._settings.rotate_bytes <= self._size
         return is_long or 0 < self._settings.rotate_age_s <= age_s
 
-    def _rotate(self, notes: list[Fields]) -> None:
+    def _rotate(self) -> None:
         """Close the file with a checkpoint, and begin another one; where that cannot be done, this one goes on."""
-        self._write([*notes, self._make_checkpoint(CheckpointReason.ROTATION)])
+        self._write([self._make_checkpoint(CheckpointReason.ROTATION)])
         self.sync()
-        target = rotated_path(self._path, self._first_sequence)
+        target = free_rotated_path(self._path, self._first_sequence)
         try:
-            self._file.move(target if not target.exists() else rotated_path(self._path, self._end.head.sequence))
+            self._file.move(target)
         except OSError as error:
             logger.warning("the audit log cannot be rotated: %s: %s; it goes on as it is", target, error.strerror)
             self._rotate_from = time.monotonic() + ROTATION_RETRY_S
             return
-        self._size = -1
-        self._file.lock()
+        self._catch_up(is_another=self._file.lock())
 
     def _due_checkpoint(self, count: int) -> list[Fields]:
         """Return the checkpoint that is due behind so many more lines, or nothing."""
@@ -199,26 +220,35 @@ class AuditLog:
         return make_event(Action.AUDIT_CHECKPOINT, CHECKPOINT_WORDS[reason], fields, reason)
 
     def _write(self, events: list[Fields]) -> None:
-        """Write events behind the end of the chain: whole, synced and sealed, or not at all."""
-        if not events:
+        """Write events behind the end of the chain, and what was found before them: whole, or not at all."""
+        opening = [] if self._size else [self._make_checkpoint(CheckpointReason.FILE_OPENED)]
+        drafts = [*opening, *self._notes, *events]
+        if not events and not self._notes:
             return
-        head, lines, is_checkpoint = self._end.head, [], False
-        for event in events:
-            is_checkpoint = event["event"]["action"] == Action.AUDIT_CHECKPOINT
-            line, head = seal(event, head, self._key.sign_checkpoint if is_checkpoint else None)
-            lines.append(line)
-        content, start = b"".join(lines), self._size
+        content, head = self._seal_lines(drafts)
+        start, before = self._size, self._end.head
         try:
+            self._file.write_seal(self._key.make_seal(Seal(before, head)))
             self._file.append(content)
             self._sync_if_due()
-            self._file.write_seal(self._key.make_seal(head))
+            self._file.write_seal(self._key.make_seal(Seal(head, head)))
         except OSError:
             self._size = -1
             self._file.cut(start)
             raise
-        self._end, self._size = ChainEnd(head, is_checkpoint), start + len(content)
+        is_checkpoint = drafts[-1]["event"]["action"] == Action.AUDIT_CHECKPOINT
+        self._end, self._size, self._notes = ChainEnd(head, is_checkpoint), start + len(content), []
         if is_checkpoint:
             self._signed_at = time.monotonic()
+
+    def _seal_lines(self, drafts: list[Fields]) -> tuple[bytes, Head]:
+        """Encode events as the next lines of the chain; returns them, and where it ends then."""
+        head, lines = self._end.head, []
+        for draft in drafts:
+            is_checkpoint = draft["event"]["action"] == Action.AUDIT_CHECKPOINT
+            line, head = seal(draft, head, self._key.sign_checkpoint if is_checkpoint else None)
+            lines.append(line)
+        return b"".join(lines), head
 
     def _sync_if_due(self) -> None:
         if self._settings.durability is Durability.COMMIT:
@@ -237,7 +267,7 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
     return AuditLog(home.audit_file, load_audit_key(home), settings)
 
 
-def _note(finding: Finding, file_name: str = "") -> Fields:
+def _note_of(finding: Finding, file_name: str) -> Fields:
     """Return the event that tells what was found."""
     is_damage = isinstance(finding.reason, DamageReason)
     fields: Fields = {"file": {"name": file_name}} if file_name else {}

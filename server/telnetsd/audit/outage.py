@@ -46,6 +46,17 @@ class Outage:
         self.lost += 1
         return False
 
+    def forget_written(self, written: "Outage") -> bool:
+        """Forget what was written of an earlier state of this; tells whether nothing has come since."""
+        for _ in range(len(written.kept)):
+            self.kept.popleft()
+        self.lost -= written.lost
+        return not self.kept and not self.lost
+
+    def copy(self) -> "Outage":
+        """Return this as it is now."""
+        return Outage(self.since, deque(self.kept), self.lost)
+
     def give_up(self) -> None:
         """Forget what was kept: it cannot be written at all."""
         self.lost += len(self.kept)

@@ -126,6 +126,7 @@ class ShippingReason(StrEnum):
     """Why events did not reach a collector."""
 
     TOO_FAR_BEHIND = "too-far-behind"
+    MISSING = "lines-missing"
     TOO_LONG = "event-too-long"
 
 

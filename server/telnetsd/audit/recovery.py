@@ -1,14 +1,16 @@
 """Where the chain goes on, from what is found when somebody comes back to the log; pure.
 
 The log may have been cut off, changed or left unfinished since this process wrote last. Where it ended is known from
-its last line, from the seal, and from this process's memory; the furthest of them counts.
+the seal, and from this process's memory; the furthest of them counts. Lines behind that are the log's only where a
+writer had announced them, all of them: what a killed writer has left of them was never acknowledged, and nobody else
+may add any.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link
-from telnetsd.audit.checkpoint import PublicKeys, read_seal
+from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, Seal, read_seal
 from telnetsd.audit.reason import DamageReason, RecoveryReason
 
 
@@ -29,10 +31,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ChainEnd:
-    """Where the chain goes on, whether its last line is a checkpoint, and what else was found."""
+    """Where the chain goes on.
+
+    Attributes:
+        head: The last line that counts.
+        is_signed: Whether that is a checkpoint.
+        is_overrun: Whether there are lines behind it that do not count.
+        findings: What else was found.
+    """
 
     head: Head
     is_signed: bool = False
+    is_overrun: bool = False
     findings: tuple[Finding, ...] = ()
 
 
@@ -48,7 +58,7 @@ def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys) 
         ChainError: The last line is damaged, and nothing else says where the chain ended.
     """
     sealed, reason = _read_seal(seal, keys)
-    known = max(remembered, sealed, key=lambda head: head.sequence)
+    known = max(remembered, sealed.head, key=lambda head: head.sequence)
     findings = list(_judge_seal(reason)) if last_line or remembered != EMPTY or seal else []
     if not last_line:
         return ChainEnd(known, findings=tuple(findings))
@@ -57,21 +67,24 @@ def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys) 
     except ChainError:
         if known == EMPTY:
             raise
-        link = None
-    findings += _compare(link, known, is_sealed=reason is None)
-    if link is None or link.head.sequence < known.sequence or _is_another(link, known):
+        findings.append(_changed())
         return ChainEnd(known, findings=tuple(findings))
-    return ChainEnd(link.head, is_signed=link.is_checkpoint, findings=tuple(findings))
+    is_announced = link.head == sealed.next and sealed.next.sequence > known.sequence
+    if link.head == known or is_announced or known == EMPTY:
+        # Without a seal, and without memory, there is nothing that could say otherwise.
+        return ChainEnd(link.head, is_signed=link.is_checkpoint, findings=tuple(findings))
+    findings += _compare(link, known)
+    return ChainEnd(known, is_overrun=link.head.sequence > known.sequence, findings=tuple(findings))
 
 
-def _read_seal(seal: bytes, keys: PublicKeys) -> tuple[Head, DamageReason | None]:
-    """Return where the log ended as the seal says, or EMPTY and why it says nothing."""
+def _read_seal(seal: bytes, keys: PublicKeys) -> tuple[Seal, DamageReason | None]:
+    """Return what the seal says, or NO_SEAL and why it says nothing."""
     if not seal:
-        return EMPTY, DamageReason.SEAL_MISSING
+        return NO_SEAL, DamageReason.SEAL_MISSING
     try:
         return read_seal(seal, keys), None
     except ChainError:
-        return EMPTY, DamageReason.SEAL_CHANGED
+        return NO_SEAL, DamageReason.SEAL_CHANGED
 
 
 def _judge_seal(reason: DamageReason | None) -> Iterator[Finding]:
@@ -82,21 +95,14 @@ def _judge_seal(reason: DamageReason | None) -> Iterator[Finding]:
         yield Finding(reason, message)
 
 
-def _compare(link: Link | None, known: Head, *, is_sealed: bool) -> Iterator[Finding]:
-    if link is None or _is_another(link, known):
-        yield Finding(DamageReason.LAST_LINE_CHANGED, "the audit log's last line is not the one that was written")
-        return
-    missing, unsealed = known.sequence - link.head.sequence, link.head.sequence - known.sequence
+def _compare(link: Link, known: Head) -> Iterator[Finding]:
+    missing = known.sequence - link.head.sequence
     if missing > 0:
         message = f"the audit log was cut off: {missing} lines are missing, the last of them {known.sequence}"
         yield Finding(DamageReason.LINES_MISSING, message, missing)
-    elif unsealed > 0 and is_sealed:
-        message = (
-            f"{unsealed} lines before this one were not sealed: a writer was killed, or somebody else wrote them"
-        )
-        yield Finding(RecoveryReason.UNSEALED_LINES, message, unsealed)
+    elif missing == 0:
+        yield _changed()
 
 
-def _is_another(link: Link, known: Head) -> bool:
-    """Tell whether a line stands where another one was."""
-    return link.head.sequence == known.sequence and link.head != known
+def _changed() -> Finding:
+    return Finding(DamageReason.LAST_LINE_CHANGED, "the audit log's last line is not the one that was written")

@@ -6,23 +6,25 @@ file writes an event first that says where it ended: a log whose beginning is mi
 
 import os
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
 
 import zstandard
 
-from telnetsd.audit.archive import Snapshot, read_lines, take_files
+from telnetsd.audit.archive import Part, Snapshot, read_lines, take_snapshot
 from telnetsd.audit.chain import ChainError, Link, read_link
+from telnetsd.audit.event import parse_timestamp
+from telnetsd.audit.file import open_regular
 from telnetsd.audit.reason import RetentionReason
 from telnetsd.config import AuditSettings
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, sync_folder
 
 ZSTD_SUFFIX: Final = ".zst"
-_ROTATED: Final = re.compile(r"-[0-9]{12}\.jsonl(\.zst)?")
+_ROTATED: Final = re.compile(r"-[0-9]{12}(-[0-9]+)?\.jsonl(\.zst)?")
 _CHUNK_BYTES: Final = 2**20
 _DAY_S: Final = 86400
 
@@ -43,44 +45,50 @@ def compress_rotated(path: Path) -> list[Path]:
     Raises:
         OSError: One cannot be read or written; it stays as it is.
     """
-    plain = [one for one in _rotated(path) if one.suffix == path.suffix]
-    return [_compress(one) for one in plain]
+    for unfinished in path.parent.glob(f".{path.stem}-*{ZSTD_SUFFIX}.*.part"):
+        unfinished.unlink()
+    return [_compress(part.path) for part in take_snapshot(path).parts if part.is_plain and _is_ours(part.path, path)]
 
 
 def find_expired(path: Path, settings: AuditSettings, at: datetime) -> Expired | None:
-    """Return the oldest rotated file when it is to go, and nothing otherwise.
+    """Return the oldest file of the log when it is to go, and nothing otherwise.
 
     Args:
         path: The log.
         settings: How long, and how much of it is kept.
         at: Now (aware, UTC).
     Raises:
-        OperatorError: That file cannot be read, or is damaged: it stays, and so do the others.
+        OperatorError: A file cannot be read, or the oldest is damaged: it stays, and so do the others.
     """
-    files = _rotated(path)
-    if not files:
+    files = [part for part in take_snapshot(path).parts if part.first is not None]
+    if not files or not _is_ours(files[0].path, path):
         return None
-    oldest, total = files[0], sum(one.stat().st_size for one in files)
-    age_days = (at - datetime.fromtimestamp(oldest.stat().st_mtime, UTC)).total_seconds() / _DAY_S
-    if 0 < settings.retention_days < age_days:
-        return _expired(oldest, RetentionReason.AGE)
-    if 0 < settings.retention_bytes < total:
-        return _expired(oldest, RetentionReason.SIZE)
-    return None
+    status = files[0].path.stat()
+    # Who can set a file's time or length must not have it removed: the log's own times count, and what is on the
+    # disk.
+    is_old = 0 < settings.retention_days * _DAY_S < at.timestamp() - status.st_mtime
+    total = sum(min(part.size, part.path.stat().st_blocks * 512) for part in files)
+    is_too_much = 0 < settings.retention_bytes < total
+    if not is_old and not is_too_much:
+        return None
+    oldest = _ends_of(files[0])
+    last_at = parse_timestamp(oldest.last.at)
+    if is_too_much:
+        return oldest
+    is_really_old = last_at is not None and (at - last_at).total_seconds() > settings.retention_days * _DAY_S
+    return replace(oldest, reason=RetentionReason.AGE) if is_really_old else None
 
 
-def _rotated(path: Path) -> list[Path]:
-    """Return the files that we rotated, the oldest first."""
-    found = path.parent.glob(f"{path.stem}-*")
-    return sorted(one for one in found if _ROTATED.fullmatch(one.name.removeprefix(path.stem)))
+def _is_ours(one: Path, path: Path) -> bool:
+    """Tell from its name whether we have rotated a file."""
+    return _ROTATED.fullmatch(one.name.removeprefix(path.stem)) is not None
 
 
-def _expired(path: Path, reason: RetentionReason) -> Expired:
-    snapshot = take_files([path])
-    first, last = snapshot.parts[0].first, _last_link(snapshot)
-    if first is None or last is None:
-        raise OperatorError(f"{path} is to be removed and is damaged, so it stays; run: telnetsd audit verify")
-    return Expired(path, reason, first, last)
+def _ends_of(part: Part) -> Expired:
+    last = _last_link(Snapshot((part,), b""))
+    if part.first is None or last is None:
+        raise OperatorError(f"{part.path} is to be removed and is damaged, so it stays; run: telnetsd audit verify")
+    return Expired(part.path, RetentionReason.SIZE, part.first, last)
 
 
 def _last_link(snapshot: Snapshot) -> Link | None:
@@ -98,7 +106,7 @@ def _compress(path: Path) -> Path:
     target = path.with_name(path.name + ZSTD_SUFFIX)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with path.open("rb") as source, os.fdopen(os.open(unfinished, flags, SECRET_FILE_MODE), "w+b") as copy:
+    with open_regular(path) as source, os.fdopen(os.open(unfinished, flags, SECRET_FILE_MODE), "w+b") as copy:
         zstandard.ZstdCompressor().copy_stream(source, copy)
         copy.flush()
         os.fsync(copy.fileno())

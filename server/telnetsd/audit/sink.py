@@ -103,18 +103,24 @@ class GroupCommit:
 
     async def _write(self, batch: _Batch) -> None:
         """Write a batch, behind what an outage has left to be written."""
-        late = self._outage.events() if self._outage else []
+        outage = self._outage.copy() if self._outage else None
+        late = outage.events() if outage else []
         error = await self._do(self._log.append, [*late, *(event for event, _ in batch)])
         if error is None:
-            self._end_outage()
+            self._end_outage(outage)
             for _, written in batch:
                 _settle(written, None)
         elif isinstance(error, AuditUnavailableError):
             self._note_outage(batch, error)
-        else:
+        elif outage is not None and self._outage is not None:
             # What cannot be encoded must not be tried for ever.
-            if self._outage is not None:
-                self._outage.give_up()
+            self._outage.give_up()
+            await self._write(batch)
+        elif len(batch) > 1:
+            # One of them cannot be encoded: it must not take the others with it.
+            for one in batch:
+                await self._write([one])
+        else:
             for _, written in batch:
                 _settle(written, AuditUnavailableError(f"the audit log failed: {error!r}"))
 
@@ -127,8 +133,9 @@ class GroupCommit:
             is_kept = self._outage.note(event, is_everything_kept=self._goes_on)
             _settle(written, None if is_kept and self._goes_on else error)
 
-    def _end_outage(self) -> None:
-        if self._outage is not None:
+    def _end_outage(self, written: Outage | None) -> None:
+        """Note that the log can be written; what came while it was being written stays for the next time."""
+        if self._outage is not None and written is not None and self._outage.forget_written(written):
             self._outage = None
             logger.warning("the audit log is written again")
             self._tell(False)
@@ -144,7 +151,9 @@ class GroupCommit:
             elif time.monotonic() >= sign_at:
                 await self._do(self._log.checkpoint, CheckpointReason.INTERVAL)
                 sign_at = time.monotonic() + self._settings.checkpoint_interval_s
-            await self._do(self._log.sync)
+            error = await self._do(self._log.sync)
+            if isinstance(error, AuditUnavailableError):
+                self._note_outage([], error)
 
     def _interval_s(self) -> float:
         is_unsynced = self._settings.durability is Durability.INTERVAL

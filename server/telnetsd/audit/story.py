@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from telnetsd.audit.event import Action
+from telnetsd.audit.event import Action, parse_timestamp
 from telnetsd.audit.row import Event, describe, text_of
 
 
@@ -82,7 +82,4 @@ def _step(event: Event, begun: datetime | None) -> Step:
 
 
 def _moment(event: Event) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text_of(event, "@timestamp"))
-    except ValueError:
-        return None
+    return parse_timestamp(text_of(event, "@timestamp"))

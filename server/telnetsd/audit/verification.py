@@ -12,14 +12,18 @@ where only rotated files are looked at, a signed line that closes the last of th
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from telnetsd.audit.archive import Line
 from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link
-from telnetsd.audit.checkpoint import PublicKeys, is_signed, read_seal
+from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, is_signed, read_seal
 from telnetsd.audit.event import Action
 from telnetsd.audit.reason import CheckpointReason
+from telnetsd.escaping import escape
+
+NAME_MAX_CHARS: Final = 255
 
 
 class DamageKind(StrEnum):
@@ -55,8 +59,8 @@ class Report:
         first_at, last_at: When those were written, as they say.
         key_ids: The keys that have signed.
         is_sealed: Whether a seal was there.
-        unsealed: How many lines stand behind the seal: they are chained, and not signed yet.
-        pruned: How many lines were removed before the first one by retention, with an event that says so.
+        unsealed: How many lines stand behind the seal that a writer had announced, and not sealed before it was
+        killed. pruned: How many lines were removed before the first one by retention, with an event that says so.
         is_partial: Whether only some files were looked at, and earlier ones exist.
     """
 
@@ -152,9 +156,9 @@ class _Verifier:
         self._is_pruned = False
         self._seal_error = "" if expected.seal else "there is no seal"
         try:
-            self._sealed = read_seal(expected.seal, expected.keys) if expected.seal else EMPTY
+            self._sealed = read_seal(expected.seal, expected.keys) if expected.seal else NO_SEAL
         except ChainError as error:
-            self._sealed, self._seal_error = EMPTY, str(error)
+            self._sealed, self._seal_error = NO_SEAL, str(error)
 
     def take(self, line: Line) -> None:
         """Take the next line."""
@@ -172,11 +176,11 @@ class _Verifier:
             raise _MisfitError
         if link.is_checkpoint:
             self._check_signature(line, link)
-        self._compare(link, self._sealed, "the one that was sealed")
+        self._compare(link, self._sealed.head, "the one that was sealed")
         if self._expected.checkpoint is not None:
             self._compare(link, self._expected.checkpoint.head, "the checkpoint that was exported")
         if link.action == Action.AUDIT_PRUNED:
-            self._note_pruned(line)
+            self._note_pruned(line, link.head.sequence)
         self._head_before, self._head, self._last = self._head, link.head, link
         self._events += 1
 
@@ -210,7 +214,9 @@ class _Verifier:
         if is_wanted_behind:
             return _DamagedError(DamageKind.INSERTED, "it was put in: it does not follow the line before it")
         # Where what is behind follows this line, this one is what was written, and the one before it is not.
-        is_this_one_good = link.head == self._sealed or (behind is not None and behind.previous == link.head.sha256)
+        is_this_one_good = link.head == self._sealed.head or (
+            behind is not None and behind.previous == link.head.sha256
+        )
         if is_this_one_good and sequence == wanted:
             return _DamagedError(DamageKind.CHANGED, "it is not what was written: the next line does not fit", back=1)
         return _DamagedError(DamageKind.CHANGED, "it does not follow the line before it")
@@ -229,7 +235,7 @@ class _Verifier:
             last_at=last.at if last is not None else "",
             key_ids=tuple(self._key_ids),
             is_sealed=bool(self._expected.seal),
-            unsealed=max(0, self._head.sequence - self._sealed.sequence) if self._expected.seal else 0,
+            unsealed=max(0, self._head.sequence - self._sealed.head.sequence) if self._expected.seal else 0,
             pruned=pruned,
             is_partial=first is not None and first.head.sequence > 1 and not pruned,
         )
@@ -255,24 +261,36 @@ class _Verifier:
         if link.head.sequence == head.sequence and link.head != head:
             raise _DamagedError(DamageKind.CHANGED, f"it is not {what}: it was changed, and maybe lines before it")
 
-    def _note_pruned(self, line: Line) -> None:
+    def _note_pruned(self, line: Line, line_sequence: int) -> None:
         try:
             pruned = msgspec.json.decode(line.content, type=_PrunedEvent).telnetsd.audit
         except msgspec.DecodeError:
             return
         first = self._first
-        if first is not None and (pruned.last_sequence, pruned.last_sha256) == (
-            first.head.sequence - 1,
-            first.previous,
+        is_sealed = line_sequence <= self._sealed.next.sequence
+        if (
+            is_sealed
+            and first is not None
+            and (pruned.last_sequence, pruned.last_sha256)
+            == (
+                first.head.sequence - 1,
+                first.previous,
+            )
         ):
             self._is_pruned = True
 
     def _judge_end(self, last: Link) -> None:
         if self._expected.seal and self._seal_error:
             raise _DamagedError(DamageKind.CHANGED, f"{self._seal_error}: nothing proves that the log ends here")
-        if last.head.sequence < self._sealed.sequence:
-            missing = _range(last.head.sequence + 1, self._sealed.sequence)
+        sealed = self._sealed.head.sequence
+        if last.head.sequence < sealed:
+            missing = _range(last.head.sequence + 1, sealed)
             raise _DamagedError(DamageKind.TRUNCATED, f"{missing} behind it are missing, as the seal says")
+        if self._expected.seal and last.head not in (self._sealed.head, self._sealed.next):
+            message = (
+                f"{_range(sealed + 1, last.head.sequence)} are not sealed: a writer was killed amidst them, and the"
+            )
+            raise _DamagedError(DamageKind.INSERTED, f"{message} next one sets them aside; or they were put in")
         closes_file = last.is_checkpoint and last.reason == CheckpointReason.ROTATION
         if not self._expected.seal and (self._expected.is_whole or not closes_file):
             message = "nothing proves that it is the last line: there is no seal beside the file"
@@ -292,7 +310,9 @@ class _Verifier:
 
     def _place(self, error: _DamagedError) -> Damage:
         line = self._line_before if error.back else self._line
-        return Damage(error.kind, line.path.name if line else "", line.number if line else 0, str(error))
+        # Whoever can write to the folder chooses the names of its files.
+        name = escape(line.path.name, NAME_MAX_CHARS) if line else ""
+        return Damage(error.kind, name, line.number if line else 0, str(error))
 
 
 def _link_of(line: Line | None) -> Link | None:

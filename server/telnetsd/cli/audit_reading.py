@@ -1,5 +1,6 @@
 """telnetsd audit tail, search, show, stats, export: reading the audit log."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from telnetsd.audit.selection import Selection, parse_moment, parse_network
 from telnetsd.audit.story import Story, tell_stories
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape_controls
+from telnetsd.home import SECRET_FILE_MODE
 
 _COLOURS = {"success": "green", "failure": "red"}
 _USER_COLUMNS = 13
@@ -184,7 +187,8 @@ def _writing(output: Path | None) -> Iterator[Callable[[str], None]]:
     if output is None:
         yield typer.echo
         return
-    with output.open("w", encoding="utf-8", errors="replace") as file:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET_FILE_MODE)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
         yield lambda line: print(line, file=file)
 
 
@@ -211,10 +215,15 @@ def _events(lines: Iterable[bytes], selection: Selection) -> Iterator[Event]:
 def _shower(*, json: bool) -> Callable[[bytes], None]:
     """Return what shows a line: as it is, or as a row of a table whose head is shown at once."""
     if json:
-        return typer.echo
+        return _echo_line
     screen = console()
     _print(screen, _HEADER, is_header=True)
     return lambda line: _print(screen, describe(read_event(line)))
+
+
+def _echo_line(line: bytes) -> None:
+    """Write a line as it is; to a terminal, without what could steer it: a file can have been changed."""
+    typer.echo(escape_controls(line.decode("utf-8", "replace")) if is_terminal() else line)
 
 
 def _print(screen: Console, row: EventRow, *, is_header: bool = False) -> None:

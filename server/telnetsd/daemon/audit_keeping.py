@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +19,8 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import Home, sync_folder
 
 REMOVED_PER_ROUND: Final = 100
+LAST_LINES_S: Final = 3.0
+"""How long the collectors may take for the last lines when the server stops, in seconds."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +67,8 @@ class AuditKeeper:
             sync_folder(expired.path.parent)
 
 
-@contextmanager
-def shipping(home: Home, settings: AuditSettings, trail: Trail) -> Iterator[None]:
+@asynccontextmanager
+async def shipping(home: Home, settings: AuditSettings, trail: Trail) -> AsyncIterator[None]:
     """Serve the collectors; at the end each has a moment for the last lines.
 
     Raises:
@@ -86,4 +89,7 @@ def shipping(home: Home, settings: AuditSettings, trail: Trail) -> Iterator[None
         yield
     finally:
         for shipper in shippers:
-            shipper.stop()
+            shipper.begin_to_end()
+        deadline = time.monotonic() + LAST_LINES_S
+        for shipper in shippers:
+            await asyncio.to_thread(shipper.wait, deadline)

@@ -73,7 +73,7 @@ async def _serve(
     registry = SessionRegistry()
     sink = GroupCommit(log, settings, lambda is_out: _announce(registry, settings, is_out=is_out))
     trail = make_trail(sink)
-    with shipping(home, settings, trail):
+    async with shipping(home, settings, trail):
         try:
             generations = Generations(home, material, state, trail, ask, registry)
             await _listen(home, address, generations, AuditKeeper(home, settings, trail), trail)

@@ -1,5 +1,6 @@
 """The file and its chain: many writers, crashes, damage, rotation, and a disk that is full."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,14 +8,26 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from support.audit import KEY, assert_intact, event, make_key, messages, open_test_log, read_log, verify_log
+from support.audit import (
+    KEY,
+    assert_intact,
+    event,
+    make_key,
+    make_seal,
+    messages,
+    open_test_log,
+    read_log,
+    verify_log,
+)
 from telnetsd.audit.archive import read_lines, take_files
-from telnetsd.audit.chain import Head
+from telnetsd.audit.chain import Head, read_link, seal
+from telnetsd.audit.checkpoint import Seal
 from telnetsd.audit.file import seal_path
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import CheckpointReason
@@ -146,7 +159,7 @@ def test_a_log_that_is_cut_off_under_an_open_writer_goes_on_where_it_was(tmp_pat
     assert damage_of(path) is DamageKind.REMOVED
 
 
-FORGED_SEAL = KEY.make_seal(Head(7, "0" * 64)).replace(b":7,", b":2,")
+FORGED_SEAL = make_seal(KEY, Head(7, "0" * 64)).replace(b":7,", b":2,")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 512, FORGED_SEAL])
@@ -163,24 +176,105 @@ def test_a_seal_that_is_not_ours_is_recorded_and_made_anew(content: bytes, tmp_p
 def test_a_seal_of_another_key_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
-    seal_path(path).write_bytes(make_key(7).make_seal(Head(2, "0" * 64)))
+    seal_path(path).write_bytes(make_seal(make_key(7), Head(2, "0" * 64)))
     assert damage_of(path) is DamageKind.CHANGED
     write(path, "two")
     assert reasons(path)[2] == "seal-changed"
 
 
-def test_lines_that_a_killed_writer_had_not_sealed_are_taken_and_counted(tmp_path: Path) -> None:
+def announce(path: Path, head: Head, following: Head) -> None:
+    """Leave the log as a writer does that is killed before it seals what it wrote."""
+    seal_path(path).write_bytes(KEY.make_seal(Seal(head, following)))
+
+
+def heads(path: Path) -> list[Head]:
+    return [read_link(line).head for line in path.read_bytes().splitlines()]
+
+
+def test_lines_that_a_killed_writer_had_announced_and_not_sealed_count(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    write(path, "one")
-    seal = seal_path(path).read_bytes()
-    write(path, "two", "three")
-    seal_path(path).write_bytes(seal)
+    write(path, "one", "two", "three")
+    announce(path, heads(path)[1], heads(path)[3])
     assert assert_intact(path).unsealed == 2
     write(path, "four")
-    found = read_log(path)[4]
-    assert found["event"]["reason"] == "unsealed-lines"
-    assert found["telnetsd"]["audit"] == {"lines": 2}
+    assert messages(path) == ["one", "two", "three", "four"]
     assert assert_intact(path).unsealed == 0
+
+
+def test_what_a_killed_writer_has_left_of_its_lines_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one", "two", "three")
+    announce(path, heads(path)[1], heads(path)[3])
+    cut_lines(path, 1)
+    assert damage_of(path) is DamageKind.INSERTED
+    write(path, "four")
+    assert reasons(path) == ["file-opened", "started", "unsealed-lines", "started"]
+    (aside,) = tmp_path.glob("torn-*.part")
+    assert b'"two"' in aside.read_bytes()
+    assert_intact(path)
+
+
+def test_lines_that_somebody_puts_behind_the_seal_never_count(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    with path.open("ab") as file:
+        file.write(seal(event("forged"), heads(path)[-1])[0])
+    assert damage_of(path) is DamageKind.INSERTED
+    write(path, "two")
+    assert reasons(path) == ["file-opened", "started", "unsealed-lines", "started"]
+    assert "forged" not in messages(path)
+    assert_intact(path)
+
+
+def test_what_was_found_is_told_even_where_it_could_not_be_at_first(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one")
+    with path.open("ab") as file:
+        file.write(b'{"@timestamp":"2026-')
+    log = open_test_log(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.write", _no_space)
+        with pytest.raises(AuditUnavailableError):
+            log.append([event("two")])
+    log.append([event("three")])
+    log.close()
+    assert reasons(path) == ["file-opened", "started", "torn-line", "started"]
+    assert_intact(path)
+
+
+def _no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_of_the_same_length_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    log.append([event("one")])
+    size = path.stat().st_size
+    path.rename(tmp_path / "audit.jsonl.1")
+    write(path, "two")
+    write(path, "x" * (size - path.stat().st_size - 600))
+    path.write_bytes(path.read_bytes())
+    os.truncate(path, path.stat().st_size)
+    log._size = path.stat().st_size
+    log.append([event("three")])
+    log.close()
+    assert_intact(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_the_place_of_one_is_refused_and_not_waited_for(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / "audit.jsonl")
+    with pytest.raises(AuditUnavailableError):
+        open_test_log(tmp_path / "audit.jsonl").append([event()])
+    other = tmp_path / "other" / "audit.jsonl"
+    write(other, "one")
+    seal_path(other).unlink()
+    make(seal_path(other))
+    with pytest.raises(AuditUnavailableError):
+        write(other, "two")
 
 
 def test_a_file_that_was_moved_away_is_followed_by_a_new_one(tmp_path: Path) -> None:

@@ -1,18 +1,24 @@
 """Group commit: who awaits an event learns whether it is on disk, whatever happens."""
 
 import asyncio
+import errno
 import threading
 from pathlib import Path
 
 import pytest
 
-from support.audit import KEY, event, messages, open_test_log
+from support.audit import KEY, event, messages, open_test_log, read_log
+from support.server import wait_until
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.reader import last_lines
 from telnetsd.audit.reason import EndReason
-from telnetsd.audit.record import make_trail
+from telnetsd.audit.record import make_event, make_trail
 from telnetsd.audit.sink import GroupCommit
+from telnetsd.config import AuditSettings, Durability
+from telnetsd.tls.reason import TlsReason
+
+SOURCE = {"source": {"ip": "192.0.2.1", "port": 4711}}
 
 
 class SlowLog(AuditLog):
@@ -134,5 +140,87 @@ async def test_what_nobody_waits_for_is_bounded(tmp_path: Path, monkeypatch: pyt
     log.may_go_on.set()
     results = await asyncio.gather(*told, return_exceptions=True)
     assert [type(one) for one in results] == [type(None)] * 4 + [AuditUnavailableError] * 2
+    await sink.close()
+    log.close()
+
+
+async def test_what_comes_over_the_limit_while_a_slow_disk_writes_is_written_late_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telnetsd.audit.sink.GATHERED_MAX", 2)
+    told: list[bool] = []
+    log = SlowLog(tmp_path / "audit.jsonl")
+    sink = GroupCommit(log, tell=told.append)
+    sink.put(event("one"))
+    await asyncio.sleep(0)
+    gathered = [sink.put(event("two")), sink.put(event("three"))]
+    ended = make_event(Action.HANDSHAKE_FAILED, "over the limit", SOURCE, TlsReason.TIMEOUT)
+    over = [sink.put(ended), sink.put(event("refused"))]
+    log.may_go_on.set()
+    await asyncio.gather(*gathered)
+    results = await asyncio.gather(*over, return_exceptions=True)
+    assert [type(one) for one in results] == [AuditUnavailableError] * 2
+    await sink.put(event("four"))
+    await sink.close()
+    log.close()
+    events = read_log(tmp_path / "audit.jsonl")
+    written = [one["message"] for one in events if one["event"]["action"] in {"server-started", "handshake-failed"}]
+    assert written == ["one", "over the limit", "two", "three", "four"]
+    (recovered,) = [one for one in events if one["event"]["reason"] == "writable-again"]
+    assert recovered["telnetsd"]["audit"]["late"] == 1
+    assert recovered["telnetsd"]["audit"]["lost"] == 1
+    assert told == [True, False]
+
+
+async def test_an_event_that_cannot_be_encoded_takes_no_other_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = SlowLog(tmp_path / "audit.jsonl")
+    sink = GroupCommit(log)
+    first = sink.put(event("one"))
+    await asyncio.sleep(0)
+    others = [sink.put(event(text)) for text in ("two", "no UTF-8: \ud800", "three")]
+    log.may_go_on.set()
+    await first
+    results = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(one) for one in results] == [type(None), AuditUnavailableError, type(None)]
+    await sink.close()
+    log.close()
+    assert messages(tmp_path / "audit.jsonl") == ["one", "two", "three"]
+
+
+async def test_with_interval_durability_a_disk_that_does_not_take_what_was_written_is_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = AuditSettings(durability=Durability.INTERVAL, sync_interval_s=0.01)
+    log = open_test_log(tmp_path / "audit.jsonl", settings)
+    is_out = asyncio.Event()
+    sink = GroupCommit(log, settings, lambda out: is_out.set() if out else None)
+    monkeypatch.setattr("telnetsd.audit.file.os.fdatasync", _io_error)
+    await sink.put(event("one"))
+    await asyncio.wait_for(is_out.wait(), 10)
+    monkeypatch.undo()
+    await sink.put(event("two"))
+    await sink.close()
+    log.close()
+    assert messages(tmp_path / "audit.jsonl")[0] == "one"
+    assert "writable-again" in [one["event"]["reason"] for one in read_log(tmp_path / "audit.jsonl")]
+
+
+def _io_error(_: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def reasons(path: Path) -> list[str]:
+    return [one["event"]["reason"] for one in read_log(path)]
+
+
+async def test_a_log_that_has_gone_quiet_is_signed(tmp_path: Path) -> None:
+    settings = AuditSettings(checkpoint_interval_s=0.1)
+    log = open_test_log(tmp_path / "audit.jsonl", settings)
+    sink = GroupCommit(log, settings)
+    await sink.put(event("one"))
+    what = "a checkpoint"
+    await asyncio.to_thread(wait_until, lambda: "checkpoint-interval" in reasons(tmp_path / "audit.jsonl"), what)
     await sink.close()
     log.close()

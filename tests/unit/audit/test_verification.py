@@ -1,26 +1,36 @@
 """Verification finds every change of a log, names the first bad line and the kind, and raises no false alarm."""
 
+import bz2
+import gzip
+import lzma
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import zstandard
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from support.audit import KEY, assert_intact, event, make_key, open_test_log, read_log, verify_log
+from support.audit import KEY, assert_intact, event, make_key, make_seal, open_test_log, read_log, verify_log
 from telnetsd.audit.archive import Line, read_lines, take_files, take_snapshot
-from telnetsd.audit.chain import read_link
+from telnetsd.audit.chain import read_link, seal
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
+from telnetsd.audit.event import Action
 from telnetsd.audit.file import seal_path
-from telnetsd.audit.reason import CheckpointReason
+from telnetsd.audit.reason import CheckpointReason, RetentionReason
+from telnetsd.audit.record import make_event
+from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.verification import DamageKind, Expectation, Report, verify
 from telnetsd.config import AuditSettings
+from telnetsd.errors import OperatorError
 
 TESTS = Path(__file__).parents[2]
 Files = dict[str, bytes]
@@ -68,12 +78,13 @@ def lines_of(content: bytes) -> list[bytes]:
 class Mutation:
     """Draws a mutation of one of the files."""
 
-    draw: Callable[[st.SearchStrategy[int]], int]
+    draw: Callable[[st.SearchStrategy[Any]], Any]
     files: Files
     other: Files
 
     def number(self, most: int) -> int:
-        return self.draw(st.integers(0, most))
+        number: int = self.draw(st.integers(0, most))
+        return number
 
     def flip(self, content: bytes) -> bytes:
         place, bit = self.number(len(content) - 1), self.number(7)
@@ -119,6 +130,16 @@ class Mutation:
         begin, start = self.number(len(lines)), self.number(len(foreign) - 1)
         return b"".join(lines[:begin] + foreign[start : start + 1 + self.number(8)] + lines[begin + self.number(8) :])
 
+    def append_forged(self, content: bytes) -> bytes:
+        """Add lines that follow the last one, as anybody can who has no key."""
+        lines = lines_of(content)
+        head = read_link(lines[-1][:-1]).head
+        action = self.draw(st.sampled_from([Action.SERVER_STARTED, Action.AUDIT_PRUNED, Action.AUDIT_CHECKPOINT]))
+        for _ in range(1 + self.number(2)):
+            line, head = seal(make_event(action, "forged"), head)
+            lines.append(line)
+        return b"".join(lines)
+
     def rewrite(self, content: bytes) -> bytes:
         """Change one event, and every hash behind it, as anybody can who has no key."""
         lines = lines_of(content)
@@ -151,6 +172,7 @@ MUTATIONS = [
     Mutation.truncate,
     Mutation.truncate_lines,
     Mutation.splice,
+    Mutation.append_forged,
     Mutation.rewrite,
 ]
 
@@ -169,6 +191,129 @@ def test_every_mutation_is_found(
     report = judge({**intact, name: mutated}, folder)
     assert report.damage is not None
     assert report.damage.message
+
+
+def test_an_event_of_retention_that_nobody_sealed_does_not_excuse_a_missing_file(
+    intact: Files, tmp_path: Path
+) -> None:
+    first, second, *_ = log_names(intact)
+    last = read_link(intact[first].splitlines()[-1]).head
+    files = {name: content for name, content in intact.items() if name != first}
+    head = read_link(files["audit.jsonl"].splitlines()[-1]).head
+    lines = {"first_sequence": 1, "last_sequence": last.sequence, "last_sha256": last.sha256}
+    forged = make_event(Action.AUDIT_PRUNED, "forged", {"telnetsd": {"audit": lines}})
+    files["audit.jsonl"] += seal(forged, head)[0]
+    damage = judge(files, tmp_path).damage
+    assert damage is not None
+    assert second in files
+    log = open_test_log(tmp_path / "audit.jsonl")
+    log.append([event("the next one")])
+    log.close()
+    damage = verify_log(tmp_path / "audit.jsonl").damage
+    assert damage is not None
+    assert damage.kind is DamageKind.REMOVED
+
+
+@pytest.mark.parametrize("name", ["audit-000000000000.jsonl", "audit.jsonl.1", "audit-backup.jsonl"])
+def test_a_copy_of_a_file_counts_once_and_hides_no_change(name: str, intact: Files, tmp_path: Path) -> None:
+    current = intact["audit.jsonl"]
+    assert judge({**intact, name: current}, tmp_path).damage is None
+    older = b"".join(lines_of(current)[:-1])
+    assert judge({**intact, name: older}, tmp_path).damage is None
+    changed = current.replace(b"one 23", b"two 23")
+    assert changed != current
+    for files in ({**intact, name: changed}, {**intact, "audit.jsonl": changed, name: current}):
+        assert judge(files, tmp_path).damage is not None
+
+
+def test_a_log_that_rotates_while_it_is_read_is_intact(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path, AuditSettings(rotate_bytes=4096))
+    log.append([event("one"), event("two")])
+    snapshot = take_snapshot(path)
+    for number in range(12):
+        log.append([event(f"later {number}")])
+    compress_rotated(path)
+    log.close()
+    report = verify(read_lines(snapshot), Expectation(KEY.public, snapshot.seal, is_whole=True))
+    assert report.damage is None
+    assert report.events == 3
+
+
+def test_a_file_that_is_removed_while_it_is_read_is_told_in_words(intact: Files, tmp_path: Path) -> None:
+    judge(intact, tmp_path)
+    snapshot = take_snapshot(tmp_path / "audit.jsonl")
+    (tmp_path / log_names(intact)[1]).unlink()
+    with pytest.raises(OperatorError, match="it was removed meanwhile; try again"):
+        list(read_lines(snapshot))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst"])
+def test_files_may_be_compressed_and_a_broken_one_is_damage(suffix: str, intact: Files, tmp_path: Path) -> None:
+    first = log_names(intact)[0]
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+        "zst": zstandard.compress,
+    }
+    packed = packers[suffix](intact[first])
+    files = {**intact, f"{first}.{suffix}": packed}
+    del files[first]
+    assert judge(files, tmp_path).damage is None
+    broken = packed[: len(packed) // 2] + bytes(8) + packed[len(packed) // 2 + 8 :]
+    assert judge({**files, f"{first}.{suffix}": broken}, tmp_path).damage is not None
+    assert judge({**files, f"{first}.{suffix}": packed[:-30]}, tmp_path).damage is not None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_the_folder_is_passed_over(
+    make: Callable[[Path], None], intact: Files, tmp_path: Path
+) -> None:
+    assert judge(intact, tmp_path).damage is None
+    make(tmp_path / "audit-000000000000.jsonl")
+    make(tmp_path / "audit.jsonl.7")
+    path = tmp_path / "audit.jsonl"
+    assert verify_log(path).damage is None
+    assert len(compress_rotated(path)) == len(log_names(intact)) - 1
+    assert find_expired(path, AuditSettings(retention_bytes=1), datetime.now(UTC)) is not None
+
+
+def test_the_name_of_a_file_cannot_steer_a_terminal(intact: Files, tmp_path: Path) -> None:
+    name = "audit-\x1b]0;owned\x07\nintact.jsonl"
+    damage = judge({**intact, name: b"hello\n"}, tmp_path).damage
+    assert damage is not None
+    assert damage.file == r"audit-\x1b]0;owned\x07\x0aintact.jsonl"
+
+
+def test_neither_a_set_time_nor_an_empty_giant_has_a_file_removed(tmp_path: Path) -> None:
+    path, now = tmp_path / "audit.jsonl", datetime.now(UTC)
+    log = open_test_log(path, AuditSettings(rotate_bytes=4096))
+    for number in range(12):
+        log.append([event(f"{number}")])
+    log.close()
+    for file in tmp_path.glob("audit-*.jsonl"):
+        os.utime(file, (0, 0))
+    (tmp_path / "audit-999999999999.jsonl").touch()
+    os.truncate(tmp_path / "audit-999999999999.jsonl", 20 * 2**30)
+    assert find_expired(path, AuditSettings(), now) is None
+    (tmp_path / "audit-999999999999.jsonl").unlink()
+    expired = find_expired(path, AuditSettings(), now + timedelta(days=401))
+    assert expired is not None
+    assert (expired.reason, expired.first.head.sequence) == (RetentionReason.AGE, 1)
+
+
+def test_what_somebody_else_rotated_keeps_what_came_later(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    log.append([event("one")])
+    path.rename(tmp_path / "audit.jsonl.1")
+    log.close()
+    log = open_test_log(path, AuditSettings(rotate_bytes=4096))
+    for number in range(12):
+        log.append([event(f"{number}")])
+    log.close()
+    assert find_expired(path, AuditSettings(retention_bytes=1), datetime.now(UTC)) is None
 
 
 def test_an_intact_log_is_intact(intact: Files, tmp_path: Path) -> None:
@@ -300,16 +445,16 @@ def test_the_first_bad_line_and_the_kind_of_damage_are_named(case: str, path: Pa
 
 
 def test_a_seal_that_is_gone_or_of_another_key_proves_nothing(path: Path) -> None:
-    seal = seal_path(path).read_bytes()
+    kept = seal_path(path).read_bytes()
     seal_path(path).unlink()
     damage = verify_log(path).damage
     assert damage is not None
     assert damage.kind is DamageKind.TRUNCATED
-    seal_path(path).write_bytes(make_key(3).make_seal(read_link(path.read_bytes().splitlines()[-1]).head))
+    seal_path(path).write_bytes(make_seal(make_key(3), read_link(path.read_bytes().splitlines()[-1]).head))
     damage = verify_log(path).damage
     assert damage is not None
     assert damage.message == "the seal was not signed by the audit key: nothing proves that the log ends here"
-    seal_path(path).write_bytes(seal)
+    seal_path(path).write_bytes(kept)
     assert_intact(path)
 
 
@@ -320,7 +465,8 @@ def test_a_checkpoint_does_not_serve_as_a_seal(path: Path) -> None:
     log.close()
     link = read_link(line)
     signature = msgspec.json.decode(line)["telnetsd"]["checkpoint"]["signature"]
-    value = {"sequence": link.head.sequence, "sha256": link.head.sha256, "key_id": KEY.id, "signature": signature}
+    head = {"sequence": link.head.sequence, "sha256": link.head.sha256}
+    value = {**head, **{f"next_{key}": one for key, one in head.items()}, "key_id": KEY.id, "signature": signature}
     seal_path(path).write_bytes(msgspec.json.encode(value).ljust(511) + b"\n")
     path.write_bytes(b"".join(lines_of(path.read_bytes())[:-1]))
     assert verify_log(path).damage is not None
@@ -402,6 +548,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from support.audit import event, open_test_log
 from telnetsd.config import AuditSettings
+from telnetsd.errors import OperatorError
 
 folder, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(7)
 acknowledged = os.open(folder / "acknowledged", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -9,13 +9,16 @@ all.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from telnetsd.audit.file import open_regular
+from telnetsd.audit.key import load_public_keys
 from telnetsd.audit.reason import ShippingReason
 from telnetsd.audit.shipping.collector import Collector, TooLongError
-from telnetsd.audit.shipping.source import LogSource, sealed_sequence
+from telnetsd.audit.shipping.source import LogSource
 from telnetsd.config import ShippingSettings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_secret
@@ -24,8 +27,7 @@ POLL_S: Final = 0.25
 SAVE_EVERY: Final = 1000
 BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
-LAST_LINES_S: Final = 3.0
-"""How long a collector may take for the last lines when the server stops, in seconds."""
+_PLACE_MAX_BYTES: Final = 32
 
 Report = Callable[[ShippingReason, str, int, int], None]
 """Told, from another thread, which lines a collector has not got: why, its name, the first and the last of them."""
@@ -44,12 +46,12 @@ class Shipper:
     """
 
     def __init__(self, home: Home, settings: ShippingSettings, collector: Collector, report: Report) -> None:
-        self._path = home.audit_file
         self._settings = settings
         self._collector = collector
         self._report = report
-        self._place = Place(home.shipping_folder / settings.name, home.audit_file)
-        self._source = LogSource(home.audit_file, self._place.load())
+        self._source = LogSource(home.audit_file, 0, load_public_keys(home.audit_public_keys))
+        self._place = Place(home.shipping_folder / settings.name)
+        self._source.skip_to(self._place.load(self._source.seal.sequence()))
         self._has_ended = threading.Event()
         self._is_reached = True
         self._thread = threading.Thread(target=self._run, name=f"ship-{settings.name}", daemon=True)
@@ -58,10 +60,13 @@ class Shipper:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Send what is left, if that is quick, and end."""
+    def begin_to_end(self) -> None:
+        """Send what is left, and end."""
         self._has_ended.set()
-        self._thread.join(LAST_LINES_S)
+
+    def wait(self, deadline: float) -> None:
+        """Wait for the end up to a moment of the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             logger.warning("the collector %s has not got the last lines yet", self._settings.name)
 
@@ -86,11 +91,13 @@ class Shipper:
 
     def _ship(self) -> None:
         """Send what there is now."""
-        if sealed_sequence(self._path) <= self._source.after:
+        if self._source.seal.sequence() <= self._source.after:
             return
         self._collector.connect()
         self._skip_what_is_too_old()
         for number, (sequence, line) in enumerate(self._source.read(), 1):
+            if sequence > self._source.after + 1:
+                self._report(ShippingReason.MISSING, self._settings.name, self._source.after + 1, sequence - 1)
             try:
                 self._collector.send(line)
             except TooLongError:
@@ -103,7 +110,7 @@ class Shipper:
             logger.warning("the collector %s is reached again", self._settings.name)
 
     def _skip_what_is_too_old(self) -> None:
-        after, last = self._source.after, sealed_sequence(self._path) - self._settings.queue_events
+        after, last = self._source.after, self._source.seal.sequence() - self._settings.queue_events
         if last > after:
             self._source.skip_to(last)
             self._report(ShippingReason.TOO_FAR_BEHIND, self._settings.name, after + 1, last)
@@ -131,23 +138,23 @@ class Place:
 
     Args:
         path: The file.
-        log: The log; whoever is new begins at its end.
     """
 
-    def __init__(self, path: Path, log: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._log = log
         self._saved = -1
 
-    def load(self) -> int:
-        """Return the number of the last line that it has got."""
-        last = sealed_sequence(self._log)
+    def load(self, last: int) -> int:
+        """Return the number of the last line that it has got; `last` is that of the log."""
         try:
-            self._saved = int(self._path.read_text(encoding="ascii"))
+            with open_regular(self._path) as file:
+                self._saved = int(file.read(_PLACE_MAX_BYTES))
+        except FileNotFoundError:
+            return last  # whoever is new begins at the end
         except (OSError, ValueError):
-            return last
+            return 0
         # A log that was begun anew has lower numbers.
-        return min(self._saved, last)
+        return max(0, min(self._saved, last))
 
     def save(self, sequence: int) -> None:
         """Keep the number of the last line that it has got."""

@@ -3,6 +3,7 @@
 The log itself is the queue: a collector that is away for an hour costs no memory, and finds what it has missed.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from telnetsd.audit.archive import Snapshot, read_lines, take_snapshot
-from telnetsd.audit.file import seal_path
+from telnetsd.audit.chain import ChainError
+from telnetsd.audit.checkpoint import PublicKeys, read_seal
+from telnetsd.audit.file import open_regular, read_seal_of
 
 _CHUNK_BYTES: Final = 2**18
 
@@ -35,12 +38,35 @@ _line_decoder: Final = msgspec.json.Decoder(_Line)
 _seal_decoder: Final = msgspec.json.Decoder(_Sequence)
 
 
-def sealed_sequence(path: Path) -> int:
-    """Return the number of the last line that is written and sealed; 0 where there is none."""
-    try:
-        return _seal_decoder.decode(seal_path(path).read_bytes()).sequence
-    except (OSError, msgspec.DecodeError):
-        return 0
+class SealReader:
+    """Reads how far a log is written and sealed.
+
+    Args:
+        path: The log.
+        keys: Those that may have signed the seal; None takes its word, for who only shows lines.
+    """
+
+    def __init__(self, path: Path, keys: PublicKeys | None = None) -> None:
+        self._path = path
+        self._keys = keys
+        self._content = b""
+        self._sequence = 0
+
+    def sequence(self) -> int:
+        """Return the number of the last line that is sealed; what it was before, where that cannot be read."""
+        try:
+            content = read_seal_of(self._path)
+            if content != self._content:
+                self._sequence = self._read(content)
+                self._content = content
+        except (OSError, ChainError, msgspec.DecodeError):
+            pass
+        return self._sequence
+
+    def _read(self, content: bytes) -> int:
+        if self._keys is None:
+            return _seal_decoder.decode(content).sequence
+        return read_seal(content, self._keys).head.sequence
 
 
 class LogSource:
@@ -49,10 +75,12 @@ class LogSource:
     Args:
         path: The log.
         after: The number of the last line that is not wanted.
+        keys: Those that may have signed the seal; None takes its word, for who only shows lines.
     """
 
-    def __init__(self, path: Path, after: int) -> None:
+    def __init__(self, path: Path, after: int, keys: PublicKeys | None = None) -> None:
         self.after = after
+        self.seal = SealReader(path, keys)
         self._path = path
         self._descriptor = -1
         self._offset = 0
@@ -75,7 +103,7 @@ class LogSource:
         Raises:
             OperatorError: A file cannot be read.
         """
-        limit = sealed_sequence(self._path)
+        limit = self.seal.sequence()
         if limit <= self.after:
             return
         for one in self._read_on():
@@ -98,7 +126,7 @@ class LogSource:
                 return
             size = _CHUNK_BYTES if end else 2 * size
             for line in chunk[:end].splitlines():
-                sequence = _sequence_of(line)
+                sequence = sequence_of(line)
                 if sequence != self.after + 1:
                     return
                 yield Numbered(sequence, line)
@@ -113,7 +141,7 @@ class LogSource:
             self.close()
             offset = 0
             for line in read_lines(Snapshot((part,), b"")):
-                sequence = _sequence_of(line.content)
+                sequence = sequence_of(line.content)
                 if sequence > limit or not line.is_whole:
                     break
                 if sequence > self.after:
@@ -121,10 +149,11 @@ class LogSource:
                     self.after = sequence
                 offset += len(line.content) + 1
             if part.path == self._path:
-                self._descriptor, self._offset = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC), offset
+                with contextlib.suppress(OSError), open_regular(part.path) as file:
+                    self._descriptor, self._offset = os.dup(file.fileno()), offset
 
 
-def _sequence_of(line: bytes) -> int:
+def sequence_of(line: bytes) -> int:
     """Return a line's number; 0 for a line that is none."""
     try:
         return _line_decoder.decode(line).event.sequence
