@@ -171,6 +171,33 @@ class AuditSettings(_Section, frozen=True):
     shipping: tuple[ShippingSettings, ...] = ()
 
 
+class LineSettings(_Section, frozen=True):
+    """A line: where it leads, who has it, how it is shared, recorded and bounded.
+
+    `target` is telnet://HOST:PORT, tcp://, tls://, serial:///dev/NAME?baud=9600 or exec:PROGRAM ARGUMENTS; 0 seconds
+    is no limit. `listen` and `server_name` lead straight to the line: a port of its own, a name that clients ask for.
+    """
+
+    name: EntryId
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    description: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    roles: tuple[RoleName, ...] = ("user",)
+    min_class: AssuranceClass = 0
+    shared: bool = False
+    record: bool = False
+    record_input: bool = False
+    idle_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 0.0
+    max_time_s: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 0.0
+    connect_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
+    recording_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**40)] = 64 * 2**20
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    run_as: str = ""
+    listen: str = ""
+    server_name: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*)?$", max_length=253)] = ""
+
+
 class RoleSettings(_Section, frozen=True):
     """A named set of commands: its own, and those of the roles that it includes.
 
@@ -231,6 +258,7 @@ class Settings(_Section, frozen=True):
     enrolment: EnrolmentSettings = EnrolmentSettings()
     session: SessionSettings = SessionSettings()
     audit: AuditSettings = AuditSettings()
+    line: tuple[LineSettings, ...] = ()
     roles: dict[RoleName, RoleSettings] = {}
     commands: dict[str, CommandSettings] = {}
     classes: dict[AssuranceClass, ClassSettings] = {}

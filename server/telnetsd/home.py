@@ -112,6 +112,11 @@ class Home:
         return self.root / "audit" / "audit.jsonl"
 
     @property
+    def recordings_folder(self) -> Path:
+        """What lines have shown, where they are recorded."""
+        return self.audit_file.parent / "recordings"
+
+    @property
     def audit_key(self) -> Path:
         """The private key that signs the audit log."""
         return self.certs_folder / "audit.key"

@@ -197,10 +197,10 @@ def serve_fails(home: Home, *words: str) -> str:
 def test_a_port_that_is_taken_is_told_with_what_has_it(
     start: Callable[..., RunningServer], tmp_path: Path, home: Home
 ) -> None:
-    server = start()
     other = Home(tmp_path / "other")
     shutil.copytree(home.certs_folder, other.certs_folder)
     shutil.copy(home.state_file, other.state_file)
+    server = start()
     done = telnetsd(other, "serve", "--listen", f"127.0.0.1:{server.port}")
     assert done.returncode == 1
     said = f"error: cannot listen on 127.0.0.1:{server.port}: the port is taken by "

@@ -49,7 +49,7 @@ def test_help_lists_what_its_reader_may_use_and_nothing_else(alice: Client, bob:
         return [line.split()[0] for line in client.command("help").splitlines()]
 
     everyone = ["collect", "enroll", "help", "motd", "quit", "whoami"]
-    users = sorted([*everyone, "date", "echo", "history", "renew", "who"])
+    users = sorted([*everyone, "connect", "date", "echo", "history", "lines", "renew", "who"])
     assert names(guest) == everyone
     assert names(bob) == users
     assert names(alice) == sorted([*users, "audit", "kick", "sessions", "wall"])

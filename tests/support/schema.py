@@ -10,7 +10,12 @@ from telnetsd.audit.event import Action
 from telnetsd.audit.row import read_event
 from telnetsd.audit.schema import ALWAYS, DEFINITIONS, FIELDS, Schema
 
-_TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
 
 
 def judge_file(path: Path) -> Iterator[str]:
@@ -62,7 +67,7 @@ def fits(value: Any, schema: Schema) -> bool:
         return value in schema["enum"]
     if "items" in schema:
         return isinstance(value, list) and all(fits(one, schema["items"]) for one in value)
-    if type(value) is not _TYPES[schema["type"]]:
+    if type(value) not in _TYPES[schema["type"]]:
         return False
     if "minimum" in schema and value < schema["minimum"]:
         return False

@@ -21,6 +21,7 @@ from telnetsd.administration.material import (
     EXPIRY_WARNING_DAYS,
     load_home_authorities,
     load_home_trust,
+    load_lines,
     load_server_pair,
     load_table,
     make_policy,
@@ -57,6 +58,7 @@ def examine(home: Home) -> list[Finding]:
     """Look at every part; an error in one does not hide the others."""
     parts: dict[str, Callable[[Home], Iterator[tuple[Verdict, str]]]] = {
         "configuration": _configuration,
+        "lines": _lines,
         "trust anchors": _trust,
         "mapping": _mapping,
         "CRLs": _crls,
@@ -80,6 +82,12 @@ def _configuration(home: Home) -> Iterator[tuple[Verdict, str]]:
     table = load_table(settings)
     origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: every default"
     yield Verdict.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
+
+
+def _lines(home: Home) -> Iterator[tuple[Verdict, str]]:
+    settings = load_settings(home.config_file)
+    lines = list(load_lines(home, settings, load_table(settings)))
+    yield Verdict.OK, f"{len(lines)}{': ' if lines else ''}{', '.join(line.name for line in lines)}"
 
 
 def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:

@@ -14,6 +14,9 @@ from telnetsd.home import Home, require_secret
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import IssuedEntry, make_entry
 from telnetsd.identity.identify import Policy
+from telnetsd.lines.serial import require_serial
+from telnetsd.lines.table import LineTable
+from telnetsd.lines.target import SerialTarget
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
@@ -30,6 +33,7 @@ class Material:
 
     settings: Settings
     table: CommandTable
+    lines: LineTable
     trust: Trust
     policy: Policy
     server_chain: tuple[x509.Certificate, ...]
@@ -49,7 +53,8 @@ def load_material(home: Home, before: RevocationLists | None = None) -> Material
     table = load_table(settings)
     trust = load_home_trust(home, before)
     chain, key = load_server_pair(home)
-    return Material(settings, table, trust, make_policy(home, settings, trust), chain, key)
+    lines = load_lines(home, settings, table)
+    return Material(settings, table, lines, trust, make_policy(home, settings, trust), chain, key)
 
 
 def load_table(settings: Settings) -> CommandTable:
@@ -59,6 +64,18 @@ def load_table(settings: Settings) -> CommandTable:
         OperatorError: They do not fit.
     """
     return CommandTable(load_commands(), settings.roles, settings.commands)
+
+
+def load_lines(home: Home, settings: Settings, table: CommandTable) -> LineTable:
+    """Put the lines together.
+
+    Raises:
+        OperatorError: One cannot be; the message names it.
+    """
+    lines = LineTable(settings.line, home.root, table.roles)
+    if any(isinstance(line.target, SerialTarget) for line in lines):
+        require_serial()
+    return lines
 
 
 def load_home_trust(home: Home, before: RevocationLists | None = None) -> Trust:

@@ -22,6 +22,8 @@ _HAPPENED_ANYWAY: Final = frozenset(
         Action.SESSION_REFUSED,
         Action.HANDSHAKE_FAILED,
         Action.COMMAND_FAILED,
+        Action.LINE_DISCONNECTED,
+        Action.RECORDING_CLOSED,
         Action.CRL_REJECTED,
         Action.RELOAD_FAILED,
         Action.AUDIT_NOT_SHIPPED,

@@ -71,6 +71,29 @@ class EnrolmentReason(StrEnum):
     SAME_KEY = "same-key"
 
 
+class LineReason(StrEnum):
+    """Why somebody is, is not, or is no longer connected to a line."""
+
+    WRITING = "writing"
+    WATCHING = "watching"
+    TAKEN_OVER = "taken-over"
+    HANDED_OVER = "handed-over"
+    LEFT = "left"
+    SESSION_ENDED = "session-ended"
+    UPSTREAM_CLOSED = "upstream-closed"
+    UPSTREAM_LOST = "upstream-lost"
+    UNREACHABLE = "line-unreachable"
+    IN_USE = "line-in-use"
+    NOT_SHARED = "line-not-shared"
+    NOT_IN_USE = "line-not-in-use"
+    TOO_SLOW = "too-slow"
+    TOO_MANY = "too-many-watchers"
+    IDLE_TIMEOUT = "idle-timeout"
+    MAX_TIME = "max-time"
+    REMOVED = "line-removed"
+    RECORDING_FAILED = "recording-failed"
+
+
 class ServerReason(StrEnum):
     """Why a server started or stopped."""
 

@@ -19,6 +19,7 @@ from telnetsd.audit.reason import (
     DamageReason,
     EndReason,
     EnrolmentReason,
+    LineReason,
     Reason,
     RecoveryReason,
     ReloadReason,
@@ -145,8 +146,20 @@ FIELDS: Final[Mapping[str, Field]] = {
     "telnetsd.identity.class": Field(_COUNT, "the user's assurance class"),
     "telnetsd.identity.kind": Field({"enum": ["guest", "refusal", "user"]}, "what identification came to"),
     "telnetsd.identity.reason": Field(_WORD, "why somebody is a guest, or refused"),
+    "telnetsd.line.bytes_received": Field(_COUNT, "how many bytes came from the line to this session"),
+    "telnetsd.line.bytes_sent": Field(_COUNT, "how many bytes this session sent to the line"),
+    "telnetsd.line.duration_s": Field({"type": "number", "minimum": 0}, "how long it was connected, in seconds"),
+    "telnetsd.line.kind": Field({"enum": ["exec", "serial", "tcp", "telnet", "tls"]}, "what kind of line it is"),
+    "telnetsd.line.name": Field(_TEXT, "the line, as the configuration calls it"),
+    "telnetsd.line.writer": Field(
+        _TEXT, "who writes to the line, where this session only watches or took it from them"
+    ),
     "telnetsd.operator.name": Field(_TEXT, "who did it: on the command line, or by the control socket"),
     "telnetsd.pin.spki_sha256": Field(_SHA256, "SHA-256 of the pinned public key"),
+    "telnetsd.recording.bytes": Field(_COUNT, "how long the recording is"),
+    "telnetsd.recording.file": Field(_TEXT, "its file below audit/recordings"),
+    "telnetsd.recording.is_whole": Field(_FLAG, "false where it reached its greatest length"),
+    "telnetsd.recording.sha256": Field(_SHA256, "SHA-256 of the file"),
     "telnetsd.session.id": Field(_UUID, "the session, a UUIDv7"),
 }
 
@@ -165,6 +178,8 @@ _WHO: Final = (
 )  # fmt: skip
 _REVOCATION: Final = ("telnetsd.certificate.revocation_reason", "telnetsd.certificate.revoked_at")
 _COMMAND: Final = ("telnetsd.command.line", "telnetsd.command.name")
+_LINE: Final = ("telnetsd.line.name", "telnetsd.line.kind")
+_RECORDING: Final = tuple(name for name in FIELDS if name.startswith("telnetsd.recording."))
 _OPERATOR: Final = ("telnetsd.operator.name",)
 _TARGET: Final = ("user.target.name",)
 _ENROLMENT: Final = tuple(name for name in FIELDS if name.startswith("telnetsd.enrolment."))
@@ -243,8 +258,24 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.COMMAND_FAILED: Definition(
         "a command that ran came to nothing; one of another package may have reasons of its own",
-        ("api",), ("end",), Outcome.FAILURE, (CommandReason, EnrolmentReason, CsrReason), (*_SESSION, *_COMMAND),
-        _WHO, has_other_reasons=True,
+        ("api",), ("end",), Outcome.FAILURE, (CommandReason, EnrolmentReason, CsrReason, LineReason),
+        (*_SESSION, *_COMMAND), _WHO, has_other_reasons=True,
+    ),
+    Action.LINE_CONNECTED: Definition(
+        "a session is about to be connected to a line: to write, or to watch who does",
+        ("session", "network"), ("start",), Outcome.SUCCESS,
+        (LineReason.WRITING, LineReason.WATCHING, LineReason.TAKEN_OVER, LineReason.HANDED_OVER),
+        (*_SESSION, *_LINE), (*_WHO, "telnetsd.line.writer"),
+    ),
+    Action.LINE_DISCONNECTED: Definition(
+        "a session is not connected to a line any more",
+        ("session", "network"), ("end",), Outcome.SUCCESS, (LineReason,),
+        (*_SESSION, *_LINE, "telnetsd.line.duration_s", "telnetsd.line.bytes_received", "telnetsd.line.bytes_sent"),
+        _WHO,
+    ),
+    Action.RECORDING_CLOSED: Definition(
+        "what a line showed was recorded; the log vouches for the file",
+        ("file",), ("creation",), Outcome.SUCCESS, (Reason.OK,), (*_SESSION, *_LINE, *_RECORDING), _WHO,
     ),
     Action.CERTIFICATE_ISSUED: _done(
         "a certificate was issued: to a user, or to the server",

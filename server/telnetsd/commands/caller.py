@@ -7,11 +7,14 @@ touches a socket. Text of another peer goes through `telnetsd.escaping.escape` b
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.identity.outcome import Admitted
+from telnetsd.lines.switchboard import Switchboard
+from telnetsd.lines.table import Line, LineTable
 from telnetsd.tls.engine import TlsDetails
 
 if TYPE_CHECKING:
@@ -53,6 +56,14 @@ class LiveSessions(Protocol):
         """Show a line to every session but this one, and return to how many."""
 
 
+class Wish(Enum):
+    """How somebody wants to be connected to a line."""
+
+    WRITE = auto()
+    WATCH = auto()
+    FORCE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the server offers to commands."""
@@ -63,6 +74,9 @@ class Services:
     audit_file: Path
     desk: EnrolmentDesk
     renewal_window_days: int
+    lines: LineTable
+    switchboard: Switchboard
+    recordings: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,14 @@ class Caller(Protocol):
     @property
     def applicant(self) -> Applicant:
         """How the enrolment desk knows this session."""
+
+    async def connect(self, line: Line, wish: Wish) -> None:
+        """Connect the session to a line, until that is over.
+
+        Raises:
+            LineError: It is in use, cannot be reached, or is not shared.
+            AuditUnavailableError: The log cannot be written: nobody is connected.
+        """
 
     def ask(self, question: Question) -> None:
         """Have the next lines answer a question; a line with a dot alone gives it up."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from telnetsd.commands import enrolment, everyone, operators, users
+from telnetsd.commands import enrolment, everyone, lines, operators, users
 from telnetsd.commands.table import Command
 from telnetsd.errors import OperatorError
 
@@ -28,6 +28,8 @@ BUILT_IN: Final = (
     operators.kick,
     operators.wall,
     operators.audit,
+    lines.lines,
+    lines.connect,
 )
 
 

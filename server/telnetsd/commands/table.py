@@ -29,6 +29,12 @@ _BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROL
 
 Handler = Callable[[Caller, str], Awaitable[None]]
 """Runs a command: the caller, and what was typed behind the command's name, stripped."""
+Check = Callable[[Caller, str], None]
+"""Raises a PeerError with a `reason` where the caller may not have a command with these arguments."""
+
+
+def _check_nothing(_caller: Caller, _arguments: str) -> None:
+    """Let everything pass."""
 
 
 class CommandError(PeerError):
@@ -53,6 +59,7 @@ class Command:
         arguments_max: How many words it takes.
         aliases: Other names for the same.
         words_logged: How many words of its arguments the log has: what stands behind may be a secret.
+        check: Decides whether the caller may have it with these arguments, before it counts as permitted.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Command:
     arguments_max: int = 0
     aliases: tuple[str, ...] = ()
     words_logged: int = ARGUMENTS_MAX
+    check: Check = _check_nothing
 
     @property
     def synopsis(self) -> str:
@@ -95,11 +103,12 @@ def command(
     arguments: tuple[int, int] = (0, 0),
     aliases: tuple[str, ...] = (),
     words_logged: int = ARGUMENTS_MAX,
+    check: Check = _check_nothing,
 ) -> Callable[[Handler], Command]:
     """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it takes."""
 
     def make(handler: Handler) -> Command:
-        return Command(name, summary, usage, role, handler, *arguments, aliases, words_logged)
+        return Command(name, summary, usage, role, handler, *arguments, aliases, words_logged, check)
 
     return make
 
@@ -117,6 +126,7 @@ class CommandTable:
         roles: Mapping[str, RoleSettings],
         demands: Mapping[str, CommandSettings] | None = None,
     ) -> None:
+        self._configured = roles
         self._commands: dict[str, Command] = {}
         self._names: dict[str, Command] = {}
         for one in commands:
@@ -166,6 +176,18 @@ class CommandTable:
         """Return the least class with which one of these roles has a command, or None when none has it."""
         having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
         return max(min(having), self._demands.get(name, 0)) if having else None
+
+    def roles_of(self, identity: Admitted) -> frozenset[str]:
+        """Return the roles of somebody that count, with those that they include, as far as the class is enough."""
+        found: set[str] = set()
+        waiting = list(self._counting_roles(identity))
+        while waiting:
+            role = waiting.pop()
+            settings = self._configured.get(role, RoleSettings())
+            if role not in found and settings.min_class <= identity.assurance_class:
+                found.add(role)
+                waiting.extend(_included(role, settings))
+        return frozenset(found)
 
     def shown(self, line: str) -> str:
         """Return a line as the log may have it, whether its command is permitted or not."""

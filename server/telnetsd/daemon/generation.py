@@ -23,6 +23,7 @@ from telnetsd.daemon.watch import Signature, sign_files
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.identify import Identifier
+from telnetsd.lines.switchboard import Switchboard
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.crl import CrlFinding
 from telnetsd.session.registry import SessionRegistry
@@ -58,6 +59,7 @@ class Generations:
         registry: SessionRegistry,
     ) -> None:
         self.registry = registry
+        self.switchboard = Switchboard()
         self._home = home
         self._material = material
         self._begun_with = material.settings
@@ -105,6 +107,7 @@ class Generations:
                     said += f"; a change of [{section}] waits for a restart"
             self._material, self._stages, self._files = material, stages, files
             self.connections.change(stages)
+            self.switchboard.adopt(material.lines)
             await self._look_again()
         await self.tell_of_crls()
         return said
@@ -120,6 +123,7 @@ class Generations:
         if files != self._files and is_quiet and is_free:
             self.reload_in_background(ReloadReason.FILES_CHANGED, "a change of files")
         self.registry.check_clocks()
+        self.switchboard.check_clocks()
 
     def reload_in_background(self, reason: ReloadReason, by: str) -> None:
         """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
@@ -192,7 +196,15 @@ class Generations:
             ),
             identifier=Identifier(material.trust, material.policy, self._state),
             services=Services(
-                self.registry, material.table, settings.session.motd, self._home.audit_file, office, window
+                self.registry,
+                material.table,
+                settings.session.motd,
+                self._home.audit_file,
+                office,
+                window,
+                material.lines,
+                self.switchboard,
+                self._home.recordings_folder,
             ),
             settings=settings,
             registry=self.registry,

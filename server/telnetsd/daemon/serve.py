@@ -102,6 +102,7 @@ async def _listen(
             accepting.close()
             is_ending.set()
             await generations.connections.stop(STOP_TIMEOUT_S)
+            await generations.switchboard.wait_closed()
         # What has begun in a thread is finished, or given up, before the server says that it stopped.
         await generations.finish()
         await asyncio.to_thread(close_desk)

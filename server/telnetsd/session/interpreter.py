@@ -19,6 +19,7 @@ from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import EnrolmentError
 from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
 from telnetsd.escaping import escape
+from telnetsd.lines.table import LineError
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 
 HISTORY_LINES: Final = 50
@@ -95,7 +96,8 @@ class Interpreter:
         try:
             found = self._caller.services.table.authorise(name, self._caller.identity)
             found.check_arguments(arguments)
-        except CommandError as denied:
+            found.check(self._caller, arguments)
+        except (CommandError, LineError) as denied:
             await self.deny(line, denied.reason, str(denied))
             return
         if not await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
@@ -159,7 +161,7 @@ class Interpreter:
         self._running = (name, line)
         try:
             await run()
-        except (CommandError, EnrolmentError) as failed:
+        except (CommandError, EnrolmentError, LineError) as failed:
             self._caller.say(str(failed))
             await self._record(Action.COMMAND_FAILED, failed.reason, line, name)
         except AuditUnavailableError:

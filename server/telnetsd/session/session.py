@@ -12,23 +12,26 @@ from typing import Final
 
 from telnetsd.audit.reason import CommandReason, EndReason
 from telnetsd.audit.record import Trail
-from telnetsd.commands.caller import Question, Services
+from telnetsd.commands.caller import Question, Services, Wish
 from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
+from telnetsd.lines.table import Line
 from telnetsd.pki.certificate import PeerCertificate
+from telnetsd.session.console import Console
 from telnetsd.session.greeting import greet, is_expiring, warn_of_expiry, withdraw
 from telnetsd.session.interpreter import Interpreter
+from telnetsd.session.joining import join_line
 from telnetsd.telnet.line_discipline import (
     EndOfInput,
     Input,
     Interrupt,
-    Line,
     LineDiscipline,
     LineEndless,
     LineNotUtf8,
     LineTooLong,
+    TypedLine,
 )
 from telnetsd.telnet.protocol import NvtProtocol
 from telnetsd.tls.engine import TlsDetails
@@ -82,6 +85,7 @@ class Session:
         self._is_warned = False
         self._is_told_of_expiry = self._is_told_of_acceptance = False
         self._is_busy = False
+        self._typed_ahead = b""
 
     # What commands see: see commands.caller.Caller.
 
@@ -130,6 +134,22 @@ class Session:
         """How the enrolment desk knows this session."""
         leaf_der = self.peer.leaf_der if self.peer is not None else b""
         return Applicant(self.source.rpartition(":")[0].strip("[]"), leaf_der, self._trail.fields)
+
+    async def connect(self, line: Line, wish: Wish) -> None:
+        """Connect the session to a line, until that is over; what is typed behind it is lines again.
+
+        Raises:
+            LineError: It is in use, cannot be reached, or is not shared.
+            AuditUnavailableError: The log cannot be written: nobody is connected.
+        """
+        console = Console(line, self.user, self._protocol, self._trail)
+        console.on_heard = self._note_heard
+        opened = await join_line(console, line, wish, self._services, self.id)
+        try:
+            rest, is_after_cr = self._lines.take_rest(), self._lines.is_after_cr
+            self._typed_ahead = await console.talk(opened, rest, is_after_cr=is_after_cr)
+        finally:
+            await console.record_disconnected()
 
     def ask(self, question: Question) -> None:
         """Have the next lines answer a question."""
@@ -258,12 +278,11 @@ class Session:
 
     async def _converse(self) -> None:
         while self._end_reason is None:
-            data = await self._protocol.reader.read(READ_BYTES)
+            data, self._typed_ahead = self._typed_ahead or await self._protocol.reader.read(READ_BYTES), b""
             if not data or self._end_reason is not None:
                 return
-            self._heard = self._now()
-            self._is_warned = False
-            for number, one in enumerate(self._lines.feed(data)):
+            self._note_heard()
+            for number, one in enumerate(self._lines.inputs(data)):
                 # A client that always has something to say must not keep the others waiting.
                 if number % INPUTS_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -272,10 +291,14 @@ class Session:
                 if self._end_reason is not None:
                     return
 
+    def _note_heard(self) -> None:
+        self._heard = self._now()
+        self._is_warned = False
+
     async def _take(self, one: Input) -> None:
         self._is_busy = True
         match one:
-            case Line(text):
+            case TypedLine(text):
                 await self._interpreter.interpret(text)
             case LineTooLong():
                 sentence = f"ignored: a line may have {self._settings.line_max_bytes} bytes, yours is longer"

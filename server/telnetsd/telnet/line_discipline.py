@@ -10,7 +10,7 @@ one is not typing lines at all.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ _TOKENS: Final = re.compile(rb"[^\x00\x03\x04\x08\n\r\x15\x7f]+|[\x08\x7f]+|[\x0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TypedLine:
     """A whole line, without its end."""
 
     text: str
@@ -54,7 +54,7 @@ class EndOfInput:
     """The user ended the input (^D on an empty line, IAC EOF)."""
 
 
-Input = Line | LineNotUtf8 | LineTooLong | LineEndless | Interrupt | EndOfInput
+Input = TypedLine | LineNotUtf8 | LineTooLong | LineEndless | Interrupt | EndOfInput
 
 
 class LineDiscipline:
@@ -65,28 +65,53 @@ class LineDiscipline:
         endless_max_bytes: How many bytes of a line may be dropped before it counts as endless.
     """
 
-    __slots__ = ("_after_cr", "_dropped_bytes", "_endless_max_bytes", "_is_dropping", "_line_max_bytes", "_typed")
+    __slots__ = (
+        "_after_cr",
+        "_data",
+        "_dropped_bytes",
+        "_endless_max_bytes",
+        "_is_dropping",
+        "_line_max_bytes",
+        "_looked_at",
+        "_typed",
+    )
 
     def __init__(self, *, line_max_bytes: int, endless_max_bytes: int) -> None:
         self._line_max_bytes = line_max_bytes
         self._endless_max_bytes = endless_max_bytes
         self._typed = bytearray()
+        self._data, self._looked_at = b"", 0
         self._after_cr = False
         self._is_dropping = False
         self._dropped_bytes = 0
 
     def feed(self, data: bytes) -> list[Input]:
         """Take in bytes as they came, cut anywhere, and return what they complete."""
-        completed: list[Input] = []
+        return list(self.inputs(data))
+
+    def inputs(self, data: bytes) -> Iterator[Input]:
+        """Take in bytes as they came, one input after another; `take_rest` takes what has not been looked at yet."""
         if self._dropped_bytes > self._endless_max_bytes:
-            return completed
-        for token in _TOKENS.findall(data):
-            event = self._take(token)
+            return
+        self._data, self._looked_at = data, 0
+        while token := _TOKENS.match(self._data, self._looked_at):
+            self._looked_at = token.end()
+            event = self._take(token[0])
             if event is not None:
-                completed.append(event)
+                yield event
                 if isinstance(event, LineEndless):
-                    break
-        return completed
+                    return
+
+    @property
+    def is_after_cr(self) -> bool:
+        """Whether the last byte was a CR, whose LF or NUL may still come."""
+        return self._after_cr
+
+    def take_rest(self) -> bytes:
+        """Take away what has not been looked at; it is for something else than lines."""
+        rest = self._data[self._looked_at :]
+        self._data, self._looked_at = b"", 0
+        return rest
 
     def _take(self, token: bytes) -> Input | None:
         ends_crlf, self._after_cr = self._after_cr and token in {b"\n", b"\x00"}, token == b"\r"
@@ -114,7 +139,7 @@ class LineDiscipline:
         if was_dropping:
             return None
         try:
-            return Line(typed.decode())
+            return TypedLine(typed.decode())
         except UnicodeDecodeError:
             return LineNotUtf8()
 

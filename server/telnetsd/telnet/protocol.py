@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from telnetlib3 import TelnetReader, TelnetWriter
 from telnetlib3.server_base import BaseServer
-from telnetlib3.telopt import DO, DONT, EC, EL, EOF, IAC, IP, NAWS, SB, SGA, TM, TTYPE, WONT
+from telnetlib3.telopt import BINARY, DO, DONT, EC, ECHO, EL, EOF, IAC, IP, NAWS, SB, SGA, TM, TTYPE, WILL, WONT
 
 from telnetsd.telnet.line_discipline import END_OF_INPUT, ERASE_CHARACTER, ERASE_LINE, INTERRUPT
 
@@ -26,6 +26,9 @@ ANSWERED_DO: Final = frozenset({SGA, TM})
 """What the client may ask us to do: suppress go-ahead (RFC 858), timing mark (RFC 860)."""
 ANSWERED_WILL: Final = frozenset({SGA, NAWS, TTYPE})
 """What the client may offer: suppress go-ahead, its window size (RFC 1073), its terminal type (RFC 1091)."""
+CHARACTER_MODE_WILL: Final = (ECHO, SGA, BINARY)
+"""What we do while a line is connected: echo (RFC 857), no go-ahead, bytes as they are (RFC 856)."""
+CHARACTER_MODE_DO: Final = (SGA, BINARY, NAWS, TTYPE)
 SUBNEGOTIATED: Final = frozenset({NAWS, TTYPE})
 SUBNEGOTIATION_MAX_BYTES: Final = 64
 READER_LIMIT_BYTES: Final = 8192
@@ -53,6 +56,12 @@ class NvtWriter(TelnetWriter):
         self.compression = False
         self._subnegotiation_bytes = 0
         self.may_answer_ayt = True
+        self.is_in_character_mode = False
+        self.terminal_type = ""
+        self.window = (0, 0)
+        self.on_terminal_known: Callable[[], None] = _nothing
+        self.set_ext_callback(NAWS, self._note_window)
+        self.set_ext_callback(TTYPE, self._note_terminal_type)
         # Editing commands go the way of the data, so that they act in the order in which they were sent.
         for command, byte in _IN_BAND.items():
             self.set_iac_callback(command, _feeder(self._reader, byte))
@@ -86,9 +95,29 @@ class NvtWriter(TelnetWriter):
         except (struct.error, IndexError, UnicodeError) as error:
             raise ValueError("malformed subnegotiation") from error
 
+    def enter_character_mode(self) -> None:
+        """Offer what a full-screen program needs, and ask for the screen's type and size."""
+        self.is_in_character_mode = True
+        for opt in CHARACTER_MODE_WILL:
+            self.iac(WILL, opt)
+        for opt in CHARACTER_MODE_DO:
+            self.iac(DO, opt)
+
+    def leave_character_mode(self) -> None:
+        """Go back to lines that the client echoes and edits."""
+        self.is_in_character_mode = False
+        for opt in CHARACTER_MODE_WILL:
+            # What was never agreed upon is taken back as well: the answer may still be under way.
+            self.pending_option[WILL + opt] = False
+            self.local_option[opt] = True
+            self.iac(WONT, opt)
+        self.pending_option[DO + BINARY] = False
+        self.remote_option[BINARY] = True
+        self.iac(DONT, BINARY)
+
     def handle_do(self, opt: bytes) -> bool:
         """Agree to what is on the list; refuse the rest (RFC 854: WONT)."""
-        if opt in ANSWERED_DO:
+        if opt in ANSWERED_DO or (self.is_in_character_mode and opt in CHARACTER_MODE_WILL):
             return super().handle_do(opt)
         if self.local_option.get(opt) is not False:
             self.iac(WONT, opt)
@@ -96,10 +125,12 @@ class NvtWriter(TelnetWriter):
 
     def handle_dont(self, opt: bytes) -> None:
         """Take note; there is nothing to say (RFC 1143)."""
+        self.pending_option[WILL + opt] = False
+        self.local_option[opt] = False
 
     def handle_will(self, opt: bytes) -> None:
         """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
-        if opt in ANSWERED_WILL:
+        if opt in ANSWERED_WILL or (self.is_in_character_mode and opt == BINARY):
             if opt == TTYPE and not self.remote_option.enabled(opt):
                 # telnetlib3 asks for the type without having agreed to be told it.
                 self.iac(DO, opt)
@@ -109,13 +140,27 @@ class NvtWriter(TelnetWriter):
 
     def handle_wont(self, opt: bytes) -> None:
         """Take note; there is nothing to say (RFC 1143)."""
+        self.pending_option[DO + opt] = False
         self.remote_option[opt] = False
+        if opt == NAWS:
+            self.on_terminal_known()
 
     def handle_ayt(self, _byte: bytes) -> None:
         """Are You There (RFC 854): yes, said once to however many that came together."""
         if self.may_answer_ayt:
             self.may_answer_ayt = False
             self.write(AYT_ANSWER)
+
+    def _note_window(self, rows: int, columns: int) -> None:
+        self.window = (columns, rows)
+        self.on_terminal_known()
+
+    def _note_terminal_type(self, name: str) -> None:
+        self.terminal_type = name
+
+
+def _nothing() -> None:
+    pass
 
 
 def _feeder(reader: TelnetReader | None, byte: bytes) -> Callable[[bytes], None]:

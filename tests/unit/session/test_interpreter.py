@@ -11,10 +11,12 @@ import pytest
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import make_trail
-from telnetsd.commands.caller import Caller, Question, Services
+from telnetsd.commands.caller import Caller, Question, Services, Wish
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.commands.table import Command, CommandTable, command
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
+from telnetsd.lines.switchboard import Switchboard
+from telnetsd.lines.table import Line, LineTable
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.interpreter import Interpreter
 from telnetsd.session.registry import SessionRegistry
@@ -54,13 +56,17 @@ class Person:
     interpreter: Interpreter
 
     def __init__(self, table: CommandTable) -> None:
-        self.services = Services(SessionRegistry(), table, "", Path(), cast(EnrolmentDesk, None), 30)
+        desk, lines = cast(EnrolmentDesk, None), LineTable((), Path(), set())
+        self.services = Services(SessionRegistry(), table, "", Path(), desk, 30, lines, Switchboard(), Path())
         self.said: list[str] = []
         self.is_over = False
 
     @property
     def applicant(self) -> Applicant:
         return Applicant("", b"", {})
+
+    async def connect(self, line: Line, wish: Wish) -> None:
+        raise AssertionError("there are no lines here")
 
     def ask(self, question: Question) -> None:
         self.interpreter.ask(question)

@@ -10,11 +10,11 @@ from telnetsd.telnet.line_discipline import (
     EndOfInput,
     Input,
     Interrupt,
-    Line,
     LineDiscipline,
     LineEndless,
     LineNotUtf8,
     LineTooLong,
+    TypedLine,
 )
 
 LIMIT = 20
@@ -32,58 +32,58 @@ def feed(*pieces: bytes) -> list[Input]:
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r\x00", b"\n", b"\r"])
 def test_each_line_end_ends_one_line(end: bytes) -> None:
-    assert feed(b"one" + end + b"two" + end) == [Line("one"), Line("two")]
+    assert feed(b"one" + end + b"two" + end) == [TypedLine("one"), TypedLine("two")]
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r\x00"])
 def test_a_line_end_that_is_cut_by_packets_is_one_line_end(end: bytes) -> None:
-    assert feed(b"one" + end[:1], end[1:] + b"two\n") == [Line("one"), Line("two")]
+    assert feed(b"one" + end[:1], end[1:] + b"two\n") == [TypedLine("one"), TypedLine("two")]
 
 
 def test_a_line_is_there_at_its_cr_without_waiting_for_more() -> None:
-    assert feed(b"one\r") == [Line("one")]
+    assert feed(b"one\r") == [TypedLine("one")]
 
 
 def test_empty_lines_are_lines() -> None:
-    assert feed(b"\r\n\n\r\r\x00") == [Line("")] * 4
+    assert feed(b"\r\n\n\r\r\x00") == [TypedLine("")] * 4
 
 
 def test_backspace_and_delete_take_a_character_back() -> None:
-    assert feed(b"abd\x08c\x7f\x7fx\n") == [Line("ax")]
+    assert feed(b"abd\x08c\x7f\x7fx\n") == [TypedLine("ax")]
 
 
 def test_backspace_takes_back_a_whole_character_of_utf8() -> None:
-    assert feed("aé\x08b€\x7f😀\x08\n".encode()) == [Line("ab")]
+    assert feed("aé\x08b€\x7f😀\x08\n".encode()) == [TypedLine("ab")]
 
 
 def test_backspace_stops_at_the_beginning() -> None:
-    assert feed(b"\x08\x08a\x08\x08\x08b\n") == [Line("b")]
+    assert feed(b"\x08\x08a\x08\x08\x08b\n") == [TypedLine("b")]
 
 
 def test_backspace_over_bytes_that_are_not_utf8_comes_to_an_end() -> None:
-    assert feed(b"\x80\x80\x80\x08a\n") == [Line("a")]
+    assert feed(b"\x80\x80\x80\x08a\n") == [TypedLine("a")]
 
 
 def test_control_u_takes_the_line_back() -> None:
-    assert feed(b"rm -rf\x15help\n") == [Line("help")]
+    assert feed(b"rm -rf\x15help\n") == [TypedLine("help")]
 
 
 def test_control_d_ends_the_input_on_an_empty_line_only() -> None:
     assert feed(b"\x04") == [EndOfInput()]
-    assert feed(b"a\x04b\n") == [Line("ab")]
+    assert feed(b"a\x04b\n") == [TypedLine("ab")]
 
 
 def test_control_c_gives_the_line_up() -> None:
-    assert feed(b"abc\x03d\n") == [Interrupt(), Line("d")]
+    assert feed(b"abc\x03d\n") == [Interrupt(), TypedLine("d")]
 
 
 def test_a_line_that_is_not_utf8_is_told_and_the_next_one_is_read() -> None:
-    assert feed(b"\xff\xfe\nok\n") == [LineNotUtf8(), Line("ok")]
+    assert feed(b"\xff\xfe\nok\n") == [LineNotUtf8(), TypedLine("ok")]
 
 
 def test_a_line_at_its_limit_is_a_line_and_one_beyond_is_told_once() -> None:
-    assert feed(b"a" * LIMIT + b"\n") == [Line("a" * LIMIT)]
-    assert feed(b"a" * (LIMIT + 1), b"aa", b"\nok\n") == [LineTooLong(), Line("ok")]
+    assert feed(b"a" * LIMIT + b"\n") == [TypedLine("a" * LIMIT)]
+    assert feed(b"a" * (LIMIT + 1), b"aa", b"\nok\n") == [LineTooLong(), TypedLine("ok")]
 
 
 def test_a_line_without_end_is_told_once_and_then_nothing() -> None:
@@ -94,7 +94,7 @@ def test_a_line_without_end_is_told_once_and_then_nothing() -> None:
 
 
 def test_editing_reaches_back_from_the_limit() -> None:
-    assert feed(b"a" * LIMIT + b"\x08b\n") == [Line("a" * (LIMIT - 1) + "b")]
+    assert feed(b"a" * LIMIT + b"\x08b\n") == [TypedLine("a" * (LIMIT - 1) + "b")]
 
 
 PIECE = st.sampled_from(
@@ -116,6 +116,6 @@ def test_any_split_of_the_bytes_yields_the_same_lines(pieces: list[bytes], cuts:
 def test_no_bytes_break_it_and_what_it_keeps_is_bounded(data: bytes) -> None:
     lines = discipline()
     for one in lines.feed(data):
-        if isinstance(one, Line):
+        if isinstance(one, TypedLine):
             assert len(one.text.encode()) <= LIMIT
     assert len(lines._typed) <= LIMIT

@@ -1,0 +1,62 @@
+"""The commands of lines: lines, connect."""
+
+from typing import Final
+
+from telnetsd.audit.reason import CommandReason
+from telnetsd.commands.caller import Caller, Wish
+from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
+from telnetsd.lines.table import Line
+
+_WISHES: Final = {"--read-only": Wish.WATCH, "--force": Wish.FORCE}
+USAGE: Final = "NAME [--read-only | --force]"
+
+
+@command("lines", summary="the lines that you may be connected to", role=USER_ROLE)
+async def lines(caller: Caller, _: str) -> None:
+    """List the caller's lines, with what is going on on each."""
+    services = caller.services
+    mine = services.lines.permitted(services.table.roles_of(caller.identity), caller.identity.assurance_class)
+    if not mine:
+        caller.say("there are no lines for you")
+        return
+    width = max(len(line.name) for line in mine)
+    for line in mine:
+        state, description = services.switchboard.state_of(line), line.settings.description
+        caller.say(f"{line.name:<{width}}  {line.kind:<6}  {state}{f'  ({description})' if description else ''}")
+
+
+def _check(caller: Caller, arguments: str) -> None:
+    _line_of(caller, arguments)
+
+
+def _line_of(caller: Caller, arguments: str) -> tuple[Line, Wish]:
+    """Return the line that is asked for, if the caller may have it so.
+
+    Raises:
+        CommandError: The words are none of the usage, or only an operator takes a line over.
+        LineError: There is no such line for the caller.
+    """
+    services, words = caller.services, arguments.split()
+    names = [word for word in words if not word.startswith("--")]
+    wishes = [_WISHES[word] for word in words if word in _WISHES]
+    if len(names) != 1 or len(names) + len(wishes) != len(words) or len(wishes) > 1:
+        raise CommandError(CommandReason.WRONG_USAGE, f"usage: connect {USAGE}")
+    roles = services.table.roles_of(caller.identity)
+    wish = wishes[0] if wishes else Wish.WRITE
+    if wish is Wish.FORCE and OPERATOR_ROLE not in roles:
+        raise CommandError(CommandReason.ROLE_MISSING, "only an operator takes a line over")
+    return services.lines.authorise(names[0], roles, caller.identity.assurance_class), wish
+
+
+@command(
+    "connect",
+    summary="be connected to a line (~. leaves it)",
+    role=USER_ROLE,
+    usage=USAGE,
+    arguments=(1, 2),
+    check=_check,
+)
+async def connect(caller: Caller, arguments: str) -> None:
+    """Connect the session to a line."""
+    line, wish = _line_of(caller, arguments)
+    await caller.connect(line, wish)

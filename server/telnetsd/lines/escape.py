@@ -1,0 +1,78 @@
+"""The escapes of who is connected to a line, without I/O: `~.` at the start of a line leaves, as in ssh.
+
+A tilde counts at the very beginning and behind a line end only. `~~` sends one tilde; a tilde before anything else is
+sent as it is, with what follows.
+"""
+
+from enum import Enum
+from typing import Final
+
+ESCAPE: Final = 0x7E
+_LINE_ENDS: Final = frozenset(b"\r\n")
+
+
+class Escape(Enum):
+    """What somebody may do while connected; the value is what is typed behind the tilde."""
+
+    LEAVE = "."
+    HELP = "?"
+    BREAK = "#"
+    WHO = "w"
+    ASK = "a"
+    HAND_OVER = "h"
+
+
+HELP: Final = (
+    "~.  leave the line",
+    "~#  send BREAK",
+    "~w  who is connected",
+    "~a  ask for the writer's place",
+    "~h  hand the writer's place to whoever asked",
+    "~~  send a tilde",
+    "~?  this help",
+)
+_BY_BYTE: Final = {ord(one.value): one for one in Escape}
+
+
+class EscapeReader:
+    """Tells escapes from what is meant for the line."""
+
+    __slots__ = ("_is_at_start", "_is_escaped")
+
+    def __init__(self) -> None:
+        self._is_at_start = True
+        self._is_escaped = False
+
+    def feed(self, data: bytes) -> list[bytes | Escape]:
+        """Take in what was typed, cut anywhere; returns bytes for the line and escapes, in their order."""
+        if ESCAPE not in data and not self._is_escaped:
+            self._is_at_start = data[-1] in _LINE_ENDS if data else self._is_at_start
+            return [data] if data else []
+        found: list[bytes | Escape] = []
+        plain = bytearray()
+        for byte in data:
+            taken = self._take(byte)
+            if isinstance(taken, bytes):
+                plain += taken
+                continue
+            if plain:
+                found.append(bytes(plain))
+                plain.clear()
+            found.append(taken)
+        if plain:
+            found.append(bytes(plain))
+        return found
+
+    def _take(self, byte: int) -> bytes | Escape:
+        if self._is_escaped:
+            self._is_escaped = False
+            escape = _BY_BYTE.get(byte)
+            self._is_at_start = escape is not None or byte in _LINE_ENDS
+            if escape is not None:
+                return escape
+            return b"~" if byte == ESCAPE else b"~" + bytes([byte])
+        if self._is_at_start and byte == ESCAPE:
+            self._is_escaped = True
+            return b""
+        self._is_at_start = byte in _LINE_ENDS
+        return bytes([byte])

@@ -1,0 +1,306 @@
+"""One open line: an upstream, somebody who writes to it, any number who watch, and a recording.
+
+What the upstream shows goes to everybody. The writer sets the pace: while their client does not take what is shown,
+nothing more is read. Who only watches never slows the writer; who does not keep up is sent away with a sentence.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Final, Protocol
+
+from telnetsd.audit.reason import LineReason
+from telnetsd.lines.recording import INPUT, OUTPUT, Recorded, Recording
+from telnetsd.lines.table import Line, LineError
+from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
+
+WATCHERS_MAX: Final = 256
+BEHIND_MAX_BYTES: Final = 262_144
+"""How much of what is shown a watcher may have unread."""
+
+
+OnRecorded = Callable[[Recorded], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+
+class Attendant(Protocol):
+    """Whoever is connected to a line, as the line sees them; their session knows the rest."""
+
+    @property
+    def name(self) -> str:
+        """Who it is."""
+
+    def show(self, data: bytes) -> None:
+        """Show what the line shows."""
+
+    def tell(self, sentence: str) -> None:
+        """Say something of the line itself."""
+
+    def unread_bytes(self) -> int:
+        """Return how much of what was shown their client has not taken yet."""
+
+    async def drain(self) -> None:
+        """Wait until their client has taken enough.
+
+        Raises:
+            ConnectionError: It is gone.
+        """
+
+    def promote(self, reason: LineReason) -> None:
+        """Note that they write from now on."""
+
+    def demote(self, reason: LineReason) -> None:
+        """Note that they only watch from now on."""
+
+    def dismiss(self, reason: StrEnum, sentence: str) -> None:
+        """Note that they are not connected any more."""
+
+
+class OpenLine:
+    """An open line.
+
+    Args:
+        line: Which one.
+        writer: Who opens it.
+        on_closed: Told when nobody is connected any more.
+    """
+
+    def __init__(self, line: Line, writer: Attendant, on_closed: Callable[["OpenLine"], None]) -> None:
+        self.line = line
+        self.writer: Attendant | None = writer
+        self.watchers: list[Attendant] = []
+        self.asking: Attendant | None = None
+        self.since = time.monotonic()
+        self._upstream: Upstream | None = None
+        self._recording: Recording | None = None
+        self._on_closed = on_closed
+        self._pump: asyncio.Task[None] | None = None
+        self._typed_at = time.monotonic()
+        self._on_recorded: OnRecorded | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+
+    # Its life.
+
+    def prepare(self, upstream: Upstream, recording: Recording | None, on_recorded: OnRecorded) -> None:
+        """Take what was opened; `on_recorded` is told of the recording when it is closed."""
+        self._upstream, self._recording, self._on_recorded = upstream, recording, on_recorded
+
+    def begin(self) -> None:
+        """Show what the upstream shows, from now on; nothing where everybody has left already."""
+        if self._upstream is not None and self._closing is None:
+            self._pump = asyncio.get_running_loop().create_task(self._run(self._upstream))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._ended.is_set()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing of it is left."""
+        await self._ended.wait()
+
+    def end(self, reason: StrEnum, sentence: str) -> None:
+        """Send everybody away, and close it."""
+        attendants, self.writer, self.watchers = self.attendants(), None, []
+        for one in attendants:
+            one.dismiss(reason, sentence)
+        self._close_if_empty()
+
+    def attendants(self) -> list[Attendant]:
+        """Return everybody who is connected, the writer first."""
+        return [*([self.writer] if self.writer is not None else []), *self.watchers]
+
+    def check_clocks(self) -> None:
+        """Look at the line's clocks: how long nothing was typed, and how long it is open."""
+        settings, now = self.line.settings, time.monotonic()
+        if 0 < settings.max_time_s < now - self.since:
+            self.end(LineReason.MAX_TIME, f"{self.line.name} was open for its longest time")
+        elif 0 < settings.idle_timeout_s < now - self._typed_at:
+            self.end(LineReason.IDLE_TIMEOUT, f"nothing was typed on {self.line.name} for too long")
+
+    # Who is connected.
+
+    def watch(self, attendant: Attendant) -> None:
+        """Connect somebody who only watches.
+
+        Raises:
+            LineError: The line is not shared, or too many watch, or it is being closed.
+        """
+        self._require_open()
+        if not self.line.settings.shared:
+            raise LineError(LineReason.NOT_SHARED, self.in_use())
+        if len(self.watchers) >= WATCHERS_MAX:
+            raise LineError(
+                LineReason.TOO_MANY, f"{len(self.watchers)} others watch {self.line.name}: come back later"
+            )
+        self._tell_others(attendant, f"{attendant.name} watches {self.line.name}")
+        self.watchers.append(attendant)
+
+    def take_over(self, attendant: Attendant) -> None:
+        """Give somebody the writer's place; who had it watches, or leaves where the line is not shared.
+
+        Raises:
+            LineError: It is being closed.
+        """
+        self._require_open()
+        former = self.writer
+        if attendant in self.watchers:
+            self.watchers.remove(attendant)
+        self.writer = attendant
+        if former is None:
+            return
+        if self.line.settings.shared:
+            self.watchers.append(former)
+            former.demote(LineReason.TAKEN_OVER)
+            former.tell(f"{attendant.name} has taken {self.line.name} over: you watch")
+        else:
+            former.dismiss(LineReason.TAKEN_OVER, f"{attendant.name} has taken {self.line.name} over")
+        self._tell_others(attendant, f"{attendant.name} writes to {self.line.name}")
+
+    def _require_open(self) -> None:
+        if self._closing is not None:
+            raise LineError(LineReason.UPSTREAM_CLOSED, f"{self.line.name} has just been closed: connect again")
+
+    def ask(self, attendant: Attendant) -> None:
+        """Ask for the writer's place; it is free, or the writer decides."""
+        if attendant is self.writer:
+            attendant.tell("you write already")
+        elif self.writer is None:
+            self._promote(attendant)
+        else:
+            self.asking = attendant
+            attendant.tell(f"{self.writer.name} was asked to hand {self.line.name} over")
+            self.writer.tell(f"{attendant.name} asks to write: ~h hands {self.line.name} over")
+
+    def hand_over(self, attendant: Attendant) -> None:
+        """Give the writer's place to whoever asked for it."""
+        asking = self.asking if self.asking in self.watchers else None
+        if attendant is not self.writer:
+            attendant.tell("you only watch: ~a asks for the writer's place")
+        elif asking is None:
+            attendant.tell("nobody has asked for it")
+        else:
+            self.watchers.append(attendant)
+            attendant.demote(LineReason.HANDED_OVER)
+            attendant.tell(f"{asking.name} writes to {self.line.name} now: you watch")
+            self._promote(asking)
+
+    def leave(self, attendant: Attendant) -> None:
+        """Note that somebody has gone; with the last one the line is closed."""
+        if attendant is self.writer:
+            self.writer = None
+            self._tell_others(attendant, f"{attendant.name} has left {self.line.name}: ~a takes the writer's place")
+        elif attendant in self.watchers:
+            self.watchers.remove(attendant)
+            self._tell_others(attendant, f"{attendant.name} watches {self.line.name} no more")
+        self._close_if_empty()
+
+    def who(self) -> str:
+        """Say who is connected."""
+        writer = self.writer.name if self.writer is not None else "nobody"
+        watching = f"; {', '.join(one.name for one in self.watchers)} watch" if self.watchers else ""
+        return f"{writer} writes to {self.line.name}{watching}"
+
+    def in_use(self) -> str:
+        """Say by whom it is in use, and what somebody else can do."""
+        writer = self.writer.name if self.writer is not None else "nobody"
+        return (
+            f"{self.line.name} is in use by {writer}; an operator may take it over: connect --force {self.line.name}"
+        )
+
+    # What goes through.
+
+    async def type(self, attendant: Attendant, data: bytes) -> bool:
+        """Send what somebody typed, and wait until it is taken; False when they do not write."""
+        if attendant is not self.writer or self._upstream is None:
+            return False
+        self._typed_at = time.monotonic()
+        if self._recording is not None and self.line.settings.record_input:
+            self._record(lambda recording: recording.note(INPUT, data))
+        self._upstream.write(data)
+        with contextlib.suppress(UpstreamError):  # whoever reads is told
+            await self._upstream.drain()
+        return True
+
+    def resize(self, attendant: Attendant, terminal: Terminal) -> None:
+        """Pass on another size of the writer's screen."""
+        if attendant is self.writer and self._upstream is not None:
+            self._upstream.resize(terminal)
+            self._record(lambda recording: recording.note_resize(terminal))
+
+    def send_break(self, attendant: Attendant) -> None:
+        """Send BREAK for the writer."""
+        if attendant is not self.writer or self._upstream is None:
+            attendant.tell("you only watch")
+        elif not self._upstream.send_break():
+            attendant.tell(f"{self.line.name} has no BREAK")
+
+    async def _run(self, upstream: Upstream) -> None:
+        reason, why = LineReason.UPSTREAM_CLOSED, "has closed"
+        try:
+            while data := await upstream.read():
+                await self._show(data)
+        except UpstreamError as error:
+            reason, why = LineReason.UPSTREAM_LOST, f"is lost: {error}"
+        self.end(reason, f"{self.line.name} {why}")
+
+    async def _show(self, data: bytes) -> None:
+        self._record(lambda recording: recording.note(OUTPUT, data))
+        for watcher in list(self.watchers):
+            if watcher.unread_bytes() > BEHIND_MAX_BYTES:
+                self.watchers.remove(watcher)
+                watcher.dismiss(LineReason.TOO_SLOW, f"your client does not keep up with {self.line.name}")
+            else:
+                watcher.show(data)
+        writer = self.writer
+        if writer is not None:
+            writer.show(data)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+        elif not self.watchers:
+            await asyncio.sleep(0)
+
+    def _record(self, note: Callable[[Recording], None]) -> None:
+        """Record; a line that is to be recorded does not go on where that cannot be done."""
+        if self._recording is None:
+            return
+        try:
+            note(self._recording)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            self.end(LineReason.RECORDING_FAILED, f"{self.line.name} is recorded, and cannot be: {why}")
+
+    def _promote(self, attendant: Attendant) -> None:
+        self.watchers.remove(attendant)
+        self.writer, self.asking = attendant, None
+        attendant.promote(LineReason.HANDED_OVER)
+        attendant.tell(f"you write to {self.line.name} now")
+        self._tell_others(attendant, f"{attendant.name} writes to {self.line.name}")
+
+    def _tell_others(self, attendant: Attendant, sentence: str) -> None:
+        for one in self.attendants():
+            if one is not attendant:
+                one.tell(sentence)
+
+    def _close_if_empty(self) -> None:
+        if not self.attendants() and self._closing is None:
+            self._on_closed(self)
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+
+    async def _close(self) -> None:
+        try:
+            if self._pump is not None:
+                self._pump.cancel()
+            if self._upstream is not None:
+                await self._upstream.close()
+            if self._recording is not None and self._on_recorded is not None:
+                await self._on_recorded(await asyncio.to_thread(self._recording.close))
+        except OSError:
+            logger.exception("the recording of %s could not be closed", self.line.name)
+        finally:
+            self._ended.set()

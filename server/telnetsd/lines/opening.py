@@ -1,0 +1,45 @@
+"""Opening an upstream, whatever kind it is."""
+
+import asyncio
+from collections.abc import Mapping
+
+from telnetsd.lines.program import open_program
+from telnetsd.lines.serial import open_serial
+from telnetsd.lines.streams import open_tcp, open_tls, reason_of
+from telnetsd.lines.table import Line
+from telnetsd.lines.target import ExecTarget, SerialTarget, TcpTarget, TelnetTarget, TlsTarget
+from telnetsd.lines.telnet import open_telnet
+from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
+
+
+async def open_upstream(line: Line, terminal: Terminal, environment: Mapping[str, str]) -> Upstream:
+    """Open where a line leads.
+
+    Args:
+        line: The line.
+        terminal: The terminal of whoever is going to write.
+        environment: What a program is told of who that is.
+    Raises:
+        UpstreamError: It cannot be reached.
+    """
+    try:
+        async with asyncio.timeout(line.settings.connect_timeout_s):
+            return await _open(line, terminal, environment)
+    except TimeoutError as error:
+        raise UpstreamError(f"no answer in {line.settings.connect_timeout_s:g} s") from error
+    except OSError as error:
+        raise UpstreamError(reason_of(error)) from error
+
+
+async def _open(line: Line, terminal: Terminal, environment: Mapping[str, str]) -> Upstream:
+    match line.target:
+        case TcpTarget():
+            return await open_tcp(line.target)
+        case TlsTarget():
+            return await open_tls(line.target)
+        case TelnetTarget():
+            return await open_telnet(line.target, terminal)
+        case SerialTarget():
+            return await open_serial(line.target)
+        case ExecTarget():
+            return open_program(line.target, terminal, environment)

@@ -1,0 +1,121 @@
+"""The lines of this server, and the one decision who may be connected to which."""
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from telnetsd.audit.reason import CommandReason
+from telnetsd.config import LineSettings
+from telnetsd.errors import OperatorError, PeerError
+from telnetsd.escaping import escape
+from telnetsd.lines.target import Target, kind_of, parse_target
+
+NAME_MAX_CHARS = 64
+
+
+class LineError(PeerError):
+    """Somebody is not connected to a line; the message is for the user, `.reason` for the log."""
+
+    def __init__(self, reason: StrEnum, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line: what the configuration says of it, and where it leads."""
+
+    settings: LineSettings
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return self.settings.name
+
+    @property
+    def kind(self) -> str:
+        """What kind of target it has, in a word."""
+        return kind_of(self.target)
+
+
+class LineTable:
+    """Every line, by name.
+
+    Args:
+        settings: The `[[line]]` entries.
+        root: The home folder.
+        roles: The roles that there are.
+
+    Raises:
+        OperatorError: A line cannot be, or two are alike; the message names it.
+    """
+
+    def __init__(self, settings: Iterable[LineSettings], root: Path, roles: AbstractSet[str]) -> None:
+        self._lines: dict[str, Line] = {}
+        for one in settings:
+            if one.name in self._lines:
+                raise OperatorError(f"two [[line]] entries in telnetsd.toml are called {one.name!r}; rename one")
+            for role in one.roles:
+                if role not in roles:
+                    raise OperatorError(
+                        f"wrong [[line]] {one.name!r} in telnetsd.toml: no role {role!r}; define [roles.{role}]"
+                    )
+            self._lines[one.name] = Line(one, parse_target(one, root))
+        for key in ("listen", "server_name"):
+            _refuse_twins(self._lines.values(), key)
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self._lines.values())
+
+    def find(self, name: str) -> Line | None:
+        """Return the line of that name."""
+        return self._lines.get(name)
+
+    def by_server_name(self, server_name: str) -> Line | None:
+        """Return the line that a name leads straight to, which a TLS client asked for."""
+        wanted = server_name.lower()
+        return next((one for one in self._lines.values() if wanted and one.settings.server_name == wanted), None)
+
+    def permitted(self, roles: AbstractSet[str], assurance_class: int) -> list[Line]:
+        """Return the lines that somebody has, by name."""
+        mine = (one for one in self._lines.values() if _has(one, roles) and one.settings.min_class <= assurance_class)
+        return sorted(mine, key=lambda one: one.name)
+
+    def authorise(self, name: str, roles: AbstractSet[str], assurance_class: int) -> Line:
+        """Return the line of that name, if one of the roles has it, and the class is enough.
+
+        Args:
+            name: As it was typed.
+            roles: The roles that count, with those that they include.
+            assurance_class: That of the user.
+        Raises:
+            LineError: There is no such line for them. Who may not have it is not told whether it exists.
+        """
+        line = self._lines.get(name)
+        if line is None or not _has(line, roles):
+            shown = escape(name, NAME_MAX_CHARS)
+            reason = CommandReason.NOT_FOUND if line is None else CommandReason.ROLE_MISSING
+            raise LineError(reason, f"no line {shown} for you; see: lines")
+        if line.settings.min_class > assurance_class:
+            needed = line.settings.min_class
+            raise LineError(
+                CommandReason.CLASS_TOO_LOW, f"{line.name} needs class {needed}; you are of class {assurance_class}"
+            )
+        return line
+
+
+def _has(line: Line, roles: AbstractSet[str]) -> bool:
+    return not roles.isdisjoint(line.settings.roles)
+
+
+def _refuse_twins(lines: Iterable[Line], key: str) -> None:
+    seen: dict[str, str] = {}
+    for line in lines:
+        value = getattr(line.settings, key)
+        if value and value in seen:
+            names = f"{seen[value]!r} and {line.name!r}"
+            raise OperatorError(f"[[line]] {names} in telnetsd.toml have the same {key}; give each its own")
+        seen[value] = line.name

@@ -1,0 +1,49 @@
+"""What every kind of upstream is to a line: bytes both ways, and what only some of them can do."""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+READ_BYTES: Final = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The screen of whoever writes to a line: its type (as in xterm), and its size in characters."""
+
+    kind: str = "vt100"
+    columns: int = 80
+    rows: int = 24
+
+
+class UpstreamError(Exception):
+    """An upstream cannot be reached, or is gone; the message says why, in a few words."""
+
+
+class Upstream(Protocol):
+    """One connection to where a line leads."""
+
+    async def read(self) -> bytes:
+        """Return what has come, at most READ_BYTES; nothing at its end.
+
+        Raises:
+            UpstreamError: The connection broke.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, as they were typed."""
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken enough of what was sent.
+
+        Raises:
+            UpstreamError: The connection broke.
+        """
+
+    def resize(self, terminal: Terminal) -> None:
+        """Pass on another size of the screen, where that means anything."""
+
+    def send_break(self) -> bool:
+        """Send BREAK; False where there is no such thing."""
+
+    async def close(self) -> None:
+        """End it; nothing of it is left when this returns."""

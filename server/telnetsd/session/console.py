@@ -1,0 +1,231 @@
+"""One session's connection to a line: keys one way, the screen the other, until somebody or something ends it.
+
+It is on the log before a byte goes through, and again when it is over, with how much went each way.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import LineReason, Reason
+from telnetsd.audit.record import Trail
+from telnetsd.lines.escape import HELP, Escape, EscapeReader
+from telnetsd.lines.open_line import OpenLine
+from telnetsd.lines.recording import Recorded
+from telnetsd.lines.table import Line
+from telnetsd.lines.upstream import Terminal
+from telnetsd.telnet.nvt_input import NvtInput
+from telnetsd.telnet.protocol import NvtProtocol
+
+READ_BYTES: Final = 4096
+TERMINAL_KNOWN_S: Final = 0.5
+"""How long a client may take to say how large its screen is, before a program is started without knowing."""
+SIDE_MAX: Final = 1000
+"""The greatest width and height of a screen that is believed."""
+_TERMINAL_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+_DEFAULT: Final = Terminal()
+
+
+class Console:
+    """A session's part in a line; see `lines.open_line.Attendant`.
+
+    Args:
+        line: The line.
+        user: The user's name.
+        protocol: The telnet protocol of the session.
+        trail: Bound to the session.
+        is_bare: Whether it is connected straight to the line: nothing is negotiated, said or escaped.
+    """
+
+    def __init__(self, line: Line, user: str, protocol: NvtProtocol, trail: Trail, *, is_bare: bool = False) -> None:
+        self.name = user
+        self.on_heard: Callable[[], None] = lambda: None
+        self._line = line
+        self._protocol = protocol
+        self._writer = protocol.writer
+        self._trail = trail.with_fields({"telnetsd": {"line": {"name": line.name, "kind": line.kind}}})
+        self._is_bare = is_bare
+        self._reason: StrEnum | None = None
+        self._is_dismissed = asyncio.Event()
+        self._received = self._sent = 0
+        self._begun = time.monotonic()
+
+    # What the line tells.
+
+    def show(self, data: bytes) -> None:
+        """See Attendant."""
+        self._received += len(data)
+        if not self._writer.connection_closed:
+            self._writer.write(data)
+
+    def tell(self, sentence: str) -> None:
+        """See Attendant; who is connected straight to a line is told nothing that the line did not say."""
+        if not self._is_bare and not self._writer.connection_closed:
+            self._writer.write(f"\r\n*** {sentence}\r\n".encode())
+
+    def unread_bytes(self) -> int:
+        """See Attendant."""
+        transport = self._writer.transport
+        return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+
+    async def drain(self) -> None:
+        """See Attendant."""
+        await self._protocol.drain()
+
+    def promote(self, reason: LineReason) -> None:
+        """See Attendant."""
+        self._record_soon(reason, f"{self.name} writes to {self._line.name} ({reason.value})")
+
+    def demote(self, reason: LineReason) -> None:
+        """See Attendant."""
+        self._record_soon(LineReason.WATCHING, f"{self.name} only watches {self._line.name} now ({reason.value})")
+
+    def dismiss(self, reason: StrEnum, sentence: str) -> None:
+        """See Attendant."""
+        if self._reason is None:
+            self._reason = reason
+            self.tell(sentence)
+            self._is_dismissed.set()
+
+    # What the session does.
+
+    async def terminal(self) -> Terminal:
+        """Ask the client for what a full-screen program needs, and return the terminal that it has."""
+        if self._is_bare:
+            return _DEFAULT
+        is_known = asyncio.Event()
+        self._writer.on_terminal_known = is_known.set
+        self._writer.enter_character_mode()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
+        return self._terminal_now()
+
+    def give_lines_back(self) -> None:
+        """Let the client echo and edit lines again."""
+        self._writer.on_terminal_known = lambda: None
+        if self._writer.is_in_character_mode and not self._writer.connection_closed:
+            self._writer.leave_character_mode()
+
+    async def record_connected(self, reason: LineReason, writer: str = "") -> None:
+        """Tell the log that this session is about to be connected.
+
+        Raises:
+            AuditUnavailableError: It cannot be written.
+        """
+        deed = "watches" if reason is LineReason.WATCHING else "is connected to"
+        fields = {"line": {"writer": writer}} if writer else {}
+        message = f"{self.name} {deed} {self._line.name} ({reason.value})"
+        await self._trail.record(Action.LINE_CONNECTED, reason, message, telnetsd=fields)
+
+    async def record_recording(self, recorded: Recorded) -> None:
+        """Have the log vouch for a recording."""
+        fields = {
+            "file": recorded.file,
+            "sha256": recorded.sha256,
+            "bytes": recorded.size,
+            "is_whole": recorded.is_whole,
+        }
+        message = f"what {self._line.name} showed was recorded in {recorded.file}"
+        with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
+            await self._trail.record(Action.RECORDING_CLOSED, Reason.OK, message, telnetsd={"recording": fields})
+
+    async def talk(self, opened: OpenLine, typed: bytes, *, is_after_cr: bool) -> bytes:
+        """Pass keys and screen on until it is over.
+
+        Args:
+            opened: The line.
+            typed: What was typed already.
+            is_after_cr: Whether the last byte before that was a CR.
+        Returns: What was typed and is not for the line any more.
+        """
+        escapes, keys = EscapeReader(), NvtInput(is_after_cr=is_after_cr)
+        self._writer.on_terminal_known = lambda: opened.resize(self, self._terminal_now())
+        data: bytes | None = typed
+        try:
+            while self._reason is None and data is not None:
+                rest = await self._pass_on(opened, escapes, keys.feed(data))
+                if self._reason is not None:
+                    return rest
+                data = await self._read()
+        finally:
+            self._reason = self._reason or LineReason.SESSION_ENDED
+            opened.leave(self)
+        return b""
+
+    async def record_disconnected(self) -> None:
+        """Tell the log that it is over, and give the client its lines back.
+
+        Raises:
+            AuditUnavailableError: It cannot be written now; it will be.
+        """
+        self.give_lines_back()
+        reason = self._reason or LineReason.SESSION_ENDED
+        seconds = round(time.monotonic() - self._begun, 3)
+        passed: Fields = {"duration_s": seconds, "bytes_received": self._received, "bytes_sent": self._sent}
+        message = f"{self.name} is not connected to {self._line.name} any more ({reason.value})"
+        await self._trail.record(Action.LINE_DISCONNECTED, reason, message, telnetsd={"line": passed})
+
+    async def _read(self) -> bytes | None:
+        """Return what was typed next; None at the end, or when the line is over."""
+        reading = asyncio.ensure_future(self._protocol.reader.read(READ_BYTES))
+        dismissed = asyncio.ensure_future(self._is_dismissed.wait())
+        try:
+            await asyncio.wait({reading, dismissed}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                self.on_heard()
+                return reading.result() or None
+            return None
+        finally:
+            dismissed.cancel()
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await reading
+
+    async def _pass_on(self, opened: OpenLine, escapes: EscapeReader, data: bytes) -> bytes:
+        """Send keys, and do what escapes ask for; returns what stands behind the one that leaves."""
+        found = [data] if self._is_bare else escapes.feed(data)
+        for place, one in enumerate(found):
+            if self._reason is not None:
+                return b""
+            if isinstance(one, bytes):
+                self._sent += len(one) if one and await opened.type(self, one) else 0
+            elif one is Escape.LEAVE:
+                self._reason = LineReason.LEFT
+                return b"".join(rest for rest in found[place + 1 :] if isinstance(rest, bytes))
+            else:
+                self._do(one, opened)
+        return b""
+
+    def _do(self, escape: Escape, opened: OpenLine) -> None:
+        match escape:
+            case Escape.HELP:
+                for text in HELP:
+                    self.tell(text)
+            case Escape.BREAK:
+                opened.send_break(self)
+            case Escape.WHO:
+                self.tell(opened.who())
+            case Escape.ASK:
+                opened.ask(self)
+            case Escape.HAND_OVER:
+                opened.hand_over(self)
+
+    def _record_soon(self, reason: LineReason, message: str) -> None:
+        """Tell the log of what others have decided; it is written before anything that is typed next."""
+        telling = asyncio.ensure_future(self._trail.record(Action.LINE_CONNECTED, reason, message))
+        telling.add_done_callback(lambda one: one.cancelled() or one.exception())
+
+    def _terminal_now(self) -> Terminal:
+        columns, rows = self._writer.window
+        kind = self._writer.terminal_type
+        return Terminal(
+            kind=kind.lower() if _TERMINAL_TYPE.fullmatch(kind) else _DEFAULT.kind,
+            columns=min(columns, SIDE_MAX) or _DEFAULT.columns,
+            rows=min(rows, SIDE_MAX) or _DEFAULT.rows,
+        )

@@ -1,0 +1,23 @@
+"""What is typed in character mode, without I/O: a line end of the network virtual terminal is one CR, as a key is."""
+
+
+class NvtInput:
+    """Turns CR LF and CR NUL (RFC 854) into CR, wherever the packets were cut.
+
+    Args:
+        is_after_cr: Whether the last byte before was a CR.
+    """
+
+    __slots__ = ("_is_after_cr",)
+
+    def __init__(self, *, is_after_cr: bool) -> None:
+        self._is_after_cr = is_after_cr
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in bytes as they came, and return them as a keyboard would send them."""
+        if self._is_after_cr and data[:1] in {b"\n", b"\x00"}:
+            data = data[1:]
+            self._is_after_cr = False
+        if data:
+            self._is_after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\r").replace(b"\r\x00", b"\r")

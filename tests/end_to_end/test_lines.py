@@ -1,0 +1,483 @@
+"""Lines: who comes to which, what goes through, how it ends; what the client sees, and what the log says."""
+
+import contextlib
+import os
+import re
+import socket
+import ssl
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.audit import read_log
+from support.client import Client, connect_as
+from support.command_line import telnetsd
+from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
+from support.upstreams import Upstream, echo_upper
+from telnetsd.home import Home
+
+CONNECTED = b": ~. leaves, ~? says what else\r\n"
+NEGOTIATION = b"\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x03\xff\xfd\x00\xff\xfd\x1f\xff\xfd\x18"
+BACK_TO_LINES = b"\xff\xfc\x01\xff\xfc\x03\xff\xfc\x00\xff\xfe\x00"
+
+
+def line(name: str, target: str, **options: object) -> str:
+    import json
+
+    rows = {"name": name, "target": target, **options}
+    return "\n".join(["[[line]]", *(f"{key} = {json.dumps(value)}" for key, value in rows.items()), ""])
+
+
+class Terminal:
+    """A raw client on a line: bytes as they come, without a telnet of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def send(self, data: bytes) -> None:
+        self.client.send(data)
+
+    def until(self, mark: bytes) -> bytes:
+        client = self.client
+        while mark not in client.received:
+            try:
+                data = client.tls.recv(65536)
+            except TimeoutError:
+                data = b""
+            assert data, f"nothing more came; before that the server said {client.received!r}"
+            client.received += data
+        end = client.received.index(mark) + len(mark)
+        text, client.received = client.received[:end], client.received[end:]
+        return text
+
+    def connect(self, words: str) -> bytes:
+        """Ask for a line, and return what was shown up to the connection."""
+        self.send(f"connect {words}\r\n".encode())
+        return self.until(b"leaves, ~? says what else\r\n")
+
+    def leave(self) -> bytes:
+        self.send(b"\r~.")
+        return self.until(b"> ")
+
+
+Open = Callable[[RunningServer, str], Terminal]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Open]:
+    """Log somebody in; their connection is closed with the test."""
+    with contextlib.ExitStack() as clients:
+
+        def open_terminal(server: RunningServer, user: str) -> Terminal:
+            client = clients.enter_context(connect_as(server, user))
+            client.read_until()
+            return Terminal(client)
+
+        yield open_terminal
+
+
+def line_events(home: Home) -> list[tuple[str, str, str]]:
+    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
+    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
+
+
+def last(home: Home, action: str) -> Event:
+    return [one for one in read_log(home.audit_file) if action_of(one) == action][-1]
+
+
+def test_a_user_is_on_a_line_and_the_log_says_so_before_and_after(
+    start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", description="rack 7"))
+        bob = terminal(server, "bob")
+        bob.send(b"lines\r\n")
+        assert b"switch-1  tcp     free  (rack 7)\r\n" in bob.until(b"bob> ")
+        shown = bob.connect("switch-1")
+        assert shown == NEGOTIATION + b"\r\n*** connected to switch-1" + CONNECTED
+        assert bob.until(b"# ") == b"switch-1 console\r\n# "
+        bob.send(b"show version\r")
+        assert bob.until(b"\r") == b"SHOW VERSION\r"
+        bob.send(b"\r")
+        bob.until(b"\r")
+        bob.send(b"~.")
+        assert bob.until(b"> ") == BACK_TO_LINES + b"bob> "
+        assert upstream.closed.acquire(timeout=DEADLINE_S)
+        assert bob.client.command("echo again") == "again"
+        server.stop()
+    assert line_events(home) == [("line-connected", "writing", "bob"), ("line-disconnected", "left", "bob")]
+    passed = last(home, "line-disconnected")["telnetsd"]["line"]
+    assert passed["name"] == "switch-1"
+    assert passed["kind"] == "tcp"
+    assert passed["bytes_sent"] == len(b"show version\r\r")
+    assert passed["bytes_received"] == len(b"switch-1 console\r\n# SHOW VERSION\r\r")
+
+
+def test_a_script_without_a_terminal_pipes_its_lines_through(
+    start: Callable[..., RunningServer], terminal: Open
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        bob.send(b"connect switch-1\r\nshow clock\r\n")
+        bob.until(b"SHOW CLOCK\r")
+        bob.send(b"~.\r\nwhoami\r\nquit\r\n")
+        bob.until(b"user         bob\r\n")
+        bob.until(b"goodbye\r\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "reason"),
+    [
+        ("nowhere", "no line nowhere for you; see: lines", "not-found"),
+        ("secret", "no line secret for you; see: lines", "role-missing"),
+        ("vault", "vault needs class 3; you are of class 1", "class-too-low"),
+        ("--force open", "only an operator takes a line over", "role-missing"),
+        ("open vault", "usage: connect NAME [--read-only | --force]", "wrong-usage"),
+        ("open --quickly", "usage: connect NAME [--read-only | --force]", "wrong-usage"),
+        ("\x1b[2J", "no line \\x1b[2J for you; see: lines", "not-found"),
+    ],
+)
+def test_a_line_that_is_not_for_somebody_is_denied_in_words(
+    words: str, said: str, reason: str, start: Callable[..., RunningServer], home: Home
+) -> None:
+    lines = line("open", "tcp://127.0.0.1:1") + line("secret", "tcp://127.0.0.1:1", roles=["operator"])
+    server = start(lines + line("vault", "tcp://127.0.0.1:1", min_class=3))
+    with connect_as(server, "bob") as bob, connect_as(server) as guest:
+        bob.read_until()
+        assert bob.command(f"connect {words}") == said
+        assert "secret" not in bob.command("lines")
+        guest.read_until()
+        assert guest.command("connect open").startswith("connect needs the role user")
+        assert guest.command("lines").startswith("lines needs the role user")
+    server.stop()
+    denied = [one for one in read_log(home.audit_file) if action_of(one) == "command-denied"]
+    assert denied[0]["event"]["reason"] == reason
+    assert line_events(home) == []
+
+
+def test_an_operator_has_what_users_have_and_their_own(start: Callable[..., RunningServer]) -> None:
+    server = start(line("open", "tcp://127.0.0.1:1") + line("secret", "tcp://127.0.0.1:1", roles=["operator"]))
+    with connect_as(server, "alice") as alice:
+        alice.read_until()
+        assert [row.split()[0] for row in alice.command("lines").splitlines()] == ["open", "secret"]
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [("tcp", "connection refused"), ("telnet", "connection refused"), ("serial", "no such file or directory")],
+)
+def test_a_line_that_cannot_be_reached_is_told_in_words_and_down(
+    target: str, why: str, start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        where = "serial:///dev/nowhere" if target == "serial" else f"{target}://127.0.0.1:{unused.getsockname()[1]}"
+        server = start(line("switch-1", where))
+        bob = terminal(server, "bob")
+        bob.send(b"connect switch-1\r\n")
+        answer = bob.until(b"bob> ")
+        assert answer == NEGOTIATION + BACK_TO_LINES + f"switch-1 cannot be reached: {why}\r\nbob> ".encode()
+        assert f"down: {why}" in bob.client.command("lines")
+        server.stop()
+    assert last(home, "command-failed")["event"]["reason"] == "line-unreachable"
+    assert line_events(home) == []
+
+
+def test_an_upstream_that_does_not_answer_is_given_up(start: Callable[..., RunningServer], terminal: Open) -> None:
+    # The queue of a listener that takes nothing is filled, so that the next connection hangs.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        server = start(line("switch-1", f"tcp://127.0.0.1:{listener.getsockname()[1]}", connect_timeout_s=0.5))
+        bob = terminal(server, "bob")
+        bob.send(b"connect switch-1\r\n")
+        assert b"switch-1 cannot be reached: no answer in 0.5 s\r\n" in bob.until(b"bob> ")
+        for filler in fillers:
+            filler.close()
+
+
+def close_at_once(connection: socket.socket) -> None:
+    connection.sendall(b"half a li")
+
+
+def reset(connection: socket.socket) -> None:
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+
+@pytest.mark.parametrize(
+    ("serve", "said", "reason"),
+    [
+        (close_at_once, b"*** switch-1 has closed\r\n", "upstream-closed"),
+        (reset, b"*** switch-1 is lost: connection reset by peer\r\n", "upstream-lost"),
+    ],
+)
+def test_an_upstream_that_ends_gives_the_session_back(
+    serve: Callable[[socket.socket], None],
+    said: bytes,
+    reason: str,
+    start: Callable[..., RunningServer],
+    home: Home,
+    terminal: Open,
+) -> None:
+    with Upstream(serve) as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.send(b"x")
+        bob.until(said)
+        assert bob.until(b"bob> ") == BACK_TO_LINES + b"bob> "
+        assert bob.client.command("echo here") == "here"
+        server.stop()
+    assert line_events(home)[1] == ("line-disconnected", reason, "bob")
+
+
+def test_a_client_that_goes_leaves_no_upstream_behind(
+    start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.client.tls.close()
+        assert upstream.closed.acquire(timeout=DEADLINE_S)
+        server.wait_for(lambda event: action_of(event) == "session-ended")
+        server.stop()
+    assert line_events(home)[1] == ("line-disconnected", "session-ended", "bob")
+
+
+FLOOD_BYTES = 64 * 2**20
+
+
+def flood(connection: socket.socket) -> None:
+    connection.sendall(b"begin ")
+    for _ in range(FLOOD_BYTES // 65536):
+        connection.sendall(b"x" * 65536)
+    connection.sendall(b" end")
+
+
+def test_an_upstream_that_floods_is_read_no_faster_than_the_client_reads(
+    start: Callable[..., RunningServer], terminal: Open
+) -> None:
+    with Upstream(flood) as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.until(b"begin ")
+        with connect_as(server, "ed") as other:
+            other.read_until()
+            before = resident_kib(server)
+            for number in range(50):
+                assert other.command(f"echo {number}") == f"{number}"
+            assert resident_kib(server) - before < 16_384
+        received = len(bob.client.received)
+        bob.client.received = b""
+        while received < FLOOD_BYTES:
+            data = bob.client.tls.recv(2**20)
+            assert data
+            received += len(data)
+        assert not upstream.closed.acquire(timeout=0) or received >= FLOOD_BYTES
+
+
+def resident_kib(server: RunningServer) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]
+
+
+def test_tls_upstreams_are_verified_and_may_ask_for_a_certificate(
+    start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(home.server_certificate, home.server_key)
+    context.load_verify_locations(home.ca_certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with Upstream(echo_upper, context) as upstream:
+        where = f"tls://localhost:{upstream.port}"
+        files = {"ca": "certs/ca.pem", "certificate": "certs/users/ed.pem", "key": "certs/users/ed.key"}
+        server = start(line("good", where, **files) + line("untrusted", where))
+        bob = terminal(server, "bob")
+        bob.connect("good")
+        bob.until(b"switch-1 console\r\n# ")
+        bob.leave()
+        bob.send(b"connect untrusted\r\n")
+        assert b"untrusted cannot be reached: its certificate is not to be trusted (" in bob.until(b"bob> ")
+
+
+def test_a_serial_line_is_a_port_with_its_settings(start: Callable[..., RunningServer], terminal: Open) -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    device = os.ttyname(theirs)
+    server = start(line("console", f"serial://{device}?baud=19200&stop=2"))
+    bob = terminal(server, "bob")
+    bob.connect("console")
+    bob.send(b"hello\r")
+    assert os.read(ours, 100) == b"hello\r"
+    os.write(ours, b"login: ")
+    assert bob.until(b"login: ") == b"login: "
+    speed = termios.tcgetattr(theirs)
+    assert speed[4] == speed[5] == termios.B19200
+    bob.send(b"\r~#~w")
+    bob.until(b"*** bob writes to console\r\n")
+    bob.leave()
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+
+
+def test_a_program_has_a_clean_environment_and_is_gone_with_the_session(
+    start: Callable[..., RunningServer], tmp_path: Path, terminal: Open
+) -> None:
+    script = tmp_path / "program.sh"
+    script.write_text("env; tty; stty size; sleep 1000 & echo child $!; trap '' HUP; cat\n")
+    server = start(line("program", f"exec:sh {script}"), SECRET="do not tell")
+    bob = terminal(server, "bob")
+    bob.connect("program")
+    assert "/dev/ptmx" in open_files(server)
+    said = bob.until(b"child ").decode()
+    child = int(bob.until(b"\r\n"))
+    environment = dict(row.split("=", 1) for row in said.splitlines() if "=" in row)
+    assert environment["TELNETSD_USER"] == "bob"
+    assert re.fullmatch(r"[0-9a-f-]{36}", environment["TELNETSD_SESSION"])
+    assert environment["TERM"] == "vt100"
+    assert "SECRET" not in environment
+    assert "/dev/pts/" in said
+    assert "24 80" in said
+    bob.client.tls.close()
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), "the end of the program's child")
+    wait_until(lambda: "/dev/ptmx" not in open_files(server), "the end of the pty")
+
+
+def open_files(server: RunningServer) -> list[str]:
+    found = []
+    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(descriptor.readlink()))
+    return found
+
+
+def test_a_program_runs_as_the_user_that_is_configured(start: Callable[..., RunningServer], terminal: Open) -> None:
+    server = start(line("program", "exec:id -un", run_as="nobody"))
+    bob = terminal(server, "bob")
+    bob.connect("program")
+    assert b"nobody\r\n" in bob.until(b"*** program has closed\r\n")
+
+
+def test_window_and_terminal_type_reach_the_program_and_a_resize_too(
+    start: Callable[..., RunningServer], terminal: Open
+) -> None:
+    server = start(line("program", "exec:sh"))
+    bob = terminal(server, "bob")
+    bob.send(b"connect program\r\n")
+    bob.until(NEGOTIATION)
+    will, sb, se = b"\xff\xfb", b"\xff\xfa", b"\xff\xf0"
+    bob.send(b"\xff\xfd\x01\xff\xfd\x03" + will + b"\x18" + will + b"\x1f")
+    bob.until(sb + b"\x18\x01" + se)
+    bob.send(sb + b"\x18\x00XTERM-256COLOR" + se + sb + b"\x1f\x00\x64\x00\x28" + se)
+    bob.until(CONNECTED)
+    bob.send(b"echo $TERM; stty size\r")
+    bob.until(b"xterm-256color\r\n40 100\r\n")
+    bob.send(sb + b"\x1f\x00\x50\x00\x19" + se + b"stty size\r")
+    bob.until(b"25 80\r\n")
+    bob.send(sb + b"\x1f\xff\xff\xff\xff\xff\xff\xff\xff" + se + b"stty size\r")
+    bob.until(b"1000 1000\r\n")
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        (
+            line("a", "gopher://x:1"),
+            "wrong [[line]] 'a' in telnetsd.toml: no target: 'gopher://x:1'; write telnet://",
+        ),
+        (line("a", "tcp://x"), "wrong [[line]] 'a' in telnetsd.toml: not an address: 'x'"),
+        (line("a", "exec:no-such-program"), "'a' in telnetsd.toml: no program 'no-such-program' that can be run"),
+        (line("a", "exec:'"), "wrong [[line]] 'a' in telnetsd.toml: No closing quotation"),
+        (line("a", "exec:true", run_as="nobody-here"), "no user 'nobody-here' on this machine"),
+        (line("a", "serial:///dev/ttyS0?baud=9601"), "'a' in telnetsd.toml: not a baud rate: '9601'"),
+        (line("a", "serial:///dev/ttyS0?speed=9600"), "unknown option 'speed'; known: baud, bits, parity, stop"),
+        (line("a", "serial:///etc/passwd"), "'a' in telnetsd.toml: /etc/passwd is no device"),
+        (line("a", "tls://x:1", ca="nowhere.pem"), "'a' in telnetsd.toml: no file at "),
+        (line("a", "tcp://x:1", ca="certs/ca.pem"), "ca, certificate and key are for targets like tls://HOST:PORT"),
+        (line("a", "tcp://x:1", roles=["boss"]), "no role 'boss'; define [roles.boss]"),
+        (line("a", "tcp://x:1") * 2, "two [[line]] entries in telnetsd.toml are called 'a'; rename one"),
+        ('[[line]]\nname = "a"\ntarget = "tcp://x:1"\nshred = true\n', "unknown key 'shred' in telnetsd.toml line 4"),
+    ],
+)
+def test_a_line_that_cannot_be_is_refused_by_check_and_serve(toml: str, said: str, home: Home) -> None:
+    home.config_file.write_text(toml)
+    done = telnetsd(home, "serve", "--listen", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert telnetsd(home, "check").returncode == 1
+
+
+def test_a_line_that_a_reload_removes_ends_with_a_sentence(
+    start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        home.config_file.write_text("")
+        assert telnetsd(home, "reload").returncode == 0
+        bob.until(b"*** switch-1 was removed or changed by the operator\r\n")
+        bob.until(b"bob> ")
+        assert bob.client.command("lines") == "there are no lines for you"
+        server.stop()
+    assert line_events(home)[1] == ("line-disconnected", "line-removed", "bob")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"idle_timeout_s": 0.5}, b"*** nothing was typed on switch-1 for too long\r\n"),
+        ({"max_time_s": 0.5}, b"*** switch-1 was open for its longest time\r\n"),
+    ],
+)
+def test_a_line_has_clocks_of_its_own(
+    options: dict[str, float], said: bytes, start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", **options))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.until(said)
+        bob.until(b"bob> ")
+        server.stop()
+
+
+def test_when_the_log_cannot_be_written_nobody_is_connected(
+    start: Callable[..., RunningServer], home: Home, terminal: Open
+) -> None:
+    import fcntl
+
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        with home.audit_file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            bob.send(b"connect switch-1\r\n")
+            assert b"refused: the audit log cannot be written" in bob.until(b"bob> ")
+    assert line_events(home) == []
+
+
+def test_a_server_that_stops_ends_its_lines(
+    start: Callable[..., RunningServer], home: Home, tmp_path: Path, terminal: Open
+) -> None:
+    server = start(line("program", "exec:cat"))
+    bob = terminal(server, "bob")
+    bob.connect("program")
+    begun = time.monotonic()
+    assert server.stop() == ""
+    assert time.monotonic() - begun < DEADLINE_S / 2
+    assert line_events(home)[1] == ("line-disconnected", "session-ended", "bob")
