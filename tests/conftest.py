@@ -1,6 +1,7 @@
 """Fixtures that both kinds of tests share."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import uvloop
 from hypothesis import HealthCheck, settings
 
 from support.client import Client, connect_as
+from support.lines import OpenTerminal, Terminal
 from support.schema import judge_file
 from support.server import RunningServer
 from telnetsd.administration.credentials import GeneratedKey
@@ -100,3 +102,16 @@ def connect(server: RunningServer) -> Iterator[Callable[..., Client]]:
     yield open_client
     for one in clients:
         one.tls.close()
+
+
+@pytest.fixture
+def terminal() -> Iterator[OpenTerminal]:
+    """Log somebody in with a raw client; their connection is closed with the test."""
+    with contextlib.ExitStack() as clients:
+
+        def open_terminal(server: RunningServer, user: str) -> Terminal:
+            client = clients.enter_context(connect_as(server, user))
+            client.read_until()
+            return Terminal(client)
+
+        yield open_terminal

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields
@@ -21,6 +22,7 @@ from telnetsd.config import Settings
 from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
+from telnetsd.lines.table import LineTable
 from telnetsd.listener import shown_address
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
 from telnetsd.session.registry import SessionRegistry
@@ -69,18 +71,22 @@ class Connections:
         self._open: set[TlsTransport] = set()
         self._has_lost = asyncio.Event()
         self._is_stopping = False
-        self._events = TlsEvents(self._established, self._failed, self._lost)
 
     def change(self, stages: Stages) -> None:
         """Lead every connection from now on through the stages of another generation."""
         self._stages = stages
 
-    def accept(self) -> asyncio.Protocol:
-        """Return the protocol of a new raw connection, for the event loop's server."""
+    def accept(self, line_name: str = "") -> asyncio.Protocol:
+        """Return the protocol of a new raw connection, for the event loop's server.
+
+        Args:
+            line_name: The line that the listener leads straight to; empty for the one with a prompt.
+        """
         if len(self._open) >= self._stages.settings.listener.max_connections:
             return _TurnedAway(self._stages.trail)
         timeout_s = self._stages.settings.tls.handshake_timeout_s
-        transport = TlsTransport(self._stages.context, self._events, handshake_timeout_s=timeout_s)
+        events = TlsEvents(partial(self._established, line_name), self._failed, self._lost)
+        transport = TlsTransport(self._stages.context, events, handshake_timeout_s=timeout_s)
         self._open.add(transport)
         return transport
 
@@ -105,9 +111,9 @@ class Connections:
             self._has_lost.clear()
             await self._has_lost.wait()
 
-    def _established(self, transport: TlsTransport) -> asyncio.Protocol:
+    def _established(self, line_name: str, transport: TlsTransport) -> asyncio.Protocol:
         protocol = NvtProtocol()
-        task = asyncio.get_running_loop().create_task(self._serve(transport, protocol))
+        task = asyncio.get_running_loop().create_task(self._serve(transport, protocol, line_name))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
         return protocol
@@ -123,9 +129,9 @@ class Connections:
         self._open.discard(transport)
         self._has_lost.set()
 
-    async def _serve(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
+    async def _serve(self, transport: TlsTransport, protocol: NvtProtocol, line_name: str) -> None:
         try:
-            await self._identify_and_talk(transport, protocol)
+            await self._identify_and_talk(transport, protocol, line_name)
         except AuditUnavailableError:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
@@ -136,7 +142,7 @@ class Connections:
             )
             _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
 
-    async def _identify_and_talk(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
+    async def _identify_and_talk(self, transport: TlsTransport, protocol: NvtProtocol, line_name: str) -> None:
         stages, now = self._stages, datetime.now(UTC)
         rounds, peer = stages.registry.rounds, transport.get_extra_info("peer_certificate")
         identity = stages.identifier.identify(peer, now)
@@ -155,7 +161,9 @@ class Connections:
             await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
             _say_goodbye(protocol, refuse(identity))
             return
-        visit = Visit(visit_id, identity, peer, shown_address(_peer_of(transport)), tls, now)
+        source = shown_address(_peer_of(transport))
+        straight_to = line_name or _line_by_name(stages.services.lines, tls.server_name)
+        visit = Visit(visit_id, identity, peer, source, tls, now, straight_to)
         session = Session(visit, protocol, trail, stages.services, stages.settings.session)
         await self._talk(session, trail, identity, rounds)
 
@@ -189,6 +197,12 @@ class _TurnedAway(asyncio.Protocol):
         trail = self._trail.with_fields(_source_fields(transport))
         trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_CONNECTIONS, message)
         transport.close()
+
+
+def _line_by_name(lines: LineTable, server_name: str) -> str:
+    """Return the line that a server name leads straight to; empty when it leads to none."""
+    line = lines.by_server_name(server_name)
+    return line.name if line is not None else ""
 
 
 def _say_goodbye(protocol: NvtProtocol, lines: list[str]) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import pwd
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,10 @@ from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
 REQUEST_MAX_BYTES: Final = 65536
 TIMEOUT_S: Final = 60.0
+WATCH_POLL_S: Final = 0.2
+BEHIND_MAX_BYTES: Final = 1_048_576
+"""How much of a session whoever watches it may have unread."""
+_SHOWN_BYTES: Final = 65536
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -79,7 +83,31 @@ class ControlServer:
                 answer = await self._handle(line, _name_of_peer(writer))
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
+            if b'"session-watch"' in line and "ok" in answer:
+                await self._show(answer["ok"].id, _name_of_peer(writer), reader, writer)
         writer.close()
+
+    async def _show(
+        self, session_id: str, by: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on what a session is shown, until it is over or whoever watches has gone or does not keep up."""
+
+        def show(data: bytes) -> None:
+            writer.write(data)
+            if writer.transport.get_write_buffer_size() > BEHIND_MAX_BYTES:
+                writer.transport.abort()
+
+        try:
+            stop = await self._sessions.watch(session_id, by, show)
+        except (KeyError, AuditUnavailableError):
+            return
+        watching = asyncio.ensure_future(reader.read(1))
+        try:
+            while not watching.done() and self._sessions.matching(session_id):
+                await asyncio.wait({watching}, timeout=WATCH_POLL_S)
+        finally:
+            stop()
+            watching.cancel()
 
     async def _handle(self, line: bytes, by: str) -> dict[str, Any]:
         try:
@@ -89,6 +117,8 @@ class ControlServer:
         match request.verb:
             case "session-list":
                 return {"ok": self._sessions.rows()}
+            case "session-watch":
+                return self._find(request.id)
             case "session-kick":
                 return await self._kick(request.id, by)
             case "reload":
@@ -101,15 +131,48 @@ class ControlServer:
         except OperatorError as error:
             return {"error": f"nothing was reloaded: {error}"}
 
-    async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
+    def _find(self, id_end: str) -> dict[str, Any]:
         found = self._sessions.matching(id_end) if id_end else []
         if len(found) != 1:
             return {"error": f"{len(found) or 'no'} sessions match {id_end!r}; see: telnetsd session list"}
+        return {"ok": found[0]}
+
+    async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
+        answer = self._find(id_end)
         try:
-            await self._sessions.kick(found[0].id, by)
+            if "ok" in answer:
+                await self._sessions.kick(answer["ok"].id, by)
         except AuditUnavailableError as error:
             return {"error": str(error)}
-        return {"ok": found[0]}
+        return answer
+
+
+def watch(path: Path, session_id: str) -> Iterator[bytes]:
+    """Yield what a session is shown, as it comes, until it is over.
+
+    Raises:
+        OperatorError: No server runs on this home folder, or it says no.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(Request("session-watch", session_id)) + b"\n")
+        except OSError as error:
+            raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
+        with connection.makefile("rb", buffering=0) as file:
+            answer = msgspec.json.decode(_read_line(file))
+            if "error" in answer:
+                raise OperatorError(answer["error"])
+            while data := file.read(_SHOWN_BYTES):
+                yield data
+
+
+def _read_line(file: socket.SocketIO) -> bytes:
+    """Read a line, and not a byte behind it."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := file.read(1)):
+        line += byte
+    return line or b"{}"
 
 
 def ask(path: Path, verb: str, session_id: str = "") -> Any:  # noqa: ANN401 -- the answer's JSON

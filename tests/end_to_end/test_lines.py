@@ -8,76 +8,18 @@ import ssl
 import termios
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.audit import read_log
-from support.client import Client, connect_as
+from support.client import connect_as
 from support.command_line import telnetsd
+from support.lines import BACK_TO_LINES, CONNECTED, NEGOTIATION, OpenTerminal, line
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream, echo_upper
 from telnetsd.home import Home
-
-CONNECTED = b": ~. leaves, ~? says what else\r\n"
-NEGOTIATION = b"\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x03\xff\xfd\x00\xff\xfd\x1f\xff\xfd\x18"
-BACK_TO_LINES = b"\xff\xfc\x01\xff\xfc\x03\xff\xfc\x00\xff\xfe\x00"
-
-
-def line(name: str, target: str, **options: object) -> str:
-    import json
-
-    rows = {"name": name, "target": target, **options}
-    return "\n".join(["[[line]]", *(f"{key} = {json.dumps(value)}" for key, value in rows.items()), ""])
-
-
-class Terminal:
-    """A raw client on a line: bytes as they come, without a telnet of its own."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    def send(self, data: bytes) -> None:
-        self.client.send(data)
-
-    def until(self, mark: bytes) -> bytes:
-        client = self.client
-        while mark not in client.received:
-            try:
-                data = client.tls.recv(65536)
-            except TimeoutError:
-                data = b""
-            assert data, f"nothing more came; before that the server said {client.received!r}"
-            client.received += data
-        end = client.received.index(mark) + len(mark)
-        text, client.received = client.received[:end], client.received[end:]
-        return text
-
-    def connect(self, words: str) -> bytes:
-        """Ask for a line, and return what was shown up to the connection."""
-        self.send(f"connect {words}\r\n".encode())
-        return self.until(b"leaves, ~? says what else\r\n")
-
-    def leave(self) -> bytes:
-        self.send(b"\r~.")
-        return self.until(b"> ")
-
-
-Open = Callable[[RunningServer, str], Terminal]
-
-
-@pytest.fixture
-def terminal() -> Iterator[Open]:
-    """Log somebody in; their connection is closed with the test."""
-    with contextlib.ExitStack() as clients:
-
-        def open_terminal(server: RunningServer, user: str) -> Terminal:
-            client = clients.enter_context(connect_as(server, user))
-            client.read_until()
-            return Terminal(client)
-
-        yield open_terminal
 
 
 def line_events(home: Home) -> list[tuple[str, str, str]]:
@@ -90,7 +32,7 @@ def last(home: Home, action: str) -> Event:
 
 
 def test_a_user_is_on_a_line_and_the_log_says_so_before_and_after(
-    start: Callable[..., RunningServer], home: Home, terminal: Open
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", description="rack 7"))
@@ -118,7 +60,7 @@ def test_a_user_is_on_a_line_and_the_log_says_so_before_and_after(
 
 
 def test_a_script_without_a_terminal_pipes_its_lines_through(
-    start: Callable[..., RunningServer], terminal: Open
+    start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
@@ -172,7 +114,7 @@ def test_an_operator_has_what_users_have_and_their_own(start: Callable[..., Runn
     [("tcp", "connection refused"), ("telnet", "connection refused"), ("serial", "no such file or directory")],
 )
 def test_a_line_that_cannot_be_reached_is_told_in_words_and_down(
-    target: str, why: str, start: Callable[..., RunningServer], home: Home, terminal: Open
+    target: str, why: str, start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -188,7 +130,9 @@ def test_a_line_that_cannot_be_reached_is_told_in_words_and_down(
     assert line_events(home) == []
 
 
-def test_an_upstream_that_does_not_answer_is_given_up(start: Callable[..., RunningServer], terminal: Open) -> None:
+def test_an_upstream_that_does_not_answer_is_given_up(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
     # The queue of a listener that takes nothing is filled, so that the next connection hangs.
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -205,7 +149,8 @@ def test_an_upstream_that_does_not_answer_is_given_up(start: Callable[..., Runni
             filler.close()
 
 
-def close_at_once(connection: socket.socket) -> None:
+def close_amidst(connection: socket.socket) -> None:
+    connection.recv(1)
     connection.sendall(b"half a li")
 
 
@@ -217,7 +162,7 @@ def reset(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("serve", "said", "reason"),
     [
-        (close_at_once, b"*** switch-1 has closed\r\n", "upstream-closed"),
+        (close_amidst, b"*** switch-1 has closed\r\n", "upstream-closed"),
         (reset, b"*** switch-1 is lost: connection reset by peer\r\n", "upstream-lost"),
     ],
 )
@@ -227,7 +172,7 @@ def test_an_upstream_that_ends_gives_the_session_back(
     reason: str,
     start: Callable[..., RunningServer],
     home: Home,
-    terminal: Open,
+    terminal: OpenTerminal,
 ) -> None:
     with Upstream(serve) as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
@@ -242,7 +187,7 @@ def test_an_upstream_that_ends_gives_the_session_back(
 
 
 def test_a_client_that_goes_leaves_no_upstream_behind(
-    start: Callable[..., RunningServer], home: Home, terminal: Open
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
@@ -266,7 +211,7 @@ def flood(connection: socket.socket) -> None:
 
 
 def test_an_upstream_that_floods_is_read_no_faster_than_the_client_reads(
-    start: Callable[..., RunningServer], terminal: Open
+    start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream(flood) as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
@@ -294,7 +239,7 @@ def resident_kib(server: RunningServer) -> int:
 
 
 def test_tls_upstreams_are_verified_and_may_ask_for_a_certificate(
-    start: Callable[..., RunningServer], home: Home, terminal: Open
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(home.server_certificate, home.server_key)
@@ -312,7 +257,9 @@ def test_tls_upstreams_are_verified_and_may_ask_for_a_certificate(
         assert b"untrusted cannot be reached: its certificate is not to be trusted (" in bob.until(b"bob> ")
 
 
-def test_a_serial_line_is_a_port_with_its_settings(start: Callable[..., RunningServer], terminal: Open) -> None:
+def test_a_serial_line_is_a_port_with_its_settings(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
     ours, theirs = os.openpty()
     tty.setraw(theirs)
     device = os.ttyname(theirs)
@@ -333,7 +280,7 @@ def test_a_serial_line_is_a_port_with_its_settings(start: Callable[..., RunningS
 
 
 def test_a_program_has_a_clean_environment_and_is_gone_with_the_session(
-    start: Callable[..., RunningServer], tmp_path: Path, terminal: Open
+    start: Callable[..., RunningServer], tmp_path: Path, terminal: OpenTerminal
 ) -> None:
     script = tmp_path / "program.sh"
     script.write_text("env; tty; stty size; sleep 1000 & echo child $!; trap '' HUP; cat\n")
@@ -363,7 +310,9 @@ def open_files(server: RunningServer) -> list[str]:
     return found
 
 
-def test_a_program_runs_as_the_user_that_is_configured(start: Callable[..., RunningServer], terminal: Open) -> None:
+def test_a_program_runs_as_the_user_that_is_configured(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
     server = start(line("program", "exec:id -un", run_as="nobody"))
     bob = terminal(server, "bob")
     bob.connect("program")
@@ -371,7 +320,7 @@ def test_a_program_runs_as_the_user_that_is_configured(start: Callable[..., Runn
 
 
 def test_window_and_terminal_type_reach_the_program_and_a_resize_too(
-    start: Callable[..., RunningServer], terminal: Open
+    start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     server = start(line("program", "exec:sh"))
     bob = terminal(server, "bob")
@@ -421,7 +370,7 @@ def test_a_line_that_cannot_be_is_refused_by_check_and_serve(toml: str, said: st
 
 
 def test_a_line_that_a_reload_removes_ends_with_a_sentence(
-    start: Callable[..., RunningServer], home: Home, terminal: Open
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
@@ -445,7 +394,7 @@ def test_a_line_that_a_reload_removes_ends_with_a_sentence(
     ],
 )
 def test_a_line_has_clocks_of_its_own(
-    options: dict[str, float], said: bytes, start: Callable[..., RunningServer], home: Home, terminal: Open
+    options: dict[str, float], said: bytes, start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", **options))
@@ -457,7 +406,7 @@ def test_a_line_has_clocks_of_its_own(
 
 
 def test_when_the_log_cannot_be_written_nobody_is_connected(
-    start: Callable[..., RunningServer], home: Home, terminal: Open
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     import fcntl
 
@@ -472,7 +421,7 @@ def test_when_the_log_cannot_be_written_nobody_is_connected(
 
 
 def test_a_server_that_stops_ends_its_lines(
-    start: Callable[..., RunningServer], home: Home, tmp_path: Path, terminal: Open
+    start: Callable[..., RunningServer], home: Home, tmp_path: Path, terminal: OpenTerminal
 ) -> None:
     server = start(line("program", "exec:cat"))
     bob = terminal(server, "bob")

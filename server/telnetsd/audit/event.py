@@ -31,6 +31,7 @@ class Action(StrEnum):
     SESSION_ENDED = "session-ended"
     SESSION_REFUSED = "session-refused"
     SESSION_KICKED = "session-kicked"
+    SESSION_WATCHED = "session-watched"
     HANDSHAKE_FAILED = "handshake-failed"
     COMMAND_EXECUTED = "command-executed"
     COMMAND_DENIED = "command-denied"

@@ -28,6 +28,7 @@ class EndReason(StrEnum):
     NOT_MAPPED = "no-user-mapped"
     OTHER_USER = "other-user-mapped"
     LINE_ENDLESS = "line-endless"
+    LINE_ENDED = "line-ended"
     KICKED = "kicked"
     SERVER_STOPPED = "server-stopped"
     INTERNAL_ERROR = "internal-error"

@@ -244,6 +244,10 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
         "an operator ends a session",
         ("session",), ("end",), Outcome.SUCCESS, (EndReason.KICKED,), (*_SESSION, *_OPERATOR), _WHO,
     ),
+    Action.SESSION_WATCHED: Definition(
+        "an operator begins to watch a session",
+        ("session",), ("info",), Outcome.SUCCESS, (Reason.OK,), (*_SESSION, *_OPERATOR), _WHO,
+    ),
     Action.HANDSHAKE_FAILED: Definition(
         "a TLS handshake was not completed",
         ("network",), ("connection", "denied"), Outcome.FAILURE, (TlsReason,), _SOURCE,

@@ -15,6 +15,7 @@ from telnetsd.cli import (
     check,
     connect,
     init,
+    recording,
     reload,
     request,
     serve,
@@ -49,6 +50,7 @@ app.add_typer(ca.app, name="ca")
 app.add_typer(trust.app, name="trust")
 app.add_typer(session.app, name="session")
 app.add_typer(audit.app, name="audit")
+app.add_typer(recording.app, name="recording")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,7 +1,8 @@
 """What all verbs share: the home folder, tables for people, JSON for scripts."""
 
+import codecs
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from telnetsd.home import Home, find_home
+from telnetsd.lines.terminal_filter import RESET, TerminalFilter
 
 HomeOption = Annotated[
     Path | None,
@@ -49,6 +51,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
+
+
+def show_screen(chunks: Iterable[bytes]) -> None:
+    """Show what somebody else's screen was shown; what would steer this terminal is left out."""
+    decode, shown = codecs.getincrementaldecoder("utf-8")("replace").decode, TerminalFilter()
+    try:
+        for data in chunks:
+            # Not by way of typer, which takes colours away where there is no terminal.
+            sys.stdout.write(shown.feed(decode(data)))
+            sys.stdout.flush()
+    finally:
+        sys.stdout.write(RESET if is_terminal() else "")
+        sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 -- whatever can be encoded

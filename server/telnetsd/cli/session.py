@@ -1,4 +1,4 @@
-"""telnetsd session list, session kick."""
+"""telnetsd session list, kick, watch."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from telnetsd.audit.row import short_session_id
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, show_screen
 from telnetsd.commands.wording import duration
-from telnetsd.control import ask
+from telnetsd.control import ask, watch
 
-app = typer.Typer(help="See and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="See, watch and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -46,3 +46,13 @@ def kick(
     """End a session; its user is told."""
     row = ask(home_of(context, home).control_socket, "session-kick", id)
     typer.echo(f"session {short_session_id(row['id'])} of {row['user']} has ended")
+
+
+@app.command("watch")
+def watch_(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="As `session list` shows it.")],  # noqa: A002
+    home: HomeOption = None,
+) -> None:
+    """See what a session is shown, until it is over or ^C; what would steer this terminal is left out."""
+    show_screen(watch(home_of(context, home).control_socket, id))

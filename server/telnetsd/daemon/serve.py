@@ -5,6 +5,7 @@ import contextlib
 import logging
 import resource
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -76,13 +77,24 @@ async def _serve(
     async with shipping(home, settings, trail):
         try:
             generations = Generations(home, material, state, trail, ask, registry)
-            await _listen(home, address, generations, AuditKeeper(home, settings, trail), trail)
+            await _listen(home, address, material, generations, AuditKeeper(home, settings, trail), trail)
         finally:
             await sink.close()
 
 
+async def _accept(generations: Generations, listener: socket.socket, line_name: str) -> asyncio.Server:
+    """Take connections: for a prompt, or straight to a line."""
+    accept = partial(generations.connections.accept, line_name)
+    return await asyncio.get_running_loop().create_server(accept, sock=listener)
+
+
 async def _listen(
-    home: Home, address: tuple[str, int], generations: Generations, keeper: AuditKeeper, trail: Trail
+    home: Home,
+    address: tuple[str, int],
+    material: Material,
+    generations: Generations,
+    keeper: AuditKeeper,
+    trail: Trail,
 ) -> None:
     """Take connections until a signal ends it."""
     stopping, reloading = asyncio.Event(), asyncio.Event()
@@ -95,11 +107,15 @@ async def _listen(
         where = shown_address(listener.getsockname())
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
         await generations.tell_of_crls()
-        accepting = await asyncio.get_running_loop().create_server(generations.connections.accept, sock=listener)
+        accepting = [await _accept(generations, listener, "")]
+        straight = [line for line in material.lines if line.settings.listen]
+        sockets = [(open_listener(*parse_address(line.settings.listen)), line.name) for line in straight]
+        accepting += [await _accept(generations, one, name) for one, name in sockets]
         print(f"listening on {where}", file=sys.stderr, flush=True)
         async with _upkeep(generations, keeper):
             await _until(stopping, reloading, generations)
-            accepting.close()
+            for one in accepting:
+                one.close()
             is_ending.set()
             await generations.connections.stop(STOP_TIMEOUT_S)
             await generations.switchboard.wait_closed()

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from telnetsd.audit.reason import LineReason
 from telnetsd.lines.recording import INPUT, OUTPUT, Recorded, Recording
+from telnetsd.lines.streams import reason_of
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
 
@@ -272,8 +273,8 @@ class OpenLine:
         try:
             note(self._recording)
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            self.end(LineReason.RECORDING_FAILED, f"{self.line.name} is recorded, and cannot be: {why}")
+            message = f"{self.line.name} is recorded, and cannot be: {reason_of(error)}"
+            self.end(LineReason.RECORDING_FAILED, message)
 
     def _promote(self, attendant: Attendant) -> None:
         self.watchers.remove(attendant)

@@ -8,6 +8,7 @@ from telnetsd.audit.reason import LineReason
 from telnetsd.lines.open_line import Attendant, OnRecorded, OpenLine
 from telnetsd.lines.opening import open_upstream
 from telnetsd.lines.recording import Recording
+from telnetsd.lines.streams import reason_of
 from telnetsd.lines.table import Line, LineError, LineTable
 from telnetsd.lines.upstream import Terminal, UpstreamError
 
@@ -66,8 +67,7 @@ class Switchboard:
         except OSError as error:
             self._open.pop(line.name, None)
             await upstream.close()
-            why = error.strerror or type(error).__name__
-            message = f"{line.name} is recorded, and cannot be: {why}"
+            message = f"{line.name} is recorded, and cannot be: {reason_of(error)}"
             raise LineError(LineReason.RECORDING_FAILED, message) from error
         opened.prepare(upstream, recording, visitor.on_recorded)
         return opened

@@ -149,7 +149,7 @@ class Console:
         data: bytes | None = typed
         try:
             while self._reason is None and data is not None:
-                rest = await self._pass_on(opened, escapes, keys.feed(data))
+                rest = await self._pass_on(opened, escapes, data if self._is_bare else keys.feed(data))
                 if self._reason is not None:
                     return rest
                 data = await self._read()

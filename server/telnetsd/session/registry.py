@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from telnetsd.audit.event import Action
-from telnetsd.audit.reason import EndReason
+from telnetsd.audit.reason import EndReason, Reason
 from telnetsd.commands.caller import Services, SessionRow
 from telnetsd.config import SessionSettings
 from telnetsd.identity.outcome import Identity
@@ -58,6 +58,19 @@ class SessionRegistry:
                 Action.SESSION_KICKED, EndReason.KICKED, message, telnetsd={"operator": {"name": by}}
             )
             session.end(EndReason.KICKED, f"{by} has ended this session")
+
+    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
+        """Show somebody what a session is shown, with an event first; returns what ends it.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written.
+            KeyError: The session is over.
+        """
+        session = self._sessions[session_id]
+        operator = {"operator": {"name": by}}
+        message = f"{session.user} is watched by {by}"
+        await session.trail.record(Action.SESSION_WATCHED, Reason.OK, message, telnetsd=operator)
+        return session.add_spectator(show)
 
     def tell_others(self, session_id: str, text: str) -> int:
         """Show a line to every session but this one, and return to how many."""

@@ -4,7 +4,7 @@ The clocks have no timers of their own: the registry looks at them all, every so
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -46,7 +46,17 @@ _NEWLINE: Final = "\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is known of a session before its first word; `peer` is what was presented, to be looked at again."""
+    """What is known of a session before its first word.
+
+    Attributes:
+        id: Its UUIDv7.
+        identity: Who is there.
+        peer: What was presented, to be looked at again.
+        source: Where they come from.
+        tls: What the handshake agreed upon.
+        started_at: Since when (aware, UTC).
+        straight_to: The line that the session is connected to at once, and alone; empty for a session with a prompt.
+    """
 
     id: str
     identity: Admitted
@@ -54,6 +64,7 @@ class Visit:
     source: str
     tls: TlsDetails
     started_at: datetime
+    straight_to: str = ""
 
 
 class Session:
@@ -142,7 +153,8 @@ class Session:
             LineError: It is in use, cannot be reached, or is not shared.
             AuditUnavailableError: The log cannot be written: nobody is connected.
         """
-        console = Console(line, self.user, self._protocol, self._trail)
+        is_bare = bool(self._visit.straight_to)
+        console = Console(line, self.user, self._protocol, self._trail, is_bare=is_bare)
         console.on_heard = self._note_heard
         opened = await join_line(console, line, wish, self._services, self.id)
         try:
@@ -188,11 +200,20 @@ class Session:
     def notify(self, text: str) -> None:
         """Show a line at once, and the prompt again behind it."""
         transport = self._protocol.writer.transport
-        if self._end_reason is not None or not isinstance(transport, asyncio.WriteTransport):
+        is_over = self._end_reason is not None or not isinstance(transport, asyncio.WriteTransport)
+        if is_over or self._visit.straight_to:
             return
-        if transport.get_write_buffer_size() <= NOTICE_MAX_PENDING_BYTES:
+        if (
+            isinstance(transport, asyncio.WriteTransport)
+            and transport.get_write_buffer_size() <= NOTICE_MAX_PENDING_BYTES
+        ):
             # While a command runs, the prompt comes with its answer.
             self._write([f"{_NEWLINE}*** {text}"], "" if self._is_busy else self._prompt)
+
+    def add_spectator(self, spectator: Callable[[bytes], None]) -> Callable[[], None]:
+        """Show somebody what this session is shown; returns what ends it."""
+        self._protocol.writer.spectators.add(spectator)
+        return lambda: self._protocol.writer.spectators.discard(spectator)
 
     def adopt(self, services: Services, settings: SessionSettings) -> None:
         """Go on with what a reload brought."""
@@ -251,15 +272,8 @@ class Session:
 
     async def run(self) -> None:
         """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
-        commands = [one.name for one in self._services.table.permitted(self.identity)]
-        window_days = self._services.renewal_window_days
-        greeting = greet(self.identity, commands, self.started_at, window_days)
-        notice = self._services.sessions.notice
-        self._write([*greeting, f"*** {notice}"] if notice else greeting, self._prompt)
-        if isinstance(self.identity, NamedUser):
-            self._is_told_of_expiry = is_expiring(self.identity, self.started_at, window_days)
         try:
-            await self._converse()
+            await (self._be_straight() if self._visit.straight_to else self._greet_and_converse())
         except (OSError, PeerError):
             # A command's own errors end in the interpreter: what comes up to here is the connection's.
             self._end_with(EndReason.CONNECTION_LOST)
@@ -267,6 +281,22 @@ class Session:
             self._end_with(EndReason.CONNECTION_CLOSED)
         finally:
             self._protocol.writer.close()
+
+    async def _be_straight(self) -> None:
+        """Be a bare console: nothing is said that the line does not say, but why there is none."""
+        await self._interpreter.interpret(f"connect {self._visit.straight_to}")
+        self._end_reason = self._end_reason or EndReason.LINE_ENDED
+        self._write(self._said, "")
+
+    async def _greet_and_converse(self) -> None:
+        commands = [one.name for one in self._services.table.permitted(self.identity)]
+        window_days = self._services.renewal_window_days
+        greeting = greet(self.identity, commands, self.started_at, window_days)
+        notice = self._services.sessions.notice
+        self._write([*greeting, f"*** {notice}"] if notice else greeting, self._prompt)
+        if isinstance(self.identity, NamedUser):
+            self._is_told_of_expiry = is_expiring(self.identity, self.started_at, window_days)
+        await self._converse()
 
     def _end_with(self, reason: EndReason) -> None:
         """Note why the session ends; the first reason stays."""

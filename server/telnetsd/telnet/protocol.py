@@ -56,6 +56,8 @@ class NvtWriter(TelnetWriter):
         self.compression = False
         self._subnegotiation_bytes = 0
         self.may_answer_ayt = True
+        self.spectators: set[Callable[[bytes], None]] = set()
+        """Who else sees what is written: nothing of it is telnet's own."""
         self.is_in_character_mode = False
         self.terminal_type = ""
         self.window = (0, 0)
@@ -65,6 +67,12 @@ class NvtWriter(TelnetWriter):
         # Editing commands go the way of the data, so that they act in the order in which they were sent.
         for command, byte in _IN_BAND.items():
             self.set_iac_callback(command, _feeder(self._reader, byte))
+
+    def write(self, data: bytes) -> None:
+        """Write to the client, and to whoever watches."""
+        super().write(data)
+        for spectator in tuple(self.spectators):
+            spectator(data)
 
     def feed_byte(self, byte: bytes) -> bool:
         """Interpret one byte; of a subnegotiation that is too long, drop all but its end."""

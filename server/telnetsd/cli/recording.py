@@ -1,0 +1,107 @@
+"""telnetsd recording list, play, verify."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telnetsd.audit.row import short_session_id
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, is_terminal, print_json, print_table, show_screen
+from telnetsd.errors import OperatorError
+from telnetsd.lines.playback import Frame, Vouched, find_recording, is_vouched_for, list_vouched, read_frames
+
+app = typer.Typer(help="See what lines have shown.", no_args_is_help=True, rich_markup_mode=None)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file, or the end of its name.")]
+
+
+@app.command("list")
+def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the recordings that the audit log vouches for."""
+    where = home_of(context, home)
+    found = list_vouched(where.audit_file)
+    if json:
+        print_json(found)
+        return
+    print_table(
+        ["closed (UTC)", "line", "user", "session", "size", "file"],
+        [
+            (
+                one.at[:19].replace("T", " "),
+                one.line,
+                one.user,
+                short_session_id(one.session),
+                f"{one.size}{'' if one.is_whole else ' (cut)'}",
+                one.file if (where.recordings_folder / one.file).exists() else f"{one.file} (gone)",
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command()
+def play(
+    context: typer.Context,
+    name: NameArgument,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="How much faster than it happened.")] = 1.0,
+    idle: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="The longest pause.")] = 2.0,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Every byte as it was, without a pause; not for a terminal.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Show a recording as it happened; what would steer the terminal is left out."""
+    path = find_recording(home_of(context, home).recordings_folder, name)
+    if raw:
+        if is_terminal():
+            raise OperatorError(
+                "--raw is for a file or a program, and this is a terminal; leave it out, or redirect it"
+            )
+        for frame in read_frames(path):
+            sys.stdout.buffer.write(frame.data)
+        sys.stdout.buffer.flush()
+        return
+    show_screen(_in_time(read_frames(path), speed, idle))
+
+
+def _in_time(frames: Iterator[Frame], speed: float, idle_s: float) -> Iterator[bytes]:
+    """Yield what was shown when it is due."""
+    for frame in frames:
+        time.sleep(min(frame.delay_s, idle_s) / speed)
+        yield frame.data
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME …]", help="These, and not all of them.")] = None,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Compare recordings with what the audit log vouches for. Exit status 1 when one is not as it was."""
+    where = home_of(context, home)
+    vouched = {one.file: one for one in list_vouched(where.audit_file)}
+    if names:
+        wanted = [find_recording(where.recordings_folder, name).name for name in names]
+    else:
+        wanted = sorted({*vouched, *(one.name for one in where.recordings_folder.glob("*.cast"))})
+    verdicts = [(name, _judge(where.recordings_folder / name, vouched.get(name))) for name in wanted]
+    if json:
+        print_json([{"file": name, "verdict": verdict} for name, verdict in verdicts])
+    else:
+        print_table(["file", "verdict"], verdicts)
+    if any(verdict in _BAD for _, verdict in verdicts):
+        raise typer.Exit(1)
+
+
+_BAD = {"changed", "missing"}
+
+
+def _judge(path: Path, vouched: Vouched | None) -> str:
+    if vouched is None:
+        return "not vouched for: it is being made, or its server was killed"
+    if not path.exists():
+        return "missing"
+    return "intact" if is_vouched_for(path, vouched) else "changed"

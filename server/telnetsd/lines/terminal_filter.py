@@ -1,0 +1,49 @@
+"""Showing somebody else's screen, without I/O: what draws is let through, what steers the terminal is not.
+
+A recording, or a session that is watched, was made for another terminal, by who knows whom. Text, colours and
+movements of the cursor pass. What sets a title or a clipboard, asks the terminal to answer, or programs it does not
+(ECMA-48: OSC, DCS, SOS, PM, APC, and the control sequences that are not on the list).
+"""
+
+import re
+from typing import Final
+
+PENDING_MAX_CHARS: Final = 4096
+"""A sequence that goes on for longer is none."""
+RESET: Final = "\x1b[!p\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
+"""Behind what was shown: the terminal is again what it was."""
+_TEXT: Final = r"[^\x00-\x1f\x7f-\x9f\x1b]+|[\b\t\n\v\f\r\x07]"
+_CONTROL: Final = r"\x1b\[(?P<parameters>[0-?]*)(?P<intermediates>[ -/]*)(?P<final>[@-~])"
+_STRING: Final = r"\x1b[\]PX^_][^\x1b\x07]*(?:\x07|\x1b\\)"
+_ESCAPE: Final = r"\x1b(?P<single>[78DEHM=>])|\x1b[()*+][0-9A-B]|\x1b[ -/]*[0-~]"
+_TOKEN: Final = re.compile(rf"(?P<text>{_TEXT})|{_CONTROL}|{_STRING}|{_ESCAPE}|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
+_UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x1b\x07]*\x1b?|[()*+]|[ -/]*)\Z")
+_SAFE_FINALS: Final = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
+_CHARSET: Final = re.compile(r"\x1b[()][0-9A-B]")
+
+
+class TerminalFilter:
+    """Lets through what draws."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self) -> None:
+        self._pending = ""
+
+    def feed(self, text: str) -> str:
+        """Take in text, cut anywhere, and return what may be shown of it."""
+        text, self._pending = self._pending + text, ""
+        unfinished = _UNFINISHED.search(text)
+        if unfinished is not None and len(text) - unfinished.start() <= PENDING_MAX_CHARS:
+            text, self._pending = text[: unfinished.start()], text[unfinished.start() :]
+        return "".join(one[0] for one in _TOKEN.finditer(text) if _is_shown(one))
+
+
+def _is_shown(token: re.Match[str]) -> bool:
+    if token["text"] is not None or token["single"] is not None:
+        return True
+    if token["final"] is None:
+        return _CHARSET.fullmatch(token[0]) is not None
+    # A private parameter other than ? asks or programs; intermediates do as well.
+    is_plain = not token["intermediates"] and token["parameters"][:1] not in {"<", "=", ">"}
+    return is_plain and token["final"] in _SAFE_FINALS

@@ -1,0 +1,154 @@
+"""Recordings: what a line showed, byte for byte, vouched for by the log, and harmless to who plays it."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.audit import read_log
+from support.command_line import telnetsd
+from support.lines import OpenTerminal, line
+from support.server import RunningServer, action_of, get, wait_until
+from support.upstreams import Upstream
+from telnetsd.home import Home
+
+SHOWN = (
+    "größer ✓\r\n".encode()
+    + b"\x1b[31mred\x1b[0m \x1b]52;c;b3duZWQ=\x07\x1b[c raw: \xff\xfe\x80 "
+    + bytes(range(1, 256))
+)
+
+
+def show(connection: socket.socket) -> None:
+    for start in range(0, len(SHOWN), 7):
+        connection.sendall(SHOWN[start : start + 7])
+    connection.recv(100)
+    connection.sendall(b"the end")
+
+
+def record(start: Callable[..., RunningServer], terminal: OpenTerminal, **options: object) -> RunningServer:
+    with Upstream(show) as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", record=True, **options))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.until(b"\xfd\xfe\xff\xff")
+        bob.send(b"secret\r")
+        bob.until(b"*** switch-1 has closed")
+        server.wait_for(lambda event: action_of(event) == "recording-closed")
+    return server
+
+
+def the_recording(home: Home) -> Path:
+    (file,) = home.recordings_folder.glob("*.cast")
+    return file
+
+
+def test_a_recording_is_replayed_byte_for_byte_and_the_log_vouches_for_it(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    record(start, terminal).stop()
+    file = the_recording(home)
+    assert telnetsd(home, "recording", "play", "--raw", file.stem).output == SHOWN + b"the end"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert home.recordings_folder.stat().st_mode & 0o777 == 0o700
+    closed = next(one for one in read_log(home.audit_file) if action_of(one) == "recording-closed")
+    assert get(closed, "telnetsd.recording.file") == file.name
+    assert get(closed, "telnetsd.recording.bytes") == file.stat().st_size
+    assert get(closed, "user.name") == "bob"
+    (row,) = json.loads(telnetsd(home, "recording", "list", "--json").stdout)
+    assert (row["line"], row["user"], row["file"], row["is_whole"]) == ("switch-1", "bob", file.name, True)
+    done = telnetsd(home, "recording", "verify")
+    assert done.returncode == 0
+    assert f"{file.name}  intact" in done.stdout
+
+
+def test_it_is_an_asciicast_of_version_3(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    record(start, terminal).stop()
+    header, *events = [json.loads(row) for row in the_recording(home).read_text(encoding="utf-8").splitlines()]
+    assert header["version"] == 3
+    assert header["term"] == {"cols": 80, "rows": 24, "type": "vt100"}
+    assert header["title"] == "switch-1: bob"
+    assert {code for _, code, _ in events} <= {"o", "b"}
+    assert all(isinstance(delay, int | float) and delay >= 0 for delay, _, _ in events)
+    assert "secret" not in the_recording(home).read_text(encoding="utf-8")
+    assert "größer ✓" in "".join(data for _, code, data in events if code == "o")
+
+
+def test_what_was_typed_is_recorded_only_where_the_line_says_so(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    record(start, terminal, record_input=True).stop()
+    events = [json.loads(row) for row in the_recording(home).read_text(encoding="utf-8").splitlines()[1:]]
+    assert [data for _, code, data in events if code == "i"] == ["secret\r"]
+
+
+def test_playing_shows_text_and_colours_and_nothing_that_steers_the_terminal(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    record(start, terminal).stop()
+    played = telnetsd(home, "recording", "play", "--speed", "1000", the_recording(home).name).stdout
+    assert "größer ✓" in played
+    assert "\x1b[31mred\x1b[0m" in played
+    assert "\x1b]" not in played
+    assert "\x1b[c" not in played
+
+
+@pytest.mark.parametrize("change", ["a byte", "gone"])
+def test_a_recording_that_was_changed_or_is_gone_is_found(
+    change: str, start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    record(start, terminal).stop()
+    file = the_recording(home)
+    if change == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes().replace(b"red", b"rod"))
+    done = telnetsd(home, "recording", "verify")
+    assert done.returncode == 1
+    assert ("missing" if change == "gone" else "changed") in done.stdout
+
+
+def test_a_recording_has_a_greatest_length(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(b"x" * 100_000 + b"the end")
+        connection.recv(1)
+
+    with Upstream(flood) as upstream:
+        server = start(line("a", f"tcp://127.0.0.1:{upstream.port}", record=True, recording_max_bytes=20_000))
+        bob = terminal(server, "bob")
+        bob.connect("a")
+        bob.until(b"the end")
+        bob.leave()
+        closed = server.wait_for(lambda event: action_of(event) == "recording-closed")
+    assert get(closed, "telnetsd.recording.is_whole") is False
+    assert the_recording(home).stat().st_size <= 20_000
+    assert json.loads(the_recording(home).read_text().splitlines()[-1])[1] == "m"
+    assert " (cut)" in telnetsd(home, "recording", "list").stdout
+
+
+def test_a_line_that_is_to_be_recorded_and_cannot_be_connects_nobody(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        home.recordings_folder.write_text("in the way")
+        server = start(line("a", f"tcp://127.0.0.1:{upstream.port}", record=True))
+        bob = terminal(server, "bob")
+        assert bob.ask("a") == "a is recorded, and cannot be: file exists"
+        wait_until(lambda: upstream.closed.acquire(blocking=False), "the end of the upstream")
+        assert bob.client.command("lines") == "a  tcp     free"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]\n", b'{"version":2,"term":{"cols":1,"rows":1}}\n', b"\xff"])
+def test_what_is_no_recording_is_refused_in_words(content: bytes, home: Home) -> None:
+    home.recordings_folder.mkdir(mode=0o700)
+    (home.recordings_folder / "x.cast").write_bytes(content)
+    done = telnetsd(home, "recording", "play", "x")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert telnetsd(home, "recording", "play", "y").stderr.startswith("error: no recordings end with 'y'")

@@ -1,0 +1,195 @@
+"""Several on one line: a writer and those who watch, handing over, taking over, and who does not keep up."""
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+from support.audit import read_log
+from support.command_line import telnetsd
+from support.lines import OpenTerminal, line
+from support.server import DEADLINE_S, Event, RunningServer, action_of, get
+from support.upstreams import Upstream
+from telnetsd.home import Home
+
+
+def of_lines(home: Home) -> list[tuple[str, str, str]]:
+    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
+    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
+
+
+def test_a_line_in_use_is_told_by_whom_and_an_operator_takes_it_over(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob, ed, alice = (terminal(server, name) for name in ("bob", "ed", "alice"))
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        in_use = "switch-1 is in use by bob; an operator may take it over: connect --force switch-1"
+        assert ed.ask("switch-1") == in_use
+        assert ed.ask("switch-1 --read-only") == in_use
+        assert "bob writes to switch-1" in ed.client.command("lines")
+        alice.connect("--force switch-1")
+        bob.until(b"*** alice has taken switch-1 over\r\n")
+        bob.until(b"bob> ")
+        alice.send(b"show\r")
+        alice.until(b"SHOW\r")
+        alice.leave()
+        server.stop()
+    assert of_lines(home) == [
+        ("line-connected", "writing", "bob"),
+        ("line-connected", "taken-over", "alice"),
+        ("line-disconnected", "taken-over", "bob"),
+        ("line-disconnected", "left", "alice"),
+    ]
+    taken = [one for one in read_log(home.audit_file) if one["event"]["reason"] == "taken-over"]
+    assert get(taken[0], "telnetsd.line.writer") == "bob"
+
+
+def test_watchers_see_what_the_writer_sees_and_type_nothing(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        bob, ed = terminal(server, "bob"), terminal(server, "ed")
+        assert ed.ask("switch-1 --read-only") == "nobody is connected to switch-1: there is nothing to watch"
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        assert b"*** bob writes to switch-1; ed watch; ~. leaves" in ed.connect("switch-1")
+        bob.until(b"*** ed watches switch-1\r\n")
+        ed.send(b"reload\r")
+        bob.send(b"show\r")
+        assert bob.until(b"SHOW\r") == b"SHOW\r"
+        assert ed.until(b"SHOW\r") == b"SHOW\r"
+        bob.send(b"~w")
+        bob.until(b"*** bob writes to switch-1; ed watch\r\n")
+        ed.send(b"~#")
+        ed.until(b"*** you only watch\r\n")
+        ed.leave()
+        bob.until(b"*** ed watches switch-1 no more\r\n")
+        bob.leave()
+        server.stop()
+    assert ("line-connected", "watching", "ed") in of_lines(home)
+
+
+def test_a_writer_hands_over_to_who_asks_and_who_is_left_may_take_the_place(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        bob, ed = terminal(server, "bob"), terminal(server, "ed")
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        ed.connect("switch-1")
+        bob.send(b"\r~h")
+        bob.until(b"*** nobody has asked for it\r\n")
+        ed.send(b"~a")
+        bob.until(b"*** ed asks to write: ~h hands switch-1 over\r\n")
+        ed.until(b"*** bob was asked to hand switch-1 over\r\n")
+        bob.send(b"~h")
+        ed.until(b"*** you write to switch-1 now\r\n")
+        bob.until(b"*** ed writes to switch-1 now: you watch\r\n")
+        ed.send(b"show\r")
+        bob.until(b"SHOW\r")
+        ed.leave()
+        bob.until(b"*** ed has left switch-1: ~a takes the writer's place\r\n")
+        bob.send(b"~a")
+        bob.until(b"*** you write to switch-1 now\r\n")
+        bob.leave()
+        server.stop()
+    assert of_lines(home)[2:4] == [("line-connected", "watching", "bob"), ("line-connected", "handed-over", "ed")]
+
+
+def test_an_operator_who_takes_a_shared_line_over_leaves_its_writer_watching(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        bob, alice = terminal(server, "bob"), terminal(server, "alice")
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        alice.connect("switch-1 --force")
+        bob.until(b"*** alice has taken switch-1 over: you watch\r\n")
+        alice.send(b"show\r")
+        bob.until(b"SHOW\r")
+        assert server.process.poll() is None
+
+
+WATCHERS = 200
+FLOOD_BYTES = 24 * 2**20
+
+
+def test_two_hundred_watch_one_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        watchers = [terminal(server, "ed") for _ in range(WATCHERS)]
+        for watcher in watchers:
+            watcher.send(b"connect switch-1\r\n")
+        for watcher in watchers:
+            watcher.until(b"leaves, ~? says what else\r\n")
+        bob.send(b"show\r")
+        for watcher in watchers:
+            watcher.until(b"SHOW\r")
+        bob.leave()
+
+
+def test_a_watcher_who_does_not_read_slows_nobody_and_is_sent_away(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"# ")
+        connection.recv(100)
+        connection.sendall(b"x" * FLOOD_BYTES)
+        connection.sendall(b"the end")
+        connection.recv(100)
+
+    with Upstream(serve) as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        bob, lazy, keen = terminal(server, "bob"), terminal(server, "ed"), terminal(server, "ed")
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        lazy.connect("switch-1")
+        keen.connect("switch-1")
+        reader = threading.Thread(target=keen.until, args=(b"the end",), daemon=True)
+        reader.start()
+        bob.send(b"go\r")
+        bob.until(b"the end")
+        reader.join(DEADLINE_S)
+        assert not reader.is_alive()
+        server.wait_for(lambda event: event["event"]["reason"] == "too-slow")
+        lazy.until(b"*** your client does not keep up with switch-1\r\n")
+        lazy.until(b"ed> ")
+
+
+def test_an_operator_watches_a_session_and_the_log_says_so(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    server = start(line("program", "exec:cat"))
+    bob = terminal(server, "bob")
+    session = get(server.session_from(bob.client.port), "telnetsd.session.id")
+    command = [sys.executable, "-u", "-m", "telnetsd", "--home", str(home.root), "session", "watch", session[-8:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+        watched: Event = server.wait_for(lambda event: action_of(event) == "session-watched")
+        assert watching.stdout is not None
+        bob.client.command("echo hello there")
+        bob.connect("program")
+        bob.send(b"\x1b]0;owned\x07seen\r")
+        bob.until(b"seen")
+        bob.leave()
+        bob.send(b"quit\r\n")
+        said = watching.stdout.read()
+        assert watching.wait(DEADLINE_S) == 0
+    assert get(watched, "user.name") == "bob"
+    assert re.fullmatch(r".+ \(control socket\)", get(watched, "telnetsd.operator.name"))
+    assert b"hello there" in said
+    assert b"seen" in said
+    assert b"goodbye" in said
+    assert b"\x1b]" not in said
+    done = telnetsd(home, "session", "watch", "nobody")
+    assert (done.returncode, done.stderr[:32]) == (1, "error: no sessions match 'nobody")

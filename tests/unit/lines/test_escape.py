@@ -1,0 +1,45 @@
+"""Escapes: a tilde at the start of a line, and nowhere else, however it is cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telnetsd.lines.escape import Escape, EscapeReader
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        (b"~.", [Escape.LEAVE]),
+        (b"show\r~.", [b"show\r", Escape.LEAVE]),
+        (b"show\n~?~#", [b"show\n", Escape.HELP, Escape.BREAK]),
+        (b"a~.", [b"a~."]),
+        (b"~~.", [b"~."]),
+        (b"~x", [b"~x"]),
+        (b"cd ~/\r~/\r", [b"cd ~/\r~/\r"]),
+        (b"", []),
+    ],
+)
+def test_a_tilde_counts_at_the_start_of_a_line(typed: bytes, found: list[object]) -> None:
+    assert EscapeReader().feed(typed) == found
+
+
+@given(
+    st.lists(st.sampled_from([b"~", b".", b"\r", b"\n", b"a", b"?", b"~~", b"ab"]), max_size=20), st.integers(1, 5)
+)
+def test_any_cut_finds_the_same(pieces: list[bytes], size: int) -> None:
+    typed = b"".join(pieces)
+    one = EscapeReader()
+    cut = [found for start in range(0, len(typed), size) for found in one.feed(typed[start : start + size])]
+    assert joined(cut) == joined(EscapeReader().feed(typed))
+
+
+def joined(found: list[bytes | Escape]) -> list[bytes | Escape]:
+    """Put neighbouring bytes together."""
+    together: list[bytes | Escape] = []
+    for one in found:
+        if isinstance(one, bytes) and together and isinstance(together[-1], bytes):
+            together[-1] += one
+        else:
+            together.append(one)
+    return together
