@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from telnetlib3 import TelnetReader, TelnetWriter
 from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import BINARY, BRK, DONT, ECHO, IAC, NAWS, SB, SGA, TTYPE, WONT
+from telnetlib3.telopt import BINARY, BRK, DONT, ECHO, IAC, NAWS, SB, SE, SGA, TTYPE, WONT
 
 from telnetsd.lines.streams import reason_of
 from telnetsd.lines.target import TelnetTarget
@@ -129,7 +129,7 @@ class TelnetUpstream:
         if self._writer.local_option.enabled(NAWS):
             rows, columns = terminal.rows.to_bytes(2, "big"), terminal.columns.to_bytes(2, "big")
             size = (columns + rows).replace(IAC, IAC + IAC)
-            self._writer.send_iac(IAC + SB + NAWS + size + IAC + b"\xf0")
+            self._writer.send_iac(IAC + SB + NAWS + size + IAC + SE)
 
     def send_break(self) -> bool:
         """Send BREAK (RFC 854)."""

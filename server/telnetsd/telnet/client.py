@@ -6,16 +6,20 @@ The server is verified by its certificate and its name before anything is sent (
 import asyncio
 import contextlib
 import os
+import signal
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
-from telnetlib3 import TelnetReader
+from telnetlib3 import TelnetReader, TelnetWriter
 from telnetlib3.client_base import BaseClient
+from telnetlib3.telopt import BINARY, ECHO, IAC, NAWS, SB, SE, TTYPE
 
 from telnetsd.errors import OperatorError
+from telnetsd.telnet.keyboard import Keyboard
 from telnetsd.telnet.line_discipline import END_OF_INPUT
 
 CONNECT_TIMEOUT_S: Final = 15.0
@@ -31,8 +35,36 @@ class Credentials:
     key: Path
 
 
+class _Writer(TelnetWriter):
+    """The interpreter of what the server asks; it says when the server echoes, and when it does not any more."""
+
+    slc_simulated = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- telnetlib3's signature, passed on
+        super().__init__(*args, **options)
+        self.compression = False
+        self.on_echo: Callable[[bool], None] = lambda _: None
+
+    def handle_will(self, opt: bytes) -> None:
+        """Note that the server echoes."""
+        super().handle_will(opt)
+        if opt == ECHO:
+            self.on_echo(True)
+
+    def handle_wont(self, opt: bytes) -> None:
+        """Note that the server does not echo any more."""
+        super().handle_wont(opt)
+        if opt == ECHO:
+            self.on_echo(False)
+
+
 class _Client(BaseClient):
     """telnetlib3's client, which lets go of its queue when the connection ends: here it is read first."""
+
+    _writer_factory = _Writer
+
+    def begin_negotiation(self) -> None:
+        """Wait for what the server asks."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         pending = self._rx_task
@@ -80,8 +112,9 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int,
     """
     client = await _connect(address, context)
     # Without an encoding, telnetlib3's reader gives bytes; it is set by connection_made.
-    reader = cast("TelnetReader", client.reader)
-    typing = asyncio.get_running_loop().create_task(_send(_read_chunks(keyboard), client))
+    reader, keys = cast("TelnetReader", client.reader), Keyboard(keyboard)
+    _offer_terminal(cast("_Writer", client.writer), keys)
+    typing = asyncio.get_running_loop().create_task(_send(_read_chunks(keyboard), client, keys))
     first = b""
     try:
         while True:
@@ -94,7 +127,22 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int,
     except (ConnectionError, ssl.SSLError) as error:
         raise OperatorError(f"the connection broke: {error}; connect again") from error
     finally:
+        keys.set_raw(wanted=False)
         typing.cancel()
+
+
+def _offer_terminal(writer: _Writer, keys: Keyboard) -> None:
+    """Tell a server that asks of the terminal, and of its size when that changes; pass keys on while it echoes."""
+    writer.set_ext_send_callback(TTYPE, lambda: keys.kind)
+    writer.set_ext_send_callback(NAWS, lambda: keys.size()[::-1])
+    writer.on_echo = lambda wanted: keys.set_raw(wanted=wanted)
+
+    def send_size() -> None:
+        if writer.local_option.enabled(NAWS) and not writer.is_closing():
+            size = b"".join(side.to_bytes(2, "big") for side in keys.size())
+            writer.send_iac(IAC + SB + NAWS + size.replace(IAC, IAC + IAC) + IAC + SE)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, send_size)
 
 
 async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> BaseClient:
@@ -143,11 +191,18 @@ def _read_chunks(keyboard: int) -> "asyncio.Queue[bytes]":
     return chunks
 
 
-async def _send(chunks: "asyncio.Queue[bytes]", client: BaseClient) -> None:
+async def _send(chunks: "asyncio.Queue[bytes]", client: BaseClient, keys: Keyboard) -> None:
     writer, chunk = client.writer, b"\n"
     with contextlib.suppress(ConnectionError):  # whoever reads is told of it as well
         while chunk and writer is not None and not writer.is_closing():
             chunk = await chunks.get()
-            # RFC 854: CR LF ends a line of the network virtual terminal.
-            writer.write(chunk.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") or END_OF_INPUT)
+            is_binary = writer.local_option.enabled(BINARY)
+            writer.write(_to_nvt(chunk, is_raw=keys.is_raw, is_binary=is_binary) or END_OF_INPUT)
             await writer.drain()
+
+
+def _to_nvt(typed: bytes, *, is_raw: bool, is_binary: bool) -> bytes:
+    """Return what was typed as RFC 854 has it: a line ends with CR LF, and a return key alone is CR NUL."""
+    if is_raw:
+        return typed if is_binary else typed.replace(b"\r", b"\r\x00")
+    return typed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

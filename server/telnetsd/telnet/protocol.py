@@ -11,7 +11,6 @@ A session starts as the plain NVT of RFC 854: nothing is negotiated until the cl
 
 import asyncio
 import collections
-import logging
 import struct
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -39,11 +38,6 @@ SLICE_BYTES: Final = 512
 """How much of what holds more of them is interpreted in one turn of the event loop."""
 AYT_ANSWER: Final = b"[yes]\r\n"
 _IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: INTERRUPT}
-
-# What telnetlib3 has to say about a peer is not for the operator's terminal: the audit log says it better.
-logging.getLogger("telnetlib3").addHandler(logging.NullHandler())
-logging.getLogger("telnetlib3").setLevel(logging.CRITICAL)
-logging.getLogger("telnetlib3").propagate = False
 
 
 class NvtWriter(TelnetWriter):

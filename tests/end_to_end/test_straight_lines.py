@@ -1,0 +1,111 @@
+"""Straight to a line: by a port of its own, or by the name that a client asks for; a bare console for old tools."""
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.audit import read_log
+from support.client import Client, client_context
+from support.lines import line
+from support.rsyslog import free_port
+from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.upstreams import Upstream
+from telnetsd.administration.credentials import user_files
+from telnetsd.home import Home
+
+NAME = "switch-1.lines.example"
+
+
+def credentials(home: Home, user: str | None) -> tuple[Path, Path] | None:
+    files = user_files(home, user) if user else None
+    return (files.certificate, files.key) if files else None
+
+
+class NamedClient(Client):
+    """A client that asks for a name of its own."""
+
+    def __init__(self, port: int, home: Home, user: str | None, name: str) -> None:
+        context = client_context(home.ca_certificate, credentials(home, user))
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+        self.port = raw.getsockname()[1]
+        self.tls = context.wrap_socket(raw, server_hostname=name)
+        self.received = b""
+
+
+@pytest.fixture(params=["listen", "server_name"])
+def straight(
+    request: pytest.FixtureRequest, start: Callable[..., RunningServer], home: Home
+) -> Callable[[Upstream, str | None], Client]:
+    """Start a server with a line, and return what connects somebody straight to it."""
+
+    def connect(upstream: Upstream, user: str | None) -> Client:
+        port = free_port()
+        where = {"listen": f"127.0.0.1:{port}"} if request.param == "listen" else {"server_name": NAME}
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", **where))
+        if request.param == "listen":
+            return Client(port, home.ca_certificate, credentials(home, user))
+        return NamedClient(server.port, home, user, NAME.upper())
+
+    return connect
+
+
+def test_nothing_is_said_that_the_line_does_not_say(
+    straight: Callable[[Upstream, str | None], Client], home: Home
+) -> None:
+    with Upstream() as upstream, straight(upstream, "bob") as client:
+        assert client.read_until(b"# ") == "switch-1 console\r\n# "
+        client.send(b"~.show\r\n\x00~?\n")
+        assert client.read_until(b"~?\n") == "~.SHOW\r\n\x00~?\n"
+        client.tls.close()
+        assert upstream.closed.acquire(timeout=DEADLINE_S)
+
+
+def test_it_ends_with_the_line_and_the_log_has_the_whole_story(
+    straight: Callable[[Upstream, str | None], Client], home: Home
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"bye\r\n")
+
+    with Upstream(serve) as upstream, straight(upstream, "bob") as client:
+        assert client.read_to_end() == "bye\r\n"
+
+        def is_over() -> list[str]:
+            return [action_of(one) for one in read_log(home.audit_file) if get(one, "source.port") == client.port]
+
+        wait_until(lambda: "session-ended" in is_over(), "the end")
+        assert is_over() == [
+            "session-started",
+            "command-executed",
+            "line-connected",
+            "line-disconnected",
+            "session-ended",
+        ]
+    ended = [one for one in read_log(home.audit_file) if action_of(one) == "session-ended"]
+    assert ended[-1]["event"]["reason"] == "line-ended"
+
+
+def test_who_may_not_have_it_reads_why_and_nothing_else(straight: Callable[[Upstream, str | None], Client]) -> None:
+    with Upstream() as upstream, straight(upstream, None) as client:
+        assert client.read_to_end().startswith("connect needs the role user or operator; you have guest")
+
+
+def test_a_script_with_openssl_sees_a_bare_console(start: Callable[..., RunningServer], home: Home) -> None:
+    port, files = free_port(), user_files(home, "bob")
+    with Upstream() as upstream:
+        start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", listen=f"127.0.0.1:{port}"))
+        command = ["openssl", "s_client", "-quiet", "-verify_quiet", "-CAfile", str(home.ca_certificate)]
+        command += ["-connect", f"localhost:{port}", "-cert", str(files.certificate), "-key", str(files.key)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+            assert client.stdin is not None
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"switch-1 console\r\n"
+            client.stdin.write(b"show\n")
+            client.stdin.flush()
+            assert client.stdout.readline() == b"# SHOW\n"
+            client.kill()
