@@ -22,6 +22,7 @@ from telnetsd.errors import OperatorError
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 365 * 86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 PORT_MAX: Final = 65535
+ARGUMENT_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-"
 RoleName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
@@ -215,6 +216,24 @@ class CommandSettings(_Section, frozen=True):
     min_class: AssuranceClass = 0
 
 
+class ProgramSettings(_Section, frozen=True):
+    """A command that runs a program: its words (no shell), who has it, what may stand behind it, and its limits.
+
+    What is typed behind the command's name is words of `argument_characters`, up to `arguments_max` of them, none of
+    which begins with `-`: they are added to the program's own.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    exec: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    summary: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    roles: tuple[RoleName, ...] = ("user",)
+    min_class: AssuranceClass = 0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+    arguments_max: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    argument_characters: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] = ARGUMENT_CHARACTERS
+    output_max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**30)] = 2**20
+
+
 class ClassSettings(_Section, frozen=True):
     """An assurance class: its policy OID, what it is called, and what was checked of who somebody is."""
 
@@ -259,6 +278,7 @@ class Settings(_Section, frozen=True):
     session: SessionSettings = SessionSettings()
     audit: AuditSettings = AuditSettings()
     line: tuple[LineSettings, ...] = ()
+    command: tuple[ProgramSettings, ...] = ()
     roles: dict[RoleName, RoleSettings] = {}
     commands: dict[str, CommandSettings] = {}
     classes: dict[AssuranceClass, ClassSettings] = {}

@@ -275,6 +275,8 @@ def test_of_two_servers_that_start_at_once_one_serves_and_the_log_is_whole(home:
 
 
 def test_a_rotation_that_fails_does_not_keep_anybody_waiting(start: Callable[..., RunningServer], home: Home) -> None:
+    # Nothing else is to open the log meanwhile: whoever does gives the folder its mode back.
+    assert telnetsd(home, "ca", "crl").returncode == 0
     server = start("[audit]\nrotate_bytes = 8192\ncompress = false\n", before=_obey_modes)
     folder = home.audit_file.parent
     with connect_as(server, "bob") as client:

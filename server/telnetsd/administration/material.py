@@ -7,8 +7,9 @@ from typing import Final
 from cryptography import x509
 
 from telnetsd.commands.loading import load_commands
-from telnetsd.commands.table import CommandTable
-from telnetsd.config import Settings, load_settings
+from telnetsd.commands.programs import make_commands
+from telnetsd.commands.table import BUILT_IN_ROLES, CommandTable
+from telnetsd.config import CommandSettings, Settings, load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, require_secret
 from telnetsd.identity.assurance import make_classes
@@ -63,7 +64,12 @@ def load_table(settings: Settings) -> CommandTable:
     Raises:
         OperatorError: They do not fit.
     """
-    return CommandTable(load_commands(), settings.roles, settings.commands)
+    programs = make_commands(settings.command, frozenset({*BUILT_IN_ROLES, *settings.roles}))
+    demands = {
+        **{one.name: CommandSettings(min_class=one.min_class) for one in settings.command},
+        **settings.commands,
+    }
+    return CommandTable([*load_commands(), *programs], settings.roles, demands)
 
 
 def load_lines(home: Home, settings: Settings, table: CommandTable) -> LineTable:

@@ -51,6 +51,15 @@ class CommandReason(StrEnum):
     INTERNAL_ERROR = "internal-error"
 
 
+class ProgramReason(StrEnum):
+    """Why a command that runs a program failed."""
+
+    NOT_STARTED = "program-not-started"
+    FAILED = "program-failed"
+    TIMEOUT = "program-timeout"
+    OUTPUT_TOO_LONG = "program-output-too-long"
+
+
 class EnrolmentReason(StrEnum):
     """Why the desk says no."""
 

@@ -20,6 +20,7 @@ from telnetsd.audit.reason import (
     EndReason,
     EnrolmentReason,
     LineReason,
+    ProgramReason,
     Reason,
     RecoveryReason,
     ReloadReason,
@@ -136,6 +137,9 @@ FIELDS: Final[Mapping[str, Field]] = {
         _TEXT, "signs the line as it was without this member and `event.hash`; base64"
     ),
     "telnetsd.collector.name": Field(_TEXT, "a collector, as the configuration calls it"),
+    "telnetsd.command.exit_status": Field(
+        {"type": "integer"}, "the exit status of its program; minus the signal that ended it"
+    ),
     "telnetsd.command.line": Field(_TEXT, "what was typed, escaped; secrets and answers to questions left out"),
     "telnetsd.command.name": Field(_TEXT, "the command's name"),
     "telnetsd.enrolment.id": Field(_TEXT, "the request"),
@@ -262,8 +266,8 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.COMMAND_FAILED: Definition(
         "a command that ran came to nothing; one of another package may have reasons of its own",
-        ("api",), ("end",), Outcome.FAILURE, (CommandReason, EnrolmentReason, CsrReason, LineReason),
-        (*_SESSION, *_COMMAND), _WHO, has_other_reasons=True,
+        ("api",), ("end",), Outcome.FAILURE, (CommandReason, EnrolmentReason, CsrReason, LineReason, ProgramReason),
+        (*_SESSION, *_COMMAND), (*_WHO, "telnetsd.command.exit_status"), has_other_reasons=True,
     ),
     Action.LINE_CONNECTED: Definition(
         "a session is about to be connected to a line: to write, or to watch who does",

@@ -149,5 +149,15 @@ class Caller(Protocol):
     def say(self, text: str) -> None:
         """Show text: one or more lines, without the last line end."""
 
+    async def show_said(self) -> None:
+        """Show what was said so far, and wait until the client has taken enough of it.
+
+        Raises:
+            ConnectionError: It is gone.
+        """
+
+    async def wait_gone(self) -> None:
+        """Wait until the client has gone."""
+
     def leave(self) -> None:
         """End the session after this command."""

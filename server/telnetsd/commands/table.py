@@ -25,7 +25,7 @@ NAME_MAX_CHARS: Final = 40
 ARGUMENTS_MAX: Final = 2048
 USER_ROLE: Final = "user"
 OPERATOR_ROLE: Final = "operator"
-_BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE: (USER_ROLE,)}
+BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE: (USER_ROLE,)}
 
 Handler = Callable[[Caller, str], Awaitable[None]]
 """Runs a command: the caller, and what was typed behind the command's name, stripped."""
@@ -38,11 +38,15 @@ def _check_nothing(_caller: Caller, _arguments: str) -> None:
 
 
 class CommandError(PeerError):
-    """A command is denied, or fails; the message is for the user, `.reason` for the log."""
+    """A command is denied, or fails; the message is for the user, `.reason` for the log.
 
-    def __init__(self, reason: StrEnum, message: str) -> None:
+    `.exit_status` is that of a program which it ran; minus the number of the signal that ended it.
+    """
+
+    def __init__(self, reason: StrEnum, message: str, *, exit_status: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.exit_status = exit_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Command:
         aliases: Other names for the same.
         words_logged: How many words of its arguments the log has: what stands behind may be a secret.
         check: Decides whether the caller may have it with these arguments, before it counts as permitted.
+        roles: The roles that have it in place of `role`; the configuration may have defined them.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Command:
     aliases: tuple[str, ...] = ()
     words_logged: int = ARGUMENTS_MAX
     check: Check = _check_nothing
+    roles: tuple[str, ...] = ()
 
     @property
     def synopsis(self) -> str:
@@ -132,7 +138,7 @@ class CommandTable:
         for one in commands:
             self._add(one)
         self._demands = self._demands_of(demands or {})
-        self._roles = {role: self._commands_of(role, roles) for role in (*_BUILT_IN_ROLES, *roles)}
+        self._roles = {role: self._commands_of(role, roles) for role in (*BUILT_IN_ROLES, *roles)}
         self._least_class = {role: min(needed.values(), default=0) for role, needed in self._roles.items()}
 
     @property
@@ -199,7 +205,7 @@ class CommandTable:
             if name in self._names:
                 raise OperatorError(f"two commands are called {name!r}; uninstall the package that brings the second")
             self._names[name] = one
-        if one.role not in _BUILT_IN_ROLES:
+        if one.role not in BUILT_IN_ROLES and not one.roles:
             raise OperatorError(f"command {one.name!r} names the role {one.role!r}, which is not built in")
         self._commands[one.name] = one
 
@@ -221,7 +227,7 @@ class CommandTable:
             if best.get(current, demanded + 1) <= demanded:
                 continue
             best[current] = demanded
-            if current not in configured and current not in _BUILT_IN_ROLES:
+            if current not in configured and current not in BUILT_IN_ROLES:
                 raise OperatorError(f"role {role!r} in telnetsd.toml includes {current!r}; define [roles.{current}]")
             for name in self._own_commands(current, settings):
                 needed[name] = min(needed.get(name, demanded), demanded)
@@ -229,9 +235,10 @@ class CommandTable:
         return needed
 
     def _own_commands(self, role: str, settings: RoleSettings) -> Iterable[str]:
+        given = [one.name for one in self._commands.values() if role in one.roles]
         if _is_as_built_in(role, settings):
-            return [one.name for one in self._commands.values() if one.role == role]
-        return [] if isinstance(settings.commands, UnsetType) else list(self._listed(role, settings.commands))
+            return [*given, *(one.name for one in self._commands.values() if one.role == role)]
+        return given if isinstance(settings.commands, UnsetType) else [*given, *self._listed(role, settings.commands)]
 
     def _listed(self, role: str, commands: Iterable[str]) -> Iterable[str]:
         for name in commands:
@@ -258,10 +265,10 @@ class CommandTable:
 def _is_as_built_in(role: str, settings: RoleSettings) -> bool:
     """Tell whether a role has what it has by default: nothing else was said of it."""
     is_left = isinstance(settings.commands, UnsetType) and isinstance(settings.includes, UnsetType)
-    return role in _BUILT_IN_ROLES and is_left
+    return role in BUILT_IN_ROLES and is_left
 
 
 def _included(role: str, settings: RoleSettings) -> tuple[str, ...]:
     if _is_as_built_in(role, settings):
-        return _BUILT_IN_ROLES[role]
+        return BUILT_IN_ROLES[role]
     return () if isinstance(settings.includes, UnsetType) else settings.includes

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.event import LINE_MAX_CHARS, Action
+from telnetsd.audit.event import LINE_MAX_CHARS, Action, Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import CommandReason
 from telnetsd.audit.record import Trail
@@ -161,9 +161,15 @@ class Interpreter:
         self._running = (name, line)
         try:
             await run()
-        except (CommandError, EnrolmentError, LineError) as failed:
+        except CommandError as failed:
+            self._caller.say(str(failed))
+            await self._record(Action.COMMAND_FAILED, failed.reason, line, name, failed.exit_status)
+        except (EnrolmentError, LineError) as failed:
             self._caller.say(str(failed))
             await self._record(Action.COMMAND_FAILED, failed.reason, line, name)
+        except ConnectionError:
+            # The client has gone while the command ran; the session is told by whoever reads.
+            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, name)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
         except Exception:
@@ -172,12 +178,16 @@ class Interpreter:
             self._caller.say(f"{name} failed; the operator finds the cause in the server's output")
             await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, name)
 
-    async def _record(self, action: Action, reason: StrEnum, line: str, name: str) -> bool:
+    async def _record(
+        self, action: Action, reason: StrEnum, line: str, name: str, exit_status: int | None = None
+    ) -> bool:
         """Write the event of a line; False, and words to the user, when it cannot be written."""
         shown = escape(line, LINE_MAX_CHARS)
         fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"
         message = f"{self._who}: {' '.join(filter(None, (shown, fared)))}"
-        command = {"name": name, "line": shown}
+        command: Fields = {"name": name, "line": shown}
+        if exit_status is not None:
+            command["exit_status"] = exit_status
         try:
             await self._trail.record(action, reason, message, telnetsd={"command": command})
         except AuditUnavailableError:

@@ -171,6 +171,16 @@ class Session:
         """Show text with the next prompt."""
         self._said.extend(text.splitlines() or [""])
 
+    async def show_said(self) -> None:
+        """Show what was said so far, and wait until the client has taken enough of it."""
+        self._write(self._said, "")
+        self._said.clear()
+        await self._protocol.drain()
+
+    async def wait_gone(self) -> None:
+        """Wait until the client has gone."""
+        await self._protocol.lost.wait()
+
     def leave(self) -> None:
         """End after what was said."""
         self._end_with(EndReason.QUIT)

@@ -55,6 +55,7 @@ class NvtWriter(TelnetWriter):
         self.is_in_character_mode = False
         self.terminal_type = ""
         self.window = (0, 0)
+        self._unanswered = set(SUBNEGOTIATED)
         self.on_terminal_known: Callable[[], None] = _nothing
         self.set_ext_callback(NAWS, self._note_window)
         self.set_ext_callback(TTYPE, self._note_terminal_type)
@@ -144,8 +145,7 @@ class NvtWriter(TelnetWriter):
         """Take note; there is nothing to say (RFC 1143)."""
         self.pending_option[DO + opt] = False
         self.remote_option[opt] = False
-        if opt == NAWS:
-            self.on_terminal_known()
+        self._note_answer(opt)
 
     def handle_ayt(self, _byte: bytes) -> None:
         """Are You There (RFC 854): yes, said once to however many that came together."""
@@ -155,10 +155,17 @@ class NvtWriter(TelnetWriter):
 
     def _note_window(self, rows: int, columns: int) -> None:
         self.window = (columns, rows)
-        self.on_terminal_known()
+        self._note_answer(NAWS)
 
     def _note_terminal_type(self, name: str) -> None:
         self.terminal_type = name
+        self._note_answer(TTYPE)
+
+    def _note_answer(self, opt: bytes) -> None:
+        """Tell that the terminal is known, once the client has answered both questions; and of each change then."""
+        self._unanswered.discard(opt)
+        if opt in SUBNEGOTIATED and not self._unanswered:
+            self.on_terminal_known()
 
 
 def _nothing() -> None:
@@ -217,6 +224,8 @@ class NvtProtocol(BaseServer):
             _waiter_connected=is_negotiated,
         )
         self._is_lost = False
+        self.lost = asyncio.Event()
+        """Set when the connection is gone."""
         self._is_writable = asyncio.Event()
         self._is_writable.set()
         self._gate: _ReadingGate
@@ -282,6 +291,7 @@ class NvtProtocol(BaseServer):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whoever reads or waits to write."""
         self._is_lost = True
+        self.lost.set()
         self._is_writable.set()
         super().connection_lost(exc)
 

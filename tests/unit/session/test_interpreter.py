@@ -74,6 +74,12 @@ class Person:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    async def show_said(self) -> None:
+        pass
+
+    async def wait_gone(self) -> None:
+        pass
+
     def leave(self) -> None:
         self.is_over = True
 
