@@ -84,7 +84,7 @@ def test_vim_through_telnet_ssl_takes_the_whole_screen_and_a_resize(
     tmux.type("j", "A", " and more", "Escape")
     tmux.wait_for("second line and more")
     tmux.type(":wq", "Enter")
-    tmux.wait_for("*** editor has closed")
+    tmux.wait_for("*** editor has closed\nalice>")
     assert text.read_text() == "first line\nsecond line and more\n"
     # Behind it the client edits and echoes its lines again.
     tmux.type("echo lines again", "Enter")

@@ -24,8 +24,10 @@ from telnetsd.telnet.nvt_input import NvtInput
 from telnetsd.telnet.protocol import NvtProtocol
 
 READ_BYTES: Final = 4096
-TERMINAL_KNOWN_S: Final = 0.5
-"""How long a client may take to say how large its screen is, before a program is started without knowing."""
+ANSWERED_S: Final = 0.5
+"""How long a client may take to answer at all, before it counts as one that speaks no telnet."""
+TERMINAL_KNOWN_S: Final = 2.0
+"""How long a client that does may take to say how large its screen is."""
 SIDE_MAX: Final = 1000
 """The greatest width and height of a screen that is believed."""
 _TERMINAL_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -99,16 +101,17 @@ class Console:
         """Ask the client for what a full-screen program needs, and return the terminal that it has."""
         if self._is_bare:
             return _DEFAULT
-        is_known = asyncio.Event()
-        self._writer.on_terminal_known = is_known.set
+        is_answered, is_known = asyncio.Event(), asyncio.Event()
+        self._writer.on_answered, self._writer.on_terminal_known = is_answered.set, is_known.set
         self._writer.enter_character_mode()
         with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
             await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
         return self._terminal_now()
 
     def give_lines_back(self) -> None:
         """Let the client echo and edit lines again."""
-        self._writer.on_terminal_known = lambda: None
+        self._writer.on_answered = self._writer.on_terminal_known = lambda: None
         if self._writer.is_in_character_mode and not self._writer.connection_closed:
             self._writer.leave_character_mode()
 

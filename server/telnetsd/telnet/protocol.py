@@ -56,6 +56,8 @@ class NvtWriter(TelnetWriter):
         self.terminal_type = ""
         self.window = (0, 0)
         self._unanswered = set(SUBNEGOTIATED)
+        self.on_answered: Callable[[], None] = _nothing
+        """Told of each answer to what was offered or asked: the client speaks telnet."""
         self.on_terminal_known: Callable[[], None] = _nothing
         self.set_ext_callback(NAWS, self._note_window)
         self.set_ext_callback(TTYPE, self._note_terminal_type)
@@ -120,6 +122,7 @@ class NvtWriter(TelnetWriter):
 
     def handle_do(self, opt: bytes) -> bool:
         """Agree to what is on the list; refuse the rest (RFC 854: WONT)."""
+        self.on_answered()
         if opt in ANSWERED_DO or (self.is_in_character_mode and opt in CHARACTER_MODE_WILL):
             return super().handle_do(opt)
         if self.local_option.get(opt) is not False:
@@ -128,11 +131,13 @@ class NvtWriter(TelnetWriter):
 
     def handle_dont(self, opt: bytes) -> None:
         """Take note; there is nothing to say (RFC 1143)."""
+        self.on_answered()
         self.pending_option[WILL + opt] = False
         self.local_option[opt] = False
 
     def handle_will(self, opt: bytes) -> None:
         """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
+        self.on_answered()
         if opt in ANSWERED_WILL or (self.is_in_character_mode and opt == BINARY):
             if opt == TTYPE and not self.remote_option.enabled(opt):
                 # telnetlib3 asks for the type without having agreed to be told it.
@@ -143,6 +148,7 @@ class NvtWriter(TelnetWriter):
 
     def handle_wont(self, opt: bytes) -> None:
         """Take note; there is nothing to say (RFC 1143)."""
+        self.on_answered()
         self.pending_option[DO + opt] = False
         self.remote_option[opt] = False
         self._note_answer(opt)
