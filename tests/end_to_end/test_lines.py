@@ -430,3 +430,21 @@ def test_a_server_that_stops_ends_its_lines(
     assert server.stop() == ""
     assert time.monotonic() - begun < DEADLINE_S / 2
     assert line_events(home)[1] == ("line-disconnected", "session-ended", "bob")
+
+
+def test_the_console_server_of_the_readme_works_by_copy_and_paste(
+    start: Callable[..., RunningServer], terminal: OpenTerminal, home: Home
+) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    toml = readme.partition("cat >> telnetsd.toml <<'LINES'\n")[2].partition("LINES\n")[0]
+    assert toml.count("[[line]]") == 2
+    server = start(toml)
+    alice = terminal(server, "alice")
+    listed = readme.partition("    alice> lines\n")[2].partition("    alice> connect this-host\n")[0]
+    assert alice.client.command("lines") == "\n".join(row.removeprefix("    ") for row in listed.splitlines())
+    alice.connect("this-host")
+    alice.send(b"echo $((6 * 7))\r")
+    alice.until(b"42\r\n")
+    alice.leave()
+    server.wait_for(lambda event: action_of(event) == "recording-closed")
+    assert telnetsd(home, "recording", "verify").returncode == 0

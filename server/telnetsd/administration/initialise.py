@@ -75,6 +75,18 @@ CONFIGURATION: Final = """\
 # name = "in person"
 # checked = "a photo ID was shown to the operator"
 
+# A line: a named way to something that speaks only telnet, TCP, TLS, serial or a terminal; docs/lines.md.
+# [[line]]
+# name = "switch-1"
+# target = "telnet://192.0.2.10:23"
+
+# A command that runs a program.
+# [[command]]
+# name = "ping"
+# exec = "ping -c 3"
+# summary = "whether a host answers"
+# arguments_max = 1
+
 # A collector that gets every event: syslog+udp://, syslog+tcp://, syslog+tls://HOST:PORT, journald, stdout.
 # [[audit.shipping]]
 # name = "collector"
