@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from bench_audit import measure_audit
+from bench_lines import measure_lines
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.client import Client, connect_as
@@ -67,7 +68,8 @@ def measure(home: Home, sessions: int) -> dict[str, str]:
         figures = _measure(server, sessions)
     finally:
         server.stop()
-    return figures | measure_audit(home, _start) | _measure_revocation(home)
+    figures |= measure_audit(home, _start) | measure_lines(home, _start)
+    return figures | _measure_revocation(home)
 
 
 def _start(home: Home) -> RunningServer:
