@@ -1,12 +1,16 @@
 """Straight to a line: by a port of its own, or by the name that a client asks for; a bare console for old tools."""
 
+import os
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
+import termios
+import tty
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from support.audit import read_log
 from support.client import Client, client_context
@@ -109,3 +113,49 @@ def test_a_script_with_openssl_sees_a_bare_console(start: Callable[..., RunningS
             client.stdin.flush()
             assert client.stdout.readline() == b"# SHOW\n"
             client.kill()
+
+
+@pytest.fixture
+def serial_pair() -> Iterator[tuple[int, int]]:
+    """Our end of a pty, and the one that is a serial port to the server."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # pyserial's client, in its own code
+def test_a_serial_port_is_controlled_by_a_client_of_rfc_2217(
+    start: Callable[..., RunningServer], home: Home, serial_pair: tuple[int, int]
+) -> None:
+    (ours, theirs), port, plain, files = serial_pair, free_port(), free_port(), user_files(home, "bob")
+    start(line("console", f"serial://{os.ttyname(theirs)}?baud=9600", listen=f"127.0.0.1:{port}"))
+    # The client speaks no TLS: socat does, with bob's certificate.
+    options = f"cafile={home.ca_certificate},cert={files.certificate},key={files.key}"
+    relay = subprocess.Popen(
+        ["socat", f"TCP-LISTEN:{plain},bind=127.0.0.1,reuseaddr", f"OPENSSL:localhost:{port},{options}"]
+    )
+    wait_until(lambda: f"0100007F:{plain:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text(), "socat")
+    try:
+        with serial.serial_for_url(f"rfc2217://127.0.0.1:{plain}", baudrate=19200, timeout=DEADLINE_S) as client:
+            assert termios.tcgetattr(theirs)[4] == termios.B19200
+            client.baudrate = 115200
+            assert termios.tcgetattr(theirs)[4] == termios.B115200
+            client.stopbits = 2
+            assert termios.tcgetattr(theirs)[2] & termios.CSTOPB
+            everything = bytes(range(256))
+            client.write(everything)
+            assert read_exactly(ours, 256) == everything
+            os.write(ours, everything)
+            assert client.read(256) == everything
+    finally:
+        relay.terminate()
+        relay.wait(DEADLINE_S)
+
+
+def read_exactly(descriptor: int, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += os.read(descriptor, count - len(data))
+    return data

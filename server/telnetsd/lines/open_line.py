@@ -234,6 +234,12 @@ class OpenLine:
             self._upstream.resize(terminal)
             self._record(lambda recording: recording.note_resize(terminal))
 
+    def com_port(self, attendant: Attendant, question: bytes) -> bytes | None:
+        """Answer a client that controls the port (RFC 2217); only the writer's changes anything."""
+        if self._upstream is None:
+            return None
+        return self._upstream.com_port(question, may_change=attendant is self.writer)
+
     def send_break(self, attendant: Attendant) -> None:
         """Send BREAK for the writer."""
         if attendant is not self.writer or self._upstream is None:

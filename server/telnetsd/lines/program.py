@@ -102,6 +102,9 @@ class ProgramUpstream:
         """A program has no BREAK."""
         return False
 
+    def com_port(self, question: bytes, *, may_change: bool) -> None:
+        """There is no port to control."""
+
     async def close(self) -> None:
         """End the program with everything that it started, and give the pty back."""
         self._loop.remove_reader(self._descriptor)

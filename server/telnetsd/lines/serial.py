@@ -5,6 +5,7 @@ import contextlib
 import termios
 
 from telnetsd.errors import OperatorError
+from telnetsd.lines.com_port import answer
 from telnetsd.lines.streams import StreamUpstream
 from telnetsd.lines.target import SerialTarget
 from telnetsd.lines.upstream import READ_BYTES
@@ -29,6 +30,10 @@ class SerialUpstream(StreamUpstream):
         port.break_condition = True
         asyncio.get_running_loop().call_later(BREAK_S, _end_break, port)
         return True
+
+    def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
+        """See Upstream."""
+        return answer(self._writer.transport.get_extra_info("serial"), question, may_change=may_change)
 
 
 async def open_serial(target: SerialTarget) -> SerialUpstream:

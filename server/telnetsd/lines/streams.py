@@ -44,6 +44,10 @@ class StreamUpstream:
         """Bytes have no BREAK."""
         return False
 
+    def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:  # noqa: ARG002 -- see Upstream
+        """There is no port to control."""
+        return None
+
     async def close(self) -> None:
         """See Upstream."""
         self._writer.close()

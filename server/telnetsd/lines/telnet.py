@@ -136,6 +136,9 @@ class TelnetUpstream:
         self._writer.send_iac(IAC + BRK)
         return True
 
+    def com_port(self, question: bytes, *, may_change: bool) -> None:
+        """There is no port to control."""
+
     async def close(self) -> None:
         """See Upstream."""
         self._writer.close()

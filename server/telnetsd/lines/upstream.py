@@ -45,5 +45,8 @@ class Upstream(Protocol):
     def send_break(self) -> bool:
         """Send BREAK; False where there is no such thing."""
 
+    def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
+        """Answer a client that controls the port (RFC 2217); None where there is no port to control."""
+
     async def close(self) -> None:
         """End it; nothing of it is left when this returns."""

@@ -111,6 +111,7 @@ class Console:
 
     def give_lines_back(self) -> None:
         """Let the client echo and edit lines again."""
+        self._writer.decide_com_port(None)
         self._writer.on_answered = self._writer.on_terminal_known = lambda: None
         if self._writer.is_in_character_mode and not self._writer.connection_closed:
             self._writer.leave_character_mode()
@@ -149,6 +150,8 @@ class Console:
         """
         escapes, keys = EscapeReader(), NvtInput(is_after_cr=is_after_cr)
         self._writer.on_terminal_known = lambda: opened.resize(self, self._terminal_now())
+        has_port = opened.line.kind == "serial"
+        self._writer.decide_com_port((lambda question: opened.com_port(self, question)) if has_port else None)
         data: bytes | None = typed
         try:
             while self._reason is None and data is not None:

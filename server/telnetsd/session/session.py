@@ -299,6 +299,7 @@ class Session:
         self._write(self._said, "")
 
     async def _greet_and_converse(self) -> None:
+        self._protocol.writer.decide_com_port(None)
         commands = [one.name for one in self._services.table.permitted(self.identity)]
         window_days = self._services.renewal_window_days
         greeting = greet(self.identity, commands, self.started_at, window_days)

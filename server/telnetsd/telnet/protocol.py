@@ -17,7 +17,26 @@ from typing import Any, Final, cast
 
 from telnetlib3 import TelnetReader, TelnetWriter
 from telnetlib3.server_base import BaseServer
-from telnetlib3.telopt import BINARY, DO, DONT, EC, ECHO, EL, EOF, IAC, IP, NAWS, SB, SGA, TM, TTYPE, WILL, WONT
+from telnetlib3.telopt import (
+    BINARY,
+    COM_PORT_OPTION,
+    DO,
+    DONT,
+    EC,
+    ECHO,
+    EL,
+    EOF,
+    IAC,
+    IP,
+    NAWS,
+    SB,
+    SE,
+    SGA,
+    TM,
+    TTYPE,
+    WILL,
+    WONT,
+)
 
 from telnetsd.telnet.line_discipline import END_OF_INPUT, ERASE_CHARACTER, ERASE_LINE, INTERRUPT
 
@@ -56,6 +75,10 @@ class NvtWriter(TelnetWriter):
         self.terminal_type = ""
         self.window = (0, 0)
         self._unanswered = set(SUBNEGOTIATED)
+        self.on_com_port: Callable[[bytes], bytes | None] | None = None
+        """Answers a client that controls a serial port (RFC 2217), while a line has one."""
+        self._wants_com_port = False
+        self._is_com_port_decided = False
         self.on_answered: Callable[[], None] = _nothing
         """Told of each answer to what was offered or asked: the client speaks telnet."""
         self.on_terminal_known: Callable[[], None] = _nothing
@@ -93,6 +116,9 @@ class NvtWriter(TelnetWriter):
         """
         if self._subnegotiation_bytes > SUBNEGOTIATION_MAX_BYTES:
             raise ValueError("subnegotiation too long")
+        if buf[0] == COM_PORT_OPTION and self.on_com_port is not None:
+            self._answer_question(b"".join(list(buf)[1:]))
+            return
         if buf[0] not in SUBNEGOTIATED or not self.remote_option.enabled(buf[0]):
             raise ValueError("subnegotiation of an option that was not agreed upon")
         try:
@@ -120,9 +146,28 @@ class NvtWriter(TelnetWriter):
         self.remote_option[BINARY] = True
         self.iac(DONT, BINARY)
 
+    def decide_com_port(self, answer: Callable[[bytes], bytes | None] | None) -> None:
+        """Say whether the client may control a port, to one that has asked already and to one that will."""
+        self.on_com_port, self._is_com_port_decided = answer, True
+        if self._wants_com_port:
+            self._answer_com_port()
+
+    def _answer_com_port(self) -> None:
+        if self.on_com_port is None:
+            self.iac(DONT, COM_PORT_OPTION)
+            return
+        self.is_in_character_mode = True
+        self.iac(DO, COM_PORT_OPTION)
+        self.remote_option[COM_PORT_OPTION] = True
+        for opt in (BINARY, SGA):
+            self.iac(WILL, opt)
+            self.iac(DO, opt)
+
     def handle_do(self, opt: bytes) -> bool:
         """Agree to what is on the list; refuse the rest (RFC 854: WONT)."""
         self.on_answered()
+        if opt == COM_PORT_OPTION and self.on_com_port is not None:
+            return self.iac(WILL, opt)
         if opt in ANSWERED_DO or (self.is_in_character_mode and opt in CHARACTER_MODE_WILL):
             return super().handle_do(opt)
         if self.local_option.get(opt) is not False:
@@ -138,7 +183,12 @@ class NvtWriter(TelnetWriter):
     def handle_will(self, opt: bytes) -> None:
         """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
         self.on_answered()
-        if opt in ANSWERED_WILL or (self.is_in_character_mode and opt == BINARY):
+        if opt == COM_PORT_OPTION:
+            # Who asks before a line is there is answered when it is.
+            self._wants_com_port = True
+            if self._is_com_port_decided:
+                self._answer_com_port()
+        elif opt in ANSWERED_WILL or (self.is_in_character_mode and opt == BINARY):
             if opt == TTYPE and not self.remote_option.enabled(opt):
                 # telnetlib3 asks for the type without having agreed to be told it.
                 self.iac(DO, opt)
@@ -158,6 +208,12 @@ class NvtWriter(TelnetWriter):
         if self.may_answer_ayt:
             self.may_answer_ayt = False
             self.write(AYT_ANSWER)
+
+    def _answer_question(self, question: bytes) -> None:
+        answer = self.on_com_port(question) if self.on_com_port is not None else None
+        if answer:
+            content = answer.replace(IAC, IAC + IAC)
+            self.send_iac(IAC + SB + COM_PORT_OPTION + content + IAC + SE)
 
     def _note_window(self, rows: int, columns: int) -> None:
         self.window = (columns, rows)

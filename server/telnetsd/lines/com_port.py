@@ -1,0 +1,155 @@
+"""The Telnet Com Port Control Option (RFC 2217), without I/O: a client's questions about a serial port, answered.
+
+Each question is a command and a value; the answer is the command plus 100, and the value that holds then. Who asks
+for something that the port does not take is told what it has.
+"""
+
+import contextlib
+import termios
+from collections.abc import Callable
+from typing import Final, Protocol
+
+SIGNATURE: Final = 0
+SET_BAUDRATE: Final = 1
+SET_DATASIZE: Final = 2
+SET_PARITY: Final = 3
+SET_STOPSIZE: Final = 4
+SET_CONTROL: Final = 5
+SET_LINESTATE_MASK: Final = 10
+SET_MODEMSTATE_MASK: Final = 11
+PURGE_DATA: Final = 12
+ANSWER: Final = 100
+NAME: Final = b"telnetsd"
+BAUD_MAX: Final = 4_000_000
+_PARITIES: Final = "NOEMS"
+"""In the order of their numbers, from 1 (RFC 2217 section 3)."""
+_REFUSALS: Final = (OSError, ValueError, termios.error)
+_STOP_SIZES: Final = (1.0, 2.0, 1.5)
+_BAUD_BYTES: Final = 4
+
+
+class SerialPort(Protocol):
+    """What is asked of a serial port; what it does not take raises OSError, ValueError or termios.error."""
+
+    baudrate: int
+    bytesize: int
+    parity: str
+    stopbits: float
+    xonxoff: bool
+    rtscts: bool
+    break_condition: bool
+    dtr: bool
+    rts: bool
+
+    def reset_input_buffer(self) -> None:
+        """Forget what has come and was not read."""
+
+    def reset_output_buffer(self) -> None:
+        """Forget what was written and has not gone."""
+
+
+def answer(port: SerialPort, question: bytes, *, may_change: bool) -> bytes:
+    """Do what a client asks, and return the answer; empty where there is none.
+
+    Args:
+        port: The serial port.
+        question: The subnegotiation's content, behind the option's number.
+        may_change: Whether the client writes to the line: who watches is told, and changes nothing.
+    """
+    respond = _ANSWERS.get(question[0]) if question else None
+    if respond is None:
+        return b""
+    # A value that is missing asks for what holds, as 0 does.
+    return bytes([question[0] + ANSWER]) + respond(port, question[1:] or b"\x00", may_change)
+
+
+def _signature(_port: SerialPort, _value: bytes, _may_change: bool) -> bytes:
+    return NAME
+
+
+def _baudrate(port: SerialPort, value: bytes, may_change: bool) -> bytes:
+    wanted = int.from_bytes(value[:_BAUD_BYTES], "big")
+    if may_change and 0 < wanted <= BAUD_MAX:
+        _try(port, "baudrate", wanted)
+    return port.baudrate.to_bytes(_BAUD_BYTES, "big")
+
+
+def _datasize(port: SerialPort, value: bytes, may_change: bool) -> bytes:
+    if may_change and value[:1] in {b"\x05", b"\x06", b"\x07", b"\x08"}:
+        _try(port, "bytesize", value[0])
+    return bytes([port.bytesize])
+
+
+def _parity(port: SerialPort, value: bytes, may_change: bool) -> bytes:
+    if may_change and 0 < value[0] <= len(_PARITIES):
+        _try(port, "parity", _PARITIES[value[0] - 1])
+    return bytes([_PARITIES.index(port.parity) + 1])
+
+
+def _stopsize(port: SerialPort, value: bytes, may_change: bool) -> bytes:
+    if may_change and 0 < value[0] <= len(_STOP_SIZES):
+        _try(port, "stopbits", _STOP_SIZES[value[0] - 1])
+    return bytes([_STOP_SIZES.index(float(port.stopbits)) + 1])
+
+
+def _control(port: SerialPort, value: bytes, may_change: bool) -> bytes:
+    """Flow control, BREAK, DTR and RTS: a number asks, and others set (RFC 2217 section 3)."""
+    wanted = value[0]
+    if may_change and wanted in _CONTROLS:
+        for attribute, setting in _CONTROLS[wanted]:
+            _try(port, attribute, setting)
+    if wanted <= _FLOW_LAST:
+        return bytes([3 if port.rtscts else 2 if port.xonxoff else 1])
+    for first, attribute in ((4, "break_condition"), (7, "dtr"), (10, "rts")):
+        if first <= wanted <= first + 2:
+            return bytes([first + (1 if getattr(port, attribute) else 2)])
+    return value[:1]
+
+
+def _mask(_port: SerialPort, _value: bytes, _may_change: bool) -> bytes:
+    """Changes of the line's and the modem's state are not told: nothing is in the mask."""
+    return b"\x00"
+
+
+def _purge(port: SerialPort, value: bytes, may_change: bool) -> bytes:
+    with contextlib.suppress(*_REFUSALS):
+        if may_change and value[0] in {1, 3}:
+            port.reset_input_buffer()
+        if may_change and value[0] in {2, 3}:
+            port.reset_output_buffer()
+    return value[:1]
+
+
+def _try(port: SerialPort, attribute: str, setting: object) -> None:
+    before = getattr(port, attribute)
+    try:
+        setattr(port, attribute, setting)
+    except _REFUSALS:
+        # The library notes a setting before the port refuses it; a port that has no DTR refuses the former as well.
+        with contextlib.suppress(*_REFUSALS):
+            setattr(port, attribute, before)
+
+
+_FLOW_LAST: Final = 3
+_CONTROLS: Final[dict[int, tuple[tuple[str, bool], ...]]] = {
+    1: (("xonxoff", False), ("rtscts", False)),
+    2: (("xonxoff", True), ("rtscts", False)),
+    3: (("xonxoff", False), ("rtscts", True)),
+    5: (("break_condition", True),),
+    6: (("break_condition", False),),
+    8: (("dtr", True),),
+    9: (("dtr", False),),
+    11: (("rts", True),),
+    12: (("rts", False),),
+}
+_ANSWERS: Final[dict[int, Callable[[SerialPort, bytes, bool], bytes]]] = {
+    SIGNATURE: _signature,
+    SET_BAUDRATE: _baudrate,
+    SET_DATASIZE: _datasize,
+    SET_PARITY: _parity,
+    SET_STOPSIZE: _stopsize,
+    SET_CONTROL: _control,
+    SET_LINESTATE_MASK: _mask,
+    SET_MODEMSTATE_MASK: _mask,
+    PURGE_DATA: _purge,
+}
