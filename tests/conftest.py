@@ -85,7 +85,7 @@ def start(home: Home) -> Iterator[Callable[..., RunningServer]]:
     yield run
     for one in running:
         if one.process.poll() is None:
-            one.stop()
+            assert "Traceback" not in one.stop()
         elif one.process.stderr is not None:
             one.process.stderr.close()
 

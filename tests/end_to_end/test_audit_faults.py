@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.audit import assert_intact, read_log
-from support.client import connect_as
+from support.client import Client, connect_as
 from support.command_line import telnetsd
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
 from telnetsd.audit.key import load_audit_key
@@ -247,8 +247,18 @@ def test_a_clock_that_is_set_is_no_damage(start: Callable[..., RunningServer], h
     clock.write_text("+0")
     preload = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
     server = start("[audit]\ncheckpoint_events = 2\n", **preload, FAKETIME_DONT_FAKE_MONOTONIC="1")
-    with connect_as(server, "bob") as client:
-        client.read_until()
+
+    def let_in() -> Client | None:
+        # The server itself looks through its files as it starts, and that is a lock to wait for.
+        client = connect_as(server, "bob")
+        try:
+            client.read_until()
+        except AssertionError:
+            client.tls.close()
+            return None
+        return client
+
+    with wait_until(let_in, "a session") as client:
         for step in ("+0", "-3h", "+2h", "+8d", "-1h"):
             clock.write_text(step)
             assert client.command(f"echo {step}") == step

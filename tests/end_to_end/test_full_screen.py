@@ -93,13 +93,23 @@ def test_vim_through_telnet_ssl_takes_the_whole_screen_and_a_resize(
     tmux.wait_for("goodbye")
 
 
+# telnetd does not wait for the size of the screen before it starts its login.
+LOGIN = """#!/bin/sh
+while [ "$(stty size)" = "0 0" ]; do sleep 0.05; done
+stty -a | head -1
+echo "term $TERM"
+printf "name: "
+read name
+echo "hello $name"
+cat
+"""
+
+
 @pytest.fixture
 def telnetd(tmp_path: Path) -> Iterator[int]:
     """Debian's telnet server without TLS, on loopback, with a login program of the test's own; yields its port."""
     login = tmp_path / "login.sh"
-    login.write_text(
-        '#!/bin/sh\nstty -a | head -1\necho "term $TERM"\nprintf "name: "\nread name\necho "hello $name"\ncat\n'
-    )
+    login.write_text(LOGIN)
     login.chmod(0o755)
     port = free_port()
     listen, serve = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", f"EXEC:/usr/sbin/in.telnetd -L {login},nofork"

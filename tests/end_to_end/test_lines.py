@@ -233,6 +233,35 @@ def test_an_upstream_that_floods_is_read_no_faster_than_the_client_reads(
         assert not upstream.closed.acquire(timeout=0) or received >= FLOOD_BYTES
 
 
+IAC, SB, SE, NEW_ENVIRON = b"\xff", b"\xfa", b"\xf0", b"\x27"
+
+
+def storm(connection: socket.socket) -> None:
+    """Ask for everything, again and again, and begin a subnegotiation that takes its time to end."""
+    everything = b"".join(IAC + command + bytes([option]) for command in (b"\xfb", b"\xfd") for option in range(256))
+    connection.sendall(everything * 20)
+    connection.sendall(IAC + SB + NEW_ENVIRON + b"\x01" * 2**20)
+    connection.sendall(IAC + SE + IAC + SB + IAC + SE + IAC + b"\x01" + IAC + SE + b"still here")
+    while connection.recv(65536):
+        pass
+
+
+def test_a_telnet_server_that_storms_is_refused_what_it_asks_and_disturbs_nobody(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream(storm) as upstream:
+        server = start(line("switch-1", f"telnet://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        with connect_as(server, "ed") as other:
+            other.read_until()
+            bob.connect("switch-1")
+            assert other.command("echo here") == "here"
+            assert bob.until(b"still here").endswith(b"still here")
+            assert other.command("echo here") == "here"
+        bob.leave()
+    assert line_events(home)[-1] == ("line-disconnected", "left", "bob")
+
+
 def resident_kib(server: RunningServer) -> int:
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]

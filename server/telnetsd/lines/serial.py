@@ -26,14 +26,34 @@ class SerialUpstream(StreamUpstream):
 
     def send_break(self) -> bool:
         """Send BREAK, for a quarter of a second."""
-        port = self._writer.transport.get_extra_info("serial")
-        port.break_condition = True
+        port = self._port()
+        if port is None:
+            return False
+        try:
+            port.break_condition = True
+        except OSError:
+            return False
         asyncio.get_running_loop().call_later(BREAK_S, _end_break, port)
         return True
 
     def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
         """See Upstream."""
-        return answer(self._writer.transport.get_extra_info("serial"), question, may_change=may_change)
+        port = self._port()
+        return None if port is None else answer(port, question, may_change=may_change)
+
+    def abandon(self) -> None:
+        """Forget what the port will not send, which is what its end waits for."""
+        port = self._port()
+        if port is not None:
+            with contextlib.suppress(OSError, termios.error):
+                port.reset_output_buffer()
+        if self._writer.transport.get_write_buffer_size():
+            self._writer.transport.abort()
+
+    def _port(self) -> "serial.Serial | None":
+        """The port; None as soon as it is closed, as one is that was unplugged."""
+        port: serial.Serial | None = self._writer.transport.get_extra_info("serial")
+        return port
 
 
 async def open_serial(target: SerialTarget) -> SerialUpstream:

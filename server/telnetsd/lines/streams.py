@@ -51,9 +51,15 @@ class StreamUpstream:
     async def close(self) -> None:
         """See Upstream."""
         self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._writer.wait_closed()
+        try:
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await self._writer.wait_closed()
+        except TimeoutError:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End it at once: what was written and has not gone is lost."""
         self._writer.transport.abort()
 
 

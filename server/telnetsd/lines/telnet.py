@@ -23,6 +23,8 @@ ANSWERED_DO: Final = frozenset({BINARY, NAWS, SGA, TTYPE})
 ANSWERED_WILL: Final = frozenset({BINARY, ECHO, SGA})
 SUBNEGOTIATION_MAX_BYTES: Final = 64
 READER_LIMIT_BYTES: Final = 65536
+UNREAD_ANSWERS_MAX_BYTES: Final = 262_144
+"""More than a server that reads ever leaves: what is written waits from 64 KiB on."""
 
 
 class _Writer(TelnetWriter):
@@ -46,6 +48,11 @@ class _Writer(TelnetWriter):
             return super().feed_byte(byte)
         self.iac_received = False
         return False
+
+    def send_iac(self, buf: bytes) -> None:
+        """Send a command, or an answer; who asks and asks, and reads none of the answers, gets no more of them."""
+        if self._transport.get_write_buffer_size() <= UNREAD_ANSWERS_MAX_BYTES:
+            super().send_iac(buf)
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
         """Take the one question that we answer: of which type our terminal is.
@@ -89,7 +96,8 @@ class _Client(BaseClient):
             super().connection_lost(exc)
 
     def begin_negotiation(self) -> None:
-        """Wait for what the server asks."""
+        """Wait for what the server asks; telnetlib3 would look after a timer of its negotiation otherwise."""
+        self._waiter_connected.set_result(None)
 
 
 class TelnetUpstream:

@@ -1,0 +1,37 @@
+"""Lines to telnet servers, against a server on loopback that does what no real one should."""
+
+import asyncio
+import socket
+
+import pytest
+
+from telnetsd.lines.target import TelnetTarget
+from telnetsd.lines.telnet import UNREAD_ANSWERS_MAX_BYTES, open_telnet
+from telnetsd.lines.upstream import Terminal
+
+DO_TTYPE = b"\xff\xfd\x18"
+ASK_TTYPE = b"\xff\xfa\x18\x01\xff\xf0"
+QUESTIONS = 60_000
+
+
+async def ask_without_reading() -> int:
+    """Return how many bytes of answers wait, when all was asked and they could be sent no more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        upstream = await open_telnet(TelnetTarget(*listener.getsockname()), Terminal())
+        server = listener.accept()[0]
+        with server:
+            upstream._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            server.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(server, DO_TTYPE + ASK_TTYPE * QUESTIONS + b"asked")
+            assert (await upstream.read()).endswith(b"asked")
+            transport = upstream._writer.transport
+            assert isinstance(transport, asyncio.Transport)
+            waiting = transport.get_write_buffer_size()
+            await upstream.close()
+    return waiting
+
+
+def test_answers_that_nobody_reads_do_not_grow_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    assert asyncio.run(ask_without_reading()) < UNREAD_ANSWERS_MAX_BYTES + 1024
+    assert not caplog.records
