@@ -308,6 +308,23 @@ def test_a_serial_line_is_a_port_with_its_settings(
         os.close(descriptor)
 
 
+@pytest.mark.parametrize("unsent", [b"", b"x" * 2**17])
+def test_a_serial_port_that_is_unplugged_is_a_line_that_is_lost(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, unsent: bytes
+) -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    server = start(line("console", f"serial://{os.ttyname(theirs)}"))
+    bob = terminal(server, "bob")
+    bob.connect("console")
+    bob.send(b"here" + unsent)
+    assert os.read(ours, 4) == b"here"
+    os.close(theirs)
+    os.close(ours)
+    assert b"\r\n*** console is lost: " in bob.until(b"bob> ")
+    assert line_events(home)[-1] == ("line-disconnected", "upstream-lost", "bob")
+
+
 def test_a_program_has_a_clean_environment_and_is_gone_with_the_session(
     start: Callable[..., RunningServer], tmp_path: Path, terminal: OpenTerminal
 ) -> None:

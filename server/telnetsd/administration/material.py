@@ -15,7 +15,7 @@ from telnetsd.home import Home, require_secret
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import IssuedEntry, make_entry
 from telnetsd.identity.identify import Policy
-from telnetsd.lines.serial import require_serial
+from telnetsd.lines.opening import require_serial
 from telnetsd.lines.table import LineTable
 from telnetsd.lines.target import SerialTarget
 from telnetsd.pki.authority import utc_now

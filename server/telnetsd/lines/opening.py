@@ -1,10 +1,11 @@
 """Opening an upstream, whatever kind it is."""
 
 import asyncio
+import importlib.util
 from collections.abc import Mapping
 
+from telnetsd.errors import OperatorError
 from telnetsd.lines.program import open_program
-from telnetsd.lines.serial import open_serial
 from telnetsd.lines.streams import open_tcp, open_tls, reason_of
 from telnetsd.lines.table import Line
 from telnetsd.lines.target import ExecTarget, SerialTarget, TcpTarget, TelnetTarget, TlsTarget
@@ -40,6 +41,18 @@ async def _open(line: Line, terminal: Terminal, environment: Mapping[str, str]) 
         case TelnetTarget():
             return await open_telnet(line.target, terminal)
         case SerialTarget():
-            return await open_serial(line.target)
+            from telnetsd.lines.serial import open_serial
+
+            return open_serial(line.target)
         case ExecTarget():
             return open_program(line.target, terminal, environment)
+
+
+def require_serial() -> None:
+    """Refuse serial lines where the library for them is not installed.
+
+    Raises:
+        OperatorError: It is not.
+    """
+    if importlib.util.find_spec("serial_asyncio_fast") is None:
+        raise OperatorError("serial lines need a library that is not installed; run: pip install 'telnetsd[serial]'")

@@ -3,22 +3,24 @@
 import asyncio
 import contextlib
 import termios
+from typing import cast
 
-from telnetsd.errors import OperatorError
+import serial
+from serial_asyncio_fast import SerialTransport
+
 from telnetsd.lines.com_port import answer
 from telnetsd.lines.streams import StreamUpstream
 from telnetsd.lines.target import SerialTarget
 from telnetsd.lines.upstream import READ_BYTES
 
-try:
-    import serial
-    from serial_asyncio_fast import open_serial_connection
-except ImportError:  # pragma: no cover -- the tests install the extra
-    HAS_SERIAL = False
-else:
-    HAS_SERIAL = True
-
 BREAK_S = 0.25
+
+
+class _Transport(SerialTransport):
+    """The library's transport; that a port is gone is told to whoever is on the line, and is no error of ours."""
+
+    def _fatal_error(self, exc: BaseException, message: str = "") -> None:  # noqa: ARG002 -- the library's signature
+        self._abort(exc)
 
 
 class SerialUpstream(StreamUpstream):
@@ -50,22 +52,21 @@ class SerialUpstream(StreamUpstream):
         if self._writer.transport.get_write_buffer_size():
             self._writer.transport.abort()
 
-    def _port(self) -> "serial.Serial | None":
+    def _port(self) -> serial.Serial | None:
         """The port; None as soon as it is closed, as one is that was unplugged."""
         port: serial.Serial | None = self._writer.transport.get_extra_info("serial")
         return port
 
 
-async def open_serial(target: SerialTarget) -> SerialUpstream:
+def open_serial(target: SerialTarget) -> SerialUpstream:
     """Open the port.
 
     Raises:
         OSError: It cannot be opened.
     """
     try:
-        reader, writer = await open_serial_connection(
-            limit=READ_BYTES,
-            url=target.device,
+        port = serial.Serial(
+            target.device,
             baudrate=target.baud,
             bytesize=target.data_bits,
             parity=target.parity,
@@ -74,19 +75,13 @@ async def open_serial(target: SerialTarget) -> SerialUpstream:
         )
     except termios.error as error:
         raise OSError(*error.args) from error
-    return SerialUpstream(reader, writer)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=READ_BYTES)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport = cast("asyncio.WriteTransport", _Transport(loop, protocol, port))
+    return SerialUpstream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
 
-def require_serial() -> None:
-    """Refuse serial lines where the library for them is not installed.
-
-    Raises:
-        OperatorError: It is not.
-    """
-    if not HAS_SERIAL:
-        raise OperatorError("serial lines need a library that is not installed; run: pip install 'telnetsd[serial]'")
-
-
-def _end_break(port: "serial.Serial") -> None:
-    with contextlib.suppress(OSError, serial.SerialException):
+def _end_break(port: serial.Serial) -> None:
+    with contextlib.suppress(OSError):
         port.break_condition = False
