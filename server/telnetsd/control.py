@@ -93,6 +93,8 @@ class ControlServer:
         """Pass on what a session is shown, until it is over or whoever watches has gone or does not keep up."""
 
         def show(data: bytes) -> None:
+            if writer.transport.is_closing():
+                return
             writer.write(data)
             if writer.transport.get_write_buffer_size() > BEHIND_MAX_BYTES:
                 writer.transport.abort()

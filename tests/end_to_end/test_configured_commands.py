@@ -11,6 +11,7 @@ import pytest
 from support.audit import read_log
 from support.client import connect_as
 from support.command_line import telnetsd
+from support.processes import is_running
 from support.server import RunningServer, action_of, get, wait_until
 from telnetsd.home import Home
 
@@ -121,3 +122,17 @@ def test_a_command_that_cannot_be_is_refused(toml: str, said: str, home: Home) -
     done = telnetsd(home, "serve", "--listen", "127.0.0.1:0")
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_a_program_that_shows_nothing_more_is_gone_with_the_client(
+    start: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    script = tmp_path / "quiet.sh"
+    script.write_text("exec >/dev/null 2>&1\nexec sleep 54321\n")
+    server = start(program("quiet", f"sh {script}"))
+    with connect_as(server, "bob") as bob:
+        bob.read_until()
+        bob.send(b"quiet\r\n")
+        wait_until(lambda: is_running("sleep 54321"), "the program")
+        bob.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: not is_running("sleep 54321"), "its end")

@@ -222,6 +222,8 @@ def test_a_state_that_cannot_be_read_for_a_moment_keeps_nobody_in_for_longer(
             database.execute("ALTER TABLE elsewhere RENAME TO certificates")
         database.close()
         assert "was revoked on 2026-01-01" in client.read_to_end()
+    # A state without its table is no peer's mistake: the operator gets to see where it was missed.
+    assert "no such table: certificates" in server.stop()
 
 
 def is_troubled(server: RunningServer) -> bool:

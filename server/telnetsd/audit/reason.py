@@ -101,6 +101,7 @@ class LineReason(StrEnum):
     IDLE_TIMEOUT = "idle-timeout"
     MAX_TIME = "max-time"
     REMOVED = "line-removed"
+    WITHDRAWN = "line-withdrawn"
     RECORDING_FAILED = "recording-failed"
 
 

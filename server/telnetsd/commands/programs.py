@@ -101,7 +101,6 @@ async def _run(settings: ProgramSettings, words: tuple[str, ...], caller: Caller
     try:
         async with asyncio.timeout(settings.timeout_s):
             is_whole = await _show_until_gone(process, settings.output_max_bytes, caller)
-            status = await process.wait() if is_whole else 0
     except TimeoutError as error:
         message = f"{settings.name} took longer than {settings.timeout_s:g} s, and was ended"
         raise CommandError(ProgramReason.TIMEOUT, message) from error
@@ -110,13 +109,14 @@ async def _run(settings: ProgramSettings, words: tuple[str, ...], caller: Caller
     if not is_whole:
         message = f"{settings.name} said more than {settings.output_max_bytes} bytes, and was ended"
         raise CommandError(ProgramReason.OUTPUT_TOO_LONG, message)
+    status = process.returncode
     if status:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         raise CommandError(ProgramReason.FAILED, f"{settings.name} has failed: {how}", exit_status=status)
 
 
 async def _show_until_gone(process: asyncio.subprocess.Process, max_bytes: int, caller: Caller) -> bool:
-    """Pass the output on while the client is there; False when it is too long.
+    """Pass the output on until the program ends, while the client is there; False when it is too long.
 
     Raises:
         ConnectionError: The client has gone.
@@ -150,6 +150,7 @@ async def _show(process: asyncio.subprocess.Process, max_bytes: int, caller: Cal
             return False
     if line:
         caller.say(escape_controls(line))
+    await process.wait()
     return True
 
 

@@ -44,6 +44,9 @@ class Attendant(Protocol):
     def unread_bytes(self) -> int:
         """Return how much of what was shown their client has not taken yet."""
 
+    def is_behind(self) -> bool:
+        """Whether their client has to be waited for."""
+
     async def drain(self) -> None:
         """Wait until their client has taken enough.
 
@@ -72,7 +75,8 @@ class OpenLine:
 
     def __init__(self, line: Line, writer: Attendant, on_closed: Callable[["OpenLine"], None]) -> None:
         self.line = line
-        self.writer: Attendant | None = writer
+        self._writer: Attendant | None = writer
+        self._writer_changed = asyncio.Event()
         self.watchers: list[Attendant] = []
         self.asking: Attendant | None = None
         self.since = time.monotonic()
@@ -84,6 +88,16 @@ class OpenLine:
         self._on_recorded: OnRecorded | None = None
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+
+    @property
+    def writer(self) -> Attendant | None:
+        """Who writes; whoever is waited for because they did is not waited for any more when it is another."""
+        return self._writer
+
+    @writer.setter
+    def writer(self, attendant: Attendant | None) -> None:
+        self._writer = attendant
+        self._writer_changed.set()
 
     # Its life.
 
@@ -97,6 +111,11 @@ class OpenLine:
             self._pump = asyncio.get_running_loop().create_task(self._run(self._upstream))
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its upstream has been reached: until then nobody else is connected."""
+        return self._upstream is not None
+
+    @property
     def is_closed(self) -> bool:
         """Whether nothing of it is left."""
         return self._ended.is_set()
@@ -106,7 +125,7 @@ class OpenLine:
         await self._ended.wait()
 
     def end(self, reason: StrEnum, sentence: str) -> None:
-        """Send everybody away, and close it."""
+        """Send everybody away, and close it; where it has not been reached yet, there is nothing but to forget it."""
         attendants, self.writer, self.watchers = self.attendants(), None, []
         for one in attendants:
             one.dismiss(reason, sentence)
@@ -132,7 +151,7 @@ class OpenLine:
         Raises:
             LineError: The line is not shared, or too many watch, or it is being closed.
         """
-        self._require_open()
+        self.require_open()
         if not self.line.settings.shared:
             raise LineError(LineReason.NOT_SHARED, self.in_use())
         if len(self.watchers) >= WATCHERS_MAX:
@@ -148,7 +167,7 @@ class OpenLine:
         Raises:
             LineError: It is being closed.
         """
-        self._require_open()
+        self.require_open()
         former = self.writer
         if attendant in self.watchers:
             self.watchers.remove(attendant)
@@ -163,7 +182,12 @@ class OpenLine:
             former.dismiss(LineReason.TAKEN_OVER, f"{attendant.name} has taken {self.line.name} over")
         self._tell_others(attendant, f"{attendant.name} writes to {self.line.name}")
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Refuse what comes too late.
+
+        Raises:
+            LineError: It is being closed.
+        """
         if self._closing is not None:
             raise LineError(LineReason.UPSTREAM_CLOSED, f"{self.line.name} has just been closed: connect again")
 
@@ -223,6 +247,8 @@ class OpenLine:
         self._typed_at = time.monotonic()
         if self._recording is not None and self.line.settings.record_input:
             self._record(lambda recording: recording.note(INPUT, data))
+        if attendant is not self.writer:
+            return False  # what cannot be recorded is not sent
         self._upstream.write(data)
         with contextlib.suppress(UpstreamError):  # whoever reads is told
             await self._upstream.drain()
@@ -254,6 +280,10 @@ class OpenLine:
                 await self._show(data)
         except UpstreamError as error:
             reason, why = LineReason.UPSTREAM_LOST, f"is lost: {error}"
+        except Exception:
+            # Nobody would be told, and the line would be in use for ever.
+            logger.exception("the line %s ends on an error", self.line.name)
+            reason, why = LineReason.UPSTREAM_LOST, "is lost; the operator finds the cause in the server's journal"
         self.end(reason, f"{self.line.name} {why}")
 
     async def _show(self, data: bytes) -> None:
@@ -267,10 +297,21 @@ class OpenLine:
         writer = self.writer
         if writer is not None:
             writer.show(data)
-            with contextlib.suppress(ConnectionError):
-                await writer.drain()
+            if writer.is_behind():
+                await self._wait_for(writer)
         elif not self.watchers:
             await asyncio.sleep(0)
+
+    async def _wait_for(self, writer: Attendant) -> None:
+        """Wait until a writer's client has taken enough, for as long as they write."""
+        self._writer_changed.clear()
+        waits = [asyncio.ensure_future(writer.drain()), asyncio.ensure_future(self._writer_changed.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     def _record(self, note: Callable[[Recording], None]) -> None:
         """Record; a line that is to be recorded does not go on where that cannot be done."""

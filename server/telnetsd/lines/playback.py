@@ -98,6 +98,8 @@ def read_frames(path: Path) -> Iterator[Frame]:
             elif code == OUTPUT:
                 yield Frame(waited_s, data.encode() if raw is None else raw)
                 raw, waited_s = None, 0.0
+            else:
+                raw = None  # it was of what was typed
 
 
 def is_vouched_for(path: Path, vouched: Vouched) -> bool:

@@ -21,6 +21,7 @@ from telnetsd.lines.upstream import READ_BYTES, Terminal, UpstreamError
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HANGUP_S: Final = 1.0
 """How long a program may take to leave after SIGHUP, before it is killed."""
+KILL_ROUNDS: Final = 100
 WRITTEN_MAX_BYTES: Final = 65536
 _WINDOW: Final = struct.Struct("HHHH")
 _SETUP: Final = """
@@ -73,6 +74,8 @@ class ProgramUpstream:
         self._unsent += data
         if was_empty and self._unsent:
             self._send()
+        elif len(self._unsent) >= WRITTEN_MAX_BYTES:
+            self._is_writable.clear()
 
     def _send(self) -> None:
         try:
@@ -168,11 +171,33 @@ def _set_size(descriptor: int, terminal: Terminal) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Hang up on the whole session of processes; whoever does not go is killed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGHUP)
-        os.killpg(process.pid, signal.SIGCONT)
+    members = _members_of(process.pid)
+    _signal(members, signal.SIGHUP)
+    _signal(members, signal.SIGCONT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(HANGUP_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    # A shell's jobs have process groups of their own, and some have been started since.
+    for _ in range(KILL_ROUNDS):
+        members = _members_of(process.pid)
+        _signal(members, signal.SIGKILL)
+        if not members:
+            break
     process.wait()
+
+
+def _members_of(session: int) -> list[int]:
+    """Return the processes of a session (setsid), but those that are dead and were not waited for."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # Behind the name, which may contain anything: state, parent, group, session.
+            state, _, _, its_session, *_ = path.read_text().rpartition(")")[2].split()
+            if int(its_session) == session and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for one in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, number)

@@ -10,6 +10,7 @@ A recording has a greatest length. What comes then is not recorded, and its last
 
 import base64
 import codecs
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -82,11 +83,7 @@ class Recording:
         Raises:
             OSError: They cannot be written.
         """
-        text = self._texts[code].decode(data)
-        if "\ufffd" in text and "\ufffd".encode() not in data:
-            self._note_event(RAW, base64.b64encode(data).decode())
-        if text:
-            self._note_event(code, text)
+        self._note_bytes(code, data, is_last=False)
 
     def note_resize(self, terminal: Terminal) -> None:
         """Record another size of the screen.
@@ -103,11 +100,25 @@ class Recording:
             OSError: It cannot be written.
         """
         try:
+            for code in self._texts:
+                self._note_bytes(code, b"", is_last=True)
             os.fsync(self._file.fileno())
         finally:
             self._file.close()
         sync_folder(self._path.parent)
         return Recorded(self._path.name, self._digest.hexdigest(), self._size, self._is_whole)
+
+    def _note_bytes(self, code: str, data: bytes, *, is_last: bool) -> None:
+        decoder = self._texts[code]
+        data = decoder.getstate()[0] + data
+        decoder.reset()
+        text = decoder.decode(data, is_last)
+        # The beginning of a character is kept for when the rest of it has come.
+        taken = data.removesuffix(decoder.getstate()[0])
+        if text.encode() != taken:
+            self._note_event(RAW, base64.b64encode(taken).decode())
+        if text:
+            self._note_event(code, text)
 
     def _note_event(self, code: str, data: str) -> None:
         if not self._is_whole:
@@ -121,6 +132,14 @@ class Recording:
         self._write(line)
 
     def _write(self, line: bytes) -> None:
-        self._file.write(line)
-        self._digest.update(line)
-        self._size += len(line)
+        """Write a line; the digest is of what is in the file, also where the disk is full amidst it."""
+        try:
+            written = self._file.write(line)
+        except OSError:
+            self._is_whole = False
+            raise
+        self._digest.update(line[:written])
+        self._size += written
+        if written < len(line):
+            self._is_whole = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

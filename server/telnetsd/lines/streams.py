@@ -4,12 +4,9 @@ import asyncio
 import contextlib
 import os
 import ssl
-from typing import Final
 
 from telnetsd.lines.target import TcpTarget, TlsTarget
-from telnetsd.lines.upstream import READ_BYTES, Terminal, UpstreamError
-
-_CLOSE_TIMEOUT_S: Final = 2.0
+from telnetsd.lines.upstream import CLOSE_TIMEOUT_S, READ_BYTES, Terminal, UpstreamError
 
 
 class StreamUpstream:
@@ -53,7 +50,7 @@ class StreamUpstream:
         self._writer.close()
         try:
             with contextlib.suppress(OSError):
-                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await self._writer.wait_closed()
         except TimeoutError:
             self.abandon()

@@ -53,24 +53,30 @@ class Switchboard:
         # From now on it is in use, also while the upstream is being reached.
         self._open[line.name] = opened
         try:
+            await self._reach(opened, visitor)
+        except BaseException:
+            opened.leave(visitor.attendant)
+            raise
+        return opened
+
+    async def _reach(self, opened: OpenLine, visitor: Visitor) -> None:
+        line = opened.line
+        try:
             upstream = await open_upstream(line, visitor.terminal, visitor.environment)
         except UpstreamError as error:
-            self._open.pop(line.name, None)
             self._down[line.name] = str(error)
             raise LineError(LineReason.UNREACHABLE, f"{line.name} cannot be reached: {error}") from error
-        except BaseException:
-            self._open.pop(line.name, None)
-            raise
         self._down.pop(line.name, None)
         try:
+            opened.require_open()
             recording = _record(line, visitor) if line.settings.record else None
-        except OSError as error:
-            self._open.pop(line.name, None)
+        except (LineError, OSError) as error:
             await upstream.close()
+            if isinstance(error, LineError):
+                raise
             message = f"{line.name} is recorded, and cannot be: {reason_of(error)}"
             raise LineError(LineReason.RECORDING_FAILED, message) from error
         opened.prepare(upstream, recording, visitor.on_recorded)
-        return opened
 
     def adopt(self, table: LineTable) -> None:
         """Close the lines that a reload has removed or changed."""

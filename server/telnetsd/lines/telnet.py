@@ -16,7 +16,7 @@ from telnetlib3.telopt import BINARY, BRK, DONT, ECHO, IAC, NAWS, SB, SE, SGA, T
 
 from telnetsd.lines.streams import reason_of
 from telnetsd.lines.target import TelnetTarget
-from telnetsd.lines.upstream import READ_BYTES, Terminal, UpstreamError
+from telnetsd.lines.upstream import CLOSE_TIMEOUT_S, READ_BYTES, Terminal, UpstreamError
 
 ANSWERED_DO: Final = frozenset({BINARY, NAWS, SGA, TTYPE})
 """What the server may ask us to do: its window size (RFC 1073) and terminal type (RFC 1091) are our user's."""
@@ -149,9 +149,12 @@ class TelnetUpstream:
 
     async def close(self) -> None:
         """See Upstream."""
+        transport = self._writer.transport
         self._writer.close()
-        with contextlib.suppress(OSError):
-            await asyncio.sleep(0)
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.wait_for(self._client.waiter_closed, CLOSE_TIMEOUT_S)
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
 
 
 async def open_telnet(target: TelnetTarget, terminal: Terminal) -> TelnetUpstream:

@@ -19,6 +19,8 @@ _ESCAPE: Final = r"\x1b(?P<single>[78DEHM=>])|\x1b[()*+][0-9A-B]|\x1b[ -/]*[0-~]
 _TOKEN: Final = re.compile(rf"(?P<text>{_TEXT})|{_CONTROL}|{_STRING}|{_ESCAPE}|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x1b\x07]*\x1b?|[()*+]|[ -/]*)\Z")
 _SAFE_FINALS: Final = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
+_SAFE_MODES: Final = frozenset({"5", "6", "7", "12", "25", "47", "1047", "1048", "1049", "2026"})
+"""DEC's: reverse screen, origin, wrapping, the cursor; xterm's alternate screen; synchronised output."""
 _CHARSET: Final = re.compile(r"\x1b[()][0-9A-B]")
 
 
@@ -44,6 +46,11 @@ def _is_shown(token: re.Match[str]) -> bool:
         return True
     if token["final"] is None:
         return _CHARSET.fullmatch(token[0]) is not None
-    # A private parameter other than ? asks or programs; intermediates do as well.
-    is_plain = not token["intermediates"] and token["parameters"][:1] not in {"<", "=", ">"}
-    return is_plain and token["final"] in _SAFE_FINALS
+    parameters, final = token["parameters"], token["final"]
+    if token["intermediates"] or final not in _SAFE_FINALS:
+        return False
+    if parameters.startswith("?"):
+        # Among the private ones are questions, and modes in which a terminal reports mouse, focus and paste.
+        return final in "JK" or (final in "hl" and _SAFE_MODES.issuperset(parameters[1:].split(";")))
+    # Other private parameters ask or program.
+    return not parameters.startswith(("<", "=", ">"))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 READ_BYTES: Final = 16384
+CLOSE_TIMEOUT_S: Final = 2.0
+"""How long the other end may take for the last bytes, when a line is closed."""
 
 
 @dataclass(frozen=True, slots=True)

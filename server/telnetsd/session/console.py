@@ -7,9 +7,9 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import AuditUnavailableError
@@ -18,7 +18,7 @@ from telnetsd.audit.record import Trail
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
 from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.recording import Recorded
-from telnetsd.lines.table import Line
+from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal
 from telnetsd.telnet.nvt_input import NvtInput
 from telnetsd.telnet.protocol import NvtProtocol
@@ -28,10 +28,13 @@ ANSWERED_S: Final = 0.5
 """How long a client may take to answer at all, before it counts as one that speaks no telnet."""
 TERMINAL_KNOWN_S: Final = 2.0
 """How long a client that does may take to say how large its screen is."""
+TAKEN_AFTER_S: Final = 2.0
+"""How long what a client has typed may take to be taken, after it has gone."""
 SIDE_MAX: Final = 1000
 """The greatest width and height of a screen that is believed."""
 _TERMINAL_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 _DEFAULT: Final = Terminal()
+T = TypeVar("T")
 
 
 class Console:
@@ -76,6 +79,10 @@ class Console:
         transport = self._writer.transport
         return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
 
+    def is_behind(self) -> bool:
+        """See Attendant."""
+        return not self._protocol.is_writable
+
     async def drain(self) -> None:
         """See Attendant."""
         await self._protocol.drain()
@@ -92,10 +99,31 @@ class Console:
         """See Attendant."""
         if self._reason is None:
             self._reason = reason
-            self.tell(sentence)
+            if sentence:
+                self.tell(sentence)
             self._is_dismissed.set()
 
     # What the session does.
+
+    def require_here(self) -> None:
+        """Refuse to go on for somebody who was sent away meanwhile.
+
+        Raises:
+            LineError: They were; it has been said why.
+        """
+        if self._reason is not None:
+            raise LineError(self._reason, f"{self._line.name} was not connected")
+
+    async def unless_dismissed(self, doing: Awaitable[T]) -> T | None:
+        """Do something, until it is done or this session's part in the line is over; None then."""
+        done, dismissed = asyncio.ensure_future(doing), asyncio.ensure_future(self._is_dismissed.wait())
+        try:
+            await asyncio.wait({done, dismissed}, return_when=asyncio.FIRST_COMPLETED)
+            return done.result() if done.done() else None
+        finally:
+            for one in (done, dismissed):
+                one.cancel()
+            await asyncio.gather(done, dismissed, return_exceptions=True)
 
     async def terminal(self) -> Terminal:
         """Ask the client for what a full-screen program needs, and return the terminal that it has."""
@@ -153,6 +181,7 @@ class Console:
         has_port = opened.line.kind == "serial"
         self._writer.decide_com_port((lambda question: opened.com_port(self, question)) if has_port else None)
         data: bytes | None = typed
+        leaving = asyncio.ensure_future(self._leave_when_gone())
         try:
             while self._reason is None and data is not None:
                 rest = await self._pass_on(opened, escapes, data if self._is_bare else keys.feed(data))
@@ -160,6 +189,7 @@ class Console:
                     return rest
                 data = await self._read()
         finally:
+            leaving.cancel()
             self._reason = self._reason or LineReason.SESSION_ENDED
             opened.leave(self)
         return b""
@@ -179,19 +209,16 @@ class Console:
 
     async def _read(self) -> bytes | None:
         """Return what was typed next; None at the end, or when the line is over."""
-        reading = asyncio.ensure_future(self._protocol.reader.read(READ_BYTES))
-        dismissed = asyncio.ensure_future(self._is_dismissed.wait())
-        try:
-            await asyncio.wait({reading, dismissed}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                self.on_heard()
-                return reading.result() or None
-            return None
-        finally:
-            dismissed.cancel()
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await reading
+        data = await self.unless_dismissed(self._protocol.reader.read(READ_BYTES))
+        if data is not None:
+            self.on_heard()
+        return data or None
+
+    async def _leave_when_gone(self) -> None:
+        """Let go of a line that does not take what was typed, when whoever typed it has gone."""
+        await self._protocol.lost.wait()
+        await asyncio.sleep(TAKEN_AFTER_S)
+        self.dismiss(LineReason.SESSION_ENDED, "")
 
     async def _pass_on(self, opened: OpenLine, escapes: EscapeReader, data: bytes) -> bytes:
         """Send keys, and do what escapes ask for; returns what stands behind the one that leaves."""
@@ -200,13 +227,18 @@ class Console:
             if self._reason is not None:
                 return b""
             if isinstance(one, bytes):
-                self._sent += len(one) if one and await opened.type(self, one) else 0
+                await self._type(opened, one)
             elif one is Escape.LEAVE:
                 self._reason = LineReason.LEFT
                 return b"".join(rest for rest in found[place + 1 :] if isinstance(rest, bytes))
             else:
                 self._do(one, opened)
         return b""
+
+    async def _type(self, opened: OpenLine, keys: bytes) -> None:
+        # What nobody waited for any more was sent as well; only what a watcher types is not.
+        if keys and await self.unless_dismissed(opened.type(self, keys)) is not False:
+            self._sent += len(keys)
 
     def _do(self, escape: Escape, opened: OpenLine) -> None:
         match escape:

@@ -10,14 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.reason import CommandReason, EndReason
+from telnetsd.audit.reason import CommandReason, EndReason, LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Question, Services, Wish
 from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
-from telnetsd.lines.table import Line
+from telnetsd.lines.table import Line, LineError
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.console import Console
 from telnetsd.session.greeting import greet, is_expiring, warn_of_expiry, withdraw
@@ -97,6 +97,8 @@ class Session:
         self._is_told_of_expiry = self._is_told_of_acceptance = False
         self._is_busy = False
         self._typed_ahead = b""
+        self._line: tuple[Line, Console] | None = None
+        """What the session is connected to, or about to be."""
 
     # What commands see: see commands.caller.Caller.
 
@@ -156,12 +158,16 @@ class Session:
         is_bare = bool(self._visit.straight_to)
         console = Console(line, self.user, self._protocol, self._trail, is_bare=is_bare)
         console.on_heard = self._note_heard
-        opened = await join_line(console, line, wish, self._services, self.id)
+        self._line = line, console
         try:
-            rest, is_after_cr = self._lines.take_rest(), self._lines.is_after_cr
-            self._typed_ahead = await console.talk(opened, rest, is_after_cr=is_after_cr)
+            opened = await join_line(console, line, wish, self._services, self.id)
+            try:
+                rest, is_after_cr = self._lines.take_rest(), self._lines.is_after_cr
+                self._typed_ahead = await console.talk(opened, rest, is_after_cr=is_after_cr)
+            finally:
+                await console.record_disconnected()
         finally:
-            await console.record_disconnected()
+            self._line = None
 
     def ask(self, question: Question) -> None:
         """Have the next lines answer a question."""
@@ -228,6 +234,7 @@ class Session:
     def adopt(self, services: Services, settings: SessionSettings) -> None:
         """Go on with what a reload brought."""
         self._services, self._settings = services, settings
+        self._authorise_line()
 
     def reidentify(self, identity: Identity) -> None:
         """Go on as whom the same certificate leads to now, or end when that is nobody or somebody else."""
@@ -244,6 +251,7 @@ class Session:
                 self.end(EndReason.OTHER_USER, withdraw(identity))
             else:
                 self._identity = identity
+                self._authorise_line()
         elif isinstance(identity, NamedUser) and not self._is_told_of_acceptance:
             self._is_told_of_acceptance = True
             self.notify(f"you were accepted as {identity.name}: connect again to be {identity.name}")
@@ -253,7 +261,23 @@ class Session:
         if self._end_reason is None:
             self._end_reason = reason
             self._write([f"{_NEWLINE}*** {sentence}"], "")
+            if self._line is not None:
+                self._line[1].dismiss(LineReason.SESSION_ENDED, "")
             self._protocol.writer.close()
+
+    def _authorise_line(self) -> None:
+        """Take the line away from whoever may not have it any more."""
+        if self._line is None:
+            return
+        (line, console), services = self._line, self._services
+        if services.lines.find(line.name) != line:
+            console.dismiss(LineReason.REMOVED, f"{line.name} was removed or changed by the operator")
+            return
+        try:
+            roles = services.table.roles_of(self._identity)
+            services.lines.authorise(line.name, roles, self._identity.assurance_class)
+        except LineError:
+            console.dismiss(LineReason.WITHDRAWN, f"{line.name} is not for you any more")
 
     def check_clocks(self, at: datetime) -> None:
         """Look at the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""

@@ -324,6 +324,11 @@ class NvtProtocol(BaseServer):
             self.reader.feed_eof()
         return True
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client has read enough of what was written."""
+        return self._is_writable.is_set()
+
     def pause_writing(self) -> None:
         """The client reads more slowly than it is written to: take nothing more from it."""
         self._is_writable.clear()

@@ -13,7 +13,7 @@ HARMLESS = [
     "plain text, größer ✓\r\n\t\b",
     "\x1b[31;1mred\x1b[0m",
     "\x1b[2J\x1b[10;20H\x1b[K",
-    "\x1b[?1049h\x1b[?25l\x1b[1;24r",
+    "\x1b[?1049h\x1b[?7;25l\x1b[?J\x1b[1;24r",
     "\x1b7\x1b8\x1bM\x1b(0qqq\x1b(B",
 ]
 HOSTILE = [
@@ -28,6 +28,13 @@ HOSTILE = [
     "\x1b[6n",
     "\x1b[21t",
     "\x1b[?1;2$p",
+    "\x1b[?u",
+    "\x1b[?1;1;0S",
+    "\x1b[?4m",
+    "\x1b[?1003h",
+    "\x1b[?25;1006h",
+    "\x1b[?1004h",
+    "\x1b[?2004h",
     "\x1bc",
     "\x1bZ",
     "\x9b31m",

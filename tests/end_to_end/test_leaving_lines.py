@@ -1,0 +1,188 @@
+"""Whoever is sent away is off the line at once, whatever their client and the line do."""
+
+import socket
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+
+from support.audit import read_log
+from support.command_line import telnetsd
+from support.lines import CONNECTED, OpenTerminal, Terminal, line
+from support.processes import is_running
+from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.upstreams import Upstream
+from telnetsd.control import Request, ask
+from telnetsd.home import Home
+from telnetsd.lines.program import WRITTEN_MAX_BYTES
+
+DO_SGA = b"\xff\xfd\x03"
+DEAF = "exec:/bin/sh -c 'stty raw -echo; echo begin; exec sleep 1000'"
+
+
+def of_lines(home: Home) -> list[tuple[str, str, str]]:
+    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
+    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
+
+
+def session_of(server: RunningServer, user: str) -> str:
+    return next(str(row["id"]) for row in ask(server.home.control_socket, "session-list") if row["user"] == user)
+
+
+def kick(server: RunningServer, user: str) -> None:
+    ask(server.home.control_socket, "session-kick", session_of(server, user))
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that nobody reads from."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE_S)
+        yield listener
+
+
+def test_what_was_typed_ahead_does_not_reach_the_line_after_a_kick(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        bob = terminal(server, "bob")
+        # Having answered once, the client may take its time to say which terminal it is.
+        bob.send(b"connect switch-1\r\nreboot now\r\n" + DO_SGA)
+        bob.until(b"\xff\xfd\x18")
+        kick(server, "bob")
+        server.wait_for(lambda event: action_of(event) == "session-ended")
+        assert not upstream.closed.acquire(timeout=0)
+    assert of_lines(home) == []
+
+
+@pytest.mark.parametrize("is_program", [True, False])
+def test_a_user_is_kicked_off_a_line_that_takes_nothing(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, silent: socket.socket, is_program: bool
+) -> None:
+    target = DEAF if is_program else f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+    server = start(line("deaf", target))
+    bob = terminal(server, "bob")
+    bob.connect("deaf")
+    paste_until_stuck(bob)
+    kick(server, "bob")
+    server.wait_for(lambda event: action_of(event) == "session-ended")
+    assert "free" in terminal(server, "ed").client.command("lines")
+    assert of_lines(home)[-1] == ("line-disconnected", "session-ended", "bob")
+
+
+def paste_until_stuck(typist: Terminal) -> None:
+    """Type until nothing more is taken: what a program holds up is bounded."""
+    typist.client.tls.settimeout(1.0)
+    with pytest.raises(TimeoutError):
+        typist.send(b"x" * 2**26)
+
+
+def test_a_client_that_goes_leaves_a_line_that_takes_nothing(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    server = start(line("deaf", DEAF))
+    bob = terminal(server, "bob")
+    bob.connect("deaf")
+    bob.until(b"begin")
+    bob.send(b"x" * (WRITTEN_MAX_BYTES + 8192))
+    bob.client.tls.close()
+    server.wait_for(lambda event: action_of(event) == "session-ended")
+    assert of_lines(home)[-1] == ("line-disconnected", "session-ended", "bob")
+
+
+def test_a_role_that_is_taken_away_takes_the_line_away(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(
+            "[roles.net]\nincludes = ['user']\n" + line("switch-1", f"tcp://127.0.0.1:{upstream.port}", roles=["net"])
+        )
+        assert telnetsd(home, "user", "change", "bob", "--role", "net").returncode == 0
+        wait_until(lambda: "switch-1" in terminal(server, "bob").client.command("lines"), "the role")
+        bob = terminal(server, "bob")
+        bob.connect("switch-1")
+        bob.until(b"# ")
+        assert telnetsd(home, "user", "change", "bob", "--role", "user").returncode == 0
+        assert bob.until(b"bob> ").startswith(b"\r\n*** switch-1 is not for you any more\r\n")
+        assert bob.client.command("echo still here") == "still here"
+    assert of_lines(home)[-1] == ("line-disconnected", "line-withdrawn", "bob")
+
+
+def test_a_spectator_who_does_not_read_is_dropped_and_disturbs_nobody(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    server = start(line("busy", "exec:/usr/bin/yes"))
+    bob = terminal(server, "bob")
+    bob.connect("busy")
+    with socket.socket(socket.AF_UNIX) as spectator:
+        spectator.connect(str(home.control_socket))
+        spectator.sendall(msgspec.json.encode(Request("session-watch", session_of(server, "bob"))) + b"\n")
+        server.wait_for(lambda event: action_of(event) == "session-watched")
+        received = 0
+        while received < 16 * 2**20:
+            received += len(bob.client.tls.recv(2**20))
+    bob.send(b"\r~.")
+    assert bob.until(b"bob> ")
+
+
+def test_a_line_that_is_taken_from_a_client_that_does_not_read_goes_on(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
+    server = start(line("busy", "exec:/usr/bin/yes"))
+    bob, alice = terminal(server, "bob"), terminal(server, "alice")
+    bob.send(b"connect busy\r\n")
+    wait_until(lambda: "bob writes" in alice.client.command("lines") or None, "bob on the line")
+    shown = alice.connect("--force busy")
+    assert shown.endswith(b"; ~. leaves, ~? says what else\r\n")
+    received = 0
+    while received < 2**22:
+        received += len(alice.client.tls.recv(2**20))
+
+
+def test_a_line_that_a_reload_removes_while_it_is_being_reached_is_left_alone(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    server = start(line("slow", "tcp://127.0.0.1:1", connect_timeout_s=60) + line("box", DEAF))
+    bob = terminal(server, "bob")
+    bob.send(b"connect box\r\n" + DO_SGA)
+    bob.until(b"\xff\xfd\x18")
+    home.config_file.write_text("")
+    ask(home.control_socket, "reload")
+    assert b"*** box was removed or changed by the operator\r\n" in bob.until(b"bob> ")
+    assert bob.client.command("echo still here") == "still here"
+    assert not is_running("sleep 1000")
+    assert of_lines(home) == []
+    server.stop()
+
+
+def test_of_two_who_come_at_once_one_writes_and_nobody_is_pushed_aside(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        bob, ed, alice = (terminal(server, name) for name in ("bob", "ed", "alice"))
+        alice.connect("switch-1")
+        bob.send(b"connect switch-1\r\n")
+        bob.until(b"says what else\r\n")
+        alice.leave()
+        bob.until(b"takes the writer's place\r\n")
+        # Nobody writes when ed comes; while he says which terminal he is, bob begins to.
+        ed.send(b"connect switch-1\r\n" + DO_SGA)
+        ed.until(b"\xff\xfd\x18")
+        bob.send(b"\r~a")
+        bob.until(b"you write to switch-1 now\r\n")
+        assert b"*** bob writes to switch-1; ed watch" in ed.until(b"says what else\r\n")
+        bob.send(b"\rmine\r")
+        assert b"MINE" in bob.until(b"MINE\r")
+    assert ("line-connected", "watching", "ed") in of_lines(home)
+
+
+def test_a_job_of_a_shell_is_gone_with_the_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
+    server = start(line("shell", "exec:/bin/bash --norc -i"))
+    bob = terminal(server, "bob")
+    assert CONNECTED in bob.connect("shell")
+    bob.send(b"nohup sleep 98765 >/dev/null 2>&1 &\r")
+    wait_until(lambda: is_running("sleep 98765"), "the job")
+    bob.leave()
+    wait_until(lambda: not is_running("sleep 98765"), "its end")
