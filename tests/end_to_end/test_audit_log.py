@@ -103,7 +103,7 @@ def test_kill_9_in_a_burst_of_commands_loses_no_event_of_a_command_whose_output_
 def test_a_full_disk_refuses_commands_and_logins_in_words_and_runs_nothing(
     start: Callable[..., RunningServer],
 ) -> None:
-    server = start(before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    server = start(before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)))
     with connect_as(server, "bob") as client:
         client.read_until()
         answer = ""
@@ -120,7 +120,13 @@ def test_a_full_disk_refuses_commands_and_logins_in_words_and_runs_nothing(
             assert late.read_to_end().startswith("refused: the audit log cannot be written")
         executed = [one for one in server.events() if action_of(one) == "command-executed"]
         assert len(executed) < 200
+    make_room(server)
     assert_intact(server.home.audit_file, load_audit_key(server.home))
+
+
+def make_room(server: RunningServer) -> None:
+    infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, infinite)
 
 
 def test_the_log_goes_on_when_there_is_room_again(start: Callable[..., RunningServer]) -> None:
@@ -129,8 +135,7 @@ def test_the_log_goes_on_when_there_is_room_again(start: Callable[..., RunningSe
         client.read_until()
         while client.command("echo here") == "here":
             pass
-        infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, infinite)
+        make_room(server)
         client.read_until(b"*** the audit log is written again\r\n")
         client.read_until()
         assert client.command("echo again") == "again"

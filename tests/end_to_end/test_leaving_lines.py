@@ -186,3 +186,17 @@ def test_a_job_of_a_shell_is_gone_with_the_line(start: Callable[..., RunningServ
     wait_until(lambda: is_running("sleep 98765"), "the job")
     bob.leave()
     wait_until(lambda: not is_running("sleep 98765"), "its end")
+
+
+def test_who_comes_as_the_line_is_closed_is_told_and_not_logged_as_connected(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        ed, alice = terminal(server, "ed"), terminal(server, "alice")
+        alice.connect("switch-1")
+        ed.send(b"connect switch-1\r\n" + DO_SGA)
+        ed.until(b"\xff\xfd\x18")
+        alice.leave()
+        assert b"switch-1 has just been closed: connect again\r\n" in ed.until(b"ed> ")
+    assert [user for _, _, user in of_lines(home)] == ["alice", "alice"]
