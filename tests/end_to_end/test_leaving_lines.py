@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from support.audit import read_log
+from support.audit import line_events
 from support.command_line import telnetsd
 from support.lines import CONNECTED, OpenTerminal, Terminal, line
 from support.processes import is_running
-from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.server import DEADLINE_S, RunningServer, action_of, wait_until
 from support.upstreams import Upstream
 from telnetsd.control import Request, ask
 from telnetsd.home import Home
@@ -18,11 +18,6 @@ from telnetsd.lines.program import WRITTEN_MAX_BYTES
 
 DO_SGA = b"\xff\xfd\x03"
 DEAF = "exec:/bin/sh -c 'stty raw -echo; echo begin; exec sleep 1000'"
-
-
-def of_lines(home: Home) -> list[tuple[str, str, str]]:
-    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
-    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
 
 
 def session_of(server: RunningServer, user: str) -> str:
@@ -53,7 +48,7 @@ def test_what_was_typed_ahead_does_not_reach_the_line_after_a_kick(
         kick(server, "bob")
         server.wait_for(lambda event: action_of(event) == "session-ended")
         assert not upstream.closed.acquire(timeout=0)
-    assert of_lines(home) == []
+    assert line_events(home) == []
 
 
 @pytest.mark.parametrize("is_program", [True, False])
@@ -68,7 +63,7 @@ def test_a_user_is_kicked_off_a_line_that_takes_nothing(
     kick(server, "bob")
     server.wait_for(lambda event: action_of(event) == "session-ended")
     assert "free" in terminal(server, "ed").client.command("lines")
-    assert of_lines(home)[-1] == ("line-disconnected", "session-ended", "bob")
+    assert line_events(home)[-1] == ("line-disconnected", "session-ended", "bob")
 
 
 def paste_until_stuck(typist: Terminal) -> None:
@@ -88,7 +83,7 @@ def test_a_client_that_goes_leaves_a_line_that_takes_nothing(
     bob.send(b"x" * (WRITTEN_MAX_BYTES + 8192))
     bob.client.tls.close()
     server.wait_for(lambda event: action_of(event) == "session-ended")
-    assert of_lines(home)[-1] == ("line-disconnected", "session-ended", "bob")
+    assert line_events(home)[-1] == ("line-disconnected", "session-ended", "bob")
 
 
 def test_a_role_that_is_taken_away_takes_the_line_away(
@@ -106,7 +101,7 @@ def test_a_role_that_is_taken_away_takes_the_line_away(
         assert telnetsd(home, "user", "change", "bob", "--role", "user").returncode == 0
         assert bob.until(b"bob> ").startswith(b"\r\n*** switch-1 is not for you any more\r\n")
         assert bob.client.command("echo still here") == "still here"
-    assert of_lines(home)[-1] == ("line-disconnected", "line-withdrawn", "bob")
+    assert line_events(home)[-1] == ("line-disconnected", "line-withdrawn", "bob")
 
 
 def test_a_spectator_who_does_not_read_is_dropped_and_disturbs_nobody(
@@ -152,7 +147,7 @@ def test_a_line_that_a_reload_removes_while_it_is_being_reached_is_left_alone(
     assert b"*** box was removed or changed by the operator\r\n" in bob.until(b"bob> ")
     assert bob.client.command("echo still here") == "still here"
     assert not is_running("sleep 1000")
-    assert of_lines(home) == []
+    assert line_events(home) == []
     server.stop()
 
 
@@ -175,7 +170,7 @@ def test_of_two_who_come_at_once_one_writes_and_nobody_is_pushed_aside(
         assert b"*** bob writes to switch-1; ed watch" in ed.until(b"says what else\r\n")
         bob.send(b"\rmine\r")
         assert b"MINE" in bob.until(b"MINE\r")
-    assert ("line-connected", "watching", "ed") in of_lines(home)
+    assert ("line-connected", "watching", "ed") in line_events(home)
 
 
 def test_a_job_of_a_shell_is_gone_with_the_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
@@ -199,4 +194,4 @@ def test_who_comes_as_the_line_is_closed_is_told_and_not_logged_as_connected(
         ed.until(b"\xff\xfd\x18")
         alice.leave()
         assert b"switch-1 has just been closed: connect again\r\n" in ed.until(b"ed> ")
-    assert [user for _, _, user in of_lines(home)] == ["alice", "alice"]
+    assert [user for _, _, user in line_events(home)] == ["alice", "alice"]

@@ -13,18 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from support.audit import read_log
+from support.audit import line_events, read_log
 from support.client import connect_as
 from support.command_line import telnetsd
 from support.lines import BACK_TO_LINES, CONNECTED, NEGOTIATION, OpenTerminal, line
-from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
+from support.server import DEADLINE_S, Event, RunningServer, action_of, wait_until
 from support.upstreams import Upstream, echo_upper
 from telnetsd.home import Home
-
-
-def line_events(home: Home) -> list[tuple[str, str, str]]:
-    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
-    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
 
 
 def last(home: Home, action: str) -> Event:

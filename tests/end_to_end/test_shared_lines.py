@@ -7,17 +7,12 @@ import sys
 import threading
 from collections.abc import Callable
 
-from support.audit import read_log
+from support.audit import line_events, read_log
 from support.command_line import telnetsd
 from support.lines import OpenTerminal, line
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get
 from support.upstreams import Upstream
 from telnetsd.home import Home
-
-
-def of_lines(home: Home) -> list[tuple[str, str, str]]:
-    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
-    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
 
 
 def test_a_line_in_use_is_told_by_whom_and_an_operator_takes_it_over(
@@ -39,7 +34,7 @@ def test_a_line_in_use_is_told_by_whom_and_an_operator_takes_it_over(
         alice.until(b"SHOW\r")
         alice.leave()
         server.stop()
-    assert of_lines(home) == [
+    assert line_events(home) == [
         ("line-connected", "writing", "bob"),
         ("line-connected", "taken-over", "alice"),
         ("line-disconnected", "taken-over", "bob"),
@@ -72,7 +67,7 @@ def test_watchers_see_what_the_writer_sees_and_type_nothing(
         bob.until(b"*** ed watches switch-1 no more\r\n")
         bob.leave()
         server.stop()
-    assert ("line-connected", "watching", "ed") in of_lines(home)
+    assert ("line-connected", "watching", "ed") in line_events(home)
 
 
 def test_a_writer_hands_over_to_who_asks_and_who_is_left_may_take_the_place(
@@ -100,7 +95,7 @@ def test_a_writer_hands_over_to_who_asks_and_who_is_left_may_take_the_place(
         bob.until(b"*** you write to switch-1 now\r\n")
         bob.leave()
         server.stop()
-    assert of_lines(home)[2:4] == [("line-connected", "watching", "bob"), ("line-connected", "handed-over", "ed")]
+    assert line_events(home)[2:4] == [("line-connected", "watching", "bob"), ("line-connected", "handed-over", "ed")]
 
 
 def test_an_operator_who_takes_a_shared_line_over_leaves_its_writer_watching(

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from support.server import Event
+from support.server import Event, action_of, get
 from telnetsd.audit.archive import read_lines, take_snapshot
 from telnetsd.audit.chain import Head
 from telnetsd.audit.checkpoint import AuditKey, PublicKeys, Seal, key_id_of
@@ -15,6 +15,7 @@ from telnetsd.audit.reason import ServerReason
 from telnetsd.audit.record import make_event
 from telnetsd.audit.verification import Expectation, Report, verify
 from telnetsd.config import AuditSettings
+from telnetsd.home import Home
 
 
 def make_key(seed: int = 0) -> AuditKey:
@@ -58,3 +59,9 @@ def read_log(path: Path) -> list[Event]:
 def messages(path: Path) -> list[str]:
     """Return the messages of a log's events, but for checkpoints."""
     return [one["message"] for one in read_log(path) if one["event"]["action"] != "audit-checkpoint"]
+
+
+def line_events(home: Home) -> list[tuple[str, str, str]]:
+    """Return action, reason and user of every event that is about who is connected to a line."""
+    found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
+    return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]
