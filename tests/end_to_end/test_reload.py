@@ -98,17 +98,22 @@ def unknown_key(server: RunningServer) -> None:
     (server.home.trust_folder / "odd.pem").write_bytes(odd.public_bytes(Encoding.PEM))
 
 
+def write_config(server: RunningServer, text: str) -> None:
+    """Write the file at one stroke: the server, which looks at it by itself, is not to see half of it."""
+    new = server.home.config_file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(server.home.config_file)
+
+
 BAD_FILES: dict[str, tuple[Callable[[RunningServer], object], str]] = {
-    "no TOML": (lambda server: server.home.config_file.write_text("x ="), "not valid TOML"),
-    "a wrong type": (lambda server: server.home.config_file.write_text("roles = 7"), "wrong value in telnetsd.toml"),
+    "no TOML": (lambda server: write_config(server, "x ="), "not valid TOML"),
+    "a wrong type": (lambda server: write_config(server, "roles = 7"), "wrong value in telnetsd.toml"),
     "a class of two": (
-        lambda server: server.home.config_file.write_text('[classes.0]\noid="1.2"\nname="a"\nchecked="b"\n'),
+        lambda server: write_config(server, '[classes.0]\noid="1.2"\nname="a"\nchecked="b"\n'),
         "class 0 is that of pins",
     ),
     "an entry on the built-in CA": (
-        lambda server: server.home.config_file.write_text(
-            MAPPED.replace(fingerprint(COMPANY), built_in_fingerprint(server))
-        ),
+        lambda server: write_config(server, MAPPED.replace(fingerprint(COMPANY), built_in_fingerprint(server))),
         "its fingerprint is that of the built-in CA",
     ),
     "junk for a trust anchor": (
