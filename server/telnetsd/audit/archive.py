@@ -22,7 +22,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 
 import zstandard
 
-from telnetsd.audit.chain import ChainError, Link, read_link
+from telnetsd.audit.chain import Link, link_of
 from telnetsd.audit.file import open_regular, read_seal_of
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
@@ -189,10 +189,7 @@ def _examine(path: Path) -> Part:
 def _first_link(raw: IO[bytes], path: Path) -> Link | None:
     line = next(_lines_of(raw, path, None), None)
     raw.seek(0)
-    try:
-        return read_link(line.content) if line else None
-    except ChainError:
-        return None
+    return link_of(line.content) if line else None
 
 
 def _find_again(part: Part) -> IO[bytes]:
@@ -220,10 +217,12 @@ def _in_order(parts: list[Part]) -> list[Part]:
     ordered: list[Part] = []
     for part in sorted((one for one in parts if one.size), key=_place):
         twin = ordered[-1] if ordered and part.first is not None and part.first == ordered[-1].first else None
-        if twin is None or not (_is_beginning(part, twin) or _is_beginning(twin, part)):
-            ordered.append(part)
-        elif not _is_beginning(part, twin):
+        if twin is not None and _is_beginning(part, twin):
+            continue
+        if twin is not None and _is_beginning(twin, part):
             ordered[-1] = part
+        else:
+            ordered.append(part)
     return ordered or parts[:1]
 
 

@@ -156,6 +156,14 @@ def read_link(line: bytes) -> Link:
     )
 
 
+def link_of(line: bytes) -> Link | None:
+    """Return what `read_link` says of a line; None when it is damaged."""
+    try:
+        return read_link(line)
+    except ChainError:
+        return None
+
+
 def take_signature(line: bytes) -> Signed | None:
     """Take hash and signature out of a checkpoint's line; None when there is no signature in it."""
     hashed = _HASHED.match(line)

@@ -7,14 +7,13 @@ formula is marked as text, and what separates fields in CEF is escaped.
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from telnetsd import __version__
-from telnetsd.audit.event import Action, Outcome
+from telnetsd.audit.event import Action, Outcome, parse_timestamp
 from telnetsd.audit.row import Event, text_of
 from telnetsd.audit.schema import DEFINITIONS
 
@@ -107,10 +106,8 @@ def _cef(event: Event) -> str:
 
 
 def _milliseconds(event: Event) -> str:
-    try:
-        return str(int(datetime.fromisoformat(text_of(event, "@timestamp")).timestamp() * 1000))
-    except ValueError:
-        return ""
+    at = parse_timestamp(text_of(event, "@timestamp"))
+    return "" if at is None else str(int(at.timestamp() * 1000))
 
 
 def _cef_header(text: str) -> str:

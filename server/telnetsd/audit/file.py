@@ -18,7 +18,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import IO, Final
 
-from telnetsd.audit.chain import ChainError, Head, Link, read_link
+from telnetsd.audit.chain import Head, Link, link_of
 from telnetsd.audit.checkpoint import SEAL_BYTES
 from telnetsd.audit.reason import CheckpointReason
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
@@ -115,7 +115,7 @@ class LogFile:
 
     def first_link(self) -> Link | None:
         """Return what the first line says; None when there is none, or it is damaged or very long."""
-        return _link_of(os.pread(self._descriptor, TAIL_BYTES, 0).partition(b"\n")[0])
+        return link_of(os.pread(self._descriptor, TAIL_BYTES, 0).partition(b"\n")[0])
 
     def last_line(self) -> tuple[bytes, int]:
         """Return the last whole line without its newline, and the offset behind that newline."""
@@ -129,7 +129,7 @@ class LogFile:
             file.seek(0)
             for line in file:
                 offset += len(line)
-                link = _link_of(line.rstrip(b"\n"))
+                link = link_of(line.rstrip(b"\n"))
                 if link is not None and link.head == head:
                     return offset
         return None
@@ -210,15 +210,8 @@ def _is_taken(path: Path) -> bool:
 
 
 def _is_closed(line: bytes) -> bool:
-    link = _link_of(line)
+    link = link_of(line)
     return link is not None and link.is_checkpoint and link.reason == CheckpointReason.ROTATION
-
-
-def _link_of(line: bytes) -> Link | None:
-    try:
-        return read_link(line)
-    except ChainError:
-        return None
 
 
 def read_tail(descriptor: int, count: int) -> tuple[list[bytes], int]:

@@ -15,7 +15,7 @@ from typing import IO, Final
 import zstandard
 
 from telnetsd.audit.archive import Part, Snapshot, read_lines, take_snapshot
-from telnetsd.audit.chain import ChainError, Link, read_link
+from telnetsd.audit.chain import Link, link_of
 from telnetsd.audit.event import parse_timestamp
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.reason import RetentionReason
@@ -95,10 +95,7 @@ def _last_link(snapshot: Snapshot) -> Link | None:
     content = b""
     for line in read_lines(snapshot):
         content = line.content
-    try:
-        return read_link(content)
-    except ChainError:
-        return None
+    return link_of(content)
 
 
 def _compress(path: Path) -> Path:

@@ -71,11 +71,17 @@ def source_of(event: Event) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if address else ""
 
 
-def text_of(event: Event, path: str, max_chars: int = MESSAGE_MAX_CHARS) -> str:
-    """Return a field as printable text, at most `max_chars` long; empty where there is none."""
+def value_of(event: Event, path: str) -> Any:  # noqa: ANN401 -- whatever JSON the line holds
+    """Return a field, as in `event.action`; None where there is none."""
     value: Any = event
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def text_of(event: Event, path: str, max_chars: int = MESSAGE_MAX_CHARS) -> str:
+    """Return a field as printable text, at most `max_chars` long; empty where there is none."""
+    value = value_of(event, path)
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     return "" if value is None else _printable(str(value), max_chars)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from telnetsd.audit.event import Outcome, timestamp
-from telnetsd.audit.row import Event
+from telnetsd.audit.row import Event, value_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 GUEST: Final = "guest"
@@ -45,12 +45,12 @@ class Selection:
     def takes(self, event: Event) -> bool:
         """Tell whether an event is one of them."""
         return (
-            self._is_in_time(_at(event, "@timestamp"))
-            and (not self.only_failed or _at(event, "event", "outcome") == Outcome.FAILURE)
-            and (not self.action or fnmatchcase(str(_at(event, "event", "action")), self.action))
-            and (not self.session or str(_at(event, "telnetsd", "session", "id")).endswith(self.session))
+            self._is_in_time(value_of(event, "@timestamp"))
+            and (not self.only_failed or value_of(event, "event.outcome") == Outcome.FAILURE)
+            and (not self.action or fnmatchcase(str(value_of(event, "event.action")), self.action))
+            and (not self.session or str(value_of(event, "telnetsd.session.id")).endswith(self.session))
             and (not self.user or self._is_about_user(event))
-            and (self.source is None or _is_within(_at(event, "source", "ip"), self.source))
+            and (self.source is None or _is_within(value_of(event, "source.ip"), self.source))
         )
 
     def _is_in_time(self, at: Any) -> bool:  # noqa: ANN401 -- whatever JSON the line holds
@@ -60,8 +60,8 @@ class Selection:
 
     def _is_about_user(self, event: Event) -> bool:
         if self.user == GUEST:
-            return bool(_at(event, "telnetsd", "identity", "kind") == GUEST)
-        return self.user in (_at(event, "user", "name"), _at(event, "user", "target", "name"))
+            return bool(value_of(event, "telnetsd.identity.kind") == GUEST)
+        return self.user in (value_of(event, "user.name"), value_of(event, "user.target.name"))
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
@@ -97,10 +97,3 @@ def _is_within(address: Any, network: Network) -> bool:  # noqa: ANN401
         return ipaddress.ip_address(address) in network
     except ValueError:
         return False
-
-
-def _at(event: Event, *keys: str) -> Any:  # noqa: ANN401
-    value: Any = event
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

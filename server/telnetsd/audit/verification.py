@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from telnetsd.audit.archive import Line
-from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link
+from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, link_of, read_link
 from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, is_signed, read_seal
 from telnetsd.audit.event import Action
 from telnetsd.audit.reason import CheckpointReason
@@ -316,10 +316,7 @@ class _Verifier:
 
 
 def _link_of(line: Line | None) -> Link | None:
-    try:
-        return read_link(line.content) if line is not None and line.is_whole else None
-    except ChainError:
-        return None
+    return link_of(line.content) if line is not None and line.is_whole else None
 
 
 def _range(first: int, last: int) -> str:
