@@ -23,6 +23,7 @@ from telnetsd.config import ProgramSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.identity.outcome import NamedUser
+from telnetsd.racing import unless
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READ_BYTES: Final = 8192
@@ -121,18 +122,10 @@ async def _show_until_gone(process: asyncio.subprocess.Process, max_bytes: int, 
     Raises:
         ConnectionError: The client has gone.
     """
-    showing = asyncio.ensure_future(_show(process, max_bytes, caller))
-    gone = asyncio.ensure_future(caller.wait_gone())
-    try:
-        await asyncio.wait({showing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if showing.done():
-            return showing.result()
+    is_whole = await unless(caller.wait_gone(), _show(process, max_bytes, caller))
+    if is_whole is None:
         raise ConnectionResetError("the client has gone")
-    finally:
-        for one in (showing, gone):
-            one.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await one
+    return is_whole
 
 
 async def _show(process: asyncio.subprocess.Process, max_bytes: int, caller: Caller) -> bool:

@@ -17,6 +17,7 @@ from telnetsd.lines.recording import INPUT, OUTPUT, Recorded, Recording
 from telnetsd.lines.streams import reason_of
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
+from telnetsd.racing import unless
 
 WATCHERS_MAX: Final = 256
 BEHIND_MAX_BYTES: Final = 262_144
@@ -125,7 +126,7 @@ class OpenLine:
         await self._ended.wait()
 
     def end(self, reason: StrEnum, sentence: str) -> None:
-        """Send everybody away, and close it; where it has not been reached yet, there is nothing but to forget it."""
+        """Send everybody away, and close it."""
         attendants, self.writer, self.watchers = self.attendants(), None, []
         for one in attendants:
             one.dismiss(reason, sentence)
@@ -305,13 +306,8 @@ class OpenLine:
     async def _wait_for(self, writer: Attendant) -> None:
         """Wait until a writer's client has taken enough, for as long as they write."""
         self._writer_changed.clear()
-        waits = [asyncio.ensure_future(writer.drain()), asyncio.ensure_future(self._writer_changed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        with contextlib.suppress(ConnectionError):
+            await unless(self._writer_changed.wait(), writer.drain())
 
     def _record(self, note: Callable[[Recording], None]) -> None:
         """Record; a line that is to be recorded does not go on where that cannot be done."""

@@ -44,7 +44,7 @@ class Switchboard:
         return f"down: {self._down[line.name]}" if line.name in self._down else "free"
 
     async def open(self, line: Line, visitor: Visitor) -> OpenLine:
-        """Open a line that is not open, for somebody who writes; nothing is shown before `begin_showing`.
+        """Open a line that is not open, for somebody who writes; nothing is shown before `OpenLine.begin`.
 
         Raises:
             LineError: It cannot be reached or recorded.
@@ -70,12 +70,9 @@ class Switchboard:
         try:
             opened.require_open()
             recording = _record(line, visitor) if line.settings.record else None
-        except (LineError, OSError) as error:
+        except LineError:
             await upstream.close()
-            if isinstance(error, LineError):
-                raise
-            message = f"{line.name} is recorded, and cannot be: {reason_of(error)}"
-            raise LineError(LineReason.RECORDING_FAILED, message) from error
+            raise
         opened.prepare(upstream, recording, visitor.on_recorded)
 
     def adopt(self, table: LineTable) -> None:
@@ -102,5 +99,14 @@ class Switchboard:
 
 
 def _record(line: Line, visitor: Visitor) -> Recording:
+    """Begin a recording.
+
+    Raises:
+        LineError: It cannot be made.
+    """
     title = f"{line.name}: {visitor.attendant.name}"
-    return Recording(visitor.recording, title, visitor.terminal, max_bytes=line.settings.recording_max_bytes)
+    try:
+        return Recording(visitor.recording, title, visitor.terminal, max_bytes=line.settings.recording_max_bytes)
+    except OSError as error:
+        message = f"{line.name} is recorded, and cannot be: {reason_of(error)}"
+        raise LineError(LineReason.RECORDING_FAILED, message) from error

@@ -6,17 +6,16 @@ before it is interpreted, since equipment can be broken or hostile as well.
 
 import asyncio
 import collections
-import contextlib
 import struct
 from typing import Any, Final
 
 from telnetlib3 import TelnetReader, TelnetWriter
-from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import BINARY, BRK, DONT, ECHO, IAC, NAWS, SB, SE, SGA, TTYPE, WONT
+from telnetlib3.telopt import BINARY, BRK, DONT, ECHO, IAC, NAWS, SB, SGA, TTYPE, WONT
 
 from telnetsd.lines.streams import reason_of
 from telnetsd.lines.target import TelnetTarget
 from telnetsd.lines.upstream import CLOSE_TIMEOUT_S, READ_BYTES, Terminal, UpstreamError
+from telnetsd.telnet.client_protocol import NvtClient, send_window
 
 ANSWERED_DO: Final = frozenset({BINARY, NAWS, SGA, TTYPE})
 """What the server may ask us to do: its window size (RFC 1073) and terminal type (RFC 1091) are our user's."""
@@ -51,7 +50,7 @@ class _Writer(TelnetWriter):
 
     def send_iac(self, buf: bytes) -> None:
         """Send a command, or an answer; who asks and asks, and reads none of the answers, gets no more of them."""
-        if self._transport.get_write_buffer_size() <= UNREAD_ANSWERS_MAX_BYTES:
+        if not self.is_closing() and self._transport.get_write_buffer_size() <= UNREAD_ANSWERS_MAX_BYTES:
             super().send_iac(buf)
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
@@ -83,27 +82,15 @@ class _Writer(TelnetWriter):
             self.iac(DONT, opt)
 
 
-class _Client(BaseClient):
-    """telnetlib3's client protocol, which lets go of its queue when the connection ends: here it is read first."""
-
+class _Client(NvtClient):
     _writer_factory = _Writer
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        pending = self._rx_task
-        if pending is not None and not pending.done():
-            pending.add_done_callback(lambda _: self.connection_lost(exc))
-        else:
-            super().connection_lost(exc)
-
-    def begin_negotiation(self) -> None:
-        """Wait for what the server asks; telnetlib3 would look after a timer of its negotiation otherwise."""
-        self._waiter_connected.set_result(None)
 
 
 class TelnetUpstream:
     """A connection to a telnet server."""
 
-    def __init__(self, client: _Client, terminal: Terminal) -> None:
+    def __init__(self, transport: asyncio.Transport, client: _Client, terminal: Terminal) -> None:
+        self._transport = transport
         self._client = client
         self._terminal = terminal
         assert isinstance(client.reader, TelnetReader)  # noqa: S101 -- without an encoding it gives bytes
@@ -134,10 +121,7 @@ class TelnetUpstream:
     def resize(self, terminal: Terminal) -> None:
         """Tell the server of another size, where it has asked for it."""
         self._terminal = terminal
-        if self._writer.local_option.enabled(NAWS):
-            rows, columns = terminal.rows.to_bytes(2, "big"), terminal.columns.to_bytes(2, "big")
-            size = (columns + rows).replace(IAC, IAC + IAC)
-            self._writer.send_iac(IAC + SB + NAWS + size + IAC + SE)
+        send_window(self._writer, terminal.columns, terminal.rows)
 
     def send_break(self) -> bool:
         """Send BREAK (RFC 854)."""
@@ -149,12 +133,12 @@ class TelnetUpstream:
 
     async def close(self) -> None:
         """See Upstream."""
-        transport = self._writer.transport
-        self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
+        self._transport.close()
+        try:
             await asyncio.wait_for(self._client.waiter_closed, CLOSE_TIMEOUT_S)
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
+        except TimeoutError:
+            self._transport.abort()
+        self._writer.close()
 
 
 async def open_telnet(target: TelnetTarget, terminal: Terminal) -> TelnetUpstream:
@@ -163,10 +147,10 @@ async def open_telnet(target: TelnetTarget, terminal: Terminal) -> TelnetUpstrea
     Raises:
         OSError: It cannot be reached.
     """
-    _, client = await asyncio.get_running_loop().create_connection(
+    transport, client = await asyncio.get_running_loop().create_connection(
         lambda: _Client(encoding=False, limit=READER_LIMIT_BYTES), target.host, target.port
     )
-    return TelnetUpstream(client, terminal)
+    return TelnetUpstream(transport, client, terminal)
 
 
 def _to_nvt(data: bytes) -> bytes:

@@ -20,6 +20,7 @@ from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.recording import Recorded
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal
+from telnetsd.racing import unless
 from telnetsd.telnet.nvt_input import NvtInput
 from telnetsd.telnet.protocol import NvtProtocol
 
@@ -112,18 +113,15 @@ class Console:
             LineError: They were; it has been said why.
         """
         if self._reason is not None:
-            raise LineError(self._reason, f"{self._line.name} was not connected")
+            raise self.sent_away()
+
+    def sent_away(self) -> LineError:
+        """Return the error of somebody who was sent away before they were connected."""
+        return LineError(self._reason or LineReason.SESSION_ENDED, f"{self._line.name} was not connected")
 
     async def unless_dismissed(self, doing: Awaitable[T]) -> T | None:
         """Do something, until it is done or this session's part in the line is over; None then."""
-        done, dismissed = asyncio.ensure_future(doing), asyncio.ensure_future(self._is_dismissed.wait())
-        try:
-            await asyncio.wait({done, dismissed}, return_when=asyncio.FIRST_COMPLETED)
-            return done.result() if done.done() else None
-        finally:
-            for one in (done, dismissed):
-                one.cancel()
-            await asyncio.gather(done, dismissed, return_exceptions=True)
+        return await unless(self._is_dismissed.wait(), doing)
 
     async def terminal(self) -> Terminal:
         """Ask the client for what a full-screen program needs, and return the terminal that it has."""

@@ -43,8 +43,7 @@ async def _open(console: Console, line: Line, services: Services, session_id: st
     visitor = Visitor(console, terminal, environment, recording, console.record_recording)
     opened = await console.unless_dismissed(services.switchboard.open(line, visitor))
     if opened is None:
-        console.require_here()
-        raise LineError(LineReason.SESSION_ENDED, f"{line.name} was not connected")
+        raise console.sent_away()
     try:
         console.require_here()
         await console.record_connected(LineReason.WRITING)

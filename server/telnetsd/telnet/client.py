@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from telnetlib3 import TelnetReader, TelnetWriter
-from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import BINARY, ECHO, IAC, NAWS, SB, SE, TTYPE
+from telnetlib3.telopt import BINARY, ECHO, NAWS, TTYPE
 
 from telnetsd.errors import OperatorError
+from telnetsd.telnet.client_protocol import NvtClient, send_window
 from telnetsd.telnet.keyboard import Keyboard
 from telnetsd.telnet.line_discipline import END_OF_INPUT
 
@@ -58,20 +58,8 @@ class _Writer(TelnetWriter):
             self.on_echo(False)
 
 
-class _Client(BaseClient):
-    """telnetlib3's client, which lets go of its queue when the connection ends: here it is read first."""
-
+class _Client(NvtClient):
     _writer_factory = _Writer
-
-    def begin_negotiation(self) -> None:
-        """Wait for what the server asks."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        pending = self._rx_task
-        if pending is not None and not pending.done():
-            pending.add_done_callback(lambda _: self.connection_lost(exc))
-        else:
-            super().connection_lost(exc)
 
 
 def make_client_context(ca: Path, credentials: Credentials | None) -> ssl.SSLContext:
@@ -138,14 +126,12 @@ def _offer_terminal(writer: _Writer, keys: Keyboard) -> None:
     writer.on_echo = lambda wanted: keys.set_raw(wanted=wanted)
 
     def send_size() -> None:
-        if writer.local_option.enabled(NAWS) and not writer.is_closing():
-            size = b"".join(side.to_bytes(2, "big") for side in keys.size())
-            writer.send_iac(IAC + SB + NAWS + size.replace(IAC, IAC + IAC) + IAC + SE)
+        send_window(writer, *keys.size())
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, send_size)
 
 
-async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> BaseClient:
+async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> NvtClient:
     host, port = address
     loop = asyncio.get_running_loop()
     try:
@@ -191,7 +177,7 @@ def _read_chunks(keyboard: int) -> "asyncio.Queue[bytes]":
     return chunks
 
 
-async def _send(chunks: "asyncio.Queue[bytes]", client: BaseClient, keys: Keyboard) -> None:
+async def _send(chunks: "asyncio.Queue[bytes]", client: NvtClient, keys: Keyboard) -> None:
     writer, chunk = client.writer, b"\n"
     with contextlib.suppress(ConnectionError):  # whoever reads is told of it as well
         while chunk and writer is not None and not writer.is_closing():

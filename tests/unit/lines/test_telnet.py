@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 
 from telnetsd.lines.target import TelnetTarget
 from telnetsd.lines.telnet import UNREAD_ANSWERS_MAX_BYTES, open_telnet
@@ -21,17 +22,43 @@ async def ask_without_reading() -> int:
         upstream = await open_telnet(TelnetTarget(*listener.getsockname()), Terminal())
         server = listener.accept()[0]
         with server:
-            upstream._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            upstream._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             server.setblocking(False)
             await asyncio.get_running_loop().sock_sendall(server, DO_TTYPE + ASK_TTYPE * QUESTIONS + b"asked")
             assert (await upstream.read()).endswith(b"asked")
-            transport = upstream._writer.transport
-            assert isinstance(transport, asyncio.Transport)
-            waiting = transport.get_write_buffer_size()
+            waiting = upstream._transport.get_write_buffer_size()
             await upstream.close()
     return waiting
 
 
 def test_answers_that_nobody_reads_do_not_grow_without_end(caplog: pytest.LogCaptureFixture) -> None:
-    assert asyncio.run(ask_without_reading()) < UNREAD_ANSWERS_MAX_BYTES + 1024
+    assert uvloop.run(ask_without_reading()) < UNREAD_ANSWERS_MAX_BYTES + 1024
     assert not caplog.records
+
+
+async def close_amidst(typed: bytes, *, is_read: bool) -> bytes:
+    """Type, and close the line; return what the server was sent, which reads before or behind that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = await open_telnet(TelnetTarget(*listener.getsockname()), Terminal())
+        server = listener.accept()[0]
+        with server:
+            server.setblocking(False)
+            upstream.write(typed)
+            closing = asyncio.ensure_future(upstream.close())
+            if not is_read:
+                await closing
+            received = b""
+            while data := await asyncio.get_running_loop().sock_recv(server, 65536):
+                received += data
+            await closing
+            return received
+
+
+def test_what_was_typed_last_reaches_a_server_that_reads() -> None:
+    typed = b"x" * 2**23
+    assert uvloop.run(close_amidst(typed, is_read=True)) == typed
+
+
+def test_a_server_that_does_not_read_keeps_no_connection() -> None:
+    typed = b"x" * 2**24
+    assert len(uvloop.run(close_amidst(typed, is_read=False))) < len(typed)
