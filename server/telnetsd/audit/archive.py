@@ -90,13 +90,21 @@ def take_snapshot(path: Path) -> Snapshot:
     Raises:
         OperatorError: There is none, one cannot be read, or a writer does not let go of it.
     """
-    with _readable(path.parent), _quiet(path):
-        found = _examine_all(path)
+    with _readable(path.parent):
+        for _ in range(_LOOKS_MAX):
+            # Again, when a file that was seen has been compressed before it was looked into.
+            with contextlib.suppress(FileNotFoundError):
+                return _look(path)
+        raise FileNotFoundError(errno.ENOENT, "its files keep changing; try again", str(path))
+
+
+def _look(path: Path) -> Snapshot:
+    with _quiet(path):
+        found = [_examine(one) for one in sorted(path.parent.glob(f"{path.stem}*")) if _is_part(one, path)]
         seal = read_seal_of(path)
     if not found:
         raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
-    with _readable(path.parent):
-        return Snapshot(tuple(_in_order(found)), seal)
+    return Snapshot(tuple(_in_order(found)), seal)
 
 
 def take_files(paths: list[Path]) -> Snapshot:
@@ -169,14 +177,6 @@ def _is_part(one: Path, path: Path) -> bool:
     """Tell from its name whether a file is one of a log's: audit.jsonl, audit-0….jsonl.zst, audit.jsonl.1.gz."""
     is_named_so = one.name.startswith((f"{path.stem}-", path.name)) and path.suffix in one.name
     return is_named_so and one.suffix not in {".part", ".seal"} and one.is_file()
-
-
-def _examine_all(path: Path) -> list[Part]:
-    """Look at every file of a log; again, when one has been compressed meanwhile."""
-    for _ in range(_LOOKS_MAX):
-        with contextlib.suppress(FileNotFoundError):
-            return [_examine(one) for one in sorted(path.parent.glob(f"{path.stem}*")) if _is_part(one, path)]
-    raise FileNotFoundError(errno.ENOENT, "its files keep changing; try again", str(path))
 
 
 def _examine(path: Path) -> Part:
