@@ -92,7 +92,7 @@ def take_snapshot(path: Path) -> Snapshot:
     """
     with _readable(path.parent):
         for _ in range(_LOOKS_MAX):
-            # Again, when a file that was seen has been compressed before it was looked into.
+            # Again, when a file that was seen has been compressed, or one was begun.
             with contextlib.suppress(FileNotFoundError):
                 return _look(path)
         raise FileNotFoundError(errno.ENOENT, "its files keep changing; try again", str(path))
@@ -100,8 +100,12 @@ def take_snapshot(path: Path) -> Snapshot:
 
 def _look(path: Path) -> Snapshot:
     with _quiet(path):
+        before = read_seal_of(path)
         found = [_examine(one) for one in sorted(path.parent.glob(f"{path.stem}*")) if _is_part(one, path)]
         seal = read_seal_of(path)
+    if seal != before:
+        # Between two files there was none to lock, and a writer has begun one.
+        raise FileNotFoundError(errno.ENOENT, "it was written meanwhile; try again", str(path))
     if not found:
         raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
     return Snapshot(tuple(_in_order(found)), seal)
