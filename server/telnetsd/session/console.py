@@ -67,18 +67,16 @@ class Console:
     def show(self, data: bytes) -> None:
         """See Attendant."""
         self._received += len(data)
-        if not self._writer.connection_closed:
-            self._writer.write(data)
+        self._writer.write(data)
 
     def tell(self, sentence: str) -> None:
         """See Attendant; who is connected straight to a line is told nothing that the line did not say."""
-        if not self._is_bare and not self._writer.connection_closed:
+        if not self._is_bare:
             self._writer.write(f"\r\n*** {sentence}\r\n".encode())
 
     def unread_bytes(self) -> int:
         """See Attendant."""
-        transport = self._writer.transport
-        return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+        return self._writer.unread_bytes()
 
     def is_behind(self) -> bool:
         """See Attendant."""
@@ -128,8 +126,8 @@ class Console:
         if self._is_bare:
             return _DEFAULT
         is_answered, is_known = asyncio.Event(), asyncio.Event()
-        self._writer.on_answered, self._writer.on_terminal_known = is_answered.set, is_known.set
-        self._writer.enter_character_mode()
+        self._protocol.on_answered, self._protocol.on_terminal_known = is_answered.set, is_known.set
+        self._protocol.enter_character_mode()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
             await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
@@ -137,10 +135,8 @@ class Console:
 
     def give_lines_back(self) -> None:
         """Let the client echo and edit lines again."""
-        self._writer.decide_com_port(None)
-        self._writer.on_answered = self._writer.on_terminal_known = lambda: None
-        if self._writer.is_in_character_mode and not self._writer.connection_closed:
-            self._writer.leave_character_mode()
+        self._protocol.decide_com_port(None)
+        self._protocol.leave_character_mode()
 
     async def record_connected(self, reason: LineReason, writer: str = "") -> None:
         """Tell the log that this session is about to be connected.
@@ -175,9 +171,9 @@ class Console:
         Returns: What was typed and is not for the line any more.
         """
         escapes, keys = EscapeReader(), NvtInput(is_after_cr=is_after_cr)
-        self._writer.on_terminal_known = lambda: opened.resize(self, self._terminal_now())
+        self._protocol.on_terminal_known = lambda: opened.resize(self, self._terminal_now())
         has_port = opened.line.kind == "serial"
-        self._writer.decide_com_port((lambda question: opened.com_port(self, question)) if has_port else None)
+        self._protocol.decide_com_port((lambda question: opened.com_port(self, question)) if has_port else None)
         data: bytes | None = typed
         leaving = asyncio.ensure_future(self._leave_when_gone())
         try:
@@ -214,7 +210,7 @@ class Console:
 
     async def _leave_when_gone(self) -> None:
         """Let go of a line that does not take what was typed, when whoever typed it has gone."""
-        await self._protocol.lost.wait()
+        await self._protocol.wait_lost()
         await asyncio.sleep(TAKEN_AFTER_S)
         self.dismiss(LineReason.SESSION_ENDED, "")
 
@@ -258,8 +254,8 @@ class Console:
         telling.add_done_callback(lambda one: one.cancelled() or one.exception())
 
     def _terminal_now(self) -> Terminal:
-        columns, rows = self._writer.window
-        kind = self._writer.terminal_type
+        columns, rows = self._protocol.window
+        kind = self._protocol.terminal_type
         return Terminal(
             kind=kind.lower() if _TERMINAL_TYPE.fullmatch(kind) else _DEFAULT.kind,
             columns=min(columns, SIDE_MAX) or _DEFAULT.columns,

@@ -3,10 +3,10 @@
 Everything that a certificate says is escaped: it may come from anybody.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from telnetsd.commands.table import CommandTable
 from telnetsd.escaping import escape
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
 from telnetsd.identity.outcome import (
@@ -30,12 +30,12 @@ AUDIT_UNAVAILABLE: Final = (
 _NO_CLAIM: Final = CertificateFacts(sha256="")
 
 
-def greet(identity: Admitted, commands: Sequence[str], at: datetime, window_days: int) -> list[str]:
+def greet(identity: Admitted, table: CommandTable, at: datetime, window_days: int) -> list[str]:
     """Return the first lines on the screen of somebody who was let in.
 
     Args:
         identity: Who it is.
-        commands: The names of the commands that they have.
+        table: The commands.
         at: The current time (aware, UTC).
         window_days: How long before its end a certificate is warned of.
     """
@@ -48,6 +48,7 @@ def greet(identity: Admitted, commands: Sequence[str], at: datetime, window_days
             *warning,
             "type help to see what you may do here",
         ]
+    commands = [one.name for one in table.permitted(identity)]
     return [*_explain_guest(identity, "enroll" in commands), f"guests may use: {', '.join(commands)}"]
 
 

@@ -185,7 +185,7 @@ class Session:
 
     async def wait_gone(self) -> None:
         """Wait until the client has gone."""
-        await self._protocol.lost.wait()
+        await self._protocol.wait_lost()
 
     def leave(self) -> None:
         """End after what was said."""
@@ -215,21 +215,15 @@ class Session:
 
     def notify(self, text: str) -> None:
         """Show a line at once, and the prompt again behind it."""
-        transport = self._protocol.writer.transport
-        is_over = self._end_reason is not None or not isinstance(transport, asyncio.WriteTransport)
-        if is_over or self._visit.straight_to:
+        if self._end_reason is not None or self._visit.straight_to:
             return
-        if (
-            isinstance(transport, asyncio.WriteTransport)
-            and transport.get_write_buffer_size() <= NOTICE_MAX_PENDING_BYTES
-        ):
+        if self._protocol.writer.unread_bytes() <= NOTICE_MAX_PENDING_BYTES:
             # While a command runs, the prompt comes with its answer.
             self._write([f"{_NEWLINE}*** {text}"], "" if self._is_busy else self._prompt)
 
     def add_spectator(self, spectator: Callable[[bytes], None]) -> Callable[[], None]:
         """Show somebody what this session is shown; returns what ends it."""
-        self._protocol.writer.spectators.add(spectator)
-        return lambda: self._protocol.writer.spectators.discard(spectator)
+        return self._protocol.writer.add_spectator(spectator)
 
     def adopt(self, services: Services, settings: SessionSettings) -> None:
         """Go on with what a reload brought."""
@@ -323,10 +317,9 @@ class Session:
         self._write(self._said, "")
 
     async def _greet_and_converse(self) -> None:
-        self._protocol.writer.decide_com_port(None)
-        commands = [one.name for one in self._services.table.permitted(self.identity)]
+        self._protocol.decide_com_port(None)
         window_days = self._services.renewal_window_days
-        greeting = greet(self.identity, commands, self.started_at, window_days)
+        greeting = greet(self.identity, self._services.table, self.started_at, window_days)
         notice = self._services.sessions.notice
         self._write([*greeting, f"*** {notice}"] if notice else greeting, self._prompt)
         if isinstance(self.identity, NamedUser):
@@ -342,17 +335,20 @@ class Session:
         return self._interpreter.prompt_for(f"{self.user}> ")
 
     async def _converse(self) -> None:
+        taken = 0
         while self._end_reason is None:
             data, self._typed_ahead = self._typed_ahead or await self._protocol.reader.read(READ_BYTES), b""
             if not data or self._end_reason is not None:
                 return
             self._note_heard()
-            for number, one in enumerate(self._lines.inputs(data)):
+            for one in self._lines.inputs(data):
                 # A client that always has something to say must not keep the others waiting.
-                if number % INPUTS_PER_TURN == 0:
+                taken += 1
+                if taken % INPUTS_PER_TURN == 0:
                     await asyncio.sleep(0)
                 await self._take(one)
-                await self._protocol.drain()
+                if not self._protocol.is_writable:
+                    await self._protocol.drain()
                 if self._end_reason is not None:
                     return
 
@@ -390,5 +386,4 @@ class Session:
 
     def _write(self, lines: Sequence[str], prompt: str) -> None:
         text = "".join(f"{line}{_NEWLINE}" for line in lines) + prompt
-        if not self._protocol.writer.connection_closed:
-            self._protocol.writer.write(text.encode("utf-8", "replace"))
+        self._protocol.writer.write(text.encode("utf-8", "replace"))

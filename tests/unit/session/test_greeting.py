@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from telnetsd.commands.table import CommandTable
 from telnetsd.identity.outcome import CertificateStatus, GuestReason, NamedUser, Refusal, RefusalReason, StatusReason
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
 from telnetsd.pki.path_reason import PathReason
@@ -32,5 +33,5 @@ def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(
 )
 def test_the_greeting_says_who_and_for_how_long(left: timedelta, words: str) -> None:
     user = NamedUser("alice", ("operator", "user"), "built-in-ca", FACTS, NOW + left)
-    first, *_ = greet(user, [], NOW, 30)
+    first, *_ = greet(user, CommandTable([], {}), NOW, 30)
     assert first == f"you are alice (operator, user; class 0); your certificate is valid for another {words}"

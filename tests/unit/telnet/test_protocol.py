@@ -5,6 +5,7 @@ passes there would prove nothing here.
 """
 
 import asyncio
+import logging
 import zlib
 from typing import Any
 
@@ -40,8 +41,9 @@ from telnetlib3.telopt import (
     WONT,
 )  # fmt: skip
 
+from telnetsd.telnet.interpreter import SUBNEGOTIATION_MAX_BYTES
 from telnetsd.telnet.line_discipline import Input, LineDiscipline, LineTooLong
-from telnetsd.telnet.protocol import READER_LIMIT_BYTES, SUBNEGOTIATION_MAX_BYTES, NvtProtocol
+from telnetsd.telnet.protocol import READER_LIMIT_BYTES, NvtProtocol
 
 IS, SEND = b"\x00", b"\x01"
 
@@ -81,10 +83,17 @@ class _Theirs(BaseServer):
         super().__init__(encoding=False)
 
 
-def made(kind: type[BaseServer]) -> tuple[Any, Wire]:
+Kind = type[BaseServer] | type[NvtProtocol]
+
+
+def made(kind: Kind) -> tuple[Any, Wire]:
     protocol, wire = kind(), Wire()
     protocol.connection_made(wire)
     return protocol, wire
+
+
+def interpreter_of(protocol: Any) -> Any:
+    return protocol._telnet() if isinstance(protocol, NvtProtocol) else protocol.writer
 
 
 DOORS = pytest.mark.parametrize(
@@ -98,7 +107,7 @@ DOORS = pytest.mark.parametrize(
 
 
 @DOORS
-async def test_an_unsolicited_mccp3_subnegotiation_does_not_switch_on_inflation(kind: type[BaseServer]) -> None:
+async def test_an_unsolicited_mccp3_subnegotiation_does_not_switch_on_inflation(kind: Kind) -> None:
     protocol, _ = made(kind)
     protocol.data_received(IAC + SB + MCCP3_COMPRESS + IAC + SE)
     bomb = zlib.compress(bytes(1_000_000))
@@ -113,7 +122,7 @@ async def test_an_unsolicited_mccp3_subnegotiation_does_not_switch_on_inflation(
     ids=["NAWS", "CHARSET"],
 )
 async def test_a_malformed_subnegotiation_logs_no_traceback(
-    kind: type[BaseServer], subnegotiation: bytes, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, subnegotiation: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr("telnetlib3._base._log_exception", lambda *_: told.append("a traceback"))
@@ -121,20 +130,19 @@ async def test_a_malformed_subnegotiation_logs_no_traceback(
     option = subnegotiation[:1]
     protocol.data_received(IAC + WILL + option + IAC + SB + subnegotiation + IAC + SE)
     assert told == []
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
 
 @DOORS
 @pytest.mark.parametrize("filler", [b"a", IAC + IAC], ids=["data", "escaped IAC"])
-async def test_an_unterminated_subnegotiation_keeps_a_bounded_number_of_bytes(
-    kind: type[BaseServer], filler: bytes
-) -> None:
+async def test_an_unterminated_subnegotiation_keeps_a_bounded_number_of_bytes(kind: Kind, filler: bytes) -> None:
     protocol, _ = made(kind)
     protocol.data_received(IAC + WILL + TTYPE + IAC + SB + TTYPE + filler * 5000)
-    assert len(protocol.writer._sb_buffer) <= SUBNEGOTIATION_MAX_BYTES
+    assert len(interpreter_of(protocol)._sb_buffer) <= SUBNEGOTIATION_MAX_BYTES
 
 
 @DOORS
-async def test_a_client_that_floods_is_paused(kind: type[BaseServer]) -> None:
+async def test_a_client_that_floods_is_paused(kind: Kind) -> None:
     protocol, wire = made(kind)
     sent = 0
     while not wire.is_paused and sent < 100 * READER_LIMIT_BYTES:
@@ -148,7 +156,7 @@ async def test_a_client_that_floods_is_paused(kind: type[BaseServer]) -> None:
 
 
 @DOORS
-async def test_new_environ_is_never_accepted(kind: type[BaseServer]) -> None:
+async def test_new_environ_is_never_accepted(kind: Kind) -> None:
     protocol, wire = made(kind)
     protocol.data_received(IAC + WILL + NEW_ENVIRON)
     assert wire.written == IAC + DONT + NEW_ENVIRON
@@ -175,7 +183,7 @@ async def _lines_of_ours(protocol: Any) -> list[Input]:
 
 
 @DOORS
-async def test_splitting_lines_looks_at_each_byte_a_bounded_number_of_times(kind: type[BaseServer]) -> None:
+async def test_splitting_lines_looks_at_each_byte_a_bounded_number_of_times(kind: Kind) -> None:
     """telnetlib3's readline searches all that is buffered, for every line."""
     protocol, _ = made(kind)
     protocol.reader._buffer = _Searched()
@@ -188,7 +196,7 @@ async def test_splitting_lines_looks_at_each_byte_a_bounded_number_of_times(kind
 
 
 @DOORS
-async def test_a_line_does_not_grow_without_bound(kind: type[BaseServer]) -> None:
+async def test_a_line_does_not_grow_without_bound(kind: Kind) -> None:
     protocol, _ = made(kind)
     protocol.reader.feed_data(b"a" * 60_000 + b"\r\n")
     protocol.reader.feed_eof()
@@ -197,6 +205,19 @@ async def test_a_line_does_not_grow_without_bound(kind: type[BaseServer]) -> Non
         assert len(line) <= 4096
     else:
         assert await _lines_of_ours(protocol) == [LineTooLong()]
+
+
+async def test_a_client_that_sends_no_command_gets_no_interpreter_of_them() -> None:
+    """It is most of what a session would cost."""
+    protocol, wire = made(NvtProtocol)
+    protocol.data_received(b"echo hello\r\n")
+    protocol.decide_com_port(None)
+    protocol.leave_character_mode()
+    protocol.writer.write(b"hello \xff\r\n")
+    assert protocol._interpreter is None
+    assert wire.written == b"hello \xff\xff\r\n"
+    protocol.data_received(IAC + NOP)
+    assert protocol._interpreter is not None
 
 
 async def test_nothing_is_sent_before_the_client_speaks() -> None:
@@ -249,8 +270,8 @@ async def test_asking_again_for_the_same_option_is_answered_once(verb: bytes, op
 async def test_the_window_size_and_the_terminal_type_are_taken_when_they_were_agreed_upon() -> None:
     protocol, _ = made(NvtProtocol)
     seen: list[object] = []
-    protocol.writer.set_ext_callback(NAWS, lambda rows, columns: seen.append((rows, columns)))
-    protocol.writer.set_ext_callback(TTYPE, seen.append)
+    interpreter_of(protocol).set_ext_callback(NAWS, lambda rows, columns: seen.append((rows, columns)))
+    interpreter_of(protocol).set_ext_callback(TTYPE, seen.append)
     window = IAC + SB + NAWS + b"\x00\x50\x00\x18" + IAC + SE
     protocol.data_received(window)
     assert seen == []
@@ -262,7 +283,7 @@ async def test_the_window_size_and_the_terminal_type_are_taken_when_they_were_ag
 async def test_a_subnegotiation_that_was_too_long_is_dropped_whole_and_data_goes_on_behind_it() -> None:
     protocol, _ = made(NvtProtocol)
     seen: list[object] = []
-    protocol.writer.set_ext_callback(TTYPE, seen.append)
+    interpreter_of(protocol).set_ext_callback(TTYPE, seen.append)
     long = IAC + SB + TTYPE + IS + b"a" * (SUBNEGOTIATION_MAX_BYTES + 50) + IAC + SE
     short = IAC + SB + TTYPE + IS + b"VT100" + IAC + SE
     protocol.data_received(IAC + WILL + TTYPE + long + b"help" + short + b"\r\n")
@@ -372,10 +393,10 @@ async def test_no_bytes_cause_a_traceback_or_grow_without_bound(pieces: list[byt
     protocol, wire = made(NvtProtocol)
     data = b"".join(pieces)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("telnetlib3._base._log_exception", lambda *error: told.append(error))
+        patch.setattr("telnetsd.telnet.interpreter.logger.warning", lambda *error: told.append(error))
         for start in range(0, len(data), cut):
             protocol.data_received(data[start : start + cut])
     assert told == []
     assert len(protocol.reader._buffer) <= len(data)
-    assert len(protocol.writer._sb_buffer) <= SUBNEGOTIATION_MAX_BYTES
+    assert len(interpreter_of(protocol)._sb_buffer) <= SUBNEGOTIATION_MAX_BYTES
     assert len(wire.written) <= 8 * len(data)
