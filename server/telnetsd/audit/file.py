@@ -56,6 +56,8 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # As text: a path object makes it anew each time, and these two are used for every batch.
+        self._path_text, self._seal_text = str(path), str(seal_path(path))
         self.saved_as: Path | None = None
         make_secret_folder(path.parent)
         self._descriptor = -1
@@ -150,7 +152,7 @@ class LogFile:
     def write_seal(self, content: bytes) -> None:
         """Write the seal in its place: the old one is gone, so that it cannot serve again."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(seal_path(self.path), flags, SECRET_FILE_MODE)
+        descriptor = os.open(self._seal_text, flags, SECRET_FILE_MODE)
         try:
             if os.pwrite(descriptor, content, 0) != len(content):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -159,7 +161,7 @@ class LogFile:
 
     def _is_current(self) -> bool:
         try:
-            there = self.path.stat()
+            there = os.stat(self._path_text)  # noqa: PTH116
         except FileNotFoundError:
             return False
         ours = os.fstat(self._descriptor)

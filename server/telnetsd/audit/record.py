@@ -17,6 +17,18 @@ from telnetsd.audit.reason import Reason
 from telnetsd.audit.schema import DEFINITIONS
 
 _DONE: Final = "put"
+_EVENTS: Final = {
+    action: {
+        "action": action.value,
+        "category": definition.categories,
+        "kind": "event",
+        "type": definition.types,
+        "outcome": definition.outcome.value,
+        "dataset": DATASET,
+    }
+    for action, definition in DEFINITIONS.items()
+}
+"""What `event` says of an action, whatever the reason."""
 
 
 class Sink(Protocol):
@@ -79,20 +91,10 @@ def _add_schema(_: WrappedLogger, __: str, event_dict: EventDict) -> tuple[tuple
 
 
 def _to_ecs(event_dict: EventDict) -> Fields:
-    action: Action = event_dict["action"]
-    definition = DEFINITIONS[action]
     # The order of the first two members is the chain's: see audit.chain.
     event: Fields = {
         "@timestamp": timestamp(event_dict["at"]),
-        "event": {
-            "action": action.value,
-            "category": definition.categories,
-            "kind": "event",
-            "type": definition.types,
-            "outcome": definition.outcome.value,
-            "reason": event_dict["reason"].value,
-            "dataset": DATASET,
-        },
+        "event": {**_EVENTS[event_dict["action"]], "reason": event_dict["reason"].value},
         "message": event_dict["event"],
         "ecs": {"version": ECS_VERSION},
     }

@@ -24,6 +24,10 @@ from telnetsd.audit.reason import CheckpointReason
 from telnetsd.config import AuditSettings, Durability, FailurePolicy
 
 GATHERED_MAX: Final = 10_000
+GATHER_S: Final = 0.01
+"""How long events are gathered where many come: one write for all of them costs little more than for one."""
+QUIET_TURNS: Final = 2
+"""After how many turns of the event loop without an event the rest is not waited for."""
 RETRY_S: Final = 1.0
 """How often a log that cannot be written is tried again, when nobody else does."""
 _Batch = list[tuple[Fields, asyncio.Future[None]]]
@@ -60,9 +64,8 @@ class GroupCommit:
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
         written: asyncio.Future[None] = self._loop.create_future()
-        written.add_done_callback(_mark_seen)
         if self._is_closed:
-            written.set_exception(AuditUnavailableError("the audit log is closed: the server is being stopped"))
+            _settle(written, AuditUnavailableError("the audit log is closed: the server is being stopped"))
             return written
         if len(self._gathering) >= GATHERED_MAX:
             self._note_outage([(event, written)], AuditUnavailableError("the audit log is written too slowly"))
@@ -95,11 +98,20 @@ class GroupCommit:
 
     async def _write_batches(self) -> None:
         while True:
+            await self._gather()
             batch, self._gathering = self._gathering, []
             await self._write(batch)
             if not self._gathering:
                 break
         self._writing = None
+
+    async def _gather(self) -> None:
+        """Wait for more events while the event loop has its hands full: whoever is alone waits for nothing."""
+        deadline, count, quiet_turns = self._loop.time() + GATHER_S, 0, 0
+        while quiet_turns < QUIET_TURNS and self._loop.time() < deadline:
+            quiet_turns = quiet_turns + 1 if len(self._gathering) == count else 0
+            count = len(self._gathering)
+            await asyncio.sleep(0)
 
     async def _write(self, batch: _Batch) -> None:
         """Write a batch, behind what an outage has left to be written."""
@@ -179,9 +191,5 @@ def _settle(written: asyncio.Future[None], error: AuditUnavailableError | None) 
         written.set_result(None)
     else:
         written.set_exception(error)
-
-
-def _mark_seen(written: asyncio.Future[None]) -> None:
-    """A failure that nobody awaits is no error of the program: who awaits the next event is told."""
-    if not written.cancelled():
+        # A failure that nobody awaits is no error of the program: who awaits the next event is told.
         written.exception()
