@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields
+from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields, merge
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.record import Trail
@@ -148,11 +148,8 @@ class Connections:
         identity = stages.identifier.identify(peer, now)
         tls: TlsDetails = transport.get_extra_info("tls")
         visit_id = new_session_id()
-        trail = (
-            stages.trail.with_fields(identity_fields(identity))
-            .with_fields(_source_fields(transport))
-            .with_fields({"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}})
-        )
+        own = {**_source_fields(transport), "tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}}
+        trail = stages.trail.with_fields(merge(identity_fields(identity), own))
         if self._is_stopping:
             await trail.record(Action.SESSION_REFUSED, AdmissionReason.SERVER_STOPPED, "the server is being stopped")
             _say_goodbye(protocol, [f"refused: {STOPPING}"])

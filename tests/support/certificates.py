@@ -126,3 +126,27 @@ def make_ca(common_name: str = "Test CA", **changes: object) -> Pair:
 def make_intermediate(issuer: Pair, common_name: str = "Test Intermediate", path_length: int | None = 0) -> Pair:
     recipe = Recipe(subject=name(common_name), not_after=now() + 365 * DAY, extensions=ca_extensions(path_length))
     return recipe.signed_by(issuer)
+
+
+def make_crl(
+    *serials: int,
+    issuer: Pair,
+    at: datetime | None = None,
+    until: datetime | None = None,
+    number: int | None = None,
+    reason: x509.ReasonFlags | None = None,
+    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
+) -> bytes:
+    begin = at or now() - timedelta(hours=1)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    builder = builder.last_update(begin).next_update(until or begin + 7 * DAY)
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(begin)
+        if reason is not None:
+            entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)

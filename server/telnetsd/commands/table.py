@@ -22,6 +22,8 @@ from telnetsd.escaping import escape
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted
 
 NAME_MAX_CHARS: Final = 40
+NEEDS_KEPT: Final = 10_000
+"""Of how many pairs of a command and roles it is kept what they need."""
 ARGUMENTS_MAX: Final = 2048
 USER_ROLE: Final = "user"
 OPERATOR_ROLE: Final = "operator"
@@ -139,6 +141,7 @@ class CommandTable:
             self._add(one)
         self._demands = self._demands_of(demands or {})
         self._roles = {role: self._commands_of(role, roles) for role in (*BUILT_IN_ROLES, *roles)}
+        self._needs: dict[tuple[str, tuple[str, ...]], int | None] = {}
         self._least_class = {role: min(needed.values(), default=0) for role, needed in self._roles.items()}
 
     @property
@@ -180,8 +183,13 @@ class CommandTable:
 
     def _class_needed(self, name: str, roles: tuple[str, ...]) -> int | None:
         """Return the least class with which one of these roles has a command, or None when none has it."""
-        having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
-        return max(min(having), self._demands.get(name, 0)) if having else None
+        known = name, roles
+        if known not in self._needs:
+            if len(self._needs) >= NEEDS_KEPT:
+                self._needs.clear()
+            having = [self._roles[role][name] for role in roles if name in self._roles.get(role, {})]
+            self._needs[known] = max(min(having), self._demands.get(name, 0)) if having else None
+        return self._needs[known]
 
     def roles_of(self, identity: Admitted) -> frozenset[str]:
         """Return the roles of somebody that count, with those that they include, as far as the class is enough."""

@@ -3,13 +3,13 @@
 A full handshake and a resumed TLS session come the same way, and so does an open session that is looked at again. A
 path that held is kept (by the leaf's fingerprint) until its earliest notAfter, so that one certificate is validated
 once; a refusal is never kept, since the same leaf may come again with the intermediates that it lacked. Revocation
-and the user are looked up anew each time: taking either away works at once. A reload makes a new Identifier, and
-with it forgets every path.
+and the user are looked up anew once the operator's state has another version, or a CRL has come into or out of its
+time: taking either away works at once. A reload makes a new Identifier, and with it forgets every path.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
@@ -35,6 +35,7 @@ from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust
 
 VERDICTS_MAX: Final = 10_000
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,23 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Who a certificate leads to, while the register has that version, and from one moment to before another."""
+
+    identity: Identity
+    version: int
+    begin: datetime
+    end: datetime
+
+
+@dataclass(slots=True)
 class _Verdict:
     path: Path
     facts: CertificateFacts
     assurance_class: int
+    valid_from: datetime
+    valid_until: datetime
+    outcome: _Outcome | None = None
 
 
 class Identifier:
@@ -99,7 +113,17 @@ class Identifier:
             if error.reason is PathReason.SELF_SIGNED:
                 return self._identify_pinned(peer, at)
             return Refusal(error.reason, CertificateStatus.REJECTED, describe_der(peer.leaf_der))
-        return self._revoked(verdict, at) or self._name(verdict)
+        return self._outcome(verdict, at)
+
+    def _outcome(self, verdict: _Verdict, at: datetime) -> Identity:
+        # The version first: what changes meanwhile makes it another one.
+        version, known = self._register.version(), verdict.outcome
+        if known is not None and known.version == version and known.begin <= at < known.end:
+            return known.identity
+        identity = self._revoked(verdict, at) or self._name(verdict)
+        end = self._trust.crls.next_change(at) or _NEVER
+        verdict.outcome = _Outcome(identity, version, at, end)
+        return identity
 
     def _name(self, verdict: _Verdict) -> Admitted:
         match = map_to_name(verdict.path, self._policy.entries, self._register)
@@ -110,7 +134,7 @@ class Identifier:
             match.user.roles,
             match.rule_id,
             verdict.facts,
-            verdict.path.valid_until,
+            verdict.valid_until,
             verdict.assurance_class,
             self._policy.classes.name_of(verdict.assurance_class),
         )
@@ -157,12 +181,13 @@ class Identifier:
     def _verdict(self, peer: PeerCertificate, at: datetime) -> _Verdict:
         fingerprint = peer.sha256
         known = self._verdicts.get(fingerprint)
-        if known is not None and known.path.leaf.not_valid_before_utc <= at <= known.path.valid_until:
+        if known is not None and known.valid_from <= at <= known.valid_until:
             self._verdicts.move_to_end(fingerprint)
             return known
         self._verdicts.pop(fingerprint, None)
         path = validate_path(peer, self._trust, at)
-        verdict = _Verdict(path, describe(path.leaf), self._policy.classes.class_of(path))
+        assurance_class, valid_from = self._policy.classes.class_of(path), path.leaf.not_valid_before_utc
+        verdict = _Verdict(path, describe(path.leaf), assurance_class, valid_from, path.valid_until)
         self._verdicts[fingerprint] = verdict
         if len(self._verdicts) > VERDICTS_MAX:
             self._verdicts.popitem(last=False)

@@ -9,6 +9,9 @@ from telnetsd.pki.revocation import Revocation
 class Register(Protocol):
     """Who is a user, by what, and what was taken back. Hashes and serial numbers are hexadecimal."""
 
+    def version(self) -> int:
+        """Return a number that is another one once anything of it may have changed."""
+
     def user_of(self, issuer_sha256: str, serial_number: str, spki_sha256: str) -> User | None:
         """Return the user to whom this CA issued this certificate, unless it was revoked."""
 

@@ -9,9 +9,10 @@ An index of serial numbers is made once, off the event loop: searching a CRL cos
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from telnetsd.pki.revocation import Revocation, RevocationReason
 
 CRL_MAX_BYTES: Final = 256 * 1024 * 1024
 _ISSUERS_MAX: Final = 1000
+_MOMENT: Final = timedelta(microseconds=1)
 _REASONS: Final = tuple(RevocationReason)
 _PLACES: Final = {reason.value: place for place, reason in enumerate(_REASONS)}
 _PARTIAL: Final = {ExtensionOID.DELTA_CRL_INDICATOR, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
@@ -126,6 +128,13 @@ class RevocationLists:
     def covers(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> bool:
         """Tell whether there is a current CRL of a CA."""
         return any(one.lateness(at) is None for one in self._newest_of(issuer, issuer_sha256, at))
+
+    def next_change(self, at: datetime) -> datetime | None:
+        """Return when the clock alone changes what the CRLs say, after the aware UTC time `at`; None for never."""
+        # At its nextUpdate a list is still current: what changes comes with the next moment.
+        begins = (one.this_update for one in self.lists)
+        ends = (one.next_update + _MOMENT for one in self.lists if one.next_update is not None)
+        return min((moment for moment in chain(begins, ends) if moment > at), default=None)
 
     def find_problems(self, authorities: Iterable[x509.Certificate], at: datetime) -> list[CrlFinding]:
         """Say which files are not the current word of one of these CAs."""

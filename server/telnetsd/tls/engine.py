@@ -23,6 +23,9 @@ HANDSHAKE_RECORD: Final = 22
 _OUTGOING_CHUNK_BYTES: Final = 32768
 ServerContext = SSL.Context
 """The TLS settings of one generation; opaque outside this package."""
+_TLS_1_3: Final = SSL.TLS1_3_VERSION
+_PATH_DEPTH: Final = -2
+"""OpenSSL looks for no issuer then, whose signature would cost it a tenth of a handshake: `pki.path` does."""
 _SESSION_ID_CONTEXT: Final = b"telnetsd"
 
 
@@ -65,6 +68,7 @@ def make_server_context(
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
+    context.set_verify_depth(_PATH_DEPTH)
     context.set_session_id(_SESSION_ID_CONTEXT)
     try:
         context.use_certificate(certificates[0])
@@ -122,13 +126,18 @@ class TlsEngine:
             raise _tls_error(error) from None
         return True
 
+    @property
+    def has_only_tickets_left(self) -> bool:
+        """Whether what is to be sent after a complete handshake can wait: under TLS 1.3 it is tickets alone."""
+        return self._connection.get_protocol_version() == _TLS_1_3
+
     def read(self) -> bytes:
-        """Take the next record, and return its plaintext; nothing when it carries none, or when there is no record.
+        """Take the next record, where there is one, and return its plaintext; nothing when it carries none.
 
         Raises:
             TlsError: A record is not what it should be; the alert is waiting in `take_outgoing`.
         """
-        if self.peer_closed or not self._records.has_record:
+        if self.peer_closed:
             return b""
         try:
             self._connection.bio_write(self._records.take())
@@ -159,14 +168,15 @@ class TlsEngine:
 
     def take_outgoing(self) -> bytes:
         """Return what is to be sent, and forget it."""
-        chunks = []
-        with contextlib.suppress(SSL.WantReadError):
+        outgoing = b""
+        try:
             while True:
                 chunk = self._connection.bio_read(_OUTGOING_CHUNK_BYTES)
-                chunks.append(chunk)
+                outgoing += chunk
                 if len(chunk) < _OUTGOING_CHUNK_BYTES:
-                    break
-        return b"".join(chunks)
+                    return outgoing
+        except SSL.WantReadError:
+            return outgoing
 
     def details(self) -> TlsDetails:
         """Say what was negotiated; after the handshake."""

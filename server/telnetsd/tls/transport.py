@@ -94,7 +94,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in ciphertext."""
-        if self._state in {_State.LINGERING, _State.CLOSED}:
+        if self.is_closing():
             self._drop(len(data))
             return
         if not self._has_heard:
@@ -166,7 +166,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def is_closing(self) -> bool:
         """Whether writing has no effect any more."""
-        return self._state in {_State.LINGERING, _State.CLOSED}
+        # Asked for each packet: a set of states would be made, and hashed, each time.
+        return self._state is _State.LINGERING or self._state is _State.CLOSED
 
     def pause_reading(self) -> None:
         """Stop handing on plaintext, and soon stop taking in ciphertext."""
@@ -246,7 +247,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             if is_complete or not self._engine.has_records:
                 break
             is_complete = self._engine.do_handshake()
-        self._flush()
+        if not (is_complete and self._engine.has_only_tickets_left):
+            # Tickets are of no use before the application has spoken, and go out with its first words.
+            self._flush()
         if is_complete:
             self._cancel_timer()
             self._state = _State.OPEN
@@ -258,10 +261,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _hand_on(self) -> None:
         if not self._reading_paused:
-            plaintext = self._engine.read()
-            if plaintext:
-                self._protocol.data_received(plaintext)
-            self._flush()
+            if self._engine.has_records:
+                plaintext = self._engine.read()
+                if plaintext:
+                    self._protocol.data_received(plaintext)
+                else:
+                    # A record without text may have been answered: a key update, for instance.
+                    self._flush()
             if self._engine.has_records and not self._engine.peer_closed:
                 self._advance_soon()
             elif self._engine.peer_closed or self._raw_eof:

@@ -3,13 +3,13 @@
 import ast
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path as FilePath
 
 import pytest
 
 import telnetsd
-from support.certificates import DAY, Recipe, make_ca, make_intermediate, name, now
+from support.certificates import DAY, Recipe, make_ca, make_crl, make_intermediate, name, now
 from support.der import other_signature
 from support.homes import note_issued
 from telnetsd.config import CrlPolicy
@@ -27,7 +27,7 @@ from telnetsd.identity.outcome import (
     is_user_name,
 )
 from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
-from telnetsd.pki.crl import RevocationLists
+from telnetsd.pki.crl import RevocationLists, load_revocation_lists
 from telnetsd.pki.path import Path, validate_path
 from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.revocation import Revocation, RevocationReason
@@ -97,8 +97,8 @@ def test_an_entry_that_is_not_in_the_path_names_nobody(state: State) -> None:
     assert identity == Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, identity.certificate)
 
 
-def test_a_path_is_validated_once_and_the_user_is_asked_for_each_time(
-    monkeypatch: pytest.MonkeyPatch, state: State
+def test_a_path_is_validated_once_and_the_user_is_asked_for_when_somebody_has_written(
+    monkeypatch: pytest.MonkeyPatch, state: State, tmp_path: FilePath
 ) -> None:
     validated: list[PeerCertificate] = []
 
@@ -108,13 +108,16 @@ def test_a_path_is_validated_once_and_the_user_is_asked_for_each_time(
 
     monkeypatch.setattr(identify, "validate_path", counted)
     leaf = Recipe().signed_by(CA)
-    one = identifier(state)
+    one, writing = identifier(state), State(tmp_path / "state.db")
     assert isinstance(one.identify(leaf.peer, now()), Guest)
-    note_issued(state, CA, leaf, "alice")
-    assert isinstance(one.identify(leaf.peer, now()), NamedUser)
-    with state.transaction():
-        state.users.remove("alice")
+    note_issued(writing, CA, leaf, "alice")
+    alice = one.identify(leaf.peer, now())
+    assert isinstance(alice, NamedUser)
+    assert one.identify(leaf.peer, now()) is alice
+    with writing.transaction():
+        writing.users.remove("alice")
     assert isinstance(one.identify(leaf.peer, now()), Guest)
+    writing.close()
     assert len(validated) == 1
 
 
@@ -134,6 +137,20 @@ def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: State
     one.identify(leaf.peer, now())
     before = one.identify(leaf.peer, leaf.certificate.not_valid_before_utc - DAY)
     assert isinstance(before, Refusal)
+
+
+def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: State, tmp_path: FilePath) -> None:
+    leaf, end = Recipe().signed_by(CA), now() + timedelta(minutes=5)
+    note_issued(state, CA, leaf, "alice")
+    crl = tmp_path / "ca.crl"
+    crl.write_bytes(make_crl(issuer=CA, until=end))
+    lists = load_revocation_lists([(crl, crl.name)], RevocationLists())
+    one = identifier(state, crls=lists, is_built_in=False)
+    for at in (now(), end):
+        assert isinstance(one.identify(leaf.peer, at), NamedUser)
+    late = one.identify(leaf.peer, end + timedelta(microseconds=1))
+    assert isinstance(late, Refusal)
+    assert late.reason is StatusReason.UNKNOWN
 
 
 def test_a_refusal_is_not_kept_since_the_intermediate_may_come_with_the_next_try(state: State) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.certificates import DAY, Pair, Recipe, ca_extensions, key_usage, make_ca, now
+from support.certificates import make_crl as make_crl_of
 from telnetsd.errors import OperatorError
 from telnetsd.pki import crl as crl_module
 from telnetsd.pki.certificate import certificate_sha256
@@ -23,30 +25,7 @@ OTHER = make_ca("Other CA")
 LEAF = Recipe().signed_by(CA)
 STRANGER = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\0")
 SERIAL = LEAF.certificate.serial_number
-
-
-def make_crl(
-    *serials: int,
-    issuer: Pair = CA,
-    at: datetime | None = None,
-    until: datetime | None = None,
-    number: int | None = None,
-    reason: x509.ReasonFlags | None = None,
-    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
-) -> bytes:
-    begin = at or now() - timedelta(hours=1)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
-    builder = builder.last_update(begin).next_update(until or begin + 7 * DAY)
-    if number is not None:
-        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    for serial in serials:
-        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(begin)
-        if reason is not None:
-            entry = entry.add_extension(x509.CRLReason(reason), critical=False)
-        builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+make_crl = partial(make_crl_of, issuer=CA)
 
 
 def load(folder: Path, *contents: bytes, before: RevocationLists | None = None) -> RevocationLists:
