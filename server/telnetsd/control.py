@@ -105,7 +105,7 @@ class ControlServer:
             return
         watching = asyncio.ensure_future(reader.read(1))
         try:
-            while not watching.done() and self._sessions.matching(session_id):
+            while not watching.done() and await self._sessions.matching(session_id):
                 await asyncio.wait({watching}, timeout=WATCH_POLL_S)
         finally:
             stop()
@@ -118,9 +118,9 @@ class ControlServer:
             return {"error": f"not a request: {error}"}
         match request.verb:
             case "session-list":
-                return {"ok": self._sessions.rows()}
+                return {"ok": await self._sessions.rows()}
             case "session-watch":
-                return self._find(request.id)
+                return await self._find(request.id)
             case "session-kick":
                 return await self._kick(request.id, by)
             case "reload":
@@ -133,14 +133,14 @@ class ControlServer:
         except OperatorError as error:
             return {"error": f"nothing was reloaded: {error}"}
 
-    def _find(self, id_end: str) -> dict[str, Any]:
-        found = self._sessions.matching(id_end) if id_end else []
+    async def _find(self, id_end: str) -> dict[str, Any]:
+        found = await self._sessions.matching(id_end) if id_end else []
         if len(found) != 1:
             return {"error": f"{len(found) or 'no'} sessions match {id_end!r}; see: telnetsd session list"}
         return {"ok": found[0]}
 
     async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
-        answer = self._find(id_end)
+        answer = await self._find(id_end)
         try:
             if "ok" in answer:
                 await self._sessions.kick(answer["ok"].id, by)

@@ -183,7 +183,7 @@ def test_a_job_of_a_shell_is_gone_with_the_line(start: Callable[..., RunningServ
     wait_until(lambda: not is_running("sleep 98765"), "its end")
 
 
-def test_who_comes_as_the_line_is_closed_is_told_and_not_logged_as_connected(
+def test_who_comes_as_the_line_is_closed_opens_it_anew(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -193,5 +193,5 @@ def test_who_comes_as_the_line_is_closed_is_told_and_not_logged_as_connected(
         ed.send(b"connect switch-1\r\n" + DO_SGA)
         ed.until(b"\xff\xfd\x18")
         alice.leave()
-        assert b"switch-1 has just been closed: connect again\r\n" in ed.until(b"ed> ")
-    assert [user for _, _, user in line_events(home)] == ["alice", "alice"]
+        ed.until(b"*** connected to switch-1: ~. leaves, ~? says what else\r\n")
+    assert [user for _, _, user in line_events(home)][:3] == ["alice", "alice", "ed"]

@@ -7,13 +7,12 @@ touches a socket. Text of another peer goes through `telnetsd.escaping.escape` b
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.identity.outcome import Admitted
-from telnetsd.lines.switchboard import Switchboard
+from telnetsd.lines.seat import Switchboard, Wish
 from telnetsd.lines.table import Line, LineTable
 from telnetsd.tls.engine import TlsDetails
 
@@ -43,10 +42,10 @@ class LiveSessions(Protocol):
     def notice(self) -> str:
         """What whoever comes in now is told as well; may be empty."""
 
-    def rows(self) -> list[SessionRow]:
+    async def rows(self) -> list[SessionRow]:
         """Return every session, the oldest first."""
 
-    def matching(self, id_end: str) -> list[SessionRow]:
+    async def matching(self, id_end: str) -> list[SessionRow]:
         """Return the sessions whose id is `id_end` or ends with it."""
 
     async def kick(self, session_id: str, by: str) -> None:
@@ -55,16 +54,8 @@ class LiveSessions(Protocol):
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
         """Show somebody what a session is shown, with an event first; returns what ends it."""
 
-    def tell_others(self, session_id: str, text: str) -> int:
+    async def tell_others(self, session_id: str, text: str) -> int:
         """Show a line to every session but this one, and return to how many."""
-
-
-class Wish(Enum):
-    """How somebody wants to be connected to a line."""
-
-    WRITE = auto()
-    WATCH = auto()
-    FORCE = auto()
 
 
 @dataclass(frozen=True, slots=True)

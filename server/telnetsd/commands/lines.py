@@ -3,8 +3,9 @@
 from typing import Final
 
 from telnetsd.audit.reason import CommandReason
-from telnetsd.commands.caller import Caller, Wish
+from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
+from telnetsd.lines.seat import Wish
 from telnetsd.lines.table import Line
 
 _WISHES: Final = {"--read-only": Wish.WATCH, "--force": Wish.FORCE}
@@ -20,8 +21,8 @@ async def lines(caller: Caller, _: str) -> None:
         caller.say("there are no lines for you")
         return
     width = max(len(line.name) for line in mine)
-    for line in mine:
-        state, description = services.switchboard.state_of(line), line.settings.description
+    for line, state in zip(mine, await services.switchboard.states(mine), strict=True):
+        description = line.settings.description
         caller.say(f"{line.name:<{width}}  {line.kind:<6}  {state}{f'  ({description})' if description else ''}")
 
 

@@ -23,7 +23,7 @@ SESSION_ID_MIN_CHARS: Final = 4
 async def sessions(caller: Caller, _: str) -> None:
     """List the sessions for somebody who may end them."""
     caller.say(f"{'id':<8} {'user':<16} {'from':<22} {'since (UTC)':<16} {'idle':>5}  {'certificate':<11} tls")
-    for row in caller.services.sessions.rows():
+    for row in await caller.services.sessions.rows():
         caller.say(
             f"{short_session_id(row.id)} {row.user:<16} {row.source:<22} {row.started_at:%Y-%m-%d %H:%M} "
             f"{duration(row.idle_s):>5}  {row.certificate_status:<11} {row.tls}"
@@ -39,7 +39,8 @@ async def sessions(caller: Caller, _: str) -> None:
 )
 async def kick(caller: Caller, arguments: str) -> None:
     """End a session."""
-    found = caller.services.sessions.matching(arguments) if len(arguments) >= SESSION_ID_MIN_CHARS else []
+    is_long = len(arguments) >= SESSION_ID_MIN_CHARS
+    found = await caller.services.sessions.matching(arguments) if is_long else []
     if len(found) != 1:
         shown = escape(arguments, TEXT_MAX_CHARS)
         raise CommandError(CommandReason.NOT_FOUND, f"no session {shown}: see `sessions`")
@@ -57,7 +58,7 @@ async def kick(caller: Caller, arguments: str) -> None:
 async def wall(caller: Caller, arguments: str) -> None:
     """Show a line on every other session."""
     text = f"{_name(caller)} to all: {escape(arguments, TEXT_MAX_CHARS)}"
-    count = caller.services.sessions.tell_others(caller.id, text)
+    count = await caller.services.sessions.tell_others(caller.id, text)
     caller.say(f"told {count or 'no'} other session{'' if count == 1 else 's'}")
 
 

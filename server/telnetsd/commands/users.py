@@ -11,7 +11,7 @@ from telnetsd.commands.wording import duration
 async def who(caller: Caller, _: str) -> None:
     """List the sessions: who, since when, idle for how long."""
     caller.say(f"{'user':<16} {'since (UTC)':<16} {'idle':>6}")
-    for row in caller.services.sessions.rows():
+    for row in await caller.services.sessions.rows():
         mark = "  (this session)" if row.id == caller.id else ""
         caller.say(f"{row.user:<16} {row.started_at:%Y-%m-%d %H:%M} {duration(row.idle_s):>6}{mark}")
 

@@ -23,7 +23,7 @@ from telnetsd.daemon.watch import Signature, sign_files
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.identify import Identifier
-from telnetsd.lines.switchboard import Switchboard
+from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.crl import CrlFinding
 from telnetsd.session.registry import SessionRegistry
@@ -59,7 +59,7 @@ class Generations:
         registry: SessionRegistry,
     ) -> None:
         self.registry = registry
-        self.switchboard = Switchboard()
+        self.switchboard = LocalSwitchboard()
         self._home = home
         self._material = material
         self._begun_with = material.settings

@@ -16,8 +16,8 @@ from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import LineReason, Reason
 from telnetsd.audit.record import Trail
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
-from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.recording import Recorded
+from telnetsd.lines.seat import Seat
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal
 from telnetsd.racing import unless
@@ -161,31 +161,30 @@ class Console:
         with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
             await self._trail.record(Action.RECORDING_CLOSED, Reason.OK, message, telnetsd={"recording": fields})
 
-    async def talk(self, opened: OpenLine, typed: bytes, *, is_after_cr: bool) -> bytes:
+    async def talk(self, seat: Seat, typed: bytes, *, is_after_cr: bool) -> bytes:
         """Pass keys and screen on until it is over.
 
         Args:
-            opened: The line.
+            seat: Where it is connected.
             typed: What was typed already.
             is_after_cr: Whether the last byte before that was a CR.
         Returns: What was typed and is not for the line any more.
         """
         escapes, keys = EscapeReader(), NvtInput(is_after_cr=is_after_cr)
-        self._protocol.on_terminal_known = lambda: opened.resize(self, self._terminal_now())
-        has_port = opened.line.kind == "serial"
-        self._protocol.decide_com_port((lambda question: opened.com_port(self, question)) if has_port else None)
+        self._protocol.on_terminal_known = lambda: seat.resize(self._terminal_now())
+        self._protocol.decide_com_port(seat.ask_com_port if self._line.kind == "serial" else None)
         data: bytes | None = typed
         leaving = asyncio.ensure_future(self._leave_when_gone())
         try:
             while self._reason is None and data is not None:
-                rest = await self._pass_on(opened, escapes, data if self._is_bare else keys.feed(data))
+                rest = await self._pass_on(seat, escapes, data if self._is_bare else keys.feed(data))
                 if self._reason is not None:
                     return rest
                 data = await self._read()
         finally:
             leaving.cancel()
             self._reason = self._reason or LineReason.SESSION_ENDED
-            opened.leave(self)
+            seat.leave()
         return b""
 
     async def record_disconnected(self) -> None:
@@ -214,39 +213,39 @@ class Console:
         await asyncio.sleep(TAKEN_AFTER_S)
         self.dismiss(LineReason.SESSION_ENDED, "")
 
-    async def _pass_on(self, opened: OpenLine, escapes: EscapeReader, data: bytes) -> bytes:
+    async def _pass_on(self, seat: Seat, escapes: EscapeReader, data: bytes) -> bytes:
         """Send keys, and do what escapes ask for; returns what stands behind the one that leaves."""
         found = [data] if self._is_bare else escapes.feed(data)
         for place, one in enumerate(found):
             if self._reason is not None:
                 return b""
             if isinstance(one, bytes):
-                await self._type(opened, one)
+                await self._type(seat, one)
             elif one is Escape.LEAVE:
                 self._reason = LineReason.LEFT
                 return b"".join(rest for rest in found[place + 1 :] if isinstance(rest, bytes))
             else:
-                self._do(one, opened)
+                self._do(one, seat)
         return b""
 
-    async def _type(self, opened: OpenLine, keys: bytes) -> None:
+    async def _type(self, seat: Seat, keys: bytes) -> None:
         # What nobody waited for any more was sent as well; only what a watcher types is not.
-        if keys and await self.unless_dismissed(opened.type(self, keys)) is not False:
+        if keys and await self.unless_dismissed(seat.type(keys)) is not False:
             self._sent += len(keys)
 
-    def _do(self, escape: Escape, opened: OpenLine) -> None:
+    def _do(self, escape: Escape, seat: Seat) -> None:
         match escape:
             case Escape.HELP:
                 for text in HELP:
                     self.tell(text)
             case Escape.BREAK:
-                opened.send_break(self)
+                seat.send_break()
             case Escape.WHO:
-                self.tell(opened.who())
+                seat.tell_who()
             case Escape.ASK:
-                opened.ask(self)
+                seat.ask_to_write()
             case Escape.HAND_OVER:
-                opened.hand_over(self)
+                seat.hand_over()
 
     def _record_soon(self, reason: LineReason, message: str) -> None:
         """Tell the log of what others have decided; it is written before anything that is typed next."""

@@ -37,11 +37,11 @@ class SessionRegistry:
         """Note that a session is over."""
         self._sessions.pop(session.id, None)
 
-    def rows(self) -> list[SessionRow]:
+    async def rows(self) -> list[SessionRow]:
         """Return every session, the oldest first."""
         return [_row(session) for session in self._sessions.values()]
 
-    def matching(self, id_end: str) -> list[SessionRow]:
+    async def matching(self, id_end: str) -> list[SessionRow]:
         """Return the sessions whose id is `id_end` or ends with it."""
         return [_row(session) for session in self._sessions.values() if session.id.endswith(id_end)]
 
@@ -72,8 +72,11 @@ class SessionRegistry:
         await session.trail.record(Action.SESSION_WATCHED, Reason.OK, message, telnetsd=operator)
         return session.add_spectator(show)
 
-    def tell_others(self, session_id: str, text: str) -> int:
+    async def tell_others(self, session_id: str, text: str) -> int:
         """Show a line to every session but this one, and return to how many."""
+        return self._tell(session_id, text)
+
+    def _tell(self, session_id: str, text: str) -> int:
         others = [session for session in self._sessions.values() if session.id != session_id]
         for session in others:
             session.notify(text)
@@ -82,7 +85,7 @@ class SessionRegistry:
     def announce(self, text: str, *, is_lasting: bool) -> None:
         """Show a line to every session; and to each that comes in, until something else is announced."""
         self.notice = text if is_lasting else ""
-        self.tell_others("", text)
+        self._tell("", text)
 
     def end_all(self, reason: EndReason, sentence: str) -> None:
         """End every session."""

@@ -12,11 +12,12 @@ from typing import Final
 
 from telnetsd.audit.reason import CommandReason, EndReason, LineReason
 from telnetsd.audit.record import Trail
-from telnetsd.commands.caller import Question, Services, Wish
+from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.config import SessionSettings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
+from telnetsd.lines.seat import Wish
 from telnetsd.lines.table import Line, LineError
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.console import Console
@@ -160,10 +161,10 @@ class Session:
         console.on_heard = self._note_heard
         self._line = line, console
         try:
-            opened = await join_line(console, line, wish, self._services, self.id)
+            seat = await join_line(console, line, wish, self._services, self.id)
             try:
                 rest, is_after_cr = self._lines.take_rest(), self._lines.is_after_cr
-                self._typed_ahead = await console.talk(opened, rest, is_after_cr=is_after_cr)
+                self._typed_ahead = await console.talk(seat, rest, is_after_cr=is_after_cr)
             finally:
                 await console.record_disconnected()
         finally:

@@ -50,8 +50,8 @@ AYT_ANSWER: Final = b"[yes]\r\n"
 _IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: INTERRUPT}
 _IAC: Final = IAC[0]
 
-ComPort = Callable[[bytes], bytes | None]
-"""Answers a client that controls a serial port (RFC 2217)."""
+ComPort = Callable[[bytes, Callable[[bytes], None]], None]
+"""Takes a question of a client that controls a serial port (RFC 2217), and who takes the answer, if there is one."""
 
 logger = logging.getLogger(__name__)
 
@@ -238,10 +238,12 @@ class NvtInterpreter(TelnetWriter):
             self.send_iac(AYT_ANSWER)
 
     def _answer_question(self, question: bytes) -> None:
-        answer = self._com_port(question) if self._com_port is not None else None
-        if answer:
-            content = answer.replace(IAC, IAC + IAC)
-            self.send_iac(IAC + SB + COM_PORT_OPTION + content + IAC + SE)
+        if self._com_port is not None:
+            self._com_port(question, self._answer)
+
+    def _answer(self, answer: bytes) -> None:
+        if answer and self._com_port is not None:
+            self.send_iac(IAC + SB + COM_PORT_OPTION + answer.replace(IAC, IAC + IAC) + IAC + SE)
 
     def _note_window(self, rows: int, columns: int) -> None:
         self.window = (columns, rows)

@@ -11,11 +11,12 @@ import pytest
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import make_trail
-from telnetsd.commands.caller import Caller, Question, Services, Wish
+from telnetsd.commands.caller import Caller, Question, Services
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.commands.table import Command, CommandTable, command
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
-from telnetsd.lines.switchboard import Switchboard
+from telnetsd.lines.seat import Wish
+from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.lines.table import Line, LineTable
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.interpreter import Interpreter
@@ -57,7 +58,7 @@ class Person:
 
     def __init__(self, table: CommandTable) -> None:
         desk, lines = cast(EnrolmentDesk, None), LineTable((), Path(), set())
-        self.services = Services(SessionRegistry(), table, "", Path(), desk, 30, lines, Switchboard(), Path())
+        self.services = Services(SessionRegistry(), table, "", Path(), desk, 30, lines, LocalSwitchboard(), Path())
         self.said: list[str] = []
         self.is_over = False
 

@@ -77,11 +77,11 @@ async def test_a_kick_of_a_session_that_is_over_is_nothing() -> None:
     await registry_of().kick("1234", "alice")
 
 
-def test_sessions_are_found_by_the_end_of_their_id() -> None:
+async def test_sessions_are_found_by_the_end_of_their_id() -> None:
     registry = registry_of(OpenSession("aa12", FullDisk()), OpenSession("bb12", FullDisk()))
-    assert [row.id for row in registry.matching("b12")] == ["bb12"]
-    assert len(registry.matching("12")) == len(registry) == 2
-    assert registry.matching("x") == []
+    assert [row.id for row in await registry.matching("b12")] == ["bb12"]
+    assert len(await registry.matching("12")) == len(registry) == 2
+    assert await registry.matching("x") == []
 
 
 async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybody_is_due_again() -> None:

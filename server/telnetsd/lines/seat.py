@@ -1,0 +1,98 @@
+"""What a session sees of the lines: a switchboard that finds it a seat, and the seat that it has on one line.
+
+A line may be open in this process or in another one; a session cannot tell.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol
+
+from telnetsd.audit.reason import LineReason
+from telnetsd.lines.open_line import Attendant, OnRecorded
+from telnetsd.lines.table import Line
+from telnetsd.lines.upstream import Terminal
+
+
+class Wish(Enum):
+    """How somebody wants to be connected to a line."""
+
+    WRITE = auto()
+    WATCH = auto()
+    FORCE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who comes to a line: the session's part in it, their terminal, what a program is told, where it is recorded."""
+
+    attendant: Attendant
+    terminal: Terminal
+    environment: Mapping[str, str]
+    recording: Path
+    on_recorded: OnRecorded
+
+
+class Seat(Protocol):
+    """One session's seat on a line: reserved at first, and taken when that is on the log."""
+
+    @property
+    def reason(self) -> LineReason:
+        """Whether they open it and write, take it over, or watch."""
+
+    @property
+    def writer(self) -> str:
+        """Who writes to it now; empty for nobody else."""
+
+    async def enter(self) -> str:
+        """Take the seat; returns what to say of it.
+
+        Raises:
+            LineError: It has been closed, or too many watch it.
+        """
+
+    async def type(self, keys: bytes) -> bool:
+        """Send what was typed, and wait until it is taken; False for who only watches."""
+
+    def resize(self, terminal: Terminal) -> None:
+        """Pass on another size of the screen."""
+
+    def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
+        """Ask about the serial port (RFC 2217); the answer comes in the order of the questions, if at all."""
+
+    def send_break(self) -> None:
+        """Send BREAK."""
+
+    def tell_who(self) -> None:
+        """Have the attendant told who is connected."""
+
+    def ask_to_write(self) -> None:
+        """Ask for the writer's place."""
+
+    def hand_over(self) -> None:
+        """Give the writer's place to whoever asked for it."""
+
+    def leave(self) -> None:
+        """Give the seat up, taken or not; once or more."""
+
+
+class Switchboard(Protocol):
+    """The way to every line."""
+
+    async def states(self, lines: Sequence[Line]) -> list[str]:
+        """Say of each line whether it is free, in use by whom, or could not be reached the last time."""
+
+    async def require_free(self, line: Line, wish: Wish) -> None:
+        """Refuse early what `seat` would refuse now.
+
+        Raises:
+            LineError: It is in use and not shared, or nobody is there to be watched.
+        """
+
+    async def seat(self, line: Line, wish: Wish, visitor: Visitor) -> Seat:
+        """Find somebody a seat; a line that is not open is opened, and shows nothing before the seat is taken.
+
+        Raises:
+            LineError: It is in use, cannot be reached, or cannot be recorded.
+        """
