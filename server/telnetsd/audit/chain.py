@@ -6,9 +6,10 @@
   when nothing follows it yet.
 - A checkpoint is a line that is signed as well: see `audit.checkpoint`.
 
-The hash goes in as the first member of `event`, which is the second member of the line; so it can be taken out again
-without parsing and encoding anew, and no text of a peer can stand before it. A signature goes in as the first member
-of `telnetsd.checkpoint`; inside a text those bytes cannot stand, since JSON escapes its quotes.
+Hash and number go in as the first members of `event`, the second member of the line; so the hash can be taken
+out again without parsing and encoding anew, and no text of a peer can stand before it. The link goes in first in
+`telnetsd`, the last member. A signature goes in as the first member of `telnetsd.checkpoint`; inside a
+text those bytes cannot stand, since JSON escapes its quotes.
 """
 
 import re
@@ -19,14 +20,13 @@ from typing import Final
 
 import msgspec
 
-from telnetsd.audit.event import Action, Fields, merge
+from telnetsd.audit.event import Action, Fields
 
 GENESIS: Final = "0" * 64
-_MARK: Final = b'"event":{'
 _HASHED: Final = re.compile(rb'\A(\{"@timestamp":"[0-9T:.Z-]+","event":\{)"hash":"([0-9a-f]{64})",')
 _SIGNATURE_MARK: Final = b'"checkpoint":{'
 _SIGNED: Final = re.compile(rb'("checkpoint":\{)"signature":"([A-Za-z0-9+/=]{88})",')
-_encoder: Final = msgspec.json.Encoder()
+_encode: Final = msgspec.json.Encoder().encode
 
 Sign = Callable[[bytes], str]
 """Signs what it is given; returns the signature of 64 bytes in base64."""
@@ -109,24 +109,53 @@ class Signed:
     signature: str
 
 
-def seal(fields: Fields, head: Head, sign: Sign | None = None) -> tuple[bytes, Head]:
-    """Encode an event as the next line of the chain.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that is encoded, and waits for its place in the chain: what stands before, between and behind.
+
+    Attributes:
+        action: `event.action`.
+        head: The line up to the members of `event`.
+        body: From there up to the members of `telnetsd`, which stands last.
+        tail: Those members, without the braces; may be empty.
+    """
+
+    action: str
+    head: bytes
+    body: bytes
+    tail: bytes
+
+
+def make_draft(fields: Fields) -> Draft:
+    """Encode an event, which costs most of what it costs to write it.
+
+    Raises:
+        TypeError: It has something that JSON has not.
+    """
+    rest = dict(fields)
+    at, event, telnetsd = rest.pop("@timestamp"), rest.pop("event"), rest.pop("telnetsd", {})
+    head = b'{"@timestamp":' + _encode(at) + b',"event":{'
+    body = _encode(event)[1:] + b"," + _encode(rest)[1:-1] + b',"telnetsd":{'
+    return Draft(event["action"], head, body, _encode(telnetsd)[1:-1])
+
+
+def seal(draft: Draft, head: Head, sign: Sign | None = None) -> tuple[bytes, Head]:
+    """Make an event the next line of the chain.
 
     Args:
-        fields: `@timestamp` first and `event` second.
+        draft: The event.
         head: The end of the chain.
         sign: Signs the line, where it is a checkpoint (it has `telnetsd.checkpoint`).
     Returns: The line with its newline, and the new end of the chain.
     """
     sequence = head.sequence + 1
-    event = {**fields["event"], "sequence": sequence}
-    linked = merge(fields, {"event": event, "telnetsd": {"chain": {"previous": head.sha256}}})
-    unhashed = _encoder.encode(linked)
+    link = f'"chain":{{"previous":"{head.sha256}"}}{"," if draft.tail else ""}'.encode()
+    behind = f'"sequence":{sequence},'.encode() + draft.body + link + draft.tail + b"}}"
     if sign is not None:
-        signature = f'"signature":"{sign(unhashed)}",'.encode()
-        unhashed = unhashed.replace(_SIGNATURE_MARK, _SIGNATURE_MARK + signature, 1)
-    digest = sha256(unhashed).hexdigest().encode()
-    line = unhashed.replace(_MARK, _MARK + b'"hash":"' + digest + b'",', 1)
+        signature = f'"signature":"{sign(draft.head + behind)}",'.encode()
+        behind = behind.replace(_SIGNATURE_MARK, _SIGNATURE_MARK + signature, 1)
+    digest = sha256(draft.head + behind).hexdigest().encode()
+    line = draft.head + b'"hash":"' + digest + b'",' + behind
     return line + b"\n", Head(sequence, sha256(line).hexdigest())
 
 

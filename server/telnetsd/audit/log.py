@@ -10,13 +10,13 @@ says that it was seen. What a crash leaves behind is set right, and an event say
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.chain import EMPTY, ChainError, Head, seal
+from telnetsd.audit.chain import EMPTY, ChainError, Draft, Head, make_draft, seal
 from telnetsd.audit.checkpoint import ALGORITHM, AuditKey, Seal
 from telnetsd.audit.event import Action, Fields, parse_timestamp
 from telnetsd.audit.file import LogFile, free_rotated_path
@@ -66,7 +66,8 @@ class AuditLog:
         self._end = ChainEnd(EMPTY)
         self._size = -1
         """The file's size while it ends where `_end` says; -1 when that has to be found out."""
-        self._notes: list[Fields] = []
+        self._notes: list[Draft] = []
+        self._noted: set[str] = set()
         """What has to be written before anything else: what was found, until it is on the log."""
         self._begun_at = datetime.now(UTC)
         self._first_sequence = 0
@@ -76,7 +77,11 @@ class AuditLog:
         with self._reported():
             self._file = LogFile(path)
 
-    def append(self, events: list[Fields]) -> None:
+    def append(self, events: Iterable[Fields]) -> None:
+        """Write events: see `append_drafts`."""
+        self.append_drafts([make_draft(event) for event in events])
+
+    def append_drafts(self, events: Sequence[Draft]) -> None:
         """Write events to the chain, in their order, and sync them to the disk.
 
         Raises:
@@ -175,9 +180,9 @@ class AuditLog:
     def _note(self, *found: tuple[Finding, str]) -> None:
         """Take note of findings that have not been noted yet."""
         for finding, file_name in found:
-            note = _note_of(finding, file_name)
-            if all(note["message"] != one["message"] for one in self._notes):
-                self._notes.append(note)
+            if finding.message not in self._noted:
+                self._noted.add(finding.message)
+                self._notes.append(_note_of(finding, file_name))
 
     def _remember_begin(self) -> None:
         first = self._file.first_link()
@@ -204,7 +209,7 @@ class AuditLog:
             return
         self._catch_up(is_another=self._file.lock())
 
-    def _due_checkpoint(self, count: int) -> list[Fields]:
+    def _due_checkpoint(self, count: int) -> list[Draft]:
         """Return the checkpoint that is due behind so many more lines, or nothing."""
         before, every = self._end.head.sequence, self._settings.checkpoint_events
         if not count:
@@ -215,11 +220,11 @@ class AuditLog:
             return [self._make_checkpoint(CheckpointReason.INTERVAL)]
         return []
 
-    def _make_checkpoint(self, reason: CheckpointReason) -> Fields:
+    def _make_checkpoint(self, reason: CheckpointReason) -> Draft:
         fields = {"telnetsd": {"checkpoint": {"key_id": self._key.id, "algorithm": ALGORITHM}}}
-        return make_event(Action.AUDIT_CHECKPOINT, CHECKPOINT_WORDS[reason], fields, reason)
+        return make_draft(make_event(Action.AUDIT_CHECKPOINT, CHECKPOINT_WORDS[reason], fields, reason))
 
-    def _write(self, events: list[Fields]) -> None:
+    def _write(self, events: Sequence[Draft]) -> None:
         """Write events behind the end of the chain, and what was found before them: whole, or not at all."""
         opening = [] if self._size else [self._make_checkpoint(CheckpointReason.FILE_OPENED)]
         drafts = [*opening, *self._notes, *events]
@@ -236,16 +241,17 @@ class AuditLog:
             self._size = -1
             self._file.cut(start)
             raise
-        is_checkpoint = drafts[-1]["event"]["action"] == Action.AUDIT_CHECKPOINT
-        self._end, self._size, self._notes = ChainEnd(head, is_checkpoint), start + len(content), []
+        is_checkpoint = drafts[-1].action == Action.AUDIT_CHECKPOINT
+        self._end, self._size = ChainEnd(head, is_checkpoint), start + len(content)
+        self._notes, self._noted = [], set()
         if is_checkpoint:
             self._signed_at = time.monotonic()
 
-    def _seal_lines(self, drafts: list[Fields]) -> tuple[bytes, Head]:
-        """Encode events as the next lines of the chain; returns them, and where it ends then."""
+    def _seal_lines(self, drafts: Sequence[Draft]) -> tuple[bytes, Head]:
+        """Make events the next lines of the chain; returns them, and where it ends then."""
         head, lines = self._end.head, []
         for draft in drafts:
-            is_checkpoint = draft["event"]["action"] == Action.AUDIT_CHECKPOINT
+            is_checkpoint = draft.action == Action.AUDIT_CHECKPOINT
             line, head = seal(draft, head, self._key.sign_checkpoint if is_checkpoint else None)
             lines.append(line)
         return b"".join(lines), head
@@ -267,11 +273,11 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
     return AuditLog(home.audit_file, load_audit_key(home), settings)
 
 
-def _note_of(finding: Finding, file_name: str) -> Fields:
+def _note_of(finding: Finding, file_name: str) -> Draft:
     """Return the event that tells what was found."""
     is_damage = isinstance(finding.reason, DamageReason)
     fields: Fields = {"file": {"name": file_name}} if file_name else {}
     if finding.lines:
         fields["telnetsd"] = {"audit": {"lines": finding.lines}}
     action = Action.AUDIT_DAMAGED if is_damage else Action.AUDIT_RECOVERED
-    return make_event(action, finding.message, fields, finding.reason)
+    return make_draft(make_event(action, finding.message, fields, finding.reason))

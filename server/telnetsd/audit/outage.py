@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from telnetsd.audit.event import Action, Fields, timestamp
+from telnetsd.audit.chain import Draft, make_draft
+from telnetsd.audit.event import Action, timestamp
 from telnetsd.audit.reason import RecoveryReason
 from telnetsd.audit.record import make_event
 
@@ -36,12 +37,12 @@ class Outage:
     """What could not be written since a moment (aware, UTC)."""
 
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    kept: deque[Fields] = field(default_factory=deque)
+    kept: deque[Draft] = field(default_factory=deque)
     lost: int = 0
 
-    def note(self, event: Fields, *, is_everything_kept: bool) -> bool:
+    def note(self, event: Draft, *, is_everything_kept: bool) -> bool:
         """Take note of an event that could not be written, and tell whether it is kept for later."""
-        happened = is_everything_kept or event["event"]["action"] in _HAPPENED_ANYWAY
+        happened = is_everything_kept or event.action in _HAPPENED_ANYWAY
         if happened and len(self.kept) < KEPT_MAX:
             self.kept.append(event)
             return True
@@ -59,12 +60,7 @@ class Outage:
         """Return this as it is now."""
         return Outage(self.since, deque(self.kept), self.lost)
 
-    def give_up(self) -> None:
-        """Forget what was kept: it cannot be written at all."""
-        self.lost += len(self.kept)
-        self.kept.clear()
-
-    def events(self) -> list[Fields]:
+    def events(self) -> list[Draft]:
         """Return what has to be written before anything else: what was kept, and the event of the outage."""
         late, lost = len(self.kept), self.lost
         message = (
@@ -72,4 +68,5 @@ class Outage:
             f" {late} events are written late, {lost} are lost"
         )
         fields = {"telnetsd": {"audit": {"since": timestamp(self.since), "late": late, "lost": lost}}}
-        return [*self.kept, make_event(Action.AUDIT_RECOVERED, message, fields, RecoveryReason.WRITABLE_AGAIN)]
+        recovered = make_event(Action.AUDIT_RECOVERED, message, fields, RecoveryReason.WRITABLE_AGAIN)
+        return [*self.kept, make_draft(recovered)]

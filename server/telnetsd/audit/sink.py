@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec
 
+from telnetsd.audit.chain import Draft, make_draft
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.outage import Outage
@@ -24,13 +25,13 @@ from telnetsd.audit.reason import CheckpointReason
 from telnetsd.config import AuditSettings, Durability, FailurePolicy
 
 GATHERED_MAX: Final = 10_000
-GATHER_S: Final = 0.01
+GATHER_S: Final = 0.005
 """How long events are gathered where many come: one write for all of them costs little more than for one."""
 QUIET_TURNS: Final = 2
 """After how many turns of the event loop without an event the rest is not waited for."""
 RETRY_S: Final = 1.0
 """How often a log that cannot be written is tried again, when nobody else does."""
-_Batch = list[tuple[Fields, asyncio.Future[None]]]
+_Batch = list[tuple[Draft, asyncio.Future[None]]]
 _P = ParamSpec("_P")
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,9 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._gathering: _Batch = []
+        self._expected = 0
+        """How many events are expected together."""
+        self._are_enough = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._outage: Outage | None = None
         self._is_closed = False
@@ -63,14 +67,23 @@ class GroupCommit:
 
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
+        try:
+            return self.put_draft(encode(event))
+        except AuditUnavailableError as error:
+            return failed(error)
+
+    def put_draft(self, event: Draft) -> asyncio.Future[None]:
+        """Take an event that is encoded."""
         written: asyncio.Future[None] = self._loop.create_future()
         if self._is_closed:
-            _settle(written, AuditUnavailableError("the audit log is closed: the server is being stopped"))
+            settle(written, AuditUnavailableError("the audit log is closed: the server is being stopped"))
             return written
         if len(self._gathering) >= GATHERED_MAX:
             self._note_outage([(event, written)], AuditUnavailableError("the audit log is written too slowly"))
             return written
         self._gathering.append((event, written))
+        if len(self._gathering) == self._expected:
+            self._are_enough.set()
         if self._outage is not None and self._goes_on:
             # Nobody waits for it: it is written with what is kept, when that can be.
             written.set_result(None)
@@ -97,16 +110,23 @@ class GroupCommit:
             self._writing = self._loop.create_task(self._write_batches())
 
     async def _write_batches(self) -> None:
+        self._expected = 0
         while True:
             await self._gather()
             batch, self._gathering = self._gathering, []
             await self._write(batch)
             if not self._gathering:
                 break
+            # Whoever was woken comes back soon, if they do as before.
+            self._expected = len(batch)
         self._writing = None
 
     async def _gather(self) -> None:
-        """Wait for more events while the event loop has its hands full: whoever is alone waits for nothing."""
+        """Wait for more events where more are on their way: whoever is alone waits for nothing."""
+        if len(self._gathering) < self._expected:
+            self._are_enough.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._are_enough.wait(), GATHER_S)
         deadline, count, quiet_turns = self._loop.time() + GATHER_S, 0, 0
         while quiet_turns < QUIET_TURNS and self._loop.time() < deadline:
             quiet_turns = quiet_turns + 1 if len(self._gathering) == count else 0
@@ -117,24 +137,16 @@ class GroupCommit:
         """Write a batch, behind what an outage has left to be written."""
         outage = self._outage.copy() if self._outage else None
         late = outage.events() if outage else []
-        error = await self._do(self._log.append, [*late, *(event for event, _ in batch)])
+        error = await self._do(self._log.append_drafts, [*late, *(event for event, _ in batch)])
         if error is None:
             self._end_outage(outage)
             for _, written in batch:
-                _settle(written, None)
+                settle(written, None)
         elif isinstance(error, AuditUnavailableError):
             self._note_outage(batch, error)
-        elif outage is not None and self._outage is not None:
-            # What cannot be encoded must not be tried for ever.
-            self._outage.give_up()
-            await self._write(batch)
-        elif len(batch) > 1:
-            # One of them cannot be encoded: it must not take the others with it.
-            for one in batch:
-                await self._write([one])
         else:
             for _, written in batch:
-                _settle(written, AuditUnavailableError(f"the audit log failed: {error!r}"))
+                settle(written, AuditUnavailableError(f"the audit log failed: {error!r}"))
 
     def _note_outage(self, batch: _Batch, error: AuditUnavailableError) -> None:
         if self._outage is None:
@@ -143,7 +155,7 @@ class GroupCommit:
             self._tell(True)
         for event, written in batch:
             is_kept = self._outage.note(event, is_everything_kept=self._goes_on)
-            _settle(written, None if is_kept and self._goes_on else error)
+            settle(written, None if is_kept and self._goes_on else error)
 
     def _end_outage(self, written: Outage | None) -> None:
         """Note that the log can be written; what came while it was being written stays for the next time."""
@@ -184,7 +196,28 @@ class GroupCommit:
         return None
 
 
-def _settle(written: asyncio.Future[None], error: AuditUnavailableError | None) -> None:
+def encode(event: Fields) -> Draft:
+    """Encode an event.
+
+    Raises:
+        AuditUnavailableError: It cannot be encoded, by a fault of the server: what it tells of must not happen.
+    """
+    try:
+        return make_draft(event)
+    except Exception as error:
+        logger.exception("the audit log failed by a fault of the server")
+        raise AuditUnavailableError(f"the audit log failed: {error!r}") from error
+
+
+def failed(error: AuditUnavailableError) -> asyncio.Future[None]:
+    """Return what whoever awaits an event gets that is not written."""
+    written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    settle(written, error)
+    return written
+
+
+def settle(written: asyncio.Future[None], error: AuditUnavailableError | None) -> None:
+    """Wake who awaits an event: it is on disk, or why it is not."""
     if written.done():
         return
     if error is None:

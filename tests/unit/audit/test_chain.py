@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from support.audit import event
-from telnetsd.audit.chain import EMPTY, GENESIS, ChainError, Head, read_link, seal
+from telnetsd.audit.chain import EMPTY, GENESIS, ChainError, Head, make_draft, read_link, seal
 
 
 def test_a_sealed_line_is_one_line_with_the_hashes_that_it_claims() -> None:
-    line, head = seal(event('quote " and } and \\'), EMPTY)
+    line, head = seal(make_draft(event('quote " and } and \\')), EMPTY)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     decoded = msgspec.json.decode(line)
@@ -22,7 +22,7 @@ def test_a_sealed_line_is_one_line_with_the_hashes_that_it_claims() -> None:
 
 
 def test_text_that_imitates_the_hash_cannot_take_its_place() -> None:
-    line, head = seal(event('{"@timestamp":"1","event":{"hash":"' + "0" * 64 + '","event":{'), EMPTY)
+    line, head = seal(make_draft(event('{"@timestamp":"1","event":{"hash":"' + "0" * 64 + '","event":{')), EMPTY)
     assert read_link(line[:-1]).head == head
 
 
@@ -42,7 +42,7 @@ def test_a_line_that_is_hashed_well_and_is_no_event_is_refused() -> None:
 
 
 def test_any_changed_byte_is_seen() -> None:
-    line = seal(event(), EMPTY)[0][:-1]
+    line = seal(make_draft(event()), EMPTY)[0][:-1]
     for position in range(len(line)):
         changed = bytearray(line)
         changed[position] ^= 1

@@ -26,7 +26,7 @@ from support.audit import (
     verify_log,
 )
 from telnetsd.audit.archive import read_lines, take_files
-from telnetsd.audit.chain import Head, read_link, seal
+from telnetsd.audit.chain import Head, make_draft, read_link, seal
 from telnetsd.audit.checkpoint import Seal
 from telnetsd.audit.file import seal_path
 from telnetsd.audit.log import AuditUnavailableError
@@ -218,7 +218,7 @@ def test_lines_that_somebody_puts_behind_the_seal_never_count(tmp_path: Path) ->
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     with path.open("ab") as file:
-        file.write(seal(event("forged"), heads(path)[-1])[0])
+        file.write(seal(make_draft(event("forged")), heads(path)[-1])[0])
     assert damage_of(path) is DamageKind.INSERTED
     write(path, "two")
     assert reasons(path) == ["file-opened", "started", "unsealed-lines", "started"]

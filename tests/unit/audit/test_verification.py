@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from support.audit import KEY, assert_intact, event, make_key, make_seal, open_test_log, read_log, verify_log
 from telnetsd.audit.archive import Line, read_lines, take_files, take_snapshot
-from telnetsd.audit.chain import read_link, seal
+from telnetsd.audit.chain import make_draft, read_link, seal
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
 from telnetsd.audit.event import Action
 from telnetsd.audit.file import seal_path
@@ -137,7 +137,7 @@ class Mutation:
         head = read_link(lines[-1][:-1]).head
         action = self.draw(st.sampled_from([Action.SERVER_STARTED, Action.AUDIT_PRUNED, Action.AUDIT_CHECKPOINT]))
         for _ in range(1 + self.number(2)):
-            line, head = seal(make_event(action, "forged"), head)
+            line, head = seal(make_draft(make_event(action, "forged")), head)
             lines.append(line)
         return b"".join(lines)
 
@@ -201,7 +201,7 @@ def test_an_event_of_retention_that_nobody_sealed_does_not_excuse_a_missing_file
     head = read_link(files["audit.jsonl"].splitlines()[-1]).head
     lines = {"first_sequence": 1, "last_sequence": last.sequence, "last_sha256": last.sha256}
     forged = make_event(Action.AUDIT_PRUNED, "forged", {"telnetsd": {"audit": lines}})
-    files["audit.jsonl"] += seal(forged, head)[0]
+    files["audit.jsonl"] += seal(make_draft(forged), head)[0]
     damage = judge(files, tmp_path).damage
     assert damage is not None
     assert second in files
