@@ -61,16 +61,18 @@ def test_user_add_writes_the_files_and_says_how_to_connect(home: Home) -> None:
         assert f"\n  {client}" in done.stdout
     files = [home.users_folder / f"carol.{suffix}" for suffix in ("pem", "key", "p12")]
     assert [mode(path) for path in files] == [0o644, 0o600, 0o600]
-    leaf, ca = x509.load_pem_x509_certificates(files[0].read_bytes())
+    (leaf,) = x509.load_pem_x509_certificates(files[0].read_bytes())
     bundle = pkcs12.load_pkcs12(files[2].read_bytes(), None)
     assert bundle.cert is not None
     assert bundle.cert.certificate == leaf
+    ca = x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
     assert [one.certificate for one in bundle.additional_certs] == [ca]
-    assert ca == x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
+    leaf.verify_directly_issued_by(ca)
 
 
 def test_a_users_certificate_has_the_profile_of_policy(home: Home) -> None:
-    (leaf, ca) = x509.load_pem_x509_certificates((home.users_folder / "bob.pem").read_bytes())
+    (leaf,) = x509.load_pem_x509_certificates((home.users_folder / "bob.pem").read_bytes())
+    ca = x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
     extensions = {type(one.value): one for one in leaf.extensions}
     assert extensions[x509.BasicConstraints].critical
     assert extensions[x509.BasicConstraints].value.ca is False

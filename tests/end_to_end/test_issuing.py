@@ -20,7 +20,8 @@ def test_a_request_file_leaves_the_private_key_with_the_user(home: Home, tmp_pat
     csr = make_csr(None, rsa.generate_private_key(65537, 2048))
     (tmp_path / "nina.csr").write_text(pem(csr))
     done(home, "user", "add", "nina", "--csr", tmp_path / "nina.csr", "--days", "30")
-    leaf, root = x509.load_pem_x509_certificates((home.users_folder / "nina.pem").read_bytes())
+    (leaf,) = x509.load_pem_x509_certificates((home.users_folder / "nina.pem").read_bytes())
+    root = x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
     assert leaf.public_key() == csr.public_key()
     assert leaf.subject.rfc4514_string() == "CN=nina"
     leaf.verify_directly_issued_by(root)

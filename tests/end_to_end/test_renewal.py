@@ -148,7 +148,7 @@ def test_nobody_renews_for_longer_than_the_operator_gave_and_not_twice(start: Ca
         client.read_until(b"a dot alone gives up\r\n")
         client.send(pem(make_csr()).encode())
         client.read_until(b"the present one stays valid to its end\r\n")
-        (leaf, _) = x509.load_pem_x509_certificates(client.read_until().encode())
+        (leaf,) = x509.load_pem_x509_certificates(client.read_until().encode())
         assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 7
 
 

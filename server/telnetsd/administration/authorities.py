@@ -206,8 +206,12 @@ def load_key(home: Home, path: Path, ask: AskPassphrase) -> PrivateKey:
 
 
 def encode_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
-    """Return what a peer presents or is handed: the leaf, and everything above it, in PEM."""
-    return to_pem(leaf, *authority.chain)
+    """Return what a peer presents, in PEM: the leaf and what is above it, but for the root.
+
+    Whoever is to trust the root has it (RFC 8446 section 4.4.2); the server would parse it at each login, and keep it
+    with each session.
+    """
+    return to_pem(leaf, *authority.chain[:-1])
 
 
 def chain_above(home: Home, leaf_der: bytes) -> list[x509.Certificate]:

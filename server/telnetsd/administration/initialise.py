@@ -5,7 +5,8 @@ from typing import Final
 
 from cryptography import x509
 
-from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, require_host_name, server_chain
+from telnetsd.administration.authorities import encode_chain
+from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, require_host_name
 from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_public, write_secret
@@ -21,6 +22,7 @@ CONFIGURATION: Final = """\
 [listener]
 # listen = "127.0.0.1:9992"      # HOST:PORT; the IANA port of telnets is 992; a change needs a restart
 # max_connections = 4000
+# workers = 1                    # "auto": one for each core; a change needs a restart
 
 [tls]
 # handshake_timeout_s = 10
@@ -137,7 +139,7 @@ def initialise(
     issuer = _make_intermediate(home, root, passphrase) if has_intermediate else root
     server = issuer.issue_server(all_names, now)
     write_secret(home.server_key, key_to_pem(server.key))
-    write_public(home.server_certificate, server_chain(server.certificate, issuer))
+    write_public(home.server_certificate, encode_chain(server.certificate, issuer))
     write_secret(home.ca_key, key_to_pem(root.key, passphrase))
     make_audit_key(home)
     # The CA's certificate is last: a home folder that has it is complete.

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from telnetsd.administration.approval import inherit_class
-from telnetsd.administration.authorities import AskPassphrase, load_issuer
+from telnetsd.administration.authorities import AskPassphrase, encode_chain, load_issuer
 from telnetsd.administration.change import changing
 from telnetsd.administration.enrolment import Wish, collect_by_code, collect_by_key, take_request
 from telnetsd.administration.issuing import Grant, certify
@@ -23,7 +23,7 @@ from telnetsd.config import RenewalPolicy, Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import NamedUser
-from telnetsd.pki.authority import Authority, to_pem, utc_now
+from telnetsd.pki.authority import Authority, utc_now
 from telnetsd.pki.certificate import CertificateFacts, days_left, parse_certificate
 from telnetsd.pki.certification_request import CertificationRequest
 from telnetsd.pki.keys import is_strong_key
@@ -150,7 +150,7 @@ class EnrolmentOffice:
                     EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one"
                 ) from error
             change.state.certificates.mark_renewed(replaced.sha256)
-        return to_pem(certificate, *authority.chain).decode()
+        return encode_chain(certificate, authority).decode()
 
     def _load_issuer(self) -> Authority | None:
         """Load the CA; where its key is not on this machine, or locked, the operator has to approve."""

@@ -11,6 +11,7 @@ from telnetsd.administration.authorities import (
     AskPassphrase,
     built_in_authorities,
     crl_file,
+    encode_chain,
     load_issuer,
     load_key,
     load_root,
@@ -127,7 +128,7 @@ def renew_server(
         require_current(home, authority)
         made = authority.issue_server(wanted, change.at)
         change.write_secret(home.server_key, key_to_pem(made.key))
-        change.write_public(home.server_certificate, server_chain(made.certificate, authority))
+        change.write_public(home.server_certificate, encode_chain(made.certificate, authority))
         until = f"{made.certificate.not_valid_after_utc:%Y-%m-%d}"
         message = f"a certificate was issued to the server, for {', '.join(wanted)}, valid until {until}"
         fields = {"tls": {"server": {"hash": {"sha256": certificate_sha256(made.certificate).upper()}}}}
@@ -147,11 +148,6 @@ def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[st
                 raise OperatorError(f"{home.shown(path)} was changed by somebody else meanwhile; try again")
             change.write_secret(path, key_to_pem(key, passphrase))
     return tuple(home.shown(path) for path in keys)
-
-
-def server_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
-    """Return what the server presents: its certificate, and the intermediate if there is one, but not the root."""
-    return to_pem(leaf, *authority.chain[:-1])
 
 
 def require_host_name(name: str) -> None:
