@@ -72,6 +72,11 @@ class Connections:
         self._has_lost = asyncio.Event()
         self._is_stopping = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no connection is open."""
+        return not self._open and not self._serving
+
     def change(self, stages: Stages) -> None:
         """Lead every connection from now on through the stages of another generation."""
         self._stages = stages
@@ -131,7 +136,9 @@ class Connections:
 
     async def _serve(self, transport: TlsTransport, protocol: NvtProtocol, line_name: str) -> None:
         try:
-            await self._identify_and_talk(transport, protocol, line_name)
+            admitted = await self._admit(transport, protocol, line_name)
+            if admitted is not None:
+                await self._talk(*admitted)
         except AuditUnavailableError:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
@@ -142,7 +149,13 @@ class Connections:
             )
             _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
 
-    async def _identify_and_talk(self, transport: TlsTransport, protocol: NvtProtocol, line_name: str) -> None:
+    async def _admit(
+        self, transport: TlsTransport, protocol: NvtProtocol, line_name: str
+    ) -> tuple[Session, int] | None:
+        """Identify a client, and return its session and the round of looks that it was found in; None for nobody.
+
+        What is needed for that alone is let go of before the session begins, which may last for days.
+        """
         stages, now = self._stages, datetime.now(UTC)
         rounds, peer = stages.registry.rounds, transport.get_extra_info("peer_certificate")
         identity = stages.identifier.identify(peer, now)
@@ -153,19 +166,18 @@ class Connections:
         if self._is_stopping:
             await trail.record(Action.SESSION_REFUSED, AdmissionReason.SERVER_STOPPED, "the server is being stopped")
             _say_goodbye(protocol, [f"refused: {STOPPING}"])
-            return
+            return None
         if isinstance(identity, Refusal):
             await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
             _say_goodbye(protocol, refuse(identity))
-            return
+            return None
         source = shown_address(_peer_of(transport))
         straight_to = line_name or _line_by_name(stages.services.lines, tls.server_name)
         visit = Visit(visit_id, identity, peer, source, tls, now, straight_to)
-        session = Session(visit, protocol, trail, stages.services, stages.settings.session)
-        await self._talk(session, trail, identity, rounds)
-
-    async def _talk(self, session: Session, trail: Trail, identity: Admitted, rounds: int) -> None:
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity))
+        return Session(visit, protocol, trail, stages.services, stages.settings.session), rounds
+
+    async def _talk(self, session: Session, rounds: int) -> None:
         stages = self._stages
         stages.registry.add(session)
         if self._is_stopping:
@@ -179,7 +191,8 @@ class Connections:
         finally:
             self._stages.registry.remove(session)
             reason = session.end_reason or EndReason.INTERNAL_ERROR
-            await trail.record(Action.SESSION_ENDED, reason, f"{session.user}: the session ended ({reason.value})")
+            message = f"{session.user}: the session ended ({reason.value})"
+            await session.trail.record(Action.SESSION_ENDED, reason, message)
 
 
 class _TurnedAway(asyncio.Protocol):

@@ -59,8 +59,8 @@ class Interpreter:
         self._who = who
         self._trail = trail
         self._is_over = is_over
-        self.history: deque[str] = deque(maxlen=HISTORY_LINES)
-        """The last lines, escaped, the oldest first."""
+        self.history: deque[str] | tuple[()] = ()
+        """The last lines, escaped, the oldest first; a session that waits for its first line needs no room for it."""
         self._running: tuple[str, str] = ("", "")
         self._answer: _Answer | None = None
         self._dropping = 0
@@ -92,6 +92,7 @@ class Interpreter:
             return
         # From here on only what the log may have; the arguments are the command's.
         line = self._caller.services.table.shown(line)
+        self.history = self.history or deque(maxlen=HISTORY_LINES)
         self.history.append(escape(line, HISTORY_LINE_MAX_CHARS))
         try:
             found = self._caller.services.table.authorise(name, self._caller.identity)
