@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from cryptography import x509
@@ -21,6 +21,10 @@ from telnetsd.errors import OperatorError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 365 * 86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+WORKERS_MAX: Final = 64
+AUTO: Final = "auto"
+"""As many as there are cores."""
+Workers = Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)]
 PORT_MAX: Final = 65535
 ARGUMENT_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-"
 RoleName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -93,6 +97,7 @@ class ListenerSettings(_Section, frozen=True):
 
     listen: str = "127.0.0.1:9992"
     max_connections: Count = 4000
+    workers: Workers | Literal["auto"] = 1
 
 
 class TlsSettings(_Section, frozen=True):

@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -36,6 +36,18 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str = ""
 
 
+class WatchableSessions(LiveSessions, Protocol):
+    """The sessions that are open now, as an operator has them."""
+
+    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
+        """Show somebody what a session is shown, with an event first; returns what ends it.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written.
+            KeyError: The session is over.
+        """
+
+
 class ControlServer:
     """The server's end.
 
@@ -45,7 +57,7 @@ class ControlServer:
         reload: Loads the installation anew, for whom it is told; returns one line that says what serves now.
     """
 
-    def __init__(self, path: Path, sessions: LiveSessions, reload: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, path: Path, sessions: WatchableSessions, reload: Callable[[str], Awaitable[str]]) -> None:
         self._path = path
         self._sessions = sessions
         self._reload = reload

@@ -141,6 +141,11 @@ class Home:
         """The operator's socket of a running server."""
         return self.root / "run" / "control.sock"
 
+    @property
+    def workers_socket(self) -> Path:
+        """Where the workers of a running server connect to its first process."""
+        return self.root / "run" / "workers.sock"
+
     def shown(self, path: Path) -> str:
         """Return `path` as a person would write it: relative to the home folder where it is below it."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

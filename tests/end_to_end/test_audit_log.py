@@ -1,5 +1,6 @@
 """The audit log of a running server: nothing seen is lost, nothing happens unrecorded, nobody forges a line."""
 
+import contextlib
 import os
 import re
 import resource
@@ -59,27 +60,26 @@ def test_every_event_has_the_fields_that_the_schema_promises(start: Callable[...
     }
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_kill_9_in_a_burst_of_commands_loses_no_event_of_a_command_whose_output_was_seen(
-    start: Callable[..., RunningServer],
+    workers: int, start: Callable[..., RunningServer]
 ) -> None:
-    server = start()
+    server = start(workers=workers)
     clients = [connect_as(server, user) for user in ("alice", "bob", "ed", "bob")]
     seen: list[str] = []
     lock, enough = threading.Lock(), threading.Event()
 
     def burst(client: Client, who: int) -> None:
         client.read_until()
-        for number in range(100_000):
-            word = f"w{who}-{number}"
-            try:
-                answer = client.command(f"echo {word}")
-            except (OSError, AssertionError):
-                return
-            assert answer == word
-            with lock:
-                seen.append(word)
-                if len(seen) > 300:
-                    enough.set()
+        with contextlib.suppress(OSError, AssertionError):
+            for number in range(100_000):
+                word = f"w{who}-{number}"
+                # A worker may outlive the process that writes, for a moment, and then refuses in words.
+                assert client.command(f"echo {word}") == word
+                with lock:
+                    seen.append(word)
+                    if len(seen) > 300:
+                        enough.set()
 
     threads = [threading.Thread(target=burst, args=(client, who)) for who, client in enumerate(clients)]
     for thread in threads:

@@ -15,6 +15,8 @@ from telnetsd.home import Home
 T = TypeVar("T")
 Event = dict[str, Any]
 DEADLINE_S = 20.0
+WORKERS = int(os.environ.get("TELNETSD_TEST_WORKERS", "1"))
+"""How many workers a server has in tests that do not say: all of them hold for several as well."""
 
 
 class RunningServer:
@@ -27,10 +29,13 @@ class RunningServer:
         before: Callable[[], None] | None = None,
         wrapper: Sequence[str] = (),
         stdout: int | None = None,
+        workers: int = WORKERS,
         **environment: str,
     ) -> None:
         self.home = home
         serve = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
+        if workers != 1:
+            serve += ["--workers", str(workers)]
         self.process = subprocess.Popen(
             [*wrapper, *serve],
             stdout=stdout,
@@ -40,7 +45,11 @@ class RunningServer:
             preexec_fn=before,  # noqa: PLW1509 -- limits of the child, set before it has threads
         )
         assert self.process.stderr is not None
-        line = self.process.stderr.readline()
+        line, self._said_early = self.process.stderr.readline(), ""
+        while line.startswith("WARNING: the collector"):
+            # Where it takes longer to listen, a collector that is away is noticed before.
+            self._said_early += line
+            line = self.process.stderr.readline()
         match = re.match(r"listening on 127\.0\.0\.1:(\d+)$", line)
         if match is None:
             self.process.kill()
@@ -51,7 +60,7 @@ class RunningServer:
         """End the server as an operator does, and return what else it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
         _, rest = self.process.communicate(timeout=DEADLINE_S)
-        return rest.removesuffix("stopped\n")
+        return self._said_early + rest.removesuffix("stopped\n")
 
     def kill(self) -> None:
         self.process.kill()

@@ -32,6 +32,7 @@ class EndReason(StrEnum):
     KICKED = "kicked"
     SERVER_STOPPED = "server-stopped"
     INTERNAL_ERROR = "internal-error"
+    WORKER_LOST = "worker-lost"
 
 
 class CommandReason(StrEnum):
@@ -103,6 +104,7 @@ class LineReason(StrEnum):
     REMOVED = "line-removed"
     WITHDRAWN = "line-withdrawn"
     RECORDING_FAILED = "recording-failed"
+    WORKER_LOST = "worker-lost"
 
 
 class ServerReason(StrEnum):

@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("workers", hidden=True)(serve.workers)
 app.command("connect")(connect.connect)
 app.command("check")(check.check)
 app.command("reload")(reload.reload)

@@ -51,9 +51,6 @@ class LiveSessions(Protocol):
     async def kick(self, session_id: str, by: str) -> None:
         """End a session, with a sentence to its user and an event; `by` says who wants it."""
 
-    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
-        """Show somebody what a session is shown, with an event first; returns what ends it."""
-
     async def tell_others(self, session_id: str, text: str) -> int:
         """Show a line to every session but this one, and return to how many."""
 

@@ -6,35 +6,31 @@ A reload that finds an error changes nothing and says why. One that succeeds kee
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from telnetsd.administration.authorities import AskPassphrase
 from telnetsd.administration.change import recover
 from telnetsd.administration.material import Material, load_material
-from telnetsd.administration.office import EnrolmentOffice
 from telnetsd.administration.upkeep import keep_up
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import Reason, ReloadReason
 from telnetsd.audit.record import Trail
-from telnetsd.commands.caller import Services
-from telnetsd.connection import Connections, Stages
+from telnetsd.daemon.serving import make_context
 from telnetsd.daemon.watch import Signature, sign_files
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
-from telnetsd.identity.identify import Identifier
-from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.crl import CrlFinding
-from telnetsd.session.registry import SessionRegistry
-from telnetsd.state.state import State
-from telnetsd.tls.engine import make_server_context
 
 RETRY_S: Final = 5.0
 """How long after a reload that failed a change of files is looked at again."""
-_DUE: Final = -1
 
 logger = logging.getLogger(__name__)
+
+Adopt = Callable[[Material, ReloadReason], Awaitable[None]]
+"""Lets whoever serves go on with another generation."""
 
 
 class Generations:
@@ -43,30 +39,18 @@ class Generations:
     Args:
         home: The installation.
         material: The first generation.
-        state: The operator's state.
         trail: Bound to nothing.
         ask: For the passphrase of the CA's key.
-        registry: The open sessions.
+        adopt: Told of each generation.
     """
 
-    def __init__(
-        self,
-        home: Home,
-        material: Material,
-        state: State,
-        trail: Trail,
-        ask: AskPassphrase,
-        registry: SessionRegistry,
-    ) -> None:
-        self.registry = registry
-        self.switchboard = LocalSwitchboard()
+    def __init__(self, home: Home, material: Material, trail: Trail, ask: AskPassphrase, adopt: Adopt) -> None:
         self._home = home
         self._material = material
         self._begun_with = material.settings
-        self._state = state
         self._trail = trail
         self._ask = ask
-        self._state_version = state.version()
+        self._adopt = adopt
         self._files: Signature = sign_files(home)
         self._changing_files: Signature = self._files
         self._is_loading = asyncio.Lock()
@@ -74,8 +58,6 @@ class Generations:
         self._told_upkeep = ""
         self._reloading: asyncio.Task[None] | None = None
         self._retry_at = 0.0
-        self._stages = self._compose(material)
-        self.connections = Connections(self._stages)
 
     async def reload(self, reason: ReloadReason, by: str) -> str:
         """Load everything anew.
@@ -92,7 +74,6 @@ class Generations:
             operator = {"operator": {"name": by}}
             try:
                 material = await asyncio.to_thread(self._load)
-                stages = self._compose(material)
             except OperatorError as error:
                 # Until another change of files, another try would end the same way.
                 self._files = files
@@ -105,25 +86,19 @@ class Generations:
             for section in ("listener", "audit"):
                 if getattr(material.settings, section) != getattr(self._begun_with, section):
                     said += f"; a change of [{section}] waits for a restart"
-            self._material, self._stages, self._files = material, stages, files
-            self.connections.change(stages)
-            self.switchboard.adopt(material.lines)
-            await self._look_again()
+            self._material, self._files = material, files
+            await self._adopt(material, reason)
         await self.tell_of_crls()
         return said
 
-    async def tick(self) -> None:
-        """Look at the state, at the files and at the sessions' clocks; loading goes on in the background."""
-        if self._state.version() != self._state_version:
-            await self._look_again()
+    def tick(self) -> None:
+        """Look at the files; loading goes on in the background."""
         files = sign_files(self._home)
         # Who writes several files, or a long one, is given one interval of quiet.
         is_quiet, self._changing_files = files == self._changing_files, files
         is_free = not self._is_loading.locked() and time.monotonic() >= self._retry_at
         if files != self._files and is_quiet and is_free:
             self.reload_in_background(ReloadReason.FILES_CHANGED, "a change of files")
-        self.registry.check_clocks()
-        self.switchboard.check_clocks()
 
     def reload_in_background(self, reason: ReloadReason, by: str) -> None:
         """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
@@ -176,40 +151,9 @@ class Generations:
 
     def _load(self) -> Material:
         recover(self._home)
-        return load_material(self._home, self._material.trust.crls)
-
-    async def _look_again(self) -> None:
-        version = self._state.version()
-        # Until everybody was looked at, everybody is due: the next tick sees it.
-        self._state_version = _DUE
-        self.registry.adopt(self._stages.services, self._stages.settings.session)
-        await self.registry.reidentify(self._stages.identifier.identify)
-        self._state_version = version
-
-    def _compose(self, material: Material) -> Stages:
-        settings = material.settings
-        office = EnrolmentOffice(self._home, settings, self._ask)
-        window = settings.renewal.window_days
-        return Stages(
-            context=make_server_context(
-                list(material.server_chain), material.server_key, material.trust.certificates
-            ),
-            identifier=Identifier(material.trust, material.policy, self._state),
-            services=Services(
-                self.registry,
-                material.table,
-                settings.session.motd,
-                self._home.audit_file,
-                office,
-                window,
-                material.lines,
-                self.switchboard,
-                self._home.recordings_folder,
-            ),
-            settings=settings,
-            registry=self.registry,
-            trail=self._trail,
-        )
+        material = load_material(self._home, self._material.trust.crls)
+        make_context(material)  # what OpenSSL does not take is an error before anything has changed
+        return material
 
 
 def _describe(material: Material) -> str:

@@ -1,17 +1,16 @@
-"""One running server: sockets, signals, clocks."""
+"""One running server: its first process, with sockets, signals, clocks, and everything of which there is one."""
 
 import asyncio
 import contextlib
-import gc
 import logging
-import resource
+import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import uvloop
 
@@ -24,77 +23,111 @@ from telnetsd.audit.log import AuditLog, open_log
 from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.record import Trail, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config import AuditSettings, FailurePolicy, parse_address
+from telnetsd.config import AUTO, AuditSettings, FailurePolicy, parse_address
 from telnetsd.control import ControlServer
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
+from telnetsd.daemon.crew import Crew, CrewSettings
 from telnetsd.daemon.generation import Generations
+from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
+from telnetsd.daemon.service import Listeners, OneProcess, Service
+from telnetsd.daemon.serving import Serving, make_context
 from telnetsd.home import Home, alone
+from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.listener import open_listener, shown_address
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 
-STOP_TIMEOUT_S: Final = 5.0
-GIL_SWITCH_S: Final = 0.0005
-"""How long the event loop may keep the audit thread from the interpreter; Python's default is ten times that."""
-GC_THRESHOLDS: Final = (20_000, 20, 50)
 WATCH_INTERVAL_S: Final = 0.25
 """How often clocks, state and files are looked at: a session ends within a second of what ends it."""
 UPKEEP_INTERVAL_S: Final = 60.0
-_SPARE_DESCRIPTORS: Final = 64
 
 logger = logging.getLogger(__name__)
 
 
-def serve(home: Home, listen: str | None, ask: AskPassphrase = passphrase_of_environment) -> None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a command line says of a server.
+
+    Attributes:
+        listen: HOST:PORT instead of the configured address, or None.
+        workers: How many processes serve (or one for each core), instead of the configured number, or None.
+        ask: For the passphrase of the CA's key, where it is encrypted; must not wait for a person.
+        worker_options: The options by which workers find that passphrase: see `telnetsd workers`.
+    """
+
+    listen: str | None = None
+    workers: int | Literal["auto"] | None = None
+    ask: AskPassphrase = passphrase_of_environment
+    worker_options: tuple[str, ...] = ()
+
+
+def serve(home: Home, options: Options) -> None:
     """Run a server in the foreground until a signal ends it.
 
-    Args:
-        home: The installation.
-        listen: HOST:PORT instead of the configured one, or None.
-        ask: For the passphrase of the CA's key, where it is encrypted; must not wait for a person.
     Raises:
         OperatorError: It cannot start.
     """
     if home.state_file.exists():
         recover(home)
     material = load_material(home)
-    address = parse_address(listen or material.settings.listener.listen)
+    address = parse_address(options.listen or material.settings.listener.listen)
     sys.setswitchinterval(GIL_SWITCH_S)
-    _spare_the_collector()
-    _make_room(material.settings.listener.max_connections)
+    make_room(material.settings.listener.max_connections)
+    spare_the_collector()
     with (
         alone(home),
         closing(State(home.state_file)) as state,
         closing(open_log(home, material.settings.audit)) as log,
     ):
-        uvloop.run(_serve(home, material, address, state, log, ask))
+        uvloop.run(_serve(home, material, address, state, log, options))
 
 
 async def _serve(
-    home: Home, material: Material, address: tuple[str, int], state: State, log: AuditLog, ask: AskPassphrase
+    home: Home, material: Material, address: tuple[str, int], state: State, log: AuditLog, options: Options
 ) -> None:
     settings = material.settings.audit
-    registry = SessionRegistry()
-    sink = GroupCommit(log, settings, lambda is_out: _announce(registry, settings, is_out=is_out))
+    services: list[Service] = []
+    sink = GroupCommit(log, settings, lambda is_out: _announce(services, settings, is_out=is_out))
     trail = make_trail(sink)
     async with shipping(home, settings, trail):
         try:
-            generations = Generations(home, material, state, trail, ask, registry)
-            await _listen(home, address, material, generations, AuditKeeper(home, settings, trail), trail)
+            service = _make_service(home, material, state, sink, trail, options)
+            services.append(service)
+            generations = Generations(home, material, trail, options.ask, service.adopt)
+            await _listen(home, address, material, service, generations, AuditKeeper(home, settings, trail), trail)
         finally:
             await sink.close()
 
 
-async def _accept(generations: Generations, listener: socket.socket, line_name: str) -> asyncio.Server:
-    """Take connections: for a prompt, or straight to a line."""
-    accept = partial(generations.connections.accept, line_name)
-    return await asyncio.get_running_loop().create_server(accept, sock=listener)
+def _make_service(
+    home: Home, material: Material, state: State, sink: GroupCommit, trail: Trail, options: Options
+) -> Service:
+    wanted = options.workers or material.settings.listener.workers
+    count = len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
+    if count > 1:
+        return Crew(home, CrewSettings(count, options.worker_options), material, sink, trail)
+    registry, switchboard = SessionRegistry(), LocalSwitchboard()
+    context = make_context(material)
+    serving = Serving(home, material, context, state, trail, options.ask, registry, registry, switchboard)
+    return OneProcess(serving, switchboard)
+
+
+def _open_listeners(address: tuple[str, int], material: Material) -> Listeners:
+    """Open the socket of the sessions with a prompt first, and then those of the lines.
+
+    Raises:
+        OperatorError: One cannot be had.
+    """
+    listeners = [(open_listener(*address), "")]
+    straight = [line for line in material.lines if line.settings.listen]
+    return listeners + [(open_listener(*parse_address(line.settings.listen)), line.name) for line in straight]
 
 
 async def _listen(
     home: Home,
     address: tuple[str, int],
     material: Material,
+    service: Service,
     generations: Generations,
     keeper: AuditKeeper,
     trail: Trail,
@@ -103,25 +136,21 @@ async def _listen(
     stopping, reloading = asyncio.Event(), asyncio.Event()
     _catch_signals(stopping, reloading)
     reload = partial(generations.reload, ReloadReason.OPERATOR)
-    control = ControlServer(home.control_socket, generations.registry, reload)
+    control = ControlServer(home.control_socket, service.sessions, reload)
     try:
-        listener = open_listener(*address)
+        listeners = _open_listeners(address, material)
         await control.start()
-        where = shown_address(listener.getsockname())
+        where = shown_address(listeners[0][0].getsockname())
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
         await generations.tell_of_crls()
-        accepting = [await _accept(generations, listener, "")]
-        straight = [line for line in material.lines if line.settings.listen]
-        sockets = [(open_listener(*parse_address(line.settings.listen)), line.name) for line in straight]
-        accepting += [await _accept(generations, one, name) for one, name in sockets]
-        print(f"listening on {where}", file=sys.stderr, flush=True)
-        async with _upkeep(generations, keeper):
-            await _until(stopping, reloading, generations)
-            for one in accepting:
-                one.close()
-            is_ending.set()
-            await generations.connections.stop(STOP_TIMEOUT_S)
-            await generations.switchboard.wait_closed()
+        try:
+            await service.start(listeners)
+            print(f"listening on {where}", file=sys.stderr, flush=True)
+            async with _upkeep(generations, keeper):
+                await _until(stopping, reloading, generations, service)
+                is_ending.set()
+        finally:
+            await service.stop()
         # What has begun in a thread is finished, or given up, before the server says that it stopped.
         await generations.finish()
         await asyncio.to_thread(close_desk)
@@ -138,7 +167,9 @@ def _catch_signals(stopping: asyncio.Event, reloading: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGHUP, reloading.set)
 
 
-async def _until(stopping: asyncio.Event, reloading: asyncio.Event, generations: Generations) -> None:
+async def _until(
+    stopping: asyncio.Event, reloading: asyncio.Event, generations: Generations, service: Service
+) -> None:
     """Look at what may have changed, until the server is to stop."""
     told = ""
     while not stopping.is_set():
@@ -148,7 +179,8 @@ async def _until(stopping: asyncio.Event, reloading: asyncio.Event, generations:
             reloading.clear()
             generations.reload_in_background(ReloadReason.SIGNAL, "a signal")
         try:
-            await generations.tick()
+            generations.tick()
+            await service.tick()
             told = ""
         except Exception as error:
             # Whatever it is, everybody is looked at again in a moment; the operator reads it once.
@@ -178,35 +210,12 @@ async def _upkeep(generations: Generations, keeper: AuditKeeper) -> AsyncIterato
         await task
 
 
-def _announce(registry: SessionRegistry, settings: AuditSettings, *, is_out: bool) -> None:
+def _announce(services: list[Service], settings: AuditSettings, *, is_out: bool) -> None:
     """Tell everybody that the audit log cannot be written, or that it can again."""
+    text = "the audit log cannot be written: logins and commands are refused until it can"
     if not is_out:
-        registry.announce("the audit log is written again", is_lasting=False)
+        text = "the audit log is written again"
     elif settings.on_audit_failure is FailurePolicy.CONTINUE:
         text = "the audit log cannot be written: what is done here is recorded later, or not at all"
-        registry.announce(text, is_lasting=True)
-    else:
-        text = "the audit log cannot be written: logins and commands are refused until it can"
-        registry.announce(text, is_lasting=True)
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector look seldom, and never at what was loaded: sessions leave few cycles behind."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-
-
-def _make_room(connections: int) -> None:
-    """Raise the limit of open files to what the connections need, as far as the system lets us."""
-    needed = connections + _SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        print(
-            f"warning: the limit of {hard} open files is too low for max_connections = {connections}; "
-            f"raise it to {needed} (ulimit -n)",
-            file=sys.stderr,
-        )
-    if soft < needed:
-        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    for service in services:
+        service.announce(text, is_lasting=is_out)

@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol
 
 from telnetsd.audit.reason import LineReason
-from telnetsd.lines.recording import INPUT, OUTPUT, Recorded, Recording
+from telnetsd.audit.record import Trail
+from telnetsd.lines.recording import INPUT, OUTPUT, Recording, vouch_for
 from telnetsd.lines.streams import reason_of
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
@@ -23,8 +24,6 @@ WATCHERS_MAX: Final = 256
 BEHIND_MAX_BYTES: Final = 262_144
 """How much of what is shown a watcher may have unread."""
 
-
-OnRecorded = Callable[[Recorded], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class OpenLine:
         self._on_closed = on_closed
         self._pump: asyncio.Task[None] | None = None
         self._typed_at = time.monotonic()
-        self._on_recorded: OnRecorded | None = None
+        self._trail: Trail | None = None
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
 
@@ -102,9 +101,9 @@ class OpenLine:
 
     # Its life.
 
-    def prepare(self, upstream: Upstream, recording: Recording | None, on_recorded: OnRecorded) -> None:
-        """Take what was opened; `on_recorded` is told of the recording when it is closed."""
-        self._upstream, self._recording, self._on_recorded = upstream, recording, on_recorded
+    def prepare(self, upstream: Upstream, recording: Recording | None, trail: Trail) -> None:
+        """Take what was opened; `trail` is told of the recording when it is closed."""
+        self._upstream, self._recording, self._trail = upstream, recording, trail
 
     def begin(self) -> None:
         """Show what the upstream shows, from now on; nothing where everybody has left already."""
@@ -342,8 +341,8 @@ class OpenLine:
                 self._pump.cancel()
             if self._upstream is not None:
                 await self._upstream.close()
-            if self._recording is not None and self._on_recorded is not None:
-                await self._on_recorded(await asyncio.to_thread(self._recording.close))
+            if self._recording is not None and self._trail is not None:
+                await vouch_for(await asyncio.to_thread(self._recording.close), self.line.name, self._trail)
         except OSError:
             logger.exception("the recording of %s could not be closed", self.line.name)
         finally:

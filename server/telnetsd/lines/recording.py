@@ -10,6 +10,7 @@ A recording has a greatest length. What comes then is not recorded, and its last
 
 import base64
 import codecs
+import contextlib
 import errno
 import os
 import time
@@ -21,6 +22,10 @@ from typing import Final
 
 import msgspec
 
+from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import Reason
+from telnetsd.audit.record import Trail
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder
 from telnetsd.lines.upstream import Terminal
 
@@ -143,3 +148,11 @@ class Recording:
         if written < len(line):
             self._is_whole = False
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def vouch_for(recorded: Recorded, line_name: str, trail: Trail) -> None:
+    """Have the log vouch for a recording."""
+    fields = {"file": recorded.file, "sha256": recorded.sha256, "bytes": recorded.size, "is_whole": recorded.is_whole}
+    message = f"what {line_name} showed was recorded in {recorded.file}"
+    with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
+        await trail.record(Action.RECORDING_CLOSED, Reason.OK, message, telnetsd={"recording": fields})

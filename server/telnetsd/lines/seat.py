@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from telnetsd.audit.reason import LineReason
-from telnetsd.lines.open_line import Attendant, OnRecorded
+from telnetsd.audit.record import Trail
+from telnetsd.lines.open_line import Attendant
 from telnetsd.lines.table import Line
 from telnetsd.lines.upstream import Terminal
 
@@ -25,13 +26,16 @@ class Wish(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who comes to a line: the session's part in it, their terminal, what a program is told, where it is recorded."""
+    """Who comes to a line: the session's part in it, their terminal, what a program is told, where it is recorded.
+
+    `trail` is bound to the session and the line: the log vouches for the recording.
+    """
 
     attendant: Attendant
     terminal: Terminal
     environment: Mapping[str, str]
     recording: Path
-    on_recorded: OnRecorded
+    trail: Trail
 
 
 class Seat(Protocol):
@@ -51,6 +55,9 @@ class Seat(Protocol):
         Raises:
             LineError: It has been closed, or too many watch it.
         """
+
+    def begin(self) -> None:
+        """Show what the line shows, from now on: once it was said that they are connected."""
 
     async def type(self, keys: bytes) -> bool:
         """Send what was typed, and wait until it is taken; False for who only watches."""

@@ -94,7 +94,7 @@ class LocalSwitchboard:
         except LineError:
             await upstream.close()
             raise
-        opened.prepare(upstream, recording, visitor.on_recorded)
+        opened.prepare(upstream, recording, visitor.trail)
 
     def _forget(self, opened: OpenLine) -> None:
         if self._open.get(opened.line.name) is opened:
@@ -123,7 +123,6 @@ class LocalSeat:
     async def enter(self) -> str:
         """See Seat."""
         if self._wish is None:
-            self._opened.begin()
             return f"connected to {self._opened.line.name}:"
         if self._is_to_write and (self._wish is Wish.FORCE or self._opened.writer is None):
             self._opened.take_over(self._attendant)
@@ -133,6 +132,11 @@ class LocalSeat:
                 # Somebody else was faster, while this was written to the log.
                 self._attendant.demote(LineReason.IN_USE)
         return f"{self._opened.who()};"
+
+    def begin(self) -> None:
+        """See Seat."""
+        if self._wish is None:
+            self._opened.begin()
 
     async def type(self, keys: bytes) -> bool:
         """See Seat."""

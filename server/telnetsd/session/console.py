@@ -12,11 +12,9 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import LineReason, Reason
+from telnetsd.audit.reason import LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
-from telnetsd.lines.recording import Recorded
 from telnetsd.lines.seat import Seat
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal
@@ -61,6 +59,11 @@ class Console:
         self._is_dismissed = asyncio.Event()
         self._received = self._sent = 0
         self._begun = time.monotonic()
+
+    @property
+    def trail(self) -> Trail:
+        """Bound to the session and the line."""
+        return self._trail
 
     # What the line tells.
 
@@ -148,18 +151,6 @@ class Console:
         fields = {"line": {"writer": writer}} if writer else {}
         message = f"{self.name} {deed} {self._line.name} ({reason.value})"
         await self._trail.record(Action.LINE_CONNECTED, reason, message, telnetsd=fields)
-
-    async def record_recording(self, recorded: Recorded) -> None:
-        """Have the log vouch for a recording."""
-        fields = {
-            "file": recorded.file,
-            "sha256": recorded.sha256,
-            "bytes": recorded.size,
-            "is_whole": recorded.is_whole,
-        }
-        message = f"what {self._line.name} showed was recorded in {recorded.file}"
-        with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
-            await self._trail.record(Action.RECORDING_CLOSED, Reason.OK, message, telnetsd={"recording": fields})
 
     async def talk(self, seat: Seat, typed: bytes, *, is_after_cr: bool) -> bytes:
         """Pass keys and screen on until it is over.

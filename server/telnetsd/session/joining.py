@@ -32,7 +32,7 @@ async def _find_seat(console: Console, line: Line, wish: Wish, services: Service
     console.require_here()
     environment = {"TELNETSD_USER": console.name, "TELNETSD_SESSION": session_id}
     recording = _recording_path(services.recordings, line, session_id)
-    visitor = Visitor(console, terminal, environment, recording, console.record_recording)
+    visitor = Visitor(console, terminal, environment, recording, console.trail)
     seat = await console.unless_dismissed(services.switchboard.seat(line, wish, visitor))
     if seat is None:
         raise console.sent_away()
@@ -52,6 +52,7 @@ async def _enter(console: Console, seat: Seat) -> None:
             await console.record_disconnected()
             raise
         console.tell(f"{said} ~. leaves, ~? says what else")
+        seat.begin()
     except BaseException:
         seat.leave()
         raise

@@ -1,0 +1,426 @@
+"""Several workers that serve as one: started, heard, restarted, and told what concerns them all.
+
+Workers take connections from the same sockets and have sessions; everything of which there is one is in this process:
+the audit log, the lines, the operator's socket, the files that are watched. A nursery (see `nursery`) loads what a
+generation of workers needs, and forks them. A rolling restart raises another generation beside the one that serves,
+and then retires that: it takes no more connections, and ends with its last session.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from telnetsd.administration.material import Material
+from telnetsd.audit.chain import Draft
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import EndReason, ReloadReason
+from telnetsd.audit.record import Trail
+from telnetsd.audit.sink import GroupCommit
+from telnetsd.channel import Channel, ChannelError
+from telnetsd.commands.caller import SessionRow
+from telnetsd.control import WatchableSessions
+from telnetsd.daemon.nursery import Plan
+from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners
+from telnetsd.daemon.serving import has_same_tls
+from telnetsd.errors import OperatorError
+from telnetsd.home import SECRET_FILE_MODE, Home, make_secret_folder
+from telnetsd.lines.hosting import LineHost
+from telnetsd.listener import BACKLOG
+
+START_TIMEOUT_S: Final = 60.0
+"""How long a generation may take to be ready: a CRL of a million entries takes seconds."""
+ANSWER_TIMEOUT_S: Final = 5.0
+"""How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
+KILL_AFTER_S: Final = STOP_TIMEOUT_S + 3.0
+RETIRED_MAX: Final = 16
+"""How many retired workers there may be: beyond it the oldest end, with a sentence to their users."""
+_OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """One worker, as this process sees it; `open` has the event with which each open session has begun."""
+
+    channel: Channel
+    pid: int
+    generation: int
+    is_ready: bool = False
+    is_retired: bool = False
+    open: dict[str, Draft] = field(default_factory=dict)
+    written: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CrewSettings:
+    """How many workers there are, and how they are started; `options` are of `telnetsd workers`."""
+
+    count: int
+    options: tuple[str, ...] = ()
+
+
+class Crew:
+    """The workers of a server; see `service.Service` and `control.WatchableSessions`.
+
+    Args:
+        home: The installation.
+        settings: How many workers, and how they are started.
+        material: The first generation.
+        sink: Where events go.
+        trail: Bound to nothing.
+    """
+
+    def __init__(
+        self, home: Home, settings: CrewSettings, material: Material, sink: GroupCommit, trail: Trail
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._material = material
+        self._sink = sink
+        self._trail = trail
+        self._host = LineHost(material.lines, trail)
+        self._notice = ""
+        self._loop = asyncio.get_running_loop()
+        self._workers: list[_Worker] = []
+        self._changed = asyncio.Event()
+        self._listeners: Listeners = []
+        self._generation = 0
+        self._nurseries: list[asyncio.subprocess.Process] = []
+        self._raising: asyncio.Task[None] | None = None
+        self._hub: asyncio.Server | None = None
+        self._shows: dict[int, Callable[[bytes], None]] = {}
+        self._watches = 0
+        self._is_stopping = False
+
+    # See Service.
+
+    @property
+    def sessions(self) -> WatchableSessions:
+        """See Service."""
+        return self
+
+    async def start(self, listeners: Listeners) -> None:
+        """See Service."""
+        self._listeners = listeners
+        self._hub = await self._open_hub()
+        await self._raise_generation()
+
+    async def adopt(self, material: Material, reason: ReloadReason) -> None:
+        """See Service; a signal, and other certificates of the server, raise another generation of workers."""
+        is_same, self._material = has_same_tls(material, self._material), material
+        self._host.adopt(material.lines)
+        for worker, answer in await self._ask_all("reload", START_TIMEOUT_S):
+            if isinstance(answer, ChannelError):
+                logger.warning("worker %d has not reloaded: %s", worker.pid, answer)
+        if reason is ReloadReason.SIGNAL or not is_same:
+            await self._raise_anew()
+
+    async def tick(self) -> None:
+        """See Service; a nursery that has ended is replaced."""
+        self._host.switchboard.check_clocks()
+        is_busy = self._raising is not None and not self._raising.done()
+        if not is_busy and self._nurseries and self._nurseries[-1].returncode is not None:
+            logger.warning("the process that starts workers has ended; another one takes its place")
+            self._raising = self._loop.create_task(self._raise_anew())
+
+    def announce(self, text: str, *, is_lasting: bool) -> None:
+        """See Service."""
+        self._notice = text if is_lasting else ""
+        for worker in self._workers:
+            worker.channel.tell("announce", [text, is_lasting])
+
+    async def stop(self) -> None:
+        """See Service."""
+        self._is_stopping = True
+        if self._raising is not None:
+            self._raising.cancel()
+        # First of all: no worker is to be started in the place of one that ends.
+        for nursery in self._nurseries:
+            _let_go(nursery)
+        for worker in self._workers:
+            worker.channel.tell("stop")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wait_until(lambda: not self._workers), KILL_AFTER_S)
+        for worker in self._workers:
+            _kill(worker.pid)
+        for nursery in self._nurseries:
+            await _end(nursery)
+        await self._wait_until(lambda: not self._workers)
+        await self._host.switchboard.wait_closed()
+        if self._hub is not None:
+            self._hub.close()
+            self._home.workers_socket.unlink(missing_ok=True)
+
+    # See LiveSessions.
+
+    @property
+    def notice(self) -> str:
+        """See LiveSessions."""
+        return self._notice
+
+    async def rows(self) -> list[SessionRow]:
+        """See LiveSessions."""
+        answers = await self._ask_all("rows", ANSWER_TIMEOUT_S)
+        rows = [msgspec.convert(one, type=list[SessionRow]) for _, one in answers if isinstance(one, list)]
+        return sorted((row for some in rows for row in some), key=lambda row: row.started_at)
+
+    async def matching(self, id_end: str) -> list[SessionRow]:
+        """See LiveSessions."""
+        return [row for row in await self.rows() if row.id.endswith(id_end)]
+
+    async def kick(self, session_id: str, by: str) -> None:
+        """See LiveSessions.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written; the session goes on.
+        """
+        for _, answer in await self._ask_all("kick", ANSWER_TIMEOUT_S, [session_id, by]):
+            if isinstance(answer, ChannelError) and answer.kind == AuditUnavailableError.__name__:
+                raise AuditUnavailableError(str(answer))
+
+    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
+        """See LiveSessions.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written.
+            KeyError: The session is over.
+        """
+        self._watches += 1
+        number = self._watches
+        self._shows[number] = show
+
+        def stop() -> None:
+            self._shows.pop(number, None)
+            for worker in self._workers:
+                worker.channel.tell("unwatch", number)
+
+        answers = [one for _, one in await self._ask_all("watch", ANSWER_TIMEOUT_S, [session_id, by, number])]
+        if True in answers:
+            return stop
+        stop()
+        for one in answers:
+            if isinstance(one, ChannelError) and one.kind == AuditUnavailableError.__name__:
+                raise AuditUnavailableError(str(one))
+        raise KeyError(session_id)
+
+    async def tell_others(self, session_id: str, text: str) -> int:
+        """See LiveSessions."""
+        answers = await self._ask_all("tell-others", ANSWER_TIMEOUT_S, [session_id, text])
+        return sum(one for _, one in answers if isinstance(one, int))
+
+    # Generations of workers.
+
+    async def _raise_anew(self) -> None:
+        try:
+            await self._raise_generation()
+        except OperatorError as error:
+            logger.warning("%s; the workers that there are go on", error)
+
+    async def _raise_generation(self) -> None:
+        """Start workers, wait until they take connections, and retire those of before.
+
+        Raises:
+            OperatorError: They do not start.
+        """
+        self._generation += 1
+        generation = self._generation
+        before, nursery = self._nurseries, await self._start_nursery(generation)
+        self._nurseries = [*before, nursery]
+        if self._is_stopping:
+            # It was told while the nursery was being started: who ends the others does not know of it.
+            _let_go(nursery)
+
+        def is_ready() -> bool:
+            return sum(one.is_ready and one.generation == generation for one in self._workers) >= self._settings.count
+
+        ready, ended = asyncio.ensure_future(self._wait_until(is_ready)), asyncio.ensure_future(nursery.wait())
+        try:
+            await asyncio.wait({ready, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                await _end(nursery)
+                self._nurseries.remove(nursery)
+                if self._is_stopping:
+                    return
+                raise OperatorError("the workers do not start; what stops them is said above")
+        finally:
+            ready.cancel()
+            ended.cancel()
+        self._retire(generation)
+        for one in before:
+            _let_go(one)
+        self._nurseries = [one for one in self._nurseries if one.returncode is None]
+
+    async def _start_nursery(self, generation: int) -> asyncio.subprocess.Process:
+        descriptors = [one.fileno() for one, _ in self._listeners]
+        names = [line_name for _, line_name in self._listeners]
+        plan = Plan(
+            home=str(self._home.root),
+            hub=str(self._home.workers_socket),
+            listeners=list(zip(descriptors, names, strict=True)),
+            count=self._settings.count,
+            generation=generation,
+        )
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "telnetsd", "workers", *self._settings.options),
+            msgspec.json.encode(plan).decode(),
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=descriptors,
+        )
+
+    def _retire(self, generation: int) -> None:
+        """Let the workers of earlier generations end with their last session."""
+        for worker in self._workers:
+            if worker.generation < generation and not worker.is_retired:
+                worker.is_retired = True
+                worker.channel.tell("retire")
+        retired = [one for one in self._workers if one.is_retired]
+        for worker in retired[: max(0, len(retired) - RETIRED_MAX)]:
+            worker.channel.tell("stop")
+
+    # The hub, where workers and the seats of their sessions connect.
+
+    async def _open_hub(self) -> asyncio.Server:
+        path = self._home.workers_socket
+        make_secret_folder(path.parent)
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(path))
+        except OSError as error:
+            listener.close()
+            message = f"cannot make {path}: {error.strerror or error}; use a shorter or writable home"
+            raise OperatorError(message) from error
+        path.chmod(SECRET_FILE_MODE)
+        return await self._loop.create_unix_server(self._connected, sock=listener, backlog=BACKLOG)
+
+    def _connected(self) -> Channel:
+        channel = Channel()
+        channel.answers = {"hello": partial(self._greet, channel)}
+        self._host.serve_seat(channel)
+        return channel
+
+    async def _greet(self, channel: Channel, payload: Any) -> str:  # noqa: ANN401 -- what a channel carries
+        pid, generation = payload
+        worker = _Worker(channel, pid, generation)
+        channel.on_closed = partial(self._lose, worker)
+        channel.answers = {
+            "rows": lambda _: self.rows(),
+            "kick": lambda told: self.kick(*told),
+            "tell-others": lambda told: self.tell_others(*told),
+        }
+        channel.listeners = {
+            "event": partial(self._take_event, worker),
+            "ready": lambda _: self._note_ready(worker),
+            "shown": self._show,
+        }
+        self._host.serve_worker(channel)
+        self._workers.append(worker)
+        if self._is_stopping:
+            channel.tell("stop")
+        return self._notice
+
+    def _note_ready(self, worker: _Worker) -> None:
+        worker.is_ready = True
+        if worker.generation < self._generation and not worker.is_retired:
+            worker.is_retired = True
+            worker.channel.tell("retire")
+        self._changed.set()
+
+    def _take_event(self, worker: _Worker, told: Any) -> None:  # noqa: ANN401
+        number, session_id, parts = told
+        event = Draft(*parts)
+        if event.action == Action.SESSION_STARTED:
+            worker.open[session_id] = event
+        elif event.action == Action.SESSION_ENDED:
+            worker.open.pop(session_id, None)
+        self._sink.put_draft(event).add_done_callback(partial(self._acknowledge, worker, number))
+
+    def _acknowledge(self, worker: _Worker, number: int, written: asyncio.Future[None]) -> None:
+        if not worker.written:
+            self._loop.call_soon(self._tell_written, worker)
+        error = written.exception()
+        worker.written.append((number, str(error) if error is not None else ""))
+
+    def _tell_written(self, worker: _Worker) -> None:
+        written, worker.written = worker.written, []
+        worker.channel.tell("written", written)
+
+    def _show(self, told: Any) -> None:  # noqa: ANN401
+        number, data = told
+        show = self._shows.get(number)
+        if show is not None:
+            show(data)
+
+    def _lose(self, worker: _Worker) -> None:
+        """Note that a worker has ended; what it had open has ended with it, and the log is told by us."""
+        self._workers.remove(worker)
+        self._changed.set()
+        for fields in map(_fields_of, worker.open.values()):
+            user = fields.get("user", {}).get("name", "guest")
+            reason = EndReason.WORKER_LOST
+            message = f"{user}: the session ended ({reason.value})"
+            self._trail.with_fields(fields).record(Action.SESSION_ENDED, reason, message)
+        if not self._is_stopping and not worker.is_retired:
+            count = len(worker.open)
+            logger.warning("worker %d has ended, and %d sessions with it; another takes its place", worker.pid, count)
+
+    async def _ask_all(
+        self, verb: str, timeout_s: float, payload: object = None
+    ) -> list[tuple[_Worker, object | ChannelError]]:
+        """Ask every worker, and return each answer; of one that does not answer in time, an error."""
+        workers = list(self._workers)
+        answers = await asyncio.gather(*(_ask(one.channel, verb, timeout_s, payload) for one in workers))
+        return list(zip(workers, answers, strict=True))
+
+    async def _wait_until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def _fields_of(started: Draft) -> Fields:
+    """Return the fields of a session's events, from the event of its start."""
+    event = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
+    return {key: value for key, value in event.items() if key not in _OF_EVERY_EVENT}
+
+
+async def _ask(channel: Channel, verb: str, timeout_s: float, payload: object) -> object | ChannelError:
+    try:
+        return await asyncio.wait_for(channel.ask(verb, payload), timeout_s)
+    except ChannelError as error:
+        return error
+    except TimeoutError:
+        return ChannelError("it does not answer")
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _let_go(nursery: asyncio.subprocess.Process) -> None:
+    """Have a nursery start no more workers, and end with those that it has."""
+    if nursery.stdin is not None:
+        nursery.stdin.close()
+
+
+async def _end(nursery: asyncio.subprocess.Process) -> None:
+    """End a nursery, which ends when its workers have."""
+    _let_go(nursery)
+    try:
+        await asyncio.wait_for(nursery.wait(), STOP_TIMEOUT_S)
+    except TimeoutError:
+        nursery.kill()
+        await nursery.wait()

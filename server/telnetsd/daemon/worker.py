@@ -1,0 +1,280 @@
+"""One worker: takes connections and has sessions; for everything of which there is one it asks the first process."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvloop
+
+from telnetsd.administration.authorities import AskPassphrase
+from telnetsd.administration.change import is_ending
+from telnetsd.administration.material import Material, load_material
+from telnetsd.administration.office import close_desk
+from telnetsd.audit.event import Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.record import make_trail
+from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
+from telnetsd.channel import Channel, open_channel
+from telnetsd.commands.caller import SessionRow
+from telnetsd.control import BEHIND_MAX_BYTES
+from telnetsd.daemon.process import GIL_SWITCH_S, make_room
+from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners, accept_on
+from telnetsd.daemon.serving import Serving
+from telnetsd.home import Home
+from telnetsd.lines.remote import RemoteSwitchboard
+from telnetsd.session.registry import SessionRegistry
+from telnetsd.state.state import State
+from telnetsd.tls.engine import ServerContext
+
+WATCH_INTERVAL_S: Final = 0.25
+"""How often the clocks and the state are looked at."""
+
+_NO_ANSWER: Final = "the audit log cannot be written: the process that writes it does not answer"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a worker works: see `nursery.Plan`."""
+
+    home: Home
+    hub: Path
+    count: int
+    generation: int
+    listeners: Listeners
+
+
+class RemoteSink:
+    """Events on their way to the log, which the first process writes; see `audit.record.Sink`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._number = 0
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        channel.listeners["written"] = self._settle
+
+    def put(self, event: Fields) -> asyncio.Future[None]:
+        """Take an event; the future is done when it is on disk."""
+        if self._channel.is_closed or len(self._waiting) >= GATHERED_MAX:
+            return failed(AuditUnavailableError(_NO_ANSWER))
+        try:
+            draft = encode(event)
+        except AuditUnavailableError as error:
+            return failed(error)
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._number += 1
+        self._waiting[self._number] = written
+        session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
+        parts = draft.action, draft.head, draft.body, draft.tail
+        self._channel.tell("event", (self._number, session_id, parts))
+        return written
+
+    def give_up(self) -> None:
+        """Tell whoever waits that there is nobody to write any more."""
+        for written in self._waiting.values():
+            settle(written, AuditUnavailableError(_NO_ANSWER))
+        self._waiting.clear()
+
+    def _settle(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
+        for number, error in told:
+            settle(self._waiting.pop(number), AuditUnavailableError(error) if error else None)
+
+
+class EverySession:
+    """The open sessions of all workers; see `commands.caller.LiveSessions`."""
+
+    def __init__(self, channel: Channel, registry: SessionRegistry) -> None:
+        self._channel = channel
+        self._registry = registry
+
+    @property
+    def notice(self) -> str:
+        """See LiveSessions."""
+        return self._registry.notice
+
+    async def rows(self) -> list[SessionRow]:
+        """See LiveSessions."""
+        return msgspec.convert(await self._channel.ask("rows"), type=list[SessionRow])
+
+    async def matching(self, id_end: str) -> list[SessionRow]:
+        """See LiveSessions."""
+        return [row for row in await self.rows() if row.id.endswith(id_end)]
+
+    async def kick(self, session_id: str, by: str) -> None:
+        """See LiveSessions."""
+        await self._channel.ask("kick", [session_id, by])
+
+    async def tell_others(self, session_id: str, text: str) -> int:
+        """See LiveSessions."""
+        return int(await self._channel.ask("tell-others", [session_id, text]))
+
+
+class Worker:
+    """What the first process asks and tells a worker.
+
+    Args:
+        workplace: Where it works.
+        channel: To the first process.
+        serving: What it serves with.
+        sink: Where its events go.
+    """
+
+    def __init__(self, workplace: Workplace, channel: Channel, serving: Serving, sink: RemoteSink) -> None:
+        self._workplace = workplace
+        self._channel = channel
+        self._serving = serving
+        self._sink = sink
+        self._is_loading = asyncio.Lock()
+        self._accepting: list[asyncio.Server] = []
+        self._is_retired = False
+        self._watches: dict[int, Callable[[], None]] = {}
+        self._ending = asyncio.Event()
+        registry = serving.registry
+        channel.answers = {
+            "rows": lambda _: registry.rows(),
+            "kick": lambda told: registry.kick(*told),
+            "tell-others": lambda told: registry.tell_others(*told),
+            "reload": self._reload,
+            "watch": self._watch,
+        }
+        channel.listeners |= {
+            "announce": lambda told: registry.announce(told[0], is_lasting=told[1]),
+            "retire": lambda _: self._retire(),
+            "stop": lambda _: self._ending.set(),
+            "unwatch": self._unwatch,
+        }
+        channel.on_closed = self._lose
+
+    async def work(self) -> None:
+        """Take connections until there is nothing to do any more."""
+        self._serving.registry.notice = await self._channel.ask("hello", [os.getpid(), self._workplace.generation])
+        self._accepting = await accept_on(self._serving, self._workplace.listeners)
+        self._channel.tell("ready")
+        await self._until_end()
+        self._stop_accepting()
+        is_ending.set()
+        await self._serving.connections.stop(STOP_TIMEOUT_S)
+        await asyncio.to_thread(close_desk)
+        self._channel.close()
+
+    async def _until_end(self) -> None:
+        told = ""
+        while not self._ending.is_set() and not (self._is_retired and self._serving.connections.is_empty):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), WATCH_INTERVAL_S)
+            try:
+                await self._serving.tick()
+                told = ""
+            except Exception as error:
+                if repr(error) != told:
+                    told = repr(error)
+                    logger.exception("a worker could not look at its state; it goes on, and tries again")
+
+    def _retire(self) -> None:
+        self._is_retired = True
+        self._stop_accepting()
+
+    def _stop_accepting(self) -> None:
+        for one in self._accepting:
+            one.close()
+        self._accepting = []
+
+    def _lose(self) -> None:
+        """Note that the first process has ended: nothing can be recorded, so nothing goes on."""
+        self._sink.give_up()
+        self._ending.set()
+
+    async def _reload(self, _: object) -> None:
+        async with self._is_loading:
+            before = self._serving.material.trust.crls
+            material = await asyncio.to_thread(load_material, self._workplace.home, before)
+            await self._serving.adopt(share(material, self._workplace.count))
+
+    async def _watch(self, payload: Any) -> bool:  # noqa: ANN401 -- what a channel carries
+        session_id, by, number = payload
+
+        def show(data: bytes) -> None:
+            if self._channel.unsent_bytes > BEHIND_MAX_BYTES:
+                self._unwatch(number)
+            else:
+                self._channel.tell("shown", [number, data])
+
+        try:
+            self._watches[number] = await self._serving.registry.watch(session_id, by, show)
+        except KeyError:
+            return False
+        return True
+
+    def _unwatch(self, number: int) -> None:
+        stop = self._watches.pop(number, None)
+        if stop is not None:
+            stop()
+
+
+def share(material: Material, count: int) -> Material:
+    """Return what one of so many workers serves with: its part of the connections."""
+    settings = material.settings
+    part = msgspec.structs.replace(
+        settings.listener, max_connections=math.ceil(settings.listener.max_connections / count)
+    )
+    return replace(material, settings=msgspec.structs.replace(settings, listener=part))
+
+
+def run_worker(workplace: Workplace, material: Material, context: ServerContext, ask: AskPassphrase) -> None:
+    """Be a worker, until the first process ends it.
+
+    Raises:
+        OperatorError: It cannot start.
+    """
+    sys.setswitchinterval(GIL_SWITCH_S)
+    mine = share(material, workplace.count)
+    make_room(mine.settings.listener.max_connections)
+    with closing(State(workplace.home.state_file)) as state:
+        uvloop.run(_work(workplace, mine, context, state, ask))
+
+
+async def _work(
+    workplace: Workplace, material: Material, context: ServerContext, state: State, ask: AskPassphrase
+) -> None:
+    _leave_signals_to_the_first_process()
+    try:
+        channel = await open_channel(workplace.hub)
+    except OSError:
+        return  # the server has ended meanwhile
+    registry = SessionRegistry()
+    sink = RemoteSink(channel)
+    serving = Serving(
+        workplace.home,
+        material,
+        context,
+        state,
+        make_trail(sink),
+        ask,
+        registry,
+        EverySession(channel, registry),
+        RemoteSwitchboard(channel, workplace.hub),
+    )
+    await Worker(workplace, channel, serving, sink).work()
+
+
+def _leave_signals_to_the_first_process() -> None:
+    # The loop has its own way of handling them, and would end on an interrupt.
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, _nothing)
+
+
+def _nothing() -> None:
+    pass

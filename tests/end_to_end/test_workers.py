@@ -1,0 +1,247 @@
+"""Several workers serve as one: who is on which of them is nobody's business."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.client import Client, connect_as
+from support.command_line import telnetsd
+from support.lines import OpenTerminal, Terminal, line
+from support.server import RunningServer, action_of, get, wait_until
+from support.upstreams import Upstream
+from telnetsd.home import Home
+
+
+class Crew:
+    """A server with two workers, of which a test can say which one takes the next connection."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.server = server
+
+    @property
+    def workers(self) -> list[int]:
+        """The workers, the oldest first."""
+        return [child for nursery in children(self.server.process.pid) for child in children(nursery)]
+
+    @contextlib.contextmanager
+    def only(self, worker: int) -> Iterator[None]:
+        """Let one worker alone take what comes."""
+        others = [one for one in self.workers if one != worker]
+        for one in others:
+            os.kill(one, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for one in others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGCONT)
+
+
+def children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return sorted(map(int, path.read_text().split()))
+    return []
+
+
+@pytest.fixture
+def crew(start: Callable[..., RunningServer]) -> Callable[..., Crew]:
+    return lambda toml="": Crew(start(toml, workers=2))
+
+
+def on_each(crew: Crew, terminal: OpenTerminal, *users: str) -> list[Terminal]:
+    """Log each user in to a worker of their own."""
+    terminals = []
+    for worker, user in zip(crew.workers, users, strict=True):
+        with crew.only(worker):
+            terminals.append(terminal(crew.server, user))
+    return terminals
+
+
+def verified(home: Home) -> None:
+    assert telnetsd(home, "audit", "verify").returncode == 0
+
+
+def test_sessions_of_every_worker_are_seen_told_watched_and_ended_from_any_of_them(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    one = crew()
+    alice, bob = on_each(one, terminal, "alice", "bob")
+    shown = alice.client.command("sessions")
+    assert "alice" in shown
+    assert "bob" in shown
+    assert "bob" in telnetsd(home, "session", "list").stdout
+    assert alice.client.command("wall good evening") == "told 1 other session"
+    assert b"*** alice to all: good evening" in bob.until(b"bob> ")
+    session = get(one.server.session_from(bob.client.port), "telnetsd.session.id")
+    assert "has ended" in alice.client.command(f"kick {session[-8:]}")
+    assert "alice has ended this session" in bob.client.read_to_end()
+    ended = one.server.session_from(bob.client.port, "session-ended")
+    assert ended["event"]["reason"] == "kicked"
+
+
+def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_come_in(
+    crew: Callable[..., Crew], home: Home
+) -> None:
+    one = crew()
+    first, second = one.workers
+    with one.only(first), connect_as(one.server, "bob") as client:
+        client.read_until()
+        context, ticket = client.context, client.tls.session
+    with one.only(second), Client(one.server.port, home.ca_certificate, context=context, session=ticket) as client:
+        assert client.tls.session_reused
+        client.read_until()
+        assert one.server.session_from(client.port)["tls"]["resumed"] is True
+        ticket = client.tls.session
+    telnetsd(home, "user", "revoke", "bob")
+    with one.only(first), Client(one.server.port, home.ca_certificate, context=context, session=ticket) as client:
+        assert "was revoked" in client.read_to_end()
+        refused = one.server.session_from(client.port, "session-refused")
+        assert (refused["tls"]["resumed"], refused["event"]["reason"]) == (True, "certificate-revoked")
+
+
+def test_a_line_is_one_line_whichever_worker_its_sessions_are_on(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        one = crew(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True, record=True))
+        alice, bob = on_each(one, terminal, "alice", "bob")
+        bob.connect("switch-1")
+        assert "bob writes to switch-1" in alice.client.command("lines")
+        assert b"bob writes to switch-1; alice watch" in alice.connect("switch-1")
+        bob.send(b"show version\r")
+        bob.until(b"SHOW VERSION")
+        alice.until(b"SHOW VERSION")
+        alice.send(b"~a")
+        bob.until(b"alice asks to write")
+        bob.send(b"~h")
+        alice.until(b"you write to switch-1 now")
+        alice.send(b"reload\r")
+        bob.until(b"RELOAD")
+        bob.leave()
+        alice.leave()
+        one.server.wait_for(lambda event: action_of(event) == "recording-closed")
+    recordings = telnetsd(home, "recording", "verify")
+    assert recordings.returncode == 0, recordings
+    verified(home)
+
+
+def test_a_line_that_is_not_shared_is_in_use_for_the_other_worker_and_can_be_taken_over(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        one = crew(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        alice, bob = on_each(one, terminal, "alice", "bob")
+        bob.connect("switch-1")
+        assert "switch-1 is in use by bob" in alice.ask("switch-1")
+        alice.connect("--force switch-1")
+        bob.until(b"*** alice has taken switch-1 over\r\n")
+        bob.until(b"bob> ")
+
+
+def test_a_worker_that_dies_takes_its_sessions_along_and_nothing_else(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    with Upstream() as upstream:
+        one = crew(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        first, _ = one.workers
+        bob, alice = on_each(one, terminal, "bob", "alice")
+        bob.connect("switch-1")
+        os.kill(first, signal.SIGKILL)
+        ended = one.server.session_from(bob.client.port, "session-ended")
+        assert (ended["event"]["reason"], get(ended, "user.name")) == ("worker-lost", "bob")
+        left = one.server.session_from(bob.client.port, "line-disconnected")
+        assert left["event"]["reason"] == "worker-lost"
+        assert alice.client.command("echo still here") == "still here"
+        assert b"connected to switch-1" in alice.connect("switch-1")
+        wait_until(lambda: len(one.workers) == 2 and first not in one.workers, "another worker")
+        with connect_as(one.server, "ed") as client:
+            client.read_until()
+    one.server.process.send_signal(signal.SIGTERM)
+    _, said = one.server.process.communicate()
+    assert f"worker {first} has ended, and 1 sessions with it" in said
+    verified(home)
+
+
+def test_with_the_first_process_everything_ends_and_it_comes_back(
+    crew: Callable[..., Crew], start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    one = crew()
+    workers = one.workers
+    (alice, _) = on_each(one, terminal, "alice", "bob")
+    one.server.kill()
+    wait_until(lambda: not any(map(is_running, workers)), "the end of the workers")
+    with contextlib.suppress(OSError):
+        alice.client.send(b"echo unrecorded\r\n")
+    again = start(workers=2)
+    with connect_as(again, "alice") as client:
+        client.read_until()
+    assert not [event for event in again.events() if "unrecorded" in event["message"]]
+    verified(home)
+
+
+def test_a_hangup_raises_new_workers_without_a_connection_refused_or_a_session_lost(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    one = crew()
+    before = one.workers
+    (alice, bob) = on_each(one, terminal, "alice", "bob")
+    refused: list[OSError] = []
+    is_over = threading.Event()
+
+    def keep_coming() -> None:
+        while not is_over.is_set():
+            try:
+                with connect_as(one.server, "ed") as client:
+                    client.read_until()
+            except OSError as error:
+                refused.append(error)
+
+    coming = threading.Thread(target=keep_coming)
+    coming.start()
+    try:
+        one.server.process.send_signal(signal.SIGHUP)
+        one.server.wait_for(lambda event: action_of(event) == "server-reloaded")
+        wait_until(lambda: len([pid for pid in one.workers if pid not in before]) == 2, "new workers")
+    finally:
+        is_over.set()
+        coming.join()
+    assert refused == []
+    assert alice.client.command("echo still here") == "still here"
+    telnetsd(home, "user", "revoke", "bob")
+    assert "was revoked" in bob.client.read_to_end()
+    alice.client.send(b"quit\r\n")
+    wait_until(lambda: not any(map(is_running, before)), "the end of the retired workers")
+    with connect_as(one.server, "ed") as client:
+        client.read_until()
+    verified(home)
+
+
+def test_a_reload_reaches_every_worker(crew: Callable[..., Crew], home: Home, terminal: OpenTerminal) -> None:
+    one = crew()
+    sessions = on_each(one, terminal, "alice", "bob")
+    home.config_file.write_text('[session]\nmotd = "the new word"\n')
+    assert telnetsd(home, "reload").returncode == 0
+    assert [each.client.command("motd") for each in sessions] == ["the new word"] * 2
+    home.config_file.write_text("[session]\nmotd = 5\n")
+    assert telnetsd(home, "reload").returncode == 1
+    assert [each.client.command("motd") for each in sessions] == ["the new word"] * 2
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("count", ["0", "65", "-1", "many", "1.5"])
+def test_a_number_of_workers_that_cannot_be_is_wrong_usage(count: str, home: Home) -> None:
+    finished = telnetsd(home, "serve", "--workers", count)
+    assert finished.returncode == 2
+    assert "a number from 1 to 64, or auto" in finished.stderr
