@@ -1,165 +1,335 @@
-"""What a server costs with many idle sessions: memory, and how long others wait beside them; and what its log costs.
+"""What telnetsd costs beside other servers: one table of medians, ratios and spread, from one run.
 
-The server runs on the first core, the load on the others. Times are of one machine and of one moment: compare figures
-of one run, never of two.
+Each server has the first core and the load the others; the servers take turns of about half a second, and a ratio is
+of two turns of the same round. So a slow moment of the machine is in both.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from bench_audit import measure_audit
-from bench_lines import measure_lines
-from cryptography.hazmat.primitives.serialization import Encoding
+from bench_parts import measure_parts
+from bench_peers import Peer, client_files, find_peers, load_generator, rest, telnetsd
 
-from support.client import Client, connect_as
-from support.server import RunningServer
-from telnetsd.administration.authorities import load_issuer
 from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.issuing import Grant
 from telnetsd.administration.users import NewUser, add_user
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.authority import UserProfile, utc_now
-from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.pki.crl import RevocationLists, load_revocation_lists
-from telnetsd.pki.keys import KeyType, generate_key
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.keys import KeyType
 
-SAMPLES = 200
-REVOKED = 1_000_000
-LOOKUPS = 100_000
+ROUNDS: Final = 7
+QUICK_ROUNDS: Final = 3
+TURN_S: Final = 0.5
+IN_FLIGHT: Final = 64
+FIRST_COUNT: Final = 24
+SLOW_COUNT: Final = 8
+FEW_HELD: Final = 1_000
+MANY_HELD: Final = 10_000
+BASE: Final = "Go"
+OURS: Final = "telnetsd"
+OURS_FOR_LINES: Final = "telnetsd, interval"
+"""With a log that is on the disk a second later; what is done is recorded before it is done there as well."""
+ROOM: Final = "[listener]\nmax_connections = 20000\n"
+_OTHER_CLIENTS: Final = {"ssh": "bench_asyncssh.py", "telnet": "bench_telnet_load.py"}
+
+
+@dataclass(slots=True)
+class Row:
+    """One kind of load.
+
+    Attributes:
+        name: The row.
+        options: Those of the load generator, without the count.
+        loads: The ways in which logins come to the servers that take part.
+        names: Which of those take part, where not all do: opening so many sessions would take the others minutes.
+        sessions: How many are open at a time, for lines.
+        counts: How many make a turn, for each server; found by the first turn.
+        turns: What each turn of each server gave.
+    """
+
+    name: str
+    options: list[str]
+    loads: tuple[str, ...] = ("tls",)
+    names: tuple[str, ...] = ()
+    sessions: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    turns: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+
+    def takes(self, peer: Peer) -> bool:
+        """Tell whether a server takes part."""
+        is_named = peer.name in self.names if self.names else peer.name != OURS_FOR_LINES
+        return is_named and peer.load in self.loads
+
+
+def make_rows() -> list[Row]:
+    """Return the rows."""
+    every = ("tls", "tls, one at a time", "telnet", "ssh")
+    echo, few = ["-mode", "echo", "-c"], (OURS_FOR_LINES, BASE, "telnetlib3")
+    return [
+        Row("full login", ["-c", str(IN_FLIGHT)], every),
+        Row("resumed login", ["-c", str(IN_FLIGHT), "-resume"], ("tls",)),
+        Row("line round trip, 100 sessions", [*echo, "100"], names=(*few, "stunnel exec"), sessions=100),
+        Row("line round trip, 1,000 sessions", [*echo, "1000"], names=few, sessions=1000),
+    ]
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, folder: Path, *, is_quick: bool) -> None:
+        self.home = Home(folder / "home")
+        self.folder = folder
+        self.is_quick = is_quick
+        self.rounds = QUICK_ROUNDS if is_quick else ROUNDS
+        initialise(self.home, ())
+        add_user(self.home, NewUser(User("alice", ("user",))), GeneratedKey(KeyType.EC), Grant())
+        self.home.config_file.write_text(ROOM)
+        relaxed = Home(folder / "relaxed")
+        shutil.copytree(self.home.root, relaxed.root)
+        relaxed.config_file.write_text(ROOM + '[audit]\ndurability = "interval"\n')
+        self.ours = [telnetsd(self.home, 1), telnetsd(relaxed, 1, OURS_FOR_LINES)]
+        self.peers, self.absent = find_peers(self.home, folder / "peers")
+        self.generator = load_generator(folder / "peers")
+        self.rows = make_rows()
+        self.memory: dict[str, dict[str, float]] = {}
+
+    def run(self) -> None:
+        """Measure everything beside each other."""
+        self.peers = [*self.ours, *self.peers]
+        for peer in self.peers:
+            self._start(peer)
+        started = [one for one in self.peers if one.process is not None]
+        try:
+            for row in self.rows:
+                for number in range(self.rounds):
+                    say(f"{row.name}: round {number + 1} of {self.rounds}")
+                    for peer in started:
+                        if row.takes(peer):
+                            self._turn(row, peer)
+            self._weigh(started)
+        finally:
+            for peer in started:
+                peer.stop()
+
+    def _start(self, peer: Peer) -> None:
+        say(f"starting {peer.name}")
+        try:
+            peer.start()
+            self._load(peer, self.rows[0], FIRST_COUNT)
+        except (AssertionError, OSError, KeyError, ValueError) as error:
+            self.absent[peer.name] = str(error).splitlines()[0]
+            peer.stop()
+            peer.process = None
+
+    def _turn(self, row: Row, peer: Peer) -> None:
+        count = row.counts.get(peer.name) or self._calibrate(row, peer)
+        if count:
+            before, figures = peer.cpu_us(), self._load(peer, row, count)
+            figures["cpu_us"] = (peer.cpu_us() - before) / count
+            row.turns.setdefault(peer.name, []).append(figures)
+
+    def _calibrate(self, row: Row, peer: Peer) -> int:
+        """Find out how many make a turn; 0 for a server that does not bear this load."""
+        first = self._smallest(row)
+        try:
+            per_s = self._load(peer, row, first)["per_s"]
+        except (KeyError, ValueError, AssertionError) as error:
+            self.absent.setdefault(f"{peer.name}, {row.name}", str(error).splitlines()[0])
+            return 0
+        return max(SLOW_COUNT if row.sessions == 0 else first, int(per_s * TURN_S))
+
+    @staticmethod
+    def _smallest(row: Row) -> int:
+        return 2 * row.sessions or FIRST_COUNT
+
+    def _load(self, peer: Peer, row: Row, count: int) -> dict[str, float]:
+        if count < 0:
+            raise ValueError("it does not bear this load")
+        if peer.load in _OTHER_CLIENTS:
+            command = self._other_client(peer, count)
+        else:
+            options = ["-c", "1"] if "one at a time" in peer.load else row.options
+            command = [str(self.generator), "-addr", f"127.0.0.1:{peer.port}", *client_files(self.home)]
+            command += [*options, "-n", str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        figures: dict[str, Any] = json.loads(done.stdout or "{}")
+        if figures["errors"]:
+            raise ValueError(f"{figures['errors']} errors: {figures['first_error']}")
+        return {name: float(figures[name]) for name in ("per_s", "p50_ms", "p99_ms") if name in figures}
+
+    def _other_client(self, peer: Peer, count: int) -> list[str]:
+        """Return a client for a server that the load generator cannot talk to; it is slow, and counts are few."""
+        script = str(Path(__file__).with_name(_OTHER_CLIENTS[peer.load]))
+        if peer.load == "ssh":
+            return [sys.executable, script, "load", str(peer.port), str(self.folder / "peers" / "ssh"), str(count)]
+        files = client_files(self.home)[1::2]
+        return [sys.executable, script, str(peer.port), str(count), *files]
+
+    def _weigh(self, peers: list[Peer]) -> None:
+        """Measure what an idle session costs, each time in a server that has had none before."""
+        for count in (FEW_HELD, MANY_HELD)[: 1 if self.is_quick else 2]:
+            row = f"idle memory a session, {count:,} sessions"
+            self.memory[row] = {}
+            for peer in peers:
+                names = (OURS, BASE, "telnetlib3", "stunnel exec") if count == FEW_HELD else (OURS, BASE)
+                if peer.name in names:
+                    peer.stop()
+                    peer.start()
+                    self._load(peer, self.rows[0], 2 * IN_FLIGHT)
+                    with contextlib.suppress(AssertionError, OSError):
+                        self.memory[row][peer.name] = self._idle_kib(peer, count)
+
+    def _idle_kib(self, peer: Peer, count: int) -> float:
+        say(f"holding {count:,} sessions on {peer.name}")
+        before = peer.memory_kib()
+        command = [str(self.generator), "-addr", f"127.0.0.1:{peer.port}", *client_files(self.home)]
+        command += ["-mode", "hold", "-c", str(count), "-hold", "4s"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as holding:
+            assert holding.stderr is not None  # noqa: S101 -- it is a pipe
+            if "held" not in holding.stderr.readline():
+                raise AssertionError(f"{peer.name} does not hold {count} sessions")
+            rest(1.0)
+            kib = (peer.memory_kib() - before) / count
+        rest(0.5)
+        return kib
+
+    def measure_workers(self) -> dict[str, str]:
+        """Compare one and two workers that share every core with the load."""
+        peers = [telnetsd(self.home, 1), telnetsd(self.home, 2)]
+        row, ratios, rates = make_rows()[0], [], []
+        for number in range(self.rounds):
+            say(f"workers: round {number + 1} of {self.rounds}")
+            pair = []
+            for peer in peers:
+                peer.cores = ()
+                peer.start()
+                try:
+                    self._load(peer, row, 200)
+                    pair.append(self._load(peer, row, 800)["per_s"])
+                finally:
+                    peer.stop()
+            ratios.append(pair[1] / pair[0])
+            rates.append(pair)
+        one, two = (statistics.median(pair[place] for pair in rates) for place in (0, 1))
+        return {"logins, 2 workers beside 1, load on the same cores": f"{two:,.0f}/s, {one:,.0f}/s, {_of(ratios)}"}
+
+
+def _of(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def say(words: str) -> None:
+    """Show progress."""
+    print(f"==> {words}", file=sys.stderr, flush=True)
+
+
+def summarise(bench: Bench) -> dict[str, Any]:
+    """Return medians, ratios to the base within each round, and spreads, by row and server."""
+    table: dict[str, Any] = {}
+    for row in bench.rows:
+        base = row.turns.get(BASE, [])
+        table[row.name] = {}
+        for name, turns in row.turns.items():
+            ratios = [one["per_s"] / other["per_s"] for one, other in zip(turns, base, strict=False)]
+            cpu = [other["cpu_us"] / one["cpu_us"] for one, other in zip(turns, base, strict=False) if one["cpu_us"]]
+            table[row.name][name] = {
+                "per_s": statistics.median(one["per_s"] for one in turns),
+                "cpu_us": statistics.median(one["cpu_us"] for one in turns),
+                "p50_ms": statistics.median(one["p50_ms"] for one in turns),
+                "ratio": statistics.median(ratios) if ratios else None,
+                "ratio_least": min(ratios, default=None),
+                "ratio_most": max(ratios, default=None),
+                "cpu_ratio": statistics.median(cpu) if cpu else None,
+                "rounds": len(turns),
+            }
+    for name, kib in bench.memory.items():
+        table[name] = {peer: {"kib": value} for peer, value in kib.items()}
+    return table
+
+
+def show(table: dict[str, Any], absent: dict[str, str]) -> None:
+    """Print the table for a person."""
+    for row, servers in table.items():
+        print(f"\n{row}")
+        for name, figures in servers.items():
+            if "kib" in figures:
+                print(f"  {name:<22} {figures['kib']:>9.1f} KiB")
+                continue
+            ratio = f"{figures['ratio']:.2f}" if figures["ratio"] is not None else ""
+            spread = f"({figures['ratio_least']:.2f} to {figures['ratio_most']:.2f})" if ratio else ""
+            cpu = f"{figures['cpu_us']:>9,.0f} us CPU"
+            print(f"  {name:<22} {figures['per_s']:>9,.0f}/s {ratio:>6} {spread:<16} {cpu}")
+    for name, why in absent.items():
+        print(f"left out: {name}: {why}")
 
 
 def main() -> None:
-    """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description="Measure a server beside many idle sessions.")
-    parser.add_argument("--sessions", type=int, default=1000, help="how many idle sessions (1000)")
-    parser.add_argument("--json", action="store_true", help="JSON for scripts instead of a table")
+    """Measure, print the table, and save it."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and the table alone: under three minutes")
+    parser.add_argument("--parts", action="store_true", help="what the audit log, lines and CRLs cost, and no peers")
+    parser.add_argument("--growth", action="store_true", help="what grows with sessions, users and revocations")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--save", metavar="FOLDER", type=Path, help="save bench.json and bench.png there")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Home(Path(folder) / "home"), arguments.sessions)
-    if arguments.json:
-        print(json.dumps(figures))
-        return
-    print(f"{arguments.sessions} idle sessions, default limits; {SAMPLES} samples a row")
-    for name, value in figures.items():
-        print(f"  {name:<46} {value:>10}")
+    begun, cores = time.monotonic(), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[1:] or cores)
+    with tempfile.TemporaryDirectory(prefix="telnetsd-bench-") as name:
+        folder = Path(name)
+        if arguments.parts:
+            figures: dict[str, Any] = {"parts": measure_parts(Home(folder / "home"))}
+        elif arguments.growth:
+            from bench_growth import measure_growth
+
+            figures = {"growth": measure_growth(folder, say)}
+        else:
+            figures = _measure_beside(folder, arguments.quick, cores)
+    figures["took_s"] = round(time.monotonic() - begun)
+    _give(figures, is_json=arguments.json, folder=arguments.save)
 
 
-def measure(home: Home, sessions: int) -> dict[str, str]:
-    """Return each figure with its unit, by name."""
-    initialise(home, ())
-    add_user(home, NewUser(User("alice", ("user",))), GeneratedKey(KeyType.EC), Grant())
-    server = _start(home)
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})
-    try:
-        figures = _measure(server, sessions)
-    finally:
-        server.stop()
-    figures |= measure_audit(home, _start) | measure_lines(home, _start)
-    return figures | _measure_revocation(home)
+def _measure_beside(folder: Path, is_quick: bool, cores: list[int]) -> dict[str, Any]:
+    bench = Bench(folder, is_quick=is_quick)
+    bench.run()
+    figures: dict[str, Any] = {"table": summarise(bench), "absent": bench.absent}
+    os.sched_setaffinity(0, cores)
+    figures["workers"] = bench.measure_workers()
+    return figures
 
 
-def _start(home: Home) -> RunningServer:
-    return RunningServer(home, before=_take_first_core)
+def _give(figures: dict[str, Any], *, is_json: bool, folder: Path | None) -> None:
+    if is_json:
+        print(json.dumps(figures, indent=1))
+    else:
+        if "table" in figures:
+            show(figures["table"], figures["absent"])
+        for part in ("workers", "parts"):
+            for name, value in figures.get(part, {}).items():
+                print(f"  {name:<58} {value}")
+        if "growth" in figures:
+            print(json.dumps(figures["growth"], indent=1))
+        print(f"\nmeasured in {figures['took_s']} s; compare figures of one run, never of two")
+    if folder is not None:
+        from bench_picture import draw
 
-
-def _measure_revocation(home: Home) -> dict[str, str]:
-    """Return what one certificate among REVOKED revoked ones costs, and what it costs to load them."""
-    authority, now = load_issuer(home), utc_now()
-    revocation = Revocation(now, RevocationReason.UNSPECIFIED)
-    print(f"signing a CRL of {REVOKED} entries", file=sys.stderr)
-    crl = authority.sign_crl(((serial, revocation) for serial in range(1, REVOKED + 1)), 1, now, 7)
-    path = home.crl_folder / "many.crl"
-    path.write_bytes(crl.public_bytes(Encoding.DER))
-    before, begun = _own_bytes(), time.perf_counter()
-    lists = load_revocation_lists([(path, path.name)], RevocationLists())
-    loaded_s, own = time.perf_counter() - begun, authority.certificate
-    memory = _own_bytes() - before
-    leaf = authority.issue_user(generate_key(KeyType.EC).public_key(), UserProfile("bench", 1), now)
-    sha256 = certificate_sha256(own)
-    lists.status_of(leaf, own, sha256, now)
-    begun = time.perf_counter()
-    for _ in range(LOOKUPS):
-        lists.status_of(leaf, own, sha256, now)
-    each_us = (time.perf_counter() - begun) / LOOKUPS * 1e6
-    return {
-        f"a certificate among {REVOKED} revoked: lookup": f"{each_us:.1f} us",
-        f"a CRL of {REVOKED}: loading": f"{loaded_s:.1f} s",
-        f"a CRL of {REVOKED}: memory": f"{memory / 2**20:.0f} MiB",
-    }
-
-
-def _own_bytes() -> int:
-    with Path("/proc/self/statm").open() as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _measure(server: RunningServer, sessions: int) -> dict[str, str]:
-    def log_in_and_leave() -> None:
-        _log_in(server).tls.close()
-
-    log_in_and_leave()
-    alone = _latencies(log_in_and_leave)
-    before = _resident_bytes(server)
-    held = []
-    for number in range(sessions):
-        held.append(_log_in(server))
-        if (number + 1) % 100 == 0:
-            print(f"==> holding {number + 1} of {sessions}", file=sys.stderr)
-    after = _resident_bytes(server)
-    beside = _latencies(log_in_and_leave)
-    commands = _latencies(lambda: held[0].command("echo hello"))
-    for client in held:
-        client.tls.close()
-    return {
-        "sessions held": f"{len(held)}",
-        "memory a session": f"{(after - before) / 1024 / sessions:.1f} KiB",
-        "login to prompt, alone: median, p99": _spread(alone),
-        "login to prompt, beside them: median, p99": _spread(beside),
-        "command round trip, beside them: median, p99": _spread(commands),
-    }
-
-
-def _log_in(server: RunningServer) -> Client:
-    client = connect_as(server, "alice")
-    client.read_until()
-    return client
-
-
-def _latencies(run: Callable[[], object]) -> list[float]:
-    latencies = []
-    for _ in range(SAMPLES):
-        started = time.perf_counter()
-        run()
-        latencies.append((time.perf_counter() - started) * 1000)
-    return latencies
-
-
-def _spread(milliseconds: list[float]) -> str:
-    ordered = sorted(milliseconds)
-    return f"{statistics.median(ordered):.1f} ms, {ordered[int(0.99 * (len(ordered) - 1))]:.1f} ms"
-
-
-def _resident_bytes(server: RunningServer) -> int:
-    pages = Path(f"/proc/{server.process.pid}/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _take_first_core() -> None:
-    os.sched_setaffinity(0, {0})
+        folder.mkdir(parents=True, exist_ok=True)
+        kind = "growth" if "growth" in figures else "bench"
+        (folder / f"{kind}.json").write_text(json.dumps(figures, indent=1) + "\n")
+        draw(figures, folder / f"{kind}.png")
 
 
 if __name__ == "__main__":
