@@ -69,6 +69,8 @@ def make_server_context(
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
     context.set_verify_depth(_PATH_DEPTH)
+    # Sessions are resumed by tickets, which every worker takes; kept ones would only be what a peer can make grow.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(_SESSION_ID_CONTEXT)
     try:
         context.use_certificate(certificates[0])
