@@ -47,6 +47,7 @@ class ProgramUpstream:
         self._unsent = bytearray()
         self._is_writable = asyncio.Event()
         self._is_writable.set()
+        self._is_closed = False
 
     async def read(self) -> bytes:
         """See Upstream."""
@@ -66,7 +67,8 @@ class ProgramUpstream:
         try:
             await ready
         finally:
-            self._loop.remove_reader(self._descriptor)
+            if not self._is_closed:
+                self._loop.remove_reader(self._descriptor)
 
     def write(self, data: bytes) -> None:
         """See Upstream."""
@@ -110,6 +112,8 @@ class ProgramUpstream:
 
     async def close(self) -> None:
         """End the program with everything that it started, and give the pty back."""
+        # Whoever still waits to read must not touch the descriptor: its number is somebody else's soon.
+        self._is_closed = True
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
         os.close(self._descriptor)
