@@ -133,9 +133,7 @@ class Channel(asyncio.Protocol):
     def _take(self, kind: int, number: int, verb: str, payload: object) -> None:
         match kind:
             case _Kind.NEWS:
-                listen = self.listeners.get(verb)
-                if listen is not None:
-                    listen(payload)
+                self._listen(verb, payload)
             case _Kind.QUESTION:
                 task = self._loop.create_task(self._answer(number, verb, payload))
                 self._answering.add(task)
@@ -147,6 +145,16 @@ class Channel(asyncio.Protocol):
                         asked.set_result(payload)
                     else:
                         asked.set_exception(ChannelError(str(payload), verb))
+
+    def _listen(self, verb: str, payload: object) -> None:
+        listen = self.listeners.get(verb)
+        if listen is None:
+            return
+        try:
+            listen(payload)
+        except Exception:
+            # One piece of news must not take the channel along, and with it a worker and its sessions.
+            logger.exception("news of another process of the server could not be taken: %s", verb)
 
     async def _answer(self, number: int, verb: str, payload: object) -> None:
         answer = self.answers.get(verb)

@@ -156,7 +156,7 @@ class ControlServer:
         try:
             if "ok" in answer:
                 await self._sessions.kick(answer["ok"].id, by)
-        except AuditUnavailableError as error:
+        except OperatorError as error:
             return {"error": str(error)}
         return answer
 

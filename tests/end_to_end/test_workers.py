@@ -233,6 +233,21 @@ def test_a_reload_reaches_every_worker(crew: Callable[..., Crew], home: Home, te
     assert [each.client.command("motd") for each in sessions] == ["the new word"] * 2
 
 
+def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
+    crew: Callable[..., Crew], home: Home
+) -> None:
+    """What its nursery has loaded is of before: somebody may have been locked out meanwhile."""
+    one = crew()
+    first, second = one.workers
+    home.config_file.write_text("[identity]\nrequire_certificate = true\n")
+    assert telnetsd(home, "reload").returncode == 0
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(one.workers) == 2 and first not in one.workers, "another worker")
+    (replacement,) = [pid for pid in one.workers if pid != second]
+    with one.only(replacement), connect_as(one.server) as guest:
+        assert "takes nobody without one" in guest.read_to_end()
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -80,6 +80,22 @@ async def test_news_comes_in_the_order_in_which_it_was_told_and_before_the_end(t
     assert heard == list(range(1000))
 
 
+async def test_news_that_cannot_be_taken_is_logged_and_the_next_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = asyncio.Event()
+
+    def stumble(_: Any) -> None:
+        raise ZeroDivisionError
+
+    async with connected(tmp_path / "hub") as (ours, theirs):
+        theirs.listeners = {"stumble": stumble, "go on": lambda _: heard.set()}
+        ours.tell("stumble")
+        ours.tell("go on")
+        await asyncio.wait_for(heard.wait(), 5)
+    assert "could not be taken: stumble" in caplog.text
+
+
 async def test_whoever_waits_for_an_answer_is_told_when_the_other_end_has_gone(tmp_path: Path) -> None:
     async with connected(tmp_path / "hub") as (ours, theirs):
         theirs.answers = {"wait": lambda _: asyncio.sleep(60)}

@@ -43,6 +43,8 @@ START_TIMEOUT_S: Final = 60.0
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
 KILL_AFTER_S: Final = STOP_TIMEOUT_S + 3.0
+RETRY_S: Final = 5.0
+"""How long after workers that did not start others are tried."""
 RETIRED_MAX: Final = 16
 """How many retired workers there may be: beyond it the oldest end, with a sentence to their users."""
 _OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
@@ -96,13 +98,18 @@ class Crew:
         self._workers: list[_Worker] = []
         self._changed = asyncio.Event()
         self._listeners: Listeners = []
-        self._generation = 0
+        self._generation = self._serving = 0
+        """The last generation that was started, and the one that takes connections."""
+        self._failed: set[int] = set()
+        self._reloads = 0
+        self._is_raising = asyncio.Lock()
         self._nurseries: list[asyncio.subprocess.Process] = []
         self._raising: asyncio.Task[None] | None = None
         self._hub: asyncio.Server | None = None
         self._shows: dict[int, Callable[[bytes], None]] = {}
         self._watches = 0
         self._is_stopping = False
+        self._retry_at = 0.0
 
     # See Service.
 
@@ -120,10 +127,13 @@ class Crew:
     async def adopt(self, material: Material, reason: ReloadReason) -> None:
         """See Service; a signal, and other certificates of the server, raise another generation of workers."""
         is_same, self._material = has_same_tls(material, self._material), material
+        self._reloads += 1
         self._host.adopt(material.lines)
         for worker, answer in await self._ask_all("reload", START_TIMEOUT_S):
             if isinstance(answer, ChannelError):
-                logger.warning("worker %d has not reloaded: %s", worker.pid, answer)
+                # It would serve with what was taken back; the one in its place loads everything anew.
+                logger.warning("worker %d has not reloaded, and is replaced: %s", worker.pid, answer)
+                worker.channel.tell("stop")
         if reason is ReloadReason.SIGNAL or not is_same:
             await self._raise_anew()
 
@@ -131,7 +141,9 @@ class Crew:
         """See Service; a nursery that has ended is replaced."""
         self._host.switchboard.check_clocks()
         is_busy = self._raising is not None and not self._raising.done()
-        if not is_busy and self._nurseries and self._nurseries[-1].returncode is not None:
+        if is_busy or self._loop.time() < self._retry_at:
+            return
+        if self._nurseries and self._nurseries[-1].returncode is not None:
             logger.warning("the process that starts workers has ended; another one takes its place")
             self._raising = self._loop.create_task(self._raise_anew())
 
@@ -185,10 +197,16 @@ class Crew:
 
         Raises:
             AuditUnavailableError: The event cannot be written; the session goes on.
+            OperatorError: Its worker may not have ended it.
         """
-        for _, answer in await self._ask_all("kick", ANSWER_TIMEOUT_S, [session_id, by]):
-            if isinstance(answer, ChannelError) and answer.kind == AuditUnavailableError.__name__:
-                raise AuditUnavailableError(str(answer))
+        answers = await self._ask_all("kick", ANSWER_TIMEOUT_S, [session_id, by])
+        if any(answer is True for _, answer in answers):
+            return
+        for worker, answer in answers:
+            if isinstance(answer, ChannelError) and worker in self._workers:
+                if answer.kind == AuditUnavailableError.__name__:
+                    raise AuditUnavailableError(str(answer))
+                raise OperatorError(f"worker {worker.pid} has not ended it: {answer}; try again")
 
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
         """See LiveSessions.
@@ -225,8 +243,9 @@ class Crew:
     async def _raise_anew(self) -> None:
         try:
             await self._raise_generation()
-        except OperatorError as error:
+        except (OperatorError, OSError) as error:
             logger.warning("%s; the workers that there are go on", error)
+            self._retry_at = self._loop.time() + RETRY_S
 
     async def _raise_generation(self) -> None:
         """Start workers, wait until they take connections, and retire those of before.
@@ -234,9 +253,15 @@ class Crew:
         Raises:
             OperatorError: They do not start.
         """
+        async with self._is_raising:
+            if not self._is_stopping:
+                await self._raise_next()
+
+    async def _raise_next(self) -> None:
         self._generation += 1
         generation = self._generation
-        before, nursery = self._nurseries, await self._start_nursery(generation)
+        nursery = await self._start_nursery(generation)
+        before = self._nurseries
         self._nurseries = [*before, nursery]
         if self._is_stopping:
             # It was told while the nursery was being started: who ends the others does not know of it.
@@ -249,6 +274,10 @@ class Crew:
         try:
             await asyncio.wait({ready, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
+                self._failed.add(generation)
+                for worker in self._workers:
+                    if worker.generation == generation:
+                        worker.channel.tell("stop")
                 await _end(nursery)
                 self._nurseries.remove(nursery)
                 if self._is_stopping:
@@ -257,6 +286,7 @@ class Crew:
         finally:
             ready.cancel()
             ended.cancel()
+        self._serving = generation
         self._retire(generation)
         for one in before:
             _let_go(one)
@@ -271,6 +301,7 @@ class Crew:
             listeners=list(zip(descriptors, names, strict=True)),
             count=self._settings.count,
             generation=generation,
+            reloads=self._reloads,
         )
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "telnetsd", "workers", *self._settings.options),
@@ -286,7 +317,8 @@ class Crew:
                 worker.is_retired = True
                 worker.channel.tell("retire")
         retired = [one for one in self._workers if one.is_retired]
-        for worker in retired[: max(0, len(retired) - RETIRED_MAX)]:
+        most = max(RETIRED_MAX, 2 * self._settings.count)
+        for worker in retired[: max(0, len(retired) - most)]:
             worker.channel.tell("stop")
 
     # The hub, where workers and the seats of their sessions connect.
@@ -311,7 +343,8 @@ class Crew:
         self._host.serve_seat(channel)
         return channel
 
-    async def _greet(self, channel: Channel, payload: Any) -> str:  # noqa: ANN401 -- what a channel carries
+    async def _greet(self, channel: Channel, payload: Any) -> int:  # noqa: ANN401 -- what a channel carries
+        """Take a worker in, and return how often the server has reloaded, so that it knows if it is late."""
         pid, generation = payload
         worker = _Worker(channel, pid, generation)
         channel.on_closed = partial(self._lose, worker)
@@ -327,13 +360,15 @@ class Crew:
         }
         self._host.serve_worker(channel)
         self._workers.append(worker)
-        if self._is_stopping:
+        if self._notice:
+            channel.tell("announce", [self._notice, True])
+        if self._is_stopping or generation in self._failed:
             channel.tell("stop")
-        return self._notice
+        return self._reloads
 
     def _note_ready(self, worker: _Worker) -> None:
         worker.is_ready = True
-        if worker.generation < self._generation and not worker.is_retired:
+        if worker.generation < self._serving and not worker.is_retired:
             worker.is_retired = True
             worker.channel.tell("retire")
         self._changed.set()
@@ -345,12 +380,17 @@ class Crew:
             worker.open[session_id] = event
         elif event.action == Action.SESSION_ENDED:
             worker.open.pop(session_id, None)
-        self._sink.put_draft(event).add_done_callback(partial(self._acknowledge, worker, number))
+        written = self._sink.put_draft(event)
+        written.add_done_callback(partial(self._acknowledge, worker, number, session_id, event.action))
 
-    def _acknowledge(self, worker: _Worker, number: int, written: asyncio.Future[None]) -> None:
+    def _acknowledge(
+        self, worker: _Worker, number: int, session_id: str, action: str, written: asyncio.Future[None]
+    ) -> None:
         if not worker.written:
             self._loop.call_soon(self._tell_written, worker)
         error = written.exception()
+        if error is not None and action == Action.SESSION_STARTED:
+            worker.open.pop(session_id, None)  # nobody was let in
         worker.written.append((number, str(error) if error is not None else ""))
 
     def _tell_written(self, worker: _Worker) -> None:

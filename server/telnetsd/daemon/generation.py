@@ -86,8 +86,9 @@ class Generations:
             for section in ("listener", "audit"):
                 if getattr(material.settings, section) != getattr(self._begun_with, section):
                     said += f"; a change of [{section}] waits for a restart"
-            self._material, self._files = material, files
+            self._material = material
             await self._adopt(material, reason)
+            self._files = files
         await self.tell_of_crls()
         return said
 

@@ -34,13 +34,17 @@ logger = logging.getLogger(__name__)
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a nursery is to start; `listeners` are inherited descriptors, each with the line that it leads to."""
+    """What a nursery is to start; `listeners` are inherited descriptors, each with the line that it leads to.
+
+    `reloads` is how often the server had reloaded before: what the nursery loads is not older than that.
+    """
 
     home: str
     hub: str
     listeners: list[tuple[int, str]]
     count: int
     generation: int
+    reloads: int
 
 
 class Nursery:
@@ -110,7 +114,9 @@ class Nursery:
         for descriptor in (self._woken, self._waking):
             os.close(descriptor)
         plan = self._plan
-        workplace = Workplace(Home(Path(plan.home)), Path(plan.hub), plan.count, plan.generation, self._listeners)
+        workplace = Workplace(
+            Home(Path(plan.home)), Path(plan.hub), plan.count, plan.generation, plan.reloads, self._listeners
+        )
         try:
             run_worker(workplace, self._material, self._context, self._ask)
         except Exception:

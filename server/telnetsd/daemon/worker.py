@@ -24,7 +24,7 @@ from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.record import make_trail
 from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
-from telnetsd.channel import Channel, open_channel
+from telnetsd.channel import Channel, ChannelError, open_channel
 from telnetsd.commands.caller import SessionRow
 from telnetsd.control import BEHIND_MAX_BYTES
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room
@@ -52,6 +52,7 @@ class Workplace:
     hub: Path
     count: int
     generation: int
+    reloads: int
     listeners: Listeners
 
 
@@ -114,7 +115,12 @@ class EverySession:
 
     async def kick(self, session_id: str, by: str) -> None:
         """See LiveSessions."""
-        await self._channel.ask("kick", [session_id, by])
+        try:
+            await self._channel.ask("kick", [session_id, by])
+        except ChannelError as error:
+            if error.kind == AuditUnavailableError.__name__:
+                raise AuditUnavailableError(str(error)) from error
+            raise
 
     async def tell_others(self, session_id: str, text: str) -> int:
         """See LiveSessions."""
@@ -139,12 +145,13 @@ class Worker:
         self._is_loading = asyncio.Lock()
         self._accepting: list[asyncio.Server] = []
         self._is_retired = False
-        self._watches: dict[int, Callable[[], None]] = {}
+        self._watches: dict[int, Callable[[], None] | None] = {}
+        """What ends each watch; None for one that has not begun."""
         self._ending = asyncio.Event()
         registry = serving.registry
         channel.answers = {
             "rows": lambda _: registry.rows(),
-            "kick": lambda told: registry.kick(*told),
+            "kick": self._kick,
             "tell-others": lambda told: registry.tell_others(*told),
             "reload": self._reload,
             "watch": self._watch,
@@ -159,8 +166,13 @@ class Worker:
 
     async def work(self) -> None:
         """Take connections until there is nothing to do any more."""
-        self._serving.registry.notice = await self._channel.ask("hello", [os.getpid(), self._workplace.generation])
+        reloads = await self._channel.ask("hello", [os.getpid(), self._workplace.generation])
+        if reloads != self._workplace.reloads:
+            # What the nursery had loaded is of before: a certificate may have been taken back since.
+            await self._reload(None)
         self._accepting = await accept_on(self._serving, self._workplace.listeners)
+        if self._is_retired:
+            self._stop_accepting()
         self._channel.tell("ready")
         await self._until_end()
         self._stop_accepting()
@@ -202,6 +214,13 @@ class Worker:
             material = await asyncio.to_thread(load_material, self._workplace.home, before)
             await self._serving.adopt(share(material, self._workplace.count))
 
+    async def _kick(self, told: Any) -> bool:  # noqa: ANN401 -- what a channel carries
+        session_id, by = told
+        if not await self._serving.registry.matching(session_id):
+            return False
+        await self._serving.registry.kick(session_id, by)
+        return True
+
     async def _watch(self, payload: Any) -> bool:  # noqa: ANN401 -- what a channel carries
         session_id, by, number = payload
 
@@ -211,10 +230,16 @@ class Worker:
             else:
                 self._channel.tell("shown", [number, data])
 
+        self._watches[number] = None
         try:
-            self._watches[number] = await self._serving.registry.watch(session_id, by, show)
+            stop = await self._serving.registry.watch(session_id, by, show)
         except KeyError:
+            self._unwatch(number)
             return False
+        if number not in self._watches:
+            stop()  # nobody waits for it any more
+            return False
+        self._watches[number] = stop
         return True
 
     def _unwatch(self, number: int) -> None:
