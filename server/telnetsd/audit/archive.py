@@ -202,13 +202,15 @@ def _find_again(part: Part) -> IO[bytes]:
     Raises:
         FileNotFoundError: It is gone.
     """
-    others = (one for one in sorted(part.path.parent.iterdir()) if ".jsonl" in one.name and one.suffix != ".part")
-    for path in (part.path, *others):
-        with contextlib.suppress(OSError):
-            raw = open_regular(path)
-            if _first_link(raw, path) == part.first:
-                return raw
-            raw.close()
+    for _ in range(_LOOKS_MAX):
+        # Again, since it may get another name between being listed and being opened.
+        others = (one for one in sorted(part.path.parent.iterdir()) if ".jsonl" in one.name and one.suffix != ".part")
+        for path in (part.path, *others):
+            with contextlib.suppress(OSError):
+                raw = open_regular(path)
+                if _first_link(raw, path) == part.first:
+                    return raw
+                raw.close()
     raise FileNotFoundError(errno.ENOENT, "it was removed meanwhile; try again", str(part.path))
 
 
