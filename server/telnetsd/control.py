@@ -18,7 +18,7 @@ import msgspec
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.commands.caller import LiveSessions
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
+from telnetsd.listener import open_unix_listener
 
 REQUEST_MAX_BYTES: Final = 65536
 TIMEOUT_S: Final = 60.0
@@ -69,17 +69,7 @@ class ControlServer:
         Raises:
             OperatorError: The socket cannot be made.
         """
-        make_secret_folder(self._path.parent)
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(str(self._path))
-        except OSError as error:
-            listener.close()
-            raise OperatorError(
-                f"cannot make {self._path}: {error.strerror or error}; use a shorter or writable home"
-            ) from error
-        self._path.chmod(SECRET_FILE_MODE)
+        listener = open_unix_listener(self._path)
         self._server = await asyncio.start_unix_server(self._answer, sock=listener, limit=REQUEST_MAX_BYTES)
 
     async def stop(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.errors import OperatorError
+from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
 BACKLOG: Final = 1024
 _TCP_LISTEN: Final = "0A"
@@ -32,6 +33,25 @@ def open_listener(host: str, port: int) -> socket.socket:
         listener.close()
         raise OperatorError(_why_not(host, port, error)) from error
     listener.setblocking(False)
+    return listener
+
+
+def open_unix_listener(path: Path) -> socket.socket:
+    """Bind a Unix socket that only our user may open, in a secret folder; one that was left there is replaced.
+
+    Raises:
+        OperatorError: It cannot be made.
+    """
+    make_secret_folder(path.parent)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        message = f"cannot make {path}: {error.strerror or error}; use a shorter or writable home"
+        raise OperatorError(message) from error
+    path.chmod(SECRET_FILE_MODE)
     return listener
 
 

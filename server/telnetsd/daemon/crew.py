@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ import msgspec
 from telnetsd.administration.material import Material
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import EndReason, ReloadReason
 from telnetsd.audit.record import Trail
 from telnetsd.audit.sink import GroupCommit
@@ -31,12 +29,13 @@ from telnetsd.channel import Channel, ChannelError
 from telnetsd.commands.caller import SessionRow
 from telnetsd.control import WatchableSessions
 from telnetsd.daemon.nursery import Plan
+from telnetsd.daemon.process import raise_unrecorded
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners
 from telnetsd.daemon.serving import has_same_tls
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, Home, make_secret_folder
+from telnetsd.home import Home
 from telnetsd.lines.hosting import LineHost
-from telnetsd.listener import BACKLOG
+from telnetsd.listener import BACKLOG, open_unix_listener
 
 START_TIMEOUT_S: Final = 60.0
 """How long a generation may take to be ready: a CRL of a million entries takes seconds."""
@@ -204,8 +203,7 @@ class Crew:
             return
         for worker, answer in answers:
             if isinstance(answer, ChannelError) and worker in self._workers:
-                if answer.kind == AuditUnavailableError.__name__:
-                    raise AuditUnavailableError(str(answer))
+                raise_unrecorded(answer)
                 raise OperatorError(f"worker {worker.pid} has not ended it: {answer}; try again")
 
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
@@ -229,8 +227,7 @@ class Crew:
             return stop
         stop()
         for one in answers:
-            if isinstance(one, ChannelError) and one.kind == AuditUnavailableError.__name__:
-                raise AuditUnavailableError(str(one))
+            raise_unrecorded(one)
         raise KeyError(session_id)
 
     async def tell_others(self, session_id: str, text: str) -> int:
@@ -287,18 +284,16 @@ class Crew:
             ready.cancel()
             ended.cancel()
         self._serving = generation
-        self._retire(generation)
+        self._retire()
         for one in before:
             _let_go(one)
         self._nurseries = [one for one in self._nurseries if one.returncode is None]
 
     async def _start_nursery(self, generation: int) -> asyncio.subprocess.Process:
-        descriptors = [one.fileno() for one, _ in self._listeners]
-        names = [line_name for _, line_name in self._listeners]
         plan = Plan(
             home=str(self._home.root),
             hub=str(self._home.workers_socket),
-            listeners=list(zip(descriptors, names, strict=True)),
+            listeners=[(one.fileno(), line_name) for one, line_name in self._listeners],
             count=self._settings.count,
             generation=generation,
             reloads=self._reloads,
@@ -307,15 +302,18 @@ class Crew:
             *(sys.executable, "-m", "telnetsd", "workers", *self._settings.options),
             msgspec.json.encode(plan).decode(),
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=descriptors,
+            pass_fds=[descriptor for descriptor, _ in plan.listeners],
         )
 
-    def _retire(self, generation: int) -> None:
+    def _retire_if_old(self, worker: _Worker) -> None:
+        if worker.generation < self._serving and not worker.is_retired:
+            worker.is_retired = True
+            worker.channel.tell("retire")
+
+    def _retire(self) -> None:
         """Let the workers of earlier generations end with their last session."""
         for worker in self._workers:
-            if worker.generation < generation and not worker.is_retired:
-                worker.is_retired = True
-                worker.channel.tell("retire")
+            self._retire_if_old(worker)
         retired = [one for one in self._workers if one.is_retired]
         most = max(RETIRED_MAX, 2 * self._settings.count)
         for worker in retired[: max(0, len(retired) - most)]:
@@ -324,17 +322,7 @@ class Crew:
     # The hub, where workers and the seats of their sessions connect.
 
     async def _open_hub(self) -> asyncio.Server:
-        path = self._home.workers_socket
-        make_secret_folder(path.parent)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(str(path))
-        except OSError as error:
-            listener.close()
-            message = f"cannot make {path}: {error.strerror or error}; use a shorter or writable home"
-            raise OperatorError(message) from error
-        path.chmod(SECRET_FILE_MODE)
+        listener = open_unix_listener(self._home.workers_socket)
         return await self._loop.create_unix_server(self._connected, sock=listener, backlog=BACKLOG)
 
     def _connected(self) -> Channel:
@@ -368,9 +356,7 @@ class Crew:
 
     def _note_ready(self, worker: _Worker) -> None:
         worker.is_ready = True
-        if worker.generation < self._serving and not worker.is_retired:
-            worker.is_retired = True
-            worker.channel.tell("retire")
+        self._retire_if_old(worker)
         self._changed.set()
 
     def _take_event(self, worker: _Worker, told: Any) -> None:  # noqa: ANN401

@@ -6,6 +6,9 @@ import signal
 import sys
 from typing import Final
 
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.channel import ChannelError
+
 GIL_SWITCH_S: Final = 0.0005
 """How long the event loop may keep another thread from the interpreter; Python's default is ten times that."""
 GC_THRESHOLDS: Final = (20_000, 20, 50)
@@ -26,6 +29,16 @@ def handle_no_signals() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+
+
+def raise_unrecorded(answer: object) -> None:
+    """Raise the error that it was, where another process could not record what it was asked for.
+
+    Raises:
+        AuditUnavailableError: It was that.
+    """
+    if isinstance(answer, ChannelError) and answer.kind == AuditUnavailableError.__name__:
+        raise AuditUnavailableError(str(answer)) from answer
 
 
 def make_room(connections: int) -> None:

@@ -27,7 +27,7 @@ from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
 from telnetsd.channel import Channel, ChannelError, open_channel
 from telnetsd.commands.caller import SessionRow
 from telnetsd.control import BEHIND_MAX_BYTES
-from telnetsd.daemon.process import GIL_SWITCH_S, make_room
+from telnetsd.daemon.process import GIL_SWITCH_S, make_room, raise_unrecorded
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners, accept_on
 from telnetsd.daemon.serving import Serving
 from telnetsd.home import Home
@@ -118,8 +118,7 @@ class EverySession:
         try:
             await self._channel.ask("kick", [session_id, by])
         except ChannelError as error:
-            if error.kind == AuditUnavailableError.__name__:
-                raise AuditUnavailableError(str(error)) from error
+            raise_unrecorded(error)
             raise
 
     async def tell_others(self, session_id: str, text: str) -> int:
