@@ -147,8 +147,7 @@ def test_a_reload_with_an_error_changes_nothing_and_says_why(
     with connect_as(server, "bob") as client:
         client.read_until(b"bob> ")
     words = server.stop()
-    assert "Traceback" not in words
-    assert all(line.startswith("WARNING: nothing was reloaded: ") for line in words.splitlines())
+    assert [line for line in words.splitlines() if not line.startswith("WARNING: nothing was reloaded: ")] == []
 
 
 def test_a_crl_that_cannot_be_read_harms_nobody(company: RunningServer, tmp_path: Path) -> None:

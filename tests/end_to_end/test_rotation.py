@@ -130,7 +130,13 @@ def test_an_intermediate_issues_while_the_roots_key_is_elsewhere(two_tiers: Home
         assert server.stop() == ""
 
 
+def forget_crls(home: Home) -> None:
+    for file in home.crl_folder.iterdir():
+        file.unlink()
+
+
 def test_a_server_without_the_passphrase_serves_and_says_that_it_cannot_sign(two_tiers: Home) -> None:
+    forget_crls(two_tiers)
     server = RunningServer(two_tiers)
     with connect_as(server) as client:
         client.read_until()
@@ -310,6 +316,7 @@ def test_an_init_that_was_cut_off_leaves_no_intermediate_behind(tmp_path: Path) 
     home = Home(tmp_path / "home")
     done(home, "init", "--intermediate")
     home.ca_certificate.unlink()
+    forget_crls(home)
     done(home, "init")
     assert not home.issuing_certificate.exists()
     done(home, "check")

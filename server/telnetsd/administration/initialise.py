@@ -5,8 +5,9 @@ from typing import Final
 
 from cryptography import x509
 
-from telnetsd.administration.authorities import encode_chain
+from telnetsd.administration.authorities import encode_chain, rewrite_crls
 from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, require_host_name
+from telnetsd.audit.event import Fields
 from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_public, write_secret
@@ -14,6 +15,7 @@ from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
 from telnetsd.pki.keys import key_to_pem
 from telnetsd.state.state import State
 
+BY_INIT: Final[Fields] = {"telnetsd": {"operator": {"name": "init"}}}
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 CONFIGURATION: Final = """\
 # telnetsd.toml: every key is optional; these are the defaults. `telnetsd check` reads this file without starting, and
@@ -144,6 +146,7 @@ def initialise(
     make_audit_key(home)
     # The CA's certificate is last: a home folder that has it is complete.
     write_public(home.ca_certificate, to_pem(root.certificate))
+    rewrite_crls(home, BY_INIT, lambda: passphrase or b"")
     return Initialised(
         root.certificate, issuer.certificate if has_intermediate else None, server.certificate, all_names
     )
