@@ -20,6 +20,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from bench_clients import measure_bulk, measure_login_latency
 from bench_parts import measure_parts
 from bench_peers import Peer, client_files, find_peers, load_generator, rest, telnetsd
 
@@ -37,6 +38,7 @@ TURN_S: Final = 0.5
 IN_FLIGHT: Final = 64
 FIRST_COUNT: Final = 24
 SLOW_COUNT: Final = 8
+SSH_HELD: Final = 40
 FEW_HELD: Final = 1_000
 MANY_HELD: Final = 10_000
 BASE: Final = "Go"
@@ -106,6 +108,8 @@ class Bench:
         self.generator = load_generator(folder / "peers")
         self.rows = make_rows()
         self.memory: dict[str, dict[str, float]] = {}
+        self.latencies: dict[str, dict[str, tuple[float, float]]] = {}
+        self.bulk: dict[str, list[float]] = {}
 
     def run(self) -> None:
         """Measure everything beside each other."""
@@ -120,6 +124,8 @@ class Bench:
                     for peer in started:
                         if row.takes(peer):
                             self._turn(row, peer)
+            self._measure_latency(started)
+            self._measure_bulk(started)
             self._weigh(started)
         finally:
             for peer in started:
@@ -171,33 +177,59 @@ class Bench:
             raise ValueError(f"{figures['errors']} errors: {figures['first_error']}")
         return {name: float(figures[name]) for name in ("per_s", "p50_ms", "p99_ms") if name in figures}
 
-    def _other_client(self, peer: Peer, count: int) -> list[str]:
+    def _other_client(self, peer: Peer, count: int, verb: str = "load") -> list[str]:
         """Return a client for a server that the load generator cannot talk to; it is slow, and counts are few."""
         script = str(Path(__file__).with_name(_OTHER_CLIENTS[peer.load]))
         if peer.load == "ssh":
-            return [sys.executable, script, "load", str(peer.port), str(self.folder / "peers" / "ssh"), str(count)]
+            return [sys.executable, script, verb, str(peer.port), str(self.folder / "peers" / "ssh"), str(count)]
         files = client_files(self.home)[1::2]
         return [sys.executable, script, str(peer.port), str(count), *files]
+
+    def _measure_latency(self, peers: list[Peer]) -> None:
+        """Measure how long a login takes while they come half as fast as telnetsd takes them."""
+        half = statistics.median(one["per_s"] for one in self.rows[0].turns[OURS]) / 2
+        row = self.latencies[f"login latency at {half:,.0f} logins a second, median and p99"] = {}
+        takers = [one for one in peers if one.name in (OURS, BASE, "telnetlib3")]
+        rounds = []
+        for number in range(self.rounds):
+            say(f"login latency: round {number + 1} of {self.rounds}")
+            rounds.append([measure_login_latency(self.home, one.port, half) for one in takers])
+        for place, peer in enumerate(takers):
+            middle, late = zip(*(one[place] for one in rounds), strict=True)
+            row[peer.name] = statistics.median(middle), statistics.median(late)
+
+    def _measure_bulk(self, peers: list[Peer]) -> None:
+        for number in range(self.rounds):
+            say(f"bulk through one session: round {number + 1} of {self.rounds}")
+            for peer in peers:
+                if peer.name in (OURS_FOR_LINES, BASE, "telnetlib3"):
+                    self.bulk.setdefault(peer.name, []).append(measure_bulk(self.home, peer.port))
 
     def _weigh(self, peers: list[Peer]) -> None:
         """Measure what an idle session costs, each time in a server that has had none before."""
         for count in (FEW_HELD, MANY_HELD)[: 1 if self.is_quick else 2]:
             row = f"idle memory a session, {count:,} sessions"
-            self.memory[row] = {}
-            for peer in peers:
-                names = (OURS, BASE, "telnetlib3", "stunnel exec") if count == FEW_HELD else (OURS, BASE)
-                if peer.name in names:
-                    peer.stop()
-                    peer.start()
-                    self._load(peer, self.rows[0], 2 * IN_FLIGHT)
-                    with contextlib.suppress(AssertionError, OSError):
-                        self.memory[row][peer.name] = self._idle_kib(peer, count)
+            names = (OURS, BASE, "telnetlib3", "stunnel exec") if count == FEW_HELD else (OURS, BASE)
+            self._weigh_each([one for one in peers if one.name in names], row, count)
+        self._weigh_each([one for one in peers if one.name == "sshd"], f"the same of sshd, {SSH_HELD}", SSH_HELD)
+
+    def _weigh_each(self, peers: list[Peer], row: str, count: int) -> None:
+        self.memory[row] = {}
+        for peer in peers:
+            peer.stop()
+            peer.start()
+            self._load(peer, self.rows[0], FIRST_COUNT if peer.load == "ssh" else 2 * IN_FLIGHT)
+            with contextlib.suppress(AssertionError, OSError):
+                self.memory[row][peer.name] = self._idle_kib(peer, count)
 
     def _idle_kib(self, peer: Peer, count: int) -> float:
         say(f"holding {count:,} sessions on {peer.name}")
         before = peer.memory_kib()
-        command = [str(self.generator), "-addr", f"127.0.0.1:{peer.port}", *client_files(self.home)]
-        command += ["-mode", "hold", "-c", str(count), "-hold", "4s"]
+        if peer.load == "ssh":
+            command = self._other_client(peer, count, "hold")
+        else:
+            command = [str(self.generator), "-addr", f"127.0.0.1:{peer.port}", *client_files(self.home)]
+            command += ["-mode", "hold", "-c", str(count), "-hold", "4s"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as holding:
             assert holding.stderr is not None  # noqa: S101 -- it is a pipe
             if "held" not in holding.stderr.readline():
@@ -256,9 +288,20 @@ def summarise(bench: Bench) -> dict[str, Any]:
                 "cpu_ratio": statistics.median(cpu) if cpu else None,
                 "rounds": len(turns),
             }
+    for name, latencies in bench.latencies.items():
+        table[name] = {peer: {"p50_ms": middle, "p99_ms": late} for peer, (middle, late) in latencies.items()}
+    table["bulk through one session, lines of 4,000 bytes"] = {
+        name: {"mib_s": statistics.median(rates), "ratio": _median_ratio(rates, bench.bulk.get(BASE, []))}
+        for name, rates in bench.bulk.items()
+    }
     for name, kib in bench.memory.items():
         table[name] = {peer: {"kib": value} for peer, value in kib.items()}
     return table
+
+
+def _median_ratio(rates: list[float], base: list[float]) -> float | None:
+    ratios = [one / other for one, other in zip(rates, base, strict=False)]
+    return statistics.median(ratios) if ratios else None
 
 
 def show(table: dict[str, Any], absent: dict[str, str]) -> None:
@@ -268,6 +311,12 @@ def show(table: dict[str, Any], absent: dict[str, str]) -> None:
         for name, figures in servers.items():
             if "kib" in figures:
                 print(f"  {name:<22} {figures['kib']:>9.1f} KiB")
+                continue
+            if "mib_s" in figures:
+                print(f"  {name:<22} {figures['mib_s']:>9.1f} MiB/s {figures['ratio'] or 0:.2f}")
+                continue
+            if "per_s" not in figures:
+                print(f"  {name:<22} {figures['p50_ms']:>9.1f} ms {figures['p99_ms']:>9.1f} ms")
                 continue
             ratio = f"{figures['ratio']:.2f}" if figures["ratio"] is not None else ""
             spread = f"({figures['ratio_least']:.2f} to {figures['ratio_most']:.2f})" if ratio else ""

@@ -4,9 +4,12 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncssh
+
+HOLD_S = 4.0
 
 
 async def _serve(port: int, keys: Path) -> None:
@@ -27,8 +30,8 @@ async def _serve(port: int, keys: Path) -> None:
     await server.wait_closed()
 
 
-async def _log_in(port: int, keys: Path) -> float:
-    """Log in up to the prompt, and return how long that took, in seconds."""
+async def _log_in(port: int, keys: Path, stay: Callable[[], Awaitable[object]]) -> float:
+    """Log in up to the prompt, and return how long that took, in seconds; stay until somebody lets go."""
     begun = time.perf_counter()
     key = (str(keys / "user"), str(keys / "user-cert.pub"))
     async with (
@@ -41,8 +44,26 @@ async def _log_in(port: int, keys: Path) -> float:
         while b"> " not in received:
             received += await process.stdout.read(4096)
         took = time.perf_counter() - begun
+        await stay()
         process.stdin.write_eof()
     return took
+
+
+async def _leave() -> None:
+    """Not stay."""
+
+
+async def _hold(port: int, keys: Path, count: int) -> None:
+    held = asyncio.Barrier(count + 1)
+
+    async def stay() -> None:
+        await held.wait()
+        await asyncio.sleep(HOLD_S)
+
+    sessions = asyncio.gather(*(_log_in(port, keys, stay) for _ in range(count)))
+    await held.wait()
+    print("held", file=sys.stderr, flush=True)
+    await sessions
 
 
 async def _load(port: int, keys: Path, count: int) -> None:
@@ -51,7 +72,7 @@ async def _load(port: int, keys: Path, count: int) -> None:
 
     async def one() -> float:
         async with waiting:
-            return await _log_in(port, keys)
+            return await _log_in(port, keys, _leave)
 
     took = sorted(await asyncio.gather(*(one() for _ in range(count))))
     wall = time.perf_counter() - begun
@@ -63,4 +84,5 @@ verb, port_text, folder, *rest = sys.argv[1:]
 if verb == "serve":
     asyncio.run(_serve(int(port_text), Path(folder)))
 else:
-    asyncio.run(_load(int(port_text), Path(folder), int(rest[0])))
+    client = _hold if verb == "hold" else _load
+    asyncio.run(client(int(port_text), Path(folder), int(rest[0])))

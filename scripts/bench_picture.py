@@ -1,7 +1,7 @@
 """The pictures of a run: servers beside each other, or what grows."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import matplotlib as mpl
 
@@ -10,6 +10,16 @@ from matplotlib import pyplot as plt
 
 OURS = "telnetsd"
 COLOURS = {OURS: "#1f6feb", "Go": "#8b949e"}
+
+
+SHOWN: Final = {
+    "per_s": "a second, more is better",
+    "kib": "KiB, less is better",
+    "mib_s": "MiB a second, more is better",
+    "p99_ms": "p99 in ms, less is better",
+}
+"""What is drawn of a row: the first that it has."""
+LESS_IS_BETTER: Final = frozenset({"kib", "p99_ms"})
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
@@ -21,14 +31,14 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 
 def _draw_table(table: dict[str, Any], path: Path) -> None:
-    figure, axes = plt.subplots(2, 3, figsize=(13, 7.5), layout="constrained")
+    figure, axes = plt.subplots(3, 3, figsize=(13, 11), layout="constrained")
     for axis, (row, servers) in zip(axes.flat, table.items(), strict=False):
-        is_memory = any("kib" in one for one in servers.values())
-        values = {name: one["kib"] if is_memory else one["per_s"] for name, one in servers.items()}
-        names = sorted(values, key=values.__getitem__, reverse=is_memory)
+        shown = next(name for name in SHOWN if all(name in one for one in servers.values()))
+        values = {name: one[shown] for name, one in servers.items()}
+        names = sorted(values, key=values.__getitem__, reverse=shown in LESS_IS_BETTER)
         bars = axis.barh(names, [values[name] for name in names], color=[_colour(name) for name in names])
-        axis.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
-        axis.set_title(f"{row}\n{'KiB, less is better' if is_memory else 'a second, more is better'}", fontsize=10)
+        axis.bar_label(bars, fmt="{:,.3g}" if shown == "p99_ms" else "{:,.0f}", padding=3, fontsize=8)
+        axis.set_title(f"{row}\n{SHOWN[shown]}", fontsize=10)
         axis.margins(x=0.2)
         axis.tick_params(labelsize=8)
         axis.set_xticks([])

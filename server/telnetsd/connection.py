@@ -23,7 +23,7 @@ from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
 from telnetsd.lines.table import LineTable
-from telnetsd.listener import shown_address
+from telnetsd.listener.sockets import shown_address
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import Session, Visit

@@ -18,7 +18,7 @@ import msgspec
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.commands.caller import LiveSessions
 from telnetsd.errors import OperatorError
-from telnetsd.listener import open_unix_listener
+from telnetsd.listener.sockets import open_unix_listener
 
 REQUEST_MAX_BYTES: Final = 65536
 TIMEOUT_S: Final = 60.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from telnetsd import listener
+from telnetsd.listener import sockets as listener
 from telnetsd.errors import OperatorError
-from telnetsd.listener import open_listener, shown_address, who_listens
+from telnetsd.listener.sockets import open_listener, shown_address, who_listens
 
 
 def test_prompts_do_not_wait_for_acknowledgements() -> None:

@@ -35,7 +35,7 @@ from telnetsd.daemon.serving import has_same_tls
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.lines.hosting import LineHost
-from telnetsd.listener import BACKLOG, open_unix_listener
+from telnetsd.listener.sockets import BACKLOG, open_unix_listener
 
 START_TIMEOUT_S: Final = 60.0
 """How long a generation may take to be ready: a CRL of a million entries takes seconds."""

@@ -33,7 +33,7 @@ from telnetsd.daemon.service import Listeners, OneProcess, Service
 from telnetsd.daemon.serving import Serving, make_context
 from telnetsd.home import Home, alone
 from telnetsd.lines.switchboard import LocalSwitchboard
-from telnetsd.listener import open_listener, shown_address
+from telnetsd.listener.sockets import open_listener, shown_address
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 
