@@ -5,6 +5,7 @@ in the names: `_s` seconds, `_bytes` bytes.
 """
 
 import difflib
+import ipaddress
 import re
 import tomllib
 import typing
@@ -30,6 +31,8 @@ ARGUMENT_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 RoleName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
+Penalty = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+Network = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$")]
 Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^SHA256:[0-9A-Fa-f]{64}$")]
 Oid = Annotated[str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$", max_length=128)]
 EntryId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -92,12 +95,53 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What all sections share: immutable, and strict about their keys."""
 
 
+class EndpointSettings(_Section, frozen=True):
+    """An address that connections come in by, and what is asked of them there beside what is asked everywhere.
+
+    `listen` is HOST:PORT, or unix:PATH. `proxies` are the networks of proxies that speak for others, by a PROXY
+    header that is demanded of them and of nobody else. `roles` lets in those who have one of them; none, everybody.
+    """
+
+    listen: str
+    require_certificate: bool = False
+    roles: tuple[RoleName, ...] = ()
+    proxies: tuple[Network, ...] = ()
+
+
 class ListenerSettings(_Section, frozen=True):
-    """Where connections come in, and how many."""
+    """Where connections come in, and how many; `keepalive_s` 0 leaves silent peers to the session's clocks."""
 
     listen: str = "127.0.0.1:9992"
+    proxies: tuple[Network, ...] = ()
+    also: tuple[EndpointSettings, ...] = ()
     max_connections: Count = 4000
     workers: Workers | Literal["auto"] = 1
+    keepalive_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
+    drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
+
+
+class LimitSettings(_Section, frozen=True):
+    """What one source, one user or one session may take up, and what becomes of sources that fail.
+
+    `exempt` are networks whose sources have no limit of their own and no penalty. From `handshakes_begin` handshakes
+    at a time on, `handshakes_refused` in a hundred connections are turned away, and more and more up to
+    `handshakes_full`, from which on all are. A penalty is in force from `penalty_threshold_s` on.
+    """
+
+    exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    per_source: Count = 128
+    per_network: Count = 1024
+    sessions_per_user: Count = 128
+    handshakes_begin: Count = 256
+    handshakes_refused: Annotated[int, msgspec.Meta(ge=0, le=100)] = 30
+    handshakes_full: Count = 1024
+    penalty_threshold_s: Penalty = 15.0
+    penalty_max_s: Penalty = 600.0
+    penalty_handshake_s: Penalty = 2.0
+    penalty_timeout_s: Penalty = 10.0
+    penalty_refused_s: Penalty = 5.0
+    lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1000.0
+    lines_burst: Count = 2000
 
 
 class TlsSettings(_Section, frozen=True):
@@ -275,6 +319,7 @@ class Settings(_Section, frozen=True):
     """The whole file."""
 
     listener: ListenerSettings = ListenerSettings()
+    limits: LimitSettings = LimitSettings()
     tls: TlsSettings = TlsSettings()
     identity: IdentitySettings = IdentitySettings()
     issuing: IssuingSettings = IssuingSettings()
@@ -342,8 +387,26 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if len(set(ids)) < len(ids):
         yield "two [[cert_to_name]] entries have the same id; give each its own"
     yield from _shipping_contradictions(settings.audit.shipping)
+    yield from _listener_contradictions(settings)
     if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
         yield "max_class of a [[trust_anchor]] is less than its class"
+
+
+def _listener_contradictions(settings: Settings) -> Iterator[str]:
+    listener, limits = settings.listener, settings.limits
+    if limits.handshakes_begin >= limits.handshakes_full:
+        yield "handshakes_begin must be less than handshakes_full"
+    for one in (*limits.exempt, *listener.proxies, *(network for also in listener.also for network in also.proxies)):
+        if not _is_network(one):
+            yield f"{one!r} is not a network: write an address, or one as in 192.0.2.0/24"
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterator[str]:

@@ -241,7 +241,7 @@ def test_connections_beyond_the_limit_are_closed_and_logged(start: Callable[...,
         two.read_until()
         with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as third:
             assert third.recv(1) == b""
-            event = server.session_from(third.getsockname()[1], "session-refused")
+            event = server.session_from(third.getsockname()[1], "connection-refused")
         assert event["event"]["reason"] == "too-many-connections"
         one.send(b"quit\r\n")
         one.read_to_end()

@@ -50,7 +50,7 @@ class RunningServer:
             # Where it takes longer to listen, a collector that is away is noticed before.
             self._said_early += line
             line = self.process.stderr.readline()
-        match = re.match(r"listening on 127\.0\.0\.1:(\d+)$", line)
+        match = re.match(r"listening on 127\.0\.0\.1:(\d+)(, .*)?$", line)
         if match is None:
             self.process.kill()
             raise AssertionError(f"the server said: {line}{self.process.stderr.read()}")

@@ -10,7 +10,7 @@ class AdmissionReason(StrEnum):
     """Why a connection was or was not taken, beside the reasons of its identity."""
 
     IDENTIFIED = "identified"
-    TOO_MANY_CONNECTIONS = "too-many-connections"
+    TOO_MANY_SESSIONS = "too-many-sessions"
     SERVER_STOPPED = "server-stopped"
     INTERNAL_ERROR = "internal-error"
 
@@ -33,6 +33,12 @@ class EndReason(StrEnum):
     SERVER_STOPPED = "server-stopped"
     INTERNAL_ERROR = "internal-error"
     WORKER_LOST = "worker-lost"
+
+
+class LimitReason(StrEnum):
+    """Which limit slows a session down."""
+
+    TOO_MANY_LINES = "too-many-lines"
 
 
 class CommandReason(StrEnum):

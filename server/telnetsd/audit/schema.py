@@ -19,6 +19,7 @@ from telnetsd.audit.reason import (
     DamageReason,
     EndReason,
     EnrolmentReason,
+    LimitReason,
     LineReason,
     ProgramReason,
     Reason,
@@ -28,7 +29,8 @@ from telnetsd.audit.reason import (
     ServerReason,
     ShippingReason,
 )
-from telnetsd.identity.outcome import CertificateStatus, GuestReason, StatusReason
+from telnetsd.identity.outcome import CertificateStatus, EndpointReason, GuestReason, StatusReason
+from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.pki.certification_request import CsrReason
 from telnetsd.pki.crl import CrlProblem
 from telnetsd.pki.path_reason import PathReason
@@ -142,6 +144,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     ),
     "telnetsd.command.line": Field(_TEXT, "what was typed, escaped; secrets and answers to questions left out"),
     "telnetsd.command.name": Field(_TEXT, "the command's name"),
+    "telnetsd.connections": Field(_COUNT, "how many connections it is about"),
     "telnetsd.enrolment.id": Field(_TEXT, "the request"),
     "telnetsd.enrolment.kind": Field(_TEXT, "what kind of request it is"),
     "telnetsd.enrolment.name": Field(_TEXT, "the user name that is asked for"),
@@ -160,6 +163,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     ),
     "telnetsd.operator.name": Field(_TEXT, "who did it: on the command line, or by the control socket"),
     "telnetsd.pin.spki_sha256": Field(_SHA256, "SHA-256 of the pinned public key"),
+    "telnetsd.proxy.ip": Field(_TEXT, "the proxy that spoke for the source"),
     "telnetsd.recording.bytes": Field(_COUNT, "how long the recording is"),
     "telnetsd.recording.file": Field(_TEXT, "its file below audit/recordings"),
     "telnetsd.recording.is_whole": Field(_FLAG, "false where it reached its greatest length"),
@@ -171,15 +175,18 @@ ALWAYS: Final = (
     "@timestamp", "message", "ecs.version", "event.action", "event.category", "event.dataset", "event.hash",
     "event.kind", "event.outcome", "event.reason", "event.sequence", "event.type", "telnetsd.chain.previous",
 )  # fmt: skip
-_SOURCE: Final = ("source.ip", "source.port")
+_SOURCE: Final = ("source.ip", "source.port", "telnetsd.proxy.ip")
+"""Where a connection comes from; one that came by a Unix socket comes from nowhere."""
 _SESSION: Final = (
-    *_SOURCE, "telnetsd.session.id", "telnetsd.identity.kind", "telnetsd.certificate.status", "tls.cipher",
+    "telnetsd.session.id", "telnetsd.identity.kind", "telnetsd.certificate.status", "tls.cipher",
     "tls.resumed", "tls.version", "tls.version_protocol", "tls.curve",
 )  # fmt: skip
 _CERTIFICATE: Final = tuple(name for name in FIELDS if name.startswith("tls.client."))
 _WHO: Final = (
-    "user.name", "user.roles", "rule.id", "telnetsd.identity.class", "telnetsd.identity.reason", *_CERTIFICATE,
+    *_SOURCE, "user.name", "user.roles", "rule.id", "telnetsd.identity.class", "telnetsd.identity.reason",
+    *_CERTIFICATE,
 )  # fmt: skip
+_REFUSAL: Final = (PathReason, StatusReason, GuestReason, EndpointReason)
 _REVOCATION: Final = ("telnetsd.certificate.revocation_reason", "telnetsd.certificate.revoked_at")
 _COMMAND: Final = ("telnetsd.command.line", "telnetsd.command.name")
 _LINE: Final = ("telnetsd.line.name", "telnetsd.line.kind")
@@ -237,12 +244,12 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.SESSION_ENDED: Definition(
         "a session is over",
-        ("session",), ("end",), Outcome.SUCCESS, (EndReason, PathReason, StatusReason, GuestReason), _SESSION, _WHO,
+        ("session",), ("end",), Outcome.SUCCESS, (EndReason, *_REFUSAL), _SESSION, _WHO,
     ),
     Action.SESSION_REFUSED: Definition(
         "somebody did not come in",
-        ("authentication",), ("start",), Outcome.FAILURE, (AdmissionReason, PathReason, StatusReason, GuestReason),
-        _SOURCE, (*_SESSION[len(_SOURCE) :], *_WHO, *_REVOCATION),
+        ("authentication",), ("start",), Outcome.FAILURE, (AdmissionReason, *_REFUSAL),
+        (), (*_SESSION, *_WHO, *_REVOCATION),
     ),
     Action.SESSION_KICKED: Definition(
         "an operator ends a session",
@@ -252,9 +259,18 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
         "an operator begins to watch a session",
         ("session",), ("info",), Outcome.SUCCESS, (Reason.OK,), (*_SESSION, *_OPERATOR), _WHO,
     ),
+    Action.SESSION_SLOWED: Definition(
+        "a session types faster than it may, and is read more slowly from now on; once a session",
+        ("session",), ("info",), Outcome.SUCCESS, (LimitReason,), _SESSION, _WHO,
+    ),
     Action.HANDSHAKE_FAILED: Definition(
         "a TLS handshake was not completed",
-        ("network",), ("connection", "denied"), Outcome.FAILURE, (TlsReason,), _SOURCE,
+        ("network",), ("connection", "denied"), Outcome.FAILURE, (TlsReason,), (), _SOURCE,
+    ),
+    Action.CONNECTION_REFUSED: Definition(
+        "connections are turned away before their handshake: the first of a source at once, others counted",
+        ("network",), ("connection", "denied"), Outcome.FAILURE, (TurnedAwayReason,),
+        ("telnetsd.connections",), _SOURCE,
     ),
     Action.COMMAND_EXECUTED: Definition(
         "a command is about to run; written before it does",

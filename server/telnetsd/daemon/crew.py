@@ -28,6 +28,7 @@ from telnetsd.audit.sink import GroupCommit
 from telnetsd.channel import Channel, ChannelError
 from telnetsd.commands.caller import SessionRow
 from telnetsd.control import WatchableSessions
+from telnetsd.daemon.limits import LimitsHub
 from telnetsd.daemon.nursery import Plan
 from telnetsd.daemon.process import raise_unrecorded
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners
@@ -92,6 +93,7 @@ class Crew:
         self._sink = sink
         self._trail = trail
         self._host = LineHost(material.lines, trail)
+        self._limits = LimitsHub()
         self._notice = ""
         self._loop = asyncio.get_running_loop()
         self._workers: list[_Worker] = []
@@ -293,7 +295,7 @@ class Crew:
         plan = Plan(
             home=str(self._home.root),
             hub=str(self._home.workers_socket),
-            listeners=[(one.fileno(), line_name) for one, line_name in self._listeners],
+            listeners=[(one.fileno(), endpoint) for one, endpoint in self._listeners],
             count=self._settings.count,
             generation=generation,
             reloads=self._reloads,
@@ -347,6 +349,7 @@ class Crew:
             "shown": self._show,
         }
         self._host.serve_worker(channel)
+        self._limits.join(channel)
         self._workers.append(worker)
         if self._notice:
             channel.tell("announce", [self._notice, True])
@@ -392,6 +395,7 @@ class Crew:
     def _lose(self, worker: _Worker) -> None:
         """Note that a worker has ended; what it had open has ended with it, and the log is told by us."""
         self._workers.remove(worker)
+        self._limits.leave(worker.channel)
         self._changed.set()
         for fields in map(_fields_of, worker.open.values()):
             user = fields.get("user", {}).get("name", "guest")

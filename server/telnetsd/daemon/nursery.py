@@ -23,6 +23,7 @@ from telnetsd.daemon.process import handle_no_signals, spare_the_collector
 from telnetsd.daemon.serving import make_context
 from telnetsd.daemon.worker import Workplace, run_worker
 from telnetsd.home import Home
+from telnetsd.listener.endpoint import Endpoint
 from telnetsd.tls.engine import ServerContext
 
 SHORT_LIFE_S: Final = 1.0
@@ -34,14 +35,14 @@ logger = logging.getLogger(__name__)
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a nursery is to start; `listeners` are inherited descriptors, each with the line that it leads to.
+    """What a nursery is to start; `listeners` are inherited descriptors, each with its endpoint.
 
     `reloads` is how often the server had reloaded before: what the nursery loads is not older than that.
     """
 
     home: str
     hub: str
-    listeners: list[tuple[int, str]]
+    listeners: list[tuple[int, Endpoint]]
     count: int
     generation: int
     reloads: int
@@ -57,7 +58,7 @@ class Nursery:
         home = Home(Path(plan.home))
         self._material: Material = load_material(home)
         self._context: ServerContext = make_context(self._material)
-        self._listeners = [(socket.socket(fileno=number), line_name) for number, line_name in plan.listeners]
+        self._listeners = [(socket.socket(fileno=number), endpoint) for number, endpoint in plan.listeners]
         self._born: dict[int, float] = {}
         self._due: list[float] = []
         self._delay_s = 0.0

@@ -23,17 +23,18 @@ from telnetsd.audit.log import AuditLog, open_log
 from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.record import Trail, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config import AUTO, AuditSettings, FailurePolicy, parse_address
+from telnetsd.config import AUTO, AuditSettings, EndpointSettings, FailurePolicy
 from telnetsd.control import ControlServer
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.crew import Crew, CrewSettings
 from telnetsd.daemon.generation import Generations
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
-from telnetsd.daemon.service import Listeners, OneProcess, Service
+from telnetsd.daemon.service import OneProcess, Service
 from telnetsd.daemon.serving import Serving, make_context
 from telnetsd.home import Home, alone
 from telnetsd.lines.switchboard import LocalSwitchboard
-from telnetsd.listener.sockets import open_listener, shown_address
+from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
+from telnetsd.listener.sockets import open_endpoint, require_address, shown_address
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 
@@ -70,7 +71,7 @@ def serve(home: Home, options: Options) -> None:
     if home.state_file.exists():
         recover(home)
     material = load_material(home)
-    address = parse_address(options.listen or material.settings.listener.listen)
+    endpoints = find_endpoints(material, options.listen)
     sys.setswitchinterval(GIL_SWITCH_S)
     make_room(material.settings.listener.max_connections)
     spare_the_collector()
@@ -79,11 +80,11 @@ def serve(home: Home, options: Options) -> None:
         closing(State(home.state_file)) as state,
         closing(open_log(home, material.settings.audit)) as log,
     ):
-        uvloop.run(_serve(home, material, address, state, log, options))
+        uvloop.run(_serve(home, material, endpoints, state, log, options))
 
 
 async def _serve(
-    home: Home, material: Material, address: tuple[str, int], state: State, log: AuditLog, options: Options
+    home: Home, material: Material, endpoints: list[Endpoint], state: State, log: AuditLog, options: Options
 ) -> None:
     settings = material.settings.audit
     services: list[Service] = []
@@ -94,7 +95,7 @@ async def _serve(
             service = _make_service(home, material, state, sink, trail, options)
             services.append(service)
             generations = Generations(home, material, trail, options.ask, service.adopt)
-            await _listen(home, address, material, service, generations, AuditKeeper(home, settings, trail), trail)
+            await _listen(home, endpoints, material, service, generations, AuditKeeper(home, settings, trail), trail)
         finally:
             await sink.close()
 
@@ -112,20 +113,23 @@ def _make_service(
     return OneProcess(serving, switchboard)
 
 
-def _open_listeners(address: tuple[str, int], material: Material) -> Listeners:
-    """Open the socket of the sessions with a prompt first, and then those of the lines.
+def find_endpoints(material: Material, listen: str | None) -> list[Endpoint]:
+    """Return the addresses that connections come in by: those with a prompt first, and then those of the lines.
 
     Raises:
-        OperatorError: One cannot be had.
+        OperatorError: One is no address.
     """
-    listeners = [(open_listener(*address), "")]
     straight = [line for line in material.lines if line.settings.listen]
-    return listeners + [(open_listener(*parse_address(line.settings.listen)), line.name) for line in straight]
+    to_lines = [Endpoint(EndpointSettings(listen=line.settings.listen), line.name) for line in straight]
+    endpoints = [*prompt_endpoints(material.settings.listener, listen), *to_lines]
+    for one in endpoints:
+        require_address(one.settings.listen)
+    return endpoints
 
 
 async def _listen(
     home: Home,
-    address: tuple[str, int],
+    endpoints: list[Endpoint],
     material: Material,
     service: Service,
     generations: Generations,
@@ -138,9 +142,10 @@ async def _listen(
     reload = partial(generations.reload, ReloadReason.OPERATOR)
     control = ControlServer(home.control_socket, service.sessions, reload)
     try:
-        listeners = _open_listeners(address, material)
+        keepalive_s = material.settings.listener.keepalive_s
+        listeners = [(open_endpoint(one.settings.listen, keepalive_s), one) for one in endpoints]
         await control.start()
-        where = shown_address(listeners[0][0].getsockname())
+        where = ", ".join(shown_address(one.getsockname()) for one, endpoint in listeners if not endpoint.line)
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
         await generations.tell_of_crls()
         try:

@@ -10,11 +10,12 @@ from telnetsd.audit.reason import ReloadReason
 from telnetsd.control import WatchableSessions
 from telnetsd.daemon.serving import Serving
 from telnetsd.lines.switchboard import LocalSwitchboard
+from telnetsd.listener.endpoint import Endpoint
 
 STOP_TIMEOUT_S: Final = 5.0
 
-Listeners = list[tuple[socket.socket, str]]
-"""Listening sockets, each with the line that it leads straight to; empty for the one with a prompt."""
+Listeners = list[tuple[socket.socket, Endpoint]]
+"""Listening sockets, each with the endpoint that it is of."""
 
 
 class Service(Protocol):
@@ -47,8 +48,11 @@ class Service(Protocol):
 async def accept_on(serving: Serving, listeners: Listeners) -> list[asyncio.Server]:
     """Let a process take connections."""
     loop = asyncio.get_running_loop()
-    accept = serving.connections.accept
-    return [await loop.create_server(partial(accept, line_name), sock=one) for one, line_name in listeners]
+    servers = []
+    for one, endpoint in listeners:
+        create = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
+        servers.append(await create(partial(serving.connections.accept, endpoint), sock=one))
+    return servers
 
 
 class OneProcess:

@@ -7,7 +7,7 @@ from telnetsd.administration.material import Material
 from telnetsd.administration.office import EnrolmentOffice
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import LiveSessions, Services
-from telnetsd.connection import Connections, Stages
+from telnetsd.connection.pipeline import Connections, Stages
 from telnetsd.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.lines.seat import Switchboard
@@ -90,13 +90,14 @@ class Serving:
         if self._state.version() != self._state_version:
             await self._look_again()
         self.registry.check_clocks()
+        self.connections.tick()
 
     async def _look_again(self) -> None:
         version = self._state.version()
         # Until everybody was looked at, everybody is due: the next tick sees it.
         self._state_version = _DUE
-        self.registry.adopt(self._stages.services, self._stages.settings.session)
-        await self.registry.reidentify(self._stages.identifier.identify)
+        self.registry.adopt(self._stages.services, self._stages.settings)
+        await self.registry.reidentify(self._stages.identify)
         self._state_version = version
 
     def _compose(self, material: Material) -> Stages:

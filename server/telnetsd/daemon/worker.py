@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
 from telnetsd.channel import Channel, ChannelError, open_channel
 from telnetsd.commands.caller import SessionRow
 from telnetsd.control import BEHIND_MAX_BYTES
+from telnetsd.daemon.limits import SharedLimits
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, raise_unrecorded
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners, accept_on
 from telnetsd.daemon.serving import Serving
@@ -162,6 +162,7 @@ class Worker:
             "unwatch": self._unwatch,
         }
         channel.on_closed = self._lose
+        self._limits = SharedLimits(serving.connections.admission, channel)
 
     async def work(self) -> None:
         """Take connections until there is nothing to do any more."""
@@ -211,7 +212,7 @@ class Worker:
         async with self._is_loading:
             before = self._serving.material.trust.crls
             material = await asyncio.to_thread(load_material, self._workplace.home, before)
-            await self._serving.adopt(share(material, self._workplace.count))
+            await self._serving.adopt(material)
 
     async def _kick(self, told: Any) -> bool:  # noqa: ANN401 -- what a channel carries
         session_id, by = told
@@ -247,15 +248,6 @@ class Worker:
             stop()
 
 
-def share(material: Material, count: int) -> Material:
-    """Return what one of so many workers serves with: its part of the connections."""
-    settings = material.settings
-    part = msgspec.structs.replace(
-        settings.listener, max_connections=math.ceil(settings.listener.max_connections / count)
-    )
-    return replace(material, settings=msgspec.structs.replace(settings, listener=part))
-
-
 def run_worker(workplace: Workplace, material: Material, context: ServerContext, ask: AskPassphrase) -> None:
     """Be a worker, until the first process ends it.
 
@@ -263,10 +255,9 @@ def run_worker(workplace: Workplace, material: Material, context: ServerContext,
         OperatorError: It cannot start.
     """
     sys.setswitchinterval(GIL_SWITCH_S)
-    mine = share(material, workplace.count)
-    make_room(mine.settings.listener.max_connections)
+    make_room(material.settings.listener.max_connections)
     with closing(State(workplace.home.state_file)) as state:
-        uvloop.run(_work(workplace, mine, context, state, ask))
+        uvloop.run(_work(workplace, material, context, state, ask))
 
 
 async def _work(

@@ -34,8 +34,14 @@ class StatusReason(StrEnum):
     UNKNOWN = "revocation-status-unknown"
 
 
-RefusalReason = PathReason | StatusReason | GuestReason
-"""Why somebody may not come in: no path, revoked, or a guest where guests are not let in."""
+class EndpointReason(StrEnum):
+    """Why somebody who may come in may not come in by this address."""
+
+    ROLE = "role-not-taken-here"
+
+
+RefusalReason = PathReason | StatusReason | GuestReason | EndpointReason
+"""Why somebody may not come in: no path, revoked, a guest where none are let in, or no role for the address."""
 
 
 class CertificateStatus(StrEnum):

@@ -5,11 +5,58 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from telnetsd.config import parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
 BACKLOG: Final = 1024
 _TCP_LISTEN: Final = "0A"
+
+
+UNIX_PREFIX: Final = "unix:"
+SHARED_SOCKET_MODE: Final = 0o660
+_KEEPALIVE_PROBES: Final = 4
+
+
+def require_address(listen: str) -> None:
+    """Demand of a setting that it is HOST:PORT, or unix:PATH.
+
+    Raises:
+        OperatorError: It is neither.
+    """
+    if not listen.startswith(UNIX_PREFIX):
+        parse_address(listen)
+
+
+def open_endpoint(listen: str, keepalive_s: int) -> socket.socket:
+    """Bind and listen where a setting says: HOST:PORT, or unix:PATH.
+
+    Args:
+        listen: The setting.
+        keepalive_s: After so long a silence, in seconds, a peer is asked whether it is still there; 0 for never.
+    Raises:
+        OperatorError: See the two below.
+    """
+    if listen.startswith(UNIX_PREFIX):
+        return _open_unix_endpoint(Path(listen.removeprefix(UNIX_PREFIX)))
+    listener = open_listener(*parse_address(listen))
+    if keepalive_s:
+        keep_alive(listener, keepalive_s)
+    return listener
+
+
+def keep_alive(listener: socket.socket, keepalive_s: int) -> None:
+    """Have the system ask silent peers of a listener's connections whether they are there, and give up dead ones.
+
+    What is sent and not acknowledged counts as a silence as well (RFC 5482). Connections inherit it.
+    """
+    interval_s = max(1, keepalive_s // _KEEPALIVE_PROBES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive_s)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+    silence_ms = 1000 * (keepalive_s + interval_s * _KEEPALIVE_PROBES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence_ms)
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -55,8 +102,35 @@ def open_unix_listener(path: Path) -> socket.socket:
     return listener
 
 
-def shown_address(address: tuple[object, ...]) -> str:
-    """Return a socket address as HOST:PORT, an IPv6 host in brackets."""
+def _open_unix_endpoint(path: Path) -> socket.socket:
+    """Bind a Unix socket that our user and group may open, in a folder that is there.
+
+    Raises:
+        OperatorError: The folder is not there, somebody listens already, or a file of another kind is in the way.
+    """
+    where = f"cannot listen on {UNIX_PREFIX}{path}"
+    if path.exists() and not path.is_socket():
+        raise OperatorError(f"{where}: a file is there that is no socket; move it away, or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if path.exists() and probe.connect_ex(str(path)) == 0:
+            raise OperatorError(f"{where}: another program listens there; stop it, or choose another path")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+        path.chmod(SHARED_SOCKET_MODE)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OperatorError(f"{where}: {error.strerror or error}; its folder must exist, and be writable") from error
+    listener.setblocking(False)
+    return listener
+
+
+def shown_address(address: tuple[object, ...] | str) -> str:
+    """Return a socket address as HOST:PORT, an IPv6 host in brackets; that of a Unix socket as unix:PATH."""
+    if isinstance(address, str):
+        return UNIX_PREFIX + address
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 

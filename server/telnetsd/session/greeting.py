@@ -11,6 +11,7 @@ from telnetsd.escaping import escape
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
 from telnetsd.identity.outcome import (
     Admitted,
+    EndpointReason,
     Guest,
     GuestReason,
     NamedUser,
@@ -160,6 +161,10 @@ _REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
     PathReason.BAD_SERIAL_NUMBER: (
         "the serial number of your certificate ({subject}) is not one that a certificate can have",
         ASK_OPERATOR,
+    ),
+    EndpointReason.ROLE: (
+        "nobody with your roles is taken at this address of the server",
+        "connect to another address, or ask the operator",
     ),
     StatusReason.REVOKED: (
         "your certificate ({subject}) was revoked on {since} ({why})",

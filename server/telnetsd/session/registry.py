@@ -8,8 +8,9 @@ from typing import Final
 from telnetsd.audit.event import Action
 from telnetsd.audit.reason import EndReason, Reason
 from telnetsd.commands.caller import Services, SessionRow
-from telnetsd.config import SessionSettings
+from telnetsd.config import Settings
 from telnetsd.identity.outcome import Identity
+from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.session import Session
 
@@ -92,12 +93,12 @@ class SessionRegistry:
         for session in list(self._sessions.values()):
             session.end(reason, sentence)
 
-    def adopt(self, services: Services, settings: SessionSettings) -> None:
+    def adopt(self, services: Services, settings: Settings) -> None:
         """Let every session go on with what a reload brought."""
         for session in self._sessions.values():
             session.adopt(services, settings)
 
-    async def reidentify(self, identify: Callable[[PeerCertificate | None, datetime], Identity]) -> None:
+    async def reidentify(self, identify: Callable[[PeerCertificate | None, Endpoint, datetime], Identity]) -> None:
         """Look again at who each session is; those that do not hold any more end.
 
         Others are served in between: an installation may have many sessions. When one cannot be looked at, the others
@@ -109,7 +110,7 @@ class SessionRegistry:
             if number % REIDENTIFIED_PER_TURN == 0:
                 await asyncio.sleep(0)
             try:
-                session.reidentify(identify(session.peer, datetime.now(UTC)))
+                session.reidentify(identify(session.peer, session.endpoint, datetime.now(UTC)))
             except Exception as error:  # noqa: BLE001 -- raised below: one session must not keep the others in
                 failed = error
         if failed is not None:

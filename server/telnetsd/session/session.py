@@ -10,20 +10,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.reason import CommandReason, EndReason, LineReason
+from telnetsd.audit.event import Action
+from telnetsd.audit.reason import CommandReason, EndReason, LimitReason, LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
-from telnetsd.config import SessionSettings
+from telnetsd.config import Settings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.lines.seat import Wish
 from telnetsd.lines.table import Line, LineError
+from telnetsd.listener.arrival import Origin
+from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.console import Console
 from telnetsd.session.greeting import greet, is_expiring, warn_of_expiry, withdraw
 from telnetsd.session.interpreter import Interpreter
 from telnetsd.session.joining import join_line
+from telnetsd.session.pace import Pace
 from telnetsd.telnet.line_discipline import (
     EndOfInput,
     Input,
@@ -53,7 +57,7 @@ class Visit:
         id: Its UUIDv7.
         identity: Who is there.
         peer: What was presented, to be looked at again.
-        source: Where they come from.
+        origin: Where they come from.
         tls: What the handshake agreed upon.
         started_at: Since when (aware, UTC).
         straight_to: The line that the session is connected to at once, and alone; empty for a session with a prompt.
@@ -62,7 +66,7 @@ class Visit:
     id: str
     identity: Admitted
     peer: PeerCertificate | None
-    source: str
+    origin: Origin
     tls: TlsDetails
     started_at: datetime
     straight_to: str = ""
@@ -80,15 +84,19 @@ class Session:
     """
 
     def __init__(
-        self, visit: Visit, protocol: NvtProtocol, trail: Trail, services: Services, settings: SessionSettings
+        self, visit: Visit, protocol: NvtProtocol, trail: Trail, services: Services, settings: Settings
     ) -> None:
         self._visit = visit
         self._identity = visit.identity
         self._protocol = protocol
         self._trail = trail
         self._services = services
-        self._settings = settings
-        self._lines = LineDiscipline(line_max_bytes=settings.line_max_bytes, endless_max_bytes=ENDLESS_MAX_BYTES)
+        self._settings = settings.session
+        self._limits = settings.limits
+        self._pace = Pace(self._limits.lines_per_s, self._limits.lines_burst)
+        self._lines = LineDiscipline(
+            line_max_bytes=settings.session.line_max_bytes, endless_max_bytes=ENDLESS_MAX_BYTES
+        )
         self._interpreter = Interpreter(self, self.user, trail, lambda: self._end_reason is not None)
         self._said: list[str] = []
         self._end_reason: StrEnum | None = None
@@ -96,7 +104,7 @@ class Session:
         self._started = self._heard = self._now()
         self._is_warned = False
         self._is_told_of_expiry = self._is_told_of_acceptance = False
-        self._is_busy = False
+        self._is_busy = self._is_slowed = False
         self._typed_ahead = b""
         self._line: tuple[Line, Console] | None = None
         """What the session is connected to, or about to be."""
@@ -121,7 +129,12 @@ class Session:
     @property
     def source(self) -> str:
         """Where they come from."""
-        return self._visit.source
+        return self._visit.origin.shown
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """By which of the server's addresses they came in."""
+        return self._visit.origin.endpoint
 
     @property
     def started_at(self) -> datetime:
@@ -147,7 +160,7 @@ class Session:
     def applicant(self) -> Applicant:
         """How the enrolment desk knows this session."""
         leaf_der = self.peer.leaf_der if self.peer is not None else b""
-        return Applicant(self.source.rpartition(":")[0].strip("[]"), leaf_der, self._trail.fields)
+        return Applicant(self._visit.origin.address, leaf_der, self._trail.fields)
 
     async def connect(self, line: Line, wish: Wish) -> None:
         """Connect the session to a line, until that is over; what is typed behind it is lines again.
@@ -226,9 +239,9 @@ class Session:
         """Show somebody what this session is shown; returns what ends it."""
         return self._protocol.writer.add_spectator(spectator)
 
-    def adopt(self, services: Services, settings: SessionSettings) -> None:
+    def adopt(self, services: Services, settings: Settings) -> None:
         """Go on with what a reload brought."""
-        self._services, self._settings = services, settings
+        self._services, self._settings, self._limits = services, settings.session, settings.limits
         self._authorise_line()
 
     def reidentify(self, identity: Identity) -> None:
@@ -347,11 +360,24 @@ class Session:
                 taken += 1
                 if taken % INPUTS_PER_TURN == 0:
                     await asyncio.sleep(0)
+                await self._keep_pace()
                 await self._take(one)
                 if not self._protocol.is_writable:
                     await self._protocol.drain()
                 if self._end_reason is not None:
                     return
+
+    async def _keep_pace(self) -> None:
+        """Read on only as fast as lines may come, and tell of it once."""
+        delay_s = self._pace.take(self._now())
+        if delay_s > 0:
+            if not self._is_slowed:
+                self._is_slowed = True
+                message = (
+                    f"{self.user} types more than {self._limits.lines_per_s:.0f} lines a second, and is slowed down"
+                )
+                await self._trail.record(Action.SESSION_SLOWED, LimitReason.TOO_MANY_LINES, message)
+            await asyncio.sleep(delay_s)
 
     def _note_heard(self) -> None:
         self._heard = self._now()

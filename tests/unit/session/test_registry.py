@@ -10,7 +10,9 @@ from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import EndReason
 from telnetsd.audit.record import make_trail
+from telnetsd.config import EndpointSettings
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, Identity, Refusal
+from telnetsd.listener.endpoint import Endpoint
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.tls.engine import TlsDetails
 
@@ -90,6 +92,7 @@ async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybod
 
     class Looked(OpenSession):
         peer = None
+        endpoint = Endpoint(EndpointSettings(listen="127.0.0.1:0"))
 
         def reidentify(self, identity: Identity) -> None:
             looked.append(self.id)
@@ -99,7 +102,7 @@ async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybod
 
     registry = registry_of(*(Looked(one, FullDisk()) for one in "123"))
     with pytest.raises(OSError, match="no disk"):
-        await registry.reidentify(lambda _, __: refusal)
+        await registry.reidentify(lambda *_: refusal)
     assert looked == ["1", "2", "3"]
     assert registry.rounds == 1
 

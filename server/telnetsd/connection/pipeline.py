@@ -7,11 +7,12 @@ event.
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields, merge
 from telnetsd.audit.log import AuditUnavailableError
@@ -19,11 +20,16 @@ from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
 from telnetsd.config import Settings
+from telnetsd.connection.turned_away import TurnedAway, source_fields
 from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier
-from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
+from telnetsd.identity.outcome import Admitted, EndpointReason, Guest, Identity, NamedUser, Refusal
 from telnetsd.lines.table import LineTable
-from telnetsd.listener.sockets import shown_address
+from telnetsd.listener.admission import Admission, Place, Terms
+from telnetsd.listener.arrival import Arrival, Origin
+from telnetsd.listener.endpoint import Endpoint
+from telnetsd.listener.reason import TurnedAwayReason
+from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import Session, Visit
@@ -61,12 +67,25 @@ class Stages:
     registry: SessionRegistry
     trail: Trail
 
+    def identify(self, peer: PeerCertificate | None, endpoint: Endpoint, at: datetime) -> Identity:
+        """Say who presented `peer`, and whether they may come in by an endpoint."""
+        identity, asked = self.identifier.identify(peer, at), endpoint.settings
+        if isinstance(identity, Guest) and asked.require_certificate:
+            return Refusal(identity.reason, identity.status, identity.certificate)
+        if asked.roles and not isinstance(identity, Refusal):
+            roles = self.services.table.roles_of(identity)
+            if roles.isdisjoint(asked.roles):
+                return Refusal(EndpointReason.ROLE, identity.status, identity.certificate)
+        return identity
+
 
 class Connections:
     """Takes connections, and leads each through the stages."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
+        self.admission = Admission(_terms(stages))
+        self._turned_away = TurnedAway(stages.trail)
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
         self._has_lost = asyncio.Event()
@@ -80,20 +99,16 @@ class Connections:
     def change(self, stages: Stages) -> None:
         """Lead every connection from now on through the stages of another generation."""
         self._stages = stages
+        self.admission.adopt(_terms(stages))
 
-    def accept(self, line_name: str = "") -> asyncio.Protocol:
-        """Return the protocol of a new raw connection, for the event loop's server.
-
-        Args:
-            line_name: The line that the listener leads straight to; empty for the one with a prompt.
-        """
-        if len(self._open) >= self._stages.settings.listener.max_connections:
-            return _TurnedAway(self._stages.trail)
+    def accept(self, endpoint: Endpoint) -> asyncio.Protocol:
+        """Return the protocol of a new raw connection, for the event loop's server."""
         timeout_s = self._stages.settings.tls.handshake_timeout_s
-        events = TlsEvents(partial(self._established, line_name), self._failed, self._lost)
-        transport = TlsTransport(self._stages.context, events, handshake_timeout_s=timeout_s)
-        self._open.add(transport)
-        return transport
+        return Arrival(endpoint, self._receive, self._refuse_proxy, timeout_s)
+
+    def tick(self) -> None:
+        """Tell the log of those who were turned away, when it is time."""
+        self._turned_away.tick(time.monotonic())
 
     async def stop(self, timeout_s: float) -> None:
         """End every connection: sessions with a sentence, and after `timeout_s` seconds whatever is left.
@@ -101,6 +116,7 @@ class Connections:
         When it returns, every connection has told the log of its end.
         """
         self._is_stopping = True
+        self._turned_away.flush()
         self._stages.registry.end_all(EndReason.SERVER_STOPPED, STOPPING)
         if self._serving:
             await asyncio.wait(self._serving, timeout=timeout_s)
@@ -116,66 +132,97 @@ class Connections:
             self._has_lost.clear()
             await self._has_lost.wait()
 
-    def _established(self, line_name: str, transport: TlsTransport) -> asyncio.Protocol:
+    def _receive(self, _: asyncio.Transport, origin: Origin) -> asyncio.Protocol | None:
+        """Take a raw connection, or turn it away."""
+        place = self.admission.admit(origin.address)
+        if isinstance(place, TurnedAwayReason):
+            self._turned_away.note(origin, place)
+            return None
+        arrived = _Arrived(origin, place)
+        timeout_s = self._stages.settings.tls.handshake_timeout_s
+        events = TlsEvents(
+            partial(self._established, arrived), partial(self._failed, arrived), partial(self._lost, arrived)
+        )
+        transport = TlsTransport(self._stages.context, events, handshake_timeout_s=timeout_s)
+        self._open.add(transport)
+        return transport
+
+    def _refuse_proxy(self, origin: Origin, why: str) -> None:
+        self._turned_away.note(origin, TurnedAwayReason.WRONG_PROXY_HEADER, why)
+
+    def _established(self, arrived: "_Arrived", transport: TlsTransport) -> asyncio.Protocol:
+        self.admission.establish(arrived.place)
         protocol = NvtProtocol()
-        task = asyncio.get_running_loop().create_task(self._serve(transport, protocol, line_name))
+        task = asyncio.get_running_loop().create_task(self._serve(transport, protocol, arrived))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
         return protocol
 
-    def _failed(self, transport: TlsTransport, error: TlsError) -> None:
+    def _failed(self, arrived: "_Arrived", _: TlsTransport, error: TlsError) -> None:
+        limits = self._stages.settings.limits
+        self.admission.establish(arrived.place)
+        is_late = error.reason is TlsReason.TIMEOUT
+        self.admission.penalise(
+            arrived.place.source, limits.penalty_timeout_s if is_late else limits.penalty_handshake_s
+        )
         words = FAILURE_WORDS[error.reason]
         message = f"{words} ({error.detail})" if error.detail else words
-        self._stages.trail.with_fields(_source_fields(transport)).record(
+        self._stages.trail.with_fields(source_fields(arrived.origin)).record(
             Action.HANDSHAKE_FAILED, error.reason, message
         )
 
-    def _lost(self, transport: TlsTransport) -> None:
+    def _lost(self, arrived: "_Arrived", transport: TlsTransport) -> None:
+        self.admission.leave(arrived.place)
         self._open.discard(transport)
         self._has_lost.set()
 
-    async def _serve(self, transport: TlsTransport, protocol: NvtProtocol, line_name: str) -> None:
+    async def _serve(self, transport: TlsTransport, protocol: NvtProtocol, arrived: "_Arrived") -> None:
         try:
-            admitted = await self._admit(transport, protocol, line_name)
+            admitted = await self._admit(transport, protocol, arrived)
             if admitted is not None:
                 await self._talk(*admitted)
         except AuditUnavailableError:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
             logger.exception("a connection failed by a fault of the server")
-            trail = self._stages.trail.with_fields(_source_fields(transport))
+            trail = self._stages.trail.with_fields(source_fields(arrived.origin))
             trail.record(
                 Action.SESSION_REFUSED, AdmissionReason.INTERNAL_ERROR, "the server failed to serve a connection"
             )
             _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
 
     async def _admit(
-        self, transport: TlsTransport, protocol: NvtProtocol, line_name: str
+        self, transport: TlsTransport, protocol: NvtProtocol, arrived: "_Arrived"
     ) -> tuple[Session, int] | None:
         """Identify a client, and return its session and the round of looks that it was found in; None for nobody.
 
         What is needed for that alone is let go of before the session begins, which may last for days.
         """
-        stages, now = self._stages, datetime.now(UTC)
+        stages, now, origin = self._stages, datetime.now(UTC), arrived.origin
         rounds, peer = stages.registry.rounds, transport.get_extra_info("peer_certificate")
-        identity = stages.identifier.identify(peer, now)
+        identity = stages.identify(peer, origin.endpoint, now)
         tls: TlsDetails = transport.get_extra_info("tls")
         visit_id = new_session_id()
-        own = {**_source_fields(transport), "tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}}
-        trail = stages.trail.with_fields(merge(identity_fields(identity), own))
+        own = {"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}}
+        trail = stages.trail.with_fields(merge(identity_fields(identity), merge(source_fields(origin), own)))
         if self._is_stopping:
             await trail.record(Action.SESSION_REFUSED, AdmissionReason.SERVER_STOPPED, "the server is being stopped")
             _say_goodbye(protocol, [f"refused: {STOPPING}"])
             return None
         if isinstance(identity, Refusal):
+            self.admission.penalise(arrived.place.source, stages.settings.limits.penalty_refused_s)
             await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
             _say_goodbye(protocol, refuse(identity))
             return None
-        source = shown_address(_peer_of(transport))
-        straight_to = line_name or _line_by_name(stages.services.lines, tls.server_name)
-        visit = Visit(visit_id, identity, peer, source, tls, now, straight_to)
+        if isinstance(identity, NamedUser) and not self.admission.seat(arrived.place, identity.name):
+            message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
+            await trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_SESSIONS, message)
+            _say_goodbye(protocol, [f"refused: {identity.name} has too many sessions open", "end one of them first"])
+            return None
+        straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
+        visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity))
-        return Session(visit, protocol, trail, stages.services, stages.settings.session), rounds
+        return Session(visit, protocol, trail, stages.services, stages.settings), rounds
 
     async def _talk(self, session: Session, rounds: int) -> None:
         stages = self._stages
@@ -184,8 +231,8 @@ class Connections:
             session.end(EndReason.SERVER_STOPPED, STOPPING)
         elif rounds != stages.registry.rounds:
             # Everybody was looked at again while the event was being written, and this session was not there yet.
-            session.adopt(stages.services, stages.settings.session)
-            session.reidentify(stages.identifier.identify(session.peer, datetime.now(UTC)))
+            session.adopt(stages.services, stages.settings)
+            session.reidentify(stages.identify(session.peer, session.endpoint, datetime.now(UTC)))
         try:
             await session.run()
         finally:
@@ -195,18 +242,16 @@ class Connections:
             await session.trail.record(Action.SESSION_ENDED, reason, message)
 
 
-class _TurnedAway(asyncio.Protocol):
-    """A connection beyond the limit: closed at once, and told to the log."""
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A connection that was taken: where it comes from, and what it takes up."""
 
-    def __init__(self, trail: Trail) -> None:
-        self._trail = trail
+    origin: Origin
+    place: Place
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close."""
-        message = "more connections are open than [listener] max_connections allows"
-        trail = self._trail.with_fields(_source_fields(transport))
-        trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_CONNECTIONS, message)
-        transport.close()
+
+def _terms(stages: Stages) -> Terms:
+    return Terms(stages.settings.limits, stages.settings.listener.max_connections)
 
 
 def _line_by_name(lines: LineTable, server_name: str) -> str:
@@ -218,16 +263,6 @@ def _line_by_name(lines: LineTable, server_name: str) -> str:
 def _say_goodbye(protocol: NvtProtocol, lines: list[str]) -> None:
     protocol.writer.write("".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace"))
     protocol.writer.close()
-
-
-def _peer_of(transport: asyncio.BaseTransport) -> tuple[Any, ...]:
-    # The address is gone with a connection that was reset before it was looked at.
-    return transport.get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104 -- says unknown, binds nothing
-
-
-def _source_fields(transport: asyncio.BaseTransport) -> Fields:
-    address, port = _peer_of(transport)[:2]
-    return {"source": {"ip": address, "port": port}}
 
 
 def _tls_fields(tls: TlsDetails) -> Fields:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from telnetsd.listener import sockets as listener
 from telnetsd.errors import OperatorError
+from telnetsd.listener import sockets as listener
 from telnetsd.listener.sockets import open_listener, shown_address, who_listens
 
 

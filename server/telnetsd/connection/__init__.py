@@ -1,0 +1,1 @@
+"""One connection, from the moment it is taken to the last event about it."""

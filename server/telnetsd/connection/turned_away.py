@@ -1,0 +1,70 @@
+"""What the log is told of connections that the limits turn away: enough, and no more, however many they are."""
+
+from typing import Final
+
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.record import Trail
+from telnetsd.listener.admission import find_source
+from telnetsd.listener.arrival import Origin
+from telnetsd.listener.reason import TurnedAwayReason
+
+INTERVAL_S: Final = 10.0
+SOURCES_MAX: Final = 1000
+"""How many sources are told apart in one interval; the rest are counted together."""
+_EVERYBODY_ELSE: Final = ""
+
+WORDS: Final = {
+    TurnedAwayReason.TOO_MANY_CONNECTIONS: "more connections are open than [listener] max_connections allows",
+    TurnedAwayReason.TOO_MANY_HANDSHAKES: "more handshakes go on than [limits] handshakes_begin allows",
+    TurnedAwayReason.TOO_MANY_FROM_SOURCE: "more connections come from one source than [limits] per_source allows",
+    TurnedAwayReason.TOO_MANY_FROM_NETWORK: "more connections come from one network than [limits] per_network allows",
+    TurnedAwayReason.PENALTY: "too many connections from this source have failed lately",
+    TurnedAwayReason.WRONG_PROXY_HEADER: "a proxy did not say whom it speaks for",
+}
+
+
+class TurnedAway:
+    """Tells of the first connection of a source at once, and of the others with it once an interval."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self._others: dict[tuple[str, TurnedAwayReason], int] = {}
+        self._flush_at = 0.0
+
+    def note(self, origin: Origin, reason: TurnedAwayReason, detail: str = "") -> None:
+        """Take note of a connection that was turned away."""
+        key = find_source(origin.address, ()).name, reason
+        if key not in self._others and len(self._others) < SOURCES_MAX:
+            self._others[key] = 0
+            words = f"{WORDS[reason]} ({detail})" if detail else WORDS[reason]
+            self._record(reason, words, 1, source_fields(origin))
+            return
+        if key not in self._others:
+            key = _EVERYBODY_ELSE, reason
+        self._others[key] = self._others.get(key, 0) + 1
+
+    def tick(self, now: float) -> None:
+        """Tell of what has gathered, when it is time; `now` is of the monotonic clock."""
+        if now >= self._flush_at:
+            self._flush_at = now + INTERVAL_S
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell of what has gathered."""
+        others, self._others = self._others, {}
+        for (source, reason), count in others.items():
+            if count:
+                words = f"{WORDS[reason]}: {count} more of them were turned away"
+                self._record(reason, words, count, {"source": {"ip": source}} if source else {})
+
+    def _record(self, reason: TurnedAwayReason, words: str, count: int, source: Fields) -> None:
+        trail = self._trail.with_fields(source)
+        trail.record(Action.CONNECTION_REFUSED, reason, words, telnetsd={"connections": count})
+
+
+def source_fields(origin: Origin) -> Fields:
+    """Return what the log says of where a connection comes from."""
+    source: Fields = {"source": {"ip": origin.address, "port": origin.port}} if origin.address else {}
+    if origin.proxy:
+        source["telnetsd"] = {"proxy": {"ip": origin.proxy}}
+    return source

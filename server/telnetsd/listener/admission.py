@@ -1,0 +1,182 @@
+"""Who is taken: limits on connections, handshakes and sources, looked at before a byte of a connection is read.
+
+A source is an address of IPv4, or the /64 of one of IPv6, which is what a single customer is given; a network is the
+/24 or the /48 around it.
+"""
+
+import ipaddress
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from telnetsd.config import LimitSettings
+from telnetsd.listener.penalties import Penalties, PenaltyTerms
+from telnetsd.listener.reason import TurnedAwayReason
+from telnetsd.listener.tally import Tally
+
+IPV4_NETWORK_BITS: Final = 24
+IPV6_SOURCE_BITS: Final = 64
+IPV6_NETWORK_BITS: Final = 48
+_OPEN: Final = "connections"
+_STARTING: Final = "handshakes"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is allowed at present: `[limits]`, and how many connections there may be."""
+
+    limits: LimitSettings
+    connections_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a connection comes from, as it is counted; `is_exempt` from the limits of one source."""
+
+    name: str
+    network: str
+    is_exempt: bool
+
+
+@dataclass(slots=True)
+class Place:
+    """What one connection takes up; given back when it is lost."""
+
+    source: Source
+    is_starting: bool = True
+    counted: list[str] = field(default_factory=list)
+
+
+class Admission:
+    """The limits of one process, which it shares with the others of the server.
+
+    Args:
+        terms: What is allowed.
+        now: The monotonic clock.
+        chance: A number from 0 up to 1, at random.
+    """
+
+    def __init__(
+        self, terms: Terms, *, now: Callable[[], float] = time.monotonic, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._terms = terms
+        self._now = now
+        self._chance = chance
+        self.tally = Tally()
+        self.penalties = Penalties()
+
+    def adopt(self, terms: Terms) -> None:
+        """Go on with other terms; whoever is in stays."""
+        self._terms = terms
+
+    def admit(self, address: str) -> Place | TurnedAwayReason:
+        """Give a connection from an address its place, or say why there is none.
+
+        Args:
+            address: Of IPv4 or IPv6; anything else, as of a Unix socket, is a source that is exempt.
+        """
+        source = find_source(address, self._terms.limits.exempt)
+        why_not = self._why_not(source)
+        if why_not is not None:
+            return why_not
+        place = Place(source)
+        for key in (_OPEN, _STARTING, _source_key(source), _network_key(source)):
+            self._count(place, key)
+        return place
+
+    def establish(self, place: Place) -> None:
+        """Note that a handshake is over, however it went."""
+        if place.is_starting:
+            place.is_starting = False
+            place.counted.remove(_STARTING)
+            self.tally.remove(_STARTING)
+
+    def seat(self, place: Place, user: str) -> bool:
+        """Give a user's session its place; False when the user has as many as one may have."""
+        key = f"user {user}"
+        if self.tally[key] >= self._terms.limits.sessions_per_user:
+            return False
+        self._count(place, key)
+        return True
+
+    def leave(self, place: Place) -> None:
+        """Give back what a connection has taken up."""
+        for key in place.counted:
+            self.tally.remove(key)
+        place.counted.clear()
+
+    def penalise(self, source: Source, seconds: float) -> None:
+        """Add to a source's penalty for a failure."""
+        limits = self._terms.limits
+        if not source.is_exempt and seconds > 0:
+            terms = PenaltyTerms(limits.penalty_threshold_s, limits.penalty_max_s)
+            self.penalties.impose(source.name, seconds, self._now(), terms)
+
+    def _why_not(self, source: Source) -> TurnedAwayReason | None:
+        limits = self._terms.limits
+        if self.tally[_OPEN] >= self._terms.connections_max:
+            return TurnedAwayReason.TOO_MANY_CONNECTIONS
+        if not source.is_exempt:
+            if self.penalties.is_in_force(source.name, self._now()):
+                return TurnedAwayReason.PENALTY
+            if self.tally[_source_key(source)] >= limits.per_source:
+                return TurnedAwayReason.TOO_MANY_FROM_SOURCE
+            if self.tally[_network_key(source)] >= limits.per_network:
+                return TurnedAwayReason.TOO_MANY_FROM_NETWORK
+        if self._is_too_busy():
+            return TurnedAwayReason.TOO_MANY_HANDSHAKES
+        return None
+
+    def _is_too_busy(self) -> bool:
+        """Tell whether to turn somebody away for the handshakes that go on: by chance at first, and then always.
+
+        The chance grows from `handshakes_refused` in a hundred where it begins to all of them where it is full.
+        """
+        limits, starting = self._terms.limits, self.tally[_STARTING]
+        if starting < limits.handshakes_begin:
+            return False
+        if starting >= limits.handshakes_full:
+            return True
+        first = limits.handshakes_refused / 100
+        part = (starting - limits.handshakes_begin) / (limits.handshakes_full - limits.handshakes_begin)
+        return self._chance() < first + (1 - first) * part
+
+    def _count(self, place: Place, key: str) -> None:
+        self.tally.add(key)
+        place.counted.append(key)
+
+
+@lru_cache(maxsize=4096)
+def find_source(address: str, exempt: tuple[str, ...]) -> Source:
+    """Return how an address is counted.
+
+    Args:
+        address: As the socket gives it.
+        exempt: Networks whose sources have no limits of their own.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return Source(address, address, is_exempt=True)
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    is_exempt = any(found in ipaddress.ip_network(one) for one in exempt)
+    if isinstance(found, ipaddress.IPv4Address):
+        return Source(str(found), str(_around(found, IPV4_NETWORK_BITS)), is_exempt)
+    source, network = (_around(found, bits) for bits in (IPV6_SOURCE_BITS, IPV6_NETWORK_BITS))
+    return Source(str(source), str(network), is_exempt)
+
+
+def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address, bits: int) -> object:
+    return ipaddress.ip_network((address, bits), strict=False)
+
+
+def _source_key(source: Source) -> str:
+    return f"source {source.name}"
+
+
+def _network_key(source: Source) -> str:
+    return f"network {source.network}"

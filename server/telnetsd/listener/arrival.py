@@ -1,0 +1,128 @@
+"""A raw connection that has just been taken: who it speaks for, before anything else of it is looked at."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from telnetsd.listener.endpoint import Endpoint
+from telnetsd.listener.proxy_header import ProxyHeaderError, parse_proxy_header
+
+UNKNOWN_ADDRESS: Final = ("0.0.0.0", 0)  # noqa: S104 -- says unknown, binds nothing
+"""What stands for the address of a connection that was reset before it could be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a connection comes from.
+
+    Attributes:
+        address: Of the source; empty for one that came by a Unix socket.
+        port: Its port; 0 with no address.
+        proxy: The address of the proxy that spoke for it; empty for none.
+        endpoint: By which of the server's addresses it came in.
+    """
+
+    address: str
+    port: int
+    endpoint: Endpoint
+    proxy: str = ""
+
+    @property
+    def shown(self) -> str:
+        """HOST:PORT for people, an IPv6 host in brackets."""
+        if not self.address:
+            return "local"
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+Receive = Callable[[asyncio.Transport, Origin], asyncio.Protocol | None]
+"""Takes a connection and returns its protocol; None when it was turned away."""
+
+
+class Arrival(asyncio.Protocol):
+    """The first protocol of a raw connection, until it is known where it comes from.
+
+    Args:
+        endpoint: Where it comes in.
+        receive: Who takes it then.
+        turn_away: Who is told of a proxy whose header is wrong, and why.
+        timeout_s: How long a header may take.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, receive: Receive, turn_away: Callable[[Origin, str], None], timeout_s: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._receive = receive
+        self._turn_away = turn_away
+        self._timeout_s = timeout_s
+        self._data = b""
+        self._transport: asyncio.Transport
+        self._origin = Origin("", 0, endpoint)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Pass the connection on, or wait for the header of a proxy that is known."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._origin = _origin_of(self._transport, self._endpoint)
+        if _is_one_of(self._origin.address, self._endpoint.settings.proxies):
+            late = ProxyHeaderError("it did not come in time")
+            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._refuse, late)
+        else:
+            self._pass_on(self._origin)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in the header."""
+        self._data += data
+        try:
+            header = parse_proxy_header(self._data)
+        except ProxyHeaderError as error:
+            self._refuse(error)
+            return
+        if header is not None:
+            self._data = self._data[header.length :]
+            proxy = self._origin
+            address, port = header.source or (proxy.address, proxy.port)
+            self._pass_on(Origin(address, port, self._endpoint, proxy.address))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Note that the proxy has gone without a word: a health check."""
+        self._stop_clock()
+
+    def _pass_on(self, origin: Origin) -> None:
+        self._stop_clock()
+        protocol = self._receive(self._transport, origin)
+        if protocol is None:
+            self._transport.close()
+            return
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        if self._data:
+            protocol.data_received(self._data)
+
+    def _refuse(self, error: ProxyHeaderError) -> None:
+        self._stop_clock()
+        self._turn_away(self._origin, str(error))
+        self._transport.abort()
+
+    def _stop_clock(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _origin_of(transport: asyncio.Transport, endpoint: Endpoint) -> Origin:
+    peer: Any = transport.get_extra_info("peername")
+    if isinstance(peer, (str, bytes)):
+        return Origin("", 0, endpoint)  # a Unix socket's
+    address, port = (peer or UNKNOWN_ADDRESS)[:2]
+    return Origin(address, port, endpoint)
+
+
+def _is_one_of(address: str, networks: tuple[str, ...]) -> bool:
+    if not networks or not address:
+        return False
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return any(found in ipaddress.ip_network(one) for one in networks)

@@ -1,0 +1,18 @@
+"""An address of the server that connections come in by."""
+
+import msgspec
+
+from telnetsd.config import EndpointSettings, ListenerSettings
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One address, what is asked of those who come by it, and the line that it leads to; empty for a prompt."""
+
+    settings: EndpointSettings
+    line: str = ""
+
+
+def prompt_endpoints(listener: ListenerSettings, listen: str | None) -> list[Endpoint]:
+    """Return the endpoints that lead to a prompt, the main one first; `listen` stands in for its address."""
+    main = EndpointSettings(listen=listen or listener.listen, proxies=listener.proxies)
+    return [Endpoint(one) for one in (main, *listener.also)]

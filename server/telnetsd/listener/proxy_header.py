@@ -1,0 +1,96 @@
+"""The PROXY header, versions 1 and 2, by which a proxy says whom it speaks for; without I/O.
+
+After the specification of HAProxy, "The PROXY protocol", sections 2.1 and 2.2. What a proxy may say beside the
+addresses (TLVs) is passed over.
+"""
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+V1_MAX_BYTES: Final = 107
+V2_SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
+V2_MAX_BYTES: Final = 4096
+"""The longest of version 2 that is taken; addresses alone need 28 or 52 bytes."""
+_V1_BEGIN: Final = b"PROXY "
+_V1_WORDS: Final = 6
+_V2_FIXED_BYTES: Final = 16
+_V2_VERSION: Final = 0x2
+_LOCAL, _PROXIED = 0, 1
+_ADDRESS_FORMATS: Final = {0x11: "!4s4sHH", 0x21: "!16s16sHH"}
+"""TCP over IPv4 and IPv6: source and destination addresses, and their ports."""
+PORT_MAX: Final = 65535
+
+
+class ProxyHeaderError(Exception):
+    """What came is not a PROXY header."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """A whole header.
+
+    `source` is address and port of whom the proxy speaks for; None when it speaks for itself, as for a health check.
+    `length` is how many bytes it took.
+    """
+
+    source: tuple[str, int] | None
+    length: int
+
+
+def parse_proxy_header(data: bytes) -> ProxyHeader | None:
+    """Read the header that a connection begins with; None while it is not whole.
+
+    Raises:
+        ProxyHeaderError: It is none, or is too long.
+    """
+    if data.startswith(V2_SIGNATURE):
+        return _parse_v2(data)
+    if data.startswith(_V1_BEGIN):
+        return _parse_v1(data)
+    if V2_SIGNATURE.startswith(data) or _V1_BEGIN.startswith(data):
+        return None
+    raise ProxyHeaderError("it does not begin as one")
+
+
+def _parse_v1(data: bytes) -> ProxyHeader | None:
+    end = data.find(b"\r\n", 0, V1_MAX_BYTES)
+    if end < 0:
+        if len(data) >= V1_MAX_BYTES:
+            raise ProxyHeaderError("its line has no end")
+        return None
+    words = data[:end].split(b" ")
+    if words[1] == b"UNKNOWN":
+        return ProxyHeader(None, end + 2)
+    if len(words) != _V1_WORDS or words[1] not in {b"TCP4", b"TCP6"}:
+        raise ProxyHeaderError("its line is not of six words")
+    try:
+        address = ipaddress.ip_address(words[2].decode("ascii"))
+    except ValueError as error:
+        raise ProxyHeaderError("its source is not an address") from error
+    if address.version != (4 if words[1] == b"TCP4" else 6):
+        raise ProxyHeaderError("its source is of another family")
+    if not words[4].isdigit() or len(words[4]) > len(str(PORT_MAX)) or int(words[4]) > PORT_MAX:
+        raise ProxyHeaderError("its source port is none")
+    return ProxyHeader((str(address), int(words[4])), end + 2)
+
+
+def _parse_v2(data: bytes) -> ProxyHeader | None:
+    if len(data) < _V2_FIXED_BYTES:
+        return None
+    version, family, rest = struct.unpack_from("!BBH", data, len(V2_SIGNATURE))
+    length = _V2_FIXED_BYTES + rest
+    if version >> 4 != _V2_VERSION or version & 0xF not in {_LOCAL, _PROXIED}:
+        raise ProxyHeaderError("its version or command is unknown")
+    if length > V2_MAX_BYTES:
+        raise ProxyHeaderError("it is too long")
+    if len(data) < length:
+        return None
+    if version & 0xF == _LOCAL or family not in _ADDRESS_FORMATS:
+        return ProxyHeader(None, length)
+    layout = _ADDRESS_FORMATS[family]
+    if rest < struct.calcsize(layout):
+        raise ProxyHeaderError("its addresses are cut off")
+    source, _, port, _ = struct.unpack_from(layout, data, _V2_FIXED_BYTES)
+    return ProxyHeader((str(ipaddress.ip_address(source)), port), length)

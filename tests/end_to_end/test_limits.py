@@ -1,0 +1,168 @@
+"""Limits on connections, sources, users and lines: what the client sees, what the log says, how others fare."""
+
+import socket
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+
+from support.client import Client, connect_as
+from support.lines import OpenTerminal
+from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
+
+NO_EXEMPTION = "[limits]\nexempt = []\n"
+
+
+def turned_away(server: RunningServer) -> Event | None:
+    """Connect without a word, and return the event when the server closes at once; None when it does not."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as raw:
+        port = raw.getsockname()[1]
+        try:
+            assert raw.recv(1) == b""
+        except TimeoutError:
+            return None
+    return server.session_from(port, "connection-refused")
+
+
+def is_taken(server: RunningServer) -> bool:
+    try:
+        with connect_as(server, "bob") as client:
+            return "bob" in client.read_until()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_source_has_so_many_connections_and_another_comes_in_beside_it(
+    workers: int, start: Callable[..., RunningServer]
+) -> None:
+    server = start(NO_EXEMPTION + "per_source = 3\n", workers=workers)
+    clients = [connect_as(server, "bob") for _ in range(3)]
+    for client in clients:
+        client.read_until()
+    event = wait_until(lambda: turned_away(server), "a connection that is turned away")
+    assert event["event"]["reason"] == "too-many-from-source"
+    assert event["telnetsd"]["connections"] == 1
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S, source_address=("127.0.0.2", 0)) as raw:
+        raw.sendall(b"hello\r\n")
+        assert raw.recv(100).startswith(b"this is a TLS port")
+    clients[0].command("who")
+    for client in clients:
+        client.tls.close()
+    wait_until(lambda: is_taken(server), "a place for another connection")
+
+
+def test_connections_that_are_turned_away_are_told_once_and_then_counted(start: Callable[..., RunningServer]) -> None:
+    server = start(NO_EXEMPTION + "per_source = 1\n")
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        turned_away(server)
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
+                assert raw.recv(1) == b""
+    server.stop()
+    refused = [one for one in server.events() if action_of(one) == "connection-refused"]
+    assert [one["telnetsd"]["connections"] for one in refused] == [1, 20]
+    assert refused[1]["source"] == {"ip": "127.0.0.1"}
+    assert "20 more of them" in refused[1]["message"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_source_that_fails_again_and_again_is_kept_out_for_a_while(
+    workers: int, start: Callable[..., RunningServer]
+) -> None:
+    toml = NO_EXEMPTION + "penalty_handshake_s = 1\npenalty_threshold_s = 3\npenalty_max_s = 5\n"
+    server = start(toml, workers=workers)
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
+            raw.sendall(b"hello\r\n")
+            assert raw.recv(100).startswith(b"this is a TLS port")
+    event = wait_until(lambda: turned_away(server), "a penalty")
+    assert event["event"]["reason"] == "source-penalised"
+    wait_until(lambda: is_taken(server), "the end of the penalty")
+
+
+def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningServer]) -> None:
+    server = start("[limits]\nsessions_per_user = 2\n")
+    with connect_as(server, "bob") as one, connect_as(server, "bob") as two:
+        one.read_until()
+        two.read_until()
+        with connect_as(server, "bob") as three:
+            assert three.read_to_end() == "refused: bob has too many sessions open\r\nend one of them first\r\n"
+            event = server.session_from(three.port, "session-refused")
+        assert (event["event"]["reason"], event["user"]["name"]) == ("too-many-sessions", "bob")
+        with connect_as(server, "ed") as other:
+            other.read_until(b"ed> ")
+
+
+def test_more_handshakes_than_may_be_are_turned_away(start: Callable[..., RunningServer]) -> None:
+    server = start("[limits]\nhandshakes_begin = 2\nhandshakes_refused = 100\nhandshakes_full = 3\n")
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        event = wait_until(lambda: turned_away(server), "a handshake too many")
+        assert event["event"]["reason"] == "too-many-handshakes"
+        assert "bob" in client.command("who")
+        for raw in silent:
+            raw.close()
+    wait_until(lambda: is_taken(server), "a place for a handshake")
+
+
+def test_who_types_too_fast_is_slowed_down_and_nobody_else(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
+    server = start("[limits]\nlines_per_s = 50\nlines_burst = 10\n")
+    with connect_as(server, "bob") as fast, connect_as(server, "ed") as other:
+        fast.read_until()
+        other.read_until()
+        begun = time.monotonic()
+        fast.send(b"echo x\r\n" * 60)
+        assert "ed" in other.command("whoami")
+        for _ in range(60):
+            fast.read_until()
+        assert time.monotonic() - begun > 0.9
+        event = server.session_from(fast.port, "session-slowed")
+        assert event["event"]["reason"] == "too-many-lines"
+    assert server.actions_from(other.port).count("session-slowed") == 0
+    assert server.actions_from(fast.port).count("session-slowed") == 1
+
+
+def test_a_flood_of_connections_leaves_the_logins_of_others_quick(start: Callable[..., RunningServer]) -> None:
+    server = start(NO_EXEMPTION + "per_source = 50\n")
+    flood: list[socket.socket] = []
+
+    def pour() -> None:
+        for _ in range(200):
+            raw = socket.socket()
+            raw.setblocking(False)
+            raw.bind(("127.0.0.2", 0))
+            raw.connect_ex(("127.0.0.1", server.port))
+            flood.append(raw)
+
+    took = []
+    for _ in range(9):
+        pour()
+        begun = time.monotonic()
+        with connect_as(server, "bob") as client:
+            client.read_until()
+        took.append(time.monotonic() - begun)
+    for raw in flood:
+        raw.close()
+    assert statistics.median(took) < 1.0
+    assert get(server.wait_for(lambda one: action_of(one) == "connection-refused"), "source.ip") == "127.0.0.2"
+
+
+def test_each_address_of_a_server_has_its_own_demands(start: Callable[..., RunningServer]) -> None:
+    from support.rsyslog import free_port
+
+    strict, operators = free_port(), free_port()
+    server = start(
+        f'[[listener.also]]\nlisten = "127.0.0.1:{strict}"\nrequire_certificate = true\n'
+        f'[[listener.also]]\nlisten = "[::1]:{operators}"\nroles = ["operator"]\n'
+    )
+    with Client(strict, server.home.ca_certificate) as guest:
+        assert guest.read_to_end().startswith("refused: your client presented no certificate")
+        assert server.session_from(guest.port, "session-refused")["event"]["reason"] == "no-certificate"
+    with connect_as(server) as guest:
+        guest.read_until()

@@ -1,0 +1,149 @@
+"""Which raw connections are taken."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telnetsd.config import LimitSettings
+from telnetsd.listener.admission import Admission, Place, Terms, find_source
+from telnetsd.listener.penalties import SOURCES_MAX, Penalties, Penalty, PenaltyTerms
+from telnetsd.listener.reason import TurnedAwayReason
+
+ALICE, BOB = "192.0.2.1", "198.51.100.7"
+
+
+def admission(
+    *, connections: int = 100, now: Callable[[], float] = lambda: 0.0, chance: float = 0.5, **limits: float
+) -> Admission:
+    terms = Terms(LimitSettings(**limits), connections)  # type: ignore[arg-type]
+    return Admission(terms, now=now, chance=lambda: chance)
+
+
+def admitted(one: Admission, address: str) -> Place:
+    place = one.admit(address)
+    assert isinstance(place, Place)
+    return place
+
+
+def test_a_source_has_its_limit_and_nobody_else_is_kept_out_by_it() -> None:
+    one = admission(per_source=2)
+    first = admitted(one, ALICE)
+    admitted(one, ALICE)
+    assert one.admit(ALICE) is TurnedAwayReason.TOO_MANY_FROM_SOURCE
+    admitted(one, BOB)
+    one.leave(first)
+    admitted(one, ALICE)
+
+
+def test_a_network_has_its_limit() -> None:
+    one = admission(per_source=2, per_network=3)
+    for address in (ALICE, ALICE, "192.0.2.9"):
+        admitted(one, address)
+    assert one.admit("192.0.2.200") is TurnedAwayReason.TOO_MANY_FROM_NETWORK
+    admitted(one, "192.0.3.1")
+
+
+def test_an_ipv6_source_is_a_64_and_one_in_ipv6_clothes_is_that_of_ipv4() -> None:
+    assert find_source("2001:db8::1", ()) == find_source("2001:db8::ffff", ())
+    assert find_source("2001:db8::1", ()) != find_source("2001:db8:0:1::1", ())
+    assert find_source(f"::ffff:{ALICE}", ()) == find_source(ALICE, ())
+    assert find_source("fe80::1%eth0", ()).name == "fe80::/64"
+
+
+def test_what_is_exempt_is_bound_by_the_limits_for_all_alone() -> None:
+    one = admission(connections=3, per_source=1)
+    for _ in range(3):
+        admitted(one, "127.0.0.1")
+    assert one.admit("127.0.0.1") is TurnedAwayReason.TOO_MANY_CONNECTIONS
+    assert one.admit("::1") is TurnedAwayReason.TOO_MANY_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    ("starting", "chance", "is_taken"),
+    [(9, 0.0, True), (10, 0.29, False), (10, 0.31, True), (15, 0.64, False), (15, 0.66, True), (20, 0.999, False)],
+)
+def test_handshakes_are_turned_away_by_chance_and_then_always(starting: int, chance: float, is_taken: bool) -> None:
+    one = admission(chance=1.0, handshakes_begin=10, handshakes_refused=30, handshakes_full=20)
+    for _ in range(starting):
+        admitted(one, "127.0.0.1")
+    one._chance = lambda: chance
+    assert isinstance(one.admit("127.0.0.1"), Place) == is_taken
+
+
+def test_a_handshake_that_is_over_makes_room_for_another() -> None:
+    one = admission(handshakes_begin=1, handshakes_full=2)
+    places = [admitted(one, ALICE), admitted(one, ALICE)]
+    assert one.admit(ALICE) is TurnedAwayReason.TOO_MANY_HANDSHAKES
+    for place in places:
+        one.establish(place)
+    admitted(one, ALICE)
+
+
+def test_penalties_grow_come_into_force_and_end() -> None:
+    clock = [0.0]
+    one = admission(now=lambda: clock[0], penalty_threshold_s=10, penalty_max_s=30)
+    source = find_source(ALICE, ())
+    one.penalise(source, 9)
+    admitted(one, ALICE)
+    one.penalise(source, 9)
+    assert one.admit(ALICE) is TurnedAwayReason.PENALTY
+    admitted(one, BOB)
+    clock[0] = 17.9
+    assert one.admit(ALICE) is TurnedAwayReason.PENALTY
+    clock[0] = 18.1
+    admitted(one, ALICE)
+    for _ in range(10):
+        one.penalise(source, 9)
+    clock[0] += 30.1
+    admitted(one, ALICE)
+
+
+def test_a_user_has_so_many_sessions() -> None:
+    one = admission(sessions_per_user=1)
+    first, second = admitted(one, ALICE), admitted(one, BOB)
+    assert one.seat(first, "alice")
+    assert not one.seat(second, "alice")
+    assert one.seat(second, "bob")
+    one.leave(first)
+    assert one.seat(second, "alice")
+
+
+@given(st.lists(st.sampled_from([ALICE, BOB, "192.0.2.2", "127.0.0.1", "2001:db8::1"]), max_size=30))
+def test_when_everybody_has_left_nothing_is_counted(addresses: list[str]) -> None:
+    one = admission(connections=20, per_source=4, per_network=6)
+    places = [place for place in map(one.admit, addresses) if isinstance(place, Place)]
+    for number, place in enumerate(places):
+        if number % 2:
+            one.establish(place)
+        one.seat(place, "alice")
+    for place in places:
+        one.leave(place)
+        one.leave(place)
+    assert not one.tally.here
+
+
+def test_what_others_count_counts_here() -> None:
+    here, there = admission(per_source=2), admission(per_source=2)
+    there.tally.tell = lambda key, change: here.tally.hear({key: change})
+    there.penalties.tell = here.penalties.hear
+    place = admitted(there, ALICE)
+    admitted(here, ALICE)
+    assert here.admit(ALICE) is TurnedAwayReason.TOO_MANY_FROM_SOURCE
+    there.leave(place)
+    admitted(here, ALICE)
+    there.penalise(find_source(BOB, ()), 100)
+    assert here.admit(BOB) is TurnedAwayReason.PENALTY
+
+
+def test_penalties_are_kept_of_a_bounded_number_of_sources() -> None:
+    penalties, terms = Penalties(), PenaltyTerms(10, 100)
+    penalties.impose("first", 50, 0.0, terms)
+    for number in range(SOURCES_MAX - 1):
+        penalties.hear(Penalty(str(number), 50.0, is_in_force=False))
+    penalties.impose("first", 1, 0.0, terms)
+    penalties.impose("last", 50, 0.0, terms)
+    assert len(penalties) == SOURCES_MAX
+    assert penalties.is_in_force("first", 1.0)
+    assert not penalties.is_in_force("0", 1.0)
