@@ -39,7 +39,11 @@ def test_the_package_keeps_the_contract(copy: Path) -> None:
         ("telnet/line_discipline.py", "import telnetlib3", "the pure parts know no event loop"),
         ("lines/escape.py", "import asyncio", "the pure parts know no event loop"),
         ("session/session.py", "from OpenSSL import SSL", "only tls imports OpenSSL"),
-        ("connection/pipeline.py", "import telnetlib3", "only telnet and the lines to telnet servers import telnetlib3"),
+        (
+            "connection/pipeline.py",
+            "import telnetlib3",
+            "only telnet and the lines to telnet servers import telnetlib3",
+        ),
     ],
 )
 def test_an_import_that_is_turned_around_breaks_the_contract(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.client import Client, connect_as
+from support.client import connect_as
 from support.lines import OpenTerminal
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
 
@@ -151,18 +151,3 @@ def test_a_flood_of_connections_leaves_the_logins_of_others_quick(start: Callabl
         raw.close()
     assert statistics.median(took) < 1.0
     assert get(server.wait_for(lambda one: action_of(one) == "connection-refused"), "source.ip") == "127.0.0.2"
-
-
-def test_each_address_of_a_server_has_its_own_demands(start: Callable[..., RunningServer]) -> None:
-    from support.rsyslog import free_port
-
-    strict, operators = free_port(), free_port()
-    server = start(
-        f'[[listener.also]]\nlisten = "127.0.0.1:{strict}"\nrequire_certificate = true\n'
-        f'[[listener.also]]\nlisten = "[::1]:{operators}"\nroles = ["operator"]\n'
-    )
-    with Client(strict, server.home.ca_certificate) as guest:
-        assert guest.read_to_end().startswith("refused: your client presented no certificate")
-        assert server.session_from(guest.port, "session-refused")["event"]["reason"] == "no-certificate"
-    with connect_as(server) as guest:
-        guest.read_until()
