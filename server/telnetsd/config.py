@@ -109,7 +109,10 @@ class EndpointSettings(_Section, frozen=True):
 
 
 class ListenerSettings(_Section, frozen=True):
-    """Where connections come in, and how many; `keepalive_s` 0 leaves silent peers to the session's clocks."""
+    """Where connections come in, how many, and by whom they are served.
+
+    `keepalive_s` 0 leaves silent peers to the session's clocks. `user` is whom root becomes when it has the sockets.
+    """
 
     listen: str = "127.0.0.1:9992"
     proxies: tuple[Network, ...] = ()
@@ -118,6 +121,7 @@ class ListenerSettings(_Section, frozen=True):
     workers: Workers | Literal["auto"] = 1
     keepalive_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
     drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
+    user: Annotated[str, msgspec.Meta(pattern=r"^([a-z_][a-z0-9_-]{0,31})?$")] = ""
 
 
 class LimitSettings(_Section, frozen=True):
@@ -394,6 +398,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 def _listener_contradictions(settings: Settings) -> Iterator[str]:
     listener, limits = settings.listener, settings.limits
+    if listener.user and any(line.run_as for line in settings.line):
+        yield "a [[line]] has run_as, which takes root, and [listener] user gives root up"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin must be less than handshakes_full"
     for one in (*limits.exempt, *listener.proxies, *(network for also in listener.also for network in also.proxies)):

@@ -120,7 +120,8 @@ FLOOD_MAX_BYTES = 64 * 2**20
 
 def test_two_hundred_watch_one_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
     with Upstream() as upstream:
-        server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
+        many = "[limits]\nsessions_per_user = 1000\n"
+        server = start(many + line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
         bob = terminal(server, "bob")
         bob.connect("switch-1")
         bob.until(b"# ")

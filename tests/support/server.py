@@ -59,6 +59,8 @@ class RunningServer:
     def stop(self) -> str:
         """End the server as an operator does, and return what else it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
+        # A second one, for open sessions to be given no more time; two of one kind could melt into one.
+        self.process.send_signal(signal.SIGINT)
         _, rest = self.process.communicate(timeout=DEADLINE_S)
         return self._said_early + rest.removesuffix("stopped\n")
 

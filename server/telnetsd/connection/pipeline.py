@@ -22,8 +22,8 @@ from telnetsd.commands.caller import Services
 from telnetsd.config import Settings
 from telnetsd.connection.turned_away import TurnedAway, source_fields
 from telnetsd.escaping import escape
-from telnetsd.identity.identify import Identifier
-from telnetsd.identity.outcome import Admitted, EndpointReason, Guest, Identity, NamedUser, Refusal
+from telnetsd.identity.identify import Identifier, restrict
+from telnetsd.identity.outcome import Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.lines.table import LineTable
 from telnetsd.listener.admission import Admission, Place, Terms
 from telnetsd.listener.arrival import Arrival, Origin
@@ -70,13 +70,10 @@ class Stages:
     def identify(self, peer: PeerCertificate | None, endpoint: Endpoint, at: datetime) -> Identity:
         """Say who presented `peer`, and whether they may come in by an endpoint."""
         identity, asked = self.identifier.identify(peer, at), endpoint.settings
-        if isinstance(identity, Guest) and asked.require_certificate:
-            return Refusal(identity.reason, identity.status, identity.certificate)
-        if asked.roles and not isinstance(identity, Refusal):
-            roles = self.services.table.roles_of(identity)
-            if roles.isdisjoint(asked.roles):
-                return Refusal(EndpointReason.ROLE, identity.status, identity.certificate)
-        return identity
+        if isinstance(identity, Refusal):
+            return identity
+        has_role = not asked.roles or not self.services.table.roles_of(identity).isdisjoint(asked.roles)
+        return restrict(identity, needs_certificate=asked.require_certificate, has_role=has_role)
 
 
 class Connections:
@@ -88,13 +85,19 @@ class Connections:
         self._turned_away = TurnedAway(stages.trail)
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
-        self._has_lost = asyncio.Event()
+        self._has_changed = asyncio.Event()
         self._is_stopping = False
 
     @property
     def is_empty(self) -> bool:
         """Whether no connection is open."""
         return not self._open and not self._serving
+
+    async def wait_empty(self) -> None:
+        """Wait until no connection is open."""
+        while not self.is_empty:
+            self._has_changed.clear()
+            await self._has_changed.wait()
 
     def change(self, stages: Stages) -> None:
         """Lead every connection from now on through the stages of another generation."""
@@ -129,8 +132,8 @@ class Connections:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
         while self._open:
-            self._has_lost.clear()
-            await self._has_lost.wait()
+            self._has_changed.clear()
+            await self._has_changed.wait()
 
     def _receive(self, _: asyncio.Transport, origin: Origin) -> asyncio.Protocol | None:
         """Take a raw connection, or turn it away."""
@@ -155,8 +158,12 @@ class Connections:
         protocol = NvtProtocol()
         task = asyncio.get_running_loop().create_task(self._serve(transport, protocol, arrived))
         self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        task.add_done_callback(self._forget)
         return protocol
+
+    def _forget(self, served: asyncio.Task[None]) -> None:
+        self._serving.discard(served)
+        self._has_changed.set()
 
     def _failed(self, arrived: "_Arrived", _: TlsTransport, error: TlsError) -> None:
         limits = self._stages.settings.limits
@@ -174,7 +181,7 @@ class Connections:
     def _lost(self, arrived: "_Arrived", transport: TlsTransport) -> None:
         self.admission.leave(arrived.place)
         self._open.discard(transport)
-        self._has_lost.set()
+        self._has_changed.set()
 
     async def _serve(self, transport: TlsTransport, protocol: NvtProtocol, arrived: "_Arrived") -> None:
         try:

@@ -142,7 +142,7 @@ class Crew:
         """See Service; a nursery that has ended is replaced."""
         self._host.switchboard.check_clocks()
         is_busy = self._raising is not None and not self._raising.done()
-        if is_busy or self._loop.time() < self._retry_at:
+        if is_busy or self._is_stopping or self._loop.time() < self._retry_at:
             return
         if self._nurseries and self._nurseries[-1].returncode is not None:
             logger.warning("the process that starts workers has ended; another one takes its place")
@@ -154,14 +154,27 @@ class Crew:
         for worker in self._workers:
             worker.channel.tell("announce", [text, is_lasting])
 
-    async def stop(self) -> None:
+    async def drain(self) -> None:
         """See Service."""
+        self._begin_to_stop()
+        for worker in self._workers:
+            worker.is_retired = True
+            worker.channel.tell("retire")
+        await self._wait_until(lambda: not self._workers)
+
+    def _begin_to_stop(self) -> None:
         self._is_stopping = True
         if self._raising is not None:
             self._raising.cancel()
         # First of all: no worker is to be started in the place of one that ends.
         for nursery in self._nurseries:
             _let_go(nursery)
+        for listener, _ in self._listeners:
+            listener.close()
+
+    async def stop(self) -> None:
+        """See Service."""
+        self._begin_to_stop()
         for worker in self._workers:
             worker.channel.tell("stop")
         with contextlib.suppress(TimeoutError):

@@ -18,6 +18,7 @@ from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import Reason, ReloadReason
 from telnetsd.audit.record import Trail
 from telnetsd.daemon.serving import make_context
+from telnetsd.daemon.systemd import ServiceManager
 from telnetsd.daemon.watch import Signature, sign_files
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
@@ -42,15 +43,25 @@ class Generations:
         trail: Bound to nothing.
         ask: For the passphrase of the CA's key.
         adopt: Told of each generation.
+        manager: Told that a reload goes on.
     """
 
-    def __init__(self, home: Home, material: Material, trail: Trail, ask: AskPassphrase, adopt: Adopt) -> None:
+    def __init__(
+        self,
+        home: Home,
+        material: Material,
+        trail: Trail,
+        ask: AskPassphrase,
+        adopt: Adopt,
+        manager: ServiceManager,
+    ) -> None:
         self._home = home
         self._material = material
         self._begun_with = material.settings
         self._trail = trail
         self._ask = ask
         self._adopt = adopt
+        self._manager = manager
         self._files: Signature = sign_files(home)
         self._changing_files: Signature = self._files
         self._is_loading = asyncio.Lock()
@@ -70,26 +81,38 @@ class Generations:
             OperatorError: Something is wrong: nothing has changed.
         """
         async with self._is_loading:
-            files = sign_files(self._home)
-            operator = {"operator": {"name": by}}
+            self._manager.reloading()
+            status = "a reload failed by a fault of the server"
             try:
-                material = await asyncio.to_thread(self._load)
+                status = said = await self._take_over(reason, by)
             except OperatorError as error:
-                # Until another change of files, another try would end the same way.
-                self._files = files
-                message = f"nothing was reloaded: {error}"
-                await self._trail.record(Action.RELOAD_FAILED, Reason.WRONG_CONFIGURATION, message, telnetsd=operator)
+                status = f"nothing was reloaded: {error}"
                 raise
-            said = _describe(material)
-            message = f"the server reloaded: {said}"
-            await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
-            for section in ("listener", "audit"):
-                if getattr(material.settings, section) != getattr(self._begun_with, section):
-                    said += f"; a change of [{section}] waits for a restart"
-            self._material = material
-            await self._adopt(material, reason)
-            self._files = files
+            finally:
+                self._manager.ready(status)
         await self.tell_of_crls()
+        return said
+
+    async def _take_over(self, reason: ReloadReason, by: str) -> str:
+        files = sign_files(self._home)
+        operator = {"operator": {"name": by}}
+        try:
+            material = await asyncio.to_thread(self._load)
+        except OperatorError as error:
+            # Until another change of files, another try would end the same way.
+            self._files = files
+            message = f"nothing was reloaded: {error}"
+            await self._trail.record(Action.RELOAD_FAILED, Reason.WRONG_CONFIGURATION, message, telnetsd=operator)
+            raise
+        said = _describe(material)
+        message = f"the server reloaded: {said}"
+        await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
+        for section in ("listener", "audit"):
+            if getattr(material.settings, section) != getattr(self._begun_with, section):
+                said += f"; a change of [{section}] waits for a restart"
+        self._material = material
+        await self._adopt(material, reason)
+        self._files = files
         return said
 
     def tick(self) -> None:

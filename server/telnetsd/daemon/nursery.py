@@ -127,6 +127,9 @@ class Nursery:
 
     def _see_them_off(self) -> None:
         """Wait for the workers' end, which the server tells them; those of a server that has died are ended."""
+        # Where no worker takes connections any more, nobody is to wait for one that does.
+        for listener, _ in self._listeners:
+            listener.close()
         self._bury()
         while self._born:
             select.select([self._woken], [], [], ORPHANED_S)

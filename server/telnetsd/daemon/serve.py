@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -23,14 +24,16 @@ from telnetsd.audit.log import AuditLog, open_log
 from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.record import Trail, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config import AUTO, AuditSettings, EndpointSettings, FailurePolicy
+from telnetsd.config import AUTO, AuditSettings, EndpointSettings, FailurePolicy, Settings, load_settings
 from telnetsd.control import ControlServer
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.crew import Crew, CrewSettings
 from telnetsd.daemon.generation import Generations
+from telnetsd.daemon.privileges import become
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
 from telnetsd.daemon.service import OneProcess, Service
 from telnetsd.daemon.serving import Serving, make_context
+from telnetsd.daemon.systemd import ServiceManager, take_sockets
 from telnetsd.home import Home, alone
 from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
@@ -62,40 +65,58 @@ class Options:
     worker_options: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a server starts from; `sockets` are those of the endpoints, where they are open already."""
+
+    home: Home
+    options: Options
+    endpoints: list[Endpoint]
+    sockets: list[socket.socket]
+    manager: ServiceManager
+
+
 def serve(home: Home, options: Options) -> None:
     """Run a server in the foreground until a signal ends it.
 
     Raises:
         OperatorError: It cannot start.
     """
-    if home.state_file.exists():
-        recover(home)
-    material = load_material(home)
-    endpoints = find_endpoints(material, options.listen)
-    sys.setswitchinterval(GIL_SWITCH_S)
-    make_room(material.settings.listener.max_connections)
-    spare_the_collector()
-    with (
-        alone(home),
-        closing(State(home.state_file)) as state,
-        closing(open_log(home, material.settings.audit)) as log,
-    ):
-        uvloop.run(_serve(home, material, endpoints, state, log, options))
+    manager, settings = ServiceManager(), load_settings(home.config_file)
+    endpoints = find_endpoints(settings, options.listen)
+    with contextlib.ExitStack() as to_close:
+        sockets = _keep(to_close, take_sockets(len(endpoints)))
+        if settings.listener.user:
+            # Root alone may have ports below 1024; nothing else is done as root.
+            sockets = sockets or _keep(to_close, _open_sockets(endpoints, settings))
+            become(settings.listener.user)
+        if home.state_file.exists():
+            recover(home)
+        material = load_material(home)
+        sys.setswitchinterval(GIL_SWITCH_S)
+        make_room(material.settings.listener.max_connections)
+        spare_the_collector()
+        to_close.enter_context(alone(home))
+        state = to_close.enter_context(closing(State(home.state_file)))
+        log = to_close.enter_context(closing(open_log(home, material.settings.audit)))
+        uvloop.run(_serve(_Start(home, options, endpoints, sockets, manager), material, state, log))
 
 
-async def _serve(
-    home: Home, material: Material, endpoints: list[Endpoint], state: State, log: AuditLog, options: Options
-) -> None:
+def _keep(to_close: contextlib.ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
+    return [to_close.enter_context(closing(one)) for one in sockets]
+
+
+async def _serve(start: _Start, material: Material, state: State, log: AuditLog) -> None:
     settings = material.settings.audit
     services: list[Service] = []
     sink = GroupCommit(log, settings, lambda is_out: _announce(services, settings, is_out=is_out))
     trail = make_trail(sink)
-    async with shipping(home, settings, trail):
+    async with shipping(start.home, settings, trail):
         try:
-            service = _make_service(home, material, state, sink, trail, options)
+            service = _make_service(start.home, material, state, sink, trail, start.options)
             services.append(service)
-            generations = Generations(home, material, trail, options.ask, service.adopt)
-            await _listen(home, endpoints, material, service, generations, AuditKeeper(home, settings, trail), trail)
+            generations = Generations(start.home, material, trail, start.options.ask, service.adopt, start.manager)
+            await _listen(start, material, service, generations, AuditKeeper(start.home, settings, trail), trail)
         finally:
             await sink.close()
 
@@ -113,37 +134,39 @@ def _make_service(
     return OneProcess(serving, switchboard)
 
 
-def find_endpoints(material: Material, listen: str | None) -> list[Endpoint]:
+def find_endpoints(settings: Settings, listen: str | None) -> list[Endpoint]:
     """Return the addresses that connections come in by: those with a prompt first, and then those of the lines.
 
     Raises:
         OperatorError: One is no address.
     """
-    straight = [line for line in material.lines if line.settings.listen]
-    to_lines = [Endpoint(EndpointSettings(listen=line.settings.listen), line.name) for line in straight]
-    endpoints = [*prompt_endpoints(material.settings.listener, listen), *to_lines]
+    to_lines = [Endpoint(EndpointSettings(listen=line.listen), line.name) for line in settings.line if line.listen]
+    endpoints = [*prompt_endpoints(settings.listener, listen), *to_lines]
     for one in endpoints:
         require_address(one.settings.listen)
     return endpoints
 
 
+def _open_sockets(endpoints: list[Endpoint], settings: Settings) -> list[socket.socket]:
+    return [open_endpoint(one.settings.listen, settings.listener.keepalive_s) for one in endpoints]
+
+
 async def _listen(
-    home: Home,
-    endpoints: list[Endpoint],
+    start: _Start,
     material: Material,
     service: Service,
     generations: Generations,
     keeper: AuditKeeper,
     trail: Trail,
 ) -> None:
-    """Take connections until a signal ends it."""
-    stopping, reloading = asyncio.Event(), asyncio.Event()
-    _catch_signals(stopping, reloading)
-    reload = partial(generations.reload, ReloadReason.OPERATOR)
-    control = ControlServer(home.control_socket, service.sessions, reload)
+    """Take connections until a signal ends it, and then let those that are open end."""
+    signals = _Signals()
+    control = ControlServer(
+        start.home.control_socket, service.sessions, partial(generations.reload, ReloadReason.OPERATOR)
+    )
     try:
-        keepalive_s = material.settings.listener.keepalive_s
-        listeners = [(open_endpoint(one.settings.listen, keepalive_s), one) for one in endpoints]
+        sockets = start.sockets or _open_sockets(start.endpoints, material.settings)
+        listeners = list(zip(sockets, start.endpoints, strict=True))
         await control.start()
         where = ", ".join(shown_address(one.getsockname()) for one, endpoint in listeners if not endpoint.line)
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
@@ -151,8 +174,14 @@ async def _listen(
         try:
             await service.start(listeners)
             print(f"listening on {where}", file=sys.stderr, flush=True)
+            start.manager.ready(f"listening on {where}")
             async with _upkeep(generations, keeper):
-                await _until(stopping, reloading, generations, service)
+                await _look_after(service, generations, start.manager, signals.reloading, until=signals.stopping)
+                start.manager.stopping("waiting for open sessions to end")
+                timeout_s, drained = material.settings.listener.drain_timeout_s, asyncio.Event()
+                draining = asyncio.ensure_future(_drain(service, signals.hurrying, timeout_s, drained))
+                await _look_after(service, generations, start.manager, signals.reloading, until=drained)
+                await draining
                 is_ending.set()
         finally:
             await service.stop()
@@ -165,21 +194,53 @@ async def _listen(
         await control.stop()
 
 
-def _catch_signals(stopping: asyncio.Event, reloading: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, reloading.set)
+class _Signals:
+    """What signals want of the server: SIGHUP a reload; SIGTERM and SIGINT the end, and a second one to hurry."""
+
+    def __init__(self) -> None:
+        self.stopping, self.hurrying, self.reloading = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self.reloading.set)
+
+    def _end(self) -> None:
+        (self.hurrying if self.stopping.is_set() else self.stopping).set()
 
 
-async def _until(
-    stopping: asyncio.Event, reloading: asyncio.Event, generations: Generations, service: Service
+async def _drain(service: Service, hurrying: asyncio.Event, timeout_s: float, drained: asyncio.Event) -> None:
+    """Let open sessions end by themselves; set `drained` when they have, or when there is no more time."""
+    if timeout_s > 0:
+        service.announce(
+            f"the server is being stopped: this session ends in {timeout_s:.0f} seconds", is_lasting=True
+        )
+    draining, waiting = asyncio.ensure_future(service.drain()), asyncio.ensure_future(hurrying.wait())
+    try:
+        await asyncio.wait({draining, waiting}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            draining.result()
+    except Exception:
+        logger.exception("open sessions could not be waited for; they are ended")
+    finally:
+        draining.cancel()
+        waiting.cancel()
+        drained.set()
+
+
+async def _look_after(
+    service: Service,
+    generations: Generations,
+    manager: ServiceManager,
+    reloading: asyncio.Event,
+    *,
+    until: asyncio.Event,
 ) -> None:
-    """Look at what may have changed, until the server is to stop."""
+    """Look at what may have changed, until something is so."""
     told = ""
-    while not stopping.is_set():
+    while not until.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), WATCH_INTERVAL_S)
+            await asyncio.wait_for(until.wait(), WATCH_INTERVAL_S)
+        manager.alive()
         if reloading.is_set():
             reloading.clear()
             generations.reload_in_background(ReloadReason.SIGNAL, "a signal")

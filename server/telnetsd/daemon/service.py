@@ -41,6 +41,9 @@ class Service(Protocol):
     def announce(self, text: str, *, is_lasting: bool) -> None:
         """Show a line to every session; and to each that comes in, until something else is announced."""
 
+    async def drain(self) -> None:
+        """Take no more connections, and return when the last of those that are open has ended by itself."""
+
     async def stop(self) -> None:
         """Take no more connections, end every session, and return when the log knows."""
 
@@ -90,6 +93,12 @@ class OneProcess:
     def announce(self, text: str, *, is_lasting: bool) -> None:
         """See Service."""
         self._serving.registry.announce(text, is_lasting=is_lasting)
+
+    async def drain(self) -> None:
+        """See Service."""
+        for one in self._accepting:
+            one.close()
+        await self._serving.connections.wait_empty()
 
     async def stop(self) -> None:
         """See Service."""

@@ -20,6 +20,7 @@ from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_
 from telnetsd.identity.outcome import (
     Admitted,
     CertificateStatus,
+    EndpointReason,
     Guest,
     GuestReason,
     Identity,
@@ -77,6 +78,13 @@ class _Verdict:
     outcome: _Outcome | None = None
 
 
+def restrict(identity: Admitted, *, needs_certificate: bool, has_role: bool = True) -> Identity:
+    """Return who somebody is where a certificate may be demanded, and a role: a refusal where they lack it."""
+    if needs_certificate and isinstance(identity, Guest):
+        return Refusal(identity.reason, identity.status, identity.certificate)
+    return identity if has_role else Refusal(EndpointReason.ROLE, identity.status, identity.certificate)
+
+
 class Identifier:
     """Decides who is connected, for one generation of trust anchors.
 
@@ -97,12 +105,9 @@ class Identifier:
         identity = self._identify(peer, at)
         if not self._policy.require_certificate:
             return identity
-        match identity:
-            case Guest(reason, status, certificate):
-                return Refusal(reason, status, certificate)
-            case Refusal(otherwise=Guest()):
-                return replace(identity, otherwise=None)
-        return identity
+        if isinstance(identity, Refusal):
+            return replace(identity, otherwise=None) if isinstance(identity.otherwise, Guest) else identity
+        return restrict(identity, needs_certificate=True)
 
     def _identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         if peer is None:

@@ -1,0 +1,207 @@
+"""A server as a service: drained by a signal, started by systemd's tools, told of by sd_notify, without root."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.client import Client, connect_as
+from support.command_line import refused
+from support.rsyslog import free_port
+from support.server import DEADLINE_S, RunningServer, action_of, wait_until
+from telnetsd.administration.credentials import user_files
+from telnetsd.home import Home
+
+UNIT = Path(__file__).parents[2] / "scripts" / "telnetsd.service"
+TOLD = "\r\n*** the server is being stopped: this session ends in 10 seconds\r\nbob> "
+
+
+def is_refused(server: RunningServer) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", server.port)) != 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_takes_nobody_in_any_more_and_waits_for_who_is_in(
+    workers: int, start: Callable[..., RunningServer]
+) -> None:
+    server = start(workers=workers)
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        server.process.send_signal(signal.SIGTERM)
+        assert client.read_until() == TOLD
+        wait_until(lambda: is_refused(server), "a closed port")
+        assert "bob" in client.command("whoami")
+        client.send(b"quit\r\n")
+        assert client.read_to_end() == "goodbye\r\n"
+    _, words = server.process.communicate(timeout=5)
+    assert words == "stopped\n"
+    ends = [one["event"]["reason"] for one in server.events() if action_of(one) == "session-ended"]
+    assert ends == ["quit"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_does_not_leave_in_time_is_sent_away(workers: int, start: Callable[..., RunningServer]) -> None:
+    server = start("[listener]\ndrain_timeout_s = 0.6\n", workers=workers)
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        server.process.send_signal(signal.SIGTERM)
+        assert client.read_to_end().endswith("*** the server is being stopped\r\n")
+        assert server.session_from(client.port, "session-ended")["event"]["reason"] == "server-stopped"
+    assert server.process.communicate(timeout=DEADLINE_S)[1] == "stopped\n"
+
+
+def test_a_second_signal_ends_the_waiting(start: Callable[..., RunningServer]) -> None:
+    server = start("[listener]\ndrain_timeout_s = 600\n")
+    with connect_as(server, "bob") as client:
+        client.read_until()
+        server.process.send_signal(signal.SIGTERM)
+        client.read_until()
+        server.process.send_signal(signal.SIGTERM)
+        assert client.read_to_end().endswith("*** the server is being stopped\r\n")
+    assert server.process.communicate(timeout=DEADLINE_S)[1] == "stopped\n"
+
+
+class NotifySocket:
+    """What systemd would hear."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "notify"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.settimeout(DEADLINE_S)
+
+    def read_until(self, beginning: str) -> list[str]:
+        """Return the lines of the first message that begins so."""
+        while True:
+            lines = self._socket.recv(4096).decode().splitlines()
+            if lines[0] == beginning:
+                return lines
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[NotifySocket]:
+    notify = NotifySocket(tmp_path)
+    yield notify
+    notify.close()
+
+
+def test_the_service_manager_hears_of_readiness_life_reloads_and_the_end(
+    heard: NotifySocket, start: Callable[..., RunningServer]
+) -> None:
+    server = start(NOTIFY_SOCKET=str(heard.path), WATCHDOG_USEC="400000")
+    assert heard.read_until("READY=1")[1] == f"STATUS=listening on 127.0.0.1:{server.port}"
+    heard.read_until("WATCHDOG=1")
+    heard.read_until("WATCHDOG=1")
+    server.process.send_signal(signal.SIGHUP)
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    began_us = int(heard.read_until("RELOADING=1")[1].removeprefix("MONOTONIC_USEC="))
+    assert abs(began_us - before_us) < DEADLINE_S * 1_000_000
+    assert "trust anchor" in heard.read_until("READY=1")[1]
+    server.home.config_file.write_text("x =")
+    assert "not valid TOML" in refused(server.home, "reload")
+    heard.read_until("RELOADING=1")
+    assert heard.read_until("READY=1")[1].startswith("STATUS=nothing was reloaded: ")
+    server.stop()
+    heard.read_until("STOPPING=1")
+
+
+def test_sockets_of_systemd_are_served_whoever_opened_them(home: Home) -> None:
+    port = free_port()
+    command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *serve_command(home)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+        files = user_files(home, "bob")
+        client = wait_until(
+            lambda: try_connecting(port, home, (files.certificate, files.key)), "a server behind the socket"
+        )
+        with client:
+            assert "you are bob" in client.read_until()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert f"listening on 127.0.0.1:{port}" in process.stderr.read()
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_sockets_of_systemd_in_another_number_than_addresses_are_refused(home: Home) -> None:
+    port = free_port()
+    two = ["-l", f"127.0.0.1:{port}", "-l", f"127.0.0.1:{free_port()}"]
+    command = ["systemd-socket-activate", *two, *serve_command(home)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+        wait_until(lambda: knock(port), "systemd's socket")
+        assert process.stderr is not None
+        assert "the service manager passes 2 sockets for 1 addresses" in process.stderr.read()
+        assert process.wait(DEADLINE_S) == 1
+
+
+def serve_command(home: Home) -> list[str]:
+    return [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root)]
+
+
+def passing_on() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": ""}
+
+
+def knock(port: int) -> bool:
+    with socket.socket() as raw:
+        return raw.connect_ex(("127.0.0.1", port)) == 0
+
+
+def try_connecting(port: int, home: Home, credentials: tuple[Path, Path]) -> Client | None:
+    with contextlib.suppress(ConnectionError):
+        return Client(port, home.ca_certificate, credentials)
+    return None
+
+
+def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
+    """Port 992 is root's; what is written afterwards is the user's. The folder is where others may go as well."""
+    folder = Path(tempfile.mkdtemp(prefix="telnetsd-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        shutil.copytree(home.root, folder / "home")
+        mine = Home(folder / "home")
+        mine.config_file.write_text('[listener]\nuser = "nobody"\n')
+        subprocess.run(["chown", "-R", "nobody:", folder / "home"], check=True)
+        server = RunningServer(mine)
+        with connect_as(server, "bob") as client:
+            client.read_until()
+            status = Path(f"/proc/{server.process.pid}/status").read_text()
+            uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+            assert len(set(uids)) == 1
+            assert uids[0] != "0"
+            assert mine.control_socket.owner() == "nobody"
+        assert server.stop() == ""
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_user_that_is_not_there_is_said(home: Home) -> None:
+    home.config_file.write_text('[listener]\nuser = "nobody-here"\n')
+    assert "no user 'nobody-here' on this machine" in refused(home, "serve", "--listen", "127.0.0.1:0")
+
+
+def test_the_unit_is_sound_and_bounds_the_server(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/telnetsd/bin/telnetsd", sys.executable))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    bounded = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert bounded.returncode == 0, bounded.stdout
