@@ -225,6 +225,12 @@ class AuditSettings(_Section, frozen=True):
     shipping: tuple[ShippingSettings, ...] = ()
 
 
+class MetricsSettings(_Section, frozen=True):
+    """Where figures and health can be asked for by HTTP, on this machine alone; empty for nowhere."""
+
+    listen: str = ""
+
+
 class LineSettings(_Section, frozen=True):
     """A line: where it leads, who has it, how it is shared, recorded and bounded.
 
@@ -331,6 +337,7 @@ class Settings(_Section, frozen=True):
     enrolment: EnrolmentSettings = EnrolmentSettings()
     session: SessionSettings = SessionSettings()
     audit: AuditSettings = AuditSettings()
+    metrics: MetricsSettings = MetricsSettings()
     line: tuple[LineSettings, ...] = ()
     command: tuple[ProgramSettings, ...] = ()
     roles: dict[RoleName, RoleSettings] = {}
@@ -400,11 +407,20 @@ def _listener_contradictions(settings: Settings) -> Iterator[str]:
     listener, limits = settings.listener, settings.limits
     if listener.user and any(line.run_as for line in settings.line):
         yield "a [[line]] has run_as, which takes root, and [listener] user gives root up"
+    if settings.metrics.listen and not _is_loopback(settings.metrics.listen):
+        yield "[metrics] listen is not an address of this machine alone; write 127.0.0.1:PORT"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin must be less than handshakes_full"
     for one in (*limits.exempt, *listener.proxies, *(network for also in listener.also for network in also.proxies)):
         if not _is_network(one):
             yield f"{one!r} is not a network: write an address, or one as in 192.0.2.0/24"
+
+
+def _is_loopback(listen: str) -> bool:
+    try:
+        return ipaddress.ip_address(parse_address(listen)[0]).is_loopback
+    except (ValueError, OperatorError):
+        return False
 
 
 def _is_network(text: str) -> bool:

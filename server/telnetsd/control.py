@@ -55,12 +55,20 @@ class ControlServer:
         path: The socket.
         sessions: What it answers about.
         reload: Loads the installation anew, for whom it is told; returns one line that says what serves now.
+        counts: Returns how many events of each kind there were so far.
     """
 
-    def __init__(self, path: Path, sessions: WatchableSessions, reload: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sessions: WatchableSessions,
+        reload: Callable[[str], Awaitable[str]],
+        counts: Callable[[], dict[str, float]],
+    ) -> None:
         self._path = path
         self._sessions = sessions
         self._reload = reload
+        self._counts = counts
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -118,16 +126,23 @@ class ControlServer:
             request = msgspec.json.decode(line, type=Request)
         except msgspec.DecodeError as error:
             return {"error": f"not a request: {error}"}
+        answer: dict[str, Any]
         match request.verb:
             case "session-list":
-                return {"ok": await self._sessions.rows()}
+                answer = {"ok": await self._sessions.rows()}
             case "session-watch":
-                return await self._find(request.id)
+                answer = await self._find(request.id)
             case "session-kick":
-                return await self._kick(request.id, by)
+                answer = await self._kick(request.id, by)
+            case "counts":
+                answer = {"ok": self._counts()}
             case "reload":
-                return await self._load_anew(by)
-        return {"error": f"the running server does not know {request.verb!r}; it may be an older one: restart it"}
+                answer = await self._load_anew(by)
+            case unknown:
+                answer = {
+                    "error": f"the running server does not know {unknown!r}; it may be an older one: restart it"
+                }
+        return answer
 
     async def _load_anew(self, by: str) -> dict[str, Any]:
         try:

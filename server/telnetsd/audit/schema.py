@@ -150,6 +150,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "telnetsd.enrolment.name": Field(_TEXT, "the user name that is asked for"),
     "telnetsd.enrolment.spki_sha256": Field(_SHA256, "SHA-256 of the public key that it is about"),
     "telnetsd.enrolment.subject": Field(_TEXT, "the subject that the request claims"),
+    "telnetsd.handshake_s": Field({"type": "number", "minimum": 0}, "how long the TLS handshake took, in seconds"),
     "telnetsd.identity.class": Field(_COUNT, "the user's assurance class"),
     "telnetsd.identity.kind": Field({"enum": ["guest", "refusal", "user"]}, "what identification came to"),
     "telnetsd.identity.reason": Field(_WORD, "why somebody is a guest, or refused"),
@@ -240,7 +241,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_STARTED: Definition(
         "somebody came in: a named user, or a guest with the reason",
         ("authentication", "session"), ("start",), Outcome.SUCCESS, (AdmissionReason.IDENTIFIED, GuestReason),
-        _SESSION, _WHO,
+        (*_SESSION, "telnetsd.handshake_s"), _WHO,
     ),
     Action.SESSION_ENDED: Definition(
         "a session is over",

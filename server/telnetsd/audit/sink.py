@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec
 
@@ -44,15 +44,21 @@ class GroupCommit:
         log: Where events go; nobody else in this process may use it.
         settings: The clock's intervals, and what becomes of events while the log cannot be written.
         tell: Told that the log cannot be written (True), and that it can again (False).
+        note: Told of each batch that was written, and how many seconds that took.
     """
 
     def __init__(
-        self, log: AuditLog, settings: AuditSettings | None = None, tell: Callable[[bool], None] = lambda _: None
+        self,
+        log: AuditLog,
+        settings: AuditSettings | None = None,
+        tell: Callable[[bool], None] = lambda _: None,
+        note: Callable[[Sequence[Draft], float], None] = lambda _, __: None,
     ) -> None:
         self._log = log
         self._settings = settings or AuditSettings()
         self._goes_on = self._settings.on_audit_failure is FailurePolicy.CONTINUE
         self._tell = tell
+        self._note = note
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._gathering: _Batch = []
@@ -89,6 +95,16 @@ class GroupCommit:
             written.set_result(None)
         self._write_in_background()
         return written
+
+    @property
+    def queued(self) -> int:
+        """How many events wait to be written."""
+        return len(self._gathering)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the log could be written when it was last tried."""
+        return self._outage is None
 
     async def close(self) -> None:
         """Write what is left, sign the log, take nothing more, and end the thread."""
@@ -137,8 +153,10 @@ class GroupCommit:
         """Write a batch, behind what an outage has left to be written."""
         outage = self._outage.copy() if self._outage else None
         late = outage.events() if outage else []
-        error = await self._do(self._log.append_drafts, [*late, *(event for event, _ in batch)])
+        events, begun = [*late, *(event for event, _ in batch)], self._loop.time()
+        error = await self._do(self._log.append_drafts, events)
         if error is None:
+            self._note(events, self._loop.time() - begun)
             self._end_outage(outage)
             for _, written in batch:
                 settle(written, None)

@@ -20,6 +20,7 @@ from telnetsd.cli import (
     request,
     serve,
     session,
+    top,
     trust,
     user,
     user_certificates,
@@ -40,6 +41,7 @@ app.command("workers", hidden=True)(serve.workers)
 app.command("connect")(connect.connect)
 app.command("check")(check.check)
 app.command("reload")(reload.reload)
+app.command("top")(top.top)
 user.app.command("renew")(user_certificates.renew)
 user.app.command("revoke")(user_certificates.revoke_)
 user.app.command("restore")(user_certificates.restore_)

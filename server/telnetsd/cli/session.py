@@ -1,7 +1,7 @@
 """telnetsd session list, kick, watch."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,6 +9,9 @@ from telnetsd.audit.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, show_screen
 from telnetsd.commands.wording import duration
 from telnetsd.control import ask, watch
+
+COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
+"""What a table of sessions has."""
 
 app = typer.Typer(help="See, watch and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -20,20 +23,19 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     if json:
         print_json(rows)
         return
-    print_table(
-        ["id", "user", "from", "since (UTC)", "idle", "certificate", "tls"],
-        [
-            (
-                short_session_id(row["id"]),
-                row["user"],
-                row["source"],
-                f"{datetime.fromisoformat(row['started_at']):%Y-%m-%d %H:%M:%S}",
-                duration(row["idle_s"]),
-                row["certificate_status"],
-                row["tls"],
-            )
-            for row in rows
-        ],
+    print_table(COLUMNS, [cells_of(row) for row in rows])
+
+
+def cells_of(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return one session's cells, in the order of COLUMNS."""
+    return (
+        short_session_id(row["id"]),
+        row["user"],
+        row["source"],
+        f"{datetime.fromisoformat(row['started_at']):%Y-%m-%d %H:%M:%S}",
+        duration(row["idle_s"]),
+        row["certificate_status"],
+        row["tls"],
     )
 
 

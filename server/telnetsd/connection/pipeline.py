@@ -141,7 +141,7 @@ class Connections:
         if isinstance(place, TurnedAwayReason):
             self._turned_away.note(origin, place)
             return None
-        arrived = _Arrived(origin, place)
+        arrived = _Arrived(origin, place, asyncio.get_running_loop().time())
         timeout_s = self._stages.settings.tls.handshake_timeout_s
         events = TlsEvents(
             partial(self._established, arrived), partial(self._failed, arrived), partial(self._lost, arrived)
@@ -155,6 +155,7 @@ class Connections:
 
     def _established(self, arrived: "_Arrived", transport: TlsTransport) -> asyncio.Protocol:
         self.admission.establish(arrived.place)
+        arrived.handshake_s = asyncio.get_running_loop().time() - arrived.begun
         protocol = NvtProtocol()
         task = asyncio.get_running_loop().create_task(self._serve(transport, protocol, arrived))
         self._serving.add(task)
@@ -228,7 +229,8 @@ class Connections:
             return None
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
-        await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity))
+        took = {"handshake_s": round(arrived.handshake_s, 6)}
+        await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), telnetsd=took)
         return Session(visit, protocol, trail, stages.services, stages.settings), rounds
 
     async def _talk(self, session: Session, rounds: int) -> None:
@@ -249,12 +251,14 @@ class Connections:
             await session.trail.record(Action.SESSION_ENDED, reason, message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Arrived:
-    """A connection that was taken: where it comes from, and what it takes up."""
+    """A connection that was taken: where from, what it takes up, since when, and how long its handshake took."""
 
     origin: Origin
     place: Place
+    begun: float
+    handshake_s: float = 0.0
 
 
 def _terms(stages: Stages) -> Terms:

@@ -70,6 +70,11 @@ class Generations:
         self._reloading: asyncio.Task[None] | None = None
         self._retry_at = 0.0
 
+    @property
+    def material(self) -> Material:
+        """The generation that serves."""
+        return self._material
+
     async def reload(self, reason: ReloadReason, by: str) -> str:
         """Load everything anew.
 

@@ -29,6 +29,8 @@ from telnetsd.control import ControlServer
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.crew import Crew, CrewSettings
 from telnetsd.daemon.generation import Generations
+from telnetsd.daemon.meter import MaterialCollector, Meter
+from telnetsd.daemon.monitoring import Health, monitoring
 from telnetsd.daemon.privileges import become
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
 from telnetsd.daemon.service import OneProcess, Service
@@ -76,6 +78,18 @@ class _Start:
     manager: ServiceManager
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a running server is made of."""
+
+    service: Service
+    generations: Generations
+    keeper: AuditKeeper
+    trail: Trail
+    meter: Meter
+    health: Health
+
+
 def serve(home: Home, options: Options) -> None:
     """Run a server in the foreground until a signal ends it.
 
@@ -109,14 +123,19 @@ def _keep(to_close: contextlib.ExitStack, sockets: list[socket.socket]) -> list[
 async def _serve(start: _Start, material: Material, state: State, log: AuditLog) -> None:
     settings = material.settings.audit
     services: list[Service] = []
-    sink = GroupCommit(log, settings, lambda is_out: _announce(services, settings, is_out=is_out))
+    meter = Meter()
+    sink = GroupCommit(log, settings, lambda is_out: _announce(services, settings, is_out=is_out), meter.committed)
+    health = Health(lambda: sink.is_writable)
     trail = make_trail(sink)
     async with shipping(start.home, settings, trail):
         try:
             service = _make_service(start.home, material, state, sink, trail, start.options)
             services.append(service)
             generations = Generations(start.home, material, trail, start.options.ask, service.adopt, start.manager)
-            await _listen(start, material, service, generations, AuditKeeper(start.home, settings, trail), trail)
+            meter.registry.register(MaterialCollector(lambda: generations.material, sink))
+            with monitoring(material.settings.metrics.listen, meter.registry, health):
+                parts = _Parts(service, generations, AuditKeeper(start.home, settings, trail), trail, meter, health)
+                await _listen(start, material, parts)
         finally:
             await sink.close()
 
@@ -151,19 +170,11 @@ def _open_sockets(endpoints: list[Endpoint], settings: Settings) -> list[socket.
     return [open_endpoint(one.settings.listen, settings.listener.keepalive_s) for one in endpoints]
 
 
-async def _listen(
-    start: _Start,
-    material: Material,
-    service: Service,
-    generations: Generations,
-    keeper: AuditKeeper,
-    trail: Trail,
-) -> None:
+async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
     """Take connections until a signal ends it, and then let those that are open end."""
-    signals = _Signals()
-    control = ControlServer(
-        start.home.control_socket, service.sessions, partial(generations.reload, ReloadReason.OPERATOR)
-    )
+    signals, service, generations, trail = _Signals(), parts.service, parts.generations, parts.trail
+    reload = partial(generations.reload, ReloadReason.OPERATOR)
+    control = ControlServer(start.home.control_socket, service.sessions, reload, parts.meter.counts)
     try:
         sockets = start.sockets or _open_sockets(start.endpoints, material.settings)
         listeners = list(zip(sockets, start.endpoints, strict=True))
@@ -175,12 +186,14 @@ async def _listen(
             await service.start(listeners)
             print(f"listening on {where}", file=sys.stderr, flush=True)
             start.manager.ready(f"listening on {where}")
-            async with _upkeep(generations, keeper):
-                await _look_after(service, generations, start.manager, signals.reloading, until=signals.stopping)
+            parts.health.takes_connections = True
+            async with _upkeep(generations, parts.keeper):
+                await _look_after(parts, start.manager, signals.reloading, until=signals.stopping)
+                parts.health.takes_connections = False
                 start.manager.stopping("waiting for open sessions to end")
                 timeout_s, drained = material.settings.listener.drain_timeout_s, asyncio.Event()
                 draining = asyncio.ensure_future(_drain(service, signals.hurrying, timeout_s, drained))
-                await _look_after(service, generations, start.manager, signals.reloading, until=drained)
+                await _look_after(parts, start.manager, signals.reloading, until=drained)
                 await draining
                 is_ending.set()
         finally:
@@ -228,25 +241,21 @@ async def _drain(service: Service, hurrying: asyncio.Event, timeout_s: float, dr
 
 
 async def _look_after(
-    service: Service,
-    generations: Generations,
-    manager: ServiceManager,
-    reloading: asyncio.Event,
-    *,
-    until: asyncio.Event,
+    parts: _Parts, manager: ServiceManager, reloading: asyncio.Event, *, until: asyncio.Event
 ) -> None:
     """Look at what may have changed, until something is so."""
     told = ""
     while not until.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(until.wait(), WATCH_INTERVAL_S)
+        parts.health.turn()
         manager.alive()
         if reloading.is_set():
             reloading.clear()
-            generations.reload_in_background(ReloadReason.SIGNAL, "a signal")
+            parts.generations.reload_in_background(ReloadReason.SIGNAL, "a signal")
         try:
-            generations.tick()
-            await service.tick()
+            parts.generations.tick()
+            await parts.service.tick()
             told = ""
         except Exception as error:
             # Whatever it is, everybody is looked at again in a moment; the operator reads it once.

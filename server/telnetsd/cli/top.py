@@ -1,0 +1,73 @@
+"""telnetsd top: a live view of a running server."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, is_terminal, make_table, print_json
+from telnetsd.cli.session import COLUMNS, cells_of
+from telnetsd.control import ask
+
+RATES: Final = {
+    "logins": "session-started",
+    "commands": "command-executed",
+    "denied commands": "command-denied",
+    "refused sessions": "session-refused",
+    "failed handshakes": "handshake-failed",
+    "events of refused connections": "connection-refused",
+}
+"""What is shown a second, by the action of the log that it counts."""
+_HEADER_LINES: Final = 4
+
+Counts = Mapping[str, float]
+
+
+def top(
+    context: typer.Context,
+    interval: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds between two looks.")] = 1.0,
+    json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show open sessions and what happens a second, until ^C; in a pipe, or with --json, once."""
+    path = home_of(context, home).control_socket
+    before, at = ask(path, "counts"), time.monotonic()
+    if json or not is_terminal():
+        time.sleep(interval)
+        view = _look(path, before, time.monotonic() - at)
+        if json:
+            print_json({"sessions": view["sessions"], "per_s": view["per_s"]})
+        else:
+            console().print(_draw(view, len(view["sessions"])))
+        return
+    with Live(console=console(), screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            now = time.monotonic()
+            view = _look(path, before, now - at)
+            before, at = view["counts"], now
+            live.update(_draw(view, live.console.height - _HEADER_LINES), refresh=True)
+
+
+def _look(path: Path, before: Counts, seconds: float) -> dict[str, Any]:
+    counts = ask(path, "counts")
+    per_s = {name: (counts.get(action, 0) - before.get(action, 0)) / seconds for name, action in RATES.items()}
+    return {"sessions": ask(path, "session-list"), "counts": counts, "per_s": per_s}
+
+
+def _draw(view: dict[str, Any], rows_max: int) -> Group:
+    sessions = sorted(view["sessions"], key=lambda row: row["idle_s"])
+    shown = sessions[: max(1, rows_max)]
+    rates = ", ".join(f"{rate:.1f} {name}" for name, rate in view["per_s"].items())
+    more = f", the {len(shown)} that typed last" if len(shown) < len(sessions) else ""
+    return Group(
+        Text(f"{len(sessions)} sessions{more}", style="bold"),
+        Text(f"a second: {rates}"),
+        Text(""),
+        make_table(COLUMNS, [cells_of(row) for row in shown]),
+    )

@@ -1,0 +1,161 @@
+"""What is counted of a running server, in the names of Prometheus: from the events that the log has taken.
+
+Every event of every worker is written by the first process, so that nothing else has to be counted anywhere.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from telnetsd.administration.material import Material
+from telnetsd.audit.chain import Draft
+from telnetsd.audit.event import Action
+from telnetsd.audit.sink import GroupCommit
+
+_REASON: Final = re.compile(rb'"reason":"([a-z0-9-]+)"')
+_HANDSHAKE_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
+_DAY_S: Final = 86400
+
+
+class Meter:
+    """The counts of a server; it is told by `audit.sink.GroupCommit`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._events = Counter(
+            "telnetsd_events", "Events on the audit log.", ("action", "reason"), registry=self.registry
+        )
+        self._sessions = Gauge("telnetsd_sessions", "Open sessions.", registry=self.registry)
+        self._refused = Counter(
+            "telnetsd_connections_refused",
+            "Connections that a limit turned away before their handshake.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._handshakes = Histogram(
+            "telnetsd_handshake_seconds",
+            "From the connection to the end of the handshake, of those who came in.",
+            buckets=_HANDSHAKE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._commits = Histogram(
+            "telnetsd_audit_commit_seconds",
+            "How long it took to write events to the log, and to the disk where durability is commit.",
+            buckets=_COMMIT_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._line_sessions = Counter(
+            "telnetsd_line_sessions", "Sessions that were connected to a line.", ("line",), registry=self.registry
+        )
+        self._line_seconds = Counter(
+            "telnetsd_line_seconds",
+            "For how long sessions were connected to a line.",
+            ("line",),
+            registry=self.registry,
+        )
+        self._line_bytes = Counter(
+            "telnetsd_line_bytes", "Bytes of a line, by direction.", ("line", "direction"), registry=self.registry
+        )
+        ProcessCollector(namespace="telnetsd", registry=self.registry)
+
+    def committed(self, events: Sequence[Draft], seconds: float) -> None:
+        """Count events that are on the log, and how long it took to write them."""
+        self._commits.observe(seconds)
+        for event in events:
+            reason = _REASON.search(event.body)
+            self._events.labels(event.action, reason[1].decode() if reason else "").inc()
+            look = _LOOKS.get(event.action)
+            if look is not None:
+                look(self, event)
+
+    def counts(self) -> dict[str, float]:
+        """Return how many events there were so far, as ACTION and as ACTION/REASON."""
+        found: dict[str, float] = {}
+        for sample in next(iter(self._events.collect())).samples:
+            if sample.name.endswith("_total"):
+                action, reason = sample.labels["action"], sample.labels["reason"]
+                found[action] = found.get(action, 0) + sample.value
+                found[f"{action}/{reason}"] = sample.value
+        return found
+
+    def _look_at_start(self, event: Draft) -> None:
+        self._sessions.inc()
+        self._handshakes.observe(_fields(event).get("handshake_s", 0.0))
+
+    def _look_at_end(self, _: Draft) -> None:
+        self._sessions.dec()
+
+    def _look_at_refused(self, event: Draft) -> None:
+        reason = _REASON.search(event.body)
+        self._refused.labels(reason[1].decode() if reason else "").inc(_fields(event)["connections"])
+
+    def _look_at_line(self, event: Draft) -> None:
+        line = _fields(event)["line"]
+        name = line["name"]
+        self._line_sessions.labels(name).inc()
+        self._line_seconds.labels(name).inc(line.get("duration_s", 0))
+        self._line_bytes.labels(name, "received").inc(line.get("bytes_received", 0))
+        self._line_bytes.labels(name, "sent").inc(line.get("bytes_sent", 0))
+
+
+_LOOKS: Final[dict[str, Callable[[Meter, Draft], None]]] = {
+    Action.SESSION_STARTED: Meter._look_at_start,  # noqa: SLF001 -- this table is the class's own
+    Action.SESSION_ENDED: Meter._look_at_end,  # noqa: SLF001
+    Action.CONNECTION_REFUSED: Meter._look_at_refused,  # noqa: SLF001
+    Action.LINE_DISCONNECTED: Meter._look_at_line,  # noqa: SLF001
+}
+
+
+class MaterialCollector(Collector):
+    """What is known of certificates and CRLs at the moment of asking.
+
+    Args:
+        material: Returns the generation that serves.
+        sink: Where events go.
+    """
+
+    def __init__(self, material: Callable[[], Material], sink: GroupCommit) -> None:
+        self._material = material
+        self._sink = sink
+
+    def collect(self) -> list[Metric]:
+        """Return the figures of this moment."""
+        material, now = self._material(), datetime.now(UTC)
+        expiry = GaugeMetricFamily(
+            "telnetsd_certificate_expiry_days", "Days until a certificate ends.", labels=["certificate"]
+        )
+        server = material.server_chain[0].not_valid_after_utc
+        expiry.add_metric(["server"], (server - now).total_seconds() / _DAY_S)
+        for number, anchor in enumerate(material.trust.certificates, 1):
+            days = (anchor.not_valid_after_utc - now).total_seconds() / _DAY_S
+            expiry.add_metric([f"trust anchor {number}"], days)
+        age = GaugeMetricFamily("telnetsd_crl_age_seconds", "Since when a CRL is signed.", labels=["crl"])
+        left = GaugeMetricFamily("telnetsd_crl_left_seconds", "Until when a CRL is current.", labels=["crl"])
+        for crl in material.trust.crls.lists:
+            age.add_metric([crl.source], (now - crl.this_update).total_seconds())
+            if crl.next_update is not None:
+                left.add_metric([crl.source], (crl.next_update - now).total_seconds())
+        return [
+            expiry,
+            age,
+            left,
+            GaugeMetricFamily(
+                "telnetsd_audit_queue_events", "Events that wait to be written.", value=self._sink.queued
+            ),
+            GaugeMetricFamily(
+                "telnetsd_audit_writable", "Whether the audit log can be written.", value=self._sink.is_writable
+            ),
+        ]
+
+
+def _fields(event: Draft) -> Any:  # noqa: ANN401 -- an event's JSON
+    """Return what an event has below `telnetsd`."""
+    return msgspec.json.decode(b"{" + event.tail + b"}")
