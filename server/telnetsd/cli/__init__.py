@@ -67,7 +67,7 @@ def root(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", help="The home folder; else $TELNETSD_HOME, else the current folder."),
+        typer.Option("--home", metavar="DIR", help="The home folder (else $TELNETSD_HOME, or this folder)."),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")

@@ -34,7 +34,10 @@ def top(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show open sessions and what happens a second, until ^C; in a pipe, or with --json, once."""
+    """Show open sessions and what happens a second, live.
+
+    Until ^C; in a pipe, or with --json, once.
+    """
     path = home_of(context, home).control_socket
     before, at = ask(path, "counts"), time.monotonic()
     if json or not is_terminal():

@@ -436,6 +436,7 @@ class Crew:
 def _fields_of(started: Draft) -> Fields:
     """Return the fields of a session's events, from the event of its start."""
     event = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
+    del event["telnetsd"]["handshake_s"]
     return {key: value for key, value in event.items() if key not in _OF_EVERY_EVENT}
 
 

@@ -1,0 +1,233 @@
+"""What hostile clients send to a running server: bounded memory, an event, a sentence, and others undisturbed."""
+
+import contextlib
+import os
+import random
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from support.client import Client, connect_as
+from support.server import DEADLINE_S, RunningServer, wait_until
+from support.soak import resident_kib
+from telnetsd.administration.credentials import user_files
+
+IAC, SB, SE, WILL, WONT, DO, DONT = (bytes([one]) for one in (255, 250, 240, 251, 252, 253, 254))
+GROWTH_KIB = 16 * 1024
+"""How much more a server may hold while, and after, it is abused; the attacks send up to 4 MiB."""
+LATENCY_S = 0.5
+"""How long a command of somebody else may take meanwhile, as a median: half a second on a CI machine."""
+MIB = 2**20
+EVERY_OPTION = [bytes([one]) for one in range(255)]
+
+ANY_END = {"quit", "line-endless", "end-of-input", "connection-closed", "connection-lost"}
+
+STREAMS: dict[str, tuple[bytes, set[str]]] = {
+    "an endless line": (b"x" * 2 * MIB, {"line-endless"}),
+    "an endless line of erasures": (b"x\b" * MIB, {"quit"}),
+    "a storm of AYT": ((IAC + b"\xf6") * 20_000, {"quit", "connection-lost"}),
+    "a storm of NOP": ((IAC + b"\xf1") * 100_000, {"quit"}),
+    "a storm of escaped IAC": ((IAC + IAC) * 100_000, {"quit", "line-endless"}),
+    "a storm of interrupts": ((IAC + b"\xf4") * 3000, {"quit", "connection-lost"}),
+    "an unterminated subnegotiation": (IAC + SB + b"\x1f" + b"x" * MIB, ANY_END),
+    "nested subnegotiations": ((IAC + SB + b"\x18\0") * 50_000 + IAC + SE, {"quit"}),
+    "empty subnegotiations": ((IAC + SB + IAC + SE) * 50_000, {"quit"}),
+    "a loop of options": (
+        b"".join(IAC + verb + option for option in EVERY_OPTION for verb in (WILL, WONT, DO, DONT)) * 20, {"quit"},
+    ),
+    "a flood of LINEMODE and SLC": ((IAC + SB + b'"\x03' + bytes(range(1, 31)) * 3 + IAC + SE) * 2000, {"quit"}),
+    "NEW-ENVIRON with a user": (
+        IAC + WILL + b"'" + (IAC + SB + b"'\0\0USER\x01root\x03LD_PRELOAD\x01/x" + IAC + SE) * 1000, {"quit"},
+    ),
+    "windows of no and of every size": (
+        IAC + WILL + b"\x1f" + b"".join(
+            IAC + SB + b"\x1f" + size + IAC + SE for size in (b"\0\0\0\0", b"\xff\xff" * 4, b"", b"\0", b"\0" * 9)
+        ) * 1000, {"quit"},
+    ),
+    "hostile terminal types": (
+        IAC + WILL + b"\x18" + (IAC + SB + b"\x18\0" + b"\x1b]0;x\x07\r\n\xc0\x80" * 40 + IAC + SE) * 1000, {"quit"},
+    ),
+    "hostile character sets": (
+        IAC + WILL + b"*" + (IAC + SB + b"*\x01;" + b"UTF-8;" * 100 + b"\xff\xff" + IAC + SE) * 1000, {"quit"},
+    ),
+    "compression": (
+        (IAC + DO + b"V" + IAC + WILL + b"W" + IAC + SB + b"V" + IAC + SE + IAC + SB + b"W" + IAC + SE) * 2000,
+        {"quit"},
+    ),
+    "bytes at random": (random.Random(7).randbytes(MIB), ANY_END),
+}  # fmt: skip
+
+
+@dataclass
+class Bystander:
+    """Somebody else, who types a command now and then while the server is abused."""
+
+    client: Client
+    took: list[float] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def work(self) -> None:
+        while not self.is_over.wait(0.02):
+            begun = time.monotonic()
+            assert "ed" in self.client.command("whoami")
+            self.took.append(time.monotonic() - begun)
+
+
+@contextlib.contextmanager
+def undisturbed(server: RunningServer) -> Iterator[None]:
+    """Assert that whoever is in meanwhile is served as before, and that the server does not grow."""
+    with connect_as(server, "ed") as client:
+        client.read_until()
+        bystander = Bystander(client)
+        thread = threading.Thread(target=bystander.work)
+        before = resident_kib(server.process.pid)
+        thread.start()
+        try:
+            yield
+            wait_until(lambda: len(bystander.took) > 2, "somebody else's commands")
+        finally:
+            bystander.is_over.set()
+            thread.join()
+        assert resident_kib(server.process.pid) < before + GROWTH_KIB
+        assert sorted(bystander.took)[len(bystander.took) // 2] < LATENCY_S
+
+
+def pour(client: Client, data: bytes) -> None:
+    """Send, and read whatever comes meanwhile, until the server closes or has taken everything."""
+    client.tls.settimeout(DEADLINE_S)
+    reading = threading.Thread(target=drain, args=(client,))
+    reading.start()
+    with contextlib.suppress(OSError):
+        client.tls.sendall(data)
+        client.tls.sendall(IAC + SE + b"\r\nquit\r\n")
+    reading.join()
+
+
+def drain(client: Client) -> None:
+    with contextlib.suppress(OSError):
+        while client.tls.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(("data", "ends"), STREAMS.values(), ids=STREAMS.keys())
+def test_a_hostile_stream_ends_as_it_may_and_harms_nobody(data: bytes, ends: set[str], server: RunningServer) -> None:
+    with undisturbed(server), connect_as(server, "bob") as client:
+        client.read_until()
+        pour(client, data)
+        event = server.session_from(client.port, "session-ended")
+        assert event["event"]["reason"] in ends
+        assert event["user"]["name"] == "bob"
+
+
+def test_a_client_that_does_not_read_is_not_written_to_without_end(server: RunningServer) -> None:
+    with undisturbed(server), connect_as(server, "bob") as client:
+        client.read_until()
+        client.tls.settimeout(1)
+        with pytest.raises(TimeoutError):
+            client.tls.sendall(b"help\r\n" * MIB)
+        client.tls.close()
+        server.session_from(client.port, "session-ended")
+
+
+def test_a_client_that_closes_its_side_has_its_commands_answered_first(server: RunningServer) -> None:
+    with undisturbed(server), connect_as(server, "bob") as client:
+        client.read_until()
+        client.send(b"echo last words\r\n")
+        client.tls = half_closed(client.tls)
+        event = server.session_from(client.port, "session-ended")
+        assert event["event"]["reason"] in {"connection-closed", "connection-lost"}
+
+
+def half_closed(tls: ssl.SSLSocket) -> ssl.SSLSocket:
+    socket.socket.shutdown(tls, socket.SHUT_WR)
+    return tls
+
+
+def test_a_reset_ends_a_session_and_nothing_else(server: RunningServer) -> None:
+    with undisturbed(server):
+        client = connect_as(server, "bob")
+        client.read_until()
+        client.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.tls.close()
+        event = server.session_from(client.port, "session-ended")
+        assert event["event"]["reason"] in {"connection-closed", "connection-lost"}
+
+
+def test_urgent_data_is_no_way_past_tls(server: RunningServer) -> None:
+    with undisturbed(server), connect_as(server, "bob") as client:
+        client.read_until()
+        for _ in range(100):
+            os_level = socket.socket(fileno=os.dup(client.tls.fileno()))
+            with os_level:
+                os_level.send(b"\xf2", socket.MSG_OOB)
+        with contextlib.suppress(OSError):
+            client.send(b"quit\r\n")
+        drain(client)
+        assert server.session_from(client.port, "session-ended")["event"]["reason"] in {"quit", "connection-lost"}
+
+
+def test_a_storm_of_key_updates_is_answered_or_ended(server: RunningServer) -> None:
+    files = user_files(server.home, "bob")
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-nbio"]
+    command += ["-CAfile", str(server.home.ca_certificate), "-cert", str(files.certificate), "-key", str(files.key)]
+    before = len(server.events())
+    with undisturbed(server):
+        # Each K asks for a new key of both sides; each Q at the start of a line ends the client.
+        done = subprocess.run(command, input=b"K\n" * 2000 + b"Q\n", capture_output=True, timeout=60, check=False)
+        assert done.returncode in {0, 1}
+    own = [one for one in server.events()[before:] if one.get("user", {}).get("name") == "bob"]
+    wait_until(lambda: any(one["event"]["action"] == "session-started" for one in own), "the session")
+
+
+def test_a_handshake_of_a_byte_at_a_time_is_cut_off_in_time(start: Callable[..., RunningServer]) -> None:
+    server = start("[tls]\nhandshake_timeout_s = 1\n")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    hello = outgoing.read()
+    with undisturbed(server), socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
+        port, begun = raw.getsockname()[1], time.monotonic()
+        raw.settimeout(0.2)
+        for byte in hello:
+            with contextlib.suppress(TimeoutError):
+                if time.monotonic() - begun > DEADLINE_S or raw.recv(4096) == b"":
+                    break
+            with contextlib.suppress(OSError):
+                raw.send(bytes([byte]))
+        assert time.monotonic() - begun < 1 + 4
+        assert server.session_from(port, "handshake-failed")["event"]["reason"] == "handshake-timeout"
+
+
+def test_a_chain_of_certificates_without_end_is_refused(server: RunningServer) -> None:
+    files = user_files(server.home, "bob")
+    chain = files.certificate.parent / "endless.pem"
+    pem = files.certificate.read_text()
+    chain.write_text(pem * 400)
+    with (
+        undisturbed(server),
+        pytest.raises(OSError, match=r"(?i)alert|closed|reset|eof|excessive|pipe"),
+        Client(server.port, server.home.ca_certificate, (chain, files.key)) as client,
+    ):
+        client.read_to_end()
+    failed = [one for one in server.events() if one["event"]["action"] == "handshake-failed"]
+    assert failed
+
+
+def test_many_who_only_connect_take_up_little(start: Callable[..., RunningServer]) -> None:
+    server = start("[limits]\nexempt = []\nper_source = 200\n[tls]\nhandshake_timeout_s = 30\n")
+    with undisturbed(server), contextlib.ExitStack() as silent:
+        for _ in range(400):
+            raw = silent.enter_context(socket.socket())
+            raw.bind(("127.0.0.3", 0))
+            raw.connect(("127.0.0.1", server.port))
+        event = server.wait_for(lambda one: one["event"]["action"] == "connection-refused")
+        assert event["source"]["ip"] == "127.0.0.3"

@@ -1,0 +1,164 @@
+"""A server under everything at once: nothing is lost, nothing grows, and it comes back from every death."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support.client import Client
+from support.command_line import telnetsd
+from support.rsyslog import free_port
+from support.server import DEADLINE_S, RunningServer, wait_until
+from support.soak import LINE, Seen, children, descriptors_of, resident_kib, soak, unaccounted, workers_of
+from telnetsd.administration.credentials import user_files
+from telnetsd.home import Home
+
+SOAK_S = float(os.environ.get("TELNETSD_SOAK_S", "60"))
+WORKERS = 4
+SEED = int(os.environ.get("TELNETSD_SOAK_SEED", "0")) or random.randrange(2**31)
+BACK_S = 1.0
+GROWTH_KIB = 20 * 1024
+
+
+def settled(server: RunningServer) -> bool:
+    """Whether nobody is in, and no trouble is being repaired."""
+    listed = telnetsd(server.home, "session", "list").stdout.splitlines()
+    return len(listed) == 1 and len(workers_of(server)) == WORKERS
+
+
+@pytest.mark.timeout(SOAK_S + 120)
+def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(start: Callable[..., RunningServer]) -> None:
+    print(f"seed {SEED}")
+    server = start(LINE, workers=WORKERS)
+    begun = soak(server, SOAK_S / 4, SEED)
+    wait_until(lambda: settled(server), "a server at rest")
+    descriptors, memory = descriptors_of(server), resident_kib(server.process.pid)
+    rest = soak(server, SOAK_S * 3 / 4, SEED + 1)
+    wait_until(lambda: settled(server), "a server at rest")
+    assert descriptors_of(server) <= descriptors + 2
+    assert resident_kib(server.process.pid) < memory + GROWTH_KIB
+    words = server.stop()
+    assert "Traceback" not in words
+    seen = Seen(begun.prompts | rest.prompts, begun.answers + rest.answers)
+    assert len(seen.prompts) > SOAK_S
+    assert unaccounted(server.home, seen) == []
+    assert telnetsd(server.home, "audit", "verify").stdout.startswith("intact")
+
+
+class Caretaker:
+    """Starts a server again whenever it dies, as systemd does with Restart=always."""
+
+    def __init__(self, home: Home, port: int) -> None:
+        self._command = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root)]
+        self._command += ["--listen", f"127.0.0.1:{port}", "--workers", "2"]
+        self._is_over = False
+        self.process = self._start()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+
+    def _watch(self) -> None:
+        while self.process.wait() is not None and not self._is_over:
+            self.process = self._start()
+
+    def stop(self) -> None:
+        self._is_over = True
+        self.process.send_signal(signal.SIGTERM)
+        self._thread.join(DEADLINE_S)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def caretaker(home: Home, port: int) -> Iterator[Caretaker]:
+    one = Caretaker(home, port)
+    yield one
+    one.stop()
+
+
+def try_logging_in(home: Home, port: int) -> bool:
+    files = user_files(home, "bob")
+    try:
+        with Client(port, home.ca_certificate, (files.certificate, files.key)) as client:
+            return "you are bob" in client.read_until()
+    except (OSError, AssertionError):
+        return False
+
+
+def gap_after(kill: Callable[[], None], home: Home, port: int) -> float:
+    """Return for how many seconds after a kill nobody can log in."""
+    begun = time.monotonic()
+    kill()
+    wait_until(lambda: try_logging_in(home, port), "the service")
+    return time.monotonic() - begun
+
+
+def test_the_service_is_back_after_workers_and_the_first_process_are_killed_under_load(
+    caretaker: Caretaker, home: Home, port: int
+) -> None:
+    dice = random.Random(SEED)
+    wait_until(lambda: try_logging_in(home, port), "the first start")
+    over = threading.Event()
+
+    def load() -> None:
+        while not over.is_set():
+            try_logging_in(home, port)
+
+    loads = [threading.Thread(target=load) for _ in range(2)]
+    for one in loads:
+        one.start()
+
+    def kill_worker() -> None:
+        workers = [worker for nursery in children(caretaker.process.pid) for worker in children(nursery)]
+        os.kill(dice.choice(workers), signal.SIGKILL)
+
+    try:
+        of_workers = [gap_after(kill_worker, home, port) for _ in range(4)]
+        of_the_first = [gap_after(caretaker.process.kill, home, port) for _ in range(3)]
+    finally:
+        over.set()
+        for one in loads:
+            one.join()
+    print(f"back after a worker's death: {of_workers}, after the first process's: {of_the_first}")
+    assert max(of_workers) < BACK_S
+    assert sorted(of_the_first)[1] < 5 * BACK_S
+    caretaker.stop()
+    assert telnetsd(home, "audit", "verify").stdout.startswith("intact")
+
+
+def test_a_port_that_systemd_holds_refuses_nobody_while_the_first_process_starts_again(home: Home, port: int) -> None:
+    """The sockets outlive the server, as with telnetsd.socket: a client waits for the next one, and gets in."""
+    listener = socket.create_server(("127.0.0.1", port))
+    listener.set_inheritable(True)
+
+    def start() -> subprocess.Popen[bytes]:
+        code = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+            "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
+            "os.execv(sys.executable, [sys.executable, '-m', 'telnetsd', 'serve', '--home', sys.argv[2]])"
+        )
+        command = [sys.executable, "-c", code, str(listener.fileno()), str(home.root)]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=[listener.fileno()])
+
+    with listener:
+        server = start()
+        assert try_logging_in(home, port)
+        server.kill()
+        server.wait()
+        server = start()
+        assert try_logging_in(home, port)
+        server.terminate()
+        assert server.wait(DEADLINE_S) == 0
+    assert telnetsd(home, "audit", "verify").stdout.startswith("intact")

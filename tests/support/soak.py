@@ -1,0 +1,174 @@
+"""A server under everything at once: logins, commands, lines, revocations, reloads and kills at random."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.client import Client, connect_as
+from support.command_line import telnetsd
+from support.lines import Terminal, line
+from support.server import RunningServer, action_of, read_events
+from telnetsd.home import Home
+
+USERS = ("alice", "bob", "ed", "bob", "ed", None)
+LINE = line("cat", "exec:cat", shared=True, roles=["user", "operator"])
+PATIENCE_S = 10.0
+_GONE = (OSError, AssertionError, UnicodeDecodeError)
+"""What a client sees whose worker was killed, or whose server is on its way."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the clients saw; ports are those of sessions whose prompt was shown, commands those with an answer."""
+
+    prompts: set[int] = field(default_factory=set)
+    answers: Counter[int] = field(default_factory=Counter)
+    lost: int = 0
+    longest_gap_s: float = 0.0
+
+
+class Clients:
+    """Users who come, work and go, each in a thread, until the block ends."""
+
+    def __init__(self, server: RunningServer, seed: int) -> None:
+        self._server = server
+        self._over = threading.Event()
+        self.seen = Seen()
+        self._threads = [
+            threading.Thread(target=self._come_and_go, args=(user, random.Random(seed + number)))
+            for number, user in enumerate(USERS)
+        ]
+
+    def __enter__(self) -> Seen:
+        for thread in self._threads:
+            thread.start()
+        return self.seen
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _come_and_go(self, user: str | None, dice: random.Random) -> None:
+        lost_since: float | None = None
+        while not self._over.is_set():
+            try:
+                with connect_as(self._server, user) as client:
+                    client.tls.settimeout(PATIENCE_S)
+                    client.read_until()
+                    if lost_since is not None:
+                        self.seen.longest_gap_s = max(self.seen.longest_gap_s, time.monotonic() - lost_since)
+                        lost_since = None
+                    self.seen.prompts.add(client.port)
+                    self._work(client, user, dice)
+            except _GONE:
+                self.seen.lost += 1
+                lost_since = lost_since or time.monotonic()
+
+    def _work(self, client: Client, user: str | None, dice: random.Random) -> None:
+        for _ in range(dice.randint(1, 10)):
+            client.command("whoami")
+            self.seen.answers[client.port] += 1
+        if user is not None and dice.random() < 0.3:
+            on_line = Terminal(client)
+            on_line.connect("cat")
+            on_line.send(b"hello\r")
+            on_line.until(b"hello")
+            on_line.leave()
+        if dice.random() < 0.7:
+            client.send(b"quit\r\n")
+            client.read_to_end()
+
+
+def children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return sorted(map(int, path.read_text().split()))
+    return []
+
+
+def workers_of(server: RunningServer) -> list[int]:
+    return [child for nursery in children(server.process.pid) for child in children(nursery)]
+
+
+def descriptors_of(server: RunningServer) -> int:
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def resident_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(one.split()[1]) for one in lines if one.startswith("VmRSS:"))
+
+
+def _kill_one(pids: list[int], dice: random.Random) -> None:
+    for pid in dice.sample(pids, min(1, len(pids))):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _revoke(server: RunningServer) -> None:
+    telnetsd(server.home, "user", "revoke", "bob", "--reason", "certificateHold")
+    telnetsd(server.home, "user", "restore", "bob")
+
+
+def _kick(server: RunningServer, dice: random.Random) -> None:
+    rows = telnetsd(server.home, "session", "list").stdout.splitlines()[1:]
+    if rows:
+        telnetsd(server.home, "session", "kick", dice.choice(rows).split()[0])
+
+
+def trouble(server: RunningServer, dice: random.Random) -> None:
+    """Do one thing that must not matter to anybody but those whom it meets."""
+    troubles: tuple[Callable[[], object], ...] = (
+        lambda: _kill_one(workers_of(server), dice),
+        lambda: _kill_one(workers_of(server), dice),
+        lambda: _kill_one(children(server.process.pid), dice),
+        lambda: server.process.send_signal(signal.SIGHUP),
+        lambda: telnetsd(server.home, "reload"),
+        lambda: _revoke(server),
+        lambda: _kick(server, dice),
+    )
+    dice.choice(troubles)()
+
+
+def unaccounted(home: Home, seen: Seen) -> list[str]:
+    """Say what is missing on the log, or is there twice."""
+    started, ended, commands = Counter[str](), Counter[str](), Counter[int]()
+    ports: set[int] = set()
+    for event in read_events(home):
+        session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
+        match action_of(event):
+            case "session-started":
+                started[session_id] += 1
+                ports.add(event["source"]["port"])
+            case "session-ended":
+                ended[session_id] += 1
+            case "command-executed":
+                commands[event["source"]["port"]] += 1
+    problems = [f"session {one} has {ended[one]} ends" for one in started if ended[one] != 1]
+    problems += [f"session {one} ended without a start" for one in ended if one not in started]
+    problems += [f"the session from port {one} has no start" for one in seen.prompts - ports]
+    problems += [
+        f"port {port}: {count} answers, {commands[port]} commands on the log"
+        for port, count in seen.answers.items()
+        if commands[port] < count
+    ]
+    return problems
+
+
+def soak(server: RunningServer, seconds: float, seed: int) -> Seen:
+    """Let clients work under trouble for a while, and return what they saw."""
+    dice = random.Random(seed)
+    with Clients(server, seed) as seen:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(dice.uniform(0.3, 1.2))
+            trouble(server, dice)
+    return seen
