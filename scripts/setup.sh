@@ -45,3 +45,14 @@ need_environment() {
         fail "pip could not install telnetsd; check the network and try again"
     touch "$stamp"
 }
+
+# Makes an environment for one program, whose libraries are not to be ours: .venv-NAME.
+need_tool() {
+    local name=$1
+    [ -e "$root/.venv-$name/installed" ] && return
+    say "installing $name into .venv-$name"
+    python3 -m venv --clear "$root/.venv-$name"
+    "$root/.venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check "$name" ||
+        fail "pip could not install $name; check the network and try again"
+    touch "$root/.venv-$name/installed"
+}
