@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from make_man import command_page, settings_page
+
 from telnetsd.audit.schema_documents import json_schema, page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -12,6 +14,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def main() -> None:
     """Write them."""
     (DOCS / "audit-events.md").write_text(page(), encoding="utf-8")
+    (DOCS / "telnetsd.8").write_text(command_page(), encoding="utf-8")
+    (DOCS / "telnetsd.toml.5").write_text(settings_page(), encoding="utf-8")
     (DOCS / "audit-events.schema.json").write_text(_lay_out(json_schema()), encoding="utf-8")
 
 
