@@ -31,7 +31,7 @@ ANY_END = {"quit", "line-endless", "end-of-input", "connection-closed", "connect
 
 STREAMS: dict[str, tuple[bytes, set[str]]] = {
     "an endless line": (b"x" * 2 * MIB, {"line-endless"}),
-    "an endless line of erasures": (b"x\b" * MIB, {"quit"}),
+    "an endless line of erasures": (b"x\b" * (MIB // 8), {"quit"}),
     "a storm of AYT": ((IAC + b"\xf6") * 20_000, {"quit", "connection-lost"}),
     "a storm of NOP": ((IAC + b"\xf1") * 100_000, {"quit"}),
     "a storm of escaped IAC": ((IAC + IAC) * 100_000, {"quit", "line-endless"}),

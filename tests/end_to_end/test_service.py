@@ -17,7 +17,7 @@ import pytest
 from support.client import Client, connect_as
 from support.command_line import refused
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, RunningServer, action_of, wait_until
+from support.server import DEADLINE_S, UNMEASURED, RunningServer, action_of, wait_until
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -173,9 +173,7 @@ def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
         mine = Home(folder / "home")
         mine.config_file.write_text('[listener]\nuser = "nobody"\n')
         subprocess.run(["chown", "-R", "nobody:", folder / "home"], check=True)
-        # Whoever the server becomes may not write where its coverage is measured.
-        unmeasured = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START")
-        server = RunningServer(mine, wrapper=unmeasured)
+        server = RunningServer(mine, wrapper=UNMEASURED)
         with connect_as(server, "bob") as client:
             client.read_until()
             status = Path(f"/proc/{server.process.pid}/status").read_text()
