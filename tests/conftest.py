@@ -40,6 +40,12 @@ def every_event_is_held_against_the_schema(tmp_path_factory: pytest.TempPathFact
     assert problems == []
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what lasts longest, so that the others are done beside it."""
+    items.sort(key=lambda one: one.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home folder with alice (operator, RSA), bob (user) and ed (user, Ed25519); to be copied, not used."""

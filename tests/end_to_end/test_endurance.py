@@ -33,6 +33,7 @@ def settled(server: RunningServer) -> bool:
     return len(listed) == 1 and len(workers_of(server)) == WORKERS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(SOAK_S + 120)
 def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(start: Callable[..., RunningServer]) -> None:
     print(f"seed {SEED}")
