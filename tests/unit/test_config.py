@@ -38,6 +38,12 @@ def test_the_file_that_init_writes_says_the_defaults() -> None:
         ("[session]\nidle_timeout_s = 5\n", "idle_warning_s must be less than idle_timeout_s"),
         ("session = 5\n", "wrong value in telnetsd.toml: "),
         ("[roles]\na = 5\n", "wrong value in telnetsd.toml: "),
+        ("[limits]\nhandshakes_begin = 9\nhandshakes_full = 9\n", "handshakes_begin must be less"),
+        ("[limits]\nexempt = ['192.0.2.1/24']\n", "'192.0.2.1/24' is not a network"),
+        ("[[listener.also]]\nlisten = '[::]:1'\nproxies = ['1.2.3.4.5']\n", "'1.2.3.4.5' is not a network"),
+        ("[[listener.also]]\nline = 'x'\n", "unknown key 'line'"),
+        ("[metrics]\nlisten = '0.0.0.0:1'\n", "not an address of this machine alone"),
+        ("[listener]\nuser='a'\n[[line]]\nname='x'\ntarget='exec:x'\nrun_as='b'\n", "gives root up"),
         ("[roles.'A b']\n", "wrong value in telnetsd.toml: "),
     ],
 )

@@ -23,8 +23,23 @@ CONFIGURATION: Final = """\
 
 [listener]
 # listen = "127.0.0.1:9992"      # HOST:PORT; the IANA port of telnets is 992; a change needs a restart
+# proxies = []                   # networks of proxies whose PROXY header is believed, and demanded
 # max_connections = 4000
 # workers = 1                    # "auto": one for each core; a change needs a restart
+# keepalive_s = 60               # after so long a silence a peer is asked whether it is there; 0: never
+# drain_timeout_s = 10           # how long open sessions have to end when the server is stopped
+# user = ""                      # whom root becomes when it has the sockets
+
+[limits]
+# docs/service.md says what becomes of what is over them.
+# exempt = ["127.0.0.0/8", "::1/128"]
+# per_source = 128               # connections from one IPv4 address or IPv6 /64
+# per_network = 1024             # connections from one IPv4 /24 or IPv6 /48
+# sessions_per_user = 128
+# lines_per_s = 1000
+
+[metrics]
+# listen = ""                    # 127.0.0.1:PORT for /metrics, /healthz, /readyz; a change needs a restart
 
 [tls]
 # handshake_timeout_s = 10
@@ -78,6 +93,12 @@ CONFIGURATION: Final = """\
 # oid = "1.3.6.1.4.1.99999.1.2"
 # name = "in person"
 # checked = "a photo ID was shown to the operator"
+
+# Another address to come in by, HOST:PORT or unix:PATH, with demands of its own.
+# [[listener.also]]
+# listen = "127.0.0.1:9994"
+# require_certificate = true
+# roles = ["operator"]
 
 # A line: a named way to something that speaks only telnet, TCP, TLS, serial or a terminal; docs/lines.md.
 # [[line]]

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +29,7 @@ from telnetsd.commands.caller import SessionRow
 from telnetsd.control import WatchableSessions
 from telnetsd.daemon.limits import LimitsHub
 from telnetsd.daemon.nursery import Plan
+from telnetsd.daemon.nursery_process import ForkedNursery, NurseryProcess, start_nursery
 from telnetsd.daemon.process import raise_unrecorded
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners
 from telnetsd.daemon.serving import has_same_tls
@@ -67,10 +67,23 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class CrewSettings:
-    """How many workers there are, and how they are started; `options` are of `telnetsd workers`."""
+    """How many workers there are, the nursery of the first ones, and the options of `telnetsd workers` for others."""
 
     count: int
+    first: ForkedNursery | None = None
     options: tuple[str, ...] = ()
+
+
+def make_plan(home: Home, count: int, listeners: Listeners, generation: int = 1, reloads: int = 0) -> Plan:
+    """Return what a nursery is to start."""
+    return Plan(
+        home=str(home.root),
+        hub=str(home.workers_socket),
+        listeners=[(one.fileno(), endpoint) for one, endpoint in listeners],
+        count=count,
+        generation=generation,
+        reloads=reloads,
+    )
 
 
 class Crew:
@@ -89,6 +102,7 @@ class Crew:
     ) -> None:
         self._home = home
         self._settings = settings
+        self._first = settings.first
         self._material = material
         self._sink = sink
         self._trail = trail
@@ -104,7 +118,7 @@ class Crew:
         self._failed: set[int] = set()
         self._reloads = 0
         self._is_raising = asyncio.Lock()
-        self._nurseries: list[asyncio.subprocess.Process] = []
+        self._nurseries: list[NurseryProcess] = []
         self._raising: asyncio.Task[None] | None = None
         self._hub: asyncio.Server | None = None
         self._shows: dict[int, Callable[[bytes], None]] = {}
@@ -168,7 +182,7 @@ class Crew:
             self._raising.cancel()
         # First of all: no worker is to be started in the place of one that ends.
         for nursery in self._nurseries:
-            _let_go(nursery)
+            nursery.let_go()
         for listener, _ in self._listeners:
             listener.close()
 
@@ -277,7 +291,7 @@ class Crew:
         self._nurseries = [*before, nursery]
         if self._is_stopping:
             # It was told while the nursery was being started: who ends the others does not know of it.
-            _let_go(nursery)
+            nursery.let_go()
 
         def is_ready() -> bool:
             return sum(one.is_ready and one.generation == generation for one in self._workers) >= self._settings.count
@@ -301,24 +315,16 @@ class Crew:
         self._serving = generation
         self._retire()
         for one in before:
-            _let_go(one)
+            one.let_go()
         self._nurseries = [one for one in self._nurseries if one.returncode is None]
 
-    async def _start_nursery(self, generation: int) -> asyncio.subprocess.Process:
-        plan = Plan(
-            home=str(self._home.root),
-            hub=str(self._home.workers_socket),
-            listeners=[(one.fileno(), endpoint) for one, endpoint in self._listeners],
-            count=self._settings.count,
-            generation=generation,
-            reloads=self._reloads,
-        )
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "telnetsd", "workers", *self._settings.options),
-            msgspec.json.encode(plan).decode(),
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=[descriptor for descriptor, _ in plan.listeners],
-        )
+    async def _start_nursery(self, generation: int) -> NurseryProcess:
+        first, self._first = self._first, None
+        if first is not None:
+            first.go()
+            return first
+        plan = make_plan(self._home, self._settings.count, self._listeners, generation, self._reloads)
+        return await start_nursery(plan, self._settings.options)
 
     def _retire_if_old(self, worker: _Worker) -> None:
         if worker.generation < self._serving and not worker.is_retired:
@@ -454,15 +460,9 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _let_go(nursery: asyncio.subprocess.Process) -> None:
-    """Have a nursery start no more workers, and end with those that it has."""
-    if nursery.stdin is not None:
-        nursery.stdin.close()
-
-
-async def _end(nursery: asyncio.subprocess.Process) -> None:
+async def _end(nursery: NurseryProcess) -> None:
     """End a nursery, which ends when its workers have."""
-    _let_go(nursery)
+    nursery.let_go()
     try:
         await asyncio.wait_for(nursery.wait(), STOP_TIMEOUT_S)
     except TimeoutError:

@@ -112,7 +112,7 @@ class Generations:
         said = _describe(material)
         message = f"the server reloaded: {said}"
         await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
-        for section in ("listener", "audit"):
+        for section in ("listener", "audit", "metrics"):
             if getattr(material.settings, section) != getattr(self._begun_with, section):
                 said += f"; a change of [{section}] waits for a restart"
         self._material = material

@@ -26,6 +26,8 @@ from telnetsd.home import Home
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.tls.engine import ServerContext
 
+STDIN: Final = 0
+"""Where a nursery hears the first process: it is let go when that ends."""
 SHORT_LIFE_S: Final = 1.0
 DELAY_MAX_S: Final = 5.0
 ORPHANED_S: Final = 3.0
@@ -51,12 +53,11 @@ class Plan(msgspec.Struct, frozen=True):
 class Nursery:
     """Starts workers, and starts them again, until its standard input ends."""
 
-    def __init__(self, plan: Plan, ask: AskPassphrase) -> None:
+    def __init__(self, plan: Plan, ask: AskPassphrase, material: Material | None = None) -> None:
         self._plan = plan
         self._ask = ask
         self._parent = os.getppid()
-        home = Home(Path(plan.home))
-        self._material: Material = load_material(home)
+        self._material = material or load_material(Home(Path(plan.home)))
         self._context: ServerContext = make_context(self._material)
         self._listeners = [(socket.socket(fileno=number), endpoint) for number, endpoint in plan.listeners]
         self._born: dict[int, float] = {}
@@ -80,10 +81,10 @@ class Nursery:
     def _wait(self) -> bool:
         """Wait until something is to be done; False when the server wants no more workers."""
         timeout = max(0.0, min(self._due) - time.monotonic()) if self._due else None
-        ready, _, _ = select.select([sys.stdin.fileno(), self._woken], [], [], timeout)
+        ready, _, _ = select.select([STDIN, self._woken], [], [], timeout)
         if self._woken in ready:
             os.read(self._woken, 4096)
-        return sys.stdin.fileno() not in ready
+        return STDIN not in ready
 
     def _bury(self) -> None:
         """Take note of workers that have died."""

@@ -27,10 +27,11 @@ from telnetsd.audit.sink import GroupCommit
 from telnetsd.config import AUTO, AuditSettings, EndpointSettings, FailurePolicy, Settings, load_settings
 from telnetsd.control import ControlServer
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
-from telnetsd.daemon.crew import Crew, CrewSettings
+from telnetsd.daemon.crew import Crew, CrewSettings, make_plan
 from telnetsd.daemon.generation import Generations
 from telnetsd.daemon.meter import MaterialCollector, Meter
 from telnetsd.daemon.monitoring import Health, monitoring
+from telnetsd.daemon.nursery_process import fork_nursery
 from telnetsd.daemon.privileges import become
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
 from telnetsd.daemon.service import OneProcess, Service
@@ -72,7 +73,8 @@ class _Start:
     """What a server starts from; `sockets` are those of the endpoints, where they are open already."""
 
     home: Home
-    options: Options
+    ask: AskPassphrase
+    crew: CrewSettings
     endpoints: list[Endpoint]
     sockets: list[socket.socket]
     manager: ServiceManager
@@ -111,9 +113,17 @@ def serve(home: Home, options: Options) -> None:
         make_room(material.settings.listener.max_connections)
         spare_the_collector()
         to_close.enter_context(alone(home))
+        count = _count_workers(options, material.settings)
+        nursery = None
+        if count > 1:
+            sockets = sockets or _keep(to_close, _open_sockets(endpoints, settings))
+            plan = make_plan(home, count, list(zip(sockets, endpoints, strict=True)))
+            nursery = fork_nursery(plan, material, options.ask)
+            to_close.callback(nursery.let_go)
+        crew = CrewSettings(count, nursery, options.worker_options)
         state = to_close.enter_context(closing(State(home.state_file)))
         log = to_close.enter_context(closing(open_log(home, material.settings.audit)))
-        uvloop.run(_serve(_Start(home, options, endpoints, sockets, manager), material, state, log))
+        uvloop.run(_serve(_Start(home, options.ask, crew, endpoints, sockets, manager), material, state, log))
 
 
 def _keep(to_close: contextlib.ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
@@ -129,9 +139,9 @@ async def _serve(start: _Start, material: Material, state: State, log: AuditLog)
     trail = make_trail(sink)
     async with shipping(start.home, settings, trail):
         try:
-            service = _make_service(start.home, material, state, sink, trail, start.options)
+            service = _make_service(start, material, state, sink, trail)
             services.append(service)
-            generations = Generations(start.home, material, trail, start.options.ask, service.adopt, start.manager)
+            generations = Generations(start.home, material, trail, start.ask, service.adopt, start.manager)
             meter.registry.register(MaterialCollector(lambda: generations.material, sink))
             with monitoring(material.settings.metrics.listen, meter.registry, health):
                 parts = _Parts(service, generations, AuditKeeper(start.home, settings, trail), trail, meter, health)
@@ -140,16 +150,17 @@ async def _serve(start: _Start, material: Material, state: State, log: AuditLog)
             await sink.close()
 
 
-def _make_service(
-    home: Home, material: Material, state: State, sink: GroupCommit, trail: Trail, options: Options
-) -> Service:
-    wanted = options.workers or material.settings.listener.workers
-    count = len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
-    if count > 1:
-        return Crew(home, CrewSettings(count, options.worker_options), material, sink, trail)
+def _count_workers(options: Options, settings: Settings) -> int:
+    wanted = options.workers or settings.listener.workers
+    return len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
+
+
+def _make_service(start: _Start, material: Material, state: State, sink: GroupCommit, trail: Trail) -> Service:
+    if start.crew.count > 1:
+        return Crew(start.home, start.crew, material, sink, trail)
     registry, switchboard = SessionRegistry(), LocalSwitchboard()
     context = make_context(material)
-    serving = Serving(home, material, context, state, trail, options.ask, registry, registry, switchboard)
+    serving = Serving(start.home, material, context, state, trail, start.ask, registry, registry, switchboard)
     return OneProcess(serving, switchboard)
 
 
