@@ -27,6 +27,7 @@ AUTO: Final = "auto"
 """As many as there are cores."""
 Workers = Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)]
 PORT_MAX: Final = 65535
+UNIX_PREFIX: Final = "unix:"
 ARGUMENT_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-"
 RoleName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -411,9 +412,20 @@ def _listener_contradictions(settings: Settings) -> Iterator[str]:
         yield "[metrics] listen is not an address of this machine alone; write 127.0.0.1:PORT"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin must be less than handshakes_full"
+    for also in listener.also:
+        if not also.listen.startswith(UNIX_PREFIX) and not _is_address(also.listen):
+            yield f"{also.listen!r} is not an address: write HOST:PORT, or unix:PATH"
     for one in (*limits.exempt, *listener.proxies, *(network for also in listener.also for network in also.proxies)):
         if not _is_network(one):
             yield f"{one!r} is not a network: write an address, or one as in 192.0.2.0/24"
+
+
+def _is_address(listen: str) -> bool:
+    try:
+        parse_address(listen)
+    except OperatorError:
+        return False
+    return True
 
 
 def _is_loopback(listen: str) -> bool:

@@ -114,6 +114,21 @@ def test_a_proxy_that_says_nothing_is_cut_off_in_time_and_a_health_check_is_no_e
     assert [action_of(one) for one in server.events()].count("connection-refused") == 1
 
 
+def test_a_proxy_that_says_nothing_does_not_keep_a_server_from_stopping(start: Callable[..., RunningServer]) -> None:
+    server = start(PROXIED)
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
+        wait_until(lambda: is_accepted(server, raw), "a proxy that is heard")
+        assert server.stop() == ""
+
+
+def is_accepted(server: RunningServer, raw: socket.socket) -> bool:
+    """Whether the server's end of a connection is the server's: it has taken it from the queue."""
+    port = f":{raw.getsockname()[1]:04X} 01"
+    inodes = [line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if port in line]
+    links = (one.readlink() for one in Path(f"/proc/{server.process.pid}/fd").iterdir())
+    return any(str(link) == f"socket:[{inode}]" for link in links for inode in inodes)
+
+
 def test_a_header_from_somebody_who_is_no_listed_proxy_is_not_believed(start: Callable[..., RunningServer]) -> None:
     server = start('[listener]\nproxies = ["127.0.0.200"]\n')
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:

@@ -42,6 +42,7 @@ def test_the_file_that_init_writes_says_the_defaults() -> None:
         ("[limits]\nexempt = ['192.0.2.1/24']\n", "'192.0.2.1/24' is not a network"),
         ("[[listener.also]]\nlisten = '[::]:1'\nproxies = ['1.2.3.4.5']\n", "'1.2.3.4.5' is not a network"),
         ("[[listener.also]]\nline = 'x'\n", "unknown key 'line'"),
+        ("[[listener.also]]\nlisten = 'localhost'\n", "'localhost' is not an address"),
         ("[metrics]\nlisten = '0.0.0.0:1'\n", "not an address of this machine alone"),
         ("[listener]\nuser='a'\n[[line]]\nname='x'\ntarget='exec:x'\nrun_as='b'\n", "gives root up"),
         ("[roles.'A b']\n", "wrong value in telnetsd.toml: "),

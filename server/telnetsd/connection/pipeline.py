@@ -85,6 +85,7 @@ class Connections:
         self._turned_away = TurnedAway(stages.trail)
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
+        self._arriving: set[Arrival] = set()
         self._has_changed = asyncio.Event()
         self._is_stopping = False
 
@@ -107,7 +108,7 @@ class Connections:
     def accept(self, endpoint: Endpoint) -> asyncio.Protocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
         timeout_s = self._stages.settings.tls.handshake_timeout_s
-        return Arrival(endpoint, self._receive, self._refuse_proxy, timeout_s)
+        return Arrival(endpoint, self._receive, self._refuse_proxy, self._arriving, timeout_s)
 
     def tick(self) -> None:
         """Tell the log of those who were turned away, when it is time."""
@@ -123,8 +124,9 @@ class Connections:
         self._stages.registry.end_all(EndReason.SERVER_STOPPED, STOPPING)
         if self._serving:
             await asyncio.wait(self._serving, timeout=timeout_s)
-        for transport in tuple(self._open):
-            transport.abort()
+        left: tuple[TlsTransport | Arrival, ...] = (*self._open, *self._arriving)
+        for one in left:
+            one.abort()
         if self._serving:
             # What has only just begun sees that the server stops, and says so.
             await asyncio.wait(self._serving, timeout=LAST_WORDS_S)

@@ -48,15 +48,22 @@ class Arrival(asyncio.Protocol):
         endpoint: Where it comes in.
         receive: Who takes it then.
         turn_away: Who is told of a proxy whose header is wrong, and why.
+        waiting: Is in here while it waits for a header, to be aborted when nobody is taken any more.
         timeout_s: How long a header may take.
     """
 
     def __init__(
-        self, endpoint: Endpoint, receive: Receive, turn_away: Callable[[Origin, str], None], timeout_s: float
+        self,
+        endpoint: Endpoint,
+        receive: Receive,
+        turn_away: Callable[[Origin, str], None],
+        waiting: set["Arrival"],
+        timeout_s: float,
     ) -> None:
         self._endpoint = endpoint
         self._receive = receive
         self._turn_away = turn_away
+        self._waiting = waiting
         self._timeout_s = timeout_s
         self._data = b""
         self._transport: asyncio.Transport
@@ -68,6 +75,7 @@ class Arrival(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._origin = _origin_of(self._transport, self._endpoint)
         if _is_one_of(self._origin.address, self._endpoint.settings.proxies):
+            self._waiting.add(self)
             late = ProxyHeaderError("it did not come in time")
             self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._refuse, late)
         else:
@@ -89,10 +97,14 @@ class Arrival(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Note that the proxy has gone without a word: a health check."""
-        self._stop_clock()
+        self._stop_waiting()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
 
     def _pass_on(self, origin: Origin) -> None:
-        self._stop_clock()
+        self._stop_waiting()
         protocol = self._receive(self._transport, origin)
         if protocol is None:
             self._transport.close()
@@ -103,11 +115,12 @@ class Arrival(asyncio.Protocol):
             protocol.data_received(self._data)
 
     def _refuse(self, error: ProxyHeaderError) -> None:
-        self._stop_clock()
+        self._stop_waiting()
         self._turn_away(self._origin, str(error))
         self._transport.abort()
 
-    def _stop_clock(self) -> None:
+    def _stop_waiting(self) -> None:
+        self._waiting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

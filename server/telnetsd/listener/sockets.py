@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from telnetsd.config import parse_address
+from telnetsd.config import UNIX_PREFIX, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
@@ -13,7 +13,6 @@ BACKLOG: Final = 1024
 _TCP_LISTEN: Final = "0A"
 
 
-UNIX_PREFIX: Final = "unix:"
 SHARED_SOCKET_MODE: Final = 0o660
 _KEEPALIVE_PROBES: Final = 4
 
