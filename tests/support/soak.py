@@ -74,6 +74,8 @@ class Clients:
 
     def _work(self, client: Client, user: str | None, dice: random.Random) -> None:
         for _ in range(dice.randint(1, 10)):
+            # Nobody types without a pause; and what is looked for is not how much the machine bears.
+            self._over.wait(dice.uniform(0, 0.15))
             client.command("whoami")
             self.seen.answers[client.port] += 1
         if user is not None and dice.random() < 0.3:
