@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from bench_clients import measure_bulk, measure_login_latency
 from bench_parts import measure_parts
-from bench_peers import Peer, client_files, find_peers, load_generator, rest, telnetsd
+from bench_peers import ROOM, Peer, client_files, find_peers, load_generator, rest, telnetsd
 
 from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.initialise import initialise
@@ -45,7 +45,6 @@ BASE: Final = "Go"
 OURS: Final = "telnetsd"
 OURS_FOR_LINES: Final = "telnetsd, interval"
 """With a log that is on the disk a second later; what is done is recorded before it is done there as well."""
-ROOM: Final = "[listener]\nmax_connections = 20000\n"
 _OTHER_CLIENTS: Final = {"ssh": "bench_asyncssh.py", "telnet": "bench_telnet_load.py"}
 
 

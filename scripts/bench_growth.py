@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench_peers import Peer, client_files, load_generator, telnetsd
+from bench_peers import ROOM, Peer, client_files, load_generator, telnetsd
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.authorities import load_issuer
@@ -57,7 +57,7 @@ def _make_home(root: Path) -> Home:
     home = Home(root)
     initialise(home, ())
     add_user(home, NewUser(User("alice", ("user",))), GeneratedKey(KeyType.EC), Grant())
-    home.config_file.write_text('[listener]\nmax_connections = 20000\n[audit]\ndurability = "interval"\n')
+    home.config_file.write_text(ROOM + '[audit]\ndurability = "interval"\n')
     return home
 
 

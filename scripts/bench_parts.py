@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench_audit import measure_audit
 from bench_lines import measure_lines
-from bench_peers import client_files, load_generator
+from bench_peers import ROOM, client_files, load_generator
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.client import Client, connect_as
@@ -43,6 +43,7 @@ def measure_parts(home: Home) -> dict[str, str]:
     """Return each figure with its unit, by name."""
     initialise(home, ())
     add_user(home, NewUser(User("alice", ("user",))), GeneratedKey(KeyType.EC), Grant())
+    home.config_file.write_text(ROOM)
     server = _start(home)
     try:
         figures = _measure(server, SESSIONS)

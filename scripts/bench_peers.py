@@ -25,6 +25,16 @@ LINE_PROGRAM: Final = (
     '#!/bin/sh\nprintf "hello\\r\\n> "\nwhile read -r command words; do printf "%s\\r\\n> " "$words"; done\n'
 )
 """The least program that is a line: it greets, and answers `echo WORDS`; what stunnel, telnetd and sshd start."""
+ROOM: Final = """\
+[listener]
+max_connections = 20000
+[limits]
+sessions_per_user = 20000
+handshakes_begin = 20000
+handshakes_full = 20001
+lines_per_s = 1000000
+"""
+"""What lets one user do what is measured here: the defaults would slow them down, and turn them away."""
 TICKS_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 

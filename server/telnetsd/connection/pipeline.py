@@ -11,8 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields, merge
 from telnetsd.audit.log import AuditUnavailableError
@@ -81,6 +80,7 @@ class Connections:
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
+        self._events = TlsEvents(self._established, self._failed, self._lost)
         self.admission = Admission(_terms(stages))
         self._turned_away = TurnedAway(stages.trail)
         self._serving: set[asyncio.Task[None]] = set()
@@ -145,17 +145,16 @@ class Connections:
             return None
         arrived = _Arrived(origin, place, asyncio.get_running_loop().time())
         timeout_s = self._stages.settings.tls.handshake_timeout_s
-        events = TlsEvents(
-            partial(self._established, arrived), partial(self._failed, arrived), partial(self._lost, arrived)
-        )
-        transport = TlsTransport(self._stages.context, events, handshake_timeout_s=timeout_s)
+        context = self._stages.context
+        transport = TlsTransport(context, self._events, handshake_timeout_s=timeout_s, owned_by=arrived)
         self._open.add(transport)
         return transport
 
     def _refuse_proxy(self, origin: Origin, why: str) -> None:
         self._turned_away.note(origin, TurnedAwayReason.WRONG_PROXY_HEADER, why)
 
-    def _established(self, arrived: "_Arrived", transport: TlsTransport) -> asyncio.Protocol:
+    def _established(self, transport: TlsTransport) -> asyncio.Protocol:
+        arrived = _arrived_by(transport)
         self.admission.establish(arrived.place)
         arrived.handshake_s = asyncio.get_running_loop().time() - arrived.begun
         protocol = NvtProtocol()
@@ -168,8 +167,8 @@ class Connections:
         self._serving.discard(served)
         self._has_changed.set()
 
-    def _failed(self, arrived: "_Arrived", _: TlsTransport, error: TlsError) -> None:
-        limits = self._stages.settings.limits
+    def _failed(self, transport: TlsTransport, error: TlsError) -> None:
+        arrived, limits = _arrived_by(transport), self._stages.settings.limits
         self.admission.establish(arrived.place)
         is_late = error.reason is TlsReason.TIMEOUT
         self.admission.penalise(
@@ -181,8 +180,8 @@ class Connections:
             Action.HANDSHAKE_FAILED, error.reason, message
         )
 
-    def _lost(self, arrived: "_Arrived", transport: TlsTransport) -> None:
-        self.admission.leave(arrived.place)
+    def _lost(self, transport: TlsTransport) -> None:
+        self.admission.leave(_arrived_by(transport).place)
         self._open.discard(transport)
         self._has_changed.set()
 
@@ -261,6 +260,10 @@ class _Arrived:
     place: Place
     begun: float
     handshake_s: float = 0.0
+
+
+def _arrived_by(transport: TlsTransport) -> _Arrived:
+    return cast("_Arrived", transport.owned_by)
 
 
 def _terms(stages: Stages) -> Terms:

@@ -8,7 +8,7 @@ import ipaddress
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -40,14 +40,20 @@ class Source:
     network: str
     is_exempt: bool
 
+    @property
+    def keys(self) -> tuple[str, str]:
+        """What is counted of it."""
+        return f"source {self.name}", f"network {self.network}"
+
 
 @dataclass(slots=True)
 class Place:
-    """What one connection takes up; given back when it is lost."""
+    """What one connection takes up; given back when it is lost. `user` is whose session it is, or empty."""
 
     source: Source
     is_starting: bool = True
-    counted: list[str] = field(default_factory=list)
+    is_left: bool = False
+    user: str = ""
 
 
 class Admission:
@@ -82,31 +88,35 @@ class Admission:
         why_not = self._why_not(source)
         if why_not is not None:
             return why_not
-        place = Place(source)
-        for key in (_OPEN, _STARTING, _source_key(source), _network_key(source)):
-            self._count(place, key)
-        return place
+        for key in (_OPEN, _STARTING, *source.keys):
+            self.tally.add(key)
+        return Place(source)
 
     def establish(self, place: Place) -> None:
         """Note that a handshake is over, however it went."""
         if place.is_starting:
             place.is_starting = False
-            place.counted.remove(_STARTING)
             self.tally.remove(_STARTING)
 
     def seat(self, place: Place, user: str) -> bool:
         """Give a user's session its place; False when the user has as many as one may have."""
-        key = f"user {user}"
+        key = _user_key(user)
         if self.tally[key] >= self._terms.limits.sessions_per_user:
             return False
-        self._count(place, key)
+        self.tally.add(key)
+        place.user = user
         return True
 
     def leave(self, place: Place) -> None:
         """Give back what a connection has taken up."""
-        for key in place.counted:
+        if place.is_left:
+            return
+        place.is_left = True
+        self.establish(place)
+        for key in (_OPEN, *place.source.keys):
             self.tally.remove(key)
-        place.counted.clear()
+        if place.user:
+            self.tally.remove(_user_key(place.user))
 
     def penalise(self, source: Source, seconds: float) -> None:
         """Add to a source's penalty for a failure."""
@@ -122,9 +132,10 @@ class Admission:
         if not source.is_exempt:
             if self.penalties.is_in_force(source.name, self._now()):
                 return TurnedAwayReason.PENALTY
-            if self.tally[_source_key(source)] >= limits.per_source:
+            of_source, of_network = source.keys
+            if self.tally[of_source] >= limits.per_source:
                 return TurnedAwayReason.TOO_MANY_FROM_SOURCE
-            if self.tally[_network_key(source)] >= limits.per_network:
+            if self.tally[of_network] >= limits.per_network:
                 return TurnedAwayReason.TOO_MANY_FROM_NETWORK
         if self._is_too_busy():
             return TurnedAwayReason.TOO_MANY_HANDSHAKES
@@ -143,10 +154,6 @@ class Admission:
         first = limits.handshakes_refused / 100
         part = (starting - limits.handshakes_begin) / (limits.handshakes_full - limits.handshakes_begin)
         return self._chance() < first + (1 - first) * part
-
-    def _count(self, place: Place, key: str) -> None:
-        self.tally.add(key)
-        place.counted.append(key)
 
 
 @lru_cache(maxsize=4096)
@@ -174,9 +181,5 @@ def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address, bits: int) -
     return ipaddress.ip_network((address, bits), strict=False)
 
 
-def _source_key(source: Source) -> str:
-    return f"source {source.name}"
-
-
-def _network_key(source: Source) -> str:
-    return f"network {source.network}"
+def _user_key(user: str) -> str:
+    return f"user {user}"

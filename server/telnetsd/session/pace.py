@@ -9,11 +9,13 @@ class Pace:
         burst: How many may come at once.
     """
 
-    __slots__ = ("_burst_s", "_free_at", "_interval_s")
+    __slots__ = ("_burst_s", "_free_at", "_interval_s", "is_told")
 
     def __init__(self, per_s: float, burst: int) -> None:
         self._interval_s = 1 / per_s
         self._burst_s = burst / per_s
+        self.is_told = False
+        """Whether somebody was told that it is too fast."""
         self._free_at = 0.0
         """When what was taken so far has been earned, by the clock of `take`."""
 

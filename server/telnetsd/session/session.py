@@ -91,9 +91,9 @@ class Session:
         self._protocol = protocol
         self._trail = trail
         self._services = services
-        self._settings = settings.session
-        self._limits = settings.limits
-        self._pace = Pace(self._limits.lines_per_s, self._limits.lines_burst)
+        self._settings, self._limits = settings.session, settings.limits
+        self._pace: Pace | None = None
+        """Kept from the first line on: many sessions are open, and few type."""
         self._lines = LineDiscipline(
             line_max_bytes=settings.session.line_max_bytes, endless_max_bytes=ENDLESS_MAX_BYTES
         )
@@ -104,7 +104,7 @@ class Session:
         self._started = self._heard = self._now()
         self._is_warned = False
         self._is_told_of_expiry = self._is_told_of_acceptance = False
-        self._is_busy = self._is_slowed = False
+        self._is_busy = False
         self._typed_ahead = b""
         self._line: tuple[Line, Console] | None = None
         """What the session is connected to, or about to be."""
@@ -369,10 +369,12 @@ class Session:
 
     async def _keep_pace(self) -> None:
         """Read on only as fast as lines may come, and tell of it once."""
+        if self._pace is None:
+            self._pace = Pace(self._limits.lines_per_s, self._limits.lines_burst)
         delay_s = self._pace.take(self._now())
         if delay_s > 0:
-            if not self._is_slowed:
-                self._is_slowed = True
+            if not self._pace.is_told:
+                self._pace.is_told = True
                 message = (
                     f"{self.user} types more than {self._limits.lines_per_s:.0f} lines a second, and is slowed down"
                 )

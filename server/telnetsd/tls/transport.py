@@ -58,10 +58,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         context: The TLS context of the current generation.
         events: Whom to tell.
         handshake_timeout_s: How long the handshake may take, in seconds.
+        owned_by: What whoever is told keeps with the connection.
     """
 
-    def __init__(self, context: ServerContext, events: TlsEvents, *, handshake_timeout_s: float) -> None:
+    def __init__(
+        self, context: ServerContext, events: TlsEvents, *, handshake_timeout_s: float, owned_by: object = None
+    ) -> None:
         super().__init__()
+        self.owned_by = owned_by
         self._loop = asyncio.get_running_loop()
         self._engine = TlsEngine(context)
         self._events = events
