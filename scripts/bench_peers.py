@@ -27,7 +27,7 @@ LINE_PROGRAM: Final = (
 """The least program that is a line: it greets, and answers `echo WORDS`; what stunnel, telnetd and sshd start."""
 ROOM: Final = """\
 [listener]
-max_connections = 20000
+max_connections = 15000
 [limits]
 sessions_per_user = 20000
 handshakes_begin = 20000

@@ -40,7 +40,7 @@ from telnetsd.daemon.systemd import ServiceManager, take_sockets
 from telnetsd.home import Home, alone
 from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
-from telnetsd.listener.sockets import open_endpoint, require_address, shown_address
+from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 
@@ -102,6 +102,8 @@ def serve(home: Home, options: Options) -> None:
     endpoints = find_endpoints(settings, options.listen)
     with contextlib.ExitStack() as to_close:
         sockets = _keep(to_close, take_sockets(len(endpoints)))
+        for one in sockets:
+            keep_alive(one, settings.listener.keepalive_s)
         if settings.listener.user:
             # Root alone may have ports below 1024; nothing else is done as root.
             sockets = sockets or _keep(to_close, _open_sockets(endpoints, settings))

@@ -10,11 +10,9 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
 BACKLOG: Final = 1024
-_TCP_LISTEN: Final = "0A"
-
-
 SHARED_SOCKET_MODE: Final = 0o660
 _KEEPALIVE_PROBES: Final = 4
+_TCP_LISTEN: Final = "0A"
 
 
 def require_address(listen: str) -> None:
@@ -39,16 +37,18 @@ def open_endpoint(listen: str, keepalive_s: int) -> socket.socket:
     if listen.startswith(UNIX_PREFIX):
         return _open_unix_endpoint(Path(listen.removeprefix(UNIX_PREFIX)))
     listener = open_listener(*parse_address(listen))
-    if keepalive_s:
-        keep_alive(listener, keepalive_s)
+    keep_alive(listener, keepalive_s)
     return listener
 
 
 def keep_alive(listener: socket.socket, keepalive_s: int) -> None:
     """Have the system ask silent peers of a listener's connections whether they are there, and give up dead ones.
 
-    What is sent and not acknowledged counts as a silence as well (RFC 5482). Connections inherit it.
+    What is sent and not acknowledged counts as a silence as well (RFC 5482). Connections inherit it. Nothing of it
+    happens for 0 seconds, and on a Unix socket.
     """
+    if keepalive_s == 0 or listener.family == socket.AF_UNIX:
+        return
     interval_s = max(1, keepalive_s // _KEEPALIVE_PROBES)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive_s)

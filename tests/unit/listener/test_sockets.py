@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from telnetsd.errors import OperatorError
-from telnetsd.listener import sockets as listener
+from telnetsd.listener import sockets
 from telnetsd.listener.sockets import open_listener, shown_address, who_listens
 
 
@@ -32,7 +32,7 @@ def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
 
 
 def test_a_holder_who_cannot_be_seen_is_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_listening_inodes", lambda *_: [])
+    monkeypatch.setattr(sockets, "_listening_inodes", lambda *_: [])
     listening = open_listener("127.0.0.1", 0)
     with listening, pytest.raises(OperatorError, match="the port is taken by another program; stop it"):
         open_listener("127.0.0.1", listening.getsockname()[1])
@@ -45,4 +45,23 @@ def test_an_address_that_is_not_this_machines_is_refused(host: str) -> None:
 
 
 def test_no_proc_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert listener._listening_inodes(tmp_path / "tcp", 1) == []
+    assert sockets._listening_inodes(tmp_path / "tcp", 1) == []
+
+
+def test_silent_peers_are_asked_whether_they_are_there_and_given_up() -> None:
+    with (
+        sockets.open_endpoint("127.0.0.1:0", 60) as listening,
+        socket.create_connection(listening.getsockname()) as client,
+    ):
+        listening.setblocking(True)
+        connection, _ = listening.accept()
+        with connection:
+            assert client.getpeername() == connection.getsockname()
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            assert [connection.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [60, 15, 4, 120_000]
+
+
+def test_nobody_is_asked_where_the_operator_does_not_want_it() -> None:
+    with sockets.open_endpoint("127.0.0.1:0", 0) as listening:
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
