@@ -130,23 +130,30 @@ class LimitSettings(_Section, frozen=True):
 
     `exempt` are networks whose sources have no limit of their own and no penalty. From `handshakes_begin` handshakes
     at a time on, `handshakes_refused` in a hundred connections are turned away, and more and more up to
-    `handshakes_full`, from which on all are. A penalty is in force from `penalty_threshold_s` on.
+    `handshakes_full`, from which on all are. A penalty is in force from `penalty_threshold_s` on; that of a network,
+    which is the sum of those of its sources, from eight times as much on.
     """
 
     exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
     per_source: Count = 128
     per_network: Count = 1024
     sessions_per_user: Count = 128
+    guests: Count = 1000
     handshakes_begin: Count = 256
     handshakes_refused: Annotated[int, msgspec.Meta(ge=0, le=100)] = 30
     handshakes_full: Count = 1024
+    handshakes_per_source: Count = 32
+    handshakes_per_network: Count = 96
     penalty_threshold_s: Penalty = 15.0
     penalty_max_s: Penalty = 600.0
     penalty_handshake_s: Penalty = 2.0
     penalty_timeout_s: Penalty = 10.0
     penalty_refused_s: Penalty = 5.0
+    penalty_guest_s: Penalty = 1.0
     lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1000.0
     lines_burst: Count = 2000
+    guest_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 20.0
+    guest_lines_burst: Count = 200
 
 
 class TlsSettings(_Section, frozen=True):
@@ -410,8 +417,17 @@ def _listener_contradictions(settings: Settings) -> Iterator[str]:
         yield "a [[line]] has run_as, which takes root, and [listener] user gives root up"
     if settings.metrics.listen and not _is_loopback(settings.metrics.listen):
         yield "[metrics] listen is not an address of this machine alone; write 127.0.0.1:PORT"
+    if listener.user and any(
+        one.startswith(UNIX_PREFIX) for one in (listener.listen, *(also.listen for also in listener.also))
+    ):
+        yield "[listener] user goes with no address like unix:PATH; start the server as that user instead"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin must be less than handshakes_full"
+    yield from _address_contradictions(settings)
+
+
+def _address_contradictions(settings: Settings) -> Iterator[str]:
+    listener, limits = settings.listener, settings.limits
     for also in listener.also:
         if not also.listen.startswith(UNIX_PREFIX) and not _is_address(also.listen):
             yield f"{also.listen!r} is not an address: write HOST:PORT, or unix:PATH"

@@ -129,6 +129,31 @@ def is_accepted(server: RunningServer, raw: socket.socket) -> bool:
     return any(str(link) == f"socket:[{inode}]" for link in links for inode in inodes)
 
 
+@pytest.mark.parametrize("check", [b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"PROXY UNKNOWN\r\n"])
+def test_a_proxy_that_speaks_for_itself_and_leaves_is_no_event(
+    check: bytes, start: Callable[..., RunningServer]
+) -> None:
+    server = start(PROXIED)
+    before = len(server.events())
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
+        raw.sendall(check)
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
+        raw.sendall(check)
+        with log_in_over(raw, server.home) as client:
+            assert server.session_from(client.getsockname()[1])["source"]["ip"] == "127.0.0.1"
+    assert action_of(server.events()[before]) == "session-started"
+
+
+def test_a_proxy_by_ipv4_is_known_where_ipv6_is_listened_to_as_well(start: Callable[..., RunningServer]) -> None:
+    port = free_port()
+    server = start(f'[[listener.also]]\nlisten = "[::]:{port}"\nproxies = ["127.0.0.1"]\n')
+    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as raw:
+        raw.sendall(HEADER.encode())
+        with log_in_over(raw, server.home):
+            event = server.session_from(4711)
+    assert (event["source"]["ip"], event["telnetsd"]["proxy"]["ip"]) == ("192.0.2.77", "127.0.0.1")
+
+
 def test_a_header_from_somebody_who_is_no_listed_proxy_is_not_believed(start: Callable[..., RunningServer]) -> None:
     server = start('[listener]\nproxies = ["127.0.0.200"]\n')
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:

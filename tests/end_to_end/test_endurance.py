@@ -148,9 +148,10 @@ def test_a_port_that_systemd_holds_refuses_nobody_while_the_first_process_starts
         code = (
             "import os, sys; os.dup2(int(sys.argv[1]), 3);"
             "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
-            "os.execv(sys.executable, [sys.executable, '-m', 'telnetsd', 'serve', '--home', sys.argv[2]])"
+            "os.execv(sys.executable, [sys.executable, '-m', 'telnetsd', 'serve', *sys.argv[2:]])"
         )
-        command = [sys.executable, "-c", code, str(listener.fileno()), str(home.root)]
+        command = [sys.executable, "-c", code, str(listener.fileno()), "--home", str(home.root)]
+        command += ["--listen", f"127.0.0.1:{port}"]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=[listener.fileno()])
 
     with listener:

@@ -96,6 +96,35 @@ def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningSe
             other.read_until(b"ed> ")
 
 
+def test_guests_do_not_take_the_places_of_users(start: Callable[..., RunningServer]) -> None:
+    server = start("[limits]\nguests = 1\n")
+    with connect_as(server) as one, connect_as(server) as two:
+        one.read_until()
+        assert two.read_to_end() == "refused: too many guests are in\r\ncome with a certificate, or later\r\n"
+        assert server.session_from(two.port, "session-refused")["event"]["reason"] == "too-many-sessions"
+        with connect_as(server, "bob") as user:
+            user.read_until(b"bob> ")
+
+
+def test_guests_who_come_and_go_are_kept_out_for_a_while(start: Callable[..., RunningServer]) -> None:
+    server = start(NO_EXEMPTION + "penalty_guest_s = 2\npenalty_threshold_s = 5\npenalty_max_s = 6\n")
+    for _ in range(3):
+        with connect_as(server) as guest:
+            guest.read_until()
+    event = wait_until(lambda: turned_away(server), "a penalty")
+    assert event["event"]["reason"] == "source-penalised"
+
+
+def test_a_guest_is_slowed_down_before_a_user_is(start: Callable[..., RunningServer]) -> None:
+    server = start("[limits]\nguest_lines_per_s = 20\nguest_lines_burst = 5\n")
+    with connect_as(server) as guest:
+        guest.read_until()
+        guest.send(b"who\r\n" * 10)
+        for _ in range(10):
+            guest.read_until()
+        assert server.session_from(guest.port, "session-slowed")["event"]["reason"] == "too-many-lines"
+
+
 def test_more_handshakes_than_may_be_are_turned_away(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nhandshakes_begin = 2\nhandshakes_refused = 100\nhandshakes_full = 3\n")
     with connect_as(server, "bob") as client:

@@ -120,7 +120,8 @@ def test_the_service_manager_hears_of_readiness_life_reloads_and_the_end(
 
 def test_sockets_of_systemd_are_served_whoever_opened_them(home: Home) -> None:
     port = free_port()
-    command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *serve_command(home)]
+    listen = ["--listen", f"127.0.0.1:{port}"]
+    command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *serve_command(home), *listen]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
         files = user_files(home, "bob")
         client = wait_until(
@@ -184,6 +185,23 @@ def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
         assert server.stop() == ""
     finally:
         shutil.rmtree(folder)
+
+
+def test_root_does_not_serve_what_belongs_to_somebody_else(home: Home) -> None:
+    os.chown(home.root, 65534, 65534)
+    assert "belongs to uid 65534, and would be served as root" in refused(home, "serve", "--listen", "127.0.0.1:0")
+    os.chown(home.root, 0, 0)
+    home.config_file.write_text('[listener]\nuser = "nobody"\n')
+    assert "belongs to uid 0, and would be served as nobody" in refused(home, "serve", "--listen", "127.0.0.1:0")
+
+
+def test_a_socket_of_systemd_for_another_address_is_refused(home: Home) -> None:
+    port = free_port()
+    command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *serve_command(home), "--listen", "127.0.0.1:9"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+        wait_until(lambda: knock(port), "systemd's socket")
+        assert process.stderr is not None
+        assert f"socket is of 127.0.0.1:{port}, and the address is 127.0.0.1:9" in process.stderr.read()
 
 
 def test_a_user_that_is_not_there_is_said(home: Home) -> None:

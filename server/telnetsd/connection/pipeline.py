@@ -22,7 +22,7 @@ from telnetsd.config import Settings
 from telnetsd.connection.turned_away import TurnedAway, source_fields
 from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier, restrict
-from telnetsd.identity.outcome import Admitted, Guest, Identity, NamedUser, Refusal
+from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.lines.table import LineTable
 from telnetsd.listener.admission import Admission, Place, Terms
 from telnetsd.listener.arrival import Arrival, Origin
@@ -69,9 +69,10 @@ class Stages:
     def identify(self, peer: PeerCertificate | None, endpoint: Endpoint, at: datetime) -> Identity:
         """Say who presented `peer`, and whether they may come in by an endpoint."""
         identity, asked = self.identifier.identify(peer, at), endpoint.settings
-        if isinstance(identity, Refusal):
-            return identity
-        has_role = not asked.roles or not self.services.table.roles_of(identity).isdisjoint(asked.roles)
+
+        def has_role(admitted: Admitted) -> bool:
+            return not asked.roles or not self.services.table.roles_of(admitted).isdisjoint(asked.roles)
+
         return restrict(identity, needs_certificate=asked.require_certificate, has_role=has_role)
 
 
@@ -91,12 +92,12 @@ class Connections:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no connection is open."""
-        return not self._open and not self._serving
+        """Whether no connection is open, or about to be."""
+        return not self._open and not self._serving and not self._arriving
 
     async def wait_empty(self) -> None:
         """Wait until no connection is open."""
-        while not self.is_empty:
+        while self._open or self._serving:
             self._has_changed.clear()
             await self._has_changed.wait()
 
@@ -223,16 +224,23 @@ class Connections:
             await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
             _say_goodbye(protocol, refuse(identity))
             return None
-        if isinstance(identity, NamedUser) and not self.admission.seat(arrived.place, identity.name):
-            message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
+        if not self._seat(identity, arrived.place):
+            message, words = _too_many(identity)
             await trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_SESSIONS, message)
-            _say_goodbye(protocol, [f"refused: {identity.name} has too many sessions open", "end one of them first"])
+            _say_goodbye(protocol, words)
             return None
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
         took = {"handshake_s": round(arrived.handshake_s, 6)}
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), telnetsd=took)
         return Session(visit, protocol, trail, stages.services, stages.settings), rounds
+
+    def _seat(self, identity: Admitted, place: Place) -> bool:
+        if isinstance(identity, NamedUser):
+            return self.admission.seat(place, identity.name, is_guest=False)
+        # Who comes and goes without a name, again and again, only fills the log.
+        self.admission.penalise(place.source, self._stages.settings.limits.penalty_guest_s)
+        return self.admission.seat(place, GUEST_ROLE, is_guest=True)
 
     async def _talk(self, session: Session, rounds: int) -> None:
         stages = self._stages
@@ -304,6 +312,17 @@ def _start_message(identity: Admitted) -> str:
     subject = identity.certificate.subject.distinguished_name if identity.certificate else ""
     claimed = f", presenting {escape(subject, TEXT_MAX_CHARS)}" if subject else ""
     return f"a guest came in ({identity.reason.value}{claimed})"
+
+
+def _too_many(identity: Admitted) -> tuple[str, list[str]]:
+    """Return the message, and the words, for somebody who would be one too many."""
+    if isinstance(identity, NamedUser):
+        message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
+        return message, [f"refused: {identity.name} has too many sessions open", "end one of them first"]
+    return "as many guests are in as [limits] guests allows", [
+        "refused: too many guests are in",
+        "come with a certificate, or later",
+    ]
 
 
 def _refusal_message(refusal: Refusal) -> str:

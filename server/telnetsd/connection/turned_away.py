@@ -16,6 +16,7 @@ _EVERYBODY_ELSE: Final = ""
 WORDS: Final = {
     TurnedAwayReason.TOO_MANY_CONNECTIONS: "more connections are open than [listener] max_connections allows",
     TurnedAwayReason.TOO_MANY_HANDSHAKES: "more handshakes go on than [limits] handshakes_begin allows",
+    TurnedAwayReason.TOO_MANY_HANDSHAKES_FROM_SOURCE: "more handshakes of one source or network go on than may",
     TurnedAwayReason.TOO_MANY_FROM_SOURCE: "more connections come from one source than [limits] per_source allows",
     TurnedAwayReason.TOO_MANY_FROM_NETWORK: "more connections come from one network than [limits] per_network allows",
     TurnedAwayReason.PENALTY: "too many connections from this source have failed lately",
@@ -55,7 +56,7 @@ class TurnedAway:
         for (source, reason), count in others.items():
             if count:
                 words = f"{WORDS[reason]}: {count} more of them were turned away"
-                self._record(reason, words, count, {"source": {"ip": source}} if source else {})
+                self._record(reason, words, count, {"source": {"ip": source.partition("/")[0]}} if source else {})
 
     def _record(self, reason: TurnedAwayReason, words: str, count: int, source: Fields) -> None:
         trail = self._trail.with_fields(source)

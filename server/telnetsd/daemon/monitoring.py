@@ -34,7 +34,8 @@ class Health:
 
     def __init__(self, is_writable: Callable[[], bool]) -> None:
         self._is_writable = is_writable
-        self._turned_at = time.monotonic()
+        self._turned_at: float | None = None
+        """When the event loop last turned; a server that is starting has nothing to be asked for yet."""
         self.takes_connections = False
         """Whether connections are taken."""
 
@@ -44,7 +45,7 @@ class Health:
 
     def what_is_wrong(self) -> str:
         """Say why the server should be started anew; nothing where it should not."""
-        silent_s = time.monotonic() - self._turned_at
+        silent_s = 0.0 if self._turned_at is None else time.monotonic() - self._turned_at
         return f"the event loop has not turned for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
     def why_not_ready(self) -> str:
@@ -55,10 +56,23 @@ class Health:
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = REQUEST_TIMEOUT_S
+    def handle(self) -> None:
+        """Answer one request, and cut off who takes too long over it, however slowly they go on."""
+        clock = threading.Timer(REQUEST_TIMEOUT_S, _cut_off, (self.connection,))
+        clock.daemon = True
+        clock.start()
+        try:
+            super().handle()
+        finally:
+            clock.cancel()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 -- the base class's signature
         """Nobody is to read of each request."""
+
+
+def _cut_off(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(WSGIServer):
@@ -97,7 +111,7 @@ def monitoring(listen: str, registry: CollectorRegistry, health: Health) -> Iter
         yield
     finally:
         server.shutdown()
-        thread.join()
+        thread.join(REQUEST_TIMEOUT_S)
         server.server_close()
 
 

@@ -4,6 +4,24 @@ import os
 import pwd
 
 from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+
+
+def require_owner(home: Home, user: str) -> None:
+    """Demand of root that it serves an installation as whoever it belongs to.
+
+    Whoever may write the configuration would otherwise be root at the next start.
+
+    Raises:
+        OperatorError: It belongs to somebody else.
+    """
+    if os.geteuid() != 0:
+        return
+    owner, shown = home.root.stat().st_uid, home.root
+    wanted = 0 if not user else _find(user).pw_uid
+    if owner != wanted:
+        remedy = "set [listener] user to its owner, or start the server as its owner"
+        raise OperatorError(f"{shown} belongs to uid {owner}, and would be served as {user or 'root'}; {remedy}")
 
 
 def become(user: str) -> None:
@@ -12,11 +30,7 @@ def become(user: str) -> None:
     Raises:
         OperatorError: There is no such user, or only root could become them.
     """
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        message = f"no user {user!r} on this machine, who is that of [listener] user; run: useradd --system {user}"
-        raise OperatorError(message) from None
+    account = _find(user)
     if os.getresuid() == (account.pw_uid,) * 3:
         return
     if os.geteuid() != 0:
@@ -25,3 +39,11 @@ def become(user: str) -> None:
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     os.environ.update(HOME=account.pw_dir, USER=user, LOGNAME=user)
+
+
+def _find(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        message = f"no user {user!r} on this machine, who is that of [listener] user; run: useradd --system {user}"
+        raise OperatorError(message) from None

@@ -32,7 +32,7 @@ from telnetsd.daemon.generation import Generations
 from telnetsd.daemon.meter import MaterialCollector, Meter
 from telnetsd.daemon.monitoring import Health, monitoring
 from telnetsd.daemon.nursery_process import fork_nursery
-from telnetsd.daemon.privileges import become
+from telnetsd.daemon.privileges import become, require_owner
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
 from telnetsd.daemon.service import OneProcess, Service
 from telnetsd.daemon.serving import Serving, make_context
@@ -100,8 +100,9 @@ def serve(home: Home, options: Options) -> None:
     """
     manager, settings = ServiceManager(), load_settings(home.config_file)
     endpoints = find_endpoints(settings, options.listen)
+    require_owner(home, settings.listener.user)
     with contextlib.ExitStack() as to_close:
-        sockets = _keep(to_close, take_sockets(len(endpoints)))
+        sockets = _keep(to_close, take_sockets([one.settings.listen for one in endpoints]))
         for one in sockets:
             keep_alive(one, settings.listener.keepalive_s)
         if settings.listener.user:
@@ -203,7 +204,7 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
             async with _upkeep(generations, parts.keeper):
                 await _look_after(parts, start.manager, signals.reloading, until=signals.stopping)
                 parts.health.takes_connections = False
-                start.manager.stopping("waiting for open sessions to end")
+                start.manager.stopping(material.settings.listener.drain_timeout_s)
                 timeout_s, drained = material.settings.listener.drain_timeout_s, asyncio.Event()
                 draining = asyncio.ensure_future(_drain(service, signals.hurrying, timeout_s, drained))
                 await _look_after(parts, start.manager, signals.reloading, until=drained)

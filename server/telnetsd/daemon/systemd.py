@@ -3,37 +3,42 @@
 Without one, which is when its environment variables are not set, nothing of it happens.
 """
 
+import contextlib
 import os
 import socket
 import time
 from typing import Final
 
+from telnetsd.config import UNIX_PREFIX, parse_address
 from telnetsd.errors import OperatorError
+from telnetsd.listener.sockets import shown_address
 
 FIRST_DESCRIPTOR: Final = 3
+STOP_S: Final = 30.0
+"""How long a server may take to stop, beside the time that open sessions have."""
 
 
-def take_sockets(expected: int) -> list[socket.socket]:
+def take_sockets(listens: list[str]) -> list[socket.socket]:
     """Return the listening sockets that the service manager has opened for us; none where it has not.
 
     Args:
-        expected: How many addresses the configuration has, in the order of the manager's sockets.
+        listens: The addresses of the configuration, in the order of the manager's sockets.
     Raises:
-        OperatorError: There is another number of sockets, or one does not listen.
+        OperatorError: There is another number of sockets, one does not listen, or is of another address.
     """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdecimal() or int(count) == 0:
         return []
-    if int(count) != expected:
+    if int(count) != len(listens):
         raise OperatorError(
-            f"the service manager passes {count} sockets for {expected} addresses; make one ListenStream= for each of"
-            " [listener] listen, [[listener.also]] and the lines' own, in this order"
+            f"the service manager passes {count} sockets for {len(listens)} addresses; make one ListenStream= for"
+            " each of [listener] listen, [[listener.also]] and the lines' own, in this order"
         )
-    return [_listening(number) for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + expected)]
+    return [_listening(number, listen) for number, listen in enumerate(listens, FIRST_DESCRIPTOR)]
 
 
-def _listening(number: int) -> socket.socket:
+def _listening(number: int, listen: str) -> socket.socket:
     os.set_inheritable(number, False)
     try:
         one = socket.socket(fileno=number)
@@ -44,8 +49,23 @@ def _listening(number: int) -> socket.socket:
         raise OperatorError(
             f"descriptor {number} of the service manager does not listen; use ListenStream= and Accept=no"
         )
+    _require_same(one, listen)
     one.setblocking(False)
     return one
+
+
+def _require_same(one: socket.socket, listen: str) -> None:
+    """Demand that a socket is of an address: who comes in by it is not to be asked what is asked at another."""
+    name = one.getsockname()
+    if isinstance(name, str):
+        is_same = listen == UNIX_PREFIX + name
+    else:
+        is_same = not listen.startswith(UNIX_PREFIX) and parse_address(listen)[1] == name[1]
+    if not is_same:
+        raise OperatorError(
+            f"the service manager's socket is of {shown_address(name)}, and the address is {listen}; write"
+            " ListenStream= in the order of [listener] listen, [[listener.also]] and the lines' own"
+        )
 
 
 class ServiceManager:
@@ -67,9 +87,10 @@ class ServiceManager:
         """Tell that a reload begins; `ready` ends it."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def stopping(self, status: str) -> None:
-        """Tell that no more connections are taken."""
-        self._tell(f"STOPPING=1\nSTATUS={_one_line(status)}")
+    def stopping(self, drain_timeout_s: float) -> None:
+        """Tell that no more connections are taken, and for how long open sessions may go on."""
+        extend_us = int((drain_timeout_s + STOP_S) * 1_000_000)
+        self._tell(f"STOPPING=1\nSTATUS=waiting for open sessions to end\nEXTEND_TIMEOUT_USEC={extend_us}")
 
     def alive(self) -> None:
         """Tell that the event loop runs, when it is time."""
@@ -83,13 +104,10 @@ class ServiceManager:
             return
         # An address that begins with @ is of the abstract namespace.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-            try:
-                connection.connect(address)
-                connection.sendall(state.encode())
-            except OSError:
-                # That nobody listens there any more is the service manager's matter, and no reason to stop.
-                return
+        # That nobody listens there any more is the service manager's matter, and no reason to stop.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.connect(address)
+            connection.sendall(state.encode())
 
 
 def _one_line(text: str) -> str:

@@ -8,6 +8,7 @@ time: taking either away works at once. A reload makes a new Identifier, and wit
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -78,11 +79,21 @@ class _Verdict:
     outcome: _Outcome | None = None
 
 
-def restrict(identity: Admitted, *, needs_certificate: bool, has_role: bool = True) -> Identity:
-    """Return who somebody is where a certificate may be demanded, and a role: a refusal where they lack it."""
+def restrict(
+    identity: Identity, *, needs_certificate: bool, has_role: Callable[[Admitted], bool] = lambda _: True
+) -> Identity:
+    """Return who somebody is where a certificate may be demanded, and a role: a refusal where they lack it.
+
+    Whoever is refused already, but for what is not known of their certificate, must not lack it either.
+    """
+    if isinstance(identity, Refusal):
+        if identity.otherwise is None:
+            return identity
+        otherwise = restrict(identity.otherwise, needs_certificate=needs_certificate, has_role=has_role)
+        return replace(identity, otherwise=None) if isinstance(otherwise, Refusal) else identity
     if needs_certificate and isinstance(identity, Guest):
         return Refusal(identity.reason, identity.status, identity.certificate)
-    return identity if has_role else Refusal(EndpointReason.ROLE, identity.status, identity.certificate)
+    return identity if has_role(identity) else Refusal(EndpointReason.ROLE, identity.status, identity.certificate)
 
 
 class Identifier:
@@ -102,12 +113,7 @@ class Identifier:
 
     def identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
-        identity = self._identify(peer, at)
-        if not self._policy.require_certificate:
-            return identity
-        if isinstance(identity, Refusal):
-            return replace(identity, otherwise=None) if isinstance(identity.otherwise, Guest) else identity
-        return restrict(identity, needs_certificate=True)
+        return restrict(self._identify(peer, at), needs_certificate=self._policy.require_certificate)
 
     def _identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         if peer is None:

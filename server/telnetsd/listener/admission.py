@@ -22,6 +22,8 @@ IPV6_SOURCE_BITS: Final = 64
 IPV6_NETWORK_BITS: Final = 48
 _OPEN: Final = "connections"
 _STARTING: Final = "handshakes"
+NETWORK_PENALTY_FACTOR: Final = 8
+"""How much more penalty a network may have than a source: it may be that of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Source:
     def keys(self) -> tuple[str, str]:
         """What is counted of it."""
         return f"source {self.name}", f"network {self.network}"
+
+    @property
+    def starting_keys(self) -> tuple[str, str]:
+        """What is counted of its handshakes."""
+        return f"handshakes of source {self.name}", f"handshakes of network {self.network}"
 
 
 @dataclass(slots=True)
@@ -88,7 +95,7 @@ class Admission:
         why_not = self._why_not(source)
         if why_not is not None:
             return why_not
-        for key in (_OPEN, _STARTING, *source.keys):
+        for key in (_OPEN, _STARTING, *source.keys, *source.starting_keys):
             self.tally.add(key)
         return Place(source)
 
@@ -96,12 +103,13 @@ class Admission:
         """Note that a handshake is over, however it went."""
         if place.is_starting:
             place.is_starting = False
-            self.tally.remove(_STARTING)
+            for key in (_STARTING, *place.source.starting_keys):
+                self.tally.remove(key)
 
-    def seat(self, place: Place, user: str) -> bool:
-        """Give a user's session its place; False when the user has as many as one may have."""
-        key = _user_key(user)
-        if self.tally[key] >= self._terms.limits.sessions_per_user:
+    def seat(self, place: Place, user: str, *, is_guest: bool) -> bool:
+        """Give a session its place; False when the user, or all guests together, have as many as they may."""
+        key, limits = _user_key(user), self._terms.limits
+        if self.tally[key] >= (limits.guests if is_guest else limits.sessions_per_user):
             return False
         self.tally.add(key)
         place.user = user
@@ -122,23 +130,34 @@ class Admission:
         """Add to a source's penalty for a failure."""
         limits = self._terms.limits
         if not source.is_exempt and seconds > 0:
-            terms = PenaltyTerms(limits.penalty_threshold_s, limits.penalty_max_s)
-            self.penalties.impose(source.name, seconds, self._now(), terms)
+            now, least_s, most_s = self._now(), limits.penalty_threshold_s, limits.penalty_max_s
+            self.penalties.impose(source.name, seconds, now, PenaltyTerms(least_s, most_s))
+            of_network = PenaltyTerms(NETWORK_PENALTY_FACTOR * least_s, most_s)
+            self.penalties.impose(source.network, seconds, now, of_network)
 
     def _why_not(self, source: Source) -> TurnedAwayReason | None:
-        limits = self._terms.limits
         if self.tally[_OPEN] >= self._terms.connections_max:
             return TurnedAwayReason.TOO_MANY_CONNECTIONS
         if not source.is_exempt:
-            if self.penalties.is_in_force(source.name, self._now()):
-                return TurnedAwayReason.PENALTY
-            of_source, of_network = source.keys
-            if self.tally[of_source] >= limits.per_source:
-                return TurnedAwayReason.TOO_MANY_FROM_SOURCE
-            if self.tally[of_network] >= limits.per_network:
-                return TurnedAwayReason.TOO_MANY_FROM_NETWORK
+            why_not = self._why_not_from(source)
+            if why_not is not None:
+                return why_not
         if self._is_too_busy():
             return TurnedAwayReason.TOO_MANY_HANDSHAKES
+        return None
+
+    def _why_not_from(self, source: Source) -> TurnedAwayReason | None:
+        limits, now = self._terms.limits, self._now()
+        if any(self.penalties.is_in_force(one, now) for one in (source.name, source.network)):
+            return TurnedAwayReason.PENALTY
+        of_source, of_network = (self.tally[key] for key in source.keys)
+        if of_source >= limits.per_source:
+            return TurnedAwayReason.TOO_MANY_FROM_SOURCE
+        if of_network >= limits.per_network:
+            return TurnedAwayReason.TOO_MANY_FROM_NETWORK
+        of_source, of_network = (self.tally[key] for key in source.starting_keys)
+        if of_source >= limits.handshakes_per_source or of_network >= limits.handshakes_per_network:
+            return TurnedAwayReason.TOO_MANY_HANDSHAKES_FROM_SOURCE
         return None
 
     def _is_too_busy(self) -> bool:

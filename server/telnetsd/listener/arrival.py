@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.proxy_header import ProxyHeaderError, parse_proxy_header
 
+MAPPED_PREFIX: Final = "::ffff:"
 UNKNOWN_ADDRESS: Final = ("0.0.0.0", 0)  # noqa: S104 -- says unknown, binds nothing
 """What stands for the address of a connection that was reset before it could be asked for."""
 
@@ -89,11 +90,14 @@ class Arrival(asyncio.Protocol):
         except ProxyHeaderError as error:
             self._refuse(error)
             return
-        if header is not None:
-            self._data = self._data[header.length :]
-            proxy = self._origin
-            address, port = header.source or (proxy.address, proxy.port)
-            self._pass_on(Origin(address, port, self._endpoint, proxy.address))
+        is_check = header is not None and header.source is None and len(self._data) == header.length
+        if header is None or is_check:
+            # A proxy that speaks for itself, and has nothing to say, only looks whether somebody is here.
+            return
+        self._data = self._data[header.length :]
+        proxy = self._origin
+        address, port = header.source or (proxy.address, proxy.port)
+        self._pass_on(Origin(address, port, self._endpoint, proxy.address))
 
     def connection_lost(self, _: Exception | None) -> None:
         """Note that the proxy has gone without a word: a health check."""
@@ -131,7 +135,8 @@ def _origin_of(transport: asyncio.Transport, endpoint: Endpoint) -> Origin:
     if isinstance(peer, (str, bytes)):
         return Origin("", 0, endpoint)  # a Unix socket's
     address, port = (peer or UNKNOWN_ADDRESS)[:2]
-    return Origin(address, port, endpoint)
+    # An IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2) is known by its own address, to everybody.
+    return Origin(address.removeprefix(MAPPED_PREFIX) if "." in address else address, port, endpoint)
 
 
 def _is_one_of(address: str, networks: tuple[str, ...]) -> bool:

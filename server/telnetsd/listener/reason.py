@@ -8,6 +8,7 @@ class TurnedAwayReason(StrEnum):
 
     TOO_MANY_CONNECTIONS = "too-many-connections"
     TOO_MANY_HANDSHAKES = "too-many-handshakes"
+    TOO_MANY_HANDSHAKES_FROM_SOURCE = "too-many-handshakes-from-source"
     TOO_MANY_FROM_SOURCE = "too-many-from-source"
     TOO_MANY_FROM_NETWORK = "too-many-from-network"
     PENALTY = "source-penalised"

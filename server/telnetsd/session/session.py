@@ -367,17 +367,21 @@ class Session:
                 if self._end_reason is not None:
                     return
 
+    def _make_pace(self) -> Pace:
+        limits = self._limits
+        if isinstance(self.identity, NamedUser):
+            return Pace(limits.lines_per_s, limits.lines_burst)
+        return Pace(limits.guest_lines_per_s, limits.guest_lines_burst)
+
     async def _keep_pace(self) -> None:
         """Read on only as fast as lines may come, and tell of it once."""
         if self._pace is None:
-            self._pace = Pace(self._limits.lines_per_s, self._limits.lines_burst)
+            self._pace = self._make_pace()
         delay_s = self._pace.take(self._now())
         if delay_s > 0:
             if not self._pace.is_told:
                 self._pace.is_told = True
-                message = (
-                    f"{self.user} types more than {self._limits.lines_per_s:.0f} lines a second, and is slowed down"
-                )
+                message = f"{self.user} types more than {self._pace.per_s:.0f} lines a second, and is slowed down"
                 await self._trail.record(Action.SESSION_SLOWED, LimitReason.TOO_MANY_LINES, message)
             await asyncio.sleep(delay_s)
 

@@ -16,7 +16,7 @@ from telnetsd.config import CrlPolicy
 from telnetsd.identity import identify
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID, CertToNameEntry, IssuedEntry
-from telnetsd.identity.identify import Identifier, Policy
+from telnetsd.identity.identify import Identifier, Policy, restrict
 from telnetsd.identity.outcome import (
     CertificateStatus,
     Guest,
@@ -240,3 +240,15 @@ def test_user_names(text: str) -> None:
 )
 def test_what_cannot_be_a_user_name(text: str) -> None:
     assert not is_user_name(text)
+
+
+def test_who_would_come_in_but_for_a_late_crl_has_to_meet_the_same_demands(state: State) -> None:
+    guest = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
+    unknown = Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, None, otherwise=guest)
+    assert restrict(unknown, needs_certificate=False, has_role=lambda _: True) is unknown
+    for kept_out in (
+        restrict(unknown, needs_certificate=False, has_role=lambda _: False),
+        restrict(unknown, needs_certificate=True),
+    ):
+        assert isinstance(kept_out, Refusal)
+        assert (kept_out.reason, kept_out.otherwise) == (StatusReason.UNKNOWN, None)

@@ -100,14 +100,45 @@ def test_penalties_grow_come_into_force_and_end() -> None:
     admitted(one, ALICE)
 
 
+def test_one_source_or_network_does_not_take_up_every_handshake() -> None:
+    one = admission(handshakes_per_source=2, handshakes_per_network=3)
+    first = admitted(one, ALICE)
+    admitted(one, ALICE)
+    assert one.admit(ALICE) is TurnedAwayReason.TOO_MANY_HANDSHAKES_FROM_SOURCE
+    admitted(one, "192.0.2.9")
+    assert one.admit("192.0.2.10") is TurnedAwayReason.TOO_MANY_HANDSHAKES_FROM_SOURCE
+    admitted(one, BOB)
+    one.establish(first)
+    admitted(one, "192.0.2.10")
+
+
+def test_a_network_whose_sources_take_turns_in_failing_is_kept_out_as_well() -> None:
+    one = admission(penalty_threshold_s=10, penalty_max_s=100)
+    for number in range(17):
+        place = one.admit(f"2001:db8:0:{number:x}::1")
+        if isinstance(place, Place):
+            one.leave(place)
+        one.penalise(find_source(f"2001:db8:0:{number:x}::1", ()), 5)
+    assert one.admit("2001:db8:0:ffff::1") is TurnedAwayReason.PENALTY
+    admitted(one, "2001:db8:1::1")
+
+
+def test_guests_have_so_many_places_together_and_users_theirs() -> None:
+    one = admission(guests=1)
+    first, second, third = (admitted(one, address) for address in (ALICE, BOB, BOB))
+    assert one.seat(first, "guest", is_guest=True)
+    assert not one.seat(second, "guest", is_guest=True)
+    assert one.seat(third, "bob", is_guest=False)
+
+
 def test_a_user_has_so_many_sessions() -> None:
     one = admission(sessions_per_user=1)
     first, second = admitted(one, ALICE), admitted(one, BOB)
-    assert one.seat(first, "alice")
-    assert not one.seat(second, "alice")
-    assert one.seat(second, "bob")
+    assert one.seat(first, "alice", is_guest=False)
+    assert not one.seat(second, "alice", is_guest=False)
+    assert one.seat(second, "bob", is_guest=False)
     one.leave(first)
-    assert one.seat(second, "alice")
+    assert one.seat(second, "alice", is_guest=False)
 
 
 @given(st.lists(st.sampled_from([ALICE, BOB, "192.0.2.2", "127.0.0.1", "2001:db8::1"]), max_size=30))
@@ -117,7 +148,7 @@ def test_when_everybody_has_left_nothing_is_counted(addresses: list[str]) -> Non
     for number, place in enumerate(places):
         if number % 2:
             one.establish(place)
-        one.seat(place, "alice")
+        one.seat(place, "alice", is_guest=number % 3 == 0)
     for place in places:
         one.leave(place)
         one.leave(place)
