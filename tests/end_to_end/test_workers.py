@@ -13,6 +13,7 @@ from support.client import Client, connect_as
 from support.command_line import telnetsd
 from support.lines import OpenTerminal, Terminal, line
 from support.server import RunningServer, action_of, get, wait_until
+from support.soak import workers_of
 from support.upstreams import Upstream
 from telnetsd.home import Home
 
@@ -26,7 +27,7 @@ class Crew:
     @property
     def workers(self) -> list[int]:
         """The workers, the oldest first."""
-        return [child for nursery in children(self.server.process.pid) for child in children(nursery)]
+        return workers_of(self.server)
 
     @contextlib.contextmanager
     def only(self, worker: int) -> Iterator[None]:
@@ -40,13 +41,6 @@ class Crew:
             for one in others:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(one, signal.SIGCONT)
-
-
-def children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return sorted(map(int, path.read_text().split()))
-    return []
 
 
 @pytest.fixture

@@ -96,8 +96,12 @@ def children(pid: int) -> list[int]:
     return []
 
 
+def grandchildren(pid: int) -> list[int]:
+    return [one for child in children(pid) for one in children(child)]
+
+
 def workers_of(server: RunningServer) -> list[int]:
-    return [child for nursery in children(server.process.pid) for child in children(nursery)]
+    return grandchildren(server.process.pid)
 
 
 def descriptors_of(server: RunningServer) -> int:
