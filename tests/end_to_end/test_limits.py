@@ -1,5 +1,7 @@
 """Limits on connections, sources, users and lines: what the client sees, what the log says, how others fare."""
 
+import os
+import signal
 import socket
 import statistics
 import time
@@ -10,6 +12,7 @@ import pytest
 from support.client import connect_as
 from support.lines import OpenTerminal
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
+from support.soak import workers_of
 
 NO_EXEMPTION = "[limits]\nexempt = []\n"
 
@@ -51,6 +54,23 @@ def test_one_source_has_so_many_connections_and_another_comes_in_beside_it(
     for client in clients:
         client.tls.close()
     wait_until(lambda: is_taken(server), "a place for another connection")
+
+
+def test_what_a_worker_has_counted_ends_with_it(start: Callable[..., RunningServer]) -> None:
+    server = start(NO_EXEMPTION + "per_source = 2\n", workers=2)
+    clients = [connect_as(server, "bob") for _ in range(2)]
+    for client in clients:
+        client.read_until()
+    wait_until(lambda: turned_away(server), "a connection that is turned away")
+    for worker in workers_of(server):
+        os.kill(worker, signal.SIGKILL)
+    for client in clients:
+        server.session_from(client.port, "session-ended")
+        client.tls.close()
+    wait_until(lambda: is_taken(server), "a place for another connection")
+    with connect_as(server, "bob") as one, connect_as(server, "bob") as two:
+        one.read_until()
+        two.read_until()
 
 
 def test_connections_that_are_turned_away_are_told_once_and_then_counted(start: Callable[..., RunningServer]) -> None:
