@@ -1,6 +1,7 @@
 """Limits on connections, sources, users and lines: what the client sees, what the log says, how others fare."""
 
 import os
+import resource
 import signal
 import socket
 import statistics
@@ -71,6 +72,22 @@ def test_what_a_worker_has_counted_ends_with_it(start: Callable[..., RunningServ
     with connect_as(server, "bob") as one, connect_as(server, "bob") as two:
         one.read_until()
         two.read_until()
+
+
+def test_more_connections_than_descriptors_are_turned_away_and_nobody_who_is_in_suffers(
+    start: Callable[..., RunningServer],
+) -> None:
+    server = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (70, 70)))
+    clients = [connect_as(server, "bob") for _ in range(6)]
+    for client in clients:
+        client.read_until()
+    event = turned_away(server)
+    assert event is not None
+    assert event["event"]["reason"] == "too-many-connections"
+    assert all("bob" in client.command("whoami") for client in clients)
+    for client in clients:
+        client.tls.close()
+    assert "more than 6 connections of a process are turned away" in server.stop()
 
 
 def test_connections_that_are_turned_away_are_told_once_and_then_counted(start: Callable[..., RunningServer]) -> None:

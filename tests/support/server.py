@@ -48,7 +48,7 @@ class RunningServer:
         )
         assert self.process.stderr is not None
         line, self._said_early = self.process.stderr.readline(), ""
-        while line.startswith("WARNING: the collector"):
+        while line.startswith(("WARNING: the collector", "warning: the limit of")):
             # Where it takes longer to listen, a collector that is away is noticed before.
             self._said_early += line
             line = self.process.stderr.readline()

@@ -7,6 +7,7 @@ event.
 
 import asyncio
 import logging
+import resource
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.lines.table import LineTable
-from telnetsd.listener.admission import Admission, Place, Terms
+from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Place, Terms
 from telnetsd.listener.arrival import Arrival, Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.reason import TurnedAwayReason
@@ -275,7 +276,9 @@ def _arrived_by(transport: TlsTransport) -> _Arrived:
 
 
 def _terms(stages: Stages) -> Terms:
-    return Terms(stages.settings.limits, stages.settings.listener.max_connections)
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = max(1, descriptors - SPARE_DESCRIPTORS)
+    return Terms(stages.settings.limits, stages.settings.listener.max_connections, room)
 
 
 def _line_by_name(lines: LineTable, server_name: str) -> str:

@@ -8,11 +8,11 @@ from typing import Final
 
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.channel import ChannelError
+from telnetsd.listener.admission import SPARE_DESCRIPTORS
 
 GIL_SWITCH_S: Final = 0.0005
 """How long the event loop may keep another thread from the interpreter; Python's default is ten times that."""
 GC_THRESHOLDS: Final = (20_000, 20, 50)
-SPARE_DESCRIPTORS: Final = 64
 
 
 def spare_the_collector() -> None:
@@ -47,7 +47,8 @@ def make_room(connections: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         print(
-            f"warning: the limit of {hard} open files is too low for max_connections = {connections}; "
+            f"warning: the limit of {hard} open files is too low for max_connections = {connections}; more than "
+            f"{max(1, hard - SPARE_DESCRIPTORS)} connections of a process are turned away; "
             f"raise it to {needed} (ulimit -n)",
             file=sys.stderr,
         )

@@ -20,6 +20,8 @@ from telnetsd.listener.tally import Tally
 IPV4_NETWORK_BITS: Final = 24
 IPV6_SOURCE_BITS: Final = 64
 IPV6_NETWORK_BITS: Final = 48
+SPARE_DESCRIPTORS: Final = 64
+"""How many descriptors a process needs beside those of its connections."""
 _OPEN: Final = "connections"
 _STARTING: Final = "handshakes"
 NETWORK_PENALTY_FACTOR: Final = 8
@@ -28,10 +30,14 @@ NETWORK_PENALTY_FACTOR: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is allowed at present: `[limits]`, and how many connections there may be."""
+    """What is allowed at present: `[limits]`, and how many connections there may be, in all and in this process.
+
+    A process that runs out of descriptors could not even turn anybody away.
+    """
 
     limits: LimitSettings
     connections_max: int
+    here_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,8 @@ class Admission:
             self.penalties.impose(source.network, seconds, now, of_network)
 
     def _why_not(self, source: Source) -> TurnedAwayReason | None:
-        if self.tally[_OPEN] >= self._terms.connections_max:
+        terms = self._terms
+        if self.tally[_OPEN] >= terms.connections_max or self.tally.here.get(_OPEN, 0) >= terms.here_max:
             return TurnedAwayReason.TOO_MANY_CONNECTIONS
         if not source.is_exempt:
             why_not = self._why_not_from(source)

@@ -17,7 +17,7 @@ ALICE, BOB = "192.0.2.1", "198.51.100.7"
 def admission(
     *, connections: int = 100, now: Callable[[], float] = lambda: 0.0, chance: float = 0.5, **limits: float
 ) -> Admission:
-    terms = Terms(LimitSettings(**limits), connections)  # type: ignore[arg-type]
+    terms = Terms(LimitSettings(**limits), connections, 1000)  # type: ignore[arg-type]
     return Admission(terms, now=now, chance=lambda: chance)
 
 
