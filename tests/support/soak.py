@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.audit import read_log
 from support.client import Client, connect_as
 from support.command_line import telnetsd
 from support.lines import Terminal, line
-from support.server import RunningServer, action_of, read_events
+from support.server import RunningServer, action_of
 from telnetsd.home import Home
 
 USERS = ("alice", "bob", "ed", "bob", "ed", None)
@@ -148,7 +149,7 @@ def unaccounted(home: Home, seen: Seen) -> list[str]:
     """Say what is missing on the log, or is there twice."""
     started, ended, commands = Counter[str](), Counter[str](), Counter[int]()
     ports: set[int] = set()
-    for event in read_events(home):
+    for event in read_log(home.audit_file):
         session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
         match action_of(event):
             case "session-started":
