@@ -13,7 +13,7 @@ from support.server import RunningServer
 from telnetsd.audit.archive import read_lines, take_snapshot
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.verification import Expectation, verify
-from telnetsd.config import AuditSettings, Durability
+from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.home import Home
 
 MEASURED_S = 2.0

@@ -13,7 +13,7 @@ import typer.main
 
 from telnetsd import __version__
 from telnetsd.cli import app
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 
 PROGRAM: Final = "telnetsd"
 FILES: Final = (

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.audit.log import open_log
     from telnetsd.audit.record import make_trail
     from telnetsd.audit.sink import GroupCommit
-    from telnetsd.config import EndpointSettings
+    from telnetsd.config.settings import EndpointSettings
     from telnetsd.daemon.serving import Serving, make_context
     from telnetsd.home import Home
     from telnetsd.lines.switchboard import LocalSwitchboard

@@ -14,7 +14,7 @@ from telnetsd.audit.log import UNROTATED, AuditLog
 from telnetsd.audit.reason import ServerReason
 from telnetsd.audit.record import make_event
 from telnetsd.audit.verification import Expectation, Report, verify
-from telnetsd.config import AuditSettings
+from telnetsd.config.settings import AuditSettings
 from telnetsd.home import Home
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from telnetsd.administration.initialise import CONFIGURATION
-from telnetsd.config import Settings, load_settings, parse_address, parse_settings
+from telnetsd.config.address import parse_address
+from telnetsd.config.loading import load_settings, parse_settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 
 

@@ -13,7 +13,8 @@ from telnetsd.administration.issuing import Grant, certify, check_grant, with_cl
 from telnetsd.administration.operator import by_operator
 from telnetsd.administration.users import NewUser, check_new_user, insert_user, pin_key
 from telnetsd.audit.event import Action, merge
-from telnetsd.config import Settings, load_settings
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User

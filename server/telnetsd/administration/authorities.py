@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.change import Change, changing
 from telnetsd.audit.event import Action, Fields
-from telnetsd.config import load_settings
+from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, require_secret
 from telnetsd.pki.authority import Authority, to_pem

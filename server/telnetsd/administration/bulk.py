@@ -10,7 +10,8 @@ from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.issuing import Grant, check_grant
 from telnetsd.administration.names import look_alike
 from telnetsd.administration.users import NewUser, check_new_user
-from telnetsd.config import Settings, load_settings
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User

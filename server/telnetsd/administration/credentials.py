@@ -10,7 +10,7 @@ from telnetsd.administration.authorities import encode_chain
 from telnetsd.administration.change import Change
 from telnetsd.administration.issuing import Grant, certify
 from telnetsd.audit.event import Action
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder
 from telnetsd.identity.outcome import User

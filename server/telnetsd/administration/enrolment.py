@@ -22,7 +22,7 @@ from telnetsd.administration.names import check_user_name
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.reason import EnrolmentReason
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
-from telnetsd.config import EnrolmentSettings
+from telnetsd.config.settings import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.home import Home

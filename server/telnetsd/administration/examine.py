@@ -29,7 +29,9 @@ from telnetsd.administration.material import (
 from telnetsd.administration.trust import list_trust
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.log import open_log
-from telnetsd.config import CrlPolicy, fingerprint_hex, load_settings, parse_address
+from telnetsd.config.address import parse_address
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import CrlPolicy, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.pki.certificate import certificate_sha256, days_left

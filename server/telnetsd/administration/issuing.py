@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from telnetsd.administration.authorities import require_current
 from telnetsd.administration.change import Change
 from telnetsd.audit.event import Action, certificate_fields
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.pki.authority import Authority, UserProfile
 from telnetsd.pki.certificate import certificate_sha256, describe, key_sha256

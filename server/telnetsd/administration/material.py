@@ -9,7 +9,8 @@ from cryptography import x509
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.programs import make_commands
 from telnetsd.commands.table import BUILT_IN_ROLES, CommandTable
-from telnetsd.config import CommandSettings, Settings, load_settings
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import CommandSettings, Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, require_secret
 from telnetsd.identity.assurance import make_classes

@@ -19,7 +19,7 @@ from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import EnrolmentReason
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
-from telnetsd.config import RenewalPolicy, Settings
+from telnetsd.config.settings import RenewalPolicy, Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import NamedUser

@@ -26,7 +26,7 @@ from telnetsd.administration.issuing import record_of
 from telnetsd.administration.material import load_server_chain, server_names
 from telnetsd.administration.operator import by_operator
 from telnetsd.audit.event import Action, certificate_fields, revocation_fields
-from telnetsd.config import fingerprint_hex
+from telnetsd.config.settings import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder
 from telnetsd.pki.authority import Authority, create_root, to_pem

@@ -10,7 +10,7 @@ from telnetsd.administration.change import changing
 from telnetsd.administration.material import load_home_authorities
 from telnetsd.administration.operator import by_operator
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, certificate_fields
-from telnetsd.config import fingerprint_hex
+from telnetsd.config.settings import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.home import Home

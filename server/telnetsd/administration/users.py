@@ -31,7 +31,8 @@ from telnetsd.administration.operator import by_operator
 from telnetsd.administration.pins import parse_pin
 from telnetsd.administration.revocation import revoke_all
 from telnetsd.audit.event import Action, Fields
-from telnetsd.config import Settings, load_settings
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User

@@ -24,7 +24,7 @@ from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.reason import CheckpointReason, DamageReason, RecoveryReason
 from telnetsd.audit.record import make_event
 from telnetsd.audit.recovery import ChainEnd, Finding, find_end
-from telnetsd.config import AuditSettings, Durability
+from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 

@@ -19,7 +19,7 @@ from telnetsd.audit.chain import Link, link_of
 from telnetsd.audit.event import parse_timestamp
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.reason import RetentionReason
-from telnetsd.config import AuditSettings
+from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, sync_folder
 

@@ -22,7 +22,7 @@ from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.outage import Outage
 from telnetsd.audit.reason import CheckpointReason
-from telnetsd.config import AuditSettings, Durability, FailurePolicy
+from telnetsd.config.settings import AuditSettings, Durability, FailurePolicy
 
 GATHERED_MAX: Final = 10_000
 GATHER_S: Final = 0.005

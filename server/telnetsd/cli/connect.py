@@ -9,7 +9,8 @@ import typer
 
 from telnetsd.administration.credentials import user_files
 from telnetsd.cli.common import HomeOption, home_of
-from telnetsd.config import load_settings, parse_address
+from telnetsd.config.address import parse_address
+from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 

@@ -24,7 +24,8 @@ from telnetsd.cli.passphrase import (
     pkcs12_password,
 )
 from telnetsd.commands.table import USER_ROLE
-from telnetsd.config import load_settings, parse_address
+from telnetsd.config.address import parse_address
+from telnetsd.config.loading import load_settings
 from telnetsd.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import days_left

@@ -19,7 +19,7 @@ from typing import Final
 from telnetsd.audit.reason import CommandReason, ProgramReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import Command, CommandError
-from telnetsd.config import ProgramSettings
+from telnetsd.config.settings import ProgramSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.identity.outcome import NamedUser

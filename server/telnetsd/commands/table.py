@@ -16,7 +16,7 @@ from msgspec import UnsetType
 
 from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
-from telnetsd.config import CommandSettings, RoleSettings
+from telnetsd.config.settings import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted

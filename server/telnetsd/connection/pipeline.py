@@ -19,7 +19,7 @@ from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 from telnetsd.connection.turned_away import TurnedAway, source_fields
 from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier, restrict

@@ -14,7 +14,7 @@ from telnetsd.audit.record import Trail
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.shipping.collector import make_collector
 from telnetsd.audit.shipping.shipper import Shipper
-from telnetsd.config import AuditSettings
+from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, sync_folder
 

@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from telnetsd.config import parse_address
+from telnetsd.config.address import parse_address
 from telnetsd.listener.sockets import open_listener, shown_address
 
 SILENT_S: Final = 5.0

@@ -24,7 +24,8 @@ from telnetsd.audit.log import AuditLog, open_log
 from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.record import Trail, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config import AUTO, AuditSettings, EndpointSettings, FailurePolicy, Settings, load_settings
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import AUTO, AuditSettings, EndpointSettings, FailurePolicy, Settings
 from telnetsd.control import ControlServer
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.crew import Crew, CrewSettings, make_plan

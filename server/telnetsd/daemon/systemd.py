@@ -9,7 +9,7 @@ import socket
 import time
 from typing import Final
 
-from telnetsd.config import UNIX_PREFIX, parse_address
+from telnetsd.config.address import UNIX_PREFIX, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.listener.sockets import shown_address
 

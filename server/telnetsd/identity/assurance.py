@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from telnetsd.config import ClassSettings, TrustAnchorSettings, fingerprint_hex
+from telnetsd.config.settings import ClassSettings, TrustAnchorSettings, fingerprint_hex
 from telnetsd.pki.path import Path
 
 CLASS_MAX: Final = 9

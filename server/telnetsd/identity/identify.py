@@ -15,7 +15,7 @@ from typing import Final
 
 from cryptography import x509
 
-from telnetsd.config import CrlPolicy
+from telnetsd.config.settings import CrlPolicy
 from telnetsd.identity.assurance import AssuranceClasses
 from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_name
 from telnetsd.identity.outcome import (

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from telnetsd.audit.reason import CommandReason
-from telnetsd.config import LineSettings
+from telnetsd.config.settings import LineSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
 from telnetsd.lines.target import Target, kind_of, parse_target

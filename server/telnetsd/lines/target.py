@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
 
-from telnetsd.config import LineSettings, parse_address
+from telnetsd.config.address import parse_address
+from telnetsd.config.settings import LineSettings
 from telnetsd.errors import OperatorError
 
 BAUD_RATES: Final = frozenset(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from telnetsd.config import LimitSettings
+from telnetsd.config.settings import LimitSettings
 from telnetsd.listener.penalties import Penalties, PenaltyTerms
 from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.listener.tally import Tally

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from telnetsd.config import EndpointSettings, ListenerSettings
+from telnetsd.config.settings import EndpointSettings, ListenerSettings
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from telnetsd.config import UNIX_PREFIX, parse_address
+from telnetsd.config.address import UNIX_PREFIX, parse_address
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 

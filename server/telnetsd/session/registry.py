@@ -8,7 +8,7 @@ from typing import Final
 from telnetsd.audit.event import Action
 from telnetsd.audit.reason import EndReason, Reason
 from telnetsd.commands.caller import Services, SessionRow
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 from telnetsd.identity.outcome import Identity
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate

@@ -15,7 +15,7 @@ from telnetsd.audit.reason import CommandReason, EndReason, LimitReason, LineRea
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.lines.seat import Wish

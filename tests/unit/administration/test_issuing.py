@@ -7,7 +7,7 @@ from telnetsd.administration.authorities import load_issuer
 from telnetsd.administration.change import changing
 from telnetsd.administration.issuing import Grant, certify
 from telnetsd.administration.rotation import rotate
-from telnetsd.config import Settings
+from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.pki.keys import KeyType, generate_key

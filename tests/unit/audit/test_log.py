@@ -32,7 +32,7 @@ from telnetsd.audit.file import seal_path
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import CheckpointReason
 from telnetsd.audit.verification import DamageKind, Expectation, verify
-from telnetsd.config import AuditSettings
+from telnetsd.config.settings import AuditSettings
 
 TESTS = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ from telnetsd.audit.reader import last_lines
 from telnetsd.audit.reason import EndReason
 from telnetsd.audit.record import make_event, make_trail
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config import AuditSettings, Durability
+from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.tls.reason import TlsReason
 
 SOURCE = {"source": {"ip": "192.0.2.1", "port": 4711}}

@@ -30,7 +30,7 @@ from telnetsd.audit.reason import CheckpointReason, RetentionReason
 from telnetsd.audit.record import make_event
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.verification import DamageKind, Expectation, Report, verify
-from telnetsd.config import AuditSettings
+from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
 
 TESTS = Path(__file__).parents[2]
@@ -546,7 +546,7 @@ WRITE_AND_BE_KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 from support.audit import event, open_test_log
-from telnetsd.config import AuditSettings
+from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
 
 folder, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(7)

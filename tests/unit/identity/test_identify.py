@@ -12,7 +12,7 @@ import telnetsd
 from support.certificates import DAY, Recipe, make_ca, make_crl, make_intermediate, name, now
 from support.der import other_signature
 from support.homes import note_issued
-from telnetsd.config import CrlPolicy
+from telnetsd.config.settings import CrlPolicy
 from telnetsd.identity import identify
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID, CertToNameEntry, IssuedEntry

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.config import LimitSettings
+from telnetsd.config.settings import LimitSettings
 from telnetsd.listener.admission import Admission, Place, Terms, find_source
 from telnetsd.listener.penalties import SOURCES_MAX, Penalties, Penalty, PenaltyTerms
 from telnetsd.listener.reason import TurnedAwayReason

@@ -10,7 +10,7 @@ from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import EndReason
 from telnetsd.audit.record import make_trail
-from telnetsd.config import EndpointSettings
+from telnetsd.config.settings import EndpointSettings
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, Identity, Refusal
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.session.registry import SessionRegistry

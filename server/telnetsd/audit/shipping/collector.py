@@ -14,7 +14,8 @@ from typing import Final, Protocol
 import msgspec
 
 from telnetsd.audit.shipping.syslog import APP_NAME, severity_of, to_frame, to_syslog
-from telnetsd.config import ShippingSettings, parse_address
+from telnetsd.config.address import parse_address
+from telnetsd.config.settings import ShippingSettings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 

@@ -19,7 +19,7 @@ from telnetsd.audit.key import load_public_keys
 from telnetsd.audit.reason import ShippingReason
 from telnetsd.audit.shipping.collector import Collector, TooLongError
 from telnetsd.audit.shipping.source import LogSource
-from telnetsd.config import ShippingSettings
+from telnetsd.config.settings import ShippingSettings
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_secret
 

@@ -1,0 +1,82 @@
+"""Settings that are right one by one, and do not go together."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from cryptography import x509
+
+from telnetsd.config.address import UNIX_PREFIX, is_address, is_loopback
+from telnetsd.config.settings import Settings, ShippingSettings
+
+
+def contradictions(settings: Settings) -> Iterator[str]:
+    """Say which values do not go together."""
+    if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
+        yield "idle_warning_s must be less than idle_timeout_s"
+    if 0 in settings.classes:
+        yield "class 0 is that of pins, and of whom nobody has looked into: number [classes] from 1"
+    oids = [one.oid for one in settings.classes.values()]
+    if not all(map(_is_oid, oids)):
+        yield "an oid under [classes] is not one that a certificate can have"
+    if len(set(oids)) < len(oids):
+        yield "two [classes] have the same oid; give each its own"
+    ids = [one.id for one in settings.cert_to_name]
+    if len(set(ids)) < len(ids):
+        yield "two [[cert_to_name]] entries have the same id; give each its own"
+    yield from _shipping_contradictions(settings.audit.shipping)
+    yield from _listener_contradictions(settings)
+    if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
+        yield "max_class of a [[trust_anchor]] is less than its class"
+
+
+def _listener_contradictions(settings: Settings) -> Iterator[str]:
+    listener, limits = settings.listener, settings.limits
+    if listener.user and any(line.run_as for line in settings.line):
+        yield "a [[line]] has run_as, which takes root, and [listener] user gives root up"
+    if settings.metrics.listen and not is_loopback(settings.metrics.listen):
+        yield "[metrics] listen is not an address of this machine alone; write 127.0.0.1:PORT"
+    if listener.user and any(
+        one.startswith(UNIX_PREFIX) for one in (listener.listen, *(also.listen for also in listener.also))
+    ):
+        yield "[listener] user goes with no address like unix:PATH; start the server as that user instead"
+    if limits.handshakes_begin >= limits.handshakes_full:
+        yield "handshakes_begin must be less than handshakes_full"
+    yield from _address_contradictions(settings)
+
+
+def _address_contradictions(settings: Settings) -> Iterator[str]:
+    listener, limits = settings.listener, settings.limits
+    for also in listener.also:
+        if not also.listen.startswith(UNIX_PREFIX) and not is_address(also.listen):
+            yield f"{also.listen!r} is not an address: write HOST:PORT, or unix:PATH"
+    for one in (*limits.exempt, *listener.proxies, *(network for also in listener.also for network in also.proxies)):
+        if not _is_network(one):
+            yield f"{one!r} is not a network: write an address, or one as in 192.0.2.0/24"
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterator[str]:
+    if len({one.name for one in collectors}) < len(collectors):
+        yield "two [[audit.shipping]] entries have the same name; give each its own"
+    for one in collectors:
+        if bool(one.certificate) != bool(one.key):
+            yield f"[[audit.shipping]] {one.name!r} has a certificate without a key, or a key without one"
+        if (one.ca or one.certificate) and not one.to.startswith("syslog+tls:"):
+            yield f"[[audit.shipping]] {one.name!r} has a ca or a certificate, and is not syslog+tls"
+
+
+def _is_oid(text: str) -> bool:
+    """Tell whether an OID can be written in DER."""
+    try:
+        policy = x509.PolicyInformation(x509.ObjectIdentifier(text), None)
+        x509.CertificatePolicies([policy]).public_bytes()
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Reading `telnetsd.toml`: what is wrong in it is an error that says where."""
+
+import difflib
+import re
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from telnetsd.config.contradictions import contradictions
+from telnetsd.config.settings import Section, Settings
+from telnetsd.errors import OperatorError
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the configuration; a missing file means every default.
+
+    Raises:
+        OperatorError: The file cannot be read, is not TOML, or holds an unknown key or a wrong value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"cannot read {path.name}: {error}; check its mode and that it is UTF-8") from error
+    return parse_settings(text, path.name)
+
+
+def parse_settings(text: str, file_name: str) -> Settings:
+    """Parse the configuration's text; `file_name` is what errors call it.
+
+    Raises:
+        OperatorError: Not TOML, an unknown key, or a value outside its range.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OperatorError(f"not valid TOML: {file_name}: {error}") from error
+    _refuse_unknown_keys(tree, Settings, text, file_name)
+    try:
+        # Keys of a TOML table are text: `strict` would refuse those of [classes.1].
+        settings = msgspec.convert(tree, Settings, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise OperatorError(f"wrong value in {file_name}: {error}") from error
+    for problem in contradictions(settings):
+        raise OperatorError(f"wrong value in {file_name}: {problem}")
+    return settings
+
+
+def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], text: str, file_name: str) -> None:
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
+    for key, value in tree.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            raise OperatorError(f"unknown key {key!r} in {file_name} line {_line_of(key, text)}; {meant}")
+        inner = _section_of(known[key])
+        if inner is not None:
+            for one in _tables_in(value, known[key]):
+                _refuse_unknown_keys(one, inner, text, file_name)
+
+
+def _section_of(kind: Any) -> type[Section] | None:  # noqa: ANN401 -- a type expression
+    """Return the kind of section that a key holds: itself, or the values of a table or list of them."""
+    candidates = (kind, *typing.get_args(kind))
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Section)), None)
+
+
+def _tables_in(value: Any, kind: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Return the tables that stand for sections in a value of the file; what is no table is refused later."""
+    match typing.get_origin(kind), value:
+        case None, dict():
+            return [value]
+        case _, dict():
+            return [one for one in value.values() if isinstance(one, dict)]
+        case _, list():
+            return [one for one in value if isinstance(one, dict)]
+    return []
+
+
+def _line_of(key: str, text: str) -> int:
+    written = re.compile(rf"^\s*(\[+\s*)?[\"']?{re.escape(key)}\b")
+    lines = text.splitlines()
+    return next((number for number, line in enumerate(lines, 1) if written.match(line)), 1)
