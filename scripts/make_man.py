@@ -167,7 +167,7 @@ def _plain_type_words(kind: type) -> str:
 def _bounds(meta: msgspec.Meta) -> str:
     least = meta.ge if meta.ge is not None else meta.gt
     if least is None and meta.le is None:
-        return f"like {meta.pattern}" if meta.pattern else ""
+        return f"({meta.description})" if meta.description else ""
     return f"from {least:.12g} to {meta.le:.12g}" if meta.gt is None else f"above {least:.12g}, up to {meta.le:.12g}"
 
 

@@ -255,6 +255,7 @@ def test_check_names_what_is_wrong_and_does_not_make_it(home: Home, tmp_path: Pa
         "error",
         "unknown key 'listne' in telnetsd.toml line 2; did you mean 'listen'?",
     )
+    assert "CRLs" not in verdicts
     assert verdicts["server certificate"][0] == "error"
     assert verdicts["trust anchors"][0] == verdicts["state"][0] == "ok"
     empty = Home(tmp_path / "empty")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.client import Client, client_context, connect_as
-from support.command_line import done, refused
+from support.command_line import done, refused, telnetsd
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
 from telnetsd.administration.credentials import user_files
@@ -202,9 +202,52 @@ def test_ipv6_and_a_unix_socket_lead_in_as_well(tmp_path: Path, start: Callable[
             event = server.wait_for(lambda one: action_of(one) == "session-started" and "source" not in one)
             assert event["user"]["name"] == "bob"
             assert "local" in done(server.home, "session", "list")
+    server.stop()
+    assert not path.exists()
+
+
+def test_the_socket_of_who_listens_in_our_place_is_left(tmp_path: Path, start: Callable[..., RunningServer]) -> None:
+    path = tmp_path / "in.sock"
+    server = start(f'[[listener.also]]\nlisten = "unix:{path}"\n')
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        server.stop()
+        assert path.is_socket()
 
 
 def test_a_unix_socket_takes_no_files_place(tmp_path: Path, home: Home) -> None:
     (tmp_path / "file").write_text("precious")
     assert "a file is there that is no socket" in refused(home, "serve", "--listen", f"unix:{tmp_path / 'file'}")
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_who_is_turned_away_is_told_that_by_connect(start: Callable[..., RunningServer]) -> None:
+    server = start(PROXIED)
+    said = refused(server.home, "connect", "--guest", f"localhost:{server.port}")
+    assert "closed the connection before it said who it is: it may have turned this address away; try again" in said
+    assert server.wait_for(lambda one: action_of(one) == "connection-refused")
+
+
+def test_check_looks_at_every_address(tmp_path: Path, home: Home) -> None:
+    home.config_file.write_text(f'[[listener.also]]\nlisten = "unix:{tmp_path}/no-folder/in.sock"\n')
+    assert f"there is no folder {tmp_path}/no-folder;" in " ".join(done(home, "check", COLUMNS="500").split())
+    home.config_file.write_text(f'[[listener.also]]\nlisten = "unix:{home.config_file}"\n')
+    finished = telnetsd(home, "check", COLUMNS="500")
+    assert finished.returncode == 1
+    assert "a file is there that is no socket" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '[[listener.also]]\nlisten = "127.0.0.1:1"\nroles = ["operatr"]\n',
+        f'[[cert_to_name]]\nid = "x"\nfingerprint = "SHA256:{"0" * 64}"\nmap_type = "subject"\nroles = ["operatr"]\n',
+    ],
+)
+def test_a_role_that_nobody_defined_is_not_demanded_or_granted(settings: str, home: Home) -> None:
+    home.config_file.write_text(settings)
+    assert "no role 'operatr'; define [roles.operatr]" in refused(home, "serve")
+    finished = telnetsd(home, "check", COLUMNS="500")
+    assert finished.returncode == 1
+    assert finished.stdout.count("no role 'operatr'") == 1

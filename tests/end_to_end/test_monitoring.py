@@ -128,7 +128,7 @@ def test_top_shows_sessions_and_rates_once_in_a_pipe(start: Callable[..., Runnin
     with connect_as(server, "bob") as client:
         client.read_until()
         words = done(server.home, "top", "--interval", "0.1")
-        assert words.startswith("1 sessions\na second: 0.0 logins")
+        assert words.startswith("1 session\na second: 0.0 logins")
         assert "bob" in words
         view = json.loads(done(server.home, "top", "--interval", "0.1", "--json"))
         assert [row["user"] for row in view["sessions"]] == ["bob"]
@@ -145,7 +145,7 @@ def test_top_fills_a_terminal_and_leaves_it_as_it_was(start: Callable[..., Runni
         command = f"unset LINES COLUMNS; {top}; sleep 1000"
         subprocess.run([*tmux, "new-session", "-d", "-x", "120", "-y", "20", command], check=True)
         try:
-            screen = wait_until(lambda: shown(tmux, "1 sessions"), "a live view")
+            screen = wait_until(lambda: shown(tmux, "1 session"), "a live view")
             assert "bob" in screen
             client.send(b"quit\r\n")
             wait_until(lambda: shown(tmux, "0 sessions"), "an empty view")

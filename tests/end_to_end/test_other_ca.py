@@ -93,7 +93,9 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
         # A reload with an error changes nothing and says why.
         good = home.config_file.read_text()
         home.config_file.write_text(good + "[[cert_to_name]]\nid = 'x'\n")
-        assert refused(home, "reload").startswith("error: nothing was reloaded: wrong value in telnetsd.toml: ")
+        assert refused(home, "reload").startswith(
+            "error: nothing was reloaded: no fingerprint in telnetsd.toml line "
+        )
         assert server.wait_for(lambda one: action_of(one) == "reload-failed")["event"]["outcome"] == "failure"
         assert "dora" in client.command("whoami", "dora> ")
         home.config_file.write_text(good)

@@ -20,6 +20,7 @@ from support.command_line import done, refused, telnetsd
 from support.homes import fingerprint, write_pem
 from support.openssl import OpensslClient
 from support.openssl_ca import OpensslCa
+from support.rsyslog import free_port
 from support.server import RunningServer, action_of, get, wait_until
 
 COMPANY = make_ca("Company CA")
@@ -107,7 +108,7 @@ def write_config(server: RunningServer, text: str) -> None:
 
 BAD_FILES: dict[str, tuple[Callable[[RunningServer], object], str]] = {
     "no TOML": (lambda server: write_config(server, "x ="), "not valid TOML"),
-    "a wrong type": (lambda server: write_config(server, "roles = 7"), "wrong value in telnetsd.toml"),
+    "a wrong type": (lambda server: write_config(server, "roles = 7"), "wrong value of roles in telnetsd.toml line"),
     "a class of two": (
         lambda server: write_config(server, '[classes.0]\noid="1.2"\nname="a"\nchecked="b"\n'),
         "class 0 is that of pins",
@@ -148,6 +149,16 @@ def test_a_reload_with_an_error_changes_nothing_and_says_why(
         client.read_until(b"bob> ")
     words = server.stop()
     assert [line for line in words.splitlines() if not line.startswith("WARNING: nothing was reloaded: ")] == []
+
+
+def test_a_reload_says_what_waits_for_a_restart(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    said = "a change of [listener] and the addresses of lines waits for a restart"
+    line = f'[[line]]\nname = "a"\ntarget = "tcp://127.0.0.1:1"\nlisten = "127.0.0.1:{free_port()}"\n'
+    server.home.config_file.write_text(f"[listener]\nmax_connections = 9\n{line}")
+    assert server.wait_for(lambda one: action_of(one) == "server-reloaded")["message"].endswith(said)
+    assert done(server.home, "reload").strip().endswith(said)
+    assert server.stop().count(said) == 1
 
 
 def test_a_crl_that_cannot_be_read_harms_nobody(company: RunningServer, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -29,11 +31,13 @@ from telnetsd.administration.material import (
 from telnetsd.administration.trust import list_trust
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.log import open_log
-from telnetsd.config.address import parse_address
+from telnetsd.config.address import UNIX_PREFIX
+from telnetsd.config.contradictions import listen_settings
 from telnetsd.config.loading import load_settings
-from telnetsd.config.settings import CrlPolicy, fingerprint_hex
+from telnetsd.config.settings import CrlPolicy, Settings, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
+from telnetsd.listener.sockets import require_address
 from telnetsd.pki.certificate import certificate_sha256, days_left
 from telnetsd.pki.keys import is_locked_pem
 from telnetsd.state.state import State
@@ -56,39 +60,62 @@ class Finding:
     message: str
 
 
+_Look = Callable[[Home], Iterator[tuple[Verdict, str]]]
+
+
 def examine(home: Home) -> list[Finding]:
     """Look at every part; an error in one does not hide the others."""
-    parts: dict[str, Callable[[Home], Iterator[tuple[Verdict, str]]]] = {
-        "configuration": _configuration,
-        "lines": _lines,
+    parts: dict[str, _Look] = {
         "trust anchors": _trust,
-        "mapping": _mapping,
-        "CRLs": _crls,
         "server certificate": _server,
         "built-in CA": _authority,
         "state": _state,
         "audit log": _audit,
     }
-    findings: list[Finding] = []
-    for part, look in parts.items():
-        try:
-            findings.extend(Finding(part, verdict, message) for verdict, message in look(home))
-        except OperatorError as error:
-            findings.append(Finding(part, Verdict.ERROR, str(error)))
-    return findings
+    try:
+        settings = load_settings(home.config_file)
+    except OperatorError as error:
+        # What the configuration decides is not looked at: it would say the same of each.
+        configuration = [Finding("configuration", Verdict.ERROR, str(error))]
+    else:
+        configuration = []
+        parts = {
+            "configuration": partial(_configuration, settings=settings),
+            "addresses": partial(_addresses, settings=settings),
+            "lines": partial(_lines, settings=settings),
+            "mapping": partial(_mapping, settings=settings),
+            "CRLs": partial(_crls, settings=settings),
+            **parts,
+        }
+    return [*configuration, *(finding for part, look in parts.items() for finding in _findings(home, part, look))]
 
 
-def _configuration(home: Home) -> Iterator[tuple[Verdict, str]]:
-    settings = load_settings(home.config_file)
-    parse_address(settings.listener.listen)
+def _findings(home: Home, part: str, look: _Look) -> Iterator[Finding]:
+    try:
+        for verdict, message in look(home):
+            yield Finding(part, verdict, message)
+    except OperatorError as error:
+        yield Finding(part, Verdict.ERROR, str(error))
+
+
+def _configuration(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
     table = load_table(settings)
     origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: every default"
     yield Verdict.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
 
 
-def _lines(home: Home) -> Iterator[tuple[Verdict, str]]:
-    settings = load_settings(home.config_file)
-    lines = list(load_lines(home, settings, load_table(settings)))
+def _addresses(_: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+    addresses = [listen for _, listen in listen_settings(settings)]
+    for listen in addresses:
+        require_address(listen)
+        folder = Path(listen.removeprefix(UNIX_PREFIX)).parent
+        if listen.startswith(UNIX_PREFIX) and not folder.is_dir():
+            yield Verdict.WARNING, f"{listen}: there is no folder {folder}; it must be there when the server starts"
+    yield Verdict.OK, ", ".join(addresses)
+
+
+def _lines(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+    lines = list(load_lines(home, settings))
     yield Verdict.OK, f"{len(lines)}{': ' if lines else ''}{', '.join(line.name for line in lines)}"
 
 
@@ -97,8 +124,8 @@ def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
         yield _expiry(anchor.source, _days(anchor.certificate))
 
 
-def _mapping(home: Home) -> Iterator[tuple[Verdict, str]]:
-    settings, trust = load_settings(home.config_file), load_home_authorities(home)
+def _mapping(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+    trust = load_home_authorities(home)
     policy = make_policy(home, settings, trust)
     yield Verdict.OK, f"cert-to-name entries: {len(policy.entries)}; assurance classes: {len(settings.classes)}"
     anchors = {certificate_sha256(one) for one in trust.certificates}
@@ -110,8 +137,8 @@ def _mapping(home: Home) -> Iterator[tuple[Verdict, str]]:
             )
 
 
-def _crls(home: Home) -> Iterator[tuple[Verdict, str]]:
-    settings, trust, now = load_settings(home.config_file), load_home_trust(home), datetime.now(UTC)
+def _crls(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+    trust, now = load_home_trust(home), datetime.now(UTC)
     problems = trust.crls.find_problems(trust.authorities, now)
     is_required = settings.identity.crl_policy is CrlPolicy.REQUIRE
     for problem in problems:

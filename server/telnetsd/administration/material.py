@@ -9,6 +9,7 @@ from cryptography import x509
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.programs import make_commands
 from telnetsd.commands.table import BUILT_IN_ROLES, CommandTable
+from telnetsd.config.address import LOCALHOST
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import CommandSettings, Settings
 from telnetsd.errors import OperatorError
@@ -26,7 +27,6 @@ from telnetsd.pki.keys import PrivateKey, key_from_pem
 from telnetsd.pki.trust import Trust, TrustAnchor, load_certificates, make_trust
 
 EXPIRY_WARNING_DAYS: Final = 30
-LOCALHOST: Final = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def load_material(home: Home, before: RevocationLists | None = None) -> Material
     table = load_table(settings)
     trust = load_home_trust(home, before)
     chain, key = load_server_pair(home)
-    lines = load_lines(home, settings, table)
+    lines = load_lines(home, settings)
     return Material(settings, table, lines, trust, make_policy(home, settings, trust), chain, key)
 
 
@@ -65,7 +65,8 @@ def load_table(settings: Settings) -> CommandTable:
     Raises:
         OperatorError: They do not fit.
     """
-    programs = make_commands(settings.command, frozenset({*BUILT_IN_ROLES, *settings.roles}))
+    _refuse_unknown_roles(settings)
+    programs = make_commands(settings.command)
     demands = {
         **{one.name: CommandSettings(min_class=one.min_class) for one in settings.command},
         **settings.commands,
@@ -73,13 +74,27 @@ def load_table(settings: Settings) -> CommandTable:
     return CommandTable([*load_commands(), *programs], settings.roles, demands)
 
 
-def load_lines(home: Home, settings: Settings, table: CommandTable) -> LineTable:
+def _refuse_unknown_roles(settings: Settings) -> None:
+    """Refuse a name of a role that nobody has defined, wherever the configuration grants or demands one."""
+    granted = {
+        **{f"[[listener.also]] {one.listen!r}": one.roles for one in settings.listener.also},
+        **{f"[[line]] {one.name!r}": one.roles for one in settings.line},
+        **{f"[[command]] {one.name!r}": one.roles for one in settings.command},
+        **{f"[[cert_to_name]] {one.id!r}": one.roles or () for one in settings.cert_to_name},
+    }
+    for where, roles in granted.items():
+        for role in roles:
+            if role not in BUILT_IN_ROLES and role not in settings.roles:
+                raise OperatorError(f"wrong {where} in telnetsd.toml: no role {role!r}; define [roles.{role}]")
+
+
+def load_lines(home: Home, settings: Settings) -> LineTable:
     """Put the lines together.
 
     Raises:
         OperatorError: One cannot be; the message names it.
     """
-    lines = LineTable(settings.line, home.root, table.roles)
+    lines = LineTable(settings.line, home.root)
     if any(isinstance(line.target, SerialTarget) for line in lines):
         require_serial()
     return lines

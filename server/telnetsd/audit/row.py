@@ -66,9 +66,11 @@ def who_of(event: Event) -> str:
 
 
 def source_of(event: Event) -> str:
-    """Where a connection came from, as HOST:PORT; empty where nothing says so."""
+    """Where a connection came from, as HOST:PORT, or HOST for several; empty where nothing says so."""
     address, port = text_of(event, "source.ip"), text_of(event, "source.port")
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if address else ""
+    if not port:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def value_of(event: Event, path: str) -> Any:  # noqa: ANN401 -- whatever JSON the line holds

@@ -69,7 +69,7 @@ def _draw(view: dict[str, Any], rows_max: int) -> Group:
     rates = ", ".join(f"{rate:.1f} {name}" for name, rate in view["per_s"].items())
     more = f", the {len(shown)} that typed last" if len(shown) < len(sessions) else ""
     return Group(
-        Text(f"{len(sessions)} sessions{more}", style="bold"),
+        Text(f"{len(sessions)} session{'' if len(sessions) == 1 else 's'}{more}", style="bold"),
         Text(f"a second: {rates}"),
         Text(""),
         make_table(COLUMNS, [cells_of(row) for row in shown]),

@@ -30,23 +30,19 @@ READ_BYTES: Final = 8192
 KILL_S: Final = 1.0
 
 
-def make_commands(settings: Iterable[ProgramSettings], roles: frozenset[str]) -> list[Command]:
+def make_commands(settings: Iterable[ProgramSettings]) -> list[Command]:
     """Make a command of each `[[command]]` entry.
 
     Args:
         settings: The entries.
-        roles: The roles that there are.
     Raises:
         OperatorError: One cannot be; the message names it.
     """
-    return [_make_command(one, roles) for one in settings]
+    return [_make_command(one) for one in settings]
 
 
-def _make_command(settings: ProgramSettings, roles: frozenset[str]) -> Command:
+def _make_command(settings: ProgramSettings) -> Command:
     where = f"wrong [[command]] {settings.name!r} in telnetsd.toml"
-    for role in settings.roles:
-        if role not in roles:
-            raise OperatorError(f"{where}: no role {role!r}; define [roles.{role}]")
     try:
         words = shlex.split(settings.exec)
     except ValueError as error:

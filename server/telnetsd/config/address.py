@@ -8,6 +8,9 @@ from telnetsd.errors import OperatorError
 
 PORT_MAX: Final = 65535
 UNIX_PREFIX: Final = "unix:"
+LOCALHOST: Final = "localhost"
+ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 -- compared with, not bound
+ANY_IPV6: Final = "::"
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -39,6 +42,21 @@ def is_address(text: str) -> bool:
 def is_loopback(text: str) -> bool:
     """Tell whether a text is an address, with its port, that this machine alone can reach."""
     try:
-        return ipaddress.ip_address(parse_address(text)[0]).is_loopback
+        host, _ = parse_address(text)
+        return host == LOCALHOST or ipaddress.ip_address(host).is_loopback
     except (ValueError, OperatorError):
         return False
+
+
+def exclude_each_other(one: str, other: str) -> bool:
+    """Tell whether of two addresses, each HOST:PORT or unix:PATH, one alone can be listened on.
+
+    Every IPv6 address includes every IPv4 one, as Linux has it.
+    """
+    if UNIX_PREFIX in (one[: len(UNIX_PREFIX)], other[: len(UNIX_PREFIX)]):
+        return one == other
+    hosts, ports = zip(*map(parse_address, (one, other)), strict=True)
+    if 0 in ports or ports[0] != ports[1]:
+        return False
+    is_ipv4_alone = not any(":" in host for host in hosts)
+    return hosts[0] == hosts[1] or ANY_IPV6 in hosts or (ANY_IPV4 in hosts and is_ipv4_alone)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
-from telnetsd.config.address import UNIX_PREFIX, is_address, is_loopback
+from telnetsd.config.address import UNIX_PREFIX, exclude_each_other, is_address, is_loopback
 from telnetsd.config.settings import Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
     """Say which values do not go together."""
     if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
-        yield "idle_warning_s must be less than idle_timeout_s"
+        yield "idle_warning_s of [session] must be less than idle_timeout_s"
     if 0 in settings.classes:
         yield "class 0 is that of pins, and of whom nobody has looked into: number [classes] from 1"
     oids = [one.oid for one in settings.classes.values()]
@@ -32,34 +32,51 @@ def contradictions(settings: Settings) -> Iterator[str]:
 def _listener_contradictions(settings: Settings) -> Iterator[str]:
     listener, limits = settings.listener, settings.limits
     if listener.user and any(line.run_as for line in settings.line):
-        yield "a [[line]] has run_as, which takes root, and [listener] user gives root up"
+        yield "a [[line]] has run_as, which takes root, and user of [listener] gives root up"
     if settings.metrics.listen and not is_loopback(settings.metrics.listen):
-        yield "[metrics] listen is not an address of this machine alone; write 127.0.0.1:PORT"
+        yield "listen of [metrics] is not an address of this machine alone; write 127.0.0.1:PORT"
     if listener.user and any(
         one.startswith(UNIX_PREFIX) for one in (listener.listen, *(also.listen for also in listener.also))
     ):
-        yield "[listener] user goes with no address like unix:PATH; start the server as that user instead"
+        yield "user of [listener] goes with no address like unix:PATH; start the server as that user instead"
     if limits.handshakes_begin >= limits.handshakes_full:
-        yield "handshakes_begin must be less than handshakes_full"
+        yield "handshakes_begin of [limits] must be less than handshakes_full"
     yield from _address_contradictions(settings)
 
 
 def _address_contradictions(settings: Settings) -> Iterator[str]:
-    listener, limits = settings.listener, settings.limits
-    for also in listener.also:
-        if not also.listen.startswith(UNIX_PREFIX) and not is_address(also.listen):
-            yield f"{also.listen!r} is not an address: write HOST:PORT, or unix:PATH"
-    for one in (*limits.exempt, *listener.proxies, *(network for also in listener.also for network in also.proxies)):
-        if not _is_network(one):
-            yield f"{one!r} is not a network: write an address, or one as in 192.0.2.0/24"
+    taken: dict[str, str] = {}
+    for section, listen in listen_settings(settings):
+        if not listen.startswith(UNIX_PREFIX) and not is_address(listen):
+            yield f"listen of {section} is {listen!r}, which is no address: write HOST:PORT, or unix:PATH"
+            continue
+        for other, its_section in taken.items():
+            if exclude_each_other(listen, other):
+                yield f"listen of {section}, {listen}, is taken by that of {its_section}, {other}; change one"
+        taken[listen] = section
+    networks = [("exempt of [limits]", settings.limits.exempt), ("proxies of [listener]", settings.listener.proxies)]
+    networks += [("proxies of [[listener.also]]", also.proxies) for also in settings.listener.also]
+    for key, texts in networks:
+        yield from (f"{key}: {problem}" for problem in map(_problem_of_network, texts) if problem)
 
 
-def _is_network(text: str) -> bool:
+def listen_settings(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give every section that names an address to listen on, with that address."""
+    yield "[listener]", settings.listener.listen
+    yield from (("[[listener.also]]", also.listen) for also in settings.listener.also)
+    yield from ((f"[[line]] {line.name!r}", line.listen) for line in settings.line if line.listen)
+    if settings.metrics.listen:
+        yield "[metrics]", settings.metrics.listen
+
+
+def _problem_of_network(text: str) -> str:
+    """Say what is wrong with an address or a network; nothing where it is one."""
     try:
-        ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return False
-    return True
+        return f"{text!r} is not a network: write an address, or one as in 192.0.2.0/24"
+    address = ipaddress.ip_address(text.partition("/")[0])
+    return "" if network.network_address == address else f"{text!r} is an address in a network: write {network}"
 
 
 def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterator[str]:

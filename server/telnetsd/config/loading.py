@@ -1,16 +1,18 @@
 """Reading `telnetsd.toml`: what is wrong in it is an error that says where."""
 
 import difflib
-import re
 import tomllib
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from telnetsd.config.contradictions import contradictions
+from telnetsd.config.position import Position, Source
 from telnetsd.config.settings import Section, Settings
+from telnetsd.config.wording import describe_wrong_value
 from telnetsd.errors import OperatorError
 
 
@@ -39,28 +41,30 @@ def parse_settings(text: str, file_name: str) -> Settings:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise OperatorError(f"not valid TOML: {file_name}: {error}") from error
-    _refuse_unknown_keys(tree, Settings, text, file_name)
+    source = Source(text, file_name)
+    _refuse_unknown_keys(tree, Settings, (), source)
     try:
         # Keys of a TOML table are text: `strict` would refuse those of [classes.1].
         settings = msgspec.convert(tree, Settings, str_keys=True)
     except msgspec.ValidationError as error:
-        raise OperatorError(f"wrong value in {file_name}: {error}") from error
+        raise OperatorError(describe_wrong_value(str(error), source)) from error
     for problem in contradictions(settings):
         raise OperatorError(f"wrong value in {file_name}: {problem}")
     return settings
 
 
-def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], text: str, file_name: str) -> None:
+def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], path: Position, source: Source) -> None:
     known = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
     for key, value in tree.items():
+        here = (*path, key)
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             meant = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            raise OperatorError(f"unknown key {key!r} in {file_name} line {_line_of(key, text)}; {meant}")
+            raise OperatorError(f"unknown key {key!r} in {source.place_of(here)}; {meant}")
         inner = _section_of(known[key])
         if inner is not None:
-            for one in _tables_in(value, known[key]):
-                _refuse_unknown_keys(one, inner, text, file_name)
+            for below, one in _tables_in(value, known[key]):
+                _refuse_unknown_keys(one, inner, (*here, *below), source)
 
 
 def _section_of(kind: Any) -> type[Section] | None:  # noqa: ANN401 -- a type expression
@@ -69,19 +73,12 @@ def _section_of(kind: Any) -> type[Section] | None:  # noqa: ANN401 -- a type ex
     return next((one for one in candidates if isinstance(one, type) and issubclass(one, Section)), None)
 
 
-def _tables_in(value: Any, kind: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Return the tables that stand for sections in a value of the file; what is no table is refused later."""
+def _tables_in(value: Any, kind: Any) -> Iterator[tuple[Position, dict[str, Any]]]:  # noqa: ANN401
+    """Give the tables that stand for sections in a value of the file; what is no table is refused later."""
     match typing.get_origin(kind), value:
         case None, dict():
-            return [value]
+            yield (), value
         case _, dict():
-            return [one for one in value.values() if isinstance(one, dict)]
+            yield from (((key,), one) for key, one in value.items() if isinstance(one, dict))
         case _, list():
-            return [one for one in value if isinstance(one, dict)]
-    return []
-
-
-def _line_of(key: str, text: str) -> int:
-    written = re.compile(rf"^\s*(\[+\s*)?[\"']?{re.escape(key)}\b")
-    lines = text.splitlines()
-    return next((number for number, line in enumerate(lines, 1) if written.match(line)), 1)
+            yield from (((index,), one) for index, one in enumerate(value) if isinstance(one, dict))

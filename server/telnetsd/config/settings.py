@@ -17,19 +17,68 @@ AUTO: Final = "auto"
 """As many as there are cores."""
 Workers = Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)]
 ARGUMENT_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-"
-RoleName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="a name of up to 32 lower-case letters, digits, - and _, a letter first",
+    ),
+]
+RoleName = Name
 AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 Penalty = Annotated[float, msgspec.Meta(ge=0, le=86400)]
-Network = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$")]
-Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^SHA256:[0-9A-Fa-f]{64}$")]
-Oid = Annotated[str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$", max_length=128)]
-EntryId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Network = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", description="an address or a network, as in 192.0.2.0/24, no name"
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^SHA256:[0-9A-Fa-f]{64}$", description="a fingerprint: SHA256: and 64 hexadecimal digits"),
+]
+Oid = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$",
+        description="an object identifier, as in 1.3.6.1.4.1.99999.1",
+        max_length=128,
+    ),
+]
+EntryId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="a name of up to 64 lower-case letters, digits, ., _ and -",
+    ),
+]
+OptionalUser = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([a-z_][a-z0-9_-]{0,31})?$", description="the name of a user of this machine, or nothing"
+    ),
+]
+OptionalUrl = Annotated[
+    str, msgspec.Meta(pattern=r"^(https?://[!-~]{1,250})?$", description="an address of the web, or nothing")
+]
+OptionalHostName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*)?$",
+        description="a host name in lower case, or nothing",
+        max_length=253,
+    ),
+]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 FINGERPRINT_PREFIX: Final = "SHA256:"
-COLLECTOR_PATTERN: Final = (
-    r"^(stdout|journald|syslog\+(udp|tcp|tls)://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$"
-)
+Collector = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(stdout|journald|syslog\+(udp|tcp|tls)://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$",
+        description="stdout, journald, or syslog+udp://HOST:PORT, syslog+tcp:// or syslog+tls://",
+    ),
+]
 
 
 def fingerprint_hex(text: str) -> str:
@@ -110,7 +159,7 @@ class ListenerSettings(Section, frozen=True):
     workers: Workers | Literal["auto"] = 1
     keepalive_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
     drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
-    user: Annotated[str, msgspec.Meta(pattern=r"^([a-z_][a-z0-9_-]{0,31})?$")] = ""
+    user: OptionalUser = ""
 
 
 class LimitSettings(Section, frozen=True):
@@ -161,7 +210,7 @@ class IssuingSettings(Section, frozen=True):
     """What the built-in CA issues."""
 
     days: Days = 365
-    crl_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[!-~]{1,250})?$")] = ""
+    crl_url: OptionalUrl = ""
     crl_days: Days = 7
 
 
@@ -195,7 +244,7 @@ class ShippingSettings(Section, frozen=True):
     """A collector that gets every event; `ca` and `certificate` are files, and for TLS only."""
 
     name: EntryId
-    to: Annotated[str, msgspec.Meta(pattern=COLLECTOR_PATTERN)]
+    to: Collector
     ca: str = ""
     certificate: str = ""
     key: str = ""
@@ -251,7 +300,7 @@ class LineSettings(Section, frozen=True):
     key: str = ""
     run_as: str = ""
     listen: str = ""
-    server_name: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*)?$", max_length=253)] = ""
+    server_name: OptionalHostName = ""
 
 
 class RoleSettings(Section, frozen=True):
@@ -278,7 +327,7 @@ class ProgramSettings(Section, frozen=True):
     which begins with `-`: they are added to the program's own.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    name: Name
     exec: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
     summary: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
     roles: tuple[RoleName, ...] = ("user",)

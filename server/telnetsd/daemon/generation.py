@@ -17,6 +17,7 @@ from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import Reason, ReloadReason
 from telnetsd.audit.record import Trail
+from telnetsd.config.settings import Settings
 from telnetsd.daemon.serving import make_context
 from telnetsd.daemon.systemd import ServiceManager
 from telnetsd.daemon.watch import Signature, sign_files
@@ -27,6 +28,9 @@ from telnetsd.pki.crl import CrlFinding
 
 RETRY_S: Final = 5.0
 """How long after a reload that failed a change of files is looked at again."""
+
+FIXED_SECTIONS: Final = ("listener", "audit", "metrics")
+"""What a running server goes on with as it began."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class Generations:
         self._is_loading = asyncio.Lock()
         self._told_crls: set[CrlFinding] = set()
         self._told_upkeep = ""
+        self._told_waiting = ""
         self._reloading: asyncio.Task[None] | None = None
         self._retry_at = 0.0
 
@@ -110,14 +115,17 @@ class Generations:
             await self._trail.record(Action.RELOAD_FAILED, Reason.WRONG_CONFIGURATION, message, telnetsd=operator)
             raise
         said = _describe(material)
+        waiting = _waiting_for_restart(self._begun_with, material.settings)
+        if waiting:
+            said += f"; {waiting}"
         message = f"the server reloaded: {said}"
         await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
-        for section in ("listener", "audit", "metrics"):
-            if getattr(material.settings, section) != getattr(self._begun_with, section):
-                said += f"; a change of [{section}] waits for a restart"
         self._material = material
         await self._adopt(material, reason)
         self._files = files
+        if waiting and waiting != self._told_waiting:
+            logger.warning("%s", waiting)
+        self._told_waiting = waiting
         return said
 
     def tick(self) -> None:
@@ -183,6 +191,19 @@ class Generations:
         material = load_material(self._home, self._material.trust.crls)
         make_context(material)  # what OpenSSL does not take is an error before anything has changed
         return material
+
+
+def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
+    """Say which changes since the server started it cannot take without a restart; nothing where there are none."""
+    changed = [name for name in FIXED_SECTIONS if getattr(now, name) != getattr(begun_with, name)]
+    waiting = [f"[{name}]" for name in changed]
+    if _lines_with_addresses(now) != _lines_with_addresses(begun_with):
+        waiting.append("the addresses of lines")
+    return f"a change of {' and '.join(waiting)} waits for a restart" if waiting else ""
+
+
+def _lines_with_addresses(settings: Settings) -> list[tuple[str, str]]:
+    return [(one.name, one.listen) for one in settings.line if one.listen]
 
 
 def _describe(material: Material) -> str:

@@ -36,7 +36,7 @@ class Meter:
         self._sessions = Gauge("telnetsd_sessions", "Open sessions.", registry=self.registry)
         self._refused = Counter(
             "telnetsd_connections_refused",
-            "Connections that a limit turned away before their handshake.",
+            "Connections turned away before their handshake: by a limit, or for want of a PROXY header.",
             ("reason",),
             registry=self.registry,
         )

@@ -71,7 +71,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What a server starts from; `sockets` are those of the endpoints, where they are open already."""
+    """What a server starts from; `sockets` are those of the endpoints."""
 
     home: Home
     ask: AskPassphrase
@@ -103,12 +103,13 @@ def serve(home: Home, options: Options) -> None:
     endpoints = find_endpoints(settings, options.listen)
     require_owner(home, settings.listener.user)
     with contextlib.ExitStack() as to_close:
-        sockets = _keep(to_close, take_sockets([one.settings.listen for one in endpoints]))
+        sockets = take_sockets([one.settings.listen for one in endpoints])
         for one in sockets:
+            to_close.enter_context(one)
             keep_alive(one, settings.listener.keepalive_s)
         if settings.listener.user:
             # Root alone may have ports below 1024; nothing else is done as root.
-            sockets = sockets or _keep(to_close, _open_sockets(endpoints, settings))
+            sockets = sockets or _open_sockets(to_close, endpoints, settings)
             become(settings.listener.user)
         if home.state_file.exists():
             recover(home)
@@ -117,10 +118,10 @@ def serve(home: Home, options: Options) -> None:
         make_room(material.settings.listener.max_connections)
         spare_the_collector()
         to_close.enter_context(alone(home))
+        sockets = sockets or _open_sockets(to_close, endpoints, settings)
         count = _count_workers(options, material.settings)
         nursery = None
         if count > 1:
-            sockets = sockets or _keep(to_close, _open_sockets(endpoints, settings))
             plan = make_plan(home, count, list(zip(sockets, endpoints, strict=True)))
             nursery = fork_nursery(plan, material, options.ask)
             to_close.callback(nursery.let_go)
@@ -128,10 +129,6 @@ def serve(home: Home, options: Options) -> None:
         state = to_close.enter_context(closing(State(home.state_file)))
         log = to_close.enter_context(closing(open_log(home, material.settings.audit)))
         uvloop.run(_serve(_Start(home, options.ask, crew, endpoints, sockets, manager), material, state, log))
-
-
-def _keep(to_close: contextlib.ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
-    return [to_close.enter_context(closing(one)) for one in sockets]
 
 
 async def _serve(start: _Start, material: Material, state: State, log: AuditLog) -> None:
@@ -181,8 +178,11 @@ def find_endpoints(settings: Settings, listen: str | None) -> list[Endpoint]:
     return endpoints
 
 
-def _open_sockets(endpoints: list[Endpoint], settings: Settings) -> list[socket.socket]:
-    return [open_endpoint(one.settings.listen, settings.listener.keepalive_s) for one in endpoints]
+def _open_sockets(
+    to_close: contextlib.ExitStack, endpoints: list[Endpoint], settings: Settings
+) -> list[socket.socket]:
+    keepalive_s = settings.listener.keepalive_s
+    return [to_close.enter_context(open_endpoint(one.settings.listen, keepalive_s)) for one in endpoints]
 
 
 async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
@@ -191,8 +191,7 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
     reload = partial(generations.reload, ReloadReason.OPERATOR)
     control = ControlServer(start.home.control_socket, service.sessions, reload, parts.meter.counts)
     try:
-        sockets = start.sockets or _open_sockets(start.endpoints, material.settings)
-        listeners = list(zip(sockets, start.endpoints, strict=True))
+        listeners = list(zip(start.sockets, start.endpoints, strict=True))
         await control.start()
         where = ", ".join(shown_address(one.getsockname()) for one, endpoint in listeners if not endpoint.line)
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")

@@ -47,22 +47,16 @@ class LineTable:
     Args:
         settings: The `[[line]]` entries.
         root: The home folder.
-        roles: The roles that there are.
 
     Raises:
         OperatorError: A line cannot be, or two are alike; the message names it.
     """
 
-    def __init__(self, settings: Iterable[LineSettings], root: Path, roles: AbstractSet[str]) -> None:
+    def __init__(self, settings: Iterable[LineSettings], root: Path) -> None:
         self._lines: dict[str, Line] = {}
         for one in settings:
             if one.name in self._lines:
                 raise OperatorError(f"two [[line]] entries in telnetsd.toml are called {one.name!r}; rename one")
-            for role in one.roles:
-                if role not in roles:
-                    raise OperatorError(
-                        f"wrong [[line]] {one.name!r} in telnetsd.toml: no role {role!r}; define [roles.{role}]"
-                    )
             self._lines[one.name] = Line(one, parse_target(one, root))
         for key in ("listen", "server_name"):
             _refuse_twins(self._lines.values(), key)

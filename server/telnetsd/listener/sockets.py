@@ -1,7 +1,11 @@
 """The listening socket, and who holds a port when it cannot be had."""
 
+import contextlib
 import errno
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +20,24 @@ _TCP_LISTEN: Final = "0A"
 
 
 def require_address(listen: str) -> None:
-    """Demand of a setting that it is HOST:PORT, or unix:PATH.
+    """Demand of a setting that it is HOST:PORT, or unix:PATH with nothing there that is no socket.
 
     Raises:
         OperatorError: It is neither.
     """
     if not listen.startswith(UNIX_PREFIX):
         parse_address(listen)
+        return
+    path = Path(listen.removeprefix(UNIX_PREFIX))
+    if path.exists() and not path.is_socket():
+        raise OperatorError(
+            f"cannot listen on {listen}: a file is there that is no socket; move it away, or choose another path"
+        )
 
 
-def open_endpoint(listen: str, keepalive_s: int) -> socket.socket:
-    """Bind and listen where a setting says: HOST:PORT, or unix:PATH.
+@contextmanager
+def open_endpoint(listen: str, keepalive_s: int) -> Iterator[socket.socket]:
+    """Bind and listen where a setting says, HOST:PORT or unix:PATH; in the end, close and leave no file.
 
     Args:
         listen: The setting.
@@ -34,11 +45,18 @@ def open_endpoint(listen: str, keepalive_s: int) -> socket.socket:
     Raises:
         OperatorError: See the two below.
     """
-    if listen.startswith(UNIX_PREFIX):
-        return _open_unix_endpoint(Path(listen.removeprefix(UNIX_PREFIX)))
-    listener = open_listener(*parse_address(listen))
-    keep_alive(listener, keepalive_s)
-    return listener
+    if not listen.startswith(UNIX_PREFIX):
+        with open_listener(*parse_address(listen)) as listener:
+            keep_alive(listener, keepalive_s)
+            yield listener
+        return
+    path = Path(listen.removeprefix(UNIX_PREFIX))
+    with _open_unix_endpoint(path) as listener:
+        made = path.stat()
+        try:
+            yield listener
+        finally:
+            _remove_unless_replaced(path, made)
 
 
 def keep_alive(listener: socket.socket, keepalive_s: int) -> None:
@@ -108,8 +126,7 @@ def _open_unix_endpoint(path: Path) -> socket.socket:
         OperatorError: The folder is not there, somebody listens already, or a file of another kind is in the way.
     """
     where = f"cannot listen on {UNIX_PREFIX}{path}"
-    if path.exists() and not path.is_socket():
-        raise OperatorError(f"{where}: a file is there that is no socket; move it away, or choose another path")
+    require_address(f"{UNIX_PREFIX}{path}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if path.exists() and probe.connect_ex(str(path)) == 0:
             raise OperatorError(f"{where}: another program listens there; stop it, or choose another path")
@@ -124,6 +141,13 @@ def _open_unix_endpoint(path: Path) -> socket.socket:
         raise OperatorError(f"{where}: {error.strerror or error}; its folder must exist, and be writable") from error
     listener.setblocking(False)
     return listener
+
+
+def _remove_unless_replaced(path: Path, made: os.stat_result) -> None:
+    """Remove our socket's file; while our last sessions end, another server may have put its own there."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(made, path.stat()):
+            path.unlink()
 
 
 def shown_address(address: tuple[object, ...] | str) -> str:

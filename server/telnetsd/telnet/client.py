@@ -143,12 +143,17 @@ async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> NvtClie
         raise OperatorError(
             f"{host}:{port} is not to be trusted: {error.verify_message}; check --ca and HOST"
         ) from error
-    except ssl.SSLError as error:
-        raise OperatorError(f"no TLS with {host}:{port}: {error.reason}; check the port") from error
     except TimeoutError as error:
         raise OperatorError(
             f"no answer from {host}:{port} in {CONNECT_TIMEOUT_S:.0f} s; check the address"
         ) from error
+    except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as error:
+        raise OperatorError(
+            f"{host}:{port} closed the connection before it said who it is: it may have turned this address away;"
+            " try again in a minute, or ask who runs it"
+        ) from error
+    except ssl.SSLError as error:
+        raise OperatorError(f"no TLS with {host}:{port}: {error.reason}; check the port") from error
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise OperatorError(f"cannot connect to {host}:{port}: {why}; is a server running there?") from error

@@ -124,3 +124,8 @@ def test_control_characters_in_a_file_that_was_changed_do_not_reach_the_terminal
 
 def test_a_source_of_ipv6_stands_in_brackets() -> None:
     assert describe(read_event(b'{"source":{"ip":"::1","port":7}}')).source == "[::1]:7"
+
+
+def test_a_source_of_several_connections_has_no_port() -> None:
+    assert describe(read_event(b'{"source":{"ip":"192.0.2.1"}}')).source == "192.0.2.1"
+    assert describe(read_event(b'{"source":{"ip":"2001:db8::1"}}')).source == "2001:db8::1"

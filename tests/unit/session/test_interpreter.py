@@ -57,7 +57,7 @@ class Person:
     interpreter: Interpreter
 
     def __init__(self, table: CommandTable) -> None:
-        desk, lines = cast(EnrolmentDesk, None), LineTable((), Path(), set())
+        desk, lines = cast(EnrolmentDesk, None), LineTable((), Path())
         self.services = Services(SessionRegistry(), table, "", Path(), desk, 30, lines, LocalSwitchboard(), Path())
         self.said: list[str] = []
         self.is_over = False
