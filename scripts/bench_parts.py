@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench_audit import measure_audit
+from bench_flood import measure_flood
 from bench_lines import measure_lines
 from bench_peers import ROOM, client_files, load_generator
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -49,6 +51,7 @@ def measure_parts(home: Home) -> dict[str, str]:
         figures = _measure(server, SESSIONS)
     finally:
         server.stop()
+    figures |= measure_flood(home, _start, lambda flooded: _spread(_latencies(partial(_log_in_and_leave, flooded))))
     figures |= measure_audit(home, _start) | measure_lines(home, _start)
     return figures | _measure_revocation(home)
 
@@ -89,9 +92,7 @@ def _own_bytes() -> int:
 
 
 def _measure(server: RunningServer, sessions: int) -> dict[str, str]:
-    def log_in_and_leave() -> None:
-        _log_in(server).tls.close()
-
+    log_in_and_leave = partial(_log_in_and_leave, server)
     log_in_and_leave()
     alone = _latencies(log_in_and_leave)
     before = _resident_bytes(server)
@@ -142,6 +143,10 @@ def _log_in(server: RunningServer) -> Client:
     client = connect_as(server, "alice")
     client.read_until()
     return client
+
+
+def _log_in_and_leave(server: RunningServer) -> None:
+    _log_in(server).tls.close()
 
 
 def _latencies(run: Callable[[], object]) -> list[float]:
