@@ -13,6 +13,7 @@ from support.client import Client, client_context, connect_as
 from support.command_line import done, refused, telnetsd
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.soak import workers_of
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -122,10 +123,11 @@ def test_a_proxy_that_says_nothing_does_not_keep_a_server_from_stopping(start: C
 
 
 def is_accepted(server: RunningServer, raw: socket.socket) -> bool:
-    """Whether the server's end of a connection is the server's: it has taken it from the queue."""
+    """Whether the server's end of a connection is one of the server's processes': it has taken it from the queue."""
     port = f":{raw.getsockname()[1]:04X} 01"
     inodes = [line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if port in line]
-    links = (one.readlink() for one in Path(f"/proc/{server.process.pid}/fd").iterdir())
+    processes = (server.process.pid, *workers_of(server))
+    links = (one.readlink() for process in processes for one in Path(f"/proc/{process}/fd").iterdir())
     return any(str(link) == f"socket:[{inode}]" for link in links for inode in inodes)
 
 

@@ -10,23 +10,24 @@ from collections.abc import Callable
 
 import pytest
 
-from support.client import connect_as
+from support.client import connect_as, turned_away
 from support.lines import OpenTerminal
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
 from support.soak import workers_of
 
+TOO_MANY_SESSIONS = "refused: bob has too many sessions open\r\nend one of them first\r\n"
+TOO_MANY_GUESTS = "refused: too many guests are in\r\ncome with a certificate, or later\r\n"
 NO_EXEMPTION = "[limits]\nexempt = []\n"
 
 
-def turned_away(server: RunningServer) -> Event | None:
-    """Connect without a word, and return the event when the server closes at once; None when it does not."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as raw:
-        port = raw.getsockname()[1]
-        try:
-            assert raw.recv(1) == b""
-        except TimeoutError:
+def refused_in_words(server: RunningServer, user: str | None, words: str) -> Event | None:
+    """Connect as somebody, and return the event when the session is refused in these words; None when it is not."""
+    with connect_as(server, user) as client:
+        said = client.read_until(b"\r\n")
+        if not said.startswith("refused: "):
             return None
-    return server.session_from(port, "connection-refused")
+        assert said + client.read_to_end() == words
+        return server.session_from(client.port, "session-refused")
 
 
 def is_taken(server: RunningServer) -> bool:
@@ -77,7 +78,8 @@ def test_what_a_worker_has_counted_ends_with_it(start: Callable[..., RunningServ
 def test_more_connections_than_descriptors_are_turned_away_and_nobody_who_is_in_suffers(
     start: Callable[..., RunningServer],
 ) -> None:
-    server = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (70, 70)))
+    # Descriptors are a process's own.
+    server = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (70, 70)), workers=1)
     clients = [connect_as(server, "bob") for _ in range(6)]
     for client in clients:
         client.read_until()
@@ -91,7 +93,8 @@ def test_more_connections_than_descriptors_are_turned_away_and_nobody_who_is_in_
 
 
 def test_connections_that_are_turned_away_are_told_once_and_then_counted(start: Callable[..., RunningServer]) -> None:
-    server = start(NO_EXEMPTION + "per_source = 1\n")
+    # Each process tells of the first one.
+    server = start(NO_EXEMPTION + "per_source = 1\n", workers=1)
     with connect_as(server, "bob") as client:
         client.read_until()
         turned_away(server)
@@ -125,9 +128,7 @@ def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningSe
     with connect_as(server, "bob") as one, connect_as(server, "bob") as two:
         one.read_until()
         two.read_until()
-        with connect_as(server, "bob") as three:
-            assert three.read_to_end() == "refused: bob has too many sessions open\r\nend one of them first\r\n"
-            event = server.session_from(three.port, "session-refused")
+        event = wait_until(lambda: refused_in_words(server, "bob", TOO_MANY_SESSIONS), "a session too many")
         assert (event["event"]["reason"], event["user"]["name"]) == ("too-many-sessions", "bob")
         with connect_as(server, "ed") as other:
             other.read_until(b"ed> ")
@@ -135,10 +136,10 @@ def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningSe
 
 def test_guests_do_not_take_the_places_of_users(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nguests = 1\n")
-    with connect_as(server) as one, connect_as(server) as two:
+    with connect_as(server) as one:
         one.read_until()
-        assert two.read_to_end() == "refused: too many guests are in\r\ncome with a certificate, or later\r\n"
-        assert server.session_from(two.port, "session-refused")["event"]["reason"] == "too-many-sessions"
+        event = wait_until(lambda: refused_in_words(server, None, TOO_MANY_GUESTS), "a guest too many")
+        assert event["event"]["reason"] == "too-many-sessions"
         with connect_as(server, "bob") as user:
             user.read_until(b"bob> ")
 

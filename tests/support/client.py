@@ -5,7 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Any, Self
 
-from support.server import DEADLINE_S, RunningServer
+from support.server import DEADLINE_S, Event, RunningServer
 from telnetsd.administration.credentials import user_files
 
 PROMPT = b"> "
@@ -80,3 +80,14 @@ def connect_as(server: RunningServer, user: str | None = None, **options: Any) -
     files = user_files(server.home, user) if user else None
     credentials = (files.certificate, files.key) if files else None
     return Client(server.port, server.home.ca_certificate, credentials, **options)
+
+
+def turned_away(server: RunningServer) -> Event | None:
+    """Connect without a word, and return the event when the server closes at once; None when it does not."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as raw:
+        port = raw.getsockname()[1]
+        try:
+            assert raw.recv(1) == b""
+        except TimeoutError:
+            return None
+    return server.session_from(port, "connection-refused")
