@@ -68,11 +68,21 @@ def home(made_home: Home, tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="module")
-def server(made_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def shared_settings() -> str:
+    """What the configuration of the shared server says, for a module to say something else."""
+    return ""
+
+
+@pytest.fixture(scope="module")
+def server(
+    made_home: Home, tmp_path_factory: pytest.TempPathFactory, shared_settings: str
+) -> Iterator[RunningServer]:
     """A running server that the tests of one module share; each test looks at its own connections."""
-    root = tmp_path_factory.mktemp("shared") / "home"
-    shutil.copytree(made_home.root, root)
-    running = RunningServer(Home(root))
+    home = Home(tmp_path_factory.mktemp("shared") / "home")
+    shutil.copytree(made_home.root, home.root)
+    if shared_settings:
+        home.config_file.write_text(shared_settings)
+    running = RunningServer(home)
     yield running
     assert running.stop() == "", "the server wrote to standard error"
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from support.client import Client, connect_as
-from support.server import DEADLINE_S, RunningServer, wait_until
+from support.lines import OpenTerminal, line
+from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
 from support.soak import resident_kib
 from telnetsd.administration.credentials import user_files
 
@@ -65,6 +66,12 @@ STREAMS: dict[str, tuple[bytes, set[str]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def shared_settings() -> str:
+    """A line to a program that gives back what it is sent."""
+    return line("program", "exec:cat")
+
+
 @dataclass
 class Bystander:
     """Somebody else, who types a command now and then while the server is abused."""
@@ -99,14 +106,14 @@ def undisturbed(server: RunningServer) -> Iterator[None]:
         assert sorted(bystander.took)[len(bystander.took) // 2] < LATENCY_S
 
 
-def pour(client: Client, data: bytes) -> None:
+def pour(client: Client, data: bytes, leave: bytes = b"") -> None:
     """Send, and read whatever comes meanwhile, until the server closes or has taken everything."""
     client.tls.settimeout(DEADLINE_S)
     reading = threading.Thread(target=drain, args=(client,))
     reading.start()
     with contextlib.suppress(OSError):
         client.tls.sendall(data)
-        client.tls.sendall(IAC + SE + b"\r\nquit\r\n")
+        client.tls.sendall(IAC + SE + leave + b"\r\nquit\r\n")
     reading.join()
 
 
@@ -124,6 +131,21 @@ def test_a_hostile_stream_ends_as_it_may_and_harms_nobody(data: bytes, ends: set
         event = server.session_from(client.port, "session-ended")
         assert event["event"]["reason"] in ends
         assert event["user"]["name"] == "bob"
+
+
+@pytest.mark.parametrize("data", [data for data, _ in STREAMS.values()], ids=STREAMS.keys())
+def test_a_hostile_stream_to_a_line_ends_as_it_may_and_frees_the_line(
+    data: bytes, server: RunningServer, terminal: OpenTerminal
+) -> None:
+    with undisturbed(server):
+        bob = terminal(server, "bob")
+        bob.connect("program")
+        pour(bob.client, data, b"\r~.")
+        assert server.session_from(bob.client.port, "session-ended")["event"]["reason"] in ANY_END
+        assert {"line-connected", "line-disconnected"} <= set(server.actions_from(bob.client.port))
+        alice = terminal(server, "alice")
+        alice.connect("program")
+        alice.leave()
 
 
 def test_a_client_that_does_not_read_is_not_written_to_without_end(server: RunningServer) -> None:
@@ -177,13 +199,17 @@ def test_a_storm_of_key_updates_is_answered_or_ended(server: RunningServer) -> N
     files = user_files(server.home, "bob")
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-nbio"]
     command += ["-CAfile", str(server.home.ca_certificate), "-cert", str(files.certificate), "-key", str(files.key)]
-    before = len(server.events())
+    known = len(server.events())
     with undisturbed(server):
         # Each K asks for a new key of both sides; each Q at the start of a line ends the client.
         done = subprocess.run(command, input=b"K\n" * 2000 + b"Q\n", capture_output=True, timeout=60, check=False)
         assert done.returncode in {0, 1}
-    own = [one for one in server.events()[before:] if one.get("user", {}).get("name") == "bob"]
-    wait_until(lambda: any(one["event"]["action"] == "session-started" for one in own), "the session")
+    wait_until(lambda: "session-ended" in actions_of("bob", server.events()[known:]), "the session's end")
+    assert actions_of("bob", server.events()[known:])[0] == "session-started"
+
+
+def actions_of(user: str, events: list[Event]) -> list[str]:
+    return [action_of(one) for one in events if get(one, "user.name") == user]
 
 
 def test_a_handshake_of_a_byte_at_a_time_is_cut_off_in_time(start: Callable[..., RunningServer]) -> None:

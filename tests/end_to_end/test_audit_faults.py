@@ -246,7 +246,7 @@ def test_a_clock_that_is_set_is_no_damage(start: Callable[..., RunningServer], h
     clock = tmp_path / "clock"
     clock.write_text("+0")
     preload = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
-    server = start("[audit]\ncheckpoint_events = 2\n", **preload, FAKETIME_DONT_FAKE_MONOTONIC="1")
+    server = start("[audit]\ncheckpoint_events = 2\n", **preload, FAKETIME_DONT_FAKE_MONOTONIC="1", workers=1)
 
     def let_in() -> Client | None:
         # The server itself looks through its files as it starts, and that is a lock to wait for.

@@ -5,16 +5,18 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support.client import Client, connect_as
-from support.command_line import telnetsd
+from support.command_line import refused, telnetsd
 from support.lines import OpenTerminal, Terminal, line
 from support.server import RunningServer, action_of, get, wait_until
-from support.soak import workers_of
+from support.soak import children, workers_of
 from support.upstreams import Upstream
+from telnetsd.control import ask
 from telnetsd.home import Home
 
 
@@ -77,6 +79,32 @@ def test_sessions_of_every_worker_are_seen_told_watched_and_ended_from_any_of_th
     assert "alice has ended this session" in bob.client.read_to_end()
     ended = one.server.session_from(bob.client.port, "session-ended")
     assert ended["event"]["reason"] == "kicked"
+
+
+def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    one = crew()
+    _, bob = on_each(one, terminal, "alice", "bob")
+    event = one.server.session_from(bob.client.port)
+    first, hung = one.workers
+    with one.only(first), ThreadPoolExecutor() as threads:
+        listing = threads.submit(ask, home.control_socket, "session-list")
+        refused_kick = refused(home, "session", "kick", get(event, "telnetsd.session.id"))
+        rows = {row["user"]: row for row in listing.result()}
+    assert refused_kick == f"error: worker {hung} has not ended it: it does not answer; try again"
+    assert rows["alice"]["idle_s"] is not None
+    assert rows["bob"] == {
+        **rows["bob"],
+        "id": get(event, "telnetsd.session.id"),
+        "roles": ["user"],
+        "source": f"127.0.0.1:{bob.client.port}",
+        "certificate_sha256": get(event, "tls.client.hash.sha256").lower(),
+        "certificate_status": "verified",
+        "idle_s": None,
+    }
+    # What it was told while it hung it does as soon as it can.
+    assert "has ended this session" in bob.client.read_to_end()
 
 
 def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_come_in(
@@ -156,9 +184,7 @@ def test_a_worker_that_dies_takes_its_sessions_along_and_nothing_else(
         wait_until(lambda: len(one.workers) == 2 and first not in one.workers, "another worker")
         with connect_as(one.server, "ed") as client:
             client.read_until()
-    one.server.process.send_signal(signal.SIGTERM)
-    _, said = one.server.process.communicate()
-    assert f"worker {first} has ended, and 1 sessions with it" in said
+    assert f"worker {first} has ended, and 1 session with it" in one.server.stop()
     verified(home)
 
 
@@ -240,6 +266,49 @@ def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
     (replacement,) = [pid for pid in one.workers if pid != second]
     with one.only(replacement), connect_as(one.server) as guest:
         assert "takes nobody without one" in guest.read_to_end()
+
+
+def kill_the_next_nursery(server: RunningServer, before: list[int]) -> None:
+    """Kill the process that is to start the next workers before it has started any."""
+    new = wait_until(lambda: [pid for pid in children(server.process.pid) if pid not in before], "another nursery")
+    os.kill(new[0], signal.SIGKILL)
+
+
+def test_workers_that_do_not_start_leave_those_that_there_are(
+    crew: Callable[..., Crew], terminal: OpenTerminal
+) -> None:
+    one = crew()
+    before = one.workers
+    alice, _ = on_each(one, terminal, "alice", "bob")
+    nurseries = children(one.server.process.pid)
+    one.server.process.send_signal(signal.SIGHUP)
+    kill_the_next_nursery(one.server, nurseries)
+    wait_until(lambda: children(one.server.process.pid) == nurseries, "the end of the new nursery")
+    assert alice.client.command("echo still here") == "still here"
+    with connect_as(one.server, "ed") as client:
+        client.read_until()
+    assert one.workers == before
+    one.server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len([pid for pid in one.workers if pid not in before]) == 2, "new workers")
+    said = one.server.stop()
+    assert (
+        said == "WARNING: the workers do not start; what stops them is said above; the workers that there are go on\n"
+    )
+
+
+def test_a_nursery_that_dies_is_replaced_and_a_replacement_that_dies_as_well(crew: Callable[..., Crew]) -> None:
+    one = crew()
+    before = one.workers
+    (nursery,) = children(one.server.process.pid)
+    os.kill(nursery, signal.SIGKILL)
+    kill_the_next_nursery(one.server, [nursery])
+    wait_until(lambda: len([pid for pid in one.workers if pid not in before]) == 2, "new workers")
+    with connect_as(one.server, "ed") as client:
+        client.read_until()
+    said = one.server.stop()
+    assert said.count("the process that starts workers has ended; another one takes its place") == 2
+    assert said.count("the workers do not start") == 1
+    assert "Traceback" not in said
 
 
 def is_running(pid: int) -> bool:

@@ -64,7 +64,7 @@ def _look(path: Path, before: Counts, seconds: float) -> dict[str, Any]:
 
 
 def _draw(view: dict[str, Any], rows_max: int) -> Group:
-    sessions = sorted(view["sessions"], key=lambda row: row["idle_s"])
+    sessions = sorted(view["sessions"], key=lambda row: (row["idle_s"] is None, row["idle_s"]))
     shown = sessions[: max(1, rows_max)]
     rates = ", ".join(f"{rate:.1f} {name}" for name, rate in view["per_s"].items())
     more = f", the {len(shown)} that typed last" if len(shown) < len(sessions) else ""

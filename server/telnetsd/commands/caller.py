@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One live session, as others see it; `user` is the name, or `guest`; times are aware, UTC."""
+    """One live session, as others see it; `user` is the name, or `guest`; times are aware, UTC.
+
+    Of a worker that does not answer it is not known how long its sessions are idle: `idle_s` is None.
+    """
 
     id: str
     user: str
@@ -32,7 +35,7 @@ class SessionRow:
     certificate_sha256: str
     tls: str
     started_at: datetime
-    idle_s: int
+    idle_s: int | None
 
 
 class LiveSessions(Protocol):

@@ -1,8 +1,10 @@
 """How commands and the command line write what both show."""
 
 
-def duration(seconds: int) -> str:
-    """A short duration, as in 59s, 12m, 5h, 3d."""
+def duration(seconds: int | None) -> str:
+    """A short duration, as in 59s, 12m, 5h, 3d; `?` for one that is not known."""
+    if seconds is None:
+        return "?"
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:
             return f"{seconds // length}{unit}"

@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from telnetsd.audit.chain import Draft
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.reason import EndReason, ReloadReason
 from telnetsd.audit.record import Trail
+from telnetsd.audit.row import source_of, text_of, who_of
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.channel import Channel, ChannelError
 from telnetsd.commands.caller import SessionRow
@@ -36,6 +38,7 @@ from telnetsd.daemon.serving import has_same_tls
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.lines.hosting import LineHost
+from telnetsd.listener.arrival import LOCAL
 from telnetsd.listener.sockets import BACKLOG, open_unix_listener
 
 START_TIMEOUT_S: Final = 60.0
@@ -212,9 +215,14 @@ class Crew:
 
     async def rows(self) -> list[SessionRow]:
         """See LiveSessions."""
-        answers = await self._ask_all("rows", ANSWER_TIMEOUT_S)
-        rows = [msgspec.convert(one, type=list[SessionRow]) for _, one in answers if isinstance(one, list)]
-        return sorted((row for some in rows for row in some), key=lambda row: row.started_at)
+        rows: list[SessionRow] = []
+        for worker, answer in await self._ask_all("rows", ANSWER_TIMEOUT_S):
+            if isinstance(answer, list):
+                rows += msgspec.convert(answer, type=list[SessionRow])
+            elif worker in self._workers:
+                # It may not answer, but its sessions are open: an operator is to see them.
+                rows += map(_row_of, worker.open.values())
+        return sorted(rows, key=lambda row: row.started_at)
 
     async def matching(self, id_end: str) -> list[SessionRow]:
         """See LiveSessions."""
@@ -417,13 +425,13 @@ class Crew:
         self._limits.leave(worker.channel)
         self._changed.set()
         for fields in map(_fields_of, worker.open.values()):
-            user = fields.get("user", {}).get("name", "guest")
+            user = who_of(fields)
             reason = EndReason.WORKER_LOST
             message = f"{user}: the session ended ({reason.value})"
             self._trail.with_fields(fields).record(Action.SESSION_ENDED, reason, message)
         if not self._is_stopping and not worker.is_retired:
-            count = len(worker.open)
-            logger.warning("worker %d has ended, and %d sessions with it; another takes its place", worker.pid, count)
+            sessions = f"{len(worker.open)} session{'' if len(worker.open) == 1 else 's'}"
+            logger.warning("worker %d has ended, and %s with it; another takes its place", worker.pid, sessions)
 
     async def _ask_all(
         self, verb: str, timeout_s: float, payload: object = None
@@ -439,9 +447,30 @@ class Crew:
             await self._changed.wait()
 
 
+def _event_of(started: Draft) -> Fields:
+    event: Fields = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
+    return event
+
+
+def _row_of(started: Draft) -> SessionRow:
+    """Return what the event of its start says of a session."""
+    event = _event_of(started)
+    return SessionRow(
+        id=text_of(event, "telnetsd.session.id"),
+        user=who_of(event),
+        roles=tuple(event["user"]["roles"]),
+        source=source_of(event) or LOCAL,
+        certificate_status=text_of(event, "telnetsd.certificate.status"),
+        certificate_sha256=text_of(event, "tls.client.hash.sha256").lower(),
+        tls=text_of(event, "tls.version"),
+        started_at=datetime.fromisoformat(event["@timestamp"]),
+        idle_s=None,
+    )
+
+
 def _fields_of(started: Draft) -> Fields:
     """Return the fields of a session's events, from the event of its start."""
-    event = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
+    event = _event_of(started)
     del event["telnetsd"]["handshake_s"]
     return {key: value for key, value in event.items() if key not in _OF_EVERY_EVENT}
 

@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.proxy_header import ProxyHeaderError, parse_proxy_header
 
+LOCAL: Final = "local"
+"""Where who comes by a Unix socket comes from."""
 MAPPED_PREFIX: Final = "::ffff:"
 UNKNOWN_ADDRESS: Final = ("0.0.0.0", 0)  # noqa: S104 -- says unknown, binds nothing
 """What stands for the address of a connection that was reset before it could be asked for."""
@@ -34,7 +36,7 @@ class Origin:
     def shown(self) -> str:
         """HOST:PORT for people, an IPv6 host in brackets."""
         if not self.address:
-            return "local"
+            return LOCAL
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
