@@ -17,7 +17,8 @@ import pytest
 from support.client import Client, connect_as
 from support.command_line import refused
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, UNMEASURED, RunningServer, action_of, wait_until
+from support.server import DEADLINE_S, UNMEASURED, RunningServer, action_of, read_events, wait_for_event, wait_until
+from support.soak import children
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -58,6 +59,19 @@ def test_who_does_not_leave_in_time_is_sent_away(workers: int, start: Callable[.
         assert client.read_to_end().endswith("*** the server is being stopped\r\n")
         assert server.session_from(client.port, "session-ended")["event"]["reason"] == "server-stopped"
     assert server.process.communicate(timeout=DEADLINE_S)[1] == "stopped\n"
+
+
+def test_a_server_that_is_stopped_while_its_workers_start_does_not_wait_for_them(home: Home) -> None:
+    command = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True) as process:
+        (nursery,) = wait_until(lambda: children(process.pid), "the process that starts workers")
+        os.kill(nursery, signal.SIGSTOP)
+        wait_for_event(home, lambda one: action_of(one) == "server-started")
+        process.terminate()
+        _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    assert said.endswith("stopped\n")
+    assert "server-stopped" in map(action_of, read_events(home))
 
 
 def test_a_second_signal_ends_the_waiting(start: Callable[..., RunningServer]) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -197,19 +197,10 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
         await generations.tell_of_crls()
         try:
-            await service.start(listeners)
-            print(f"listening on {where}", file=sys.stderr, flush=True)
-            start.manager.ready(f"listening on {where}")
-            parts.health.takes_connections = True
-            async with _upkeep(generations, parts.keeper):
-                await _look_after(parts, start.manager, signals.reloading, until=signals.stopping)
-                parts.health.takes_connections = False
-                start.manager.stopping(material.settings.listener.drain_timeout_s)
-                timeout_s, drained = material.settings.listener.drain_timeout_s, asyncio.Event()
-                draining = asyncio.ensure_future(_drain(service, signals.hurrying, timeout_s, drained))
-                await _look_after(parts, start.manager, signals.reloading, until=drained)
-                await draining
-                is_ending.set()
+            if await _is_done_before(service.start(listeners), signals.stopping):
+                print(f"listening on {where}", file=sys.stderr, flush=True)
+                start.manager.ready(f"listening on {where}")
+                await _take_connections(parts, start.manager, signals, material.settings.listener.drain_timeout_s)
         finally:
             await service.stop()
         # What has begun in a thread is finished, or given up, before the server says that it stopped.
@@ -219,6 +210,36 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
         print("stopped", file=sys.stderr, flush=True)
     finally:
         await control.stop()
+
+
+async def _is_done_before(work: Coroutine[object, object, None], stopping: asyncio.Event) -> bool:
+    """Do something; give it up, and return False, when the server is to stop meanwhile."""
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return working.done()
+    finally:
+        for one in (working, waiting):
+            one.cancel()
+        await asyncio.wait({working, waiting})
+
+
+async def _take_connections(
+    parts: _Parts, manager: ServiceManager, signals: "_Signals", drain_timeout_s: float
+) -> None:
+    """Serve until a signal ends it, and then let those who are in end."""
+    async with _upkeep(parts.generations, parts.keeper):
+        parts.health.takes_connections = True
+        await _look_after(parts, manager, signals.reloading, until=signals.stopping)
+        parts.health.takes_connections = False
+        manager.stopping(drain_timeout_s)
+        drained = asyncio.Event()
+        draining = asyncio.ensure_future(_drain(parts.service, signals.hurrying, drain_timeout_s, drained))
+        await _look_after(parts, manager, signals.reloading, until=drained)
+        await draining
+        is_ending.set()
 
 
 class _Signals:
