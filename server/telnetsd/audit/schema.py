@@ -265,8 +265,9 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
         ("session",), ("info",), Outcome.SUCCESS, (LimitReason,), _SESSION, _WHO,
     ),
     Action.HANDSHAKE_FAILED: Definition(
-        "a TLS handshake was not completed",
-        ("network",), ("connection", "denied"), Outcome.FAILURE, (TlsReason,), (), _SOURCE,
+        "a TLS handshake was not completed; beyond a thousand in ten seconds they are counted, by reason",
+        ("network",), ("connection", "denied"), Outcome.FAILURE, (TlsReason,), (),
+        (*_SOURCE, "telnetsd.connections"),
     ),
     Action.CONNECTION_REFUSED: Definition(
         "connections are turned away before their handshake: the first of a source at once, others counted",

@@ -20,7 +20,7 @@ from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Services
 from telnetsd.config.settings import Settings
-from telnetsd.connection.turned_away import TurnedAway, source_fields
+from telnetsd.connection.unadmitted import Unadmitted, source_fields
 from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
@@ -84,7 +84,7 @@ class Connections:
         self._stages = stages
         self._events = TlsEvents(self._established, self._failed, self._lost)
         self.admission = Admission(_terms(stages))
-        self._turned_away = TurnedAway(stages.trail)
+        self._unadmitted = Unadmitted(stages.trail)
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
         self._arriving: set[Arrival] = set()
@@ -113,8 +113,8 @@ class Connections:
         return Arrival(endpoint, self._receive, self._refuse_proxy, self._arriving, timeout_s)
 
     def tick(self) -> None:
-        """Tell the log of those who were turned away, when it is time."""
-        self._turned_away.tick(time.monotonic())
+        """Tell the log of connections that did not become sessions, when it is time."""
+        self._unadmitted.tick(time.monotonic())
 
     async def stop(self, timeout_s: float) -> None:
         """End every connection: sessions with a sentence, and after `timeout_s` seconds whatever is left.
@@ -122,7 +122,6 @@ class Connections:
         When it returns, every connection has told the log of its end.
         """
         self._is_stopping = True
-        self._turned_away.flush()
         self._stages.registry.end_all(EndReason.SERVER_STOPPED, STOPPING)
         if self._serving:
             await asyncio.wait(self._serving, timeout=timeout_s)
@@ -138,12 +137,13 @@ class Connections:
         while self._open:
             self._has_changed.clear()
             await self._has_changed.wait()
+        self._unadmitted.flush()
 
     def _receive(self, _: asyncio.Transport, origin: Origin) -> asyncio.Protocol | None:
         """Take a raw connection, or turn it away."""
         place = self.admission.admit(origin.address)
         if isinstance(place, TurnedAwayReason):
-            self._turned_away.note(origin, place)
+            self._unadmitted.note_turned_away(origin, place)
             return None
         arrived = _Arrived(origin, place, asyncio.get_running_loop().time())
         timeout_s = self._stages.settings.tls.handshake_timeout_s
@@ -153,7 +153,7 @@ class Connections:
         return transport
 
     def _refuse_proxy(self, origin: Origin, why: str) -> None:
-        self._turned_away.note(origin, TurnedAwayReason.WRONG_PROXY_HEADER, why)
+        self._unadmitted.note_turned_away(origin, TurnedAwayReason.WRONG_PROXY_HEADER, why)
 
     def _established(self, transport: TlsTransport) -> asyncio.Protocol:
         arrived = _arrived_by(transport)
@@ -178,9 +178,7 @@ class Connections:
         )
         words = FAILURE_WORDS[error.reason]
         message = f"{words} ({error.detail})" if error.detail else words
-        self._stages.trail.with_fields(source_fields(arrived.origin)).record(
-            Action.HANDSHAKE_FAILED, error.reason, message
-        )
+        self._unadmitted.note_failed(arrived.origin, error.reason, message)
 
     def _lost(self, transport: TlsTransport) -> None:
         self.admission.leave(_arrived_by(transport).place)

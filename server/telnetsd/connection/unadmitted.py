@@ -1,5 +1,7 @@
-"""What the log is told of connections that the limits turn away: enough, and no more, however many they are."""
+"""What the log is told of connections that do not become sessions: enough, and no more, however many they are."""
 
+from collections import Counter
+from enum import StrEnum
 from typing import Final
 
 from telnetsd.audit.event import Action, Fields
@@ -10,7 +12,9 @@ from telnetsd.listener.reason import TurnedAwayReason
 
 INTERVAL_S: Final = 10.0
 SOURCES_MAX: Final = 1000
-"""How many sources are told apart in one interval; the rest are counted together."""
+"""How many sources of connections that were turned away are told apart in one interval; the rest count together."""
+FAILURES_MAX: Final = 1000
+"""How many failed handshakes are told one by one in one interval; the rest are counted."""
 _EVERYBODY_ELSE: Final = ""
 
 WORDS: Final = {
@@ -24,25 +28,39 @@ WORDS: Final = {
 }
 
 
-class TurnedAway:
-    """Tells of the first connection of a source at once, and of the others with it once an interval."""
+class Unadmitted:
+    """Tells of connections that were turned away, and of handshakes that failed.
+
+    Of those that were turned away it tells of the first of a source at once, and of the others once an interval; of
+    failed handshakes, of each as long as they are few.
+    """
 
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
         self._others: dict[tuple[str, TurnedAwayReason], int] = {}
+        self._failures = 0
+        self._more_failures: Counter[StrEnum] = Counter()
         self._flush_at = 0.0
 
-    def note(self, origin: Origin, reason: TurnedAwayReason, detail: str = "") -> None:
+    def note_turned_away(self, origin: Origin, reason: TurnedAwayReason, detail: str = "") -> None:
         """Take note of a connection that was turned away."""
         key = find_source(origin.address, ()).name, reason
         if key not in self._others and len(self._others) < SOURCES_MAX:
             self._others[key] = 0
             words = f"{WORDS[reason]} ({detail})" if detail else WORDS[reason]
-            self._record(reason, words, 1, source_fields(origin))
+            self._record_turned_away(reason, words, 1, source_fields(origin))
             return
         if key not in self._others:
             key = _EVERYBODY_ELSE, reason
         self._others[key] = self._others.get(key, 0) + 1
+
+    def note_failed(self, origin: Origin, reason: StrEnum, message: str) -> None:
+        """Take note of a handshake that failed."""
+        if self._failures >= FAILURES_MAX:
+            self._more_failures[reason] += 1
+            return
+        self._failures += 1
+        self._trail.with_fields(source_fields(origin)).record(Action.HANDSHAKE_FAILED, reason, message)
 
     def tick(self, now: float) -> None:
         """Tell of what has gathered, when it is time; `now` is of the monotonic clock."""
@@ -56,9 +74,14 @@ class TurnedAway:
         for (source, reason), count in others.items():
             if count:
                 words = f"{WORDS[reason]}: {count} more of them were turned away"
-                self._record(reason, words, count, {"source": {"ip": source.partition("/")[0]}} if source else {})
+                fields = {"source": {"ip": source.partition("/")[0]}} if source else {}
+                self._record_turned_away(reason, words, count, fields)
+        failures, self._more_failures, self._failures = self._more_failures, Counter(), 0
+        for failure, count in failures.items():
+            message = f"{count} more handshakes failed in {INTERVAL_S:.0f} seconds than are told one by one"
+            self._trail.record(Action.HANDSHAKE_FAILED, failure, message, telnetsd={"connections": count})
 
-    def _record(self, reason: TurnedAwayReason, words: str, count: int, source: Fields) -> None:
+    def _record_turned_away(self, reason: TurnedAwayReason, words: str, count: int, source: Fields) -> None:
         trail = self._trail.with_fields(source)
         trail.record(Action.CONNECTION_REFUSED, reason, words, telnetsd={"connections": count})
 
