@@ -12,60 +12,40 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from telnetsd.administration.material import Material
 from telnetsd.audit.chain import Draft
-from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.event import Action
 from telnetsd.audit.reason import EndReason, ReloadReason
 from telnetsd.audit.record import Trail
-from telnetsd.audit.row import source_of, text_of, who_of
+from telnetsd.audit.row import who_of
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.channel import Channel, ChannelError
-from telnetsd.commands.caller import SessionRow
 from telnetsd.control import WatchableSessions
+from telnetsd.daemon.crew_sessions import CrewSessions
 from telnetsd.daemon.limits import LimitsHub
 from telnetsd.daemon.nursery import Plan
 from telnetsd.daemon.nursery_process import ForkedNursery, NurseryProcess, start_nursery
-from telnetsd.daemon.process import raise_unrecorded
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners
 from telnetsd.daemon.serving import has_same_tls
+from telnetsd.daemon.worker_link import WorkerLink, ask_all, session_fields
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.lines.hosting import LineHost
-from telnetsd.listener.arrival import LOCAL
 from telnetsd.listener.sockets import BACKLOG, open_unix_listener
 
 START_TIMEOUT_S: Final = 60.0
 """How long a generation may take to be ready: a CRL of a million entries takes seconds."""
-ANSWER_TIMEOUT_S: Final = 5.0
-"""How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
 KILL_AFTER_S: Final = STOP_TIMEOUT_S + 3.0
 RETRY_S: Final = 5.0
 """How long after workers that did not start others are tried."""
 RETIRED_MAX: Final = 16
 """How many retired workers there may be: beyond it the oldest end, with a sentence to their users."""
-_OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(eq=False, slots=True)
-class _Worker:
-    """One worker, as this process sees it; `open` has the event with which each open session has begun."""
-
-    channel: Channel
-    pid: int
-    generation: int
-    is_ready: bool = False
-    is_retired: bool = False
-    open: dict[str, Draft] = field(default_factory=dict)
-    written: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +70,7 @@ def make_plan(home: Home, count: int, listeners: Listeners, generation: int = 1,
 
 
 class Crew:
-    """The workers of a server; see `service.Service` and `control.WatchableSessions`.
+    """The workers of a server; see `service.Service`.
 
     Args:
         home: The installation.
@@ -111,9 +91,9 @@ class Crew:
         self._trail = trail
         self._host = LineHost(material.lines, trail)
         self._limits = LimitsHub()
-        self._notice = ""
         self._loop = asyncio.get_running_loop()
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerLink] = []
+        self._sessions = CrewSessions(self._workers)
         self._changed = asyncio.Event()
         self._listeners: Listeners = []
         self._generation = self._serving = 0
@@ -124,8 +104,6 @@ class Crew:
         self._nurseries: list[NurseryProcess] = []
         self._raising: asyncio.Task[None] | None = None
         self._hub: asyncio.Server | None = None
-        self._shows: dict[int, Callable[[bytes], None]] = {}
-        self._watches = 0
         self._is_stopping = False
         self._retry_at = 0.0
 
@@ -134,7 +112,7 @@ class Crew:
     @property
     def sessions(self) -> WatchableSessions:
         """See Service."""
-        return self
+        return self._sessions
 
     async def start(self, listeners: Listeners) -> None:
         """See Service."""
@@ -147,7 +125,7 @@ class Crew:
         is_same, self._material = has_same_tls(material, self._material), material
         self._reloads += 1
         self._host.adopt(material.lines)
-        for worker, answer in await self._ask_all("reload", START_TIMEOUT_S):
+        for worker, answer in await ask_all(self._workers, "reload", timeout_s=START_TIMEOUT_S):
             if isinstance(answer, ChannelError):
                 # It would serve with what was taken back; the one in its place loads everything anew.
                 logger.warning("worker %d has not reloaded, and is replaced: %s", worker.pid, answer)
@@ -167,7 +145,7 @@ class Crew:
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
         """See Service."""
-        self._notice = text if is_lasting else ""
+        self._sessions.notice = text if is_lasting else ""
         for worker in self._workers:
             worker.channel.tell("announce", [text, is_lasting])
 
@@ -205,72 +183,6 @@ class Crew:
         if self._hub is not None:
             self._hub.close()
             self._home.workers_socket.unlink(missing_ok=True)
-
-    # See LiveSessions.
-
-    @property
-    def notice(self) -> str:
-        """See LiveSessions."""
-        return self._notice
-
-    async def rows(self) -> list[SessionRow]:
-        """See LiveSessions."""
-        rows: list[SessionRow] = []
-        for worker, answer in await self._ask_all("rows", ANSWER_TIMEOUT_S):
-            if isinstance(answer, list):
-                rows += msgspec.convert(answer, type=list[SessionRow])
-            elif worker in self._workers:
-                # It may not answer, but its sessions are open: an operator is to see them.
-                rows += map(_row_of, worker.open.values())
-        return sorted(rows, key=lambda row: row.started_at)
-
-    async def matching(self, id_end: str) -> list[SessionRow]:
-        """See LiveSessions."""
-        return [row for row in await self.rows() if row.id.endswith(id_end)]
-
-    async def kick(self, session_id: str, by: str) -> None:
-        """See LiveSessions.
-
-        Raises:
-            AuditUnavailableError: The event cannot be written; the session goes on.
-            OperatorError: Its worker may not have ended it.
-        """
-        answers = await self._ask_all("kick", ANSWER_TIMEOUT_S, [session_id, by])
-        if any(answer is True for _, answer in answers):
-            return
-        for worker, answer in answers:
-            if isinstance(answer, ChannelError) and worker in self._workers:
-                raise_unrecorded(answer)
-                raise OperatorError(f"worker {worker.pid} has not ended it: {answer}; try again")
-
-    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
-        """See LiveSessions.
-
-        Raises:
-            AuditUnavailableError: The event cannot be written.
-            KeyError: The session is over.
-        """
-        self._watches += 1
-        number = self._watches
-        self._shows[number] = show
-
-        def stop() -> None:
-            self._shows.pop(number, None)
-            for worker in self._workers:
-                worker.channel.tell("unwatch", number)
-
-        answers = [one for _, one in await self._ask_all("watch", ANSWER_TIMEOUT_S, [session_id, by, number])]
-        if True in answers:
-            return stop
-        stop()
-        for one in answers:
-            raise_unrecorded(one)
-        raise KeyError(session_id)
-
-    async def tell_others(self, session_id: str, text: str) -> int:
-        """See LiveSessions."""
-        answers = await self._ask_all("tell-others", ANSWER_TIMEOUT_S, [session_id, text])
-        return sum(one for _, one in answers if isinstance(one, int))
 
     # Generations of workers.
 
@@ -334,7 +246,7 @@ class Crew:
         plan = make_plan(self._home, self._settings.count, self._listeners, generation, self._reloads)
         return await start_nursery(plan, self._settings.options)
 
-    def _retire_if_old(self, worker: _Worker) -> None:
+    def _retire_if_old(self, worker: WorkerLink) -> None:
         if worker.generation < self._serving and not worker.is_retired:
             worker.is_retired = True
             worker.channel.tell("retire")
@@ -363,33 +275,33 @@ class Crew:
     async def _greet(self, channel: Channel, payload: Any) -> int:  # noqa: ANN401 -- what a channel carries
         """Take a worker in, and return how often the server has reloaded, so that it knows if it is late."""
         pid, generation = payload
-        worker = _Worker(channel, pid, generation)
+        worker = WorkerLink(channel, pid, generation)
         channel.on_closed = partial(self._lose, worker)
         channel.answers = {
-            "rows": lambda _: self.rows(),
-            "kick": lambda told: self.kick(*told),
-            "tell-others": lambda told: self.tell_others(*told),
+            "rows": lambda _: self._sessions.rows(),
+            "kick": lambda told: self._sessions.kick(*told),
+            "tell-others": lambda told: self._sessions.tell_others(*told),
         }
         channel.listeners = {
             "event": partial(self._take_event, worker),
             "ready": lambda _: self._note_ready(worker),
-            "shown": self._show,
+            "shown": self._sessions.pass_on,
         }
         self._host.serve_worker(channel)
         self._limits.join(channel)
         self._workers.append(worker)
-        if self._notice:
-            channel.tell("announce", [self._notice, True])
+        if self._sessions.notice:
+            channel.tell("announce", [self._sessions.notice, True])
         if self._is_stopping or generation in self._failed:
             channel.tell("stop")
         return self._reloads
 
-    def _note_ready(self, worker: _Worker) -> None:
+    def _note_ready(self, worker: WorkerLink) -> None:
         worker.is_ready = True
         self._retire_if_old(worker)
         self._changed.set()
 
-    def _take_event(self, worker: _Worker, told: Any) -> None:  # noqa: ANN401
+    def _take_event(self, worker: WorkerLink, told: Any) -> None:  # noqa: ANN401
         number, session_id, parts = told
         event = Draft(*parts)
         if event.action == Action.SESSION_STARTED:
@@ -400,7 +312,7 @@ class Crew:
         written.add_done_callback(partial(self._acknowledge, worker, number, session_id, event.action))
 
     def _acknowledge(
-        self, worker: _Worker, number: int, session_id: str, action: str, written: asyncio.Future[None]
+        self, worker: WorkerLink, number: int, session_id: str, action: str, written: asyncio.Future[None]
     ) -> None:
         if not worker.written:
             self._loop.call_soon(self._tell_written, worker)
@@ -409,22 +321,16 @@ class Crew:
             worker.open.pop(session_id, None)  # nobody was let in
         worker.written.append((number, str(error) if error is not None else ""))
 
-    def _tell_written(self, worker: _Worker) -> None:
+    def _tell_written(self, worker: WorkerLink) -> None:
         written, worker.written = worker.written, []
         worker.channel.tell("written", written)
 
-    def _show(self, told: Any) -> None:  # noqa: ANN401
-        number, data = told
-        show = self._shows.get(number)
-        if show is not None:
-            show(data)
-
-    def _lose(self, worker: _Worker) -> None:
+    def _lose(self, worker: WorkerLink) -> None:
         """Note that a worker has ended; what it had open has ended with it, and the log is told by us."""
         self._workers.remove(worker)
         self._limits.leave(worker.channel)
         self._changed.set()
-        for fields in map(_fields_of, worker.open.values()):
+        for fields in map(session_fields, worker.open.values()):
             user = who_of(fields)
             reason = EndReason.WORKER_LOST
             message = f"{user}: the session ended ({reason.value})"
@@ -433,55 +339,10 @@ class Crew:
             sessions = f"{len(worker.open)} session{'' if len(worker.open) == 1 else 's'}"
             logger.warning("worker %d has ended, and %s with it; another takes its place", worker.pid, sessions)
 
-    async def _ask_all(
-        self, verb: str, timeout_s: float, payload: object = None
-    ) -> list[tuple[_Worker, object | ChannelError]]:
-        """Ask every worker, and return each answer; of one that does not answer in time, an error."""
-        workers = list(self._workers)
-        answers = await asyncio.gather(*(_ask(one.channel, verb, timeout_s, payload) for one in workers))
-        return list(zip(workers, answers, strict=True))
-
     async def _wait_until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
             self._changed.clear()
             await self._changed.wait()
-
-
-def _event_of(started: Draft) -> Fields:
-    event: Fields = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
-    return event
-
-
-def _row_of(started: Draft) -> SessionRow:
-    """Return what the event of its start says of a session."""
-    event = _event_of(started)
-    return SessionRow(
-        id=text_of(event, "telnetsd.session.id"),
-        user=who_of(event),
-        roles=tuple(event["user"]["roles"]),
-        source=source_of(event) or LOCAL,
-        certificate_status=text_of(event, "telnetsd.certificate.status"),
-        certificate_sha256=text_of(event, "tls.client.hash.sha256").lower(),
-        tls=text_of(event, "tls.version"),
-        started_at=datetime.fromisoformat(event["@timestamp"]),
-        idle_s=None,
-    )
-
-
-def _fields_of(started: Draft) -> Fields:
-    """Return the fields of a session's events, from the event of its start."""
-    event = _event_of(started)
-    del event["telnetsd"]["handshake_s"]
-    return {key: value for key, value in event.items() if key not in _OF_EVERY_EVENT}
-
-
-async def _ask(channel: Channel, verb: str, timeout_s: float, payload: object) -> object | ChannelError:
-    try:
-        return await asyncio.wait_for(channel.ask(verb, payload), timeout_s)
-    except ChannelError as error:
-        return error
-    except TimeoutError:
-        return ChannelError("it does not answer")
 
 
 def _kill(pid: int) -> None:

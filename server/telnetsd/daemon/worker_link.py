@@ -1,0 +1,79 @@
+"""A worker, as the first process of a server has it: what it says of itself, and asking it."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from telnetsd.audit.chain import Draft
+from telnetsd.audit.event import Fields
+from telnetsd.audit.row import source_of, text_of, who_of
+from telnetsd.channel import Channel, ChannelError
+from telnetsd.commands.caller import SessionRow
+from telnetsd.listener.arrival import LOCAL
+
+ANSWER_TIMEOUT_S: Final = 5.0
+"""How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
+_OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
+
+
+@dataclass(eq=False, slots=True)
+class WorkerLink:
+    """One worker, as the first process sees it; `open` has the event with which each open session has begun."""
+
+    channel: Channel
+    pid: int
+    generation: int
+    is_ready: bool = False
+    is_retired: bool = False
+    open: dict[str, Draft] = field(default_factory=dict)
+    written: list[tuple[int, str]] = field(default_factory=list)
+
+
+async def ask_all(
+    workers: Iterable[WorkerLink], verb: str, payload: object = None, timeout_s: float = ANSWER_TIMEOUT_S
+) -> list[tuple[WorkerLink, object | ChannelError]]:
+    """Ask workers, and return the answer of each; of one that does not answer in time, an error."""
+    asked = list(workers)
+    answers = await asyncio.gather(*(_ask(one.channel, verb, payload, timeout_s) for one in asked))
+    return list(zip(asked, answers, strict=True))
+
+
+async def _ask(channel: Channel, verb: str, payload: object, timeout_s: float) -> object | ChannelError:
+    try:
+        return await asyncio.wait_for(channel.ask(verb, payload), timeout_s)
+    except ChannelError as error:
+        return error
+    except TimeoutError:
+        return ChannelError("it does not answer")
+
+
+def session_row(started: Draft) -> SessionRow:
+    """Return what the event of its start says of a session."""
+    event = _event_of(started)
+    return SessionRow(
+        id=text_of(event, "telnetsd.session.id"),
+        user=who_of(event),
+        roles=tuple(event["user"]["roles"]),
+        source=source_of(event) or LOCAL,
+        certificate_status=text_of(event, "telnetsd.certificate.status"),
+        certificate_sha256=text_of(event, "tls.client.hash.sha256").lower(),
+        tls=text_of(event, "tls.version"),
+        started_at=datetime.fromisoformat(event["@timestamp"]),
+        idle_s=None,
+    )
+
+
+def session_fields(started: Draft) -> Fields:
+    """Return the fields of a session's events, from the event of its start."""
+    event = _event_of(started)
+    del event["telnetsd"]["handshake_s"]
+    return {key: value for key, value in event.items() if key not in _OF_EVERY_EVENT}
+
+
+def _event_of(started: Draft) -> Fields:
+    event: Fields = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
+    return event
