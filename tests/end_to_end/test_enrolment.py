@@ -22,7 +22,7 @@ from support.requests import field, make_csr, paste, pem
 from support.server import RunningServer, action_of, all_leaves, get
 from telnetsd.home import Home
 
-OPEN = "[enrolment]\nper_source = 100\n"
+OPEN = "[enrolment]\nper_source = 100\n[limits]\nguest_lines_per_s = 10000\n"
 
 
 @pytest.fixture
