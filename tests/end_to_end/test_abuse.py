@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -246,6 +247,42 @@ def test_a_chain_of_certificates_without_end_is_refused(server: RunningServer) -
         client.read_to_end()
     failed = server.wait_for(lambda one: "excessive" in one["message"])
     assert (failed["event"]["action"], failed["event"]["reason"]) == ("handshake-failed", "protocol-error")
+
+
+def test_a_hello_in_records_of_one_byte_is_not_taken_without_end(server: RunningServer) -> None:
+    """Records go into the handshake a few a turn; what comes faster is left in the network, and is bounded in sum."""
+    hello = b"\x01\x01\xff\xff" + b"\0" * 10_000
+    records = b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in hello)
+    with undisturbed(server), socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
+        port = raw.getsockname()[1]
+        with contextlib.suppress(OSError):
+            raw.sendall(records)
+            raw.sendall(records[24:] * 1000)
+        with contextlib.suppress(OSError):
+            assert raw.recv(1) == b""
+        assert server.session_from(port, "handshake-failed")["event"]["reason"] == "handshake-too-long"
+
+
+def test_a_chain_may_be_as_long_as_the_configuration_says(start: Callable[..., RunningServer]) -> None:
+    server = start("[tls]\nhandshake_max_bytes = 20000\n")
+    files = user_files(server.home, "bob")
+    short, long = (files.certificate.parent / name for name in ("short.pem", "long.pem"))
+    pem = files.certificate.read_text()
+    short.write_text(pem * 10)
+    long.write_text(pem * 100)
+    assert is_greeted(server, short, files.key)
+    assert not is_greeted(server, long, files.key)
+    failed = server.wait_for(lambda one: action_of(one) == "handshake-failed")
+    assert failed["event"]["reason"] == "handshake-too-long"
+    assert "[tls] handshake_max_bytes" in failed["message"]
+
+
+def is_greeted(server: RunningServer, certificate: Path, key: Path) -> bool:
+    try:
+        with Client(server.port, server.home.ca_certificate, (certificate, key)) as client:
+            return "bob> " in client.read_until(b"bob> ")
+    except (OSError, AssertionError):
+        return False
 
 
 def test_many_who_only_connect_take_up_little(start: Callable[..., RunningServer]) -> None:

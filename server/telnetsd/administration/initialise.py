@@ -44,6 +44,7 @@ CONFIGURATION: Final = """\
 
 [tls]
 # handshake_timeout_s = 10
+# handshake_max_bytes = 65536    # what a client may send for it: its chain of certificates, above all
 
 [identity]
 # require_certificate = false    # true: nobody comes in as a guest

@@ -194,9 +194,10 @@ class LimitSettings(Section, frozen=True):
 
 
 class TlsSettings(Section, frozen=True):
-    """The handshake."""
+    """The handshake: how long it may take, and how much a client may send for it, with its chain of certificates."""
 
     handshake_timeout_s: Seconds = 10.0
+    handshake_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1_048_576)] = 65536
 
 
 class IdentitySettings(Section, frozen=True):

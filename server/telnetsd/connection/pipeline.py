@@ -42,6 +42,7 @@ from telnetsd.tls.transport import TlsEvents, TlsTransport
 FAILURE_WORDS: Final = {
     TlsReason.PLAIN_TEXT: "a plain-text client was told that this is a TLS port",
     TlsReason.TIMEOUT: "the TLS handshake took too long",
+    TlsReason.TOO_LONG: "the client sent more for its TLS handshake than [tls] handshake_max_bytes allows",
     TlsReason.CONNECTION_CLOSED: "the connection was closed before the TLS handshake was complete",
     TlsReason.UNSUPPORTED_VERSION: "the client speaks no TLS version that is taken here",
     TlsReason.NOTHING_IN_COMMON: "client and server have no cipher, group or signature in common",
@@ -146,9 +147,8 @@ class Connections:
             self._unadmitted.note_turned_away(origin, place)
             return None
         arrived = _Arrived(origin, place, asyncio.get_running_loop().time())
-        timeout_s = self._stages.settings.tls.handshake_timeout_s
-        context = self._stages.context
-        transport = TlsTransport(context, self._events, handshake_timeout_s=timeout_s, owned_by=arrived)
+        stages = self._stages
+        transport = TlsTransport(stages.context, self._events, stages.settings.tls, owned_by=arrived)
         self._open.add(transport)
         return transport
 

@@ -95,12 +95,14 @@ def _accept_every_chain(*_: object) -> bool:
 class TlsEngine:
     """One TLS connection, seen from the server."""
 
-    __slots__ = ("_connection", "_records", "peer_closed")
+    __slots__ = ("_connection", "_records", "handshake_bytes", "peer_closed")
 
     def __init__(self, context: ServerContext) -> None:
         self._connection = SSL.Connection(context, None)
         self._connection.set_accept_state()
         self._records = RecordSplitter()
+        self.handshake_bytes = 0
+        """How many bytes of the peer the handshake has taken so far."""
         self.peer_closed = False
         """Whether the peer has sent close_notify: it will send nothing more."""
 
@@ -119,8 +121,10 @@ class TlsEngine:
         Raises:
             TlsError: It failed; the alert is waiting in `take_outgoing`.
         """
+        record = self._records.take()
+        self.handshake_bytes += len(record)
         try:
-            self._connection.bio_write(self._records.take())
+            self._connection.bio_write(record)
             self._connection.do_handshake()
         except SSL.WantReadError:
             return False

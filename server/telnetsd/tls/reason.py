@@ -8,6 +8,7 @@ class TlsReason(StrEnum):
 
     PLAIN_TEXT = "plain-text"
     TIMEOUT = "handshake-timeout"
+    TOO_LONG = "handshake-too-long"
     CONNECTION_CLOSED = "connection-closed"
     UNSUPPORTED_VERSION = "unsupported-version"
     NOTHING_IN_COMMON = "nothing-in-common"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
+from telnetsd.config.settings import TlsSettings
 from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError
 from telnetsd.tls.reason import TlsReason
 
@@ -57,19 +58,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     Args:
         context: The TLS context of the current generation.
         events: Whom to tell.
-        handshake_timeout_s: How long the handshake may take, in seconds.
+        settings: How long the handshake may take, and how much the peer may send for it.
         owned_by: What whoever is told keeps with the connection.
     """
 
     def __init__(
-        self, context: ServerContext, events: TlsEvents, *, handshake_timeout_s: float, owned_by: object = None
+        self, context: ServerContext, events: TlsEvents, settings: TlsSettings, *, owned_by: object = None
     ) -> None:
         super().__init__()
         self.owned_by = owned_by
         self._loop = asyncio.get_running_loop()
         self._engine = TlsEngine(context)
         self._events = events
-        self._handshake_timeout_s = handshake_timeout_s
+        self._settings = settings
         self._raw: asyncio.Transport
         self._protocol: asyncio.Protocol = asyncio.Protocol()
         self._state = _State.NEW
@@ -94,7 +95,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._is_aborted:
             self._raw.abort()
             return
-        self._timer = self._loop.call_later(self._handshake_timeout_s, self._give_up_handshake)
+        self._timer = self._loop.call_later(self._settings.handshake_timeout_s, self._give_up_handshake)
 
     def data_received(self, data: bytes) -> None:
         """Take in ciphertext."""
@@ -251,6 +252,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             if is_complete or not self._engine.has_records:
                 break
             is_complete = self._engine.do_handshake()
+            if self._engine.handshake_bytes > self._settings.handshake_max_bytes:
+                raise TlsError(TlsReason.TOO_LONG)
         if not (is_complete and self._engine.has_only_tickets_left):
             # Tickets are of no use before the application has spoken, and go out with its first words.
             self._flush()
@@ -259,8 +262,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._state = _State.OPEN
             self._protocol = self._events.established(self)
             self._protocol.connection_made(self)
-        elif self._engine.has_records:
-            self._advance_soon()
+        else:
+            if self._engine.has_records:
+                self._advance_soon()
+            self._steer_raw_reading()
         return is_complete
 
     def _hand_on(self) -> None:
@@ -279,8 +284,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._steer_raw_reading()
 
     def _steer_raw_reading(self) -> None:
-        """Take in ciphertext only while what came before it has been handed on."""
-        if self._state is not _State.OPEN:
+        """Take in ciphertext only while what came before it has been handed on, or gone into the handshake."""
+        if self._state not in {_State.HANDSHAKE, _State.OPEN}:
             return
         should_pause = self._reading_paused or self._engine.has_records
         if should_pause and not self._raw_reading_paused:

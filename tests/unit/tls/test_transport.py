@@ -15,6 +15,7 @@ import pytest
 
 from support.certificates import Recipe, make_ca, name
 from support.client import client_context
+from telnetsd.config.settings import TlsSettings
 from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, make_server_context
@@ -72,6 +73,7 @@ class Server:
     """A listening socket whose connections are TlsTransports."""
 
     def __init__(self, context: ServerContext, folder: Path, handshake_timeout_s: float = 5.0) -> None:
+        self._settings = TlsSettings(handshake_timeout_s=handshake_timeout_s)
         self.folder = folder
         self.protocols: asyncio.Queue[Recorder] = asyncio.Queue()
         self.failures: asyncio.Queue[TlsError] = asyncio.Queue()
@@ -79,7 +81,6 @@ class Server:
         self.lost = asyncio.Event()
         self._events = TlsEvents(self._established, lambda _, error: self.failures.put_nowait(error), self._lost)
         self._context = context
-        self._handshake_timeout_s = handshake_timeout_s
         self.port = 0
 
     def _established(self, _: TlsTransport) -> asyncio.Protocol:
@@ -92,7 +93,7 @@ class Server:
         self.lost.set()
 
     def make(self) -> TlsTransport:
-        transport = TlsTransport(self._context, self._events, handshake_timeout_s=self._handshake_timeout_s)
+        transport = TlsTransport(self._context, self._events, self._settings)
         self.open.add(transport)
         return transport
 
