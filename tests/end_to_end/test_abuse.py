@@ -159,6 +159,25 @@ def test_a_client_that_does_not_read_is_not_written_to_without_end(server: Runni
         server.session_from(client.port, "session-ended")
 
 
+def test_who_does_not_read_is_shown_no_notices(start: Callable[..., RunningServer]) -> None:
+    server = start("[session]\npending_max_bytes = 4096\n[limits]\nlines_per_s = 1000000\n")
+    with connect_as(server, "alice") as alice, connect_as(server, "bob") as bob:
+        alice.read_until()
+        bob.read_until()
+        bob.tls.settimeout(1)
+        # The answers are as long as the lines: when the server takes no more of these, those are stuck.
+        with pytest.raises(TimeoutError):
+            bob.tls.sendall((b"echo " + b"x" * 4000 + b"\r\n") * 10_000)
+        alice.command("wall you are not to see this")
+        seen = bytearray()
+        with contextlib.suppress(TimeoutError):
+            while data := bob.tls.recv(MIB):
+                seen += data
+        assert b"not to see this" not in seen
+        alice.command("wall but this")
+        assert "but this" in bob.read_until(b"but this")
+
+
 def test_a_client_that_closes_its_side_has_its_commands_answered_first(server: RunningServer) -> None:
     with undisturbed(server), connect_as(server, "bob") as client:
         client.read_until()

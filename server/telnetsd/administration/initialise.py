@@ -70,6 +70,7 @@ CONFIGURATION: Final = """\
 # idle_warning_s = 60            # how long before the end a warning is shown
 # max_time_s = 604800
 # line_max_bytes = 4096
+# pending_max_bytes = 65536      # who has so much unread is shown no more notices
 # motd = "no message today"
 
 [audit]

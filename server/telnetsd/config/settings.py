@@ -232,12 +232,16 @@ class EnrolmentSettings(Section, frozen=True):
 
 
 class SessionSettings(Section, frozen=True):
-    """One session's clocks and limits."""
+    """One session's clocks and limits.
+
+    Who has not read `pending_max_bytes` of what was sent is shown no notices: of other users, of the server.
+    """
 
     idle_timeout_s: Seconds = 1800.0
     idle_warning_s: Seconds = 60.0
     max_time_s: Seconds = 7 * 86400.0
     line_max_bytes: Annotated[int, msgspec.Meta(ge=80, le=65536)] = 4096
+    pending_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=16_777_216)] = 65536
     motd: Annotated[str, msgspec.Meta(max_length=4096)] = "no message today"
 
 

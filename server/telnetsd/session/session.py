@@ -44,7 +44,6 @@ from telnetsd.tls.engine import TlsDetails
 READ_BYTES: Final = 4096
 INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
-NOTICE_MAX_PENDING_BYTES: Final = 65536
 """A client with more than this unread is not told notices: it would only pile up."""
 _NEWLINE: Final = "\r\n"
 
@@ -231,7 +230,7 @@ class Session:
         """Show a line at once, and the prompt again behind it."""
         if self._end_reason is not None or self._visit.straight_to:
             return
-        if self._protocol.writer.unread_bytes() <= NOTICE_MAX_PENDING_BYTES:
+        if self._protocol.writer.unread_bytes() <= self._settings.pending_max_bytes:
             # While a command runs, the prompt comes with its answer.
             self._write([f"{_NEWLINE}*** {text}"], "" if self._is_busy else self._prompt)
 
