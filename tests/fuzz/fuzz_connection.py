@@ -31,6 +31,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.config.settings import EndpointSettings
     from telnetsd.daemon.serving import Serving, make_context
     from telnetsd.home import Home
+    from telnetsd.incoming import IncomingProtocol
     from telnetsd.lines.switchboard import LocalSwitchboard
     from telnetsd.listener.endpoint import Endpoint
     from telnetsd.session.registry import SessionRegistry
@@ -58,7 +59,7 @@ PEER: Final = ("192.0.2.1", 4711)
 class RawConnection(asyncio.Transport):
     """The server's end of a raw connection, without a socket."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: IncomingProtocol) -> None:
         super().__init__()
         self._loop = loop
         self._protocol = protocol
@@ -111,7 +112,7 @@ class RawConnection(asyncio.Transport):
         self._loop.call_soon(self._hand_on)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
+        assert isinstance(protocol, IncomingProtocol)
         self._protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

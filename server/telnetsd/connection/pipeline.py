@@ -24,6 +24,7 @@ from telnetsd.connection.unadmitted import Unadmitted, source_fields
 from telnetsd.escaping import escape
 from telnetsd.identity.identify import Identifier, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
+from telnetsd.incoming import IncomingProtocol
 from telnetsd.lines.table import LineTable
 from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Place, Terms
 from telnetsd.listener.arrival import Arrival, Origin
@@ -108,7 +109,7 @@ class Connections:
         self._stages = stages
         self.admission.adopt(_terms(stages))
 
-    def accept(self, endpoint: Endpoint) -> asyncio.Protocol:
+    def accept(self, endpoint: Endpoint) -> IncomingProtocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
         timeout_s = self._stages.settings.tls.handshake_timeout_s
         return Arrival(endpoint, self._receive, self._refuse_proxy, self._arriving, timeout_s)
@@ -140,7 +141,7 @@ class Connections:
             await self._has_changed.wait()
         self._unadmitted.flush()
 
-    def _receive(self, _: asyncio.Transport, origin: Origin) -> asyncio.Protocol | None:
+    def _receive(self, _: asyncio.Transport, origin: Origin) -> IncomingProtocol | None:
         """Take a raw connection, or turn it away."""
         place = self.admission.admit(origin.address)
         if isinstance(place, TurnedAwayReason):

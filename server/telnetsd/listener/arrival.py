@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from telnetsd.incoming import IncomingProtocol
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.proxy_header import ProxyHeaderError, parse_proxy_header
 
@@ -40,11 +41,11 @@ class Origin:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-Receive = Callable[[asyncio.Transport, Origin], asyncio.Protocol | None]
+Receive = Callable[[asyncio.Transport, Origin], IncomingProtocol | None]
 """Takes a connection and returns its protocol; None when it was turned away."""
 
 
-class Arrival(asyncio.Protocol):
+class Arrival(IncomingProtocol):
     """The first protocol of a raw connection, until it is known where it comes from.
 
     Args:

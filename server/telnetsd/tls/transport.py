@@ -18,6 +18,7 @@ from enum import Enum, auto
 from typing import Any, Final, cast
 
 from telnetsd.config.settings import TlsSettings
+from telnetsd.incoming import IncomingProtocol
 from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError
 from telnetsd.tls.reason import TlsReason
 
@@ -52,7 +53,7 @@ class _State(Enum):
     CLOSED = auto()
 
 
-class TlsTransport(asyncio.Transport, asyncio.Protocol):
+class TlsTransport(asyncio.Transport, IncomingProtocol):
     """The server's end of one TLS connection.
 
     Args:
