@@ -41,6 +41,8 @@ def _listener_contradictions(settings: Settings) -> Iterator[str]:
         yield "user of [listener] goes with no address like unix:PATH; start the server as that user instead"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin of [limits] must be less than handshakes_full"
+    if 0 < limits.penalty_max_s < limits.penalty_threshold_s:
+        yield "penalty_max_s of [limits] must be no less than penalty_threshold_s, or 0 for no penalties"
     yield from _address_contradictions(settings)
 
 

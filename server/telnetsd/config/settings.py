@@ -168,7 +168,7 @@ class LimitSettings(Section, frozen=True):
     `exempt` are networks whose sources have no limit of their own and no penalty. From `handshakes_begin` handshakes
     at a time on, `handshakes_refused` in a hundred connections are turned away, and more and more up to
     `handshakes_full`, from which on all are. A penalty is in force from `penalty_threshold_s` on; that of a network,
-    which is the sum of those of its sources, from eight times as much on.
+    to which each of its sources adds up to that threshold, from eight times as much on.
     """
 
     exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")

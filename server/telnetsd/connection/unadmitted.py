@@ -24,6 +24,7 @@ WORDS: Final = {
     TurnedAwayReason.TOO_MANY_FROM_SOURCE: "more connections come from one source than [limits] per_source allows",
     TurnedAwayReason.TOO_MANY_FROM_NETWORK: "more connections come from one network than [limits] per_network allows",
     TurnedAwayReason.PENALTY: "too many connections from this source have failed lately",
+    TurnedAwayReason.NETWORK_PENALTY: "too many connections of other sources in its network have failed lately",
     TurnedAwayReason.WRONG_PROXY_HEADER: "a proxy did not say whom it speaks for",
 }
 

@@ -4,12 +4,13 @@ Changes gather for a moment, so that a login is not a message for each thing tha
 """
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any, Final
 
 from telnetsd.channel import Channel
 from telnetsd.listener.admission import Admission
-from telnetsd.listener.penalties import Penalties, Penalty
+from telnetsd.listener.penalties import Fine, Penalties, Penalty
 
 NEWS: Final = "limits"
 GATHER_S: Final = 0.02
@@ -28,18 +29,18 @@ class SharedLimits:
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._changes: Counter[str] = Counter()
-        self._penalties: list[Penalty] = []
+        self._fines: list[Fine] = []
         self._is_due = False
         admission.tally.tell = self._count
-        admission.penalties.tell = self._penalise
+        admission.penalties.tell = self._fine
         channel.listeners[NEWS] = self._hear
 
     def _count(self, key: str, change: int) -> None:
         self._changes[key] += change
         self._tell_soon()
 
-    def _penalise(self, penalty: Penalty) -> None:
-        self._penalties.append(penalty)
+    def _fine(self, fine: Fine) -> None:
+        self._fines.append(fine)
         self._tell_soon()
 
     def _tell_soon(self) -> None:
@@ -50,16 +51,17 @@ class SharedLimits:
     def _tell(self) -> None:
         self._is_due = False
         changes = {key: change for key, change in self._changes.items() if change}
-        penalties = self._penalties
-        self._changes, self._penalties = Counter(), []
-        if changes or penalties:
-            self._channel.tell(NEWS, [changes, penalties])
+        fines = self._fines
+        self._changes, self._fines = Counter(), []
+        if changes or fines:
+            self._channel.tell(NEWS, [changes, fines, []])
 
     def _hear(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
-        changes, penalties = told
+        changes, fines, penalties = told
         self._admission.tally.hear(changes)
-        for penalty in penalties:
-            self._admission.penalties.hear(Penalty(*penalty))
+        self._admission.penalties.take_over(Penalty(*one) for one in penalties)
+        for fine in fines:
+            self._admission.penalties.hear(Fine(*fine), time.monotonic())
 
 
 class LimitsHub:
@@ -74,7 +76,7 @@ class LimitsHub:
         sum_of_all = sum(self._counts.values(), Counter())
         self._counts[channel] = Counter()
         channel.listeners[NEWS] = lambda told: self._hear(channel, told)
-        channel.tell(NEWS, [sum_of_all, list(self._penalties.all)])
+        channel.tell(NEWS, [sum_of_all, [], list(self._penalties.all)])
 
     def leave(self, channel: Channel) -> None:
         """Note that a worker has ended, and everything that it counted with it."""
@@ -82,18 +84,18 @@ class LimitsHub:
         self._pass_on(channel, {key: -count for key, count in lost.items() if count}, [])
 
     def _hear(self, channel: Channel, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
-        changes, penalties = told
+        changes, fines, _ = told
         counts = self._counts[channel]
         for key, change in changes.items():
             counts[key] += change
             if not counts[key]:
                 del counts[key]
-        for penalty in penalties:
-            self._penalties.hear(Penalty(*penalty))
-        self._pass_on(channel, changes, penalties)
+        for fine in fines:
+            self._penalties.hear(Fine(*fine), time.monotonic())
+        self._pass_on(channel, changes, fines)
 
-    def _pass_on(self, origin: Channel, changes: dict[str, int], penalties: list[Any]) -> None:
-        if changes or penalties:
+    def _pass_on(self, origin: Channel, changes: dict[str, int], fines: list[Any]) -> None:
+        if changes or fines:
             for channel in self._counts:
                 if channel is not origin:
-                    channel.tell(NEWS, [changes, penalties])
+                    channel.tell(NEWS, [changes, fines, []])

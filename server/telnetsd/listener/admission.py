@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from telnetsd.config.settings import LimitSettings
-from telnetsd.listener.penalties import Penalties, PenaltyTerms
+from telnetsd.listener.penalties import Fine, Penalties
 from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.listener.tally import Tally
 
@@ -25,7 +25,7 @@ SPARE_DESCRIPTORS: Final = 64
 _OPEN: Final = "connections"
 _STARTING: Final = "handshakes"
 NETWORK_PENALTY_FACTOR: Final = 8
-"""How much more penalty a network may have than a source: it may be that of many."""
+"""Of how many penalised sources the penalties, added up, keep out everybody in their network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ class Admission:
     def seat(self, place: Place, user: str, *, is_guest: bool) -> bool:
         """Give a session its place; False when the user, or all guests together, have as many as they may."""
         key, limits = _user_key(user), self._terms.limits
+        if place.is_left:
+            return True  # its connection is gone: there is nothing to count, and nobody to be told
         if self.tally[key] >= (limits.guests if is_guest else limits.sessions_per_user):
             return False
         self.tally.add(key)
@@ -133,13 +135,20 @@ class Admission:
             self.tally.remove(_user_key(place.user))
 
     def penalise(self, source: Source, seconds: float) -> None:
-        """Add to a source's penalty for a failure."""
+        """Add to a source's penalty for a failure.
+
+        However often it fails, it adds to that of its network no more than its own threshold: several sources have to
+        fail before their neighbours are kept out.
+        """
         limits = self._terms.limits
-        if not source.is_exempt and seconds > 0:
-            now, least_s, most_s = self._now(), limits.penalty_threshold_s, limits.penalty_max_s
-            self.penalties.impose(source.name, seconds, now, PenaltyTerms(least_s, most_s))
-            of_network = PenaltyTerms(NETWORK_PENALTY_FACTOR * least_s, most_s)
-            self.penalties.impose(source.network, seconds, now, of_network)
+        if source.is_exempt or seconds <= 0:
+            return
+        now, threshold_s = self._now(), limits.penalty_threshold_s
+        grown_s = self.penalties.impose(Fine(source.name, seconds, threshold_s, limits.penalty_max_s), now)
+        if grown_s > 0:
+            of_network_s = NETWORK_PENALTY_FACTOR * threshold_s
+            longest_s = max(limits.penalty_max_s, of_network_s)
+            self.penalties.impose(Fine(source.network, grown_s, of_network_s, longest_s), now)
 
     def _why_not(self, source: Source) -> TurnedAwayReason | None:
         terms = self._terms
@@ -155,8 +164,10 @@ class Admission:
 
     def _why_not_from(self, source: Source) -> TurnedAwayReason | None:
         limits, now = self._terms.limits, self._now()
-        if any(self.penalties.is_in_force(one, now) for one in (source.name, source.network)):
+        if self.penalties.is_in_force(source.name, now):
             return TurnedAwayReason.PENALTY
+        if self.penalties.is_in_force(source.network, now):
+            return TurnedAwayReason.NETWORK_PENALTY
         of_source, of_network = (self.tally[key] for key in source.keys)
         if of_source >= limits.per_source:
             return TurnedAwayReason.TOO_MANY_FROM_SOURCE

@@ -12,4 +12,5 @@ class TurnedAwayReason(StrEnum):
     TOO_MANY_FROM_SOURCE = "too-many-from-source"
     TOO_MANY_FROM_NETWORK = "too-many-from-network"
     PENALTY = "source-penalised"
+    NETWORK_PENALTY = "network-penalised"
     WRONG_PROXY_HEADER = "wrong-proxy-header"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from telnetsd.config.settings import LimitSettings
 from telnetsd.listener.admission import Admission, Place, Terms, find_source
-from telnetsd.listener.penalties import SOURCES_MAX, Penalties, Penalty, PenaltyTerms
+from telnetsd.listener.penalties import SOURCES_MAX, Fine, Penalties
 from telnetsd.listener.reason import TurnedAwayReason
 
 ALICE, BOB = "192.0.2.1", "198.51.100.7"
@@ -25,6 +25,13 @@ def admitted(one: Admission, address: str) -> Place:
     place = one.admit(address)
     assert isinstance(place, Place)
     return place
+
+
+def hearing(one: Admission) -> Callable[[Fine], None]:
+    def hear(fine: Fine) -> None:
+        one.penalties.hear(fine, 0.0)
+
+    return hear
 
 
 def test_a_source_has_its_limit_and_nobody_else_is_kept_out_by_it() -> None:
@@ -119,8 +126,33 @@ def test_a_network_whose_sources_take_turns_in_failing_is_kept_out_as_well() -> 
         if isinstance(place, Place):
             one.leave(place)
         one.penalise(find_source(f"2001:db8:0:{number:x}::1", ()), 5)
-    assert one.admit("2001:db8:0:ffff::1") is TurnedAwayReason.PENALTY
+    assert one.admit("2001:db8:0:ffff::1") is TurnedAwayReason.NETWORK_PENALTY
     admitted(one, "2001:db8:1::1")
+
+
+def test_one_source_alone_keeps_nobody_else_of_its_network_out() -> None:
+    clock = [0.0]
+    one = admission(now=lambda: clock[0])
+    source = find_source(ALICE, ())
+    for _ in range(300):
+        for _ in range(32):
+            one.penalise(source, 10)
+        clock[0] += 5.5
+        assert one.admit(ALICE) is TurnedAwayReason.PENALTY
+        one.leave(admitted(one, "192.0.2.99"))
+
+
+def test_fines_of_several_processes_add_up_and_none_takes_another_back() -> None:
+    here, there = (admission(now=lambda: 0.0, penalty_threshold_s=10, penalty_max_s=100) for _ in range(2))
+    here.penalties.tell = hearing(there)
+    there.penalties.tell = hearing(here)
+    source = find_source(ALICE, ())
+    here.penalise(source, 6)
+    there.penalise(source, 6)
+    assert here.admit(ALICE) is there.admit(ALICE) is TurnedAwayReason.PENALTY
+    late = admission(now=lambda: 0.0)
+    late.penalties.take_over(here.penalties.all)
+    assert late.admit(ALICE) is TurnedAwayReason.PENALTY
 
 
 def test_guests_have_so_many_places_together_and_users_theirs() -> None:
@@ -156,9 +188,9 @@ def test_when_everybody_has_left_nothing_is_counted(addresses: list[str]) -> Non
 
 
 def test_what_others_count_counts_here() -> None:
-    here, there = admission(per_source=2), admission(per_source=2)
+    here, there = (admission(now=lambda: 0.0, per_source=2) for _ in range(2))
     there.tally.tell = lambda key, change: here.tally.hear({key: change})
-    there.penalties.tell = here.penalties.hear
+    there.penalties.tell = hearing(here)
     place = admitted(there, ALICE)
     admitted(here, ALICE)
     assert here.admit(ALICE) is TurnedAwayReason.TOO_MANY_FROM_SOURCE
@@ -169,12 +201,12 @@ def test_what_others_count_counts_here() -> None:
 
 
 def test_penalties_are_kept_of_a_bounded_number_of_sources() -> None:
-    penalties, terms = Penalties(), PenaltyTerms(10, 100)
-    penalties.impose("first", 50, 0.0, terms)
+    penalties = Penalties()
+    penalties.impose(Fine("first", 50, 10, 100), 0.0)
     for number in range(SOURCES_MAX - 1):
-        penalties.hear(Penalty(str(number), 50.0, is_in_force=False))
-    penalties.impose("first", 1, 0.0, terms)
-    penalties.impose("last", 50, 0.0, terms)
+        penalties.hear(Fine(str(number), 5, 10, 100), 0.0)
+    penalties.impose(Fine("first", 1, 10, 100), 0.0)
+    penalties.impose(Fine("last", 50, 10, 100), 0.0)
     assert len(penalties) == SOURCES_MAX
     assert penalties.is_in_force("first", 1.0)
     assert not penalties.is_in_force("0", 1.0)
