@@ -89,8 +89,8 @@ class Bystander:
 
 
 @contextlib.contextmanager
-def undisturbed(server: RunningServer) -> Iterator[None]:
-    """Assert that whoever is in meanwhile is served as before, and that the server does not grow."""
+def undisturbed(server: RunningServer, commands: int = 3) -> Iterator[None]:
+    """Assert that whoever is in meanwhile is served as before, so many times, and that the server does not grow."""
     with connect_as(server, "ed") as client:
         client.read_until()
         bystander = Bystander(client)
@@ -99,7 +99,7 @@ def undisturbed(server: RunningServer) -> Iterator[None]:
         thread.start()
         try:
             yield
-            wait_until(lambda: len(bystander.took) > 2, "somebody else's commands")
+            wait_until(lambda: len(bystander.took) >= commands, "somebody else's commands")
         finally:
             bystander.is_over.set()
             thread.join()
@@ -149,6 +149,34 @@ def test_a_hostile_stream_to_a_line_ends_as_it_may_and_frees_the_line(
         alice.leave()
 
 
+@pytest.mark.parametrize("data", [b"ab\x7f\x7f" * 4000, b"\0\x15" * 8000, (IAC + b"\xf1") * 8000, b"who\r\n" * 3000])
+def test_many_guests_who_pour_keep_nobody_waiting(data: bytes, server: RunningServer) -> None:
+    with contextlib.ExitStack() as guests:
+        clients = [guests.enter_context(connect_as(server)) for _ in range(24)]
+        pouring = [threading.Thread(target=pour_until_it_is_over, args=(one, data)) for one in clients]
+        with undisturbed(server, commands=30):
+            for one in pouring:
+                one.start()
+            with connect_as(server, "bob") as bob:
+                begun = time.monotonic()
+                bob.read_until()
+                assert time.monotonic() - begun < 2 * LATENCY_S
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.tls.shutdown(socket.SHUT_RDWR)
+        for one in pouring:
+            one.join()
+    if IAC not in data:
+        assert server.wait_for(lambda one: action_of(one) == "session-slowed" and "user" in one)
+
+
+def pour_until_it_is_over(client: Client, data: bytes) -> None:
+    client.tls.settimeout(DEADLINE_S)
+    with contextlib.suppress(OSError):
+        while True:
+            client.tls.sendall(data)
+
+
 def test_a_client_that_does_not_read_is_not_written_to_without_end(server: RunningServer) -> None:
     with undisturbed(server), connect_as(server, "bob") as client:
         client.read_until()
@@ -168,14 +196,15 @@ def test_who_does_not_read_is_shown_no_notices(start: Callable[..., RunningServe
         # The answers are as long as the lines: when the server takes no more of these, those are stuck.
         with pytest.raises(TimeoutError):
             bob.tls.sendall((b"echo " + b"x" * 4000 + b"\r\n") * 10_000)
-        alice.command("wall you are not to see this")
+        assert alice.command("wall you are not to see this") == "told 1 other session"
+        bob.tls.settimeout(DEADLINE_S)
+        socket.socket.shutdown(bob.tls, socket.SHUT_WR)
         seen = bytearray()
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(OSError):
             while data := bob.tls.recv(MIB):
                 seen += data
+        assert b"x" * 4000 in seen
         assert b"not to see this" not in seen
-        alice.command("wall but this")
-        assert "but this" in bob.read_until(b"but this")
 
 
 def test_a_client_that_closes_its_side_has_its_commands_answered_first(server: RunningServer) -> None:

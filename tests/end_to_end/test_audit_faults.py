@@ -72,7 +72,7 @@ os.kill(os.getpid(), signal.SIGSTOP)
 def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
     start: Callable[..., RunningServer], home: Home
 ) -> None:
-    server = start()
+    server = start("[limits]\nlines_per_s = 100\nlines_burst = 10\n")
     with connect_as(server, "bob") as client:
         client.read_until()
         with subprocess.Popen(
@@ -85,6 +85,10 @@ def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
             assert TOLD in answer
             with connect_as(server, "ed") as late:
                 assert late.read_to_end() == f"{REFUSED}\r\n"
+            # Who types too fast is slowed down, and not sent away because that cannot be told of.
+            client.send(b"\r\n" * 20 + b"echo still here\r\n")
+            assert REFUSED in client.read_until(f"{REFUSED}\r\n".encode())
+            client.read_until()
             holder.kill()
         client.read_until(TOLD_OF_END)
         client.read_until()

@@ -159,6 +159,38 @@ def test_guests_who_come_and_go_are_kept_out_for_a_while(start: Callable[..., Ru
     assert event["event"]["reason"] == "source-penalised"
 
 
+def test_of_what_a_guest_types_the_log_keeps_little(start: Callable[..., RunningServer]) -> None:
+    server = start()
+    with connect_as(server) as guest, connect_as(server, "bob") as bob:
+        for client in (guest, bob):
+            client.read_until()
+            client.command("no-such-command " + "x" * 4000)
+        kept = [get(server.session_from(one.port, "command-denied"), "telnetsd.command.line") for one in (guest, bob)]
+    assert len(kept[0]) <= 256
+    assert len(kept[1]) > 4000
+
+
+def test_one_source_has_so_many_guests(start: Callable[..., RunningServer]) -> None:
+    server = start(NO_EXEMPTION + "guests_per_source = 1\n")
+    with connect_as(server) as one:
+        one.read_until()
+        event = wait_until(lambda: refused_in_words(server, None, TOO_MANY_GUESTS), "a guest too many")
+        assert event["event"]["reason"] == "too-many-sessions"
+        with connect_as(server, "bob") as user:
+            user.read_until(b"bob> ")
+
+
+def test_all_guests_together_are_slowed_down(start: Callable[..., RunningServer]) -> None:
+    server = start("[limits]\nall_guests_lines_per_s = 1\n")
+    with connect_as(server) as one, connect_as(server) as other:
+        one.read_until()
+        other.read_until()
+        one.send(b"\r\n" * 12)
+        other.send(b"\r\n")
+        # Each has typed less than it may alone, and both together more.
+        assert server.session_from(one.port, "session-slowed")["event"]["reason"] == "too-many-lines"
+
+
 def test_a_guest_is_slowed_down_before_a_user_is(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nguest_lines_per_s = 20\nguest_lines_burst = 5\n")
     with connect_as(server) as guest:

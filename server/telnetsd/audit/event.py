@@ -20,6 +20,8 @@ DATASET: Final = "telnetsd.audit"
 TEXT_MAX_CHARS: Final = 1024
 """The longest text of a peer in one field; a command line has a limit of its own."""
 LINE_MAX_CHARS: Final = 8192
+GUEST_LINE_MAX_CHARS: Final = 256
+"""How much of what somebody types who has no name the log keeps: no guest has a command that needs more."""
 CERTIFICATES_KEPT: Final = 1024
 """Of how many certificates the fields are kept: whoever comes again brings the same."""
 

@@ -176,6 +176,7 @@ class LimitSettings(Section, frozen=True):
     per_network: Count = 1024
     sessions_per_user: Count = 128
     guests: Count = 1000
+    guests_per_source: Count = 16
     handshakes_begin: Count = 256
     handshakes_refused: Annotated[int, msgspec.Meta(ge=0, le=100)] = 30
     handshakes_full: Count = 1024
@@ -189,8 +190,9 @@ class LimitSettings(Section, frozen=True):
     penalty_guest_s: Penalty = 1.0
     lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1000.0
     lines_burst: Count = 2000
-    guest_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 20.0
-    guest_lines_burst: Count = 200
+    guest_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 2.0
+    guest_lines_burst: Count = 100
+    all_guests_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 100.0
 
 
 class TlsSettings(Section, frozen=True):

@@ -32,10 +32,12 @@ from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
+from telnetsd.session.pace import Pace
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import Session, Visit
 from telnetsd.session.session_id import new_session_id
 from telnetsd.telnet.protocol import NvtProtocol
+from telnetsd.telnet.turns import Turns
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError
 from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.transport import TlsEvents, TlsTransport
@@ -53,6 +55,8 @@ FAILURE_WORDS: Final = {
 }
 
 LAST_WORDS_S: Final = 1.0
+GUESTS_BURST_S: Final = 10
+"""For how many seconds' worth of lines all guests together may be ahead of their pace."""
 STOPPING: Final = "the server is being stopped"
 
 logger = logging.getLogger(__name__)
@@ -87,6 +91,7 @@ class Connections:
         self._events = TlsEvents(self._established, self._failed, self._lost)
         self.admission = Admission(_terms(stages))
         self._unadmitted = Unadmitted(stages.trail)
+        self._guests = _make_guests(stages)
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
         self._arriving: set[Arrival] = set()
@@ -108,6 +113,7 @@ class Connections:
         """Lead every connection from now on through the stages of another generation."""
         self._stages = stages
         self.admission.adopt(_terms(stages))
+        self._guests = _make_guests(stages)
 
     def accept(self, endpoint: Endpoint) -> IncomingProtocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
@@ -229,11 +235,15 @@ class Connections:
             await trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_SESSIONS, message)
             _say_goodbye(protocol, words)
             return None
+        guests = self._guests if isinstance(identity, Guest) else None
+        if guests is not None:
+            protocol.take_turns(guests.turns)
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
         took = {"handshake_s": round(arrived.handshake_s, 6)}
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), telnetsd=took)
-        return Session(visit, protocol, trail, stages.services, stages.settings), rounds
+        shared_pace = guests.pace if guests is not None else None
+        return Session(visit, protocol, trail, stages.services, stages.settings, shared_pace), rounds
 
     def _seat(self, identity: Admitted, place: Place) -> bool:
         if isinstance(identity, NamedUser):
@@ -268,6 +278,19 @@ class _Arrived:
     place: Place
     begun: float
     handshake_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Guests:
+    """What all guests of this process share: nobody answers for any of them, and there may be many."""
+
+    turns: Turns
+    pace: Pace
+
+
+def _make_guests(stages: Stages) -> _Guests:
+    per_s = stages.settings.limits.all_guests_lines_per_s
+    return _Guests(Turns(), Pace(per_s, round(GUESTS_BURST_S * per_s)))
 
 
 def _arrived_by(transport: TlsTransport) -> _Arrived:
@@ -321,7 +344,7 @@ def _too_many(identity: Admitted) -> tuple[str, list[str]]:
     if isinstance(identity, NamedUser):
         message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
         return message, [f"refused: {identity.name} has too many sessions open", "end one of them first"]
-    return "as many guests are in as [limits] guests allows", [
+    return "as many guests are in, from one source or from all, as [limits] allows", [
         "refused: too many guests are in",
         "come with a certificate, or later",
     ]

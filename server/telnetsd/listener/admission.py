@@ -61,12 +61,12 @@ class Source:
 
 @dataclass(slots=True)
 class Place:
-    """What one connection takes up; given back when it is lost. `user` is whose session it is, or empty."""
+    """What one connection takes up; given back when it is lost. `seated` is what is counted of its session."""
 
     source: Source
     is_starting: bool = True
     is_left: bool = False
-    user: str = ""
+    seated: tuple[str, ...] = ()
 
 
 class Admission:
@@ -113,14 +113,18 @@ class Admission:
                 self.tally.remove(key)
 
     def seat(self, place: Place, user: str, *, is_guest: bool) -> bool:
-        """Give a session its place; False when the user, or all guests together, have as many as they may."""
-        key, limits = _user_key(user), self._terms.limits
+        """Give a session its place; False when there are as many as may be, of the user or of guests."""
         if place.is_left:
             return True  # its connection is gone: there is nothing to count, and nobody to be told
-        if self.tally[key] >= (limits.guests if is_guest else limits.sessions_per_user):
+        limits = self._terms.limits
+        most = {f"user {user}": limits.guests if is_guest else limits.sessions_per_user}
+        if is_guest and not place.source.is_exempt:
+            most[f"guests of source {place.source.name}"] = limits.guests_per_source
+        if any(self.tally[key] >= limit for key, limit in most.items()):
             return False
-        self.tally.add(key)
-        place.user = user
+        place.seated = tuple(most)
+        for key in place.seated:
+            self.tally.add(key)
         return True
 
     def leave(self, place: Place) -> None:
@@ -129,10 +133,8 @@ class Admission:
             return
         place.is_left = True
         self.establish(place)
-        for key in (_OPEN, *place.source.keys):
+        for key in (_OPEN, *place.source.keys, *place.seated):
             self.tally.remove(key)
-        if place.user:
-            self.tally.remove(_user_key(place.user))
 
     def penalise(self, source: Source, seconds: float) -> None:
         """Add to a source's penalty for a failure.
@@ -216,7 +218,3 @@ def find_source(address: str, exempt: tuple[str, ...]) -> Source:
 
 def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address, bits: int) -> object:
     return ipaddress.ip_network((address, bits), strict=False)
-
-
-def _user_key(user: str) -> str:
-    return f"user {user}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.event import LINE_MAX_CHARS, Action, Fields
+from telnetsd.audit.event import GUEST_LINE_MAX_CHARS, LINE_MAX_CHARS, Action, Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import CommandReason
 from telnetsd.audit.record import Trail
@@ -19,6 +19,7 @@ from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import EnrolmentError
 from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
 from telnetsd.escaping import escape
+from telnetsd.identity.outcome import NamedUser
 from telnetsd.lines.table import LineError
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 
@@ -183,7 +184,8 @@ class Interpreter:
         self, action: Action, reason: StrEnum, line: str, name: str, exit_status: int | None = None
     ) -> bool:
         """Write the event of a line; False, and words to the user, when it cannot be written."""
-        shown = escape(line, LINE_MAX_CHARS)
+        is_named = isinstance(self._caller.identity, NamedUser)
+        shown = escape(line, LINE_MAX_CHARS if is_named else GUEST_LINE_MAX_CHARS)
         fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"
         message = f"{self._who}: {' '.join(filter(None, (shown, fared)))}"
         command: Fields = {"name": name, "line": shown}

@@ -1,4 +1,4 @@
-"""How fast a session may type: a token bucket."""
+"""How fast a session, or several together, may type: a token bucket."""
 
 
 class Pace:
@@ -9,10 +9,9 @@ class Pace:
         burst: How many may come at once.
     """
 
-    __slots__ = ("_burst_s", "_free_at", "_interval_s", "is_told", "per_s")
+    __slots__ = ("_burst_s", "_free_at", "_interval_s", "is_told")
 
     def __init__(self, per_s: float, burst: int) -> None:
-        self.per_s = per_s
         self._interval_s = 1 / per_s
         self._burst_s = burst / per_s
         self.is_told = False

@@ -4,6 +4,7 @@ The clocks have no timers of their own: the registry looks at them all, every so
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import CommandReason, EndReason, LimitReason, LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Question, Services
@@ -80,10 +82,17 @@ class Session:
         trail: Bound to the session.
         services: What commands use.
         settings: Clocks and limits.
+        shared_pace: How fast this session and others together may type; None for no such bound.
     """
 
     def __init__(
-        self, visit: Visit, protocol: NvtProtocol, trail: Trail, services: Services, settings: Settings
+        self,
+        visit: Visit,
+        protocol: NvtProtocol,
+        trail: Trail,
+        services: Services,
+        settings: Settings,
+        shared_pace: Pace | None = None,
     ) -> None:
         self._visit = visit
         self._identity = visit.identity
@@ -91,6 +100,7 @@ class Session:
         self._trail = trail
         self._services = services
         self._settings, self._limits = settings.session, settings.limits
+        self._shared_pace = shared_pace
         self._pace: Pace | None = None
         """Kept from the first line on: many sessions are open, and few type."""
         self._lines = LineDiscipline(
@@ -357,10 +367,11 @@ class Session:
             for one in self._lines.inputs(data):
                 # A client that always has something to say must not keep the others waiting.
                 taken += 1
-                if taken % INPUTS_PER_TURN == 0:
+                if one is None or taken % INPUTS_PER_TURN == 0:
                     await asyncio.sleep(0)
                 await self._keep_pace()
-                await self._take(one)
+                if one is not None:
+                    await self._take(one)
                 if not self._protocol.is_writable:
                     await self._protocol.drain()
                 if self._end_reason is not None:
@@ -377,11 +388,15 @@ class Session:
         if self._pace is None:
             self._pace = self._make_pace()
         delay_s = self._pace.take(self._now())
+        if self._shared_pace is not None:
+            delay_s = max(delay_s, self._shared_pace.take(self._now()))
         if delay_s > 0:
             if not self._pace.is_told:
-                self._pace.is_told = True
-                message = f"{self.user} types more than {self._pace.per_s:.0f} lines a second, and is slowed down"
-                await self._trail.record(Action.SESSION_SLOWED, LimitReason.TOO_MANY_LINES, message)
+                message = f"{self.user} types faster than [limits] allows, and is slowed down"
+                # While the log cannot be written, what is typed is refused in words; it is told of later.
+                with contextlib.suppress(AuditUnavailableError):
+                    await self._trail.record(Action.SESSION_SLOWED, LimitReason.TOO_MANY_LINES, message)
+                    self._pace.is_told = True
             await asyncio.sleep(delay_s)
 
     def _note_heard(self) -> None:

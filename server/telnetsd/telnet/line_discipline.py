@@ -19,7 +19,9 @@ END_OF_INPUT: Final = b"\x04"
 ERASE_CHARACTER: Final = b"\x08"
 ERASE_LINE: Final = b"\x15"
 _DELETE: Final = b"\x7f"
-_TOKENS: Final = re.compile(rb"[^\x00\x03\x04\x08\n\r\x15\x7f]+|[\x08\x7f]+|[\x00-\xff]")
+_TOKENS: Final = re.compile(rb"[^\x00\x03\x04\x08\n\r\x15\x7f]+|[\x08\x7f]+|\x00+|\x15+|[\x00-\xff]")
+TOKENS_PER_TURN: Final = 256
+"""After so many that complete nothing, whoever takes inputs is given a chance to do something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class LineDiscipline:
         "_is_dropping",
         "_line_max_bytes",
         "_looked_at",
+        "_tokens",
         "_typed",
     )
 
@@ -84,20 +87,26 @@ class LineDiscipline:
         self._after_cr = False
         self._is_dropping = False
         self._dropped_bytes = 0
+        self._tokens = 0
 
     def feed(self, data: bytes) -> list[Input]:
         """Take in bytes as they came, cut anywhere, and return what they complete."""
-        return list(self.inputs(data))
+        return [one for one in self.inputs(data) if one is not None]
 
-    def inputs(self, data: bytes) -> Iterator[Input]:
-        """Take in bytes as they came, one input after another; `take_rest` takes what has not been looked at yet."""
+    def inputs(self, data: bytes) -> Iterator[Input | None]:
+        """Take in bytes as they came, one input after another; `take_rest` takes what has not been looked at yet.
+
+        None comes in between, once in TOKENS_PER_TURN, where what is typed completes nothing.
+        """
         if self._dropped_bytes > self._endless_max_bytes:
             return
         self._data, self._looked_at = data, 0
         while token := _TOKENS.match(self._data, self._looked_at):
             self._looked_at = token.end()
             event = self._take(token[0])
-            if event is not None:
+            self._tokens += 1
+            if event is not None or self._tokens >= TOKENS_PER_TURN:
+                self._tokens = 0
                 yield event
                 if isinstance(event, LineEndless):
                     return
@@ -114,12 +123,13 @@ class LineDiscipline:
         return rest
 
     def _take(self, token: bytes) -> Input | None:
-        ends_crlf, self._after_cr = self._after_cr and token in {b"\n", b"\x00"}, token == b"\r"
-        if ends_crlf or token == b"\x00":
+        ends_crlf, self._after_cr = self._after_cr and token == b"\n", token == b"\r"
+        first = token[:1]
+        if ends_crlf or first == b"\x00":
             return None
-        if token[:1] in {ERASE_CHARACTER, _DELETE}:
+        if first in {ERASE_CHARACTER, _DELETE}:
             return self._erase_characters(len(token))
-        act = _ACTIONS.get(token)
+        act = _ACTIONS.get(first)
         return act(self) if act is not None else self._add(token)
 
     def _add(self, text: bytes) -> Input | None:

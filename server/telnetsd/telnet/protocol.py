@@ -12,13 +12,14 @@ from telnetlib3 import TelnetReader
 from telnetlib3.telopt import IAC, SB
 
 from telnetsd.telnet.interpreter import ComPort, NvtInterpreter
+from telnetsd.telnet.turns import Turns
 
 READER_LIMIT_BYTES: Final = 8192
 """Half of what the reader holds before it pauses the client."""
 COMMANDS_PER_TURN: Final = 64
 """Up to how many IAC bytes are interpreted at once: telnetlib3 takes a microsecond or two for each."""
-SLICE_BYTES: Final = 512
-"""How much of what holds more of them is interpreted in one turn of the event loop."""
+SLICE_BYTES: Final = 256
+"""How much of what holds more of them, or is of a client that takes turns, is interpreted at once."""
 
 
 def _nothing() -> None:
@@ -115,6 +116,7 @@ class NvtProtocol(asyncio.Protocol):
         self._is_writable = True
         self._waiting: list[asyncio.Future[None]] = []
         self._backlog = b""
+        self._turns: Turns | None = None
         self._has_eof = False
 
     # What the transport tells.
@@ -130,18 +132,18 @@ class NvtProtocol(asyncio.Protocol):
         """Interpret what came in; what is dense with commands a little at a time, to leave room for others."""
         if self.is_over:
             return
-        commands = data.count(IAC)
-        is_amidst_command = self._interpreter is not None and self._interpreter.is_oob
         if self._backlog:
             self._backlog += data
-        elif is_amidst_command or commands > COMMANDS_PER_TURN or (commands and IAC + SB in data):
+        elif self._turns is not None:
+            self._backlog = data
+            self._gate.hold("backlog")
+            self._turns.take(self._work_off)
+        elif self._is_amidst_command or data.count(IAC) > COMMANDS_PER_TURN or IAC + SB in data:
             self._backlog = data
             self._gate.hold("backlog")
             self._work_off()
-        elif commands:
-            self._telnet().interpret(data)
         else:
-            self.reader.feed_data(data)
+            self._take_in(data)
 
     def eof_received(self) -> bool:
         """Let the session read what came before the end, and answer it."""
@@ -168,6 +170,10 @@ class NvtProtocol(asyncio.Protocol):
         self.end()
 
     # What the session asks.
+
+    def take_turns(self, turns: Turns) -> None:
+        """Interpret what comes in from now on together with that of others: nobody answers for this client."""
+        self._turns = turns
 
     def end(self) -> None:
         """Take nothing more in, and wake whoever reads or waits."""
@@ -237,13 +243,24 @@ class NvtProtocol(asyncio.Protocol):
                 self._interpreter.decide_com_port(*self._com_port)
         return self._interpreter
 
+    @property
+    def _is_amidst_command(self) -> bool:
+        return self._interpreter is not None and self._interpreter.is_oob
+
+    def _take_in(self, data: bytes) -> None:
+        if self._is_amidst_command or IAC in data:
+            self._telnet().interpret(data)
+        else:
+            self.reader.feed_data(data)
+
     def _work_off(self) -> None:
         if self.is_over:
             return
         piece, self._backlog = self._backlog[:SLICE_BYTES], self._backlog[SLICE_BYTES:]
-        self._telnet().interpret(piece)
+        self._take_in(piece)
         if self._backlog:
-            asyncio.get_running_loop().call_soon(self._work_off)
+            go_on = self._turns.take if self._turns is not None else asyncio.get_running_loop().call_soon
+            go_on(self._work_off)
         elif self._has_eof:
             self.reader.feed_eof()
         else:

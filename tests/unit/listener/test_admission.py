@@ -163,6 +163,18 @@ def test_guests_have_so_many_places_together_and_users_theirs() -> None:
     assert one.seat(third, "bob", is_guest=False)
 
 
+def test_one_source_has_so_many_guests_and_one_that_is_exempt_as_many_as_all() -> None:
+    one = admission(guests_per_source=1)
+    first, second, third = (admitted(one, address) for address in (ALICE, ALICE, BOB))
+    assert one.seat(first, "guest", is_guest=True)
+    assert not one.seat(second, "guest", is_guest=True)
+    assert one.seat(second, "alice", is_guest=False)
+    assert one.seat(third, "guest", is_guest=True)
+    assert all(one.seat(admitted(one, "127.0.0.1"), "guest", is_guest=True) for _ in range(3))
+    one.leave(first)
+    assert one.seat(admitted(one, ALICE), "guest", is_guest=True)
+
+
 def test_a_user_has_so_many_sessions() -> None:
     one = admission(sessions_per_user=1)
     first, second = admitted(one, ALICE), admitted(one, BOB)

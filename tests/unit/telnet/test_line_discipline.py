@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telnetsd.telnet.line_discipline import (
+    TOKENS_PER_TURN,
     EndOfInput,
     Input,
     Interrupt,
@@ -33,6 +34,19 @@ def feed(*pieces: bytes) -> list[Input]:
 @pytest.mark.parametrize("end", [b"\r\n", b"\r\x00", b"\n", b"\r"])
 def test_each_line_end_ends_one_line(end: bytes) -> None:
     assert feed(b"one" + end + b"two" + end) == [TypedLine("one"), TypedLine("two")]
+
+
+@pytest.mark.parametrize("bytes_of_nothing", [b"ab\x08\x08", b"x\x15", b"\x00a\x00\x08"])
+def test_whoever_takes_inputs_is_given_a_chance_to_do_something_else(bytes_of_nothing: bytes) -> None:
+    lines = LineDiscipline(line_max_bytes=LIMIT, endless_max_bytes=10**9)
+    pieces = [list(lines.inputs(bytes_of_nothing * 8)) for _ in range(TOKENS_PER_TURN)]
+    breaths = [one for piece in pieces for one in piece]
+    assert set(breaths) == {None}
+    assert len(breaths) >= 16
+
+
+def test_runs_of_bytes_that_do_nothing_cost_no_more_than_one() -> None:
+    assert list(discipline().inputs(b"\x00" * 10**6 + b"\x15" * 10**6 + b"\x7f" * 10**6)) == []
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r\x00"])
