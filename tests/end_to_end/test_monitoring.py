@@ -1,6 +1,8 @@
 """Figures and health by HTTP, and the live view."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from support.command_line import done, refused
 from support.lines import Terminal, line
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, RunningServer, wait_until
+from support.soak import workers_of
 from support.upstreams import Upstream
 from telnetsd.home import Home
 
@@ -102,7 +105,24 @@ def test_an_event_loop_that_hangs_is_not_healthy(start: Callable[..., RunningSer
     health.turn()
     assert health.what_is_wrong() == ""
     health._turned_at = time.monotonic() - SILENT_S - 1
-    assert "the event loop has not turned" in health.what_is_wrong()
+    assert "nobody who takes connections has been heard of" in health.what_is_wrong()
+
+
+def test_workers_that_hang_are_not_healthy(start: Callable[..., RunningServer]) -> None:
+    port = free_port()
+    server = start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n', workers=2)
+    assert wait_until(lambda: get(port, "/readyz") == (200, "ok\n"), "readiness")
+    first, second = workers_of(server)
+    os.kill(first, signal.SIGSTOP)
+    os.kill(second, signal.SIGSTOP)
+    try:
+        assert wait_until(lambda: get(port, "/healthz")[0] == 503, "an alarm")
+        assert "nobody who takes connections has been heard of" in get(port, "/readyz")[1]
+        os.kill(first, signal.SIGCONT)
+        assert wait_until(lambda: get(port, "/readyz") == (200, "ok\n"), "readiness")
+    finally:
+        for one in (first, second):
+            os.kill(one, signal.SIGCONT)
 
 
 def test_a_client_that_says_nothing_keeps_no_other_from_the_figures(start: Callable[..., RunningServer]) -> None:

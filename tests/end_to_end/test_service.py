@@ -168,9 +168,9 @@ def passing_on() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": ""}
 
 
-def knock(port: int) -> bool:
+def knock(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as raw:
-        return raw.connect_ex(("127.0.0.1", port)) == 0
+        return raw.connect_ex((host, port)) == 0
 
 
 def try_connecting(port: int, home: Home, credentials: tuple[Path, Path]) -> Client | None:
@@ -207,6 +207,19 @@ def test_root_does_not_serve_what_belongs_to_somebody_else(home: Home) -> None:
     os.chown(home.root, 0, 0)
     home.config_file.write_text('[listener]\nuser = "nobody"\n')
     assert "belongs to uid 0, and would be served as nobody" in refused(home, "serve", "--listen", "127.0.0.1:0")
+
+
+@pytest.mark.parametrize(("socket_host", "host"), [("127.0.0.2", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])  # noqa: S104
+def test_a_socket_of_systemd_for_another_host_is_refused(socket_host: str, host: str, home: Home) -> None:
+    port = free_port()
+    command = ["systemd-socket-activate", "-l", f"{socket_host}:{port}", *serve_command(home)]
+    command += ["--listen", f"{host}:{port}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+        wait_until(lambda: knock(port, "127.0.0.2"), "systemd's socket")
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert f"socket is of {socket_host}:{port}, and the address is {host}:{port}" in said
+        assert process.wait(DEADLINE_S) == 1
 
 
 def test_a_socket_of_systemd_for_another_address_is_refused(home: Home) -> None:

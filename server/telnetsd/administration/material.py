@@ -42,16 +42,17 @@ class Material:
     server_key: PrivateKey
 
 
-def load_material(home: Home, before: RevocationLists | None = None) -> Material:
+def load_material(home: Home, before: RevocationLists | None = None, settings: Settings | None = None) -> Material:
     """Load a home folder.
 
     Args:
         home: The installation.
         before: The CRLs of the generation before, to be kept where their files have not changed.
+        settings: The configuration, where it is not to be what the file says now.
     Raises:
         OperatorError: Something is missing, cannot be read, is open to others, or does not fit.
     """
-    settings = load_settings(home.config_file)
+    settings = settings or load_settings(home.config_file)
     table = load_table(settings)
     trust = load_home_trust(home, before)
     chain, key = load_server_pair(home)

@@ -24,6 +24,7 @@ from telnetsd.audit.record import Trail
 from telnetsd.audit.row import who_of
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.channel import Channel, ChannelError
+from telnetsd.config.settings import Settings
 from telnetsd.control import WatchableSessions
 from telnetsd.daemon.crew_sessions import CrewSessions
 from telnetsd.daemon.limits import LimitsHub
@@ -31,7 +32,7 @@ from telnetsd.daemon.nursery import Plan
 from telnetsd.daemon.nursery_process import ForkedNursery, NurseryProcess, start_nursery
 from telnetsd.daemon.service import STOP_TIMEOUT_S, Listeners
 from telnetsd.daemon.serving import has_same_tls
-from telnetsd.daemon.worker_link import WorkerLink, ask_all, session_fields
+from telnetsd.daemon.worker_link import ANSWER_TIMEOUT_S, WorkerLink, ask_all, session_fields
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.lines.hosting import LineHost
@@ -40,6 +41,8 @@ from telnetsd.listener.sockets import BACKLOG, open_unix_listener
 START_TIMEOUT_S: Final = 60.0
 """How long a generation may take to be ready: a CRL of a million entries takes seconds."""
 KILL_AFTER_S: Final = STOP_TIMEOUT_S + 3.0
+HUNG_S: Final = 30.0
+"""How long a worker may give no sign of life: its sessions are lost with it, so it is given time to come back."""
 RETRY_S: Final = 5.0
 """How long after workers that did not start others are tried."""
 RETIRED_MAX: Final = 16
@@ -106,6 +109,7 @@ class Crew:
         self._hub: asyncio.Server | None = None
         self._is_stopping = False
         self._retry_at = 0.0
+        self._ticked_at = self._loop.time()
 
     # See Service.
 
@@ -125,7 +129,7 @@ class Crew:
         is_same, self._material = has_same_tls(material, self._material), material
         self._reloads += 1
         self._host.adopt(material.lines)
-        for worker, answer in await ask_all(self._workers, "reload", timeout_s=START_TIMEOUT_S):
+        for worker, answer in await ask_all(self._workers, "reload", material.settings, START_TIMEOUT_S):
             if isinstance(answer, ChannelError):
                 # It would serve with what was taken back; the one in its place loads everything anew.
                 logger.warning("worker %d has not reloaded, and is replaced: %s", worker.pid, answer)
@@ -134,14 +138,32 @@ class Crew:
             await self._raise_anew()
 
     async def tick(self) -> None:
-        """See Service; a nursery that has ended is replaced."""
+        """See Service; a worker that hangs is ended, and a nursery that has ended is replaced."""
         self._host.switchboard.check_clocks()
+        self._end_the_hung()
         is_busy = self._raising is not None and not self._raising.done()
         if is_busy or self._is_stopping or self._loop.time() < self._retry_at:
             return
         if self._nurseries and self._nurseries[-1].returncode is not None:
             logger.warning("the process that starts workers has ended; another one takes its place")
             self._raising = self._loop.create_task(self._raise_anew())
+
+    @property
+    def is_heard(self) -> bool:
+        """See Service."""
+        now = self._loop.time()
+        return any(
+            one.is_ready and now - one.heard_at < ANSWER_TIMEOUT_S for one in self._workers if not one.is_retired
+        )
+
+    def _end_the_hung(self) -> None:
+        now, before, self._ticked_at = self._loop.time(), self._ticked_at, self._loop.time()
+        for worker in self._workers:
+            if now - before > ANSWER_TIMEOUT_S:
+                worker.heard_at = now  # it is we who heard nothing
+            elif worker.is_ready and now - worker.heard_at > HUNG_S:
+                logger.warning("worker %d hangs, and is ended", worker.pid)
+                _kill(worker.pid)
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
         """See Service."""
@@ -272,10 +294,10 @@ class Crew:
         self._host.serve_seat(channel)
         return channel
 
-    async def _greet(self, channel: Channel, payload: Any) -> int:  # noqa: ANN401 -- what a channel carries
-        """Take a worker in, and return how often the server has reloaded, so that it knows if it is late."""
+    async def _greet(self, channel: Channel, payload: Any) -> tuple[int, Settings]:  # noqa: ANN401
+        """Take a worker in, and return how often the server has reloaded, and with what: it may be late."""
         pid, generation = payload
-        worker = WorkerLink(channel, pid, generation)
+        worker = WorkerLink(channel, pid, generation, self._loop.time())
         channel.on_closed = partial(self._lose, worker)
         channel.answers = {
             "rows": lambda _: self._sessions.rows(),
@@ -283,6 +305,7 @@ class Crew:
             "tell-others": lambda told: self._sessions.tell_others(*told),
         }
         channel.listeners = {
+            "alive": lambda _: self._note_alive(worker),
             "event": partial(self._take_event, worker),
             "ready": lambda _: self._note_ready(worker),
             "shown": self._sessions.pass_on,
@@ -294,7 +317,10 @@ class Crew:
             channel.tell("announce", [self._sessions.notice, True])
         if self._is_stopping or generation in self._failed:
             channel.tell("stop")
-        return self._reloads
+        return self._reloads, self._material.settings
+
+    def _note_alive(self, worker: WorkerLink) -> None:
+        worker.heard_at = self._loop.time()
 
     def _note_ready(self, worker: WorkerLink) -> None:
         worker.is_ready = True

@@ -18,7 +18,7 @@ from telnetsd.config.address import parse_address
 from telnetsd.listener.sockets import open_listener, shown_address
 
 SILENT_S: Final = 5.0
-"""After how long without a turn the event loop counts as hung."""
+"""After how long without a sign of life whoever takes connections counts as hung."""
 REQUEST_TIMEOUT_S: Final = 2.0
 _PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))
 
@@ -35,18 +35,18 @@ class Health:
     def __init__(self, is_writable: Callable[[], bool]) -> None:
         self._is_writable = is_writable
         self._turned_at: float | None = None
-        """When the event loop last turned; a server that is starting has nothing to be asked for yet."""
+        """When that was last so; a server that is starting has nothing to be asked for yet."""
         self.takes_connections = False
         """Whether connections are taken."""
 
     def turn(self) -> None:
-        """Note that the event loop runs."""
+        """Note that the event loop runs, and that somebody takes connections."""
         self._turned_at = time.monotonic()
 
     def what_is_wrong(self) -> str:
         """Say why the server should be started anew; nothing where it should not."""
         silent_s = 0.0 if self._turned_at is None else time.monotonic() - self._turned_at
-        return f"the event loop has not turned for {silent_s:.0f} s" if silent_s > SILENT_S else ""
+        return f"nobody who takes connections has been heard of for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
     def why_not_ready(self) -> str:
         """Say why nobody should be sent here now; nothing where somebody may."""

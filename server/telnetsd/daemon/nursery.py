@@ -22,6 +22,7 @@ from telnetsd.administration.material import Material, load_material
 from telnetsd.daemon.process import handle_no_signals, spare_the_collector
 from telnetsd.daemon.serving import make_context
 from telnetsd.daemon.worker import Workplace, run_worker
+from telnetsd.errors import OperatorError
 from telnetsd.home import Home
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.tls.engine import ServerContext
@@ -121,6 +122,9 @@ class Nursery:
         )
         try:
             run_worker(workplace, self._material, self._context, self._ask)
+        except OperatorError as error:
+            logger.error("a worker cannot start: %s", error)  # noqa: TRY400 -- an operator's mistake, in words
+            sys.exit(1)
         except Exception:
             logger.exception("a worker ends by a fault of the server")
             sys.exit(1)

@@ -283,7 +283,8 @@ async def _look_after(
     while not until.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(until.wait(), WATCH_INTERVAL_S)
-        parts.health.turn()
+        if parts.service.is_heard:
+            parts.health.turn()
         manager.alive()
         if reloading.is_set():
             reloading.clear()

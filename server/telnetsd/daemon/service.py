@@ -25,6 +25,10 @@ class Service(Protocol):
     def sessions(self) -> WatchableSessions:
         """Every open session."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody who takes connections has lately given a sign of life."""
+
     async def start(self, listeners: Listeners) -> None:
         """Take connections from now on.
 
@@ -75,6 +79,11 @@ class OneProcess:
     def sessions(self) -> WatchableSessions:
         """See Service."""
         return self._serving.registry
+
+    @property
+    def is_heard(self) -> bool:
+        """See Service: who asks is heard."""
+        return True
 
     async def start(self, listeners: Listeners) -> None:
         """See Service."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from telnetsd.config.address import UNIX_PREFIX, parse_address
 from telnetsd.errors import OperatorError
-from telnetsd.listener.sockets import shown_address
+from telnetsd.listener.sockets import resolve, shown_address
 
 FIRST_DESCRIPTOR: Final = 3
 STOP_S: Final = 30.0
@@ -60,7 +60,7 @@ def _require_same(one: socket.socket, listen: str) -> None:
     if isinstance(name, str):
         is_same = listen == UNIX_PREFIX + name
     else:
-        is_same = not listen.startswith(UNIX_PREFIX) and parse_address(listen)[1] == name[1]
+        is_same = not listen.startswith(UNIX_PREFIX) and resolve(*parse_address(listen))[1][:2] == name[:2]
     if not is_same:
         raise OperatorError(
             f"the service manager's socket is of {shown_address(name)}, and the address is {listen}; write"

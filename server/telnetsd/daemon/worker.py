@@ -25,6 +25,7 @@ from telnetsd.audit.record import make_trail
 from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
 from telnetsd.channel import Channel, ChannelError, open_channel
 from telnetsd.commands.caller import SessionRow
+from telnetsd.config.settings import Settings
 from telnetsd.control import BEHIND_MAX_BYTES
 from telnetsd.daemon.limits import SharedLimits
 from telnetsd.daemon.process import GIL_SWITCH_S, make_room, raise_unrecorded
@@ -166,10 +167,10 @@ class Worker:
 
     async def work(self) -> None:
         """Take connections until there is nothing to do any more."""
-        reloads = await self._channel.ask("hello", [os.getpid(), self._workplace.generation])
+        reloads, settings = await self._channel.ask("hello", [os.getpid(), self._workplace.generation])
         if reloads != self._workplace.reloads:
             # What the nursery had loaded is of before: a certificate may have been taken back since.
-            await self._reload(None)
+            await self._reload(settings)
         self._accepting = await accept_on(self._serving, self._workplace.listeners)
         if self._is_retired:
             self._stop_accepting()
@@ -184,6 +185,7 @@ class Worker:
     async def _until_end(self) -> None:
         told = ""
         while not self._ending.is_set() and not (self._is_retired and self._serving.connections.is_empty):
+            self._channel.tell("alive")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), WATCH_INTERVAL_S)
             try:
@@ -208,10 +210,12 @@ class Worker:
         self._sink.give_up()
         self._ending.set()
 
-    async def _reload(self, _: object) -> None:
+    async def _reload(self, told: object) -> None:
+        """Load everything anew but the configuration: what the file says now may be what the server has refused."""
+        settings = msgspec.convert(told, Settings)
         async with self._is_loading:
             before = self._serving.material.trust.crls
-            material = await asyncio.to_thread(load_material, self._workplace.home, before)
+            material = await asyncio.to_thread(load_material, self._workplace.home, before, settings)
             await self._serving.adopt(material)
 
     async def _kick(self, told: Any) -> bool:  # noqa: ANN401 -- what a channel carries

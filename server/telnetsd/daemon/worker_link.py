@@ -22,11 +22,18 @@ _OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
 
 @dataclass(eq=False, slots=True)
 class WorkerLink:
-    """One worker, as the first process sees it; `open` has the event with which each open session has begun."""
+    """One worker, as the first process sees it.
+
+    Attributes:
+        heard_at: When it has last given a sign of life, by the event loop's clock.
+        open: The event with which each open session has begun, by the session's id.
+        written: What of its events is on the log, and not yet told to it.
+    """
 
     channel: Channel
     pid: int
     generation: int
+    heard_at: float
     is_ready: bool = False
     is_retired: bool = False
     open: dict[str, Draft] = field(default_factory=dict)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from telnetsd.config.address import UNIX_PREFIX, parse_address
 from telnetsd.errors import OperatorError
@@ -83,10 +83,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     Raises:
         OperatorError: The address is taken (and by what), is not this machine's, or needs a right.
     """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except socket.gaierror as error:
-        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}; check the listen address") from error
+    family, address = resolve(host, port)
     # With another protocol number asyncio leaves TCP_NODELAY off, and each prompt waits for an acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -98,6 +95,19 @@ def open_listener(host: str, port: int) -> socket.socket:
         raise OperatorError(_why_not(host, port, error)) from error
     listener.setblocking(False)
     return listener
+
+
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Return the family and the socket address of what is to be listened on.
+
+    Raises:
+        OperatorError: Nobody knows that host.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}; check the listen address") from error
+    return family, address
 
 
 def open_unix_listener(path: Path) -> socket.socket:
