@@ -1,5 +1,7 @@
 """Figures and health by HTTP, and the live view."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -106,6 +108,32 @@ def test_an_event_loop_that_hangs_is_not_healthy(start: Callable[..., RunningSer
     assert health.what_is_wrong() == ""
     health._turned_at = time.monotonic() - SILENT_S - 1
     assert "nobody who takes connections has been heard of" in health.what_is_wrong()
+
+
+def test_many_who_say_nothing_keep_no_other_from_health(start: Callable[..., RunningServer]) -> None:
+    port = free_port()
+    start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+    with contextlib.ExitStack() as silent:
+        begun = time.monotonic()
+        for _ in range(100):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert get(port, "/healthz") == (200, "ok\n")
+        assert time.monotonic() - begun < DEADLINE_S / 4
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text;version=abc", "application/openmetrics-text", "x" * 9000]
+)
+def test_whatever_format_is_asked_for_the_figures_come_and_nothing_is_said(
+    accept: str, start: Callable[..., RunningServer]
+) -> None:
+    port = free_port()
+    server = start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)) as connection:
+        connection.request("GET", "/metrics", headers={"Accept": accept})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Content-Type"][:10]) == (200, "text/plain")
+    assert server.stop() == ""
 
 
 def test_workers_that_hang_are_not_healthy(start: Callable[..., RunningServer]) -> None:

@@ -155,9 +155,11 @@ def test_a_reload_says_what_waits_for_a_restart(start: Callable[..., RunningServ
     server = start()
     said = "a change of [listener] and the addresses of lines waits for a restart"
     line = f'[[line]]\nname = "a"\ntarget = "tcp://127.0.0.1:1"\nlisten = "127.0.0.1:{free_port()}"\n'
-    server.home.config_file.write_text(f"[listener]\nmax_connections = 9\n{line}")
+    server.home.config_file.write_text(f"[listener]\nkeepalive_s = 9\nmax_connections = 9\n{line}")
     assert server.wait_for(lambda one: action_of(one) == "server-reloaded")["message"].endswith(said)
     assert done(server.home, "reload").strip().endswith(said)
+    server.home.config_file.write_text("[listener]\nmax_connections = 9\n")
+    assert "waits" not in done(server.home, "reload")
     assert server.stop().count(said) == 1
 
 

@@ -20,12 +20,12 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 CONFIGURATION: Final = """\
 # telnetsd.toml: every key is optional; these are the defaults. `telnetsd check` reads this file without starting, and
 # a running server takes a change at once (`telnetsd reload` says how it went), but for [listener], [metrics], [audit]
-# and the addresses of lines, which wait for a restart.
+# and the addresses of lines: these wait for a restart.
 
 [listener]
 # listen = "127.0.0.1:9992"      # HOST:PORT; the IANA port of telnets is 992, or unix:PATH
 # proxies = []                   # networks of proxies whose PROXY header is believed, and demanded
-# max_connections = 4000
+# max_connections = 4000         # this one does not
 # workers = 1                    # "auto": one for each core
 # keepalive_s = 60               # after so long a silence a peer is asked whether it is there; 0: never
 # drain_timeout_s = 10           # how long open sessions have to end when the server is stopped

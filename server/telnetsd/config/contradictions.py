@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from telnetsd.config.address import UNIX_PREFIX, exclude_each_other, is_address, is_loopback
-from telnetsd.config.settings import Settings, ShippingSettings
+from telnetsd.config.settings import EndpointSettings, Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -35,9 +35,7 @@ def _listener_contradictions(settings: Settings) -> Iterator[str]:
         yield "a [[line]] has run_as, which takes root, and user of [listener] gives root up"
     if settings.metrics.listen and not is_loopback(settings.metrics.listen):
         yield "listen of [metrics] is not an address of this machine alone; write 127.0.0.1:PORT"
-    if listener.user and any(
-        one.startswith(UNIX_PREFIX) for one in (listener.listen, *(also.listen for also in listener.also))
-    ):
+    if listener.user and any(listen.startswith(UNIX_PREFIX) for _, listen in listen_settings(settings)):
         yield "user of [listener] goes with no address like unix:PATH; start the server as that user instead"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin of [limits] must be less than handshakes_full"
@@ -56,6 +54,12 @@ def _address_contradictions(settings: Settings) -> Iterator[str]:
             if exclude_each_other(listen, other):
                 yield f"listen of {section}, {listen}, is taken by that of {its_section}, {other}; change one"
         taken[listen] = section
+    for one in (
+        EndpointSettings(listen=settings.listener.listen, proxies=settings.listener.proxies),
+        *settings.listener.also,
+    ):
+        if one.proxies and one.listen.startswith(UNIX_PREFIX):
+            yield f"proxies go with no address like {one.listen}: who comes by it has no address to be listed"
     networks = [("exempt of [limits]", settings.limits.exempt), ("proxies of [listener]", settings.listener.proxies)]
     networks += [("proxies of [[listener.also]]", also.proxies) for also in settings.listener.also]
     for key, texts in networks:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from telnetsd.administration.authorities import AskPassphrase
 from telnetsd.administration.change import recover
 from telnetsd.administration.material import Material, load_material
@@ -28,9 +30,6 @@ from telnetsd.pki.crl import CrlFinding
 
 RETRY_S: Final = 5.0
 """How long after a reload that failed a change of files is looked at again."""
-
-FIXED_SECTIONS: Final = ("listener", "audit", "metrics")
-"""What a running server goes on with as it began."""
 
 logger = logging.getLogger(__name__)
 
@@ -195,15 +194,19 @@ class Generations:
 
 def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
     """Say which changes since the server started it cannot take without a restart; nothing where there are none."""
-    changed = [name for name in FIXED_SECTIONS if getattr(now, name) != getattr(begun_with, name)]
-    waiting = [f"[{name}]" for name in changed]
-    if _lines_with_addresses(now) != _lines_with_addresses(begun_with):
-        waiting.append("the addresses of lines")
+    before = _fixed_parts(begun_with)
+    waiting = [name for name, part in _fixed_parts(now).items() if part != before[name]]
     return f"a change of {' and '.join(waiting)} waits for a restart" if waiting else ""
 
 
-def _lines_with_addresses(settings: Settings) -> list[tuple[str, str]]:
-    return [(one.name, one.listen) for one in settings.line if one.listen]
+def _fixed_parts(settings: Settings) -> dict[str, object]:
+    """Return what a running server goes on with as it began, by what an operator calls it."""
+    return {
+        "[listener]": msgspec.structs.replace(settings.listener, max_connections=1),
+        "[audit]": settings.audit,
+        "[metrics]": settings.metrics,
+        "the addresses of lines": [(one.name, one.listen) for one in settings.line if one.listen],
+    }
 
 
 def _describe(material: Material) -> str:

@@ -1,14 +1,18 @@
 """Figures and health by HTTP, on a loopback port: /metrics for Prometheus, /healthz and /readyz for who starts us.
 
-It has a thread of its own, so that it answers when the event loop does not, and answers one at a time.
+It has threads of its own, so that it answers when the event loop does not. They are few: of too many who say nothing,
+the one that has been here longest makes room.
 """
 
 import contextlib
+import io
 import logging
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -20,6 +24,8 @@ from telnetsd.listener.sockets import open_listener, shown_address
 SILENT_S: Final = 5.0
 """After how long without a sign of life whoever takes connections counts as hung."""
 REQUEST_TIMEOUT_S: Final = 2.0
+REQUESTS_MAX: Final = 16
+"""How many connections are open at once."""
 _PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))
 
 logger = logging.getLogger(__name__)
@@ -66,6 +72,10 @@ class _Handler(WSGIRequestHandler):
         finally:
             clock.cancel()
 
+    def get_stderr(self) -> io.StringIO:
+        """What goes wrong with a request is its own matter: whoever is on this machine could fill our journal."""
+        return io.StringIO()
+
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 -- the base class's signature
         """Nobody is to read of each request."""
 
@@ -75,16 +85,33 @@ def _cut_off(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Server(WSGIServer):
-    """Answers on a socket that listens already."""
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers on a socket that listens already, each request in a thread."""
+
+    daemon_threads = True
+    block_on_close = False
 
     def __init__(self, listener: socket.socket) -> None:
+        self._open: deque[socket.socket] = deque()
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         # What binding would have done; it would also have asked the name service for our name.
         self.server_name, self.server_port = listener.getsockname()[:2]
         self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- the base class's
+        """Begin with a request; the connection that is open for longest makes room for it."""
+        while len(self._open) >= REQUESTS_MAX:
+            _cut_off(self._open.popleft())
+        self._open.append(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 -- the base class's signature
+        """Close a connection that was answered."""
+        with contextlib.suppress(ValueError):
+            self._open.remove(request)
+        super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:  # noqa: ANN401 -- the base class's signature
         """Who asks wrongly, or goes away meanwhile, makes no words."""
@@ -124,7 +151,8 @@ def _make_app(registry: CollectorRegistry, health: Health) -> Callable[[dict[str
             start_response("405 Method Not Allowed", list(_PLAIN))
             return [b"only GET is answered\n"]
         if path == "/metrics":
-            found: Iterable[bytes] = metrics(environ, start_response)
+            # The plain format, which all understand: what else could be asked for is not worth an error.
+            found: Iterable[bytes] = metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
             return found
         if path not in {"/healthz", "/readyz"}:
             start_response("404 Not Found", list(_PLAIN))

@@ -65,15 +65,12 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
         return ProxyHeader(None, end + 2)
     if len(words) != _V1_WORDS or words[1] not in {b"TCP4", b"TCP6"}:
         raise ProxyHeaderError("its line is not of six words")
-    try:
-        address = ipaddress.ip_address(words[2].decode("ascii"))
-    except ValueError as error:
-        raise ProxyHeaderError("its source is not an address") from error
+    address = _address_of(words[2])
     if address.version != (4 if words[1] == b"TCP4" else 6):
         raise ProxyHeaderError("its source is of another family")
     if not words[4].isdigit() or len(words[4]) > len(str(PORT_MAX)) or int(words[4]) > PORT_MAX:
         raise ProxyHeaderError("its source port is none")
-    return ProxyHeader((str(address), int(words[4])), end + 2)
+    return ProxyHeader((_shown(address), int(words[4])), end + 2)
 
 
 def _parse_v2(data: bytes) -> ProxyHeader | None:
@@ -93,4 +90,20 @@ def _parse_v2(data: bytes) -> ProxyHeader | None:
     if rest < struct.calcsize(layout):
         raise ProxyHeaderError("its addresses are cut off")
     source, _, port, _ = struct.unpack_from(layout, data, _V2_FIXED_BYTES)
-    return ProxyHeader((str(ipaddress.ip_address(source)), port), length)
+    return ProxyHeader((_shown(ipaddress.ip_address(source)), port), length)
+
+
+def _address_of(word: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(word.decode("ascii"))
+    except ValueError as error:
+        raise ProxyHeaderError("its source is not an address") from error
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ProxyHeaderError("its source has a scope, which means nothing here")
+    return address
+
+
+def _shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return an address as the log has it: one of IPv4 as such, even carried by IPv6 (RFC 4291 section 2.5.5.2)."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

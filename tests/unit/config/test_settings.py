@@ -42,6 +42,11 @@ def test_the_file_that_init_writes_says_the_defaults() -> None:
         ("[session]\nidle_timeout_s = 5\n", "idle_warning_s of [session] must be less than idle_timeout_s"),
         ("session = 5\n", "wrong value of session in telnetsd.toml line 1: expected a table, got a whole number"),
         ("[roles]\na = 5\n", "wrong value of roles in telnetsd.toml line 2: expected a table"),
+        (
+            "[listener]\nuser='a'\n[[line]]\nname='x'\ntarget='tcp://a:1'\nlisten='unix:/x'\n",
+            "user of [listener] goes with no address like unix:PATH",
+        ),
+        ("[listener]\nlisten='unix:/x'\nproxies=['192.0.2.1']\n", "proxies go with no address like unix:/x"),
         ("[limits]\npenalty_max_s = 10\n", "penalty_max_s of [limits] must be no less than penalty_threshold_s"),
         ("[limits]\nhandshakes_begin = 9\nhandshakes_full = 9\n", "handshakes_begin of [limits] must be less"),
         (

@@ -66,6 +66,8 @@ def test_a_header_that_is_cut_anywhere_is_waited_for(header: bytes) -> None:
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
         b"PROXY TCP4 ::1 ::1 1 2\r\n",
         b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"PROXY TCP6 fe80::1%eth0 fe80::2 1 2\r\n",
+        b"PROXY TCP6 fe80::1%\x1b[2J fe80::2 1 2\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 -1 2\r\n",
         b"PROXY TCP4 \xff 192.0.2.2 1 2\r\n",
@@ -90,3 +92,14 @@ def test_whatever_comes_is_a_header_or_waited_for_or_refused(data: bytes) -> Non
     except ProxyHeaderError:
         return
     assert len(data) < V2_MAX_BYTES if header is None else 0 < header.length <= len(data)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY TCP6 ::ffff:192.0.2.77 ::1 4711 992\r\n",
+        V2_SIGNATURE + b"\x21\x21\0\x24" + b"\0" * 10 + b"\xff\xff\xc0\0\x02\x4d" + b"\0" * 16 + b"\x12\x67\x03\xe0",
+    ],
+)
+def test_an_ipv4_address_that_ipv6_carries_is_known_by_itself(header: bytes) -> None:
+    assert parse_proxy_header(header) == ProxyHeader(("192.0.2.77", 4711), len(header))
