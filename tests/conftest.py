@@ -74,15 +74,21 @@ def shared_settings() -> str:
 
 
 @pytest.fixture(scope="module")
+def shared_wrapper() -> tuple[str, ...]:
+    """What the shared server is started by."""
+    return ()
+
+
+@pytest.fixture(scope="module")
 def server(
-    made_home: Home, tmp_path_factory: pytest.TempPathFactory, shared_settings: str
+    made_home: Home, tmp_path_factory: pytest.TempPathFactory, shared_settings: str, shared_wrapper: tuple[str, ...]
 ) -> Iterator[RunningServer]:
     """A running server that the tests of one module share; each test looks at its own connections."""
     home = Home(tmp_path_factory.mktemp("shared") / "home")
     shutil.copytree(made_home.root, home.root)
     if shared_settings:
         home.config_file.write_text(shared_settings)
-    running = RunningServer(home)
+    running = RunningServer(home, wrapper=shared_wrapper)
     yield running
     assert running.stop() == "", "the server wrote to standard error"
 
