@@ -91,7 +91,8 @@ class Connections:
         self._events = TlsEvents(self._established, self._failed, self._lost)
         self.admission = Admission(_terms(stages))
         self._unadmitted = Unadmitted(stages.trail)
-        self._guests = _make_guests(stages)
+        self._guest_turns = Turns()
+        self._guest_pace = _make_guest_pace(stages)
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[TlsTransport] = set()
         self._arriving: set[Arrival] = set()
@@ -111,9 +112,11 @@ class Connections:
 
     def change(self, stages: Stages) -> None:
         """Lead every connection from now on through the stages of another generation."""
-        self._stages = stages
+        before, self._stages = self._stages.settings.limits, stages
         self.admission.adopt(_terms(stages))
-        self._guests = _make_guests(stages)
+        if stages.settings.limits.all_guests_lines_per_s != before.all_guests_lines_per_s:
+            # Otherwise those who are in and those to come go on sharing one.
+            self._guest_pace = _make_guest_pace(stages)
 
     def accept(self, endpoint: Endpoint) -> IncomingProtocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
@@ -235,14 +238,14 @@ class Connections:
             await trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_SESSIONS, message)
             _say_goodbye(protocol, words)
             return None
-        guests = self._guests if isinstance(identity, Guest) else None
-        if guests is not None:
-            protocol.take_turns(guests.turns)
+        shared_pace = None
+        if isinstance(identity, Guest):
+            protocol.take_turns(self._guest_turns)
+            shared_pace = self._guest_pace
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
         took = {"handshake_s": round(arrived.handshake_s, 6)}
         await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), telnetsd=took)
-        shared_pace = guests.pace if guests is not None else None
         return Session(visit, protocol, trail, stages.services, stages.settings, shared_pace), rounds
 
     def _seat(self, identity: Admitted, place: Place) -> bool:
@@ -280,17 +283,9 @@ class _Arrived:
     handshake_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Guests:
-    """What all guests of this process share: nobody answers for any of them, and there may be many."""
-
-    turns: Turns
-    pace: Pace
-
-
-def _make_guests(stages: Stages) -> _Guests:
+def _make_guest_pace(stages: Stages) -> Pace:
     per_s = stages.settings.limits.all_guests_lines_per_s
-    return _Guests(Turns(), Pace(per_s, round(GUESTS_BURST_S * per_s)))
+    return Pace(per_s, round(GUESTS_BURST_S * per_s))
 
 
 def _arrived_by(transport: TlsTransport) -> _Arrived:
