@@ -7,7 +7,6 @@ says so.
 
 import base64
 import hmac
-import ipaddress
 import secrets
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from telnetsd.config.settings import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.home import Home
+from telnetsd.listener.admission import find_source
 from telnetsd.pki.authority import to_pem
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
 from telnetsd.state.state import State
@@ -35,8 +35,6 @@ SUBJECT_MAX_CHARS: Final = 256
 _ID_BYTES: Final = 5
 _CODE_BYTES: Final = 15
 _CODE_GROUP: Final = 4
-_NETWORK_BITS: Final = 64
-"""Of an IPv6 source: who has one address has the others of its network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
             subject=escape(wish.subject, SUBJECT_MAX_CHARS),
             public_key=wish.public_key,
             spki_sha256=wish.spki_sha256,
-            source=network_of(applicant.source),
+            source=find_source(applicant.source, ()).name,
             requested_at=change.at,
             expires_at=change.at + timedelta(days=settings.expiry_days),
             replaces_sha256=wish.replaces_sha256,
@@ -149,19 +147,6 @@ def request_fields(request: EnrolmentRequest) -> Fields:
     return {"telnetsd": {"enrolment": fields}}
 
 
-def network_of(source: str) -> str:
-    """Return what counts as one source: an IPv4 address, an IPv6 network, or whatever else it is."""
-    try:
-        address = ipaddress.ip_address(source)
-    except ValueError:
-        return source
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, _NETWORK_BITS), strict=False))
-    return str(address)
-
-
 def _requests_of(state: State, spki_sha256: str) -> list[EnrolmentRequest]:
     """Return what was asked for by the holder of a key: for the key itself, or to renew a certificate for it."""
     return state.requests.of_key(spki_sha256) or state.requests.replacing_key(spki_sha256)
@@ -196,7 +181,7 @@ def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applic
                 EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate waits for the operator already"
             )
         return
-    if change.state.requests.count_pending_from(network_of(applicant.source)) >= settings.per_source:
+    if change.state.requests.count_pending_from(find_source(applicant.source, ()).name) >= settings.per_source:
         raise EnrolmentError(
             EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from where you are; tell the operator"
         )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -31,7 +30,7 @@ from telnetsd.administration.material import (
 from telnetsd.administration.trust import list_trust
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.log import open_log
-from telnetsd.config.address import UNIX_PREFIX
+from telnetsd.config.address import unix_path
 from telnetsd.config.contradictions import listen_settings
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import CrlPolicy, Settings, fingerprint_hex
@@ -108,9 +107,12 @@ def _addresses(_: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
     addresses = [listen for _, listen in listen_settings(settings)]
     for listen in addresses:
         require_address(listen)
-        folder = Path(listen.removeprefix(UNIX_PREFIX)).parent
-        if listen.startswith(UNIX_PREFIX) and not folder.is_dir():
-            yield Verdict.WARNING, f"{listen}: there is no folder {folder}; it must be there when the server starts"
+        path = unix_path(listen)
+        if path is not None and not path.parent.is_dir():
+            yield (
+                Verdict.WARNING,
+                f"{listen}: there is no folder {path.parent}; it must be there when the server starts",
+            )
     yield Verdict.OK, ", ".join(addresses)
 
 

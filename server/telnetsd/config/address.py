@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Final
 
 from telnetsd.errors import OperatorError
@@ -30,8 +31,15 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def unix_path(text: str) -> Path | None:
+    """Return the path of `unix:PATH`; None for another address."""
+    return Path(text.removeprefix(UNIX_PREFIX)) if text.startswith(UNIX_PREFIX) else None
+
+
 def is_address(text: str) -> bool:
-    """Tell whether a text is `HOST:PORT`."""
+    """Tell whether a text is `HOST:PORT`, or `unix:PATH`."""
+    if unix_path(text) is not None:
+        return True
     try:
         parse_address(text)
     except OperatorError:
@@ -53,7 +61,7 @@ def exclude_each_other(one: str, other: str) -> bool:
 
     Every IPv6 address includes every IPv4 one, as Linux has it.
     """
-    if UNIX_PREFIX in (one[: len(UNIX_PREFIX)], other[: len(UNIX_PREFIX)]):
+    if unix_path(one) is not None or unix_path(other) is not None:
         return one == other
     hosts, ports = zip(*map(parse_address, (one, other)), strict=True)
     if 0 in ports or ports[0] != ports[1]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
-from telnetsd.config.address import UNIX_PREFIX, exclude_each_other, is_address, is_loopback
-from telnetsd.config.settings import EndpointSettings, Settings, ShippingSettings
+from telnetsd.config.address import exclude_each_other, is_address, is_loopback, unix_path
+from telnetsd.config.settings import Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -35,30 +35,31 @@ def _listener_contradictions(settings: Settings) -> Iterator[str]:
         yield "a [[line]] has run_as, which takes root, and user of [listener] gives root up"
     if settings.metrics.listen and not is_loopback(settings.metrics.listen):
         yield "listen of [metrics] is not an address of this machine alone; write 127.0.0.1:PORT"
-    if listener.user and any(listen.startswith(UNIX_PREFIX) for _, listen in listen_settings(settings)):
+    if listener.user and any(unix_path(listen) is not None for _, listen in listen_settings(settings)):
         yield "user of [listener] goes with no address like unix:PATH; start the server as that user instead"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin of [limits] must be less than handshakes_full"
     if 0 < limits.penalty_max_s < limits.penalty_threshold_s:
         yield "penalty_max_s of [limits] must be no less than penalty_threshold_s, or 0 for no penalties"
     yield from _address_contradictions(settings)
+    yield from _network_contradictions(settings)
 
 
 def _address_contradictions(settings: Settings) -> Iterator[str]:
     taken: dict[str, str] = {}
     for section, listen in listen_settings(settings):
-        if not listen.startswith(UNIX_PREFIX) and not is_address(listen):
+        if not is_address(listen):
             yield f"listen of {section} is {listen!r}, which is no address: write HOST:PORT, or unix:PATH"
             continue
         for other, its_section in taken.items():
             if exclude_each_other(listen, other):
                 yield f"listen of {section}, {listen}, is taken by that of {its_section}, {other}; change one"
         taken[listen] = section
-    for one in (
-        EndpointSettings(listen=settings.listener.listen, proxies=settings.listener.proxies),
-        *settings.listener.also,
-    ):
-        if one.proxies and one.listen.startswith(UNIX_PREFIX):
+
+
+def _network_contradictions(settings: Settings) -> Iterator[str]:
+    for one in settings.listener.endpoints:
+        if one.proxies and unix_path(one.listen) is not None:
             yield f"proxies go with no address like {one.listen}: who comes by it has no address to be listed"
     networks = [("exempt of [limits]", settings.limits.exempt), ("proxies of [listener]", settings.listener.proxies)]
     networks += [("proxies of [[listener.also]]", also.proxies) for also in settings.listener.also]

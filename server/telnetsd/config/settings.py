@@ -161,6 +161,11 @@ class ListenerSettings(Section, frozen=True):
     drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
     user: OptionalUser = ""
 
+    @property
+    def endpoints(self) -> tuple[EndpointSettings, ...]:
+        """The addresses that lead to a prompt, the main one first."""
+        return (EndpointSettings(listen=self.listen, proxies=self.proxies), *self.also)
+
 
 class LimitSettings(Section, frozen=True):
     """What one source, one user or one session may take up, and what becomes of sources that fail.

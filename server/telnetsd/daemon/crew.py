@@ -153,11 +153,12 @@ class Crew:
         """See Service."""
         now = self._loop.time()
         return any(
-            one.is_ready and now - one.heard_at < ANSWER_TIMEOUT_S for one in self._workers if not one.is_retired
+            one.is_ready and not one.is_retired and now - one.heard_at < ANSWER_TIMEOUT_S for one in self._workers
         )
 
     def _end_the_hung(self) -> None:
-        now, before, self._ticked_at = self._loop.time(), self._ticked_at, self._loop.time()
+        now = self._loop.time()
+        before, self._ticked_at = self._ticked_at, now
         for worker in self._workers:
             if now - before > ANSWER_TIMEOUT_S:
                 worker.heard_at = now  # it is we who heard nothing

@@ -9,7 +9,7 @@ import socket
 import time
 from typing import Final
 
-from telnetsd.config.address import UNIX_PREFIX, parse_address
+from telnetsd.config.address import UNIX_PREFIX, parse_address, unix_path
 from telnetsd.errors import OperatorError
 from telnetsd.listener.sockets import resolve, shown_address
 
@@ -60,7 +60,7 @@ def _require_same(one: socket.socket, listen: str) -> None:
     if isinstance(name, str):
         is_same = listen == UNIX_PREFIX + name
     else:
-        is_same = not listen.startswith(UNIX_PREFIX) and resolve(*parse_address(listen))[1][:2] == name[:2]
+        is_same = unix_path(listen) is None and resolve(*parse_address(listen))[1][:2] == name[:2]
     if not is_same:
         raise OperatorError(
             f"the service manager's socket is of {shown_address(name)}, and the address is {listen}; write"

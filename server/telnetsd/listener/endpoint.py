@@ -14,5 +14,5 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 def prompt_endpoints(listener: ListenerSettings, listen: str | None) -> list[Endpoint]:
     """Return the endpoints that lead to a prompt, the main one first; `listen` stands in for its address."""
-    main = EndpointSettings(listen=listen or listener.listen, proxies=listener.proxies)
-    return [Endpoint(one) for one in (main, *listener.also)]
+    listener = msgspec.structs.replace(listener, listen=listen or listener.listen)
+    return [Endpoint(one) for one in listener.endpoints]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from telnetsd.config.address import UNIX_PREFIX, parse_address
+from telnetsd.config.address import UNIX_PREFIX, parse_address, unix_path
 from telnetsd.errors import OperatorError
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
 
@@ -25,11 +25,10 @@ def require_address(listen: str) -> None:
     Raises:
         OperatorError: It is neither.
     """
-    if not listen.startswith(UNIX_PREFIX):
+    path = unix_path(listen)
+    if path is None:
         parse_address(listen)
-        return
-    path = Path(listen.removeprefix(UNIX_PREFIX))
-    if path.exists() and not path.is_socket():
+    elif path.exists() and not path.is_socket():
         raise OperatorError(
             f"cannot listen on {listen}: a file is there that is no socket; move it away, or choose another path"
         )
@@ -43,14 +42,15 @@ def open_endpoint(listen: str, keepalive_s: int) -> Iterator[socket.socket]:
         listen: The setting.
         keepalive_s: After so long a silence, in seconds, a peer is asked whether it is still there; 0 for never.
     Raises:
-        OperatorError: See the two below.
+        OperatorError: See `require_address`, and the two below.
     """
-    if not listen.startswith(UNIX_PREFIX):
+    require_address(listen)
+    path = unix_path(listen)
+    if path is None:
         with open_listener(*parse_address(listen)) as listener:
             keep_alive(listener, keepalive_s)
             yield listener
         return
-    path = Path(listen.removeprefix(UNIX_PREFIX))
     with _open_unix_endpoint(path) as listener:
         made = path.stat()
         try:
@@ -133,10 +133,9 @@ def _open_unix_endpoint(path: Path) -> socket.socket:
     """Bind a Unix socket that our user and group may open, in a folder that is there.
 
     Raises:
-        OperatorError: The folder is not there, somebody listens already, or a file of another kind is in the way.
+        OperatorError: The folder is not there, or somebody listens already.
     """
     where = f"cannot listen on {UNIX_PREFIX}{path}"
-    require_address(f"{UNIX_PREFIX}{path}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if path.exists() and probe.connect_ex(str(path)) == 0:
             raise OperatorError(f"{where}: another program listens there; stop it, or choose another path")

@@ -26,6 +26,12 @@ def _nothing() -> None:
     pass
 
 
+def _is_dense(data: bytes) -> bool:
+    """Tell whether interpreting all of it at once would keep others waiting."""
+    commands = data.count(IAC)
+    return commands > COMMANDS_PER_TURN or (commands > 0 and IAC + SB in data)
+
+
 class NvtOutput:
     """What the client is shown; nothing of it is telnet's own."""
 
@@ -138,7 +144,7 @@ class NvtProtocol(asyncio.Protocol):
             self._backlog = data
             self._gate.hold("backlog")
             self._turns.take(self._work_off)
-        elif self._is_amidst_command or data.count(IAC) > COMMANDS_PER_TURN or IAC + SB in data:
+        elif self._is_amidst_command or _is_dense(data):
             self._backlog = data
             self._gate.hold("backlog")
             self._work_off()
