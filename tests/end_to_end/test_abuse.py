@@ -190,10 +190,8 @@ def test_many_guests_who_pour_keep_nobody_waiting(data: bytes, server: RunningSe
 
 
 def pour_until_it_is_over(client: Client, data: bytes) -> None:
-    client.tls.settimeout(DEADLINE_S)
     with contextlib.suppress(OSError):
-        while True:
-            client.tls.sendall(data)
+        send_without_end(client, data, DEADLINE_S)
 
 
 def test_a_client_that_does_not_read_is_not_written_to_without_end(server: RunningServer) -> None:
@@ -213,7 +211,7 @@ def test_who_does_not_read_is_shown_no_notices(start: Callable[..., RunningServe
         bob.read_until()
         # The answers are as long as the lines: when the server takes no more of these, those are stuck.
         with pytest.raises(TimeoutError):
-            send_without_end(bob, b"echo " + b"x" * 4000 + b"\r\n")
+            send_without_end(bob, b"echo " + b"x" * 4000 + b"\r\n", 2)
         assert alice.command("wall you are not to see this") == "told 1 other session"
         bob.tls.settimeout(DEADLINE_S)
         socket.socket.shutdown(bob.tls, socket.SHUT_WR)
@@ -225,8 +223,8 @@ def test_who_does_not_read_is_shown_no_notices(start: Callable[..., RunningServe
         assert b"not to see this" not in seen
 
 
-def send_without_end(client: Client, data: bytes) -> None:
-    client.tls.settimeout(2)
+def send_without_end(client: Client, data: bytes, timeout_s: float) -> None:
+    client.tls.settimeout(timeout_s)
     while True:
         client.tls.sendall(data)
 

@@ -140,8 +140,9 @@ def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningSe
             other.read_until(b"ed> ")
 
 
-def test_guests_do_not_take_the_places_of_users(start: Callable[..., RunningServer]) -> None:
-    server = start("[limits]\nguests = 1\n")
+@pytest.mark.parametrize("toml", ["[limits]\nguests = 1\n", NO_EXEMPTION + "guests_per_source = 1\n"])
+def test_guests_do_not_take_the_places_of_users(toml: str, start: Callable[..., RunningServer]) -> None:
+    server = start(toml)
     with connect_as(server) as one:
         one.read_until()
         event = wait_until(lambda: refused_in_words(server, None, TOO_MANY_GUESTS), "a guest too many")
@@ -168,16 +169,6 @@ def test_of_what_a_guest_types_the_log_keeps_little(start: Callable[..., Running
         kept = [get(server.session_from(one.port, "command-denied"), "telnetsd.command.line") for one in (guest, bob)]
     assert len(kept[0]) <= 256
     assert len(kept[1]) > 4000
-
-
-def test_one_source_has_so_many_guests(start: Callable[..., RunningServer]) -> None:
-    server = start(NO_EXEMPTION + "guests_per_source = 1\n")
-    with connect_as(server) as one:
-        one.read_until()
-        event = wait_until(lambda: refused_in_words(server, None, TOO_MANY_GUESTS), "a guest too many")
-        assert event["event"]["reason"] == "too-many-sessions"
-        with connect_as(server, "bob") as user:
-            user.read_until(b"bob> ")
 
 
 def test_all_guests_together_are_slowed_down(start: Callable[..., RunningServer]) -> None:

@@ -31,6 +31,10 @@ class Crew:
         """The workers, the oldest first."""
         return workers_of(self.server)
 
+    def wait_for_others(self, before: list[int]) -> None:
+        """Wait until there are two workers beside those of before, who may be there still."""
+        wait_until(lambda: len([pid for pid in self.workers if pid not in before]) == 2, "new workers")
+
     @contextlib.contextmanager
     def only(self, worker: int) -> Iterator[None]:
         """Let one worker alone take what comes."""
@@ -227,7 +231,7 @@ def test_a_hangup_raises_new_workers_without_a_connection_refused_or_a_session_l
     try:
         one.server.process.send_signal(signal.SIGHUP)
         one.server.wait_for(lambda event: action_of(event) == "server-reloaded")
-        wait_until(lambda: len([pid for pid in one.workers if pid not in before]) == 2, "new workers")
+        one.wait_for_others(before)
     finally:
         is_over.set()
         coming.join()
@@ -301,7 +305,7 @@ def test_workers_that_do_not_start_leave_those_that_there_are(
         client.read_until()
     assert one.workers == before
     one.server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: len([pid for pid in one.workers if pid not in before]) == 2, "new workers")
+    one.wait_for_others(before)
     said = one.server.stop()
     assert (
         said == "WARNING: the workers do not start; what stops them is said above; the workers that there are go on\n"
@@ -314,7 +318,7 @@ def test_a_nursery_that_dies_is_replaced_and_a_replacement_that_dies_as_well(cre
     (nursery,) = children(one.server.process.pid)
     os.kill(nursery, signal.SIGKILL)
     kill_the_next_nursery(one.server, [nursery])
-    wait_until(lambda: len([pid for pid in one.workers if pid not in before]) == 2, "new workers")
+    one.wait_for_others(before)
     with connect_as(one.server, "ed") as client:
         client.read_until()
     said = one.server.stop()
