@@ -90,7 +90,7 @@ class Connections:
         self._stages = stages
         self._events = TlsEvents(self._established, self._failed, self._lost)
         self.admission = Admission(_terms(stages))
-        self._unadmitted = Unadmitted(stages.trail)
+        self._unadmitted = Unadmitted(stages.trail, time.monotonic())
         self._guest_turns = Turns()
         self._guest_pace = _make_guest_pace(stages)
         self._serving: set[asyncio.Task[None]] = set()

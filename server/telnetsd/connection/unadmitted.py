@@ -34,14 +34,18 @@ class Unadmitted:
 
     Of those that were turned away it tells of the first of a source at once, and of the others once an interval; of
     failed handshakes, of each as long as they are few.
+
+    Args:
+        trail: Bound to nothing.
+        now: The monotonic clock, in seconds, when the first interval begins.
     """
 
-    def __init__(self, trail: Trail) -> None:
+    def __init__(self, trail: Trail, now: float) -> None:
         self._trail = trail
         self._others: dict[tuple[str, TurnedAwayReason], int] = {}
         self._failures = 0
         self._more_failures: Counter[StrEnum] = Counter()
-        self._flush_at = 0.0
+        self._flush_at = now + INTERVAL_S
 
     def note_turned_away(self, origin: Origin, reason: TurnedAwayReason, detail: str = "") -> None:
         """Take note of a connection that was turned away."""

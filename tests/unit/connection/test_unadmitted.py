@@ -25,7 +25,7 @@ def origin(number: int) -> Origin:
 async def events_of(folder: Path, tell: Callable[[Unadmitted], None]) -> list[Event]:
     log = open_test_log(folder / "audit.jsonl")
     sink = GroupCommit(log)
-    tell(Unadmitted(make_trail(sink)))
+    tell(Unadmitted(make_trail(sink), 0.0))
     await sink.close()
     log.close()
     return [one for one in read_log(folder / "audit.jsonl") if action_of(one) != "audit-checkpoint"]
