@@ -134,6 +134,9 @@ def pour(client: Client, data: bytes, leave: bytes = b"") -> None:
     with contextlib.suppress(OSError):
         client.tls.sendall(data)
         client.tls.sendall(IAC + SE + leave + b"\r\nquit\r\n")
+        if leave:
+            # A line that ends amidst it takes along what was typed for it, which may be the `quit`.
+            socket.socket.shutdown(client.tls, socket.SHUT_WR)
     reading.join()
 
 

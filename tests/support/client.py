@@ -84,10 +84,16 @@ def connect_as(server: RunningServer, user: str | None = None, **options: Any) -
 
 def turned_away(server: RunningServer) -> Event | None:
     """Connect without a word, and return the event when the server closes at once; None when it does not."""
+    port = closed_at_once(server)
+    return server.session_from(port, "connection-refused") if port is not None else None
+
+
+def closed_at_once(server: RunningServer) -> int | None:
+    """Connect without a word, and return our port when the server closes at once; None when it does not."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as raw:
-        port = raw.getsockname()[1]
         try:
             assert raw.recv(1) == b""
         except TimeoutError:
             return None
-    return server.session_from(port, "connection-refused")
+        port: int = raw.getsockname()[1]
+        return port
