@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from support.client import Client, connect_as
 from support.lines import OpenTerminal, Terminal
 from support.schema import judge_file
-from support.server import RunningServer
+from support.server import MEASURING, RunningServer
 from telnetsd.administration.credentials import GeneratedKey
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.issuing import Grant
@@ -38,6 +38,16 @@ def every_event_is_held_against_the_schema(tmp_path_factory: pytest.TempPathFact
     yield
     problems = [one for log in tmp_path_factory.getbasetemp().rglob("audit*.jsonl") for one in judge_file(log)]
     assert problems == []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def processes_of_unmeasured_modules_run_as_fast_as_they_can(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have no coverage measured in what a module starts, where other modules go the same ways."""
+    with pytest.MonkeyPatch.context() as environment:
+        if request.node.get_closest_marker("unmeasured"):
+            for name in MEASURING:
+                environment.delenv(name, raising=False)
+        yield
 
 
 @pytest.hookimpl(trylast=True)
@@ -74,21 +84,15 @@ def shared_settings() -> str:
 
 
 @pytest.fixture(scope="module")
-def shared_wrapper() -> tuple[str, ...]:
-    """What the shared server is started by."""
-    return ()
-
-
-@pytest.fixture(scope="module")
 def server(
-    made_home: Home, tmp_path_factory: pytest.TempPathFactory, shared_settings: str, shared_wrapper: tuple[str, ...]
+    made_home: Home, tmp_path_factory: pytest.TempPathFactory, shared_settings: str
 ) -> Iterator[RunningServer]:
     """A running server that the tests of one module share; each test looks at its own connections."""
     home = Home(tmp_path_factory.mktemp("shared") / "home")
     shutil.copytree(made_home.root, home.root)
     if shared_settings:
         home.config_file.write_text(shared_settings)
-    running = RunningServer(home, wrapper=shared_wrapper)
+    running = RunningServer(home)
     yield running
     assert running.stop() == "", "the server wrote to standard error"
 

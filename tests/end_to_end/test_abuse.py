@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import select
 import socket
 import ssl
 import struct
@@ -17,9 +18,11 @@ import pytest
 
 from support.client import Client, connect_as
 from support.lines import OpenTerminal, line
-from support.server import DEADLINE_S, UNMEASURED, Event, RunningServer, action_of, get, wait_until
+from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
 from support.soak import resident_kib
 from telnetsd.administration.credentials import user_files
+
+pytestmark = pytest.mark.unmeasured
 
 IAC, SB, SE, WILL, WONT, DO, DONT = (bytes([one]) for one in (255, 250, 240, 251, 252, 253, 254))
 GROWTH_KIB = 16 * 1024
@@ -87,11 +90,6 @@ def shared_settings() -> str:
     return line("program", "exec:cat")
 
 
-@pytest.fixture(scope="module")
-def shared_wrapper() -> tuple[str, ...]:
-    return UNMEASURED
-
-
 @dataclass
 class Bystander:
     """Somebody else, who types a command now and then while the server is abused."""
@@ -127,17 +125,41 @@ def undisturbed(server: RunningServer, commands: int = 3) -> Iterator[None]:
 
 
 def pour(client: Client, data: bytes, leave: bytes = b"") -> None:
-    """Send, and read whatever comes meanwhile, until the server closes or has taken everything."""
-    client.tls.settimeout(DEADLINE_S)
-    reading = threading.Thread(target=drain, args=(client,))
-    reading.start()
-    with contextlib.suppress(OSError):
-        client.tls.sendall(data)
-        client.tls.sendall(IAC + SE + leave + b"\r\nquit\r\n")
-        if leave:
-            # A line that ends amidst it takes along what was typed for it, which may be the `quit`.
-            socket.socket.shutdown(client.tls, socket.SHUT_WR)
-    reading.join()
+    """Send, and read whatever comes meanwhile, until the server closes."""
+    left = memoryview(data + IAC + SE + leave + b"\r\nquit\r\n")
+    client.tls.setblocking(False)
+    is_open = True
+    while is_open:
+        _, writable, _ = select.select([client.tls], [client.tls] if left else [], [], DEADLINE_S)
+        is_open = read_what_there_is(client)
+        if writable:
+            left = left[send_what_is_taken(client, left[:16384]) :]
+            if leave and not left:
+                # A line that ends amidst it takes along what was typed for it, which may be the `quit`.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(client.tls, socket.SHUT_WR)
+
+
+def read_what_there_is(client: Client) -> bool:
+    """Read and forget, and tell whether the server may still say more."""
+    try:
+        while client.tls.recv(65536):
+            pass
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def send_what_is_taken(client: Client, data: memoryview) -> int:
+    """Return how many bytes were sent; a server that closed takes no more, and may have said something before."""
+    try:
+        return client.tls.send(data)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return 0
+    except OSError:
+        return len(data)
 
 
 def drain(client: Client) -> None:
@@ -208,7 +230,7 @@ def test_a_client_that_does_not_read_is_not_written_to_without_end(server: Runni
 
 
 def test_who_does_not_read_is_shown_no_notices(start: Callable[..., RunningServer]) -> None:
-    server = start("[session]\npending_max_bytes = 4096\n[limits]\nlines_per_s = 1000000\n", wrapper=UNMEASURED)
+    server = start("[session]\npending_max_bytes = 4096\n[limits]\nlines_per_s = 1000000\n")
     with connect_as(server, "alice") as alice, connect_as(server, "bob") as bob:
         alice.read_until()
         bob.read_until()

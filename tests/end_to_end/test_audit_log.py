@@ -19,6 +19,8 @@ from support.server import DEADLINE_S, RunningServer, action_of, all_leaves, get
 from telnetsd.audit.key import load_audit_key
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 
 def telnetsd(home: Home, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), *words]

@@ -21,6 +21,8 @@ from support.command_line import telnetsd
 from support.server import DEADLINE_S, RunningServer, action_of, get
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 ROTATING = "[audit]\nrotate_bytes = 8192\n"
 
 

@@ -12,6 +12,8 @@ from support.command_line import done, refused
 from support.homes import add, fingerprint, write_pem
 from support.server import RunningServer, action_of, get
 
+pytestmark = pytest.mark.unmeasured
+
 OID = "1.3.6.1.4.1.99999.1.{}"
 CLASSES = """
 [classes.2]

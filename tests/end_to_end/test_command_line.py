@@ -20,6 +20,8 @@ from support.client import connect_as
 from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 
 def telnetsd(home: Home, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "telnetsd", *words, "--home", str(home.root)]

@@ -15,10 +15,12 @@ import pytest
 from support.client import Client
 from support.command_line import telnetsd
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, UNMEASURED, RunningServer, wait_until
+from support.server import DEADLINE_S, RunningServer, wait_until
 from support.soak import LINE, Seen, descriptors_of, grandchildren, resident_kib, soak, unaccounted, workers_of
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
+
+pytestmark = pytest.mark.unmeasured
 
 SOAK_S = float(os.environ.get("TELNETSD_SOAK_S", "60"))
 WORKERS = 4
@@ -37,7 +39,7 @@ def settled(server: RunningServer) -> bool:
 @pytest.mark.timeout(SOAK_S + 120)
 def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(start: Callable[..., RunningServer]) -> None:
     print(f"seed {SEED}")
-    server = start(LINE, workers=WORKERS, wrapper=UNMEASURED)
+    server = start(LINE, workers=WORKERS)
     begun = soak(server, SOAK_S / 4, SEED)
     wait_until(lambda: settled(server), "a server at rest")
     descriptors, memory = descriptors_of(server) + 2, resident_kib(server.process.pid)
@@ -66,7 +68,7 @@ class Caretaker:
         self._thread.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*UNMEASURED, *self._command], stderr=subprocess.DEVNULL)
+        return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
 
     def _watch(self) -> None:
         while self.process.wait() is not None and not self._is_over:

@@ -17,6 +17,8 @@ from support.server import DEADLINE_S, RunningServer, wait_until
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 
 class Tmux:
     """A terminal of 80 columns and 24 rows, that can be typed to, looked at, and resized."""

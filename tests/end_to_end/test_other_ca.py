@@ -12,6 +12,8 @@ from support.openssl_ca import OpensslCa
 from support.server import RunningServer, action_of, get, wait_until
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 MAPPING = """
 [[cert_to_name]]
 id = "company-mail"

@@ -15,6 +15,8 @@ from support.client import Client
 from support.server import DEADLINE_S, read_events
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -17,7 +17,7 @@ import pytest
 from support.client import Client, connect_as
 from support.command_line import refused
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, UNMEASURED, RunningServer, action_of, read_events, wait_for_event, wait_until
+from support.server import DEADLINE_S, MEASURING, RunningServer, action_of, read_events, wait_for_event, wait_until
 from support.soak import children
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
@@ -135,8 +135,8 @@ def test_the_service_manager_hears_of_readiness_life_reloads_and_the_end(
 def test_sockets_of_systemd_are_served_whoever_opened_them(home: Home) -> None:
     port = free_port()
     listen = ["--listen", f"127.0.0.1:{port}"]
-    command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *serve_command(home), *listen]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+    command = [*behind_sockets(home, f"127.0.0.1:{port}"), *listen]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         files = user_files(home, "bob")
         client = wait_until(
             lambda: try_connecting(port, home, (files.certificate, files.key)), "a server behind the socket"
@@ -151,9 +151,8 @@ def test_sockets_of_systemd_are_served_whoever_opened_them(home: Home) -> None:
 
 def test_sockets_of_systemd_in_another_number_than_addresses_are_refused(home: Home) -> None:
     port = free_port()
-    two = ["-l", f"127.0.0.1:{port}", "-l", f"127.0.0.1:{free_port()}"]
-    command = ["systemd-socket-activate", *two, *serve_command(home)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+    command = behind_sockets(home, f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: knock(port), "systemd's socket")
         assert process.stderr is not None
         assert "the service manager passes 2 sockets for 1 addresses" in process.stderr.read()
@@ -164,8 +163,11 @@ def serve_command(home: Home) -> list[str]:
     return [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root)]
 
 
-def passing_on() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": ""}
+def behind_sockets(home: Home, *addresses: str) -> list[str]:
+    """Return the command of a server whose sockets are opened by systemd, which passes on what it is told to."""
+    passed = [word for name in MEASURING for word in ("-E", name)]
+    sockets = [word for address in addresses for word in ("-l", address)]
+    return ["systemd-socket-activate", *passed, *sockets, *serve_command(home)]
 
 
 def knock(port: int, host: str = "127.0.0.1") -> bool:
@@ -179,7 +181,7 @@ def try_connecting(port: int, home: Home, credentials: tuple[Path, Path]) -> Cli
     return None
 
 
-def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
+def test_root_is_given_up_when_the_sockets_are_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Port 992 is root's; what is written afterwards is the user's. The folder is where others may go as well."""
     folder = Path(tempfile.mkdtemp(prefix="telnetsd-", dir="/var/tmp"))
     folder.chmod(0o755)
@@ -188,7 +190,10 @@ def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
         mine = Home(folder / "home")
         mine.config_file.write_text('[listener]\nuser = "nobody"\n')
         subprocess.run(["chown", "-R", "nobody:", folder / "home"], check=True)
-        server = RunningServer(mine, wrapper=UNMEASURED)
+        for name in MEASURING:
+            # It may not write where that is noted.
+            monkeypatch.delenv(name, raising=False)
+        server = RunningServer(mine)
         with connect_as(server, "bob") as client:
             client.read_until()
             status = Path(f"/proc/{server.process.pid}/status").read_text()
@@ -212,9 +217,8 @@ def test_root_does_not_serve_what_belongs_to_somebody_else(home: Home) -> None:
 @pytest.mark.parametrize(("socket_host", "host"), [("127.0.0.2", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])  # noqa: S104
 def test_a_socket_of_systemd_for_another_host_is_refused(socket_host: str, host: str, home: Home) -> None:
     port = free_port()
-    command = ["systemd-socket-activate", "-l", f"{socket_host}:{port}", *serve_command(home)]
-    command += ["--listen", f"{host}:{port}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+    command = [*behind_sockets(home, f"{socket_host}:{port}"), "--listen", f"{host}:{port}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: knock(port, "127.0.0.2"), "systemd's socket")
         assert process.stderr is not None
         said = process.stderr.read()
@@ -224,8 +228,8 @@ def test_a_socket_of_systemd_for_another_host_is_refused(socket_host: str, host:
 
 def test_a_socket_of_systemd_for_another_address_is_refused(home: Home) -> None:
     port = free_port()
-    command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", *serve_command(home), "--listen", "127.0.0.1:9"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=passing_on()) as process:
+    command = [*behind_sockets(home, f"127.0.0.1:{port}"), "--listen", "127.0.0.1:9"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: knock(port), "systemd's socket")
         assert process.stderr is not None
         assert f"socket is of 127.0.0.1:{port}, and the address is 127.0.0.1:9" in process.stderr.read()

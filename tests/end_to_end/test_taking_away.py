@@ -17,6 +17,8 @@ from support.homes import add, write_pem
 from support.server import RunningServer, action_of, get
 from telnetsd.home import Home
 
+pytestmark = pytest.mark.unmeasured
+
 
 def own_crl(home: Home) -> x509.CertificateRevocationList:
     (path,) = home.crl_folder.glob("telnetsd-*.pem")

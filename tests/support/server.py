@@ -17,8 +17,8 @@ Event = dict[str, Any]
 DEADLINE_S = 20.0
 WORKERS = int(os.environ.get("TELNETSD_TEST_WORKERS", "1"))
 """How many workers a server has in tests that do not say: all of them hold for several as well."""
-UNMEASURED = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START")
-"""Wraps a server whose coverage is not to be measured: it would be slower, or may not write where that is noted."""
+MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+"""What tells a new process in its environment to measure its coverage."""
 
 
 class RunningServer:
