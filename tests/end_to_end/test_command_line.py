@@ -17,15 +17,17 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.client import connect_as
+from support.command_line import telnetsd
 from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
 from telnetsd.home import Home
 
 pytestmark = pytest.mark.unmeasured
 
 
-def telnetsd(home: Home, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def program(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb in a process of its own, with the home folder named behind the verb."""
     command = [sys.executable, "-m", "telnetsd", *words, "--home", str(home.root)]
-    environment = {**os.environ, "COLUMNS": "80", **environment}
+    environment = {**os.environ, "COLUMNS": "80"}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S, env=environment)
 
 
@@ -35,17 +37,17 @@ def mode(path: Path) -> int:
 
 def test_init_makes_a_home_folder_once(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    done = telnetsd(home, "init", "--name", "console.example")
+    done = program(home, "init", "--name", "console.example")
     assert done.returncode == 0
     assert "for console.example, localhost, 127.0.0.1, ::1, until " in done.stdout
     for secret in (home.ca_key, home.server_key, home.state_file):
         assert mode(secret) == 0o600
     for folder in (home.root / "certs", home.users_folder, home.audit_file.parent, home.control_socket.parent):
         assert mode(folder) == 0o700
-    again = telnetsd(home, "init")
+    again = program(home, "init")
     assert again.returncode == 1
     assert again.stderr.startswith("error: there is a CA already: ")
-    assert telnetsd(home, "check").returncode == 0
+    assert program(home, "check").returncode == 0
 
 
 def test_init_refuses_a_name_that_cannot_be_one(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_init_refuses_a_name_that_cannot_be_one(tmp_path: Path) -> None:
 
 
 def test_user_add_writes_the_files_and_says_how_to_connect(home: Home) -> None:
-    done = telnetsd(home, "user", "add", "carol", "--role", "operator", "--days", "10", "--key-type", "rsa")
+    done = program(home, "user", "add", "carol", "--role", "operator", "--days", "10", "--key-type", "rsa")
     assert done.returncode == 0
     assert "added carol (operator), certificate valid until " in done.stdout
     for client in ("telnetsd connect", "openssl s_client", "ncat --ssl", "socat -", "gnutls-cli", "telnet-ssl"):
@@ -156,13 +158,13 @@ def test_sessions_are_listed_and_kicked_through_the_control_socket(start: Callab
     assert mode(server.home.control_socket) == 0o600
     with connect_as(server, "bob") as client:
         client.read_until()
-        (row,) = json.loads(telnetsd(server.home, "session", "list", "--json").stdout)
+        (row,) = json.loads(program(server.home, "session", "list", "--json").stdout)
         assert row["user"] == "bob"
         assert row["source"] == f"127.0.0.1:{client.port}"
-        table = telnetsd(server.home, "session", "list").stdout
+        table = program(server.home, "session", "list").stdout
         assert re.search(rf"^{row['id'][-8:]} +bob +127\.0\.0\.1:{client.port} ", table, re.MULTILINE)
-        assert "no sessions match 'zzzz'" in telnetsd(server.home, "session", "kick", "zzzz").stderr
-        done = telnetsd(server.home, "session", "kick", row["id"][-8:])
+        assert "no sessions match 'zzzz'" in program(server.home, "session", "kick", "zzzz").stderr
+        done = program(server.home, "session", "kick", row["id"][-8:])
         assert done.stdout == f"session {row['id'][-8:]} of bob has ended\n"
         assert re.search(r"\*\*\* \S+ \(control socket\) has ended this session", client.read_to_end())
         assert get(server.session_from(client.port, "session-kicked"), "telnetsd.operator.name")
@@ -186,13 +188,13 @@ def test_nonsense_on_the_control_socket_is_answered_and_harms_nothing(start: Cal
 
 
 def test_without_a_server_there_are_no_sessions_to_list(home: Home) -> None:
-    done = telnetsd(home, "session", "list")
+    done = program(home, "session", "list")
     assert done.returncode == 1
     assert done.stderr == f"error: no server answers at {home.control_socket}; start it: telnetsd serve\n"
 
 
 def serve_fails(home: Home, *words: str) -> str:
-    done = telnetsd(home, "serve", "--listen", "127.0.0.1:0", *words)
+    done = program(home, "serve", "--listen", "127.0.0.1:0", *words)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     return done.stderr
@@ -205,7 +207,7 @@ def test_a_port_that_is_taken_is_told_with_what_has_it(
     shutil.copytree(home.certs_folder, other.certs_folder)
     shutil.copy(home.state_file, other.state_file)
     server = start()
-    done = telnetsd(other, "serve", "--listen", f"127.0.0.1:{server.port}")
+    done = program(other, "serve", "--listen", f"127.0.0.1:{server.port}")
     assert done.returncode == 1
     said = f"error: cannot listen on 127.0.0.1:{server.port}: the port is taken by "
     assert done.stderr.startswith(said)
@@ -267,9 +269,9 @@ def test_check_names_what_is_wrong_and_does_not_make_it(home: Home, tmp_path: Pa
 
 
 def test_wrong_usage_is_status_2(home: Home) -> None:
-    assert telnetsd(home, "user", "add").returncode == 2
-    assert telnetsd(home, "connect", "--guest", "--user", "bob").returncode == 2
-    assert telnetsd(home, "launch").returncode == 2
+    assert program(home, "user", "add").returncode == 2
+    assert program(home, "connect", "--guest", "--user", "bob").returncode == 2
+    assert program(home, "launch").returncode == 2
 
 
 def test_help_fits_one_screen() -> None:
