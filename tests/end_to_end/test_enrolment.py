@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from support.certificates import Pair, Recipe, ca_extensions, ec_key, key_usage, make_ca, name, now
 from support.client import Client, connect_as
@@ -19,10 +19,28 @@ from support.command_line import done, refused
 from support.der import ECDSA_SHA1, ECDSA_SHA256, content_of, encode
 from support.homes import add
 from support.requests import field, make_csr, paste, pem
-from support.server import RunningServer, action_of, all_leaves, get
+from support.server import Event, RunningServer, action_of, all_leaves, get
 from telnetsd.home import Home
 
 OPEN = "[enrolment]\nper_source = 100\n[limits]\nguest_lines_per_s = 10000\n"
+
+
+@pytest.fixture(scope="module")
+def shared_settings() -> str:
+    return OPEN
+
+
+@pytest.fixture
+def asking(connect: Callable[..., Client]) -> Client:
+    """A guest of the server that all share from whom nothing is taken."""
+    client = connect()
+    client.read_until()
+    return client
+
+
+def refusal(server: RunningServer, client: Client) -> Event:
+    """Return the event of the command that was refused to a client."""
+    return server.session_from(client.port, "command-failed")
 
 
 @pytest.fixture
@@ -187,13 +205,13 @@ BAD_REQUESTS = {
 
 @pytest.mark.parametrize(("make", "reason", "said"), BAD_REQUESTS.values(), ids=BAD_REQUESTS.keys())
 def test_a_request_that_is_not_as_it_should_be_is_refused_in_words_and_stored_nowhere(
-    make: Callable[[], str], reason: str, said: str, enrolling: RunningServer, guest: Client
+    make: Callable[[], str], reason: str, said: str, server: RunningServer, asking: Client
 ) -> None:
-    assert said in paste(guest, "enroll nina", make())
-    event = enrolling.wait_for(lambda one: one["event"]["reason"] == reason)
-    assert (action_of(event), event["event"]["outcome"]) == ("command-failed", "failure")
+    assert said in paste(asking, "enroll nina", make())
+    event = refusal(server, asking)
+    assert (event["event"]["reason"], event["event"]["outcome"]) == (reason, "failure")
     assert get(event, "telnetsd.command.line") == "enroll nina"
-    assert done(enrolling.home, "request", "list", "--json") == "[]\n"
+    assert done(server.home, "request", "list", "--json") == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -208,33 +226,31 @@ def test_a_request_that_is_not_as_it_should_be_is_refused_in_words_and_stored_no
         ("n" * 4000, "cannot be a user name"),
     ],
 )
-def test_a_name_that_cannot_be_one_is_refused(asked: str, said: str, enrolling: RunningServer, guest: Client) -> None:
-    answer = paste(guest, f"enroll {asked}", pem(make_csr()))
+def test_a_name_that_cannot_be_one_is_refused(asked: str, said: str, server: RunningServer, asking: Client) -> None:
+    answer = paste(asking, f"enroll {asked}", pem(make_csr()))
     assert said in answer
     assert answer.replace("\n", "").isprintable()
-    event = enrolling.wait_for(lambda one: one["event"]["reason"] == "name-refused")
-    assert action_of(event) == "command-failed"
+    event = refusal(server, asking)
+    assert event["event"]["reason"] == "name-refused"
     assert all(text.isprintable() for text in all_leaves(event))
 
 
 def test_the_key_of_somebody_else_is_not_taken_and_whose_it_is_not_told(
-    enrolling: RunningServer, guest: Client, tmp_path: Path
+    server: RunningServer, asking: Client
 ) -> None:
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    key = load_pem_private_key((enrolling.home.users_folder / "bob.key").read_bytes(), None)
-    answer = paste(guest, "enroll nina", pem(make_csr("nina", key)))
+    key = load_pem_private_key((server.home.users_folder / "bob.key").read_bytes(), None)
+    answer = paste(asking, "enroll nina", pem(make_csr("nina", key)))
     assert "that key cannot be taken: make another one" in answer
     assert "bob" not in answer
-    assert enrolling.wait_for(lambda one: one["event"]["reason"] == "key-refused")
+    assert refusal(server, asking)["event"]["reason"] == "key-refused"
 
 
-def test_a_weak_self_signed_key_is_not_taken(enrolling: RunningServer, tmp_path: Path) -> None:
+def test_a_weak_self_signed_key_is_not_taken(server: RunningServer, tmp_path: Path) -> None:
     weak = Recipe(subject=name("nina"), key=rsa.generate_private_key(65537, 1024)).self_signed()
-    with connect_with(enrolling, weak, tmp_path) as client:
+    with connect_with(server, weak, tmp_path) as client:
         client.read_until()
         assert "that key is too weak or not taken" in client.command("enroll nina")
-        assert enrolling.wait_for(lambda one: one["event"]["reason"] == "key-refused")
+        assert refusal(server, client)["event"]["reason"] == "key-refused"
 
 
 def test_requests_are_bounded_by_source_and_in_all(start: Callable[..., RunningServer]) -> None:
@@ -276,8 +292,8 @@ def test_where_enrolment_is_closed_nobody_is_taken(start: Callable[..., RunningS
         assert server.wait_for(lambda one: one["event"]["reason"] == "enrolment-closed")
 
 
-def test_who_has_a_name_already_is_not_enrolled(enrolling: RunningServer) -> None:
-    with connect_as(enrolling, "bob") as client:
+def test_who_has_a_name_already_is_not_enrolled(server: RunningServer) -> None:
+    with connect_as(server, "bob") as client:
         client.read_until()
         assert client.command("enroll nina") == "you are bob already; for a new certificate: renew"
         assert "no request was made with the key of your certificate" in client.command("collect")
