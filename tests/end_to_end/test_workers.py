@@ -13,10 +13,11 @@ import pytest
 from support.client import Client, connect_as
 from support.command_line import refused, telnetsd
 from support.lines import OpenTerminal, Terminal, line
-from support.server import RunningServer, action_of, get, wait_until
+from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
 from support.soak import children, workers_of
 from support.upstreams import Upstream
 from telnetsd.control import ask
+from telnetsd.daemon.crew import HUNG_S
 from telnetsd.home import Home
 
 
@@ -109,6 +110,26 @@ def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
     }
     # What it was told while it hung it does as soon as it can.
     assert "has ended this session" in bob.client.read_to_end()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+def test_a_worker_that_hangs_for_half_a_minute_is_ended_and_replaced(
+    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+) -> None:
+    one = crew()
+    alice, bob = on_each(one, terminal, "alice", "bob")
+    _, hung = one.workers
+    os.kill(hung, signal.SIGSTOP)
+    wait_until(lambda: hung not in one.workers and len(one.workers) == 2, "another worker", HUNG_S + DEADLINE_S)
+    assert bob.client.tls.recv(1) == b""
+    ended = one.server.session_from(bob.client.port, "session-ended")
+    assert ended["event"]["reason"] == "worker-lost"
+    assert "alice" in alice.client.command("whoami")
+    with one.only(one.workers[-1]):
+        assert "ed" in terminal(one.server, "ed").client.command("whoami")
+    assert f"worker {hung} hangs, and is ended" in one.server.stop()
+    verified(home)
 
 
 def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_come_in(

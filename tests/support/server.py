@@ -95,14 +95,14 @@ def wait_for_event(home: Home, predicate: Callable[[Event], bool]) -> Event:
     return wait_until(lambda: next((event for event in read_events(home) if predicate(event)), None), "an event")
 
 
-def wait_until(look: Callable[[], T | None], what: str) -> T:
-    deadline = time.monotonic() + DEADLINE_S
+def wait_until(look: Callable[[], T | None], what: str, deadline_s: float = DEADLINE_S) -> T:
+    deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
         found = look()
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not come within {DEADLINE_S} s")
+    raise AssertionError(f"{what} did not come within {deadline_s} s")
 
 
 def get(event: Event, path: str) -> Any:
