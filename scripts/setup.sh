@@ -28,12 +28,17 @@ need_packages() {
         fail "apt-get could not install: ${missing[*]}"
 }
 
-# Makes .venv with telnetsd in it, and the extra that is named (nothing, or dev).
-need_environment() {
-    local extra=${1:-} stamp
+# Sees to a Python that can make environments.
+need_python() {
     command -v python3 >/dev/null || need_packages python3 python3-venv
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed: python3"
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+}
+
+# Makes .venv with telnetsd in it, and the extra that is named (nothing, or dev).
+need_environment() {
+    local extra=${1:-} stamp
+    need_python
     if ! "$bin/python" -c '' 2>/dev/null; then
         say "making .venv"
         python3 -m venv --clear .venv
