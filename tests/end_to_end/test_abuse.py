@@ -10,25 +10,20 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.bystander import LATENCY_S, undisturbed
 from support.client import Client, connect_as
 from support.lines import OpenTerminal, line
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
-from support.soak import resident_kib
 from telnetsd.administration.credentials import user_files
 
 pytestmark = pytest.mark.unmeasured
 
 IAC, SB, SE, WILL, WONT, DO, DONT = (bytes([one]) for one in (255, 250, 240, 251, 252, 253, 254))
-GROWTH_KIB = 16 * 1024
-"""How much more a server may hold while, and after, it is abused; the attacks send up to 4 MiB."""
-LATENCY_S = 0.5
-"""How long a command of somebody else may take meanwhile, as a median: half a second on a CI machine."""
 MIB = 2**20
 EVERY_OPTION = [bytes([one]) for one in range(255)]
 
@@ -88,40 +83,6 @@ ON_A_LINE = (
 def shared_settings() -> str:
     """A line to a program that gives back what it is sent."""
     return line("program", "exec:cat")
-
-
-@dataclass
-class Bystander:
-    """Somebody else, who types a command now and then while the server is abused."""
-
-    client: Client
-    took: list[float] = field(default_factory=list)
-    is_over: threading.Event = field(default_factory=threading.Event)
-
-    def work(self) -> None:
-        while not self.is_over.wait(0.02):
-            begun = time.monotonic()
-            assert "ed" in self.client.command("whoami")
-            self.took.append(time.monotonic() - begun)
-
-
-@contextlib.contextmanager
-def undisturbed(server: RunningServer, commands: int = 3) -> Iterator[None]:
-    """Assert that whoever is in meanwhile is served as before, so many times, and that the server does not grow."""
-    with connect_as(server, "ed") as client:
-        client.read_until()
-        bystander = Bystander(client)
-        thread = threading.Thread(target=bystander.work)
-        before = resident_kib(server.process.pid)
-        thread.start()
-        try:
-            yield
-            wait_until(lambda: len(bystander.took) >= commands, "somebody else's commands")
-        finally:
-            bystander.is_over.set()
-            thread.join()
-        assert resident_kib(server.process.pid) < before + GROWTH_KIB
-        assert sorted(bystander.took)[len(bystander.took) // 2] < LATENCY_S
 
 
 def pour(client: Client, data: bytes, leave: bytes = b"") -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from support.client import Client, client_context, connect_as
 from support.command_line import done, refused, telnetsd
+from support.processes import workers_of
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
-from support.soak import workers_of
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 

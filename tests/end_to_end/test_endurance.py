@@ -14,9 +14,10 @@ import pytest
 
 from support.client import Client
 from support.command_line import telnetsd
+from support.processes import descriptors_of, grandchildren, resident_kib, workers_of
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, RunningServer, wait_until
-from support.soak import LINE, Seen, descriptors_of, grandchildren, resident_kib, soak, unaccounted, workers_of
+from support.soak import LINE, Seen, soak, unaccounted
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -42,12 +43,12 @@ def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(start: Callabl
     server = start(LINE, workers=WORKERS)
     begun = soak(server, SOAK_S / 4, SEED)
     wait_until(lambda: settled(server), "a server at rest")
-    descriptors, memory = descriptors_of(server) + 2, resident_kib(server.process.pid)
+    descriptors, memory = descriptors_of(server) + 2, resident_kib(server)
     rest = soak(server, SOAK_S * 3 / 4, SEED + 1)
     wait_until(lambda: settled(server), "a server at rest")
     # The upkeep opens what it needs for a moment, every minute.
     wait_until(lambda: descriptors_of(server) <= descriptors, "no more descriptors than before")
-    assert resident_kib(server.process.pid) < memory + GROWTH_KIB
+    assert resident_kib(server) < memory + GROWTH_KIB
     words = server.stop()
     assert "Traceback" not in words
     seen = Seen(begun.prompts | rest.prompts, begun.answers + rest.answers)

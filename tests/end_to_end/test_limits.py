@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
+from support.bystander import undisturbed
 from support.client import closed_at_once, connect_as, turned_away
 from support.lines import OpenTerminal
+from support.processes import workers_of
 from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
-from support.soak import workers_of
 
 TOO_MANY_SESSIONS = "refused: bob has too many sessions open\r\nend one of them first\r\n"
 TOO_MANY_GUESTS = "refused: too many guests are in\r\ncome with a certificate, or later\r\n"
@@ -43,19 +44,20 @@ def test_one_source_has_so_many_connections_and_another_comes_in_beside_it(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     server = start(NO_EXEMPTION + "per_source = 3\n", workers=workers)
-    clients = [connect_as(server, "bob") for _ in range(3)]
-    for client in clients:
-        client.read_until()
-    event = wait_until(lambda: turned_away(server), "a connection that is turned away")
-    assert event["event"]["reason"] == "too-many-from-source"
-    assert event["telnetsd"]["connections"] == 1
-    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S, source_address=("127.0.0.2", 0)) as raw:
-        raw.sendall(b"hello\r\n")
-        assert raw.recv(100).startswith(b"this is a TLS port")
-    clients[0].command("who")
-    for client in clients:
-        client.tls.close()
-    wait_until(lambda: is_taken(server), "a place for another connection")
+    with undisturbed(server):
+        clients = [connect_as(server, "bob") for _ in range(3)]
+        for client in clients:
+            client.read_until()
+        event = wait_until(lambda: turned_away(server), "a connection that is turned away")
+        assert event["event"]["reason"] == "too-many-from-source"
+        assert event["telnetsd"]["connections"] == 1
+        with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S, source_address=("127.0.0.2", 0)) as raw:
+            raw.sendall(b"hello\r\n")
+            assert raw.recv(100).startswith(b"this is a TLS port")
+        clients[0].command("who")
+        for client in clients:
+            client.tls.close()
+        wait_until(lambda: is_taken(server), "a place for another connection")
 
 
 def test_what_a_worker_has_counted_ends_with_it(start: Callable[..., RunningServer]) -> None:
@@ -80,15 +82,16 @@ def test_more_connections_than_descriptors_are_turned_away_and_nobody_who_is_in_
 ) -> None:
     # Descriptors are a process's own.
     server = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (70, 70)), workers=1)
-    clients = [connect_as(server, "bob") for _ in range(6)]
-    for client in clients:
-        client.read_until()
-    event = turned_away(server)
-    assert event is not None
-    assert event["event"]["reason"] == "too-many-connections"
-    assert all("bob" in client.command("whoami") for client in clients)
-    for client in clients:
-        client.tls.close()
+    with undisturbed(server):
+        clients = [connect_as(server, "bob") for _ in range(5)]
+        for client in clients:
+            client.read_until()
+        event = turned_away(server)
+        assert event is not None
+        assert event["event"]["reason"] == "too-many-connections"
+        assert all("bob" in client.command("whoami") for client in clients)
+        for client in clients:
+            client.tls.close()
     assert "more than 6 connections of a process are turned away" in server.stop()
 
 
@@ -97,7 +100,7 @@ def test_connections_that_are_turned_away_are_told_once_and_then_counted(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     server = start(NO_EXEMPTION + "per_source = 1\n", workers=workers)
-    with connect_as(server, "bob") as client:
+    with undisturbed(server), connect_as(server, "bob") as client:
         client.read_until()
         wait_until(lambda: turned_away(server), "a connection that is turned away")
         for _ in range(20):
@@ -120,18 +123,19 @@ def test_a_source_that_fails_again_and_again_is_kept_out_for_a_while(
 ) -> None:
     toml = NO_EXEMPTION + "penalty_handshake_s = 1\npenalty_threshold_s = 3\npenalty_max_s = 5\n"
     server = start(toml, workers=workers)
-    for _ in range(4):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
-            raw.sendall(b"hello\r\n")
-            assert raw.recv(100).startswith(b"this is a TLS port")
-    event = wait_until(lambda: turned_away(server), "a penalty")
-    assert event["event"]["reason"] == "source-penalised"
-    wait_until(lambda: is_taken(server), "the end of the penalty")
+    with undisturbed(server):
+        for _ in range(4):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
+                raw.sendall(b"hello\r\n")
+                assert raw.recv(100).startswith(b"this is a TLS port")
+        event = wait_until(lambda: turned_away(server), "a penalty")
+        assert event["event"]["reason"] == "source-penalised"
+        wait_until(lambda: is_taken(server), "the end of the penalty")
 
 
 def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nsessions_per_user = 2\n")
-    with connect_as(server, "bob") as one, connect_as(server, "bob") as two:
+    with undisturbed(server), connect_as(server, "bob") as one, connect_as(server, "bob") as two:
         one.read_until()
         two.read_until()
         event = wait_until(lambda: refused_in_words(server, "bob", TOO_MANY_SESSIONS), "a session too many")
@@ -143,7 +147,7 @@ def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningSe
 @pytest.mark.parametrize("toml", ["[limits]\nguests = 1\n", NO_EXEMPTION + "guests_per_source = 1\n"])
 def test_guests_do_not_take_the_places_of_users(toml: str, start: Callable[..., RunningServer]) -> None:
     server = start(toml)
-    with connect_as(server) as one:
+    with undisturbed(server), connect_as(server) as one:
         one.read_until()
         event = wait_until(lambda: refused_in_words(server, None, TOO_MANY_GUESTS), "a guest too many")
         assert event["event"]["reason"] == "too-many-sessions"
@@ -153,27 +157,31 @@ def test_guests_do_not_take_the_places_of_users(toml: str, start: Callable[..., 
 
 def test_guests_who_come_and_go_are_kept_out_for_a_while(start: Callable[..., RunningServer]) -> None:
     server = start(NO_EXEMPTION + "penalty_guest_s = 2\npenalty_threshold_s = 5\npenalty_max_s = 6\n")
-    for _ in range(3):
-        with connect_as(server) as guest:
-            guest.read_until()
-    event = wait_until(lambda: turned_away(server), "a penalty")
-    assert event["event"]["reason"] == "source-penalised"
+    with undisturbed(server):
+        for _ in range(3):
+            with connect_as(server) as guest:
+                guest.read_until()
+        event = wait_until(lambda: turned_away(server), "a penalty")
+        assert event["event"]["reason"] == "source-penalised"
 
 
 def test_of_what_a_guest_types_the_log_keeps_little(start: Callable[..., RunningServer]) -> None:
     server = start()
-    with connect_as(server) as guest, connect_as(server, "bob") as bob:
-        for client in (guest, bob):
-            client.read_until()
-            client.command("no-such-command " + "x" * 4000)
-        kept = [get(server.session_from(one.port, "command-denied"), "telnetsd.command.line") for one in (guest, bob)]
-    assert len(kept[0]) <= 256
-    assert len(kept[1]) > 4000
+    with undisturbed(server):
+        with connect_as(server) as guest, connect_as(server, "bob") as bob:
+            for client in (guest, bob):
+                client.read_until()
+                client.command("no-such-command " + "x" * 4000)
+            kept = [
+                get(server.session_from(one.port, "command-denied"), "telnetsd.command.line") for one in (guest, bob)
+            ]
+        assert len(kept[0]) <= 256
+        assert len(kept[1]) > 4000
 
 
 def test_all_guests_together_are_slowed_down(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nall_guests_lines_per_s = 1\n")
-    with connect_as(server) as one, connect_as(server) as other:
+    with undisturbed(server), connect_as(server) as one, connect_as(server) as other:
         one.read_until()
         other.read_until()
         one.send(b"\r\n" * 12)
@@ -184,7 +192,7 @@ def test_all_guests_together_are_slowed_down(start: Callable[..., RunningServer]
 
 def test_a_guest_is_slowed_down_before_a_user_is(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nguest_lines_per_s = 20\nguest_lines_burst = 5\n")
-    with connect_as(server) as guest:
+    with undisturbed(server), connect_as(server) as guest:
         guest.read_until()
         guest.send(b"who\r\n" * 10)
         for _ in range(10):
@@ -194,56 +202,59 @@ def test_a_guest_is_slowed_down_before_a_user_is(start: Callable[..., RunningSer
 
 def test_more_handshakes_than_may_be_are_turned_away(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nhandshakes_begin = 2\nhandshakes_refused = 100\nhandshakes_full = 3\n")
-    with connect_as(server, "bob") as client:
-        client.read_until()
-        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
-        event = wait_until(lambda: turned_away(server), "a handshake too many")
-        assert event["event"]["reason"] == "too-many-handshakes"
-        assert "bob" in client.command("who")
-        for raw in silent:
-            raw.close()
-    wait_until(lambda: is_taken(server), "a place for a handshake")
+    with undisturbed(server):
+        with connect_as(server, "bob") as client:
+            client.read_until()
+            silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+            event = wait_until(lambda: turned_away(server), "a handshake too many")
+            assert event["event"]["reason"] == "too-many-handshakes"
+            assert "bob" in client.command("who")
+            for raw in silent:
+                raw.close()
+        wait_until(lambda: is_taken(server), "a place for a handshake")
 
 
 def test_who_types_too_fast_is_slowed_down_and_nobody_else(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     server = start("[limits]\nlines_per_s = 50\nlines_burst = 10\n")
-    with connect_as(server, "bob") as fast, connect_as(server, "ed") as other:
-        fast.read_until()
-        other.read_until()
-        begun = time.monotonic()
-        fast.send(b"echo x\r\n" * 60)
-        assert "ed" in other.command("whoami")
-        for _ in range(60):
+    with undisturbed(server):
+        with connect_as(server, "bob") as fast, connect_as(server, "ed") as other:
             fast.read_until()
-        assert time.monotonic() - begun > 0.9
-        event = server.session_from(fast.port, "session-slowed")
-        assert event["event"]["reason"] == "too-many-lines"
-    assert server.actions_from(other.port).count("session-slowed") == 0
-    assert server.actions_from(fast.port).count("session-slowed") == 1
+            other.read_until()
+            begun = time.monotonic()
+            fast.send(b"echo x\r\n" * 60)
+            assert "ed" in other.command("whoami")
+            for _ in range(60):
+                fast.read_until()
+            assert time.monotonic() - begun > 0.9
+            event = server.session_from(fast.port, "session-slowed")
+            assert event["event"]["reason"] == "too-many-lines"
+        assert server.actions_from(other.port).count("session-slowed") == 0
+        assert server.actions_from(fast.port).count("session-slowed") == 1
 
 
 def test_a_flood_of_connections_leaves_the_logins_of_others_quick(start: Callable[..., RunningServer]) -> None:
     server = start(NO_EXEMPTION + "per_source = 50\n")
-    flood: list[socket.socket] = []
+    with undisturbed(server):
+        flood: list[socket.socket] = []
 
-    def pour() -> None:
-        for _ in range(200):
-            raw = socket.socket()
-            raw.setblocking(False)
-            raw.bind(("127.0.0.2", 0))
-            raw.connect_ex(("127.0.0.1", server.port))
-            flood.append(raw)
+        def pour() -> None:
+            for _ in range(200):
+                raw = socket.socket()
+                raw.setblocking(False)
+                raw.bind(("127.0.0.2", 0))
+                raw.connect_ex(("127.0.0.1", server.port))
+                flood.append(raw)
 
-    took = []
-    for _ in range(9):
-        pour()
-        begun = time.monotonic()
-        with connect_as(server, "bob") as client:
-            client.read_until()
-        took.append(time.monotonic() - begun)
-    for raw in flood:
-        raw.close()
-    assert statistics.median(took) < 1.0
-    assert get(server.wait_for(lambda one: action_of(one) == "connection-refused"), "source.ip") == "127.0.0.2"
+        took = []
+        for _ in range(9):
+            pour()
+            begun = time.monotonic()
+            with connect_as(server, "bob") as client:
+                client.read_until()
+            took.append(time.monotonic() - begun)
+        for raw in flood:
+            raw.close()
+        assert statistics.median(took) < 1.0
+        assert get(server.wait_for(lambda one: action_of(one) == "connection-refused"), "source.ip") == "127.0.0.2"

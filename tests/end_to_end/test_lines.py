@@ -17,6 +17,7 @@ from support.audit import line_events, read_log
 from support.client import connect_as
 from support.command_line import telnetsd
 from support.lines import BACK_TO_LINES, CONNECTED, NEGOTIATION, OpenTerminal, line
+from support.processes import resident_kib
 from support.server import DEADLINE_S, Event, RunningServer, action_of, wait_until
 from support.upstreams import Upstream, echo_upper
 from telnetsd.home import Home
@@ -263,11 +264,6 @@ def test_a_telnet_server_that_storms_is_refused_what_it_asks_and_disturbs_nobody
             assert other.command("echo here") == "here"
         bob.leave()
     assert line_events(home)[-1] == ("line-disconnected", "left", "bob")
-
-
-def resident_kib(server: RunningServer) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]
 
 
 def test_tls_upstreams_are_verified_and_may_ask_for_a_certificate(

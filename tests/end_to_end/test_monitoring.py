@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.client import connect_as
 from support.command_line import done, refused
 from support.lines import Terminal, line
+from support.processes import workers_of
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, RunningServer, wait_until
-from support.soak import workers_of
 from support.upstreams import Upstream
 from telnetsd.home import Home
 

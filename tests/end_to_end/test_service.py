@@ -16,9 +16,9 @@ import pytest
 
 from support.client import Client, connect_as
 from support.command_line import refused
+from support.processes import children
 from support.rsyslog import free_port
 from support.server import DEADLINE_S, MEASURING, RunningServer, action_of, read_events, wait_for_event, wait_until
-from support.soak import children
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 

@@ -12,6 +12,7 @@ import pytest
 
 from support.client import Client, connect_as, turned_away
 from support.homes import issue_until
+from support.processes import resident_kib
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
 
 IAC = b"\xff"
@@ -197,16 +198,11 @@ def test_a_client_that_does_not_read_is_not_written_to_without_end(start: Callab
     server = start("[session]\nmotd = '" + "m" * 4000 + "'\n")
     with connect_as(server, "bob") as client:
         client.read_until()
-        before = resident_bytes(server)
+        before = resident_kib(server)
         client.tls.settimeout(2.0)
         with pytest.raises(TimeoutError):
             client.tls.sendall(b"motd\r\n" * 4_000_000)
-        assert resident_bytes(server) - before < 30_000_000
-
-
-def resident_bytes(server: RunningServer) -> int:
-    with open(f"/proc/{server.process.pid}/statm") as file:  # noqa: PTH123
-        return int(file.read().split()[1]) * 4096
+        assert resident_kib(server) - before < 30_000
 
 
 def test_a_stopped_server_says_goodbye_to_everybody(start: Callable[..., RunningServer]) -> None:

@@ -13,8 +13,8 @@ import pytest
 from support.client import Client, connect_as
 from support.command_line import refused, telnetsd
 from support.lines import OpenTerminal, Terminal, line
+from support.processes import children, workers_of
 from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
-from support.soak import children, workers_of
 from support.upstreams import Upstream
 from telnetsd.control import ask
 from telnetsd.daemon.crew import HUNG_S

@@ -23,9 +23,10 @@ class Client:
         version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
         session: ssl.SSLSession | None = None,
         context: ssl.SSLContext | None = None,
+        source: str = "127.0.0.1",
     ) -> None:
         self.context = context or client_context(ca, credentials, version)
-        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S, source_address=(source, 0))
         self.port: int = raw.getsockname()[1]
         self.tls = self.context.wrap_socket(raw, server_hostname="localhost", session=session)
         self.received = b""

@@ -1,6 +1,9 @@
-"""Processes of this machine."""
+"""Processes of this machine, and those that a server is made of."""
 
+import contextlib
 from pathlib import Path
+
+from support.server import RunningServer
 
 
 def is_running(words: str) -> bool:
@@ -14,3 +17,38 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return sorted(map(int, path.read_text().split()))
+    return []
+
+
+def grandchildren(pid: int) -> list[int]:
+    return [one for child in children(pid) for one in children(child)]
+
+
+def workers_of(server: RunningServer) -> list[int]:
+    return grandchildren(server.process.pid)
+
+
+def descriptors_of(server: RunningServer) -> int:
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def resident_kib(server: RunningServer) -> int:
+    """How much memory the server holds, its workers not counted."""
+    return _resident_kib(server.process.pid)
+
+
+def resident_kib_in_all(server: RunningServer) -> int:
+    """How much memory the server and its workers hold, what they share counted for each."""
+    pid = server.process.pid
+    return sum(map(_resident_kib, (pid, *children(pid), *grandchildren(pid))))
+
+
+def _resident_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(one.split()[1]) for one in lines if one.startswith("VmRSS:"))

@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from support.audit import read_log
 from support.client import Client, connect_as
 from support.command_line import telnetsd
 from support.lines import Terminal, line
+from support.processes import children, workers_of
 from support.server import RunningServer, action_of
 from telnetsd.home import Home
 
@@ -88,30 +88,6 @@ class Clients:
         if dice.random() < 0.7:
             client.send(b"quit\r\n")
             client.read_to_end()
-
-
-def children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return sorted(map(int, path.read_text().split()))
-    return []
-
-
-def grandchildren(pid: int) -> list[int]:
-    return [one for child in children(pid) for one in children(child)]
-
-
-def workers_of(server: RunningServer) -> list[int]:
-    return grandchildren(server.process.pid)
-
-
-def descriptors_of(server: RunningServer) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
-
-
-def resident_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(one.split()[1]) for one in lines if one.startswith("VmRSS:"))
 
 
 def _kill_one(pids: list[int], dice: random.Random) -> None:
