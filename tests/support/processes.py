@@ -44,11 +44,15 @@ def resident_kib(server: RunningServer) -> int:
 
 
 def resident_kib_in_all(server: RunningServer) -> int:
-    """How much memory the server and its workers hold, what they share counted for each."""
+    """How much memory the server holds with its workers and programs, what they share counted for each."""
     pid = server.process.pid
     return sum(map(_resident_kib, (pid, *children(pid), *grandchildren(pid))))
 
 
 def _resident_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(one.split()[1]) for one in lines if one.startswith("VmRSS:"))
+    """How much memory a process holds; one that ends meanwhile, as a line's program may, holds none."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for row in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if row.startswith("VmRSS:"):
+                return int(row.split()[1])
+    return 0
