@@ -65,6 +65,7 @@ class Channel(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self.is_closed = False
+        self._has_finished = False
 
     # What the event loop tells.
 
@@ -106,7 +107,7 @@ class Channel(asyncio.Protocol):
         Raises:
             ChannelError: The other end has refused, or has gone.
         """
-        if self.is_closed:
+        if self.is_closed or self._has_finished:
             raise ChannelError("the other process of the server has gone")
         self._number += 1
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -127,6 +128,17 @@ class Channel(asyncio.Protocol):
         """Close, once what was told has gone out."""
         self._flush()
         self._transport.close()
+
+    def finish(self) -> None:
+        """Tell, ask and hear nothing more; the other end hears what it was told, and closes.
+
+        Whoever closes instead may not be heard out: to an end that is writing, the channel is broken before it reads.
+        """
+        self._flush()
+        self._has_finished = True
+        self.listeners = {}
+        if not self._transport.is_closing():
+            self._transport.write_eof()
 
     # The inner life.
 
@@ -174,7 +186,7 @@ class Channel(asyncio.Protocol):
             self._send(_Kind.ANSWER, number, verb, said)
 
     def _send(self, kind: _Kind, number: int, verb: str, payload: object) -> None:
-        if self.is_closed:
+        if self.is_closed or self._has_finished:
             return
         frame = _encode((kind.value, number, verb, payload))
         if not self._unsent:

@@ -1,6 +1,7 @@
 """The way between the processes of one server: questions, answers and news, however the bytes are cut."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -139,3 +140,43 @@ async def test_frames_are_found_wherever_the_bytes_are_cut(payloads: list[bytes]
     for start in range(0, len(wire.written), cut):
         theirs.data_received(wire.written[start : start + cut])
     assert heard == payloads
+
+
+async def turns_of_the_loop(count: int = 10) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_who_finishes_is_heard_out_although_the_other_end_is_telling() -> None:
+    """To whom writes to it, a channel whose other end has closed is broken, with what was not read yet."""
+    heard: list[str] = []
+    over = asyncio.Event()
+    first, second = socket.socketpair()
+    _, ours = await asyncio.get_running_loop().create_connection(Channel, sock=first)
+    reading, theirs = await asyncio.get_running_loop().create_connection(Channel, sock=second)
+    theirs.listeners, theirs.on_closed = {"leave": heard.append}, over.set
+    reading.pause_reading()
+    ours.tell("leave", "bob")
+    ours.finish()
+    await turns_of_the_loop()
+    theirs.tell("show", "more")
+    await turns_of_the_loop()
+    reading.resume_reading()
+    await over.wait()
+    assert heard == ["bob"]
+
+
+async def test_who_has_finished_tells_and_asks_and_hears_nothing(tmp_path: Path) -> None:
+    heard: list[str] = []
+    async with connected(tmp_path / "hub") as (ours, theirs):
+        ours.listeners = theirs.listeners = {"show": heard.append}
+        over = asyncio.Event()
+        ours.on_closed = over.set
+        theirs.tell("show", "late")
+        ours.finish()
+        ours.tell("show", "late")
+        with pytest.raises(ChannelError, match="has gone"):
+            await ours.ask("add")
+        await over.wait()
+        ours.finish()
+    assert heard == []

@@ -173,7 +173,7 @@ class RemoteSeat:
         if not self._has_left:
             self._has_left = True
             self._channel.tell("leave")
-            self._channel.close()
+            self._channel.finish()
 
     def _show(self, data: bytes) -> None:
         if self._early is not None:
