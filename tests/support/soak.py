@@ -124,7 +124,9 @@ def trouble(server: RunningServer, dice: random.Random) -> None:
 def unaccounted(home: Home, seen: Seen) -> list[str]:
     """Say what is missing on the log, or is there twice."""
     started, ended, commands = Counter[str](), Counter[str](), Counter[int]()
+    on_lines, off_lines = Counter[str](), Counter[str]()
     ports: set[int] = set()
+    lost: set[str] = set()
     for event in read_log(home.audit_file):
         session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
         match action_of(event):
@@ -133,10 +135,22 @@ def unaccounted(home: Home, seen: Seen) -> list[str]:
                 ports.add(event["source"]["port"])
             case "session-ended":
                 ended[session_id] += 1
+                if event["event"]["reason"] == "worker-lost":
+                    lost.add(session_id)
+            case "line-connected":
+                on_lines[session_id] += 1
+            case "line-disconnected":
+                off_lines[session_id] += 1
             case "command-executed":
                 commands[event["source"]["port"]] += 1
     problems = [f"session {one} has {ended[one]} ends" for one in started if ended[one] != 1]
     problems += [f"session {one} ended without a start" for one in ended if one not in started]
+    # A worker that was killed may have been about to tell that one of its sessions is on a line.
+    problems += [
+        f"session {one} was {on_lines[one]} times on a line, and {off_lines[one]} times off it"
+        for one in started
+        if on_lines[one] != off_lines[one] and one not in lost
+    ]
     problems += [f"the session from port {one} has no start" for one in seen.prompts - ports]
     problems += [
         f"port {port}: {count} answers, {commands[port]} commands on the log"
