@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 
 from support.client import Client, connect_as
 from support.processes import resident_kib_in_all
-from support.server import RunningServer, wait_until
+from support.server import ELSEWHERE, RunningServer, wait_until
 
 GROWTH_KIB = 16 * 1024
 """How much more a server may hold while, and after, it is abused; the attacks send up to 4 MiB."""
 LATENCY_S = 0.5
 """How long a command of somebody else may take meanwhile, as a median: half a second on a CI machine."""
-ELSEWHERE = "127.0.0.77"
-"""Where they come from: limits on who abuses a server do not count them."""
 
 
 @dataclass

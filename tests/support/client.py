@@ -23,10 +23,12 @@ class Client:
         version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
         session: ssl.SSLSession | None = None,
         context: ssl.SSLContext | None = None,
-        source: str = "127.0.0.1",
+        source: str | None = None,
     ) -> None:
         self.context = context or client_context(ca, credentials, version)
-        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S, source_address=(source, 0))
+        # Where none is asked for, the system chooses no port again soon: a session is found by it on the log.
+        address = (source, 0) if source else None
+        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S, source_address=address)
         self.port: int = raw.getsockname()[1]
         self.tls = self.context.wrap_socket(raw, server_hostname="localhost", session=session)
         self.received = b""

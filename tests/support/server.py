@@ -17,6 +17,8 @@ Event = dict[str, Any]
 DEADLINE_S = 20.0
 WORKERS = int(os.environ.get("TELNETSD_TEST_WORKERS", "1"))
 """How many workers a server has in tests that do not say: all of them hold for several as well."""
+ELSEWHERE = "127.0.0.77"
+"""Where a bystander comes from: limits on whom a test is about do not count them, nor are they looked for."""
 MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 """What tells a new process in its environment to measure its coverage."""
 
@@ -78,10 +80,10 @@ class RunningServer:
         return wait_for_event(self.home, predicate)
 
     def session_from(self, port: int, action: str = "session-started") -> Event:
-        return self.wait_for(lambda event: get(event, "source.port") == port and action_of(event) == action)
+        return self.wait_for(lambda event: is_from(event, port) and action_of(event) == action)
 
     def actions_from(self, port: int) -> list[str]:
-        return [action_of(event) for event in self.events() if get(event, "source.port") == port]
+        return [action_of(event) for event in self.events() if is_from(event, port)]
 
 
 def read_events(home: Home) -> list[Event]:
@@ -110,6 +112,10 @@ def get(event: Event, path: str) -> Any:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def is_from(event: Event, port: int) -> bool:
+    return bool(get(event, "source.port") == port and get(event, "source.ip") != ELSEWHERE)
 
 
 def action_of(event: Event) -> str:
