@@ -40,13 +40,23 @@ def every_event_is_held_against_the_schema(tmp_path_factory: pytest.TempPathFact
     assert problems == []
 
 
+def stop_measuring(environment: pytest.MonkeyPatch) -> None:
+    for name in MEASURING:
+        environment.delenv(name, raising=False)
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no coverage measured in what a test starts."""
+    stop_measuring(monkeypatch)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def processes_of_unmeasured_modules_run_as_fast_as_they_can(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have no coverage measured in what a module starts, where other modules go the same ways."""
     with pytest.MonkeyPatch.context() as environment:
         if request.node.get_closest_marker("unmeasured"):
-            for name in MEASURING:
-                environment.delenv(name, raising=False)
+            stop_measuring(environment)
         yield
 
 
@@ -128,6 +138,18 @@ def connect(server: RunningServer) -> Iterator[Callable[..., Client]]:
     yield open_client
     for one in clients:
         one.tls.close()
+
+
+@pytest.fixture
+def enter(connect: Callable[..., Client]) -> Callable[..., Client]:
+    """Connect to the shared server, and read up to the prompt."""
+
+    def open_session(user: str | None = None) -> Client:
+        client = connect(user)
+        client.read_until()
+        return client
+
+    return open_session
 
 
 @pytest.fixture

@@ -11,36 +11,28 @@ from pathlib import Path
 import pytest
 
 from support.client import Client, connect_as
-from support.server import RunningServer, action_of, get
+from support.server import RunningServer, get
 from telnetsd.home import Home
 
 
 @pytest.fixture
-def alice(connect: Callable[..., Client]) -> Client:
-    client = connect("alice")
-    client.read_until()
-    return client
+def alice(enter: Callable[..., Client]) -> Client:
+    return enter("alice")
 
 
 @pytest.fixture
-def bob(connect: Callable[..., Client]) -> Client:
-    client = connect("bob")
-    client.read_until()
-    return client
+def bob(enter: Callable[..., Client]) -> Client:
+    return enter("bob")
 
 
 @pytest.fixture
-def guest(connect: Callable[..., Client]) -> Client:
-    client = connect()
-    client.read_until()
-    return client
+def guest(enter: Callable[..., Client]) -> Client:
+    return enter()
 
 
 def denials(server: RunningServer, client: Client) -> list[tuple[str, str]]:
     return [
-        (get(event, "telnetsd.command.line"), event["event"]["reason"])
-        for event in server.events()
-        if get(event, "source.port") == client.port and action_of(event) == "command-denied"
+        (get(event, "telnetsd.command.line"), event["event"]["reason"]) for event in server.denials_from(client.port)
     ]
 
 

@@ -31,11 +31,9 @@ def shared_settings() -> str:
 
 
 @pytest.fixture
-def asking(connect: Callable[..., Client]) -> Client:
+def asking(enter: Callable[..., Client]) -> Client:
     """A guest of the server that all share from whom nothing is taken."""
-    client = connect()
-    client.read_until()
-    return client
+    return enter()
 
 
 def refusal(server: RunningServer, client: Client) -> Event:

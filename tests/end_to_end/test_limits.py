@@ -167,16 +167,13 @@ def test_guests_who_come_and_go_are_kept_out_for_a_while(start: Callable[..., Ru
 
 def test_of_what_a_guest_types_the_log_keeps_little(start: Callable[..., RunningServer]) -> None:
     server = start()
-    with undisturbed(server):
-        with connect_as(server) as guest, connect_as(server, "bob") as bob:
-            for client in (guest, bob):
-                client.read_until()
-                client.command("no-such-command " + "x" * 4000)
-            kept = [
-                get(server.session_from(one.port, "command-denied"), "telnetsd.command.line") for one in (guest, bob)
-            ]
-        assert len(kept[0]) <= 256
-        assert len(kept[1]) > 4000
+    with undisturbed(server), connect_as(server) as guest, connect_as(server, "bob") as bob:
+        for client in (guest, bob):
+            client.read_until()
+            client.command("no-such-command " + "x" * 4000)
+        kept = [get(server.session_from(one.port, "command-denied"), "telnetsd.command.line") for one in (guest, bob)]
+    assert len(kept[0]) <= 256
+    assert len(kept[1]) > 4000
 
 
 def test_all_guests_together_are_slowed_down(start: Callable[..., RunningServer]) -> None:
@@ -218,36 +215,35 @@ def test_who_types_too_fast_is_slowed_down_and_nobody_else(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     server = start("[limits]\nlines_per_s = 50\nlines_burst = 10\n")
-    with undisturbed(server):
-        with connect_as(server, "bob") as fast, connect_as(server, "ed") as other:
+    with undisturbed(server), connect_as(server, "bob") as fast, connect_as(server, "ed") as other:
+        fast.read_until()
+        other.read_until()
+        begun = time.monotonic()
+        fast.send(b"echo x\r\n" * 60)
+        assert "ed" in other.command("whoami")
+        for _ in range(60):
             fast.read_until()
-            other.read_until()
-            begun = time.monotonic()
-            fast.send(b"echo x\r\n" * 60)
-            assert "ed" in other.command("whoami")
-            for _ in range(60):
-                fast.read_until()
-            assert time.monotonic() - begun > 0.9
-            event = server.session_from(fast.port, "session-slowed")
-            assert event["event"]["reason"] == "too-many-lines"
-        assert server.actions_from(other.port).count("session-slowed") == 0
-        assert server.actions_from(fast.port).count("session-slowed") == 1
+        assert time.monotonic() - begun > 0.9
+        event = server.session_from(fast.port, "session-slowed")
+        assert event["event"]["reason"] == "too-many-lines"
+    assert server.actions_from(other.port).count("session-slowed") == 0
+    assert server.actions_from(fast.port).count("session-slowed") == 1
 
 
 def test_a_flood_of_connections_leaves_the_logins_of_others_quick(start: Callable[..., RunningServer]) -> None:
     server = start(NO_EXEMPTION + "per_source = 50\n")
+    flood: list[socket.socket] = []
+    took = []
+
+    def pour() -> None:
+        for _ in range(200):
+            raw = socket.socket()
+            raw.setblocking(False)
+            raw.bind(("127.0.0.2", 0))
+            raw.connect_ex(("127.0.0.1", server.port))
+            flood.append(raw)
+
     with undisturbed(server):
-        flood: list[socket.socket] = []
-
-        def pour() -> None:
-            for _ in range(200):
-                raw = socket.socket()
-                raw.setblocking(False)
-                raw.bind(("127.0.0.2", 0))
-                raw.connect_ex(("127.0.0.1", server.port))
-                flood.append(raw)
-
-        took = []
         for _ in range(9):
             pour()
             begun = time.monotonic()
@@ -256,5 +252,5 @@ def test_a_flood_of_connections_leaves_the_logins_of_others_quick(start: Callabl
             took.append(time.monotonic() - begun)
         for raw in flood:
             raw.close()
-        assert statistics.median(took) < 1.0
-        assert get(server.wait_for(lambda one: action_of(one) == "connection-refused"), "source.ip") == "127.0.0.2"
+    assert statistics.median(took) < 1.0
+    assert get(server.wait_for(lambda one: action_of(one) == "connection-refused"), "source.ip") == "127.0.0.2"

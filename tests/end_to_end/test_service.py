@@ -181,7 +181,8 @@ def try_connecting(port: int, home: Home, credentials: tuple[Path, Path]) -> Cli
     return None
 
 
-def test_root_is_given_up_when_the_sockets_are_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unmeasured")  # it may not write where that is noted
+def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
     """Port 992 is root's; what is written afterwards is the user's. The folder is where others may go as well."""
     folder = Path(tempfile.mkdtemp(prefix="telnetsd-", dir="/var/tmp"))
     folder.chmod(0o755)
@@ -190,9 +191,6 @@ def test_root_is_given_up_when_the_sockets_are_there(home: Home, monkeypatch: py
         mine = Home(folder / "home")
         mine.config_file.write_text('[listener]\nuser = "nobody"\n')
         subprocess.run(["chown", "-R", "nobody:", folder / "home"], check=True)
-        for name in MEASURING:
-            # It may not write where that is noted.
-            monkeypatch.delenv(name, raising=False)
         server = RunningServer(mine)
         with connect_as(server, "bob") as client:
             client.read_until()

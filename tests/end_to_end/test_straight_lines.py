@@ -16,7 +16,7 @@ from support.audit import read_log
 from support.client import Client, client_context
 from support.lines import line
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.server import DEADLINE_S, RunningServer, action_of, is_from, wait_until
 from support.upstreams import Upstream
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
@@ -80,7 +80,7 @@ def test_it_ends_with_the_line_and_the_log_has_the_whole_story(
         assert client.read_to_end() == "bye\r\n"
 
         def is_over() -> list[str]:
-            return [action_of(one) for one in read_log(home.audit_file) if get(one, "source.port") == client.port]
+            return [action_of(one) for one in read_log(home.audit_file) if is_from(one, client.port)]
 
         wait_until(lambda: "session-ended" in is_over(), "the end")
         assert is_over() == [

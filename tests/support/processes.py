@@ -1,6 +1,5 @@
 """Processes of this machine, and those that a server is made of."""
 
-import contextlib
 from pathlib import Path
 
 from support.server import RunningServer
@@ -12,18 +11,8 @@ def is_running(words: str) -> bool:
     return any(wanted in _read(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
 def children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return sorted(map(int, path.read_text().split()))
-    return []
+    return sorted(map(int, _read(Path(f"/proc/{pid}/task/{pid}/children")).split()))
 
 
 def grandchildren(pid: int) -> list[int]:
@@ -40,19 +29,25 @@ def descriptors_of(server: RunningServer) -> int:
 
 def resident_kib(server: RunningServer) -> int:
     """How much memory the server holds, its workers not counted."""
-    return _resident_kib(server.process.pid)
+    held = _resident_kib(server.process.pid)
+    assert held, "the server has gone"
+    return held
 
 
 def resident_kib_in_all(server: RunningServer) -> int:
     """How much memory the server holds with its workers and programs, what they share counted for each."""
     pid = server.process.pid
-    return sum(map(_resident_kib, (pid, *children(pid), *grandchildren(pid))))
+    return resident_kib(server) + sum(map(_resident_kib, (*children(pid), *grandchildren(pid))))
 
 
 def _resident_kib(pid: int) -> int:
     """How much memory a process holds; one that ends meanwhile, as a line's program may, holds none."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for row in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if row.startswith("VmRSS:"):
-                return int(row.split()[1])
-    return 0
+    rows = _read(Path(f"/proc/{pid}/status")).splitlines()
+    return next((int(row.split()[1]) for row in rows if row.startswith(b"VmRSS:")), 0)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it has ended

@@ -83,7 +83,13 @@ class RunningServer:
         return self.wait_for(lambda event: is_from(event, port) and action_of(event) == action)
 
     def actions_from(self, port: int) -> list[str]:
-        return [action_of(event) for event in self.events() if is_from(event, port)]
+        return [action_of(event) for event in self.events_from(port)]
+
+    def events_from(self, port: int) -> list[Event]:
+        return [event for event in self.events() if is_from(event, port)]
+
+    def denials_from(self, port: int) -> list[Event]:
+        return [event for event in self.events_from(port) if action_of(event) == "command-denied"]
 
 
 def read_events(home: Home) -> list[Event]:
