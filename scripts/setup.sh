@@ -61,3 +61,14 @@ need_tool() {
         fail "pip could not install $name; check the network and try again"
     touch "$root/.venv-$name/installed"
 }
+
+# Installs the public suites of certificates that belong to the installed version of cryptography.
+need_vectors() {
+    local version
+    version=$("$bin/python" -c 'import cryptography; print(cryptography.__version__)')
+    [ -e "$root/.venv/vectors-$version" ] && return
+    say "installing the certificates of cryptography $version's tests"
+    "$bin/python" -m pip install --quiet --disable-pip-version-check "cryptography_vectors==$version" ||
+        fail "pip could not install cryptography_vectors $version; check the network and try again"
+    touch "$root/.venv/vectors-$version"
+}

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from support.client import Client, connect_as
 from support.lines import OpenTerminal, Terminal
+from support.machine import SLOWNESS
 from support.schema import judge_file
 from support.server import MEASURING, RunningServer
 from telnetsd.administration.credentials import GeneratedKey
@@ -25,6 +26,22 @@ from telnetsd.pki.keys import KeyType
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
 settings.load_profile("tests")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the tests that need minutes, alone."""
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes, and no others")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give a test as much time as this machine needs, before the plugin looks how much that is."""
+    config.option.timeout = config.option.timeout or float(config.getini("timeout")) * SLOWNESS
+
+
+def pytest_report_header() -> str:
+    """Say by how much deadlines are extended."""
+    return f"deadlines: {SLOWNESS:.1f} times as long as on the reference machine"
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -61,9 +78,13 @@ def processes_of_unmeasured_modules_run_as_fast_as_they_can(request: pytest.Fixt
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what lasts longest, so that the others are done beside it."""
-    items.sort(key=lambda one: one.get_closest_marker("long") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what was not asked for; begin with what lasts longest, so that the others are done beside it."""
+    is_long_run = config.getoption("--long")
+    left_out = [one for one in items if (one.get_closest_marker("long") is not None) != is_long_run]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [one for one in items if one not in left_out]
+    items.sort(key=lambda one: one.get_closest_marker("first") is None)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ import pytest
 from support.audit import assert_intact, read_log
 from support.client import Client, connect_as
 from support.command_line import telnetsd
-from support.server import DEADLINE_S, Event, RunningServer, action_of, get, wait_until
+from support.machine import DEADLINE_S
+from support.server import Event, RunningServer, action_of, get, wait_until
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.verification import Report
 from telnetsd.home import Home

@@ -15,7 +15,8 @@ import pytest
 from support.audit import assert_intact
 from support.certificates import Recipe, make_ca, name
 from support.client import Client, connect_as
-from support.server import DEADLINE_S, RunningServer, action_of, all_leaves, get
+from support.machine import DEADLINE_S
+from support.server import RunningServer, action_of, all_leaves, get
 from telnetsd.audit.key import load_audit_key
 from telnetsd.home import Home
 

@@ -18,7 +18,8 @@ import pytest
 from support.audit import read_log
 from support.client import connect_as
 from support.command_line import telnetsd
-from support.server import DEADLINE_S, RunningServer, action_of, get
+from support.machine import DEADLINE_S
+from support.server import RunningServer, action_of, get
 from telnetsd.home import Home
 
 pytestmark = pytest.mark.unmeasured

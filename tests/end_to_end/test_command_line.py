@@ -18,7 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.client import connect_as
 from support.command_line import telnetsd
-from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
+from support.machine import DEADLINE_S
+from support.server import RunningServer, action_of, get, read_events
 from telnetsd.home import Home
 
 pytestmark = pytest.mark.unmeasured

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.client import Client, connect_as
+from support.machine import DEADLINE_S
 from support.server import RunningServer, get
 from telnetsd.home import Home
 
@@ -224,7 +225,7 @@ def test_a_package_that_brings_no_command_stops_the_start_in_one_line(
     (plugin_path / "greetings.py").write_text("greet = broken = 1\n")
     command = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
     environment = {**os.environ, "PYTHONPATH": str(plugin_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 1
     assert re.fullmatch(
         r"error: command '\w+' \(greetings:\w+\) is no telnetsd\.commands\.table\.Command; .*\n", done.stderr

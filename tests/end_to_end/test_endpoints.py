@@ -11,9 +11,10 @@ import pytest
 
 from support.client import Client, client_context, connect_as
 from support.command_line import done, refused, telnetsd
+from support.machine import DEADLINE_S
 from support.processes import workers_of
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.server import RunningServer, action_of, get, wait_until
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -103,7 +104,7 @@ def test_a_proxy_with_a_wrong_header_is_cut_off_and_logged(
 def test_a_proxy_that_says_nothing_is_cut_off_in_time_and_a_health_check_is_no_event(
     start: Callable[..., RunningServer],
 ) -> None:
-    server = start(PROXIED + "[tls]\nhandshake_timeout_s = 0.3\n")
+    server = start(PROXIED + "[tls]\nhandshake_timeout_s = 2\n")
     with socket.create_connection(("127.0.0.1", server.port)):
         pass
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:

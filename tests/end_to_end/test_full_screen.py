@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from support.lines import OpenTerminal, line
+from support.machine import DEADLINE_S
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, RunningServer, wait_until
+from support.server import RunningServer, wait_until
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from support.client import connect_as
 from support.command_line import done, refused
 from support.homes import add
-from support.server import DEADLINE_S, RunningServer, action_of, get, read_events
+from support.machine import DEADLINE_S
+from support.server import RunningServer, action_of, get, read_events
 from telnetsd.administration.authorities import passphrase_of_environment
 from telnetsd.administration.change import changing, recover
 from telnetsd.administration.credentials import user_files

@@ -9,8 +9,9 @@ import pytest
 from support.audit import line_events
 from support.command_line import telnetsd
 from support.lines import CONNECTED, OpenTerminal, Terminal, line
+from support.machine import DEADLINE_S
 from support.processes import is_running
-from support.server import DEADLINE_S, RunningServer, action_of, wait_until
+from support.server import RunningServer, action_of, wait_until
 from support.upstreams import Upstream
 from telnetsd.control import Request, ask
 from telnetsd.home import Home

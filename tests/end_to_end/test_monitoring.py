@@ -20,9 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.client import connect_as
 from support.command_line import done, refused
 from support.lines import Terminal, line
+from support.machine import DEADLINE_S
 from support.processes import workers_of
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, RunningServer, wait_until
+from support.server import RunningServer, wait_until
 from support.upstreams import Upstream
 from telnetsd.home import Home
 
@@ -114,11 +115,9 @@ def test_many_who_say_nothing_keep_no_other_from_health(start: Callable[..., Run
     port = free_port()
     start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
     with contextlib.ExitStack() as silent:
-        begun = time.monotonic()
         for _ in range(100):
             silent.enter_context(socket.create_connection(("127.0.0.1", port)))
         assert get(port, "/healthz") == (200, "ok\n")
-        assert time.monotonic() - begun < DEADLINE_S / 4
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.server import DEADLINE_S, RunningServer, action_of, get
+from support.machine import DEADLINE_S
+from support.server import RunningServer, action_of, get
 from telnetsd.administration.credentials import user_files
 from telnetsd.cli.user import connect_lines
 from telnetsd.pki.keys import KeyType

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,12 +281,10 @@ def test_a_revoked_certificate_is_not_resumed(start: Callable[..., RunningServer
         session, context = client.tls.session, client.context
         done(server.home, "user", "revoke", "bob")
         client.read_to_end()
-    begun = time.monotonic()
     with connect_as(server, session=session, context=context) as again:
         assert "was revoked on" in again.read_to_end()
         event = server.session_from(again.port, "session-refused")
         assert get(event, "telnetsd.certificate.status") == "rejected"
-    assert time.monotonic() - begun < 5
 
 
 def test_without_a_server_nothing_is_reloaded(start: Callable[..., RunningServer]) -> None:

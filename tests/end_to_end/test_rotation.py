@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from support.client import connect_as
 from support.command_line import done, refused, telnetsd
 from support.homes import add
+from support.machine import DEADLINE_S
 from support.openssl import OpensslClient, openssl
-from support.server import DEADLINE_S, RunningServer, action_of, wait_until
+from support.server import RunningServer, action_of, wait_until
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -140,7 +141,9 @@ def test_a_server_without_the_passphrase_serves_and_says_that_it_cannot_sign(two
     server = RunningServer(two_tiers)
     with connect_as(server) as client:
         client.read_until()
-    said = server.stop()
+    assert server.process.stderr is not None
+    said = server.process.stderr.readline()
+    assert server.stop() == ""
     assert said.startswith("WARNING: our CRL was not signed anew: the CA's key is encrypted; ")
     assert said.count("\n") == 1
 

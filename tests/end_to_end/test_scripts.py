@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.client import Client
-from support.server import DEADLINE_S, read_events
+from support.machine import DEADLINE_S
+from support.server import read_events
 from telnetsd.home import Home
 
 pytestmark = pytest.mark.unmeasured

@@ -16,9 +16,10 @@ import pytest
 
 from support.client import Client, connect_as
 from support.command_line import refused
+from support.machine import DEADLINE_S
 from support.processes import children
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, MEASURING, RunningServer, action_of, read_events, wait_for_event, wait_until
+from support.server import MEASURING, RunningServer, action_of, read_events, wait_for_event, wait_until
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home
 
@@ -44,7 +45,7 @@ def test_a_signal_takes_nobody_in_any_more_and_waits_for_who_is_in(
         assert "bob" in client.command("whoami")
         client.send(b"quit\r\n")
         assert client.read_to_end() == "goodbye\r\n"
-    _, words = server.process.communicate(timeout=5)
+    _, words = server.process.communicate(timeout=DEADLINE_S)
     assert words == "stopped\n"
     ends = [one["event"]["reason"] for one in server.events() if action_of(one) == "session-ended"]
     assert ends == ["quit"]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from support.audit import line_events, read_log
 from support.command_line import telnetsd
 from support.lines import OpenTerminal, line
-from support.server import DEADLINE_S, Event, RunningServer, action_of, get
+from support.machine import DEADLINE_S
+from support.server import Event, RunningServer, action_of, get
 from support.upstreams import Upstream
 from telnetsd.home import Home
 

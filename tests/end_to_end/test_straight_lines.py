@@ -15,8 +15,9 @@ import serial
 from support.audit import read_log
 from support.client import Client, client_context
 from support.lines import line
+from support.machine import DEADLINE_S
 from support.rsyslog import free_port
-from support.server import DEADLINE_S, RunningServer, action_of, is_from, wait_until
+from support.server import RunningServer, action_of, is_from, wait_until
 from support.upstreams import Upstream
 from telnetsd.administration.credentials import user_files
 from telnetsd.home import Home

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from support.server import DEADLINE_S, RunningServer
+from support.machine import DEADLINE_S
+from support.server import RunningServer
 
 SSLYZE = Path(__file__).parents[2] / ".venv-sslyze" / "bin" / "python"
 STRONGER = {"X448", "secp521r1"}

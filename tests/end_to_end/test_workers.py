@@ -13,8 +13,9 @@ import pytest
 from support.client import Client, connect_as
 from support.command_line import refused, telnetsd
 from support.lines import OpenTerminal, Terminal, line
+from support.machine import DEADLINE_S
 from support.processes import children, workers_of
-from support.server import DEADLINE_S, RunningServer, action_of, get, wait_until
+from support.server import RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
 from telnetsd.control import ask
 from telnetsd.daemon.crew import HUNG_S
@@ -112,8 +113,8 @@ def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
     assert "has ended this session" in bob.client.read_to_end()
 
 
-@pytest.mark.long
-@pytest.mark.timeout(120)
+@pytest.mark.first
+@pytest.mark.timeout(4 * DEADLINE_S + HUNG_S)
 def test_a_worker_that_hangs_for_half_a_minute_is_ended_and_replaced(
     crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
 ) -> None:

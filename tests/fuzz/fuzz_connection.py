@@ -23,6 +23,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from OpenSSL import SSL
 
     from support.homes import add
+    from support.machine import DEADLINE_S
     from telnetsd.administration.initialise import initialise
     from telnetsd.administration.material import load_material
     from telnetsd.audit.log import open_log
@@ -37,7 +38,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.session.registry import SessionRegistry
     from telnetsd.state.state import State
 
-END_S: Final = 10.0
+END_S: Final = DEADLINE_S
 TURNS: Final = 6
 ANSWER_MAX_BYTES: Final = 200_000
 ANSWER_PER_BYTE: Final = 400

@@ -5,7 +5,8 @@ import ssl
 from pathlib import Path
 from typing import Any, Self
 
-from support.server import DEADLINE_S, Event, RunningServer
+from support.machine import DEADLINE_S
+from support.server import Event, RunningServer
 from telnetsd.administration.credentials import user_files
 
 PROMPT = b"> "

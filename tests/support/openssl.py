@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from support.server import DEADLINE_S, RunningServer
+from support.machine import DEADLINE_S
+from support.server import RunningServer
 
 
 def openssl(*words: str | Path, cwd: Path | None = None, sent: bytes | None = None) -> str:

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from support.server import DEADLINE_S, wait_until
+from support.machine import DEADLINE_S
+from support.server import wait_until
 from telnetsd.home import Home
 
 _CONFIGURATION = """\

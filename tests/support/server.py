@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from support.machine import DEADLINE_S
 from telnetsd.home import Home
 
 T = TypeVar("T")
 Event = dict[str, Any]
-DEADLINE_S = 20.0
 WORKERS = int(os.environ.get("TELNETSD_TEST_WORKERS", "1"))
 """How many workers a server has in tests that do not say: all of them hold for several as well."""
 ELSEWHERE = "127.0.0.77"

@@ -14,13 +14,14 @@ from support.audit import read_log
 from support.client import Client, connect_as
 from support.command_line import telnetsd
 from support.lines import Terminal, line
+from support.machine import SLOWNESS
 from support.processes import children, workers_of
 from support.server import RunningServer, action_of
 from telnetsd.home import Home
 
 USERS = ("alice", "bob", "ed", "bob", "ed", None)
 LINE = line("cat", "exec:cat", shared=True, roles=["user", "operator"])
-PATIENCE_S = 10.0
+PATIENCE_S = 10.0 * SLOWNESS
 _GONE = (OSError, AssertionError, UnicodeDecodeError)
 """What a client sees whose worker was killed, or whose server is on its way."""
 

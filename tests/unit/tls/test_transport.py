@@ -15,14 +15,13 @@ import pytest
 
 from support.certificates import Recipe, make_ca, name
 from support.client import client_context
+from support.machine import DEADLINE_S
 from telnetsd.config.settings import TlsSettings
 from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, make_server_context
 from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsEvents, TlsTransport
-
-TIMEOUT_S = 10.0
 
 
 class Recorder(asyncio.Protocol):
@@ -63,7 +62,7 @@ class Recorder(asyncio.Protocol):
         self.changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(DEADLINE_S):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -103,16 +102,16 @@ class Server:
             transport.abort()
         while self.open:
             self.lost.clear()
-            await asyncio.wait_for(self.lost.wait(), TIMEOUT_S)
+            await asyncio.wait_for(self.lost.wait(), DEADLINE_S)
 
     async def failure(self) -> TlsError:
-        return await asyncio.wait_for(self.failures.get(), TIMEOUT_S)
+        return await asyncio.wait_for(self.failures.get(), DEADLINE_S)
 
     async def connection(self) -> Recorder:
-        return await asyncio.wait_for(self.protocols.get(), TIMEOUT_S)
+        return await asyncio.wait_for(self.protocols.get(), DEADLINE_S)
 
     def raw_socket(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S)
 
     async def connect(self, **options: Any) -> tuple[ssl.SSLSocket, Recorder]:
         """Open a TLS connection, and return both of its ends."""
@@ -231,7 +230,7 @@ async def test_what_the_client_presented_arrives_as_it_was_sent(server: Server, 
 async def test_the_certificate_request_names_the_trust_anchors(server: Server) -> None:
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}"]
     done = await asyncio.to_thread(
-        subprocess.run, command, input=b"", capture_output=True, check=False, timeout=TIMEOUT_S
+        subprocess.run, command, input=b"", capture_output=True, check=False, timeout=DEADLINE_S
     )
     assert b"Acceptable client certificate CA names\nCN = Test CA\n" in done.stdout
 
@@ -246,7 +245,7 @@ async def test_close_says_close_notify_and_the_application_is_told_once(server: 
     assert await asyncio.to_thread(receive_all, tls) == b"goodbye"
     await protocol.until(lambda: bool(protocol.losses))
     tls.close()
-    await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
+    await asyncio.wait_for(server.lost.wait(), DEADLINE_S)
     assert protocol.losses == [None]
 
 
@@ -258,7 +257,7 @@ async def test_the_peers_close_notify_is_an_end_that_can_still_be_answered(serve
         with contextlib.suppress(ssl.SSLError):
             tls.settimeout(0.0)
             tls.unwrap()
-        tls.settimeout(TIMEOUT_S)
+        tls.settimeout(DEADLINE_S)
 
     await asyncio.to_thread(say_and_close)
     await protocol.until(lambda: protocol.eofs == 1)
@@ -286,7 +285,7 @@ async def test_a_reset_is_a_loss_and_is_told_once(server: Server) -> None:
     tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     socket.socket(fileno=tls.detach()).close()
     await protocol.until(lambda: bool(protocol.losses))
-    await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
+    await asyncio.wait_for(server.lost.wait(), DEADLINE_S)
     assert len(protocol.losses) == 1
     protocol.transport.write(b"into the void")
     protocol.transport.close()
@@ -492,7 +491,7 @@ async def test_renegotiation_is_refused(server: Server) -> None:
     protocol = await server.connection()
     assert client.stdin is not None
     client.stdin.write(b"R\n")
-    output, _ = await asyncio.wait_for(client.communicate(), TIMEOUT_S)
+    output, _ = await asyncio.wait_for(client.communicate(), DEADLINE_S)
     assert b"no renegotiation" in output
     assert protocol.received == b""
 
@@ -537,7 +536,7 @@ async def test_a_peer_that_closed_its_side_and_reads_nothing_does_not_hold_the_c
     socket.socket.shutdown(tls, socket.SHUT_WR)
     await protocol.until(lambda: protocol.eofs == 1)
     protocol.transport.close()
-    await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
+    await asyncio.wait_for(server.lost.wait(), DEADLINE_S)
     tls.close()
 
 
@@ -548,8 +547,8 @@ async def test_a_transport_that_is_aborted_before_it_is_connected_ends_when_it_i
         return transport
 
     listening = await asyncio.get_running_loop().create_server(make_aborted, "127.0.0.1", 0)
-    with socket.create_connection(listening.sockets[0].getsockname(), timeout=TIMEOUT_S):
-        await asyncio.wait_for(server.lost.wait(), TIMEOUT_S)
+    with socket.create_connection(listening.sockets[0].getsockname(), timeout=DEADLINE_S):
+        await asyncio.wait_for(server.lost.wait(), DEADLINE_S)
     assert not server.open
     listening.close()
 
