@@ -47,6 +47,16 @@ class Home:
         return self.certs_folder / "ca.key"
 
     @property
+    def server_ca_certificate(self) -> Path:
+        """The CA of the server's own certificate, where not every client verifies the built-in CA's."""
+        return self.certs_folder / "server-ca.pem"
+
+    @property
+    def server_ca_key(self) -> Path:
+        """Its private key."""
+        return self.certs_folder / "server-ca.key"
+
+    @property
     def issuing_certificate(self) -> Path:
         """The intermediate that issues, if there is one: else the root does."""
         return self.certs_folder / "issuing.pem"

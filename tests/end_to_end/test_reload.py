@@ -120,7 +120,10 @@ BAD_FILES: dict[str, tuple[Callable[[RunningServer], object], str]] = {
         lambda server: (server.home.trust_folder / "x.pem").write_text("hello"),
         "not a PEM certificate: certs/trust/x.pem",
     ),
-    "a key of an unknown kind": (unknown_key, "its key cannot be read, or is of a kind that nobody knows"),
+    "a key of an unknown kind": (
+        unknown_key,
+        "its key cannot be read (Curve 1.2.840.10045.3.1.127 is not supported); remove it",
+    ),
     "a server key that is too weak": (weak_pair, "certs/server.pem cannot be used for TLS (ee key too small)"),
     "no server certificate": (lambda server: server.home.server_certificate.unlink(), "no server certificate at"),
     "a server key that is open": (lambda server: server.home.server_key.chmod(0o644), "private key open to others"),

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from telnetsd.pki.certificate import PeerCertificate
+from telnetsd.pki.keys import PrivateKey
 
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+Key = PrivateKey
 DAY = timedelta(days=1)
 
 
@@ -105,7 +106,8 @@ class Recipe:
         if own != signer:
             identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer)
             builder = builder.add_extension(identifier, critical=False)
-        algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        # Ed25519 and ML-DSA do without a hash of the caller's choice.
+        algorithm = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) else None
         return Pair(builder.sign(key, algorithm), self.key)
 
 

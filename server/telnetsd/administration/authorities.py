@@ -67,6 +67,17 @@ def load_root(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Aut
     return _load(home, _Files(home.ca_certificate, home.ca_key), ask, above=())
 
 
+def load_server_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
+    """Load the CA that issues the server's own certificate: the one that issues, unless there is one for that alone.
+
+    Raises:
+        OperatorError: As above.
+    """
+    if home.server_ca_certificate.exists():
+        return _load(home, _Files(home.server_ca_certificate, home.server_ca_key), ask, above=())
+    return load_issuer(home, ask)
+
+
 def load_previous(home: Home, ask: AskPassphrase) -> Iterator[Authority]:
     """Yield the CAs of before a rotation that can still sign CRLs.
 
@@ -89,15 +100,21 @@ def load_certificate_of_issuer(home: Home) -> x509.Certificate:
 
 def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
     """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
-    roots = load_roots(home)
+    of_server = _certificates_of(home, home.server_ca_certificate)
+    roots = [one for one in load_roots(home) if one not in of_server]
+    beside = [(one, "root of the server's certificate") for one in of_server]
     if not home.issuing_certificate.exists():
-        return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:])]
+        return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:]), *beside]
     issuing = load_certificates(home.issuing_certificate, home.shown(home.issuing_certificate))[0].certificate
     previous = [
         (load_certificates(path, home.shown(path))[0].certificate, "previous intermediate")
         for path in sorted(home.previous_folder.glob("*.pem"))
     ]
-    return [(issuing, "intermediate, issues"), *((one, "root") for one in roots), *previous]
+    return [(issuing, "intermediate, issues"), *((one, "root") for one in roots), *previous, *beside]
+
+
+def _certificates_of(home: Home, path: Path) -> list[x509.Certificate]:
+    return [one.certificate for one in load_certificates(path, home.shown(path))] if path.exists() else []
 
 
 def require_current(home: Home, authority: Authority) -> None:

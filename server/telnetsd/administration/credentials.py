@@ -16,7 +16,15 @@ from telnetsd.home import Home, make_secret_folder
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import Authority
 from telnetsd.pki.certification_request import CSR_MAX_BYTES, CsrError, parse_csr
-from telnetsd.pki.keys import KeyType, PrivateKey, generate_key, key_from_pem, key_to_pem, make_pkcs12
+from telnetsd.pki.keys import (
+    KeyType,
+    MlDsaPrivateKey,
+    PrivateKey,
+    generate_key,
+    key_from_pem,
+    key_to_pem,
+    make_pkcs12,
+)
 from telnetsd.state.records import UserRecord
 
 
@@ -117,6 +125,10 @@ def issue(
     make_secret_folder(change.home.users_folder)
     change.write_public(files.certificate, encode_chain(certificate, authority))
     change.write_secret(files.key, key_to_pem(key.private))
+    if isinstance(key.private, MlDsaPrivateKey):
+        # The X.509 library writes no PKCS #12 for such keys; an older one would not fit the new key.
+        change.delete(files.pkcs12)
+        return Issuance(user, certificate, (files.certificate, files.key))
     bundle = make_pkcs12(user.name, key.private, certificate, authority.chain, key.pkcs12_password)
     change.write_secret(files.pkcs12, bundle)
     return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))

@@ -39,6 +39,8 @@ from telnetsd.home import Home
 from telnetsd.listener.sockets import require_address
 from telnetsd.pki.certificate import certificate_sha256, days_left
 from telnetsd.pki.keys import is_locked_pem
+from telnetsd.pki.path import Signer
+from telnetsd.pki.trust import authority_limits
 from telnetsd.state.state import State
 
 
@@ -122,8 +124,12 @@ def _lines(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
 
 
 def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
-    for anchor in load_home_authorities(home).anchors:
-        yield _expiry(anchor.source, _days(anchor.certificate))
+    for authority in list_trust(home):
+        limits = authority_limits(authority.certificate)
+        if limits:
+            yield Verdict.WARNING, f"{authority.source} vouches for nobody: {limits}; remove it"
+        if authority.is_anchor:
+            yield _expiry(authority.source, _days(authority.certificate))
 
 
 def _mapping(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
@@ -146,10 +152,11 @@ def _crls(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
     for problem in problems:
         yield (Verdict.ERROR if is_required else Verdict.WARNING), problem.message
     yield Verdict.OK, f"{len(trust.crls.lists)} read; crl_policy is {settings.identity.crl_policy.value}"
+    for unmatched in trust.crls.find_unmatched(trust.authorities):
+        yield Verdict.OK, unmatched.message
     for authority in list_trust(home) if is_required else ():
         is_own = authority.source == home.shown(home.ca_certificate)
-        fingerprint = certificate_sha256(authority.certificate)
-        if not is_own and not trust.crls.covers(authority.certificate, fingerprint, now):
+        if not is_own and not trust.crls.covers(Signer(authority.certificate, authority.sha256), now):
             yield Verdict.WARNING, f"{authority.source} has no current CRL: whom it issued to is refused"
 
 

@@ -6,13 +6,13 @@ from typing import Final
 from cryptography import x509
 
 from telnetsd.administration.authorities import encode_chain, rewrite_crls
-from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, require_host_name
+from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, SERVER_CA_NAME, require_host_name
 from telnetsd.audit.event import Fields
 from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder, write_public, write_secret
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
-from telnetsd.pki.keys import key_to_pem
+from telnetsd.pki.keys import KeyType, MlDsaPrivateKey, key_to_pem
 from telnetsd.state.state import State
 
 BY_INIT: Final[Fields] = {"telnetsd": {"operator": {"name": "init"}}}
@@ -136,7 +136,12 @@ class Initialised:
 
 
 def initialise(
-    home: Home, names: tuple[str, ...], *, has_intermediate: bool = False, passphrase: bytes | None = None
+    home: Home,
+    names: tuple[str, ...],
+    *,
+    has_intermediate: bool = False,
+    passphrase: bytes | None = None,
+    key_type: KeyType = KeyType.EC,
 ) -> Initialised:
     """Make a home folder.
 
@@ -145,6 +150,8 @@ def initialise(
         names: Host names and addresses that clients will use, beside those of this machine alone.
         has_intermediate: Whether an intermediate issues, so that the root's key can be kept elsewhere.
         passphrase: Encrypts the CA's keys.
+        key_type: Of the CA's keys. With ML-DSA, the server's own certificate has a P-256 CA beside it: OpenSSL before
+            3.5, which most clients have, verifies no other.
     Raises:
         OperatorError: There is a CA already, or a name is none.
     """
@@ -155,21 +162,24 @@ def initialise(
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
     _make_folders(home)
     # Of an `init` that was cut off: nothing that it made was ever used.
-    for path in (home.issuing_certificate, home.issuing_key, home.audit_public_keys):
+    left_over = home.issuing_certificate, home.issuing_key, home.server_ca_certificate, home.audit_public_keys
+    for path in left_over:
         path.unlink(missing_ok=True)
     if not home.config_file.exists():
         write_public(home.config_file, CONFIGURATION.encode())
     State(home.state_file).close()
     now = utc_now()
-    root = create_root(CA_NAME, now, path_length=int(has_intermediate))
+    root = create_root(CA_NAME, now, int(has_intermediate), key_type)
     issuer = _make_intermediate(home, root, passphrase) if has_intermediate else root
-    server = issuer.issue_server(all_names, now)
+    has_server_ca = isinstance(root.key, MlDsaPrivateKey)
+    server_issuer = _make_server_ca(home, passphrase) if has_server_ca else issuer
+    server = server_issuer.issue_server(all_names, now)
     write_secret(home.server_key, key_to_pem(server.key))
-    write_public(home.server_certificate, encode_chain(server.certificate, issuer))
+    write_public(home.server_certificate, encode_chain(server.certificate, server_issuer))
     write_secret(home.ca_key, key_to_pem(root.key, passphrase))
     make_audit_key(home)
     # The CA's certificate is last: a home folder that has it is complete.
-    write_public(home.ca_certificate, to_pem(root.certificate))
+    write_public(home.ca_certificate, to_pem(root.certificate, *server_issuer.chain if has_server_ca else ()))
     rewrite_crls(home, BY_INIT, lambda: passphrase or b"")
     return Initialised(
         root.certificate, issuer.certificate if has_intermediate else None, server.certificate, all_names
@@ -188,3 +198,10 @@ def _make_intermediate(home: Home, root: Authority, passphrase: bytes | None) ->
     write_secret(home.issuing_key, key_to_pem(made.key, passphrase))
     write_public(home.issuing_certificate, to_pem(made.certificate))
     return Authority(made.certificate, made.key, (made.certificate, root.certificate))
+
+
+def _make_server_ca(home: Home, passphrase: bytes | None) -> Authority:
+    made = create_root(SERVER_CA_NAME, utc_now(), path_length=0)
+    write_secret(home.server_ca_key, key_to_pem(made.key, passphrase))
+    write_public(home.server_ca_certificate, to_pem(made.certificate))
+    return made

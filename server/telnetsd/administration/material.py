@@ -23,7 +23,7 @@ from telnetsd.lines.target import SerialTarget
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
-from telnetsd.pki.keys import PrivateKey, key_from_pem
+from telnetsd.pki.keys import ClassicalPrivateKey, MlDsaPrivateKey, key_from_pem
 from telnetsd.pki.trust import Trust, TrustAnchor, load_certificates, make_trust
 
 EXPIRY_WARNING_DAYS: Final = 30
@@ -39,7 +39,7 @@ class Material:
     trust: Trust
     policy: Policy
     server_chain: tuple[x509.Certificate, ...]
-    server_key: PrivateKey
+    server_key: ClassicalPrivateKey
 
 
 def load_material(home: Home, before: RevocationLists | None = None, settings: Settings | None = None) -> Material:
@@ -169,11 +169,12 @@ def load_server_chain(home: Home) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(home.server_certificate.read_bytes()))
     except FileNotFoundError:
         raise OperatorError(f"no server certificate at {shown}; run: telnetsd init") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        # As with every certificate: the X.509 library raises what it likes.
         raise OperatorError(f"cannot read {shown}: {error}; put back a PEM certificate") from error
 
 
-def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateKey]:
+def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], ClassicalPrivateKey]:
     """Load the server's certificate with its chain, and its key.
 
     Raises:
@@ -186,6 +187,8 @@ def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], PrivateK
         key = key_from_pem(home.server_key.read_bytes())
     except (OSError, ValueError) as error:
         raise OperatorError(f"cannot read {shown}: {error}; put back an unencrypted PEM key") from error
+    if isinstance(key, MlDsaPrivateKey):
+        raise OperatorError(f"{shown} is an ML-DSA key, which few clients verify; run: telnetsd ca renew-server")
     if key.public_key() != chain[0].public_key():
         raise OperatorError(f"{shown} is not the key of certs/server.pem; put back the pair that belongs together")
     return chain, key

@@ -26,7 +26,7 @@ from telnetsd.identity.outcome import NamedUser
 from telnetsd.pki.authority import Authority, utc_now
 from telnetsd.pki.certificate import CertificateFacts, days_left, parse_certificate
 from telnetsd.pki.certification_request import CertificationRequest
-from telnetsd.pki.keys import is_strong_key
+from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
 from telnetsd.state.records import IssuedCertificate, RequestKind
 from telnetsd.state.state import State
 
@@ -66,7 +66,7 @@ class EnrolmentOffice:
         if not is_strong_key(parse_certificate(applicant.leaf_der).public_key()):
             raise EnrolmentError(
                 EnrolmentReason.KEY_REFUSED,
-                "that key is too weak or not taken: use P-256, RSA from 2048 bits, Ed25519",
+                f"that key is too weak or not taken: use {SUPPORTED_KEYS}",
             )
         wish = Wish(
             RequestKind.SELF_SIGNED,

@@ -12,10 +12,13 @@ from telnetsd.administration.authorities import (
     built_in_authorities,
     crl_file,
     encode_chain,
+    issuing_key_file,
+    load_certificate_of_issuer,
     load_issuer,
     load_key,
     load_root,
     load_roots,
+    load_server_issuer,
     passphrase_of_environment,
     require_current,
     short_fingerprint,
@@ -31,11 +34,12 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import Home, make_secret_folder
 from telnetsd.pki.authority import Authority, create_root, to_pem
 from telnetsd.pki.certificate import certificate_sha256, describe
-from telnetsd.pki.keys import PrivateKey, is_locked_pem, key_to_pem
+from telnetsd.pki.keys import KeyType, is_locked_pem, key_to_pem, key_type_of
 from telnetsd.pki.revocation import Revocation, RevocationReason
 
 CA_NAME: Final = "telnetsd CA"
 ISSUING_NAME: Final = "telnetsd issuing CA"
+SERVER_CA_NAME: Final = "telnetsd server CA"
 _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
@@ -55,21 +59,62 @@ def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> tuple[
     root = load_root(home, ask) if has_intermediate else None
     with changing(home, by_operator()) as change:
         require_current(home, old)
+        _keep_previous(change, old.certificate)
+        old_pem = issuing_key_file(home).read_bytes()
+        lock = ask() if is_locked_pem(old_pem) else None
+        made = (
+            _replace_root(change, key_type_of(old.key), lock)
+            if root is None
+            else _replace_intermediate(change, root, lock)
+        )
+        is_still_trusted = f"{short_fingerprint(old.certificate)} is still trusted"
+        _record_rotation(change, made, is_still_trusted)
+    return made.certificate, tell_others(home, by_operator(), ask)
+
+
+def rotate_without_key(home: Home, passphrase: bytes | None) -> tuple[x509.Certificate, str]:
+    """Make a new CA although the key of the old one is lost; what the old one issued stays valid to its end here.
+
+    Args:
+        home: The installation.
+        passphrase: Encrypts the new keys.
+    Returns: The certificate of the new CA, and why the CRLs could not be signed, if they could not.
+    Raises:
+        OperatorError: The key is there.
+    """
+    key = issuing_key_file(home)
+    if key.exists():
+        raise OperatorError(
+            f"{home.shown(key)} is here; move it away if it cannot be used, or rotate without --lost-key"
+        )
+    old, has_intermediate = load_certificate_of_issuer(home), home.issuing_certificate.exists()
+    with changing(home, by_operator()) as change:
         _keep_previous(change, old)
-        if root is not None:
-            made = root.issue_intermediate(_dated(ISSUING_NAME, change), change.at)
-            change.write_public(home.issuing_certificate, to_pem(made.certificate))
-            change.write_secret(home.issuing_key, _relock(home.issuing_key.read_bytes(), made.key, ask))
-            certificate = made.certificate
-        else:
-            new = create_root(_dated(CA_NAME, change), change.at, path_length=0)
-            change.write_public(home.ca_certificate, to_pem(new.certificate) + home.ca_certificate.read_bytes())
-            change.write_secret(home.ca_key, _relock(home.ca_key.read_bytes(), new.key, ask))
-            certificate = new.certificate
-        fingerprint = short_fingerprint(certificate)
-        message = f"the CA {fingerprint} issues from now on; {short_fingerprint(old.certificate)} is still trusted"
-        change.record(Action.CA_ROTATED, message, {"tls": {"client": certificate_fields(describe(certificate))}})
-    return certificate, tell_others(home, by_operator(), ask)
+        made = _replace_root(change, key_type_of(old.public_key()), passphrase, path_length=int(has_intermediate))
+        if has_intermediate:
+            made = _replace_intermediate(change, made, passphrase)
+        lost = f"the key of {short_fingerprint(old)} is lost: it is still trusted, and signs no CRL any more"
+        _record_rotation(change, made, lost)
+    return made.certificate, tell_others(home, by_operator(), lambda: passphrase or b"")
+
+
+def _replace_root(change: Change, key_type: KeyType, lock: bytes | None, path_length: int = 0) -> Authority:
+    home, made = change.home, create_root(_dated(CA_NAME, change), change.at, path_length, key_type)
+    change.write_public(home.ca_certificate, to_pem(made.certificate) + home.ca_certificate.read_bytes())
+    change.write_secret(home.ca_key, key_to_pem(made.key, lock))
+    return made
+
+
+def _replace_intermediate(change: Change, root: Authority, lock: bytes | None) -> Authority:
+    made = root.issue_intermediate(_dated(ISSUING_NAME, change), change.at)
+    change.write_public(change.home.issuing_certificate, to_pem(made.certificate))
+    change.write_secret(change.home.issuing_key, key_to_pem(made.key, lock))
+    return Authority(made.certificate, made.key, (made.certificate, root.certificate))
+
+
+def _record_rotation(change: Change, made: Authority, of_the_old_one: str) -> None:
+    message = f"the CA {short_fingerprint(made.certificate)} issues from now on; {of_the_old_one}"
+    change.record(Action.CA_ROTATED, message, {"tls": {"client": certificate_fields(describe(made.certificate))}})
 
 
 def retire(home: Home, fingerprint: str) -> int:
@@ -123,9 +168,8 @@ def renew_server(
     for name in names:
         require_host_name(name)
     wanted = names or server_names(home)
-    authority = load_issuer(home, ask)
+    authority = load_server_issuer(home, ask)
     with changing(home, by_operator()) as change:
-        require_current(home, authority)
         made = authority.issue_server(wanted, change.at)
         change.write_secret(home.server_key, key_to_pem(made.key))
         change.write_public(home.server_certificate, encode_chain(made.certificate, authority))
@@ -139,7 +183,9 @@ def renew_server(
 def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[str, ...]:
     """Encrypt the CA's keys that are here with another passphrase, or with None not at all; return their names."""
     keys = [
-        path for path in (home.ca_key, home.issuing_key, *sorted(home.previous_folder.glob("*.key"))) if path.exists()
+        path
+        for path in (home.ca_key, home.issuing_key, home.server_ca_key, *sorted(home.previous_folder.glob("*.key")))
+        if path.exists()
     ]
     loaded = [(path, path.read_bytes(), load_key(home, path, ask)) for path in keys]
     with changing(home, by_operator()) as change:
@@ -177,13 +223,14 @@ def _find_previous(home: Home, fingerprint: str) -> x509.Certificate:
     return found[0]
 
 
-def _keep_previous(change: Change, old: Authority) -> None:
+def _keep_previous(change: Change, old: x509.Certificate) -> None:
+    """Keep the certificate of the old CA, and its key if it is here: it still signs CRLs."""
     home = change.home
     make_secret_folder(home.previous_folder)
-    stem = home.previous_folder / short_fingerprint(old.certificate)
-    source = home.issuing_key if home.issuing_certificate.exists() else home.ca_key
-    change.write_public(stem.with_suffix(".pem"), to_pem(old.certificate))
-    change.write_secret(stem.with_suffix(".key"), source.read_bytes())
+    stem, key = home.previous_folder / short_fingerprint(old), issuing_key_file(home)
+    change.write_public(stem.with_suffix(".pem"), to_pem(old))
+    if key.exists():
+        change.write_secret(stem.with_suffix(".key"), key.read_bytes())
 
 
 def _revoke_intermediate(change: Change, certificate: x509.Certificate, revocation: Revocation) -> None:
@@ -200,10 +247,6 @@ def _remove_root(change: Change, certificate: x509.Certificate) -> None:
     left = [one for one in roots if one != certificate]
     if len(left) < len(roots):
         change.write_public(change.home.ca_certificate, to_pem(*left))
-
-
-def _relock(old_pem: bytes, key: PrivateKey, ask: AskPassphrase) -> bytes:
-    return key_to_pem(key, ask() if is_locked_pem(old_pem) else None)
 
 
 def _dated(name: str, change: Change) -> str:

@@ -16,7 +16,7 @@ from telnetsd.escaping import escape
 from telnetsd.home import Home
 from telnetsd.pki.authority import to_pem, utc_now
 from telnetsd.pki.certificate import certificate_sha256, describe
-from telnetsd.pki.trust import anchor_problem, load_certificates
+from telnetsd.pki.trust import anchor_problem, authority_limits, load_certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class KnownAuthority:
     certificate: x509.Certificate
     source: str
     is_anchor: bool
+
+    @property
+    def sha256(self) -> str:
+        """Its fingerprint, in lower-case hexadecimal."""
+        return certificate_sha256(self.certificate)
 
 
 def add_trust(home: Home, file: Path, *, is_intermediate: bool) -> list[x509.Certificate]:
@@ -89,7 +94,7 @@ def list_trust(home: Home) -> list[KnownAuthority]:
 
 
 def _check(certificate: x509.Certificate, file: Path, known: set[str]) -> None:
-    problem = anchor_problem(certificate)
+    problem = anchor_problem(certificate) or authority_limits(certificate)
     if problem:
         raise OperatorError(f"{file} is not usable: {problem}; ask the CA for its certificate")
     if certificate.not_valid_after_utc < utc_now():

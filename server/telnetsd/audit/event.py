@@ -13,6 +13,7 @@ from typing import Any, Final
 from telnetsd.escaping import escape
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
+from telnetsd.pki.path_reason import PathProblem
 from telnetsd.pki.revocation import Revocation
 
 ECS_VERSION: Final = "9.4.0"
@@ -21,7 +22,7 @@ TEXT_MAX_CHARS: Final = 1024
 """The longest text of a peer in one field; a command line has a limit of its own."""
 LINE_MAX_CHARS: Final = 8192
 GUEST_LINE_MAX_CHARS: Final = 256
-"""How much of what somebody types who has no name the log keeps: no guest has a command that needs more."""
+"""How much of what somebody without a name has typed in vain the log keeps; what runs is there in full."""
 CERTIFICATES_KEPT: Final = 1024
 """Of how many certificates the fields are kept: whoever comes again brings the same."""
 
@@ -104,9 +105,20 @@ def identity_fields(identity: Identity) -> Fields:
         case Refusal():
             fields["telnetsd"]["identity"] = {"kind": "refusal", "reason": identity.reason.value}
             fields["telnetsd"]["certificate"].update(revocation_fields(identity.revocation))
+            fields["telnetsd"].update(_problem_fields(identity.problem))
     if identity.certificate is not None:
         fields["tls"] = {"client": certificate_fields(identity.certificate)}
     return fields
+
+
+def _problem_fields(problem: PathProblem | None) -> Fields:
+    """Say which certificate of a path is at fault, and why; nothing where the reason says it all."""
+    if problem is None or not problem.cause:
+        return {}
+    path = {"cause": escape(problem.cause, TEXT_MAX_CHARS)}
+    if problem.subject:
+        path["subject"] = escape(problem.subject, TEXT_MAX_CHARS)
+    return {"path": path}
 
 
 def revocation_fields(revocation: Revocation | None) -> Fields:

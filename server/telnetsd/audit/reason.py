@@ -29,6 +29,7 @@ class EndReason(StrEnum):
     OTHER_USER = "other-user-mapped"
     LINE_ENDLESS = "line-endless"
     LINE_ENDED = "line-ended"
+    HTTP_REQUEST = "http-request"
     KICKED = "kicked"
     SERVER_STOPPED = "server-stopped"
     INTERNAL_ERROR = "internal-error"

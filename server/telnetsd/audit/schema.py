@@ -163,6 +163,10 @@ FIELDS: Final[Mapping[str, Field]] = {
         _TEXT, "who writes to the line, where this session only watches or took it from them"
     ),
     "telnetsd.operator.name": Field(_TEXT, "who did it: on the command line, or by the control socket"),
+    "telnetsd.path.cause": Field(_TEXT, "why no path leads from the certificate to a trust anchor"),
+    "telnetsd.path.subject": Field(
+        _TEXT, "the subject of the certificate at fault; the client's own where it is not there"
+    ),
     "telnetsd.pin.spki_sha256": Field(_SHA256, "SHA-256 of the pinned public key"),
     "telnetsd.proxy.ip": Field(_TEXT, "the proxy that spoke for the source"),
     "telnetsd.recording.bytes": Field(_COUNT, "how long the recording is"),
@@ -188,6 +192,7 @@ _WHO: Final = (
     *_CERTIFICATE,
 )  # fmt: skip
 _REFUSAL: Final = (PathReason, StatusReason, GuestReason, EndpointReason)
+_PATH: Final = ("telnetsd.path.cause", "telnetsd.path.subject")
 _REVOCATION: Final = ("telnetsd.certificate.revocation_reason", "telnetsd.certificate.revoked_at")
 _COMMAND: Final = ("telnetsd.command.line", "telnetsd.command.name")
 _LINE: Final = ("telnetsd.line.name", "telnetsd.line.kind")
@@ -250,7 +255,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_REFUSED: Definition(
         "somebody did not come in",
         ("authentication",), ("start",), Outcome.FAILURE, (AdmissionReason, *_REFUSAL),
-        (), (*_SESSION, *_WHO, *_REVOCATION),
+        (), (*_SESSION, *_WHO, *_REVOCATION, *_PATH),
     ),
     Action.SESSION_KICKED: Definition(
         "an operator ends a session",

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.authorities import built_in_authorities, load_issuer, rewrite_crls, short_fingerprint
 from telnetsd.administration.operator import by_operator
-from telnetsd.administration.rotation import relock, renew_server, retire, rotate
+from telnetsd.administration.rotation import relock, renew_server, retire, rotate, rotate_without_key
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
 from telnetsd.pki.certificate import certificate_sha256, days_left
@@ -73,11 +73,26 @@ def crl(
 
 
 @app.command("rotate")
-def rotate_(context: typer.Context, passphrase_file: PassphraseOption = None, home: HomeOption = None) -> None:
+def rotate_(
+    context: typer.Context,
+    lost_key: Annotated[
+        bool, typer.Option("--lost-key", help="The key of the present CA is lost: do without it.")
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    home: HomeOption = None,
+) -> None:
     """Make a new CA that issues from now on; what the old one issued stays valid until it is retired."""
     where = home_of(context, home)
     previous = short_fingerprint(built_in_authorities(where)[0][0])
-    made, warning = rotate(where, passphrase_from(passphrase_file))
+    if lost_key:
+        passphrase = new_passphrase(passphrase_file, "the CA's key") if passphrase_file is not None else None
+        made, warning = rotate_without_key(where, passphrase)
+        typer.echo(
+            f"the CA {previous} is still trusted, and signs no CRL any more: a server elsewhere that demands one"
+        )
+        typer.echo("refuses its users when the last one ends; what you revoke of it counts on this server alone")
+    else:
+        made, warning = rotate(where, passphrase_from(passphrase_file))
     typer.echo(f"{made.subject.rfc4514_string()} issues from now on, until {made.not_valid_after_utc:%Y-%m-%d}")
     if not where.issuing_certificate.exists():
         typer.echo(f"{where.shown(where.ca_certificate)} has the new root and the old one: hand it out with renewals")

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from telnetsd.administration.initialise import initialise
-from telnetsd.cli.common import HomeOption, home_of
+from telnetsd.cli.common import HomeOption, fail_usage, home_of
 from telnetsd.cli.passphrase import new_passphrase
+from telnetsd.pki.keys import KeyType
 
 
 def init(
@@ -19,6 +20,13 @@ def init(
     intermediate: Annotated[
         bool, typer.Option("--intermediate", help="An intermediate issues; the root's key can be offline.")
     ] = False,
+    key_type: Annotated[
+        KeyType,
+        typer.Option(
+            metavar="ec|rsa|ml-dsa-44|ml-dsa-65|ml-dsa-87",
+            help="Of the CA's key. With ML-DSA, the server's own certificate is of a P-256 CA beside it.",
+        ),
+    ] = KeyType.EC,
     encrypt_key: Annotated[bool, typer.Option("--encrypt-key", help="Ask for a passphrase for its key.")] = False,
     passphrase_file: Annotated[
         Path | None,
@@ -28,9 +36,13 @@ def init(
 ) -> None:
     """Make a home folder: CA, server certificate, configuration."""
     where = home_of(context, home)
+    if key_type is KeyType.ED25519:
+        fail_usage("a CA's key is ec, rsa or ml-dsa-44, -65, -87: not every client verifies Ed25519")
     is_locked = encrypt_key or passphrase_file is not None
     passphrase = new_passphrase(passphrase_file, "the CA's key") if is_locked else None
-    made = initialise(where, tuple(name or ()), has_intermediate=intermediate, passphrase=passphrase)
+    made = initialise(
+        where, tuple(name or ()), has_intermediate=intermediate, passphrase=passphrase, key_type=key_type
+    )
     typer.echo(f"made {where.root}")
     typer.echo(f"  certs/ca.pem      the CA, until {made.ca.not_valid_after_utc:%Y-%m-%d}; clients need this file")
     if made.issuing is None:
@@ -39,6 +51,10 @@ def init(
         typer.echo("  certs/ca.key      its key: move it to a place that is not on the network")
         until = f"{made.issuing.not_valid_after_utc:%Y-%m-%d}"
         typer.echo(f"  certs/issuing.pem the intermediate that issues, until {until}; issuing.key is its key")
+    if where.server_ca_certificate.exists():
+        typer.echo(
+            "  certs/server-ca.pem the CA of the server's certificate, in ca.pem as well; server-ca.key is its key"
+        )
     typer.echo(f"  certs/server.pem  for {', '.join(made.names)}, until {made.server.not_valid_after_utc:%Y-%m-%d}")
     typer.echo("  telnetsd.toml     every setting with its default")
     typer.echo("next: telnetsd user add NAME, then telnetsd serve")

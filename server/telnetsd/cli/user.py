@@ -49,7 +49,11 @@ CsrOption = Annotated[
     typer.Option("--csr", metavar="FILE", help="A certification request: the private key stays with the user."),
 ]
 KeyTypeOption = Annotated[
-    KeyType | None, typer.Option(metavar="ec|rsa|ed25519", help="Default ec; Debian's telnet-ssl takes only rsa.")
+    KeyType | None,
+    typer.Option(
+        metavar="ec|rsa|ed25519|ml-dsa-44|ml-dsa-65|ml-dsa-87",
+        help="Default ec; Debian's telnet-ssl takes only rsa, and ML-DSA takes a client with OpenSSL 3.5.",
+    ),
 ]
 RoleOption = Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"May be repeated; default: {USER_ROLE}.")]
 
@@ -210,9 +214,12 @@ def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[st
     """Return what a user types to connect, in a folder with their files, with the clients that take their key."""
     cert, key, ca = f"{name}.pem", f"{name}.key", "ca.pem"
     verified = f"-verify_return_error -verify_hostname {host} -CAfile {ca}"
+    openssl = f"openssl s_client -quiet -connect {host}:{port} {verified} -cert {cert} -key {key}"
+    if key_type.is_post_quantum:
+        return [f"{openssl}    # OpenSSL 3.5 or later"]
     lines = [
         f"telnetsd connect {host}:{port} --cert {cert} --key {key} --ca {ca}",
-        f"openssl s_client -quiet -connect {host}:{port} {verified} -cert {cert} -key {key}",
+        openssl,
         f"ncat --ssl-verify --ssl-trustfile {ca} --ssl-cert {cert} --ssl-key {key} {host} {port}",
         f"socat - OPENSSL:{host}:{port},cafile={ca},cert={cert},key={key}",
         f"gnutls-cli --port {port} --x509cafile {ca} --x509certfile {cert} --x509keyfile {key} {host}",
@@ -228,10 +235,11 @@ def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, i
     typer.echo(f"hand over, by a way that you trust: {home.shown(home.ca_certificate)} and")
     typer.echo(f"  {home.shown(certificate)}  certificate and chain")
     if secrets:
-        key, bundle = secrets
+        key, *bundles = secrets
         lock = "locked with the password" if is_locked else "without a password"
         typer.echo(f"  {home.shown(key)}  private key")
-        typer.echo(f"  {home.shown(bundle)}  both, as PKCS#12 {lock}")
+        for bundle in bundles:
+            typer.echo(f"  {home.shown(bundle)}  both, as PKCS#12 {lock}")
     typer.echo(f"in a folder with {name}.pem, {name}.key and ca.pem, {name} connects with any of:")
     _, port = parse_address(load_settings(home.config_file).listener.listen)
     for line in connect_lines(name, key_type, server_name(home), port):

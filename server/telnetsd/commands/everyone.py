@@ -7,7 +7,7 @@ from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import command
 from telnetsd.escaping import escape
 from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
-from telnetsd.pki.certificate import CertificateFacts, days_left
+from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
 
 _LABEL_CHARS = 12
 
@@ -82,7 +82,7 @@ def _say_certificate(caller: Caller, facts: CertificateFacts) -> None:
     _say(caller, "serial", facts.serial_number)
     _say(caller, "valid", f"{facts.not_before:%Y-%m-%d %H:%M} to {facts.not_after:%Y-%m-%d %H:%M} UTC")
     _say(caller, "days left", str(days))
-    _say(caller, "key", f"{facts.public_key_algorithm}, {facts.public_key_size} bits")
+    _say(caller, "key", key_words(facts.public_key_algorithm, facts.public_key_size))
     _say(caller, "signature", facts.signature_algorithm)
     _say(caller, "fingerprint", f"SHA256:{facts.sha256}")
     _say(caller, "public key", f"SHA256:{facts.spki_sha256}")

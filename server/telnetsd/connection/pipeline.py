@@ -9,9 +9,11 @@ import asyncio
 import logging
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final, cast
 
 from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields, merge
@@ -50,6 +52,7 @@ FAILURE_WORDS: Final = {
     TlsReason.UNSUPPORTED_VERSION: "the client speaks no TLS version that is taken here",
     TlsReason.NOTHING_IN_COMMON: "client and server have no cipher, group or signature in common",
     TlsReason.SERVER_CERTIFICATE_REJECTED: "the client does not trust the server's certificate",
+    TlsReason.WEB_CLIENT: "the client offered HTTP by ALPN; a web page must not speak to a telnet server",
     TlsReason.PEER_ALERT: "the client gave up the TLS handshake",
     TlsReason.PROTOCOL_ERROR: "the client broke the TLS protocol",
 }
@@ -98,6 +101,8 @@ class Connections:
         self._arriving: set[Arrival] = set()
         self._has_changed = asyncio.Event()
         self._is_stopping = False
+        # One thread: those who present much wait for each other, and for nobody else.
+        self._judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="identity")
 
     @property
     def is_empty(self) -> bool:
@@ -117,6 +122,18 @@ class Connections:
         if stages.settings.limits.all_guests_lines_per_s != before.all_guests_lines_per_s:
             # Otherwise those who are in and those to come go on sharing one.
             self._guest_pace = _make_guest_pace(stages)
+
+    async def identify(self, peer: PeerCertificate | None, endpoint: Endpoint) -> Identity:
+        """Say who presented `peer`, and whether they may come in by an endpoint; by the generation that serves now.
+
+        What takes long is done in a thread. The decision itself is made in one turn with the return from here.
+        """
+        while True:
+            stages, now = self._stages, datetime.now(UTC)
+            if peer is None or not stages.identifier.is_costly(peer, now):
+                return stages.identify(peer, endpoint, now)
+            judge = partial(stages.identifier.judge, peer, now)
+            stages.identifier.keep(peer, await asyncio.get_running_loop().run_in_executor(self._judging, judge))
 
     def accept(self, endpoint: Endpoint) -> IncomingProtocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
@@ -149,6 +166,7 @@ class Connections:
             self._has_changed.clear()
             await self._has_changed.wait()
         self._unadmitted.flush()
+        self._judging.shutdown(wait=False, cancel_futures=True)
 
     def _receive(self, _: asyncio.Transport, origin: Origin) -> IncomingProtocol | None:
         """Take a raw connection, or turn it away."""
@@ -217,9 +235,10 @@ class Connections:
 
         What is needed for that alone is let go of before the session begins, which may last for days.
         """
-        stages, now, origin = self._stages, datetime.now(UTC), arrived.origin
-        rounds, peer = stages.registry.rounds, transport.get_extra_info("peer_certificate")
-        identity = stages.identify(peer, origin.endpoint, now)
+        origin, peer = arrived.origin, transport.get_extra_info("peer_certificate")
+        identity = await self.identify(peer, origin.endpoint)
+        stages, now = self._stages, datetime.now(UTC)
+        rounds = stages.registry.rounds
         tls: TlsDetails = transport.get_extra_info("tls")
         visit_id = new_session_id()
         own = {"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}}
@@ -263,7 +282,7 @@ class Connections:
         elif rounds != stages.registry.rounds:
             # Everybody was looked at again while the event was being written, and this session was not there yet.
             session.adopt(stages.services, stages.settings)
-            session.reidentify(stages.identify(session.peer, session.endpoint, datetime.now(UTC)))
+            session.reidentify(await self.identify(session.peer, session.endpoint))
         try:
             await session.run()
         finally:
@@ -350,4 +369,6 @@ def _refusal_message(refusal: Refusal) -> str:
     claimed = (
         f"somebody presenting {escape(subject, TEXT_MAX_CHARS)}" if subject else "somebody without a certificate"
     )
-    return f"{claimed} was refused ({refusal.reason.value})"
+    problem = refusal.problem
+    cause = f": {escape(problem.cause, TEXT_MAX_CHARS)}" if problem is not None and problem.cause else ""
+    return f"{claimed} was refused ({refusal.reason.value}){cause}"

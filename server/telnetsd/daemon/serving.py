@@ -24,12 +24,19 @@ def make_context(material: Material) -> ServerContext:
     Raises:
         OperatorError: OpenSSL does not take the server's certificate.
     """
-    return make_server_context(list(material.server_chain), material.server_key, material.trust.certificates)
+    trust = material.trust
+    return make_server_context(
+        list(material.server_chain), material.server_key, trust.certificates, trust.intermediates
+    )
 
 
 def has_same_tls(one: Material, other: Material) -> bool:
     """Tell whether two generations are the same for TLS, so that the context of one serves the other."""
-    return (one.server_chain, one.trust.certificates) == (other.server_chain, other.trust.certificates)
+    return (one.server_chain, one.trust.certificates, one.trust.intermediates) == (
+        other.server_chain,
+        other.trust.certificates,
+        other.trust.intermediates,
+    )
 
 
 class Serving:
@@ -97,7 +104,7 @@ class Serving:
         # Until everybody was looked at, everybody is due: the next tick sees it.
         self._state_version = _DUE
         self.registry.adopt(self._stages.services, self._stages.settings)
-        await self.registry.reidentify(self._stages.identify)
+        await self.registry.reidentify(self.connections.identify)
         self._state_version = version
 
     def _compose(self, material: Material) -> Stages:

@@ -79,7 +79,7 @@ class MappedEntry:
 
     def find(self, path: Path, register: Register) -> User | NoMatch:
         """Return the user whom the leaf names."""
-        if self.fingerprint_sha256 not in path.fingerprints_sha256:
+        if self.fingerprint_sha256 not in path.known_by:
             return NoMatch.OTHER_FINGERPRINT
         name = self._find_name(path)
         return name if isinstance(name, NoMatch) else self._find_user(name, register)

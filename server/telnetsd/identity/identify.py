@@ -1,16 +1,19 @@
 """The only maker of an Identity: from what was presented to a named user, a guest or a refusal.
 
-A full handshake and a resumed TLS session come the same way, and so does an open session that is looked at again. A
-path that held is kept (by the leaf's fingerprint) until its earliest notAfter, so that one certificate is validated
-once; a refusal is never kept, since the same leaf may come again with the intermediates that it lacked. Revocation
-and the user are looked up anew once the operator's state has another version, or a CRL has come into or out of its
-time: taking either away works at once. A reload makes a new Identifier, and with it forgets every path.
+A full handshake and a resumed TLS session come the same way, and so does an open session that is looked at again.
+What became of a presentation (the leaf with all that was sent beside it) is kept, whatever that was, until the clock
+can change it: the same bytes are validated once in each generation. Revocation and the user are looked up anew once
+the operator's state has another version, or a CRL has come into or out of its time: taking either away works at once.
+A reload makes a new Identifier, and with it forgets every verdict.
+
+Validation can take milliseconds, as the peer chooses: `is_costly` tells, and `judge` may be called in a thread.
 """
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
@@ -30,14 +33,29 @@ from telnetsd.identity.outcome import (
     StatusReason,
 )
 from telnetsd.identity.register import Register
-from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe, describe_der, parse_certificate
-from telnetsd.pki.path import Path, PathError, validate_path
-from telnetsd.pki.path_reason import PathReason, pin_problem
+from telnetsd.pki.certificate import (
+    CertificateFacts,
+    MalformedCertificateError,
+    PeerCertificate,
+    certificate_sha256,
+    describe,
+    describe_der,
+    parse_certificate,
+)
+from telnetsd.pki.crl import CrlStatus
+from telnetsd.pki.path import Path, PathError, Signer, validate_path
+from telnetsd.pki.path_reason import PathProblem, PathReason, pin_problem
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust
 
 VERDICTS_MAX: Final = 10_000
+OTHERS_MAX: Final = 512
+"""Of how many presentations it is kept that no path leads from them: whoever makes them up pushes no user out."""
+CHEAP_MAX_BYTES: Final = 3072
+"""How much may be presented to be judged within a turn of an event loop; about a millisecond's worth."""
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_MOMENT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +88,15 @@ class _Outcome:
 
 
 @dataclass(slots=True)
-class _Verdict:
-    path: Path
+class Verdict:
+    """What became of a presentation, from one moment to before another: a path, or why there is none."""
+
+    path: Path | None
+    problem: PathProblem | None
     facts: CertificateFacts
-    assurance_class: int
-    valid_from: datetime
-    valid_until: datetime
+    begin: datetime
+    end: datetime
+    assurance_class: int = 0
     outcome: _Outcome | None = None
 
 
@@ -109,35 +130,73 @@ class Identifier:
         self._trust = trust
         self._policy = policy
         self._register = register
-        self._verdicts: OrderedDict[str, _Verdict] = OrderedDict()
+        self._paths: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._others: OrderedDict[bytes, Verdict] = OrderedDict()
 
     def identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
         return restrict(self._identify(peer, at), needs_certificate=self._policy.require_certificate)
 
+    def is_costly(self, peer: PeerCertificate | None, at: datetime) -> bool:
+        """Tell whether identifying `peer` would keep an event loop busy: it is to be judged in a thread then."""
+        return peer is not None and peer.size > CHEAP_MAX_BYTES and self._find(peer.digest, at) is None
+
+    def judge(self, peer: PeerCertificate, at: datetime) -> Verdict:
+        """Validate what was presented; in any thread, since nothing of the identifier is changed."""
+        begin, end = _steady_time(peer, self._trust, at)
+        try:
+            path = validate_path(peer, self._trust, at)
+        except PathError as error:
+            return Verdict(None, error.problem, describe_der(peer.leaf_der), begin, end)
+        return Verdict(path, None, describe(path.leaf), begin, end, self._policy.classes.class_of(path))
+
+    def keep(self, peer: PeerCertificate, verdict: Verdict) -> None:
+        """Keep a verdict for who presents the same."""
+        kept, most = (self._paths, VERDICTS_MAX) if verdict.path is not None else (self._others, OTHERS_MAX)
+        kept[peer.digest] = verdict
+        if len(kept) > most:
+            kept.popitem(last=False)
+
     def _identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         if peer is None:
             return Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
-        try:
-            verdict = self._verdict(peer, at)
-        except PathError as error:
-            if error.reason is PathReason.SELF_SIGNED:
-                return self._identify_pinned(peer, at)
-            return Refusal(error.reason, CertificateStatus.REJECTED, describe_der(peer.leaf_der))
-        return self._outcome(verdict, at)
+        verdict = self._find(peer.digest, at)
+        if verdict is None:
+            verdict = self.judge(peer, at)
+            self.keep(peer, verdict)
+        return self._outcome(peer, verdict, at)
 
-    def _outcome(self, verdict: _Verdict, at: datetime) -> Identity:
+    def _find(self, digest: bytes, at: datetime) -> Verdict | None:
+        """Return the verdict that is kept, and still holds; one that does not is forgotten."""
+        for kept in (self._paths, self._others):
+            verdict = kept.get(digest)
+            if verdict is not None:
+                if verdict.begin <= at < verdict.end:
+                    kept.move_to_end(digest)
+                    return verdict
+                del kept[digest]
+        return None
+
+    def _outcome(self, peer: PeerCertificate, verdict: Verdict, at: datetime) -> Identity:
         # The version first: what changes meanwhile makes it another one.
         version, known = self._register.version(), verdict.outcome
         if known is not None and known.version == version and known.begin <= at < known.end:
             return known.identity
-        identity = self._revoked(verdict, at) or self._name(verdict)
+        identity = self._decide(peer, verdict, at)
         end = self._trust.crls.next_change(at) or _NEVER
         verdict.outcome = _Outcome(identity, version, at, end)
         return identity
 
-    def _name(self, verdict: _Verdict) -> Admitted:
-        match = map_to_name(verdict.path, self._policy.entries, self._register)
+    def _decide(self, peer: PeerCertificate, verdict: Verdict, at: datetime) -> Identity:
+        if verdict.path is not None:
+            return self._revoked(verdict, verdict.path, at) or self._name(verdict, verdict.path)
+        problem = verdict.problem or PathProblem(PathReason.BAD_PATH)
+        if problem.reason is PathReason.SELF_SIGNED:
+            return self._identify_pinned(peer, verdict.facts, at)
+        return Refusal(problem.reason, CertificateStatus.REJECTED, verdict.facts, problem=problem)
+
+    def _name(self, verdict: Verdict, path: Path) -> Admitted:
+        match = map_to_name(path, self._policy.entries, self._register)
         if match is None:
             return Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, verdict.facts)
         return NamedUser(
@@ -145,14 +204,13 @@ class Identifier:
             match.user.roles,
             match.rule_id,
             verdict.facts,
-            verdict.valid_until,
+            path.valid_until,
             verdict.assurance_class,
             self._policy.classes.name_of(verdict.assurance_class),
         )
 
-    def _identify_pinned(self, peer: PeerCertificate, at: datetime) -> Identity:
+    def _identify_pinned(self, peer: PeerCertificate, facts: CertificateFacts, at: datetime) -> Identity:
         """Look for the leaf's public key among the pins, and for nothing else of it."""
-        facts = describe_der(peer.leaf_der)
         revocation = self._register.revocation_of_pin(facts.spki_sha256)
         if revocation is not None:
             return _refuse_revoked(revocation, facts)
@@ -164,14 +222,13 @@ class Identifier:
             return Refusal(problem, CertificateStatus.REJECTED, facts)
         return NamedUser(user.name, user.roles, PIN_RULE_ID, facts, facts.not_after)
 
-    def _revoked(self, verdict: _Verdict, at: datetime) -> Refusal | None:
+    def _revoked(self, verdict: Verdict, path: Path, at: datetime) -> Refusal | None:
         """Look at every certificate of the path but the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""
-        path = verdict.path
         is_built_in = path.fingerprints_sha256[-1] in self._policy.built_in
         is_known = True
-        for index, certificate in enumerate(path.certificates[:-1]):
-            issuer, issuer_sha256 = path.certificates[index + 1], path.fingerprints_sha256[index + 1]
-            status = self._trust.crls.status_of(certificate, issuer, issuer_sha256, at)
+        for certificate, signers in zip(path.certificates, path.signers, strict=False):
+            issuer_sha256 = signers[0].sha256
+            status = status_of(certificate, signers, self._trust, at)
             ours = self._register.revocation_of(issuer_sha256, f"{certificate.serial_number:X}")
             revocation = ours or status.revocation
             if revocation is not None and not self._is_hold_over(ours, revocation, issuer_sha256, certificate):
@@ -179,7 +236,8 @@ class Identifier:
             is_known = is_known and status.is_known
         if is_known or is_built_in or self._policy.crl_policy is CrlPolicy.PREFER:
             return None
-        return Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, verdict.facts, otherwise=self._name(verdict))
+        otherwise = self._name(verdict, path)
+        return Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, verdict.facts, otherwise=otherwise)
 
     def _is_hold_over(
         self, ours: Revocation | None, found: Revocation, issuer_sha256: str, certificate: x509.Certificate
@@ -189,20 +247,35 @@ class Identifier:
             return False
         return self._register.is_issued(issuer_sha256, f"{certificate.serial_number:X}")
 
-    def _verdict(self, peer: PeerCertificate, at: datetime) -> _Verdict:
-        fingerprint = peer.sha256
-        known = self._verdicts.get(fingerprint)
-        if known is not None and known.valid_from <= at <= known.valid_until:
-            self._verdicts.move_to_end(fingerprint)
-            return known
-        self._verdicts.pop(fingerprint, None)
-        path = validate_path(peer, self._trust, at)
-        assurance_class, valid_from = self._policy.classes.class_of(path), path.leaf.not_valid_before_utc
-        verdict = _Verdict(path, describe(path.leaf), assurance_class, valid_from, path.valid_until)
-        self._verdicts[fingerprint] = verdict
-        if len(self._verdicts) > VERDICTS_MAX:
-            self._verdicts.popitem(last=False)
-        return verdict
+
+def status_of(certificate: x509.Certificate, signers: tuple[Signer, ...], trust: Trust, at: datetime) -> CrlStatus:
+    """Say what CRLs say of a certificate of a path; a CA that was revoked itself signs none that count."""
+    issuer, *others = signers
+    counting = [issuer]
+    for other in others:
+        if other.issuer is not None:
+            voucher = Signer(other.issuer, certificate_sha256(other.issuer))
+            if trust.crls.status_of(other.certificate, [voucher], at).revocation is None:
+                counting.append(other)
+    return trust.crls.status_of(certificate, counting, at)
+
+
+def _steady_time(peer: PeerCertificate, trust: Trust, at: datetime) -> tuple[datetime, datetime]:
+    """Return between which moments the clock changes nothing: no certificate that may matter begins or ends there."""
+    begin, end = _EVER, _NEVER
+    for certificate in (*_readable(peer), *trust.authorities):
+        for moment in (certificate.not_valid_before_utc, certificate.not_valid_after_utc + _MOMENT):
+            if moment <= at:
+                begin = max(begin, moment)
+            else:
+                end = min(end, moment)
+    return begin, end
+
+
+def _readable(peer: PeerCertificate) -> Iterator[x509.Certificate]:
+    for der in (peer.leaf_der, *peer.presented_der):
+        with contextlib.suppress(MalformedCertificateError):
+            yield parse_certificate(der)
 
 
 def _refuse_revoked(revocation: Revocation, facts: CertificateFacts) -> Refusal:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from telnetsd.pki.certificate import CertificateFacts
-from telnetsd.pki.path_reason import PathReason
+from telnetsd.pki.path_reason import PathProblem, PathReason
 from telnetsd.pki.revocation import Revocation
 
 GUEST_ROLE: Final = "guest"
@@ -109,7 +109,8 @@ Admitted = NamedUser | Guest
 class Refusal:
     """Somebody who may not come in, with the reason; the certificate, if any, is what was claimed.
 
-    `otherwise` is who it would be if it were known that the certificate was not revoked.
+    `otherwise` is who it would be if it were known that the certificate was not revoked; `problem` is what is wrong
+    with the path, where there is none.
     """
 
     reason: RefusalReason
@@ -117,6 +118,7 @@ class Refusal:
     certificate: CertificateFacts | None
     revocation: Revocation | None = None
     otherwise: Admitted | None = None
+    problem: PathProblem | None = None
 
 
 Identity = Admitted | Refusal

@@ -13,12 +13,12 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from telnetsd.pki.keys import PrivateKey
+from telnetsd.pki.keys import KeyType, PrivateKey, generate_key, key_type_of
 from telnetsd.pki.policies import ANY_POLICY
 from telnetsd.pki.revocation import Revocation, RevocationReason
 
@@ -36,6 +36,14 @@ class Issued:
 
     certificate: x509.Certificate
     key: PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedServer:
+    """The server's certificate, with its P-256 key, which every client verifies."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,8 @@ class Authority:
     chain: tuple[x509.Certificate, ...]
 
     def issue_intermediate(self, common_name: str, at: datetime) -> Issued:
-        """Issue a CA certificate for leaves only, with a new P-256 key; it may assert any class."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """Issue a CA certificate for leaves only, with a new key of the kind of ours; it may assert any class."""
+        key = generate_key(key_type_of(self.key))
         days = timedelta(days=INTERMEDIATE_DAYS)
         builder = _ca_builder(common_name, key, at, min(at + days, self.certificate.not_valid_after_utc), 0)
         policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(ANY_POLICY), None)])
@@ -82,7 +90,7 @@ class Authority:
         )
         return Issued(self._sign(builder), key)
 
-    def issue_server(self, names: Iterable[str], at: datetime) -> Issued:
+    def issue_server(self, names: Iterable[str], at: datetime) -> IssuedServer:
         """Issue the server's certificate for host names and IP addresses (RFC 6125: they stand in the SAN)."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = list(names)
@@ -91,7 +99,7 @@ class Authority:
             names[0][:64], key.public_key(), at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH
         )
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
-        return Issued(self._sign(builder), key)
+        return IssuedServer(self._sign(builder), key)
 
     def issue_user(
         self, public_key: CertificatePublicKeyTypes, profile: UserProfile, at: datetime
@@ -153,11 +161,11 @@ class Authority:
         return builder.sign(self.key, _hash_for(self.key))
 
 
-def create_root(common_name: str, at: datetime, path_length: int) -> Authority:
-    """Make a root CA (P-256, ten years); with a path length of 0 it signs leaves only, with 1 intermediates."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def create_root(common_name: str, at: datetime, path_length: int, key_type: KeyType = KeyType.EC) -> Authority:
+    """Make a root CA for ten years; with a path length of 0 it signs leaves only, with 1 intermediates."""
+    key = generate_key(key_type)
     builder = _ca_builder(common_name, key, at, at + timedelta(days=ROOT_DAYS), path_length)
-    certificate = builder.issuer_name(_name(common_name)).sign(key, hashes.SHA256())
+    certificate = builder.issuer_name(_name(common_name)).sign(key, _hash_for(key))
     return Authority(certificate, key, (certificate,))
 
 
@@ -172,7 +180,7 @@ def utc_now() -> datetime:
 
 
 def _ca_builder(
-    common_name: str, key: ec.EllipticCurvePrivateKey, at: datetime, not_after: datetime, path_length: int
+    common_name: str, key: PrivateKey, at: datetime, not_after: datetime, path_length: int
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -197,7 +205,8 @@ def _crl_entry(serial_number: int, revocation: Revocation) -> x509.RevokedCertif
 
 
 def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
-    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    # Ed25519 and ML-DSA do without a hash of the caller's choice.
+    return hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) else None
 
 
 def _name(common_name: str) -> x509.Name:

@@ -13,8 +13,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -24,6 +23,8 @@ from telnetsd.errors import PeerError
 UNREADABLE: Final = "(unreadable)"
 PRESENTED_MAX: Final = 8
 """How many intermediates of a peer are looked at."""
+CERTIFICATE_MAX_BYTES: Final = 16_384
+"""How long a certificate may be that a peer sends: each of its names is an object once it is parsed."""
 NAMES_MAX: Final = 16
 """How many alternative names of a certificate are kept for the log."""
 
@@ -43,6 +44,7 @@ _ATTRIBUTES: Final = {
 
 
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 class MalformedCertificateError(PeerError):
@@ -57,9 +59,14 @@ class PeerCertificate:
     presented_der: tuple[bytes, ...] = ()
 
     @property
-    def sha256(self) -> str:
-        """The fingerprint of the leaf: SHA-256 over its DER, in lower-case hexadecimal."""
-        return sha256(self.leaf_der).hexdigest()
+    def digest(self) -> bytes:
+        """SHA-256 over all that was presented, in its order."""
+        return sha256(b"".join(sha256(der).digest() for der in (self.leaf_der, *self.presented_der))).digest()
+
+    @property
+    def size(self) -> int:
+        """How many bytes were presented."""
+        return len(self.leaf_der) + sum(map(len, self.presented_der))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,10 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     """Parse one certificate and force the parts that are parsed lazily.
 
     Raises:
-        MalformedCertificateError: It cannot be read whole.
+        MalformedCertificateError: It cannot be read whole, or is too long.
     """
+    if len(der) > CERTIFICATE_MAX_BYTES:
+        raise MalformedCertificateError(f"it has more than {CERTIFICATE_MAX_BYTES} bytes")
     try:
         with without_warnings():
             certificate = x509.load_der_x509_certificate(der)
@@ -109,7 +118,7 @@ def parse_certificate(der: bytes) -> x509.Certificate:
             _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
             _ = (certificate.version, certificate.serial_number, certificate.signature_algorithm_oid)
     except Exception as error:
-        raise MalformedCertificateError(f"the certificate cannot be read: {error}") from error
+        raise MalformedCertificateError(str(error)) from error
     return certificate
 
 
@@ -132,9 +141,22 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     """Tell whether a certificate names an issuer and bears its signature; nothing else of either is looked at."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in a peer's signature, it does not hold
         return False
     return True
+
+
+def is_self_issued(certificate: x509.Certificate) -> bool:
+    """Tell whether subject and issuer are the same (RFC 5280 section 3.2): a CA that certifies itself."""
+    return certificate.subject == certificate.issuer
+
+
+def extension_of(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
+    """Return an extension; None where the certificate has none of that kind."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def certificate_sha256(certificate: x509.Certificate) -> str:
@@ -178,18 +200,24 @@ def _describe(certificate: x509.Certificate) -> CertificateFacts:
 def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
     """The key's algorithm in words, and its size in bits."""
     match key:
-        case rsa.RSAPublicKey():
-            return "RSA", key.key_size
+        case rsa.RSAPublicKey() | dsa.DSAPublicKey():
+            return type(key).__name__.removesuffix("PublicKey"), key.key_size
         case ec.EllipticCurvePublicKey():
             return f"EC {key.curve.name}", key.key_size
         case ed25519.Ed25519PublicKey():
             return "Ed25519", 256
         case ed448.Ed448PublicKey():
             return "Ed448", 456
-        case dsa.DSAPublicKey():
-            return "DSA", key.key_size
+        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey():
+            kind = type(key).__name__.removeprefix("MLDSA").removesuffix("PublicKey")
+            return f"ML-DSA-{kind}", 8 * len(key.public_bytes_raw())
         case _:
             return type(key).__name__.removesuffix("PublicKey"), 0
+
+
+def key_words(algorithm: str, size: int) -> str:
+    """Return an algorithm and a size in bits for people; without a size where that means nothing."""
+    return f"{algorithm}, {size} bits" if size else algorithm
 
 
 def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
@@ -200,13 +228,24 @@ def _readable(read: Callable[[], _T], otherwise: _T) -> _T:
 
 
 def _describe_name(name: x509.Name) -> NameFacts:
-    found = ((key, _attribute_values(name, oid)) for key, oid in _ATTRIBUTES.items())
-    return NameFacts(name.rfc4514_string()[:TEXT_MAX_CHARS], tuple((key, values) for key, values in found if values))
+    found = []
+    left = TEXT_MAX_CHARS
+    for key, oid in _ATTRIBUTES.items():
+        values = _attribute_values(name, oid, left)
+        left -= sum(map(len, values))
+        if values:
+            found.append((key, values))
+    return NameFacts(name.rfc4514_string()[:TEXT_MAX_CHARS], tuple(found))
 
 
-def _attribute_values(name: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
-    values = (attribute.value for attribute in name.get_attributes_for_oid(oid)[:NAMES_MAX])
-    return tuple((value if isinstance(value, str) else value.hex())[:TEXT_MAX_CHARS] for value in values)
+def _attribute_values(name: x509.Name, oid: x509.ObjectIdentifier, max_chars: int) -> tuple[str, ...]:
+    """Return the values of one kind of attribute, of which at most so many characters are kept in all."""
+    values: list[str] = []
+    for attribute in name.get_attributes_for_oid(oid)[:NAMES_MAX]:
+        text = attribute.value if isinstance(attribute.value, str) else attribute.value.hex()
+        values.append(text[:max_chars])
+        max_chars -= len(values[-1])
+    return tuple(filter(None, values))
 
 
 def _signature_name(certificate: x509.Certificate) -> str:

@@ -9,14 +9,13 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from telnetsd.errors import PeerError
-from telnetsd.pki.certificate import key_facts, key_sha256, without_warnings
-from telnetsd.pki.keys import is_strong_key
+from telnetsd.pki.certificate import key_facts, key_sha256, key_words, without_warnings
+from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
 
 CSR_MAX_BYTES: Final = 16384
@@ -77,11 +76,9 @@ def parse_csr(data: bytes, name: str) -> CertificationRequest:
         ) from error
     _check_proof(csr)
     if not is_strong_key(key):
-        algorithm, bits = key_facts(key)
+        shown = key_words(*key_facts(key))
         raise CsrError(
-            CsrReason.WEAK_KEY,
-            f"the request's key is too weak or not taken ({algorithm}, {bits} bits): use P-256, RSA from 2048 bits"
-            " or Ed25519",
+            CsrReason.WEAK_KEY, f"the request's key is too weak or not taken ({shown}): use {SUPPORTED_KEYS}"
         )
     _check_wishes(subject, extensions, name)
     return CertificationRequest(key, key_sha256(key), *key_facts(key), shown, csr.public_bytes(Encoding.DER))
@@ -92,7 +89,7 @@ def _check_proof(csr: x509.CertificateSigningRequest) -> None:
         algorithm = csr.signature_hash_algorithm
         is_weak = algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
         is_proved = csr.is_signature_valid
-    except (UnsupportedAlgorithm, ValueError, TypeError):
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in it, nothing is proved
         is_weak, is_proved = True, False
     if is_weak:
         raise CsrError(CsrReason.WEAK_SIGNATURE, "the request is signed with a hash too weak: use SHA-256")

@@ -3,27 +3,30 @@
 A CRL counts for a CA when it bears that CA's name and signature. Which CAs there are is not known when CRLs are
 read, since a peer brings its intermediates; so the signature is checked when a path asks, once for each CA.
 
+A file may hold several CRLs in PEM, with text between them (RFC 7468 section 2); each of them counts.
+
 An index of serial numbers is made once, off the event loop: searching a CRL costs milliseconds at each miss.
 """
 
+import base64
+import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256, without_warnings
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256, extension_of, without_warnings
+from telnetsd.pki.keys import SUPPORTED_KINDS
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
 from telnetsd.pki.revocation import Revocation, RevocationReason
 
@@ -32,9 +35,14 @@ _ISSUERS_MAX: Final = 1000
 _MOMENT: Final = timedelta(microseconds=1)
 _REASONS: Final = tuple(RevocationReason)
 _PLACES: Final = {reason.value: place for place, reason in enumerate(_REASONS)}
-_PARTIAL: Final = {ExtensionOID.DELTA_CRL_INDICATOR, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
-_SIGNING_KEYS: Final = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
-_UNDERSTOOD: Final = frozenset({ExtensionOID.CRL_NUMBER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER})
+_UNDERSTOOD: Final = frozenset(
+    {ExtensionOID.CRL_NUMBER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
+)
+_UNDERSTOOD_OF_ENTRIES: Final = frozenset({CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.INVALIDITY_DATE})
+_PEM_LABEL: Final = "X509 CRL"
+_PEM_BLOCK: Final = re.compile(
+    rb"-----BEGIN (?P<label>[^\r\n-]*)-----(?P<body>.*?)(?:-----END (?P<end>[^\r\n-]*)-----|\Z)", re.DOTALL
+)
 
 
 class CrlProblem(StrEnum):
@@ -48,7 +56,56 @@ class CrlProblem(StrEnum):
     NOT_YET_VALID = "crl-not-yet-valid"
 
 
+class CrlSigner(Protocol):
+    """A CA that may sign CRLs: see `pki.path.Signer`."""
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """Its certificate."""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of that."""
+
+
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which certificates of its CA a CRL is about (RFC 5280 section 5.2.5); all of them where nothing is said.
+
+    Attributes:
+        names: The distribution point that it is published at; empty where it does not say.
+        is_of_authorities: Whether it is about CA certificates alone (True), or about all others alone (False).
+    """
+
+    names: tuple[x509.GeneralName, ...] = ()
+    is_of_authorities: bool | None = None
+
+    def covers(self, certificate: x509.Certificate) -> bool:
+        """Tell whether a certificate is among them (RFC 5280 section 6.3.3 (b) (2)).
+
+        One that names no distribution point is covered by a CRL that names where it is published.
+        """
+        constraints = extension_of(certificate, x509.BasicConstraints)
+        is_authority = constraints is not None and constraints.ca
+        if self.is_of_authorities not in {None, is_authority}:
+            return False
+        points = extension_of(certificate, x509.CRLDistributionPoints)
+        if not self.names or points is None:
+            return True
+        names = (_names_of(certificate.issuer, one.full_name, one.relative_name) for one in points)
+        return any(name in self.names for name in chain.from_iterable(names))
+
+
+def _names_of(
+    issuer: x509.Name, full: list[x509.GeneralName] | None, relative: x509.RelativeDistinguishedName | None
+) -> tuple[x509.GeneralName, ...]:
+    """Return the names of a distribution point; one may be relative to the issuer's (RFC 5280 section 4.2.1.13)."""
+    if relative is not None:
+        return (x509.DirectoryName(x509.Name([*issuer.rdns, relative])),)
+    return tuple(full or ())
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class RevocationList:
     """One CRL that could be read whole, and the file that it came from.
 
@@ -63,6 +120,7 @@ class RevocationList:
     next_update: datetime | None
     number: int
     is_supported: bool
+    scope: Scope
     positions: dict[int, int] = field(repr=False)
     dates: "array[int]" = field(repr=False)
     reasons: bytes = field(repr=False)
@@ -116,18 +174,17 @@ class RevocationLists:
         self._unreadable = tuple(unreadable)
         self._of_issuer: dict[str, tuple[RevocationList, ...]] = {}
 
-    def status_of(
-        self, certificate: x509.Certificate, issuer: x509.Certificate, issuer_sha256: str, at: datetime
-    ) -> CrlStatus:
-        """Say what is known of a certificate that `issuer` signed. What an old CRL revoked stays revoked."""
-        newest = self._newest_of(issuer, issuer_sha256, at)
+    def status_of(self, certificate: x509.Certificate, signers: Iterable[CrlSigner], at: datetime) -> CrlStatus:
+        """Say what is known of a certificate, whose CRLs these CAs sign. What an old CRL revoked stays revoked."""
+        lists = dict.fromkeys(chain.from_iterable(map(self._signed_by, signers)))
+        newest = _newest((one for one in lists if one.scope.covers(certificate)), at)
         revocations = (one.revocation_of(certificate.serial_number) for one in newest)
         revocation = next((one for one in revocations if one is not None), None)
         return CrlStatus(revocation, is_known=any(one.lateness(at) is None for one in newest))
 
-    def covers(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> bool:
+    def covers(self, issuer: CrlSigner, at: datetime) -> bool:
         """Tell whether there is a current CRL of a CA."""
-        return any(one.lateness(at) is None for one in self._newest_of(issuer, issuer_sha256, at))
+        return any(one.lateness(at) is None for one in _newest(self._signed_by(issuer), at))
 
     def next_change(self, at: datetime) -> datetime | None:
         """Return when the clock alone changes what the CRLs say, after the aware UTC time `at`; None for never."""
@@ -137,8 +194,11 @@ class RevocationLists:
         return min((moment for moment in chain(begins, ends) if moment > at), default=None)
 
     def find_problems(self, authorities: Iterable[x509.Certificate], at: datetime) -> list[CrlFinding]:
-        """Say which files are not the current word of one of these CAs."""
-        known = tuple((one, certificate_sha256(one)) for one in authorities)
+        """Say which CRLs are not the current word of one of these CAs.
+
+        One whose CA is none of them counts for clients that bring that CA along: see `find_unmatched`.
+        """
+        known = tuple(_Known(one, certificate_sha256(one)) for one in authorities)
         findings = list(self._unreadable)
         for one in self.lists:
             problem = self._problem_of(one, known, at)
@@ -146,33 +206,46 @@ class RevocationLists:
                 findings.append(CrlFinding(one.source, problem, _explain(one, problem)))
         return findings
 
-    def _problem_of(
-        self, one: RevocationList, authorities: tuple[tuple[x509.Certificate, str], ...], at: datetime
-    ) -> CrlProblem | None:
+    def find_unmatched(self, authorities: Iterable[x509.Certificate]) -> list[CrlFinding]:
+        """Say which CRLs are of CAs that are none of these: they count for clients that bring the CA along."""
+        names = {one.subject for one in authorities}
+        unmatched = (one for one in self.lists if one.is_supported and one.crl.issuer not in names)
+        problem = CrlProblem.UNKNOWN_ISSUER
+        return [CrlFinding(one.source, problem, _explain(one, problem)) for one in unmatched]
+
+    def _problem_of(self, one: RevocationList, authorities: tuple[CrlSigner, ...], at: datetime) -> CrlProblem | None:
         if not one.is_supported:
             return CrlProblem.UNSUPPORTED
-        namesakes = [(ca, sha256) for ca, sha256 in authorities if ca.subject == one.crl.issuer]
-        if not namesakes:
-            return CrlProblem.UNKNOWN_ISSUER
-        if not any(one in self._signed_by(*namesake) for namesake in namesakes):
+        namesakes = [ca for ca in authorities if ca.certificate.subject == one.crl.issuer]
+        if namesakes and not any(one in self._signed_by(namesake) for namesake in namesakes):
             return CrlProblem.BAD_SIGNATURE
         return one.lateness(at)
 
-    def _newest_of(self, issuer: x509.Certificate, issuer_sha256: str, at: datetime) -> list[RevocationList]:
-        """Return the last word of a CA: one list, or several of the same moment and number, which count together."""
-        begun = [one for one in self._signed_by(issuer, issuer_sha256) if one.this_update <= at]
-        last = max((_age(one) for one in begun), default=None)
-        return [one for one in begun if _age(one) == last]
-
-    def _signed_by(self, issuer: x509.Certificate, issuer_sha256: str) -> tuple[RevocationList, ...]:
+    def _signed_by(self, issuer: CrlSigner) -> tuple[RevocationList, ...]:
         """Return the lists that a CA signed; each signature is checked once."""
-        if issuer_sha256 not in self._of_issuer:
+        found = self._of_issuer.get(issuer.sha256)
+        if found is None:
             # A peer brings its intermediates: only those of validated paths come here, yet the table is bounded.
             if len(self._of_issuer) >= _ISSUERS_MAX:
                 self._of_issuer.clear()
-            signed = (one for one in self.lists if one.is_supported and one.is_signed_by(issuer))
-            self._of_issuer[issuer_sha256] = tuple(signed)
-        return self._of_issuer[issuer_sha256]
+            found = tuple(one for one in self.lists if one.is_supported and one.is_signed_by(issuer.certificate))
+            self._of_issuer[issuer.sha256] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A CA that is known here; see CrlSigner."""
+
+    certificate: x509.Certificate
+    sha256: str
+
+
+def _newest(lists: Iterable[RevocationList], at: datetime) -> list[RevocationList]:
+    """Return the last word of a CA: one list, or several of the same moment and number, which count together."""
+    begun = [one for one in lists if one.this_update <= at]
+    last = max(map(_age, begun), default=None)
+    return [one for one in begun if _age(one) == last]
 
 
 def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationLists) -> RevocationLists:
@@ -188,17 +261,59 @@ def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationL
     lists: list[RevocationList] = []
     unreadable: list[CrlFinding] = []
     for path, shown in files:
-        content = _read(path, shown)
-        digest = sha256(content).hexdigest()
-        try:
-            one = known[digest] if digest in known else _parse(content, shown, digest)
-        except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, the file is no CRL
-            why = escape(" ".join(str(error).split()), TEXT_MAX_CHARS)
-            message = f"{shown} is no CRL that can be read ({why}); replace it"
-            unreadable.append(CrlFinding(shown, CrlProblem.UNREADABLE, message))
-        else:
-            lists.append(replace(one, source=shown))
+        for place, part in enumerate(_parts_of(_read(path, shown)), 1):
+            try:
+                lists.append(_load(part, shown, known))
+            except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, this is no CRL
+                why = escape(" ".join(str(error).split()), TEXT_MAX_CHARS)
+                which = f"{shown}, part {place}," if place > 1 else shown
+                message = f"{which} is no CRL that can be read ({why}); replace it"
+                unreadable.append(CrlFinding(shown, CrlProblem.UNREADABLE, message))
     return RevocationLists(lists, unreadable)
+
+
+def _load(part: "_Part", shown: str, known: dict[str, RevocationList]) -> RevocationList:
+    """Take a CRL from the generation before, or read it.
+
+    Raises: Whatever the X.509 library does; ValueError where it is no CRL.
+    """
+    der = part.decode()
+    digest = sha256(der).hexdigest()
+    return replace(known[digest], source=shown) if digest in known else _parse(der, shown, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a file: DER, or a block of PEM with its label, and the label at its end."""
+
+    content: bytes
+    label: str = ""
+    end: str = ""
+
+    def decode(self) -> bytes:
+        """Return the DER of a CRL.
+
+        Raises:
+            ValueError: It is a PEM block of something else, or is broken.
+        """
+        if not self.label:
+            return self.content
+        if self.label != _PEM_LABEL:
+            raise ValueError(f"it is a PEM block of {self.label!r}")
+        if self.end != self.label:
+            raise ValueError("its PEM block has no end")
+        return base64.b64decode(b"".join(self.content.split()), validate=True)
+
+
+def _parts_of(content: bytes) -> Iterator[_Part]:
+    """Yield the blocks of a PEM file, or the whole of another one."""
+    found = False
+    for block in _PEM_BLOCK.finditer(content):
+        found = True
+        label, end = (text.decode("ascii", "replace") for text in (block["label"], block["end"] or b""))
+        yield _Part(block["body"], label or "?", end)
+    if not found:
+        yield _Part(content)
 
 
 def _read(path: Path, shown: str) -> bytes:
@@ -210,38 +325,57 @@ def _read(path: Path, shown: str) -> bytes:
         raise OperatorError(f"cannot read {shown}: {error.strerror}; check its mode") from error
 
 
-def _parse(content: bytes, shown: str, digest: str) -> RevocationList:
+def _parse(der: bytes, shown: str, digest: str) -> RevocationList:
     """Read a CRL, with everything in it that would be parsed lazily: what is wrong is found here, and not later."""
     with without_warnings():
-        is_pem = content.lstrip().startswith(b"-----BEGIN ")
-        crl = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
+        crl = x509.load_der_x509_crl(der)
         _ = (crl.issuer.rfc4514_string(), crl.signature_algorithm_oid)
         extensions = {one.oid: one for one in crl.extensions}
         positions: dict[int, int] = {}
-        dates, reasons = array("q"), bytearray()
+        dates, reasons, is_understood = array("q"), bytearray(), True
         for position, entry in enumerate(crl):
             positions[entry.serial_number] = position
             dates.append(int(entry.revocation_date_utc.timestamp()))
-            reasons.append(_reason_of(entry))
+            entry_extensions = entry.extensions
+            reasons.append(_reason_of(entry_extensions))
+            # RFC 5280 5.3: a CRL whose entry has a critical extension that cannot be processed must not be used.
+            is_understood = is_understood and all(
+                one.oid in _UNDERSTOOD_OF_ENTRIES for one in entry_extensions if one.critical
+            )
     number = extensions.get(ExtensionOID.CRL_NUMBER)
     crl_number = number.value.crl_number if number and isinstance(number.value, x509.CRLNumber) else 0
     # RFC 5280 5.2: a CRL with a critical extension that is not understood must not be used. Delta CRLs, indirect
-    # ones, and those of a part of the certificates are not, however they are marked.
-    is_partial = bool(extensions.keys() & _PARTIAL)
-    is_understood = all(oid in _UNDERSTOOD for oid, one in extensions.items() if one.critical)
-    is_supported = is_understood and not is_partial
+    # ones, and those of some reasons are not, however they are marked.
+    is_understood = is_understood and all(oid in _UNDERSTOOD for oid, one in extensions.items() if one.critical)
+    scope = _scope_of(crl)
+    is_supported = is_understood and scope is not None and ExtensionOID.DELTA_CRL_INDICATOR not in extensions
     times = crl.last_update_utc, crl.next_update_utc
-    return RevocationList(crl, shown, digest, *times, crl_number, is_supported, positions, dates, bytes(reasons))
+    return RevocationList(
+        crl, shown, digest, *times, crl_number, is_supported, scope or Scope(), positions, dates, bytes(reasons)
+    )
+
+
+def _scope_of(crl: x509.CertificateRevocationList) -> Scope | None:
+    """Return which certificates a CRL is about; None where that is not supported."""
+    try:
+        point = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
+    except x509.ExtensionNotFound:
+        return Scope()
+    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs:
+        return None
+    is_limited = point.only_contains_ca_certs or point.only_contains_user_certs
+    names = _names_of(crl.issuer, point.full_name, point.relative_name)
+    return Scope(names, point.only_contains_ca_certs if is_limited else None)
 
 
 def _age(one: RevocationList) -> tuple[datetime, int]:
     return one.this_update, one.number
 
 
-def _reason_of(entry: x509.RevokedCertificate) -> int:
+def _reason_of(extensions: x509.Extensions) -> int:
     """Return the place of an entry's reason in the list of reasons."""
     try:
-        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+        reason = extensions.get_extension_for_class(x509.CRLReason).value.reason
     except x509.ExtensionNotFound:
         return 0
     return _PLACES.get(reason.value, 0)
@@ -249,10 +383,8 @@ def _reason_of(entry: x509.RevokedCertificate) -> int:
 
 def _may_sign_crls(issuer: x509.Certificate) -> bool:
     # RFC 5280 6.3.3 (f): with keyUsage present, the cRLSign bit must be set.
-    try:
-        return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
+    usage = extension_of(issuer, x509.KeyUsage)
+    return usage is None or usage.crl_sign
 
 
 def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
@@ -261,8 +393,8 @@ def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certific
         if algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES):
             return False
         key = issuer.public_key()
-        return isinstance(key, _SIGNING_KEYS) and crl.is_signature_valid(key)
-    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+        return isinstance(key, SUPPORTED_KINDS) and crl.is_signature_valid(key)
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in it, the signature does not hold
         return False
 
 
@@ -274,7 +406,7 @@ def _explain(one: RevocationList, problem: CrlProblem) -> str:
     )
     words = {
         CrlProblem.UNSUPPORTED: "is of a kind that is not taken (a delta, indirect or partial); use a full CRL",
-        CrlProblem.UNKNOWN_ISSUER: f"is of {issuer}, and no CA here has that name; remove it, or: telnetsd trust add",
+        CrlProblem.UNKNOWN_ISSUER: f"is of {issuer}, of which no CA is here: it counts for clients that send it",
         CrlProblem.BAD_SIGNATURE: f"is not signed by {issuer}; replace it",
         CrlProblem.EXPIRED: f"expired {until}; fetch a new one of {issuer}",
         CrlProblem.NOT_YET_VALID: f"is not valid before {one.this_update:%Y-%m-%d %H:%M} UTC",

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -23,7 +23,12 @@ RSA_EXPONENT_MAX_BITS: Final = 32
 """A longer one makes each verification cost as much as a signature."""
 CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+MlDsaPublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+ClassicalPrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+PrivateKey = ClassicalPrivateKey | MlDsaPrivateKey
+SUPPORTED_KINDS: Final = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | MlDsaPublicKey
+SUPPORTED_KEYS: Final = "P-256, P-384, P-521, RSA from 2048 bits, Ed25519 and ML-DSA"
 
 
 class KeyType(StrEnum):
@@ -32,6 +37,14 @@ class KeyType(StrEnum):
     EC = "ec"
     RSA = "rsa"
     ED25519 = "ed25519"
+    ML_DSA_44 = "ml-dsa-44"
+    ML_DSA_65 = "ml-dsa-65"
+    ML_DSA_87 = "ml-dsa-87"
+
+    @property
+    def is_post_quantum(self) -> bool:
+        """Whether it is ML-DSA (FIPS 204), which a client's TLS library may not know."""
+        return self in {KeyType.ML_DSA_44, KeyType.ML_DSA_65, KeyType.ML_DSA_87}
 
 
 class KeyLockedError(ValueError):
@@ -39,7 +52,7 @@ class KeyLockedError(ValueError):
 
 
 def generate_key(key_type: KeyType) -> PrivateKey:
-    """Make a private key: P-256, RSA of 3072 bits, or Ed25519."""
+    """Make a private key: P-256, RSA of 3072 bits, Ed25519, or ML-DSA (FIPS 204)."""
     match key_type:
         case KeyType.EC:
             return ec.generate_private_key(ec.SECP256R1())
@@ -47,18 +60,39 @@ def generate_key(key_type: KeyType) -> PrivateKey:
             return rsa.generate_private_key(public_exponent=65537, key_size=USER_RSA_BITS)
         case KeyType.ED25519:
             return ed25519.Ed25519PrivateKey.generate()
+        case KeyType.ML_DSA_44:
+            return mldsa.MLDSA44PrivateKey.generate()
+        case KeyType.ML_DSA_65:
+            return mldsa.MLDSA65PrivateKey.generate()
+        case KeyType.ML_DSA_87:
+            return mldsa.MLDSA87PrivateKey.generate()
+
+
+def key_type_of(key: PrivateKey | PublicKeyTypes) -> KeyType:
+    """Return what kind a private or a public key is, to make another one alike.
+
+    Raises:
+        ValueError: It is of none of the kinds that are made.
+    """
+    for kinds, key_type in _KEY_TYPES.items():
+        if isinstance(key, kinds):
+            return key_type
+    raise ValueError(f"no key type: {type(key).__name__}")
+
+
+def is_supported_key(key: PublicKeyTypes) -> bool:
+    """Tell whether keys of this kind are taken at all: RSA, elliptic curves, Ed25519, ML-DSA-44, -65 and -87."""
+    return isinstance(key, SUPPORTED_KINDS)
 
 
 def is_strong_key(key: PublicKeyTypes) -> bool:
-    """Tell whether a client may prove itself by this key: RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519."""
+    """Tell whether a certificate may have this key: one of SUPPORTED_KEYS; RSA has at most 8192 bits."""
     match key:
         case rsa.RSAPublicKey():
             return key.key_size >= RSA_MIN_BITS and not is_costly_key(key)
         case ec.EllipticCurvePublicKey():
             return isinstance(key.curve, CURVES)
-        case ed25519.Ed25519PublicKey():
-            return True
-    return False
+    return is_supported_key(key)
 
 
 def is_costly_key(key: PublicKeyTypes) -> bool:
@@ -89,7 +123,7 @@ def key_from_pem(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
             raise KeyLockedError("wrong passphrase" if passphrase else "a passphrase is needed") from error
         raise ValueError(str(error)) from error
     if not isinstance(key, PrivateKey):
-        raise ValueError("it is of a kind that is not taken; use EC, RSA or Ed25519")  # noqa: TRY004 -- the content
+        raise ValueError("it is of a kind that is not taken; use EC, RSA, Ed25519 or ML-DSA")  # noqa: TRY004 -- the content
     return key
 
 
@@ -100,7 +134,7 @@ def is_locked_pem(pem: bytes) -> bool:
 
 def make_pkcs12(
     name: str,
-    key: PrivateKey,
+    key: ClassicalPrivateKey,
     certificate: x509.Certificate,
     chain: Iterable[x509.Certificate],
     password: bytes | None,
@@ -108,3 +142,13 @@ def make_pkcs12(
     """Bundle key, certificate and chain (RFC 7292). Without a password the file is a secret as the key is."""
     lock = BestAvailableEncryption(password) if password else NoEncryption()
     return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, list(chain), lock)
+
+
+_KEY_TYPES: Final[dict[tuple[type, type], KeyType]] = {
+    (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey): KeyType.EC,
+    (rsa.RSAPrivateKey, rsa.RSAPublicKey): KeyType.RSA,
+    (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey): KeyType.ED25519,
+    (mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey): KeyType.ML_DSA_44,
+    (mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey): KeyType.ML_DSA_65,
+    (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey): KeyType.ML_DSA_87,
+}

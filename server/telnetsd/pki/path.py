@@ -1,21 +1,19 @@
 """Path validation: RFC 5280 section 6, from the presented leaf to a trust anchor.
 
-The `cryptography` library's client verifier decides, and so do our own rules for a leaf, which know weak keys as
-well: both must agree.
+Signatures are followed by `chains`, and what else must hold is in `path_rules` and `policies`; the `cryptography`
+library's own verifier must agree (`second_opinion`).
 
-The chain comes from the peer. At most `PRESENTED_MAX` intermediates are looked at, and one that cannot be read, or
-that is made to keep the verifier busy, is left out, as if it had not been sent. So is one that is known here: with
-ECDSA it could come with another valid signature, and what is known of a CA is known by its certificate.
+The chain comes from the peer. At most `PRESENTED_MAX` intermediates are looked at, and one that cannot be read, is
+too long, or is made to keep the server busy, is left out, as if it had not been sent. So is one that is known here,
+and the copy that is known counts in its place: a peer can give a certificate another valid signature.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from cryptography import x509
-from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy
 
 from telnetsd.errors import PeerError
 from telnetsd.pki.certificate import (
@@ -23,13 +21,26 @@ from telnetsd.pki.certificate import (
     MalformedCertificateError,
     PeerCertificate,
     certificate_sha256,
+    is_issued_by,
     parse_certificate,
     spki_sha256,
     without_warnings,
 )
+from telnetsd.pki.chains import Chain, Search, find_chains
+from telnetsd.pki.fingerprints import fingerprints_of
 from telnetsd.pki.keys import is_costly_key
-from telnetsd.pki.path_reason import PathReason, explain_refusal, leaf_problem
-from telnetsd.pki.policies import asserted_policies
+from telnetsd.pki.path_reason import (
+    PathProblem,
+    PathReason,
+    has_weak_signature,
+    leaf_problem,
+    subject_of,
+    unprocessed_extension,
+    validity_problem,
+)
+from telnetsd.pki.path_rules import chain_problem
+from telnetsd.pki.policies import PolicyError, asserted_policies
+from telnetsd.pki.second_opinion import library_objection
 from telnetsd.pki.trust import Trust
 
 CONSTRAINTS_MAX: Final = 50
@@ -37,26 +48,49 @@ CONSTRAINTS_MAX: Final = 50
 
 
 class PathError(PeerError):
-    """No path leads from the leaf to a trust anchor; `.reason` says why."""
+    """No path leads from the leaf to a trust anchor; `.problem` says why."""
 
-    def __init__(self, reason: PathReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
+    def __init__(self, problem: PathProblem) -> None:
+        super().__init__(problem.cause or problem.reason.value)
+        self.problem = problem
+
+    @property
+    def reason(self) -> PathReason:
+        """The audit reason."""
+        return self.problem.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A CA that may sign CRLs about a certificate of a path; `issuer` is who vouches for the CA itself."""
+
+    certificate: x509.Certificate
+    sha256: str
+    issuer: x509.Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
     """A validated path: the leaf first, the trust anchor last.
 
-    The hashes are made once, with the path: every login of its leaf is looked up by them. `policies` are the OIDs of
-    the certificate policies that the whole path asserts of the leaf.
+    Attributes:
+        certificates: The path.
+        fingerprints_sha256: Of each of them; made once, since every login of its leaf is looked up by them.
+        known_by: Every fingerprint by which somebody may name a certificate of the path: see `pki.fingerprints`.
+        leaf_spki_sha256: The SHA-256 of the leaf's public key.
+        leaf_serial_number: In upper-case hexadecimal.
+        policies: The OIDs of the certificate policies that the path asserts, as the trust anchor calls them.
+        signers: For each certificate below the anchor, who may sign CRLs about it: its issuer, and behind it CAs of
+            the same name with other keys, which the same anchor vouches for.
     """
 
     certificates: tuple[x509.Certificate, ...]
     fingerprints_sha256: tuple[str, ...]
+    known_by: frozenset[str]
     leaf_spki_sha256: str
     leaf_serial_number: str
     policies: frozenset[str]
+    signers: tuple[tuple[Signer, ...], ...]
 
     @property
     def leaf(self) -> x509.Certificate:
@@ -78,24 +112,41 @@ def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
         at: Aware UTC time of validation.
     Returns: The path, leaf first, trust anchor last.
     Raises:
-        PathError: No path; `.reason` is the audit reason.
+        PathError: No path; `.problem` says why.
     """
+    try:
+        with without_warnings():
+            return _find_path(_parse_leaf(peer), peer, trust, at)
+    except PathError:
+        raise
+    except Exception as error:
+        # The peer chose the bytes: whatever the X.509 library makes of them, they are no certificate that counts.
+        raise PathError(PathProblem(PathReason.MALFORMED, f"{type(error).__name__}: {error}")) from error
+
+
+def _parse_leaf(peer: PeerCertificate) -> x509.Certificate:
     try:
         leaf = parse_certificate(peer.leaf_der)
     except MalformedCertificateError as error:
-        raise PathError(PathReason.MALFORMED) from error
-    with without_warnings():
-        if is_costly_key(leaf.public_key()):
-            raise PathError(PathReason.WEAK_KEY)
-        return _find_path(leaf, [*_parse_presented(peer, trust), *trust.intermediates], trust, at)
+        raise PathError(PathProblem(PathReason.MALFORMED, str(error))) from error
+    if is_costly_key(leaf.public_key()):
+        raise PathError(PathProblem(PathReason.WEAK_KEY))
+    return leaf
 
 
-def _find_path(leaf: x509.Certificate, known: list[x509.Certificate], trust: Trust, at: datetime) -> Path:
-    path = _verify(leaf, known, trust, at) if leaf_problem(leaf) is None else None
-    # The verifier counts whole seconds; `at` may be past the last of them.
-    if path is None or at > path.valid_until:
-        raise PathError(explain_refusal(leaf, known, trust.certificates, at))
-    return path
+def _find_path(leaf: x509.Certificate, peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
+    known = [*_parse_presented(peer, trust), *trust.intermediates]
+    search = find_chains(leaf, known, trust.certificates)
+    problem = _leaf_problem(leaf, search, trust, at)
+    if problem is not None:
+        raise PathError(problem)
+    first: PathProblem | None = None
+    for chain in search.chains:
+        found = _judge(chain, search, at)
+        if isinstance(found, Path):
+            return found
+        first = first or found
+    raise PathError(first or PathProblem(PathReason.UNKNOWN_ISSUER))
 
 
 def _parse_presented(peer: PeerCertificate, trust: Trust) -> list[x509.Certificate]:
@@ -112,70 +163,73 @@ def _parse_presented(peer: PeerCertificate, trust: Trust) -> list[x509.Certifica
 
 
 def _is_costly(certificate: x509.Certificate) -> bool:
-    """Tell whether a peer's certificate would keep the verifier busy: each name is held against each constraint."""
+    """Tell whether a peer's certificate would keep the server busy: each name is held against each constraint."""
     constraints = [one.value for one in certificate.extensions if isinstance(one.value, x509.NameConstraints)]
     count = sum(len(one.permitted_subtrees or ()) + len(one.excluded_subtrees or ()) for one in constraints)
     return count > CONSTRAINTS_MAX or is_costly_key(certificate.public_key())
 
 
-def _verify(leaf: x509.Certificate, known: list[x509.Certificate], trust: Trust, at: datetime) -> Path | None:
-    verifier = (
-        verification.PolicyBuilder()
-        .store(trust.store)
-        .time(at)
-        .max_chain_depth(PRESENTED_MAX)
-        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
-        .build_client_verifier()
-    )
+def _leaf_problem(leaf: x509.Certificate, search: Search, trust: Trust, at: datetime) -> PathProblem | None:
+    """Say what is wrong with the leaf, who vouches for it first: the rest of what it says is worth nothing else."""
+    reason = _vouching_problem(leaf, search, trust, at) or leaf_problem(leaf)
+    if reason is None and has_weak_signature(leaf):
+        reason = PathReason.WEAK_SIGNATURE
+    unprocessed = unprocessed_extension(leaf)
+    if reason is None and unprocessed:
+        return PathProblem(PathReason.UNKNOWN_CRITICAL_EXTENSION, f"the critical extension {unprocessed}")
+    reason = reason or validity_problem(leaf, at)
+    return None if reason is None else PathProblem(reason)
+
+
+def _vouching_problem(leaf: x509.Certificate, search: Search, trust: Trust, at: datetime) -> PathReason | None:
+    if search.chains:
+        return None
+    if leaf in trust.certificates:
+        return PathReason.CA_CERTIFICATE
+    if leaf.issuer == leaf.subject and is_issued_by(leaf, leaf):
+        return validity_problem(leaf, at) or PathReason.SELF_SIGNED
+    if not search.has_named_issuer:
+        return PathReason.UNKNOWN_ISSUER
+    return PathReason.WEAK_SIGNATURE if has_weak_signature(leaf) else PathReason.BAD_SIGNATURE
+
+
+def _judge(chain: Chain, search: Search, at: datetime) -> Path | PathProblem:
+    problem = chain_problem(chain, at)
+    if problem is not None:
+        return problem
     try:
-        chain = verifier.verify(leaf, known).chain
-    except verification.VerificationError:
-        return None
-    # A path of one is a leaf that is itself in the store: a trust anchor is never a user.
-    if len(chain) == 1:
-        return None
-    fingerprints = tuple(map(certificate_sha256, chain))
+        policies = asserted_policies(chain)
+    except PolicyError as error:
+        return PathProblem(PathReason.BAD_PATH, str(error), subject_of(error.certificate))
+    objection = library_objection(chain, at)
+    if objection:
+        return PathProblem(PathReason.BAD_PATH, objection, subject_of(chain[0]))
+    return _make_path(chain, policies, search, at)
+
+
+def _make_path(chain: Chain, policies: frozenset[str], search: Search, at: datetime) -> Path:
+    leaf, fingerprints = chain[0], tuple(map(certificate_sha256, chain))
+    variants = (fingerprints_of(one, issuer) for one, issuer in pairwise(chain))
     return Path(
-        tuple(chain), fingerprints, spki_sha256(leaf), f"{leaf.serial_number:X}", asserted_policies(tuple(chain))
+        chain,
+        fingerprints,
+        frozenset(fingerprints).union(*variants),
+        spki_sha256(leaf),
+        f"{leaf.serial_number:X}",
+        policies,
+        tuple(
+            (Signer(issuer, sha256), *_other_signers(issuer, chain[-1], search, at))
+            for issuer, sha256 in zip(chain[1:], fingerprints[1:], strict=True)
+        ),
     )
 
 
-def _check_key_usage(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-    # RFC 5280 4.2.1.3: with keyUsage present, the bit for the use at hand must be set.
-    if usage is not None and not usage.digital_signature:
-        raise ValueError("keyUsage without digitalSignature")
-
-
-def _check_extended_key_usage(
-    _: verification.Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage | None
-) -> None:
-    # RFC 5280 4.2.1.12: no EKU, no restriction; with an EKU the purpose must be named.
-    if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-        raise ValueError("extendedKeyUsage without clientAuth")
-
-
-def _check_basic_constraints(
-    _: verification.Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None
-) -> None:
-    if constraints is not None and constraints.ca:
-        raise ValueError("a CA certificate is never a user")
-
-
-def _permit(_: verification.Policy, __: x509.Certificate, ___: x509.ExtensionType | None) -> None:
-    """Let an extension be present: it says nothing that a login depends on."""
-
-
-# permit_all() takes a leaf without a subjectAltName, and still refuses critical extensions that nobody handles
-# (RFC 5280 section 4.2); what a leaf must not say is refused by the callbacks.
-_LEAF_POLICY: Final = (
-    ExtensionPolicy.permit_all()
-    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_key_usage)
-    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _check_extended_key_usage)
-    .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _check_basic_constraints)
-    .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, _permit)
-    .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, _permit)
-)
-# Policies are looked at along the path that was found, by pki.policies.
-_CA_POLICY: Final = ExtensionPolicy.webpki_defaults_ca().may_be_present(
-    x509.CertificatePolicies, Criticality.AGNOSTIC, _permit
-)
+def _other_signers(issuer: x509.Certificate, anchor: x509.Certificate, search: Search, at: datetime) -> list[Signer]:
+    """Return the CAs with the issuer's name and another key (RFC 5280 section 6.3.3 (f)) below the same anchor."""
+    found = []
+    for chain in search.authorities:
+        other = chain[0]
+        is_namesake = other.subject == issuer.subject and other.public_key() != issuer.public_key()
+        if is_namesake and chain[-1] is anchor and len(chain) > 1 and chain_problem(chain, at) is None:
+            found.append(Signer(other, certificate_sha256(other), chain[1]))
+    return found

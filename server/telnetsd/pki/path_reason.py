@@ -1,25 +1,39 @@
-"""Why there is no path: the words for a refusal, and the rules of ours for a leaf.
+"""Why a certificate does not lead to a user: the words for a refusal, and the rules for a leaf and for a CA.
 
-`leaf_problem` is a rule: what it names is refused whoever signed it. `explain_refusal` only looks for the reason of a
-refusal that has been decided; nothing that it finds makes a path.
+What a rule names is refused whoever signed it. No rule here makes a path.
 """
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from telnetsd.pki.certificate import PRESENTED_MAX, is_issued_by
-from telnetsd.pki.keys import is_strong_key
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, extension_of
+from telnetsd.pki.keys import is_strong_key, is_supported_key
+from telnetsd.pki.policies import POLICY_MAPPINGS
 
 SIGNATURE_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 SERIAL_MAX_BITS: Final = 160
-NAMESAKES_MAX: Final = 8
-"""How many issuers of one name are tried for a reason."""
+_PROCESSED: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.INHIBIT_ANY_POLICY,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        POLICY_MAPPINGS,
+    }
+)
+"""The extensions that may be critical: path validation processes each of them (RFC 5280 section 6.1)."""
+_PURPOSES: Final = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 
 
 class PathReason(StrEnum):
@@ -34,10 +48,26 @@ class PathReason(StrEnum):
     CA_CERTIFICATE = "ca-certificate"
     WRONG_PURPOSE = "wrong-purpose"
     WEAK_KEY = "weak-key"
+    UNSUPPORTED_KEY = "unsupported-key"
     WEAK_SIGNATURE = "weak-signature"
     BAD_SERIAL_NUMBER = "bad-serial-number"
     UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
     BAD_PATH = "bad-path"
+
+
+@dataclass(frozen=True, slots=True)
+class PathProblem:
+    """Why a path does not hold.
+
+    Attributes:
+        reason: The enumerated word.
+        cause: What is wrong, in words of ours or of the X.509 library; empty where the reason says it all.
+        subject: Of the certificate at fault, as RFC 4514 writes it, unescaped; empty for the leaf itself.
+    """
+
+    reason: PathReason
+    cause: str = ""
+    subject: str = ""
 
 
 def leaf_problem(leaf: x509.Certificate) -> PathReason | None:
@@ -45,32 +75,102 @@ def leaf_problem(leaf: x509.Certificate) -> PathReason | None:
     return PathReason.CA_CERTIFICATE if _is_ca(leaf) else _problem_beside_ca(leaf)
 
 
+def pin_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
+    """Say what forbids a login with a self-signed leaf whose key is pinned.
+
+    That it is a CA certificate does not (it is the default of `openssl req -x509`): a pin names one key, and vouches
+    for nothing.
+    """
+    problem = _problem_beside_ca(leaf)
+    if problem is None and unprocessed_extension(leaf):
+        problem = PathReason.UNKNOWN_CRITICAL_EXTENSION
+    return problem or validity_problem(leaf, at)
+
+
+def validity_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
+    """Say whether a certificate is out of its time, whose period includes both ends (RFC 5280 section 6.1.3)."""
+    if at > leaf.not_valid_after_utc:
+        return PathReason.EXPIRED
+    if at < leaf.not_valid_before_utc:
+        return PathReason.NOT_YET_VALID
+    return None
+
+
+def has_weak_signature(certificate: x509.Certificate) -> bool:
+    """Tell whether a certificate is signed with a hash that is too weak, or in a way that is not supported."""
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in a peer's parameters, it cannot be verified
+        return True
+    # No algorithm: the signature (as of Ed25519) does without a hash of its own.
+    return algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
+
+
+def unprocessed_extension(certificate: x509.Certificate) -> str:
+    """Return the OID of a critical extension that is not processed here (RFC 5280 section 4.2); empty for none."""
+    unprocessed = (one.oid for one in certificate.extensions if one.critical and one.oid not in _PROCESSED)
+    return next((oid.dotted_string for oid in unprocessed), "")
+
+
+def authority_problem(authority: x509.Certificate, at: datetime) -> str:
+    """Say why a CA certificate may not vouch for clients at a moment (RFC 5280 section 6.1.4); empty if it may."""
+    return next(authority_problems(authority), "") or _authority_validity_problem(authority, at)
+
+
+def authority_problems(authority: x509.Certificate) -> Iterator[str]:
+    """Say what forbids a CA certificate ever to vouch for clients."""
+    constraints = extension_of(authority, x509.BasicConstraints)
+    if constraints is None:
+        yield "it has no basicConstraints extension"
+    elif not constraints.ca:
+        yield "it is not a CA certificate"
+    usage = extension_of(authority, x509.KeyUsage)
+    # RFC 5280 6.1.4 (n): if a keyUsage extension is present, the keyCertSign bit must be set.
+    if usage is not None and not usage.key_cert_sign:
+        yield "its keyUsage does not allow it to sign certificates"
+    purposes = extension_of(authority, x509.ExtendedKeyUsage)
+    if purposes is not None and _PURPOSES.isdisjoint(purposes):
+        yield "its extendedKeyUsage does not allow it to vouch for clients: clientAuth is missing"
+    unprocessed = unprocessed_extension(authority)
+    if unprocessed:
+        yield f"its critical extension {unprocessed} is not processed here"
+
+
+def subject_of(certificate: x509.Certificate) -> str:
+    """Return a subject as RFC 4514 writes it, bounded and unescaped."""
+    return certificate.subject.rfc4514_string()[:TEXT_MAX_CHARS]
+
+
+def _authority_validity_problem(authority: x509.Certificate, at: datetime) -> str:
+    match validity_problem(authority, at):
+        case PathReason.EXPIRED:
+            return f"it expired on {authority.not_valid_after_utc:%Y-%m-%d at %H:%M} UTC"
+        case PathReason.NOT_YET_VALID:
+            return f"it is not valid before {authority.not_valid_before_utc:%Y-%m-%d at %H:%M} UTC"
+    return ""
+
+
 def _problem_beside_ca(leaf: x509.Certificate) -> PathReason | None:
-    for applies, reason in (
-        (_is_for_another_purpose, PathReason.WRONG_PURPOSE),
-        (_has_weak_key, PathReason.WEAK_KEY),
-        (_has_bad_serial_number, PathReason.BAD_SERIAL_NUMBER),
-    ):
+    for applies, reason in _LEAF_RULES:
         if applies(leaf):
             return reason
     return None
 
 
 def _is_ca(leaf: x509.Certificate) -> bool:
-    try:
-        return leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+    constraints = extension_of(leaf, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
 
 
 def _is_for_another_purpose(leaf: x509.Certificate) -> bool:
-    for extension in leaf.extensions:
-        match extension.value:
-            case x509.KeyUsage(digital_signature=False):
-                return True
-            case x509.ExtendedKeyUsage() as purposes if ExtendedKeyUsageOID.CLIENT_AUTH not in purposes:
-                return True
-    return False
+    usage, purposes = extension_of(leaf, x509.KeyUsage), extension_of(leaf, x509.ExtendedKeyUsage)
+    # RFC 5280 4.2.1.12: no EKU, no restriction; with an EKU the purpose must be named.
+    is_named = purposes is None or ExtendedKeyUsageOID.CLIENT_AUTH in purposes
+    return not is_named or (usage is not None and not usage.digital_signature)
+
+
+def _has_unsupported_key(leaf: x509.Certificate) -> bool:
+    return not is_supported_key(leaf.public_key())
 
 
 def _has_weak_key(leaf: x509.Certificate) -> bool:
@@ -82,79 +182,9 @@ def _has_bad_serial_number(leaf: x509.Certificate) -> bool:
     return not (leaf.serial_number > 0 and leaf.serial_number.bit_length() <= SERIAL_MAX_BITS)
 
 
-def pin_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
-    """Say what forbids a login with a self-signed leaf whose key is pinned.
-
-    That it is a CA certificate does not (it is the default of `openssl req -x509`): a pin names one key, and vouches
-    for nothing.
-    """
-    problem = _problem_beside_ca(leaf)
-    if problem is None and _has_unknown_critical_extension(leaf):
-        problem = PathReason.UNKNOWN_CRITICAL_EXTENSION
-    return problem or _validity_problem(leaf, at)
-
-
-def explain_refusal(
-    leaf: x509.Certificate, known: list[x509.Certificate], anchors: tuple[x509.Certificate, ...], at: datetime
-) -> PathReason:
-    """Say why there is no path; the arguments are those of the search that found none."""
-    vouching = _missing_voucher(leaf, known, anchors)
-    if vouching is PathReason.SELF_SIGNED:
-        return _validity_problem(leaf, at) or PathReason.SELF_SIGNED
-    if vouching is not None:
-        return vouching
-    problem = leaf_problem(leaf)
-    if problem is not None:
-        return problem
-    if _has_weak_signature(leaf):
-        return PathReason.WEAK_SIGNATURE
-    if _has_unknown_critical_extension(leaf):
-        return PathReason.UNKNOWN_CRITICAL_EXTENSION
-    return _validity_problem(leaf, at) or PathReason.BAD_PATH
-
-
-def _missing_voucher(
-    leaf: x509.Certificate, known: list[x509.Certificate], anchors: tuple[x509.Certificate, ...]
-) -> PathReason | None:
-    """Follow the signatures from the leaf upwards; None when they reach a trust anchor."""
-    if is_issued_by(leaf, leaf) and leaf not in anchors:
-        return PathReason.SELF_SIGNED
-    certificate, left = leaf, list(known)
-    for _ in range(PRESENTED_MAX + 1):
-        issuers = [one for one in (*anchors, *left) if one.subject == certificate.issuer]
-        # A peer chooses names and keys: what it can make us verify is bounded, and no certificate is used twice.
-        signer = next((one for one in issuers[:NAMESAKES_MAX] if is_issued_by(certificate, one)), None)
-        left = [one for one in left if one not in issuers]
-        if signer is None:
-            return _unsigned(leaf) if issuers and certificate is leaf else PathReason.UNKNOWN_ISSUER
-        if signer in anchors:
-            return None
-        certificate = signer
-    return PathReason.UNKNOWN_ISSUER
-
-
-def _unsigned(leaf: x509.Certificate) -> PathReason:
-    """Say why a leaf was not signed by the issuer that it names."""
-    return PathReason.WEAK_SIGNATURE if _has_weak_signature(leaf) else PathReason.BAD_SIGNATURE
-
-
-def _has_weak_signature(leaf: x509.Certificate) -> bool:
-    try:
-        algorithm = leaf.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return True
-    # No algorithm: the signature (as of Ed25519) does without a hash of its own.
-    return algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
-
-
-def _has_unknown_critical_extension(leaf: x509.Certificate) -> bool:
-    return any(one.critical and isinstance(one.value, x509.UnrecognizedExtension) for one in leaf.extensions)
-
-
-def _validity_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
-    # RFC 5280 6.1.3 (a) (2): the validity period includes both ends.
-    if at > leaf.not_valid_after_utc:
-        return PathReason.EXPIRED
-    if at < leaf.not_valid_before_utc:
-        return PathReason.NOT_YET_VALID
-    return None
+_LEAF_RULES: Final[tuple[tuple[Callable[[x509.Certificate], bool], PathReason], ...]] = (
+    (_is_for_another_purpose, PathReason.WRONG_PURPOSE),
+    (_has_unsupported_key, PathReason.UNSUPPORTED_KEY),
+    (_has_weak_key, PathReason.WEAK_KEY),
+    (_has_bad_serial_number, PathReason.BAD_SERIAL_NUMBER),
+)

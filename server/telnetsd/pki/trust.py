@@ -1,24 +1,27 @@
 """The trust anchors of one generation.
 
 A trust anchor is a CA certificate that the operator trusts to vouch for users. One that could never do that (an
-algorithm that the verifier does not take, no keyCertSign, not a CA) is refused when it is loaded, in words, and not
-at the first login. Pins never come near this store: they name one key and vouch for nothing. Neither do
-intermediates: they only help to find a path.
+algorithm that is not taken, no keyCertSign, not a CA) is refused when it is loaded, in words, and not at the first
+login. Pins are never among them: they name one key and vouch for nothing. Neither are intermediates: they only help
+to find a path.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509 import verification
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.pki.certificate import TEXT_MAX_CHARS, key_facts, without_warnings
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, extension_of, key_facts, without_warnings
 from telnetsd.pki.crl import RevocationLists
-from telnetsd.pki.keys import CURVES, RSA_MIN_BITS
+from telnetsd.pki.keys import CURVES, RSA_MIN_BITS, MlDsaPublicKey
+from telnetsd.pki.name_constraints import UnsupportedConstraintError, read_constraints
+from telnetsd.pki.path_reason import authority_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,6 @@ class Trust:
     """Trust anchors, intermediates and CRLs as they were loaded together; a reload makes another one."""
 
     anchors: tuple[TrustAnchor, ...]
-    store: verification.Store
     intermediates: tuple[x509.Certificate, ...] = ()
     crls: RevocationLists = field(default_factory=RevocationLists)
 
@@ -54,7 +56,7 @@ def make_trust(
     intermediates: tuple[x509.Certificate, ...] = (),
     crls: RevocationLists | None = None,
 ) -> Trust:
-    """Put usable anchors into a store.
+    """Put usable anchors together.
 
     Raises:
         OperatorError: There is none, or one cannot be used.
@@ -65,55 +67,92 @@ def make_trust(
         problem = anchor_problem(anchor.certificate)
         if problem:
             raise OperatorError(f"not usable as a trust anchor: {anchor.source}: {problem}; remove it or reissue it")
-    store = verification.Store([anchor.certificate for anchor in anchors])
-    return Trust(anchors, store, intermediates, crls or RevocationLists())
+    return Trust(anchors, intermediates, crls or RevocationLists())
 
 
 def anchor_problem(certificate: x509.Certificate) -> str:
     """Say why a certificate can never be a trust anchor (RFC 5280 section 6.1.4), or return an empty string."""
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound as error:
-        return f"it has no {getattr(error.oid, '_name', error.oid)} extension"
-    except ValueError as error:
-        return f"its extensions cannot be read ({escape(str(error), TEXT_MAX_CHARS)})"
+    constraints = extension_of(certificate, x509.BasicConstraints)
+    if constraints is None:
+        return "it has no basicConstraints extension"
     if not constraints.ca:
         return "it is not a CA certificate"
-    if not usage.key_cert_sign:
+    usage = extension_of(certificate, x509.KeyUsage)
+    # Without keyUsage, as `openssl req -x509` makes CAs, nothing is restricted (RFC 5280 6.1.4 (n)).
+    if usage is not None and not usage.key_cert_sign:
         return "its keyUsage does not allow it to sign certificates"
-    return _key_problem(certificate)
+    return _key_problem(certificate.public_key())
 
 
-def _key_problem(certificate: x509.Certificate) -> str:
+def authority_limits(certificate: x509.Certificate) -> str:
+    """Say why no path through a CA certificate can ever hold here, or return an empty string.
+
+    Such a one is harmless, and of no use: it is refused where it is added, and named by `check`.
+    """
     try:
-        key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return "its key cannot be read, or is of a kind that nobody knows"
+        read_constraints(certificate)
+    except UnsupportedConstraintError as error:
+        return f"{error}, which are not evaluated here"
+    return next(authority_problems(certificate), "")
+
+
+def _key_problem(key: CertificatePublicKeyTypes) -> str:
     match key:
         case rsa.RSAPublicKey() if key.key_size >= RSA_MIN_BITS:
             return ""
         case ec.EllipticCurvePublicKey() if isinstance(key.curve, CURVES):
             return ""
+        case _ if isinstance(key, MlDsaPublicKey):
+            return ""
     algorithm, size = key_facts(key)
-    return f"its key is {algorithm} of {size} bits; RSA from 2048 bits, P-256, P-384 and P-521 are taken"
+    of_size = f" of {size} bits" if size else ""
+    return f"its key is {algorithm}{of_size}; RSA from 2048 bits, P-256, P-384, P-521 and ML-DSA are taken"
 
 
 def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
     """Read the CA certificates in a PEM file; `shown` is its name as a person would write it.
 
     Raises:
-        OperatorError: It cannot be read, or holds no certificate in PEM.
+        OperatorError: It cannot be read, holds no certificate in PEM, or one that is broken.
     """
     try:
-        with without_warnings():
-            certificates = x509.load_pem_x509_certificates(path.read_bytes())
-            for certificate in certificates:
-                # What is parsed lazily would raise later, and elsewhere.
-                _ = (certificate.subject, certificate.issuer, certificate.serial_number)
+        content = path.read_bytes()
     except OSError as error:
         raise OperatorError(f"cannot read {shown}: {error.strerror}; check its path and mode") from error
-    except (ValueError, x509.InvalidVersion) as error:
-        why = escape(str(error), TEXT_MAX_CHARS)
-        raise OperatorError(f"not a PEM certificate: {shown}: {why}; remove it or convert it to PEM") from error
+    with without_warnings():
+        try:
+            certificates = x509.load_pem_x509_certificates(content)
+        except Exception as error:
+            # As below: a file may come from anywhere, and the library raises what it likes.
+            why = _one_line(error)
+            raise OperatorError(f"not a PEM certificate: {shown}: {why}; remove it or convert it to PEM") from error
+        for certificate in certificates:
+            _require_readable(certificate, shown)
     return [TrustAnchor(certificate, shown) for certificate in certificates]
+
+
+def _require_readable(certificate: x509.Certificate, shown: str) -> None:
+    """Read what the library parses lazily: it would raise later, and elsewhere.
+
+    Raises:
+        OperatorError: A part cannot be read.
+    """
+    for part, read in _PARTS.items():
+        try:
+            read(certificate)
+        except Exception as error:
+            message = f"not a certificate that can be used: {shown}: its {part} cannot be read ({_one_line(error)})"
+            raise OperatorError(f"{message}; remove it or ask for another one") from error
+
+
+def _one_line(error: Exception) -> str:
+    return escape(" ".join(str(error).split()), TEXT_MAX_CHARS)
+
+
+_PARTS: Final[dict[str, Callable[[x509.Certificate], object]]] = {
+    "names": lambda one: (one.subject.rfc4514_string(), one.issuer.rfc4514_string()),
+    "serial number": lambda one: one.serial_number,
+    "validity": lambda one: (one.not_valid_before_utc, one.not_valid_after_utc),
+    "extensions": lambda one: one.extensions,
+    "key": lambda one: key_facts(one.public_key()),
+}

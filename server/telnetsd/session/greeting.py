@@ -19,8 +19,8 @@ from telnetsd.identity.outcome import (
     RefusalReason,
     StatusReason,
 )
-from telnetsd.pki.certificate import CertificateFacts, days_left
-from telnetsd.pki.path_reason import PathReason
+from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
+from telnetsd.pki.path_reason import PathProblem, PathReason
 
 NAME_MAX_CHARS: Final = 256
 ASK_OPERATOR: Final = "ask the operator for a new certificate"
@@ -92,11 +92,19 @@ def _words(refusal: Refusal) -> tuple[str, str]:
         issuer=issuer,
         not_before=_moment(facts.not_before),
         not_after=_moment(facts.not_after),
-        key=f"{facts.public_key_algorithm}, {facts.public_key_size} bits",
+        key=key_words(facts.public_key_algorithm, facts.public_key_size),
+        fault=_fault(refusal.problem),
         since=_moment(since),
         why=refusal.revocation.reason.value if refusal.revocation else "",
     )
     return said, remedy
+
+
+def _fault(problem: PathProblem | None) -> str:
+    """Return which certificate is at fault, and why, behind a colon; nothing where the reason says it all."""
+    if problem is None or not problem.cause:
+        return ""
+    return ": " + ": ".join(_shown(text) for text in (problem.subject, problem.cause) if text)
 
 
 def _explain_guest(guest: Guest, can_enroll: bool) -> list[str]:
@@ -131,7 +139,7 @@ _REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
         "your certificate is self-signed ({subject}), and nobody here has accepted it",
         "ask the operator for a certificate",
     ),
-    PathReason.MALFORMED: ("your certificate cannot be read", ASK_OPERATOR),
+    PathReason.MALFORMED: ("your certificate cannot be read{fault}", ASK_OPERATOR),
     PathReason.EXPIRED: ("your certificate ({subject}) expired on {not_after}", ASK_OPERATOR),
     PathReason.NOT_YET_VALID: (
         "your certificate ({subject}) is not valid before {not_before}",
@@ -154,6 +162,10 @@ _REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
         ASK_OPERATOR,
     ),
     PathReason.WEAK_KEY: ("the key of your certificate ({subject}: {key}) is too weak or not taken", ASK_OPERATOR),
+    PathReason.UNSUPPORTED_KEY: (
+        "the key of your certificate ({subject}: {key}) is of a kind that is not supported",
+        ASK_OPERATOR,
+    ),
     PathReason.WEAK_SIGNATURE: (
         "the signature on your certificate ({subject}) is of a kind too weak",
         ASK_OPERATOR,
@@ -176,11 +188,11 @@ _REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
         "tell the operator",
     ),
     PathReason.UNKNOWN_CRITICAL_EXTENSION: (
-        "your certificate ({subject}) carries a critical extension that this server does not know",
+        "your certificate ({subject}) carries a critical extension that this server does not know{fault}",
         ASK_OPERATOR,
     ),
     PathReason.BAD_PATH: (
-        "the path from your certificate ({subject}) to a trusted authority does not hold",
+        "the path from your certificate ({subject}) to a trusted authority does not hold{fault}",
         ASK_OPERATOR,
     ),
 }

@@ -1,7 +1,7 @@
 """The sessions that are open now: who is here, ending one, telling all, and the one clock that looks at theirs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,7 +14,7 @@ from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.session import Session
 
-REIDENTIFIED_PER_TURN: Final = 50
+REIDENTIFIED_PER_TURN: Final = 10
 
 
 class SessionRegistry:
@@ -98,7 +98,7 @@ class SessionRegistry:
         for session in self._sessions.values():
             session.adopt(services, settings)
 
-    async def reidentify(self, identify: Callable[[PeerCertificate | None, Endpoint, datetime], Identity]) -> None:
+    async def reidentify(self, identify: Callable[[PeerCertificate | None, Endpoint], Awaitable[Identity]]) -> None:
         """Look again at who each session is; those that do not hold any more end.
 
         Others are served in between: an installation may have many sessions. When one cannot be looked at, the others
@@ -110,7 +110,7 @@ class SessionRegistry:
             if number % REIDENTIFIED_PER_TURN == 0:
                 await asyncio.sleep(0)
             try:
-                session.reidentify(identify(session.peer, session.endpoint, datetime.now(UTC)))
+                session.reidentify(await identify(session.peer, session.endpoint))
             except Exception as error:  # noqa: BLE001 -- raised below: one session must not keep the others in
                 failed = error
         if failed is not None:

@@ -5,6 +5,7 @@ The clocks have no timers of their own: the registry looks at them all, every so
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,8 @@ INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
 """A client with more than this unread is not told notices: it would only pile up."""
 _NEWLINE: Final = "\r\n"
+_HTTP_REQUEST: Final = re.compile(r"[A-Z]{2,20} [^ ]+ HTTP/[0-9](\.[0-9])?")
+"""A request line (RFC 9112 section 3): what a web page makes a browser send, in the name of the browser's user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Session:
         self._is_warned = False
         self._is_told_of_expiry = self._is_told_of_acceptance = False
         self._is_busy = False
+        self._is_first_line = True
         self._typed_ahead = b""
         self._line: tuple[Line, Console] | None = None
         """What the session is connected to, or about to be."""
@@ -406,6 +410,9 @@ class Session:
     async def _take(self, one: Input) -> None:
         self._is_busy = True
         match one:
+            case TypedLine(text) if self._is_first_line and _HTTP_REQUEST.fullmatch(text):
+                self.say("goodbye: this is a telnet server, and that was an HTTP request")
+                self._end_with(EndReason.HTTP_REQUEST)
             case TypedLine(text):
                 await self._interpreter.interpret(text)
             case LineTooLong():
@@ -422,7 +429,7 @@ class Session:
                 self.say("")
             case EndOfInput():
                 self._end_with(EndReason.END_OF_INPUT)
-        self._is_busy = False
+        self._is_busy = self._is_first_line = False
         self._answer()
 
     def _answer(self) -> None:

@@ -6,15 +6,19 @@ module names anybody; the peer's certificate leaves it as bytes.
 """
 
 import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from hashlib import sha256
+from typing import Any, Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
-from telnetsd.pki.keys import PrivateKey
+from telnetsd.pki.keys import ClassicalPrivateKey
+from telnetsd.tls.client_hello import read_client_hello
 from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
 
@@ -27,6 +31,9 @@ _TLS_1_3: Final = SSL.TLS1_3_VERSION
 _PATH_DEPTH: Final = -2
 """OpenSSL looks for no issuer then, whose signature would cost it a tenth of a handshake: `pki.path` does."""
 _SESSION_ID_CONTEXT: Final = b"telnetsd"
+_ACCEPT_LOOP: Final = SSL.SSL_CB_ACCEPT_LOOP
+_WEB_PROTOCOLS: Final = frozenset({b"h2", b"http/1.1", b"http/1.0", b"http/0.9"})
+"""What browsers offer (RFC 7301); a page that they show must not speak to a telnet server in its user's name."""
 
 
 class TlsError(PeerError):
@@ -36,6 +43,10 @@ class TlsError(PeerError):
         super().__init__(detail or reason.value)
         self.reason = reason
         self.detail = detail
+
+
+class _WebClientError(Exception):
+    """The client speaks HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +62,20 @@ class TlsDetails:
 
 def make_server_context(
     certificates: list[x509.Certificate],
-    key: PrivateKey,
+    key: ClassicalPrivateKey,
     trust_anchors: tuple[x509.Certificate, ...],
+    intermediates: tuple[x509.Certificate, ...] = (),
 ) -> ServerContext:
     """Make the context of one generation; tickets of another are useless in it.
+
+    A ticket carries the leaf alone, and nothing of what was sent beside it. So a client that sends a CA that is not
+    known here gets none: it shakes hands in full, and is who it was.
 
     Args:
         certificates: The server's certificate first, then its chain.
         key: The private key of that certificate.
         trust_anchors: Their names go into the certificate request (RFC 8446 section 4.2.4).
+        intermediates: CAs that clients need not send.
     Raises:
         OperatorError: OpenSSL does not take the certificate or the key: it is too weak, for instance.
     """
@@ -85,11 +101,36 @@ def make_server_context(
             f"certs/server.pem cannot be used for TLS ({why}); run: telnetsd ca renew-server"
         ) from error
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _accept_every_chain)
+    context.set_alpn_select_callback(_select_protocol)
+    context.set_info_callback(_ticket_watcher((*trust_anchors, *intermediates)))
     return context
 
 
 def _accept_every_chain(*_: object) -> bool:
     return True
+
+
+def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:  # noqa: ANN401 -- no public name
+    """Agree to no protocol; a client that offers HTTP gets the alert no_application_protocol."""
+    if not _WEB_PROTOCOLS.isdisjoint(offered):
+        raise _WebClientError
+    return SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _ticket_watcher(known: Iterable[x509.Certificate]) -> Callable[[SSL.Connection, int, int], None]:
+    """Return what takes tickets away from a client that sends CAs which are not known here."""
+    known_der = frozenset(one.public_bytes(Encoding.DER) for one in known)
+
+    def watch(connection: SSL.Connection, where: int, _: int) -> None:
+        if where != _ACCEPT_LOOP or connection.get_app_data() is not None:
+            return
+        presented = connection.get_peer_cert_chain()
+        if presented:
+            connection.set_app_data(presented)
+            if not known_der.issuperset(map(_to_der, presented[:PRESENTED_MAX])):
+                connection.set_options(SSL.OP_NO_TICKET)
+
+    return watch
 
 
 class TlsEngine:
@@ -98,8 +139,7 @@ class TlsEngine:
     __slots__ = ("_connection", "_records", "handshake_bytes", "peer_closed")
 
     def __init__(self, context: ServerContext) -> None:
-        self._connection = SSL.Connection(context, None)
-        self._connection.set_accept_state()
+        self._connection = _accepting(context)
         self._records = RecordSplitter()
         self.handshake_bytes = 0
         """How many bytes of the peer the handshake has taken so far."""
@@ -122,15 +162,33 @@ class TlsEngine:
             TlsError: It failed; the alert is waiting in `take_outgoing`.
         """
         record = self._records.take()
+        if not self.handshake_bytes:
+            self._bind_session(record)
         self.handshake_bytes += len(record)
         try:
             self._connection.bio_write(record)
             self._connection.do_handshake()
         except SSL.WantReadError:
             return False
+        except _WebClientError:
+            raise TlsError(TlsReason.WEB_CLIENT) from None
         except SSL.Error as error:
             raise _tls_error(error) from None
         return True
+
+    def _bind_session(self, record: bytes) -> None:
+        """Have a session of TLS 1.2 resumed with its own server name alone (RFC 6066 section 3).
+
+        The name becomes OpenSSL's session id context, which a ticket carries, and which must be that of the
+        connection that it comes by. Under TLS 1.3 each handshake says its own name.
+        """
+        hello, context = read_client_hello(record), self._connection.get_context()
+        if hello is None:
+            self._connection.set_options(SSL.OP_NO_TICKET)
+        elif not hello.offers_tls_1_3:
+            _set_session_id_context(context, sha256(_SESSION_ID_CONTEXT + hello.server_name).digest())
+            self._connection = _accepting(context)
+            _set_session_id_context(context, _SESSION_ID_CONTEXT)
 
     @property
     def has_only_tickets_left(self) -> bool:
@@ -203,6 +261,18 @@ class TlsEngine:
             return None
         presented = self._connection.get_peer_cert_chain() or []
         return PeerCertificate(_to_der(leaf), tuple(_to_der(one) for one in presented[:PRESENTED_MAX]))
+
+
+def _set_session_id_context(context: ServerContext, name: bytes) -> None:
+    """Set what the connections to come are told apart by; those that there are keep theirs."""
+    # pyOpenSSL takes no change of a context in use, and has no name for the same of a connection. One thread uses it.
+    SSL._lib.SSL_CTX_set_session_id_context(context._context, name, len(name))  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _accepting(context: ServerContext) -> SSL.Connection:
+    connection = SSL.Connection(context, None)
+    connection.set_accept_state()
+    return connection
 
 
 def _to_der(certificate: crypto.X509) -> bytes:

@@ -13,5 +13,6 @@ class TlsReason(StrEnum):
     UNSUPPORTED_VERSION = "unsupported-version"
     NOTHING_IN_COMMON = "nothing-in-common"
     SERVER_CERTIFICATE_REJECTED = "server-certificate-rejected"
+    WEB_CLIENT = "web-client"
     PEER_ALERT = "peer-alert"
     PROTOCOL_ERROR = "protocol-error"

@@ -153,21 +153,42 @@ def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: State, tm
     assert late.reason is StatusReason.UNKNOWN
 
 
-def test_a_refusal_is_not_kept_since_the_intermediate_may_come_with_the_next_try(state: State) -> None:
+def test_a_refusal_is_kept_for_the_same_presentation_alone(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
     one = identifier(state)
-    assert isinstance(one.identify(leaf.peer, now()), Refusal)
+    alone = leaf.peer
+    assert isinstance(one.identify(alone, now()), Refusal)
     leaf.chain = [intermediate.certificate]
+    assert isinstance(one.identify(leaf.peer, now()), Guest)
+    monkeypatch.delattr(identify, "validate_path")
+    assert isinstance(one.identify(alone, now()), Refusal)
     assert isinstance(one.identify(leaf.peer, now()), Guest)
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+def test_what_is_kept_is_bounded_and_strangers_push_no_user_out(
+    monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
     monkeypatch.setattr(identify, "VERDICTS_MAX", 3)
+    monkeypatch.setattr(identify, "OTHERS_MAX", 2)
     one = identifier(state)
     for _ in range(6):
         one.identify(Recipe().signed_by(CA).peer, now())
-    assert len(one._verdicts) == 3
+    kept = dict(one._paths)
+    for _ in range(6):
+        one.identify(Recipe().self_signed().peer, now())
+    assert (len(kept), len(one._others)) == (3, 2)
+    assert dict(one._paths) == kept
+
+
+def test_a_verdict_holds_until_the_clock_changes_it(state: State) -> None:
+    begin, end = now() + DAY, now() + 2 * DAY
+    leaf = Recipe(not_before=begin, not_after=end).signed_by(CA)
+    one = identifier(state)
+    found = [one.identify(leaf.peer, at) for at in (now(), begin, end, end + timedelta(microseconds=1))]
+    assert [getattr(identity, "reason", None) for identity in found] == [
+        PathReason.NOT_YET_VALID, GuestReason.UNMAPPED, GuestReason.UNMAPPED, PathReason.EXPIRED,
+    ]  # fmt: skip
 
 
 def test_guests_become_refusals_where_a_certificate_is_required(state: State) -> None:

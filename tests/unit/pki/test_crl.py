@@ -18,6 +18,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.pki import crl as crl_module
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.crl import CrlProblem, CrlStatus, RevocationLists, load_revocation_lists
+from telnetsd.pki.path import Signer
 from telnetsd.pki.revocation import RevocationReason
 
 CA = make_ca("CRL CA")
@@ -37,9 +38,12 @@ def load(folder: Path, *contents: bytes, before: RevocationLists | None = None) 
     return load_revocation_lists(files, before or RevocationLists())
 
 
+def signer(ca: Pair) -> Signer:
+    return Signer(ca.certificate, certificate_sha256(ca.certificate))
+
+
 def status(lists: RevocationLists, issuer: Pair = CA, at: datetime | None = None) -> CrlStatus:
-    certificate = issuer.certificate
-    return lists.status_of(LEAF.certificate, certificate, certificate_sha256(certificate), at or now())
+    return lists.status_of(LEAF.certificate, [signer(issuer)], at or now())
 
 
 def problems(lists: RevocationLists, *authorities: Pair) -> list[CrlProblem]:
@@ -68,7 +72,6 @@ def test_pem_is_read_as_well(tmp_path: Path) -> None:
         (b"hello", CrlProblem.UNREADABLE),
         (b"", CrlProblem.UNREADABLE),
         (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", CrlProblem.UNREADABLE),
-        (make_crl(issuer=make_ca("Nobody")), CrlProblem.UNKNOWN_ISSUER),
         (make_crl(issuer=Pair(CA.certificate, OTHER.key)), CrlProblem.BAD_SIGNATURE),
         (make_crl(at=now() - 20 * DAY, until=now() - DAY), CrlProblem.EXPIRED),
         (make_crl(at=now() + DAY), CrlProblem.NOT_YET_VALID),
@@ -76,7 +79,7 @@ def test_pem_is_read_as_well(tmp_path: Path) -> None:
         (make_crl(extensions=((x509.DeltaCRLIndicator(1), False),)), CrlProblem.UNSUPPORTED),
         (
             make_crl(
-                extensions=((x509.IssuingDistributionPoint(None, None, False, True, None, False, False), False),)
+                extensions=((x509.IssuingDistributionPoint(None, None, False, False, None, True, False), False),)
             ),
             CrlProblem.UNSUPPORTED,
         ),
@@ -161,9 +164,12 @@ def test_a_file_that_is_far_too_large_or_cannot_be_read_is_an_error(
         load_revocation_lists([(tmp_path / "gone", "gone")], RevocationLists())
 
 
-def test_an_issuer_with_a_terminals_escapes_is_shown_escaped(tmp_path: Path) -> None:
+def test_a_crl_of_a_ca_that_is_not_here_is_no_problem_and_its_issuer_is_shown_escaped(tmp_path: Path) -> None:
     odd = make_ca("\x1b]0;owned\x07\u202e\x9b")
-    (found,) = load(tmp_path, make_crl(issuer=odd)).find_problems([CA.certificate], now())
+    lists = load(tmp_path, make_crl(issuer=odd))
+    assert problems(lists) == []
+    (found,) = lists.find_unmatched([CA.certificate])
+    assert found.problem is CrlProblem.UNKNOWN_ISSUER
     assert found.message.isprintable()
     assert r"\x1b]0" in found.message
 
@@ -198,8 +204,81 @@ GOOD = make_crl(SERIAL, 7, 8, number=3, reason=x509.ReasonFlags.key_compromise)
 def test_a_lookup_among_many_does_not_search(tmp_path: Path) -> None:
     """Not a measurement (that is scripts/bench): a search of 20,000 entries at each miss would take half a minute."""
     lists = load(tmp_path, make_crl(*range(1, 20_001)))
-    sha256 = certificate_sha256(CA.certificate)
     begun = time.process_time()
     for _ in range(20_000):
-        lists.status_of(LEAF.certificate, CA.certificate, sha256, now())
+        lists.status_of(LEAF.certificate, [signer(CA)], now())
     assert time.process_time() - begun < 5.0
+
+
+def pem_of(der: bytes) -> bytes:
+    return x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
+
+
+def test_every_crl_of_a_pem_file_counts_with_text_between_them(tmp_path: Path) -> None:
+    parts = pem_of(make_crl(issuer=OTHER)), pem_of(make_crl(SERIAL))
+    for content in (b"".join(parts), b"Fetched today\r\n" + parts[1] + b"and\n" + parts[0]):
+        lists = load(tmp_path, content)
+        assert len(lists.lists) == 2
+        assert status(lists).revocation is not None
+        assert problems(lists, CA, OTHER) == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
+        b"-----BEGIN X509 CRL-----\n!!!!\n-----END X509 CRL-----\n",
+        b"-----BEGIN X509 CRL-----\nMIIB\n",
+        LEAF.certificate.public_bytes(Encoding.PEM),
+    ],
+)
+def test_a_file_with_an_unreadable_part_is_reported_and_its_other_parts_count(part: bytes, tmp_path: Path) -> None:
+    lists = load(tmp_path, pem_of(make_crl(SERIAL)) + part)
+    (found,) = lists.find_problems([CA.certificate], now())
+    assert found.problem is CrlProblem.UNREADABLE
+    assert "part 2" in found.message
+    assert status(lists).revocation is not None
+
+
+def test_a_crl_with_an_unknown_critical_extension_of_an_entry_is_not_used(tmp_path: Path) -> None:
+    entry = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(7)
+        .revocation_date(now() - DAY)
+        .add_extension(STRANGER, critical=True)
+        .build()
+    )
+    builder = x509.CertificateRevocationListBuilder().issuer_name(CA.certificate.subject)
+    builder = builder.last_update(now() - DAY).next_update(now() + DAY).add_revoked_certificate(entry)
+    lists = load(tmp_path, builder.sign(CA.key, hashes.SHA256()).public_bytes(Encoding.DER))
+    assert problems(lists) == [CrlProblem.UNSUPPORTED]
+    assert not status(lists).is_known
+
+
+def test_a_crl_that_names_where_it_is_published_covers_what_names_that_place_or_none(tmp_path: Path) -> None:
+    def point(url: str) -> list[x509.GeneralName]:
+        return [x509.UniformResourceIdentifier(url)]
+
+    here, elsewhere = point("http://ca.example/1.crl"), point("http://ca.example/2.crl")
+    place = x509.IssuingDistributionPoint(here, None, False, False, None, False, False)
+    lists = load(tmp_path, make_crl(SERIAL, extensions=((place, True),)))
+    assert status(lists).revocation is not None
+    for names, is_covered in ((here, True), (elsewhere, False)):
+        points = x509.CRLDistributionPoints([x509.DistributionPoint(names, None, None, None)])
+        leaf = Recipe(extensions=[*Recipe().extensions, (points, False)]).signed_by(CA)
+        found = lists.status_of(leaf.certificate, [signer(CA)], now())
+        assert found.is_known is is_covered
+
+
+def test_a_crl_of_user_certificates_says_nothing_of_a_ca(tmp_path: Path) -> None:
+    users = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
+    below = Recipe(extensions=ca_extensions()).signed_by(CA).certificate
+    lists = load(tmp_path, make_crl(SERIAL, below.serial_number, extensions=((users, True),)))
+    assert status(lists).revocation is not None
+    assert not lists.status_of(below, [signer(CA)], now()).is_known
+
+
+def test_a_crl_that_another_key_of_the_same_ca_signed_counts(tmp_path: Path) -> None:
+    other_key = make_ca("CRL CA")
+    lists = load(tmp_path, make_crl(SERIAL, issuer=other_key))
+    assert lists.status_of(LEAF.certificate, [signer(CA), signer(other_key)], now()).revocation is not None

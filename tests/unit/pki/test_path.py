@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.certificates import (
@@ -88,12 +88,16 @@ def test_strong_keys_are_taken(key: ec.EllipticCurvePrivateKey) -> None:
         ec.generate_private_key(ec.SECP224R1()),
         rsa.generate_private_key(65537, 1024),
         rsa.generate_private_key(65537, 2047),
-        dsa.generate_private_key(2048),
     ],
-    ids=["secp256k1", "P-224", "RSA-1024", "RSA-2047", "DSA"],
+    ids=["secp256k1", "P-224", "RSA-1024", "RSA-2047"],
 )
 def test_weak_keys_are_refused(key: ec.EllipticCurvePrivateKey) -> None:
     assert reason_against(Recipe(key=key).signed_by(CA).peer) is PathReason.WEAK_KEY
+
+
+@pytest.mark.parametrize("key", [dsa.generate_private_key(2048), ed448.Ed448PrivateKey.generate()])
+def test_keys_of_other_kinds_are_not_supported(key: ec.EllipticCurvePrivateKey) -> None:
+    assert reason_against(Recipe(key=key).signed_by(CA).peer) is PathReason.UNSUPPORTED_KEY
 
 
 def test_an_intermediate_that_is_presented_completes_the_path() -> None:

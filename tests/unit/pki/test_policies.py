@@ -4,11 +4,15 @@ import pytest
 from cryptography import x509
 
 from support.certificates import Pair, Recipe, ca_extensions, make_ca, name, now
-from telnetsd.pki.policies import ANY_POLICY, asserted_policies
+from telnetsd.pki.policies import ANY_POLICY, PolicyError, asserted_policies
 
 CA = make_ca()
 A, B = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2"
-MAPPINGS = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.33"), b"\x30\x00")
+MAPPINGS_OID = x509.ObjectIdentifier("2.5.29.33")
+MAPPING = x509.UnrecognizedExtension(
+    MAPPINGS_OID, bytes.fromhex("3018301606092b06010401868d1f0106092b06010401868d1f02")
+)
+"""Policy A of the issuer's domain is policy B of the subject's."""
 
 
 def policies(*oids: str) -> tuple[x509.ExtensionType, bool]:
@@ -17,8 +21,8 @@ def policies(*oids: str) -> tuple[x509.ExtensionType, bool]:
 
 def path(leaf: list[str], *intermediates: list[tuple[x509.ExtensionType, bool]]) -> tuple[x509.Certificate, ...]:
     issuer, found = CA, [CA.certificate]
-    for extensions in intermediates:
-        recipe = Recipe(subject=name("Sub"), not_after=now().replace(year=2030))
+    for number, extensions in enumerate(intermediates):
+        recipe = Recipe(subject=name(f"Sub {number}"), not_after=now().replace(year=2030))
         recipe.extensions = [*ca_extensions(), *extensions]
         issuer = recipe.signed_by(issuer)
         found.insert(0, issuer.certificate)
@@ -40,12 +44,50 @@ def path(leaf: list[str], *intermediates: list[tuple[x509.ExtensionType, bool]])
         ([A], [[policies(ANY_POLICY)]], {A}),
         ([A, B], [[policies(ANY_POLICY)], [policies(A)]], {A}),
         ([A], [[policies(A)], []], set()),
-        ([A], [[policies(ANY_POLICY), (MAPPINGS, False)]], set()),
-        ([A], [[policies(ANY_POLICY), (x509.InhibitAnyPolicy(0), False)]], set()),
-        ([A], [[policies(A), (x509.PolicyConstraints(0, None), False)]], set()),
+        ([B], [[policies(A), (MAPPING, True)]], {A}),
+        ([A], [[policies(A), (MAPPING, True)]], set()),
+        ([B], [[policies(A), (MAPPING, True)], [policies(ANY_POLICY)]], {A}),
+        ([A], [[policies(ANY_POLICY), (x509.InhibitAnyPolicy(0), True)]], {A}),
+        ([A], [[policies(ANY_POLICY), (x509.InhibitAnyPolicy(0), True)], [policies(ANY_POLICY)]], set()),
+        ([A], [[policies(A), (x509.PolicyConstraints(0, None), True)]], {A}),
+        ([B], [[policies(A), (x509.PolicyConstraints(None, 0), True)], [policies(A), (MAPPING, True)]], set()),
     ],
 )
 def test_a_policy_counts_when_every_certificate_below_the_anchor_asserts_it(
     leaf: list[str], intermediates: list[list[tuple[x509.ExtensionType, bool]]], asserted: set[str]
 ) -> None:
     assert asserted_policies(path(leaf, *intermediates)) == asserted
+
+
+REQUIRED = x509.PolicyConstraints(0, None), False
+
+
+@pytest.mark.parametrize(
+    ("leaf", "intermediates"),
+    [
+        ([], [[policies(A), REQUIRED]]),
+        ([B], [[policies(A), REQUIRED]]),
+        ([A], [[REQUIRED]]),
+        ([A], [[policies(A), (MAPPING, True), REQUIRED]]),
+        ([ANY_POLICY], [[policies(ANY_POLICY), REQUIRED, (x509.InhibitAnyPolicy(0), False)]]),
+        ([A], [[policies(A), (MAPPING, True), (x509.PolicyConstraints(0, None), True)], []]),
+    ],
+)
+def test_a_path_that_must_assert_a_policy_and_asserts_none_is_refused_critical_or_not(
+    leaf: list[str], intermediates: list[list[tuple[x509.ExtensionType, bool]]]
+) -> None:
+    with pytest.raises(PolicyError, match="polic"):
+        asserted_policies(path(leaf, *intermediates))
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        x509.UnrecognizedExtension(MAPPINGS_OID, b"\x30\x03\x02\x01\x00"),
+        x509.UnrecognizedExtension(MAPPINGS_OID, b""),
+        x509.UnrecognizedExtension(MAPPINGS_OID, bytes.fromhex("301330110604551d200006092b06010401868d1f01")),
+    ],
+)
+def test_policies_that_cannot_be_read_refuse_the_path(extension: x509.UnrecognizedExtension) -> None:
+    with pytest.raises(PolicyError):
+        asserted_policies(path([A], [policies(A), (extension, False)]))

@@ -1,0 +1,24 @@
+"""Distinguished names as RFC 5280 section 7.1 compares them: without regard to case and to how spaces are written."""
+
+import unicodedata
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+RdnKey = frozenset[tuple[str, str]]
+"""A relative distinguished name as it is compared: its attributes, by OID and folded value."""
+_CASE_EXACT: Final = frozenset({NameOID.SERIAL_NUMBER.dotted_string})
+
+
+def name_key(name: x509.Name) -> tuple[RdnKey, ...]:
+    """Return what two names have in common when they are the same (RFC 5280 section 7.1)."""
+    return tuple(frozenset(map(_attribute_key, rdn)) for rdn in name.rdns)
+
+
+def _attribute_key(attribute: x509.NameAttribute[str | bytes]) -> tuple[str, str]:
+    value, oid = attribute.value, attribute.oid.dotted_string
+    if isinstance(value, bytes):
+        return oid, value.hex()
+    folded = " ".join(unicodedata.normalize("NFKC", value).split())
+    return oid, folded if oid in _CASE_EXACT else folded.casefold()
