@@ -91,14 +91,15 @@ class Interpreter:
         name, arguments = _split(line)
         if not name:
             return
-        # From here on only what the log may have; the arguments are the command's.
-        line = self._caller.services.table.shown(line)
+        # From here on only what the log may have, as it runs; the arguments are the command's.
+        line = self._caller.services.table.shown(f"{name} {arguments}".rstrip())
         self.history = self.history or deque(maxlen=HISTORY_LINES)
         self.history.append(escape(line, HISTORY_LINE_MAX_CHARS))
         try:
             found = self._caller.services.table.authorise(name, self._caller.identity)
             found.check_arguments(arguments)
             found.check(self._caller, arguments)
+            self._check_record(line)
         except (CommandError, LineError) as denied:
             await self.deny(line, denied.reason, str(denied))
             return
@@ -109,6 +110,17 @@ class Interpreter:
             await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, found.name)
             return
         await self._run(found.name, line, lambda: found.handler(self._caller, arguments))
+
+    @staticmethod
+    def _check_record(line: str) -> None:
+        """Refuse a command whose record would not have all of its words: nothing runs that the log does not say.
+
+        Raises:
+            CommandError: The line is too long for the log.
+        """
+        if len(escape(line, LINE_MAX_CHARS + 1)) > LINE_MAX_CHARS:
+            limit = f"the log takes {LINE_MAX_CHARS} characters, and what is not printable by its number"
+            raise CommandError(CommandReason.LINE_TOO_LONG, f"too long: {limit}; shorten the line")
 
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
         """Refuse a line: an event, and the sentence to the user."""
@@ -184,8 +196,9 @@ class Interpreter:
         self, action: Action, reason: StrEnum, line: str, name: str, exit_status: int | None = None
     ) -> bool:
         """Write the event of a line; False, and words to the user, when it cannot be written."""
-        is_named = isinstance(self._caller.identity, NamedUser)
-        shown = escape(line, LINE_MAX_CHARS if is_named else GUEST_LINE_MAX_CHARS)
+        # What runs is there in full; of what somebody without a name has typed in vain, enough.
+        is_full = action is Action.COMMAND_EXECUTED or isinstance(self._caller.identity, NamedUser)
+        shown = escape(line, LINE_MAX_CHARS if is_full else GUEST_LINE_MAX_CHARS)
         fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"
         message = f"{self._who}: {' '.join(filter(None, (shown, fared)))}"
         command: Fields = {"name": name, "line": shown}

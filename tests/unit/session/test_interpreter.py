@@ -14,10 +14,11 @@ from telnetsd.audit.record import make_trail
 from telnetsd.commands.caller import Caller, Question, Services
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.commands.table import Command, CommandTable, command
-from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason
+from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, NamedUser
 from telnetsd.lines.seat import Wish
 from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.lines.table import Line, LineTable
+from telnetsd.pki.certificate import CertificateFacts
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.interpreter import Interpreter
 from telnetsd.session.registry import SessionRegistry
@@ -50,7 +51,7 @@ class Person:
     """A guest at a session."""
 
     id = source = "x"
-    identity = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
+    identity: Guest | NamedUser = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
     started_at = datetime.now(UTC)
     tls = TlsDetails("1.3", "", "", False, "")
     history: tuple[str, ...] = ()
@@ -169,3 +170,39 @@ async def test_what_is_kept_of_the_history_is_bounded() -> None:
         await interpreter.interpret(f"note {number} {'x' * 4000}")
     assert len(interpreter.history) == 50
     assert max(len(line) for line in interpreter.history) == 200
+
+
+NOBODY = Person.identity
+BOB = NamedUser("bob", ("user",), "rule", CertificateFacts(""), datetime.now(UTC))
+
+
+def logged_lines(disk: Disk) -> list[str]:
+    return [event["telnetsd"]["command"]["line"] for event in disk.events]
+
+
+async def test_what_a_guest_runs_is_logged_in_full_and_what_is_denied_cut() -> None:
+    interpreter, _, disk = made(note)
+    await interpreter.interpret("note " + "x" * 1000)
+    await interpreter.interpret("nothing " + "x" * 1000)
+    assert [len(line) for line in logged_lines(disk)] == [1005, 256]
+
+
+@pytest.mark.parametrize("who", [NOBODY, BOB])
+@pytest.mark.parametrize("space", [" " * 300, "\v" * 2050, "\t\v\f " * 600])
+async def test_space_before_an_argument_does_not_hide_it_from_the_log(space: str, who: Guest | NamedUser) -> None:
+    interpreter, person, disk = made(note)
+    person.identity = who
+    await interpreter.interpret(f"{space}note{space}hidden{space}")
+    assert RAN == ["hidden"]
+    assert logged_lines(disk) == ["note hidden"]
+
+
+@pytest.mark.parametrize(("who", "space"), [(NOBODY, "\v" * 2050), (BOB, "\v" * 2050), (BOB, "\\" * 4090)])
+async def test_a_command_whose_record_would_be_cut_does_not_run(space: str, who: Guest | NamedUser) -> None:
+    interpreter, person, disk = made(note)
+    person.identity = who
+    await interpreter.interpret(f"note shown{space}hidden")
+    assert RAN == []
+    assert disk.told() == [("command-denied", "line-too-long")]
+    (sentence,) = person.said
+    assert sentence.startswith("too long: the log takes")
