@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from support.client import Client
 from support.lines import line
@@ -32,9 +33,10 @@ def measure_lines(home: Home, start: Callable[[Home], RunningServer]) -> dict[st
         try:
             with _socat(home, upstream.port) as relay:
                 rounds = [(_measure(home, port), _measure(home, relay)) for _ in range(ROUNDS)]
+            keys = statistics.median(_measure_keys(home, port, server.process.pid) for _ in range(ROUNDS))
         finally:
             server.stop()
-    figures = {}
+    figures = {"a key and its echo, the server's CPU": f"{keys:.0f} us"}
     for place, (name, unit) in enumerate((("throughput", "MiB/s"), ("a key and its echo", "us"))):
         ours, theirs = (statistics.median(one[who][place] for one in rounds) for who in (0, 1))
         ratio = statistics.median(one[0][place] / one[1][place] for one in rounds)
@@ -51,6 +53,28 @@ def _serve(connection: socket.socket) -> None:
                 connection.sendall(_CHUNK)
         else:
             connection.sendall(data)
+
+
+def _measure_keys(home: Home, port: int, pid: int) -> float:
+    """Return how many microseconds of CPU the server takes for a key and its echo."""
+    files = user_files(home, "alice")
+    with Client(port, home.ca_certificate, (files.certificate, files.key)) as client:
+        client.tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _echo(client, KEYSTROKES)
+        before = _cpu_us(pid)
+        _echo(client, KEYSTROKES)
+        return (_cpu_us(pid) - before) / KEYSTROKES
+
+
+def _echo(client: Client, keys: int) -> None:
+    for _ in range(keys):
+        client.send(b"k")
+        client.tls.recv(1)
+
+
+def _cpu_us(pid: int) -> float:
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(one.read_text(encoding="ascii").split()[0]) for one in threads) / 1000
 
 
 def _measure(home: Home, port: int) -> tuple[float, float]:

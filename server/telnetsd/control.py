@@ -19,10 +19,11 @@ from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.commands.caller import LiveSessions
 from telnetsd.errors import OperatorError
 from telnetsd.listener.sockets import open_unix_listener
+from telnetsd.racing import unless
 
+WATCH: Final = "session-watch"
 REQUEST_MAX_BYTES: Final = 65536
 TIMEOUT_S: Final = 60.0
-WATCH_POLL_S: Final = 0.2
 BEHIND_MAX_BYTES: Final = 1_048_576
 """How much of a session whoever watches it may have unread."""
 _SHOWN_BYTES: Final = 65536
@@ -41,6 +42,8 @@ class WatchableSessions(LiveSessions, Protocol):
 
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
         """Show somebody what a session is shown, with an event first; returns what ends it.
+
+        When there is nothing more to be shown, `show` is told so, by nothing: the session is over, or lost.
 
         Raises:
             AuditUnavailableError: The event cannot be written.
@@ -88,21 +91,25 @@ class ControlServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+            by = _name_of_peer(writer)
             async with asyncio.timeout(TIMEOUT_S):
-                line = await reader.readline()
-                answer = await self._handle(line, _name_of_peer(writer))
+                request = _parse(await reader.readline())
+                answer = request if isinstance(request, dict) else await self._handle(request, by)
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
-            if b'"session-watch"' in line and "ok" in answer:
-                await self._show(answer["ok"].id, _name_of_peer(writer), reader, writer)
+            if isinstance(request, Request) and request.verb == WATCH and "ok" in answer:
+                await self._show(answer["ok"].id, by, reader, writer)
         writer.close()
 
     async def _show(
         self, session_id: str, by: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Pass on what a session is shown, until it is over or whoever watches has gone or does not keep up."""
+        is_over = asyncio.Event()
 
         def show(data: bytes) -> None:
+            if not data:
+                is_over.set()
             if writer.transport.is_closing():
                 return
             writer.write(data)
@@ -113,19 +120,12 @@ class ControlServer:
             stop = await self._sessions.watch(session_id, by, show)
         except (KeyError, AuditUnavailableError):
             return
-        watching = asyncio.ensure_future(reader.read(1))
         try:
-            while not watching.done() and await self._sessions.matching(session_id):
-                await asyncio.wait({watching}, timeout=WATCH_POLL_S)
+            await unless(is_over.wait(), reader.read(1))
         finally:
             stop()
-            watching.cancel()
 
-    async def _handle(self, line: bytes, by: str) -> dict[str, Any]:
-        try:
-            request = msgspec.json.decode(line, type=Request)
-        except msgspec.DecodeError as error:
-            return {"error": f"not a request: {error}"}
+    async def _handle(self, request: Request, by: str) -> dict[str, Any]:
         answer: dict[str, Any]
         match request.verb:
             case "session-list":
@@ -166,6 +166,14 @@ class ControlServer:
         return answer
 
 
+def _parse(line: bytes) -> Request | dict[str, Any]:
+    """Return the request of a line, or the answer to one that is none."""
+    try:
+        return msgspec.json.decode(line, type=Request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return {"error": f"not a request: {error}"}
+
+
 def watch(path: Path, session_id: str) -> Iterator[bytes]:
     """Yield what a session is shown, as it comes, until it is over.
 
@@ -175,7 +183,7 @@ def watch(path: Path, session_id: str) -> Iterator[bytes]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(Request("session-watch", session_id)) + b"\n")
+            connection.sendall(msgspec.json.encode(Request(WATCH, session_id)) + b"\n")
         except OSError as error:
             raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
         with connection.makefile("rb", buffering=0) as file:

@@ -5,11 +5,13 @@ permissions; it never reads what is inside the files.
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from telnetsd.errors import OperatorError
 from telnetsd.locking import take_lock
@@ -18,6 +20,7 @@ SECRET_FILE_MODE = 0o600
 SECRET_FOLDER_MODE = 0o700
 PUBLIC_FILE_MODE = 0o644
 _PROCESS_ID_MAX_BYTES = 16
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,35 @@ def require_secret(home: Home, path: Path, remedy: str = "put it back, or run th
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         shown = home.shown(path)
         raise OperatorError(f"private key open to others (mode {mode:04o}): {shown}; run: chmod 600 {shown}")
+
+
+def require_only_ours(home: Home) -> None:
+    """Refuse an installation that somebody else could change: as sshd's StrictModes, the group counts as others.
+
+    What decides who comes in belongs to the server's user or to root, and nobody else may write to it: the home
+    folder, the configuration, the state, and everything below `certs`.
+
+    Raises:
+        OperatorError: Something is open to others, or is somebody else's; the message has what to run.
+    """
+    state = [home.state_file.with_name(home.state_file.name + end) for end in ("", "-wal", "-shm")]
+    for path in (home.root, home.config_file, *state, home.certs_folder, *sorted(home.certs_folder.rglob("*"))):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        mode, shown = stat.S_IMODE(status.st_mode), home.shown(path) if path != home.root else str(path)
+        if status.st_uid not in {0, os.geteuid()}:
+            owner = f"belongs to uid {status.st_uid}, and not to uid {os.geteuid()}, which serves, or to root"
+            raise OperatorError(f"{shown} {owner}; run: chown {os.geteuid()} {shlex.quote(str(path))}")
+        if mode & _OTHERS_WRITE:
+            others = f"can be written by others (mode {mode:04o}), who could let themselves in"
+            raise OperatorError(f"{shown} {others}; run: chmod go-w {shlex.quote(str(path))}")
+
+
+def close_to_others(path: Path) -> None:
+    """Let nobody but the owner write to a file or folder that there is."""
+    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS_WRITE)
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from typing import Final
 
 import msgspec
 
+from telnetsd.administration.audit_log import open_log
 from telnetsd.audit.event import Action, Fields, merge
-from telnetsd.audit.log import AuditLog, open_log
+from telnetsd.audit.log import AuditLog
 from telnetsd.audit.reason import Reason
 from telnetsd.audit.record import make_event
 from telnetsd.errors import OperatorError

@@ -8,10 +8,12 @@ says so.
 import base64
 import hmac
 import secrets
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from operator import itemgetter
 from typing import Final
 
 from telnetsd.administration.authorities import chain_above
@@ -25,7 +27,7 @@ from telnetsd.config.settings import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.home import Home
-from telnetsd.listener.admission import find_source
+from telnetsd.listener.admission import find_source, network_of
 from telnetsd.pki.authority import to_pem
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
 from telnetsd.state.state import State
@@ -186,7 +188,24 @@ def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applic
             EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from where you are; tell the operator"
         )
     if change.state.requests.count_pending() >= settings.total:
+        waiting = change.state.requests.pending_of_strangers()
+        _make_room(change, waiting, find_source(applicant.source, ()).name)
+
+
+def _make_room(change: Change, waiting: list[EnrolmentRequest], source: str) -> None:
+    """Drop the oldest request of the network that has the most, for somebody of another one, which has fewer.
+
+    Raises:
+        EnrolmentError: No network has enough more than theirs.
+    """
+    counts = Counter(filter(None, (network_of(one.source) for one in waiting)))
+    fullest, most = max(counts.items(), key=itemgetter(1), default=("", 0))
+    if most <= counts[network_of(source)] + 1:
         raise EnrolmentError(EnrolmentReason.TOO_MANY, "too many requests wait for the operator; try again later")
+    dropped = next(one for one in waiting if network_of(one.source) == fullest)
+    change.state.requests.remove(dropped.id)
+    message = f"{dropped.id}: the request for {dropped.name} gave way: {most} had come from {fullest}"
+    change.record(Action.ENROLMENT_EXPIRED, message, request_fields(dropped), EnrolmentReason.GAVE_WAY)
 
 
 def _hand_out(change: Change, request: EnrolmentRequest) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from telnetsd.administration.audit_log import is_log_gone, open_log, remembered_end
 from telnetsd.administration.authorities import (
     built_in_authorities,
     chain_above,
@@ -29,13 +30,12 @@ from telnetsd.administration.material import (
 )
 from telnetsd.administration.trust import list_trust
 from telnetsd.audit.key import load_audit_key
-from telnetsd.audit.log import open_log
 from telnetsd.config.address import unix_path
 from telnetsd.config.contradictions import listen_settings
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import CrlPolicy, Settings, fingerprint_hex
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.home import Home, require_only_ours
 from telnetsd.listener.sockets import require_address
 from telnetsd.pki.certificate import certificate_sha256, days_left
 from telnetsd.pki.keys import is_locked_pem
@@ -67,6 +67,7 @@ _Look = Callable[[Home], Iterator[tuple[Verdict, str]]]
 def examine(home: Home) -> list[Finding]:
     """Look at every part; an error in one does not hide the others."""
     parts: dict[str, _Look] = {
+        "files": _files,
         "trust anchors": _trust,
         "server certificate": _server,
         "built-in CA": _authority,
@@ -99,10 +100,27 @@ def _findings(home: Home, part: str, look: _Look) -> Iterator[Finding]:
         yield Finding(part, Verdict.ERROR, str(error))
 
 
+def _files(home: Home) -> Iterator[tuple[Verdict, str]]:
+    require_only_ours(home)
+    yield Verdict.OK, "nobody else can write to what decides who comes in"
+
+
+def _programs(settings: Settings) -> Iterator[str]:
+    """Say which programs run as the server's user."""
+    for line in settings.line:
+        if line.target.startswith("exec:") and not line.run_as:
+            yield f"line {line.name}"
+    for command in settings.command:
+        yield f"command {command.name}"
+
+
 def _configuration(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
     table = load_table(settings)
     origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: every default"
     yield Verdict.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
+    for what in _programs(settings):
+        danger = "runs a program as the server's user, who can read the CA's key and change the audit log"
+        yield Verdict.WARNING, f"{what} {danger}: let only operators have one that takes orders; see docs/lines.md"
 
 
 def _addresses(_: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
@@ -198,6 +216,10 @@ def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
         Verdict.OK,
         f"signed by the key {load_audit_key(home).id[:16]}; verify with {home.shown(home.audit_public_keys)}",
     )
+    lines = remembered_end(home).sequence
+    if lines and is_log_gone(home):
+        yield Verdict.ERROR, f"the audit log is missing: it had {lines} lines at least; put back a backup of audit/"
+        return
     if not home.audit_file.exists():
         yield Verdict.WARNING, f"there is no {home.shown(home.audit_file)} yet: the first event makes it"
         return

@@ -10,7 +10,7 @@ from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, SERVER_CA_NA
 from telnetsd.audit.event import Fields
 from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, make_secret_folder, write_public, write_secret
+from telnetsd.home import Home, close_to_others, make_secret_folder, write_public, write_secret
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
 from telnetsd.pki.keys import KeyType, MlDsaPrivateKey, key_to_pem
 from telnetsd.state.state import State
@@ -191,6 +191,11 @@ def _make_folders(home: Home) -> None:
         make_secret_folder(folder)
     for folder in (home.trust_folder, home.intermediates_folder, home.crl_folder):
         folder.mkdir(exist_ok=True)
+        close_to_others(folder)
+    # A folder that somebody has made, and a configuration that is kept, may be open to a group.
+    close_to_others(home.root)
+    if home.config_file.exists():
+        close_to_others(home.config_file)
 
 
 def _make_intermediate(home: Home, root: Authority, passphrase: bytes | None) -> Authority:

@@ -1,19 +1,48 @@
-"""Who runs a command line, for the log."""
+"""Who runs a command line, for the log: the operating system's user, and beside it what is only claimed."""
 
-import getpass
+import os
+import pwd
+from pathlib import Path
+from typing import Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS, Fields
 from telnetsd.escaping import escape
 
+_LOGIN_UID: Final = Path("/proc/self/loginuid")
+_NO_LOGIN: Final = 2**32 - 1
+"""What Linux says of a process that nobody has logged in for (audit_setloginuid(3))."""
+
 
 def operator_name() -> str:
-    """Return the name of whoever runs this command line, for the log."""
-    try:
-        return escape(getpass.getuser(), TEXT_MAX_CHARS)
-    except (KeyError, OSError):
-        return "unknown"
+    """Return the name of the user that this process runs as: the system knows it, and no variable changes it."""
+    return _name_of(os.getuid())
 
 
 def by_operator() -> Fields:
-    """Return the fields that say on the log who runs this command line."""
-    return {"telnetsd": {"operator": {"name": operator_name()}}}
+    """Return the fields that say on the log who runs this command line.
+
+    Besides the user's name: as whom they have logged in, as far as the system was told of it, and who they say that
+    they were before `sudo`. Both are claims: the log does not rest on them.
+    """
+    operator = {"name": operator_name()}
+    login = _login_name()
+    if login:
+        operator["login"] = login
+    if "SUDO_USER" in os.environ:
+        operator["sudo_user"] = escape(os.environ["SUDO_USER"], TEXT_MAX_CHARS)
+    return {"telnetsd": {"operator": operator}}
+
+
+def _login_name() -> str:
+    try:
+        uid = int(_LOGIN_UID.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return ""
+    return _name_of(uid) if uid != _NO_LOGIN else ""
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return escape(pwd.getpwuid(uid).pw_name, TEXT_MAX_CHARS)
+    except KeyError:
+        return f"uid {uid}"

@@ -10,6 +10,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from telnetsd.escaping import escape
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
@@ -23,6 +25,12 @@ TEXT_MAX_CHARS: Final = 1024
 LINE_MAX_CHARS: Final = 8192
 GUEST_LINE_MAX_CHARS: Final = 256
 """How much of what somebody without a name has typed in vain the log keeps; what runs is there in full."""
+CLAIMED_MAX_BYTES: Final = 2048
+"""How much of the certificate of somebody without a name an event has, as JSON."""
+_CLAIMED_TEXT_CHARS: Final = 140
+CAUSE_MAX_CHARS: Final = 300
+SERIAL_MAX_CHARS: Final = 80
+"""A serial number has 20 bytes at most (RFC 5280 section 4.1.2.2); one that a peer makes up may be longer."""
 CERTIFICATES_KEPT: Final = 1024
 """Of how many certificates the fields are kept: whoever comes again brings the same."""
 
@@ -34,6 +42,7 @@ class Action(StrEnum):
     """What happened."""
 
     SESSION_STARTED = "session-started"
+    SESSION_CONTINUED = "session-continued"
     SESSION_ENDED = "session-ended"
     SESSION_REFUSED = "session-refused"
     SESSION_KICKED = "session-kicked"
@@ -41,6 +50,7 @@ class Action(StrEnum):
     SESSION_SLOWED = "session-slowed"
     HANDSHAKE_FAILED = "handshake-failed"
     CONNECTION_REFUSED = "connection-refused"
+    GUESTS_REFUSED = "guests-refused"
     COMMAND_EXECUTED = "command-executed"
     COMMAND_DENIED = "command-denied"
     COMMAND_FAILED = "command-failed"
@@ -89,7 +99,7 @@ class Outcome(StrEnum):
 
 
 def identity_fields(identity: Identity) -> Fields:
-    """Say who it is, or who they say they are.
+    """Say who it is, or who they say they are; the certificate by its fingerprint: see `presented_fields`.
 
     `user.name` is there for a named user only: what a rejected certificate claims never gets there.
     """
@@ -107,17 +117,35 @@ def identity_fields(identity: Identity) -> Fields:
             fields["telnetsd"]["certificate"].update(revocation_fields(identity.revocation))
             fields["telnetsd"].update(_problem_fields(identity.problem))
     if identity.certificate is not None:
-        fields["tls"] = {"client": certificate_fields(identity.certificate)}
+        fields["tls"] = {"client": _hash_fields(identity.certificate)}
     return fields
+
+
+def presented_fields(identity: Identity) -> Fields:
+    """Return the certificate that somebody came with, for the one event of their session that has it in full.
+
+    Of somebody without a name it has CLAIMED_MAX_BYTES at most: anybody can make a certificate, as long as they like.
+    """
+    facts = identity.certificate
+    if facts is None:
+        return {}
+    is_named = isinstance(identity, NamedUser)
+    return {"tls": {"client": certificate_fields(facts) if is_named else _claimed_fields(facts)}}
+
+
+def shown_subject(identity: Identity) -> str:
+    """Return the subject of somebody's certificate for a sentence; empty where there is none."""
+    subject = identity.certificate.subject.distinguished_name if identity.certificate else ""
+    return escape(subject, _CLAIMED_TEXT_CHARS)
 
 
 def _problem_fields(problem: PathProblem | None) -> Fields:
     """Say which certificate of a path is at fault, and why; nothing where the reason says it all."""
     if problem is None or not problem.cause:
         return {}
-    path = {"cause": escape(problem.cause, TEXT_MAX_CHARS)}
+    path = {"cause": escape(problem.cause, CAUSE_MAX_CHARS)}
     if problem.subject:
-        path["subject"] = escape(problem.subject, TEXT_MAX_CHARS)
+        path["subject"] = escape(problem.subject, _CLAIMED_TEXT_CHARS)
     return {"path": path}
 
 
@@ -131,26 +159,48 @@ def revocation_fields(revocation: Revocation | None) -> Fields:
 @lru_cache(maxsize=CERTIFICATES_KEPT)
 def certificate_fields(facts: CertificateFacts) -> Fields:
     """Return `tls.client`: x509 and the fingerprint, as ECS has them; not to be changed, since it is kept."""
-    x509: Fields = {
-        "version_number": str(facts.version),
-        "serial_number": facts.serial_number,
-        "subject": _name_fields(facts.subject),
-        "issuer": _name_fields(facts.issuer),
-        "not_before": timestamp(facts.not_before),
-        "not_after": timestamp(facts.not_after),
-        "public_key_algorithm": facts.public_key_algorithm,
-        "public_key_size": facts.public_key_size,
-        "signature_algorithm": facts.signature_algorithm,
-    }
+    x509 = _x509_fields(facts)
+    x509["subject"], x509["issuer"] = _name_fields(facts.subject), _name_fields(facts.issuer)
     if facts.alternative_names:
         x509["alternative_names"] = [escape(name, TEXT_MAX_CHARS) for name in facts.alternative_names]
     return {
         "x509": x509,
-        # ECS writes hashes of certificates in upper case.
-        "hash": {"sha256": facts.sha256.upper()},
         "subject": escape(facts.subject.distinguished_name, TEXT_MAX_CHARS),
         "issuer": escape(facts.issuer.distinguished_name, TEXT_MAX_CHARS),
+        **_hash_fields(facts),
     }
+
+
+@lru_cache(maxsize=CERTIFICATES_KEPT)
+def _claimed_fields(facts: CertificateFacts) -> Fields:
+    """Return `tls.client` in CLAIMED_MAX_BYTES: where that is too little, with the beginning of its names."""
+    fields = certificate_fields(facts)
+    if len(msgspec.json.encode(fields)) <= CLAIMED_MAX_BYTES:
+        return fields
+    return {
+        "x509": _x509_fields(facts),
+        "subject": escape(facts.subject.distinguished_name, _CLAIMED_TEXT_CHARS),
+        "issuer": escape(facts.issuer.distinguished_name, _CLAIMED_TEXT_CHARS),
+        **_hash_fields(facts),
+    }
+
+
+def _x509_fields(facts: CertificateFacts) -> Fields:
+    """Return what is of a bounded length in every certificate."""
+    return {
+        "version_number": str(facts.version),
+        "serial_number": escape(facts.serial_number, SERIAL_MAX_CHARS),
+        "not_before": timestamp(facts.not_before),
+        "not_after": timestamp(facts.not_after),
+        "public_key_algorithm": escape(facts.public_key_algorithm, SERIAL_MAX_CHARS),
+        "public_key_size": facts.public_key_size,
+        "signature_algorithm": escape(facts.signature_algorithm, SERIAL_MAX_CHARS),
+    }
+
+
+def _hash_fields(facts: CertificateFacts) -> Fields:
+    # ECS writes hashes of certificates in upper case.
+    return {"hash": {"sha256": facts.sha256.upper()}}
 
 
 def timestamp(at: datetime) -> str:

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from telnetsd.audit.chain import EMPTY, ChainError, Draft, Head, make_draft, seal
 from telnetsd.audit.checkpoint import ALGORITHM, AuditKey, Seal
 from telnetsd.audit.event import Action, Fields, parse_timestamp
 from telnetsd.audit.file import LogFile, free_rotated_path
 from telnetsd.audit.key import load_audit_key
+from telnetsd.audit.open_sessions import OpenSessions
 from telnetsd.audit.reason import CheckpointReason, DamageReason, RecoveryReason
 from telnetsd.audit.record import make_event
 from telnetsd.audit.recovery import ChainEnd, Finding, find_end
@@ -47,6 +48,16 @@ class AuditUnavailableError(OperatorError):
     """The audit log cannot be written: nothing may happen that it would have to record."""
 
 
+class Witness(Protocol):
+    """A memory of where the log ended that is kept elsewhere: it knows of a log that is gone."""
+
+    def read(self) -> tuple[int, str]:
+        """Return the sequence number and the SHA-256 of the line that was the last; 0 where it knows of none."""
+
+    def write(self, sequence: int, sha256: str) -> None:
+        """Remember a line."""
+
+
 class AuditLog:
     """One process's access to the audit log. Not for two threads at once.
 
@@ -54,12 +65,18 @@ class AuditLog:
         path: The file.
         key: Signs checkpoints and the seal.
         settings: When to sync, to sign and to rotate.
+        witness: Told where the log ends when this process begins to write, and when it closes the log.
 
     Raises:
         AuditUnavailableError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path, key: AuditKey, settings: AuditSettings = UNROTATED) -> None:
+    def __init__(
+        self, path: Path, key: AuditKey, settings: AuditSettings = UNROTATED, witness: Witness | None = None
+    ) -> None:
+        self._witness = witness
+        sequence, sha256 = witness.read() if witness is not None else (0, "")
+        self._witnessed = Head(sequence, sha256) if sequence else EMPTY
         self._path = path
         self._key = key
         self._settings = settings
@@ -69,6 +86,9 @@ class AuditLog:
         self._notes: list[Draft] = []
         self._noted: set[str] = set()
         """What has to be written before anything else: what was found, until it is on the log."""
+        self._open = OpenSessions()
+        self._opening_bytes = 0
+        """How much of the file repeats what others have: it does not count towards its greatest length."""
         self._begun_at = datetime.now(UTC)
         self._first_sequence = 0
         self._signed_at = time.monotonic()
@@ -93,6 +113,8 @@ class AuditLog:
             if self._is_rotation_due():
                 self._rotate()
             self._write([*events, *self._due_checkpoint(len(self._notes) + len(events))])
+        if self._witnessed == EMPTY:
+            self._tell_witness()
 
     def checkpoint(self, reason: CheckpointReason) -> bytes:
         """Sign the log where it ends now, unless it is signed already, and return its last line.
@@ -119,7 +141,15 @@ class AuditLog:
 
     def close(self) -> None:
         """Give the file back."""
+        self._tell_witness()
         self._file.close()
+
+    def _tell_witness(self) -> None:
+        """Have the end of the log remembered; without its lock, which who writes to the state may wait for."""
+        head = self._end.head
+        if self._witness is not None and head.sequence > self._witnessed.sequence:
+            self._witness.write(head.sequence, head.sha256)
+            self._witnessed = head
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -139,7 +169,7 @@ class AuditLog:
         line, line_end = self._file.last_line()
         seal = self._file.read_seal()
         try:
-            self._end = find_end(line, seal, self._end.head, self._key.public)
+            self._end = find_end(line, seal, self._end.head, self._key.public, self._witnessed)
         except ChainError as error:
             raise AuditUnavailableError(
                 f"the audit log's last line is damaged: {self._path}: {error}; run: telnetsd audit verify, "
@@ -193,7 +223,7 @@ class AuditLog:
         if not self._size or time.monotonic() < self._rotate_from:
             return False
         age_s = (datetime.now(UTC) - self._begun_at).total_seconds()
-        is_long = 0 < self._settings.rotate_bytes <= self._size
+        is_long = 0 < self._settings.rotate_bytes <= self._size - self._opening_bytes
         return is_long or 0 < self._settings.rotate_age_s <= age_s
 
     def _rotate(self) -> None:
@@ -226,10 +256,10 @@ class AuditLog:
 
     def _write(self, events: Sequence[Draft]) -> None:
         """Write events behind the end of the chain, and what was found before them: whole, or not at all."""
-        opening = [] if self._size else [self._make_checkpoint(CheckpointReason.FILE_OPENED)]
-        drafts = [*opening, *self._notes, *events]
         if not events and not self._notes:
             return
+        opening = [] if self._size else [self._make_checkpoint(CheckpointReason.FILE_OPENED), *self._open.continued()]
+        drafts = [*opening, *self._notes, *events]
         content, head = self._seal_lines(drafts)
         start, before = self._size, self._end.head
         try:
@@ -241,6 +271,9 @@ class AuditLog:
             self._size = -1
             self._file.cut(start)
             raise
+        self._open.note([*self._notes, *events])
+        if opening:
+            self._opening_bytes = sum(len(one.head) + len(one.body) + len(one.tail) for one in opening[1:])
         is_checkpoint = drafts[-1].action == Action.AUDIT_CHECKPOINT
         self._end, self._size = ChainEnd(head, is_checkpoint), start + len(content)
         self._notes, self._noted = [], set()
@@ -263,14 +296,14 @@ class AuditLog:
             self._is_synced = False
 
 
-def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
+def open_log(home: Home, settings: AuditSettings = UNROTATED, witness: Witness | None = None) -> AuditLog:
     """Open the audit log of an installation.
 
     Raises:
         OperatorError: The audit key is missing, open to others, or cannot be read.
         AuditUnavailableError: The file cannot be opened.
     """
-    return AuditLog(home.audit_file, load_audit_key(home), settings)
+    return AuditLog(home.audit_file, load_audit_key(home), settings, witness)
 
 
 def _note_of(finding: Finding, file_name: str) -> Draft:

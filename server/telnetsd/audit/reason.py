@@ -34,12 +34,14 @@ class EndReason(StrEnum):
     SERVER_STOPPED = "server-stopped"
     INTERNAL_ERROR = "internal-error"
     WORKER_LOST = "worker-lost"
+    SERVER_LOST = "server-lost"
 
 
 class LimitReason(StrEnum):
-    """Which limit slows a session down."""
+    """Which limit slows a session down, or refuses what guests want."""
 
     TOO_MANY_LINES = "too-many-lines"
+    LOG_FILLED = "log-filled"
 
 
 class CommandReason(StrEnum):
@@ -87,6 +89,7 @@ class EnrolmentReason(StrEnum):
     TOO_EARLY = "too-early"
     ALREADY_RENEWED = "already-renewed"
     SAME_KEY = "same-key"
+    GAVE_WAY = "gave-way"
 
 
 class LineReason(StrEnum):
@@ -111,6 +114,7 @@ class LineReason(StrEnum):
     REMOVED = "line-removed"
     WITHDRAWN = "line-withdrawn"
     RECORDING_FAILED = "recording-failed"
+    NOT_RECORDED = "not-recorded"
     WORKER_LOST = "worker-lost"
 
 
@@ -152,6 +156,7 @@ class RecoveryReason(StrEnum):
 class DamageReason(StrEnum):
     """What a writer found when it came back to the log, and cannot be set right."""
 
+    LOG_MISSING = "log-missing"
     LINES_MISSING = "lines-missing"
     LAST_LINE_CHANGED = "last-line-changed"
     SEAL_MISSING = "seal-missing"

@@ -4,11 +4,12 @@ A trail is a logger that is bound once (for a session: with who it is and where 
 Where the events go is the sink's matter: straight to the file for a command line, by group commit for a server.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
@@ -16,6 +17,8 @@ from telnetsd.audit.event import DATASET, ECS_VERSION, Action, Fields, merge, ti
 from telnetsd.audit.reason import Reason
 from telnetsd.audit.schema import DEFINITIONS
 
+CHAIN_BYTES: Final = 200
+"""What its place in the chain adds to an event, about."""
 _DONE: Final = "put"
 _EVENTS: Final = {
     action: {
@@ -62,6 +65,11 @@ class Trail(structlog.BoundLoggerBase):
         shared: Fields = self._context.get("shared", {})
         return shared
 
+    def metered(self, meter: Callable[[int], None]) -> "Trail":
+        """Return a trail that tells how many bytes of the log each of its events takes."""
+        trail: Trail = self.bind(meter=meter)
+        return trail
+
     def with_fields(self, fields: Fields) -> "Trail":
         """Return a trail whose events have these fields as well."""
         bound: Fields = merge(self._context.get("shared", {}), fields)
@@ -87,7 +95,10 @@ def _add_time(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
 
 
 def _add_schema(_: WrappedLogger, __: str, event_dict: EventDict) -> tuple[tuple[Fields], dict[str, Any]]:
-    return (_to_ecs(event_dict),), {}
+    event = _to_ecs(event_dict)
+    if "meter" in event_dict:
+        event_dict["meter"](len(msgspec.json.encode(event)) + CHAIN_BYTES)
+    return (event,), {}
 
 
 def _to_ecs(event_dict: EventDict) -> Fields:

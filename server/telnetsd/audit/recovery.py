@@ -46,7 +46,7 @@ class ChainEnd:
     findings: tuple[Finding, ...] = ()
 
 
-def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys) -> ChainEnd:
+def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys, witnessed: Head = EMPTY) -> ChainEnd:
     """Find where the chain goes on.
 
     Args:
@@ -54,6 +54,8 @@ def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys) 
         seal: The content of the seal; empty when there is none.
         remembered: Where the chain ended when this process wrote last; EMPTY at first.
         keys: Those that may have signed the seal.
+        witnessed: A line that the log had, as is remembered elsewhere; EMPTY where nothing is. There may be others
+            behind it.
     Raises:
         ChainError: The last line is damaged, and nothing else says where the chain ended.
     """
@@ -61,6 +63,9 @@ def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys) 
     known = max(remembered, sealed.head, key=lambda head: head.sequence)
     findings = list(_judge_seal(reason)) if last_line or remembered != EMPTY or seal else []
     if not last_line:
+        if known.sequence < witnessed.sequence:
+            findings.append(_gone(witnessed))
+            known = witnessed
         return ChainEnd(known, findings=tuple(findings))
     try:
         link = read_link(last_line)
@@ -69,6 +74,8 @@ def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys) 
             raise
         findings.append(_changed())
         return ChainEnd(known, findings=tuple(findings))
+    if max(known.sequence, link.head.sequence) < witnessed.sequence:
+        return ChainEnd(witnessed, findings=(*findings, *_compare(link, witnessed)))
     is_announced = link.head == sealed.next and sealed.next.sequence > known.sequence
     if link.head == known or is_announced or known == EMPTY:
         # Without a seal, and without memory, there is nothing that could say otherwise.
@@ -102,6 +109,11 @@ def _compare(link: Link, known: Head) -> Iterator[Finding]:
         yield Finding(DamageReason.LINES_MISSING, message, missing)
     elif missing == 0:
         yield _changed()
+
+
+def _gone(witnessed: Head) -> Finding:
+    message = f"the audit log is missing: it had {witnessed.sequence} lines at least"
+    return Finding(DamageReason.LOG_MISSING, message, witnessed.sequence)
 
 
 def _changed() -> Finding:

@@ -144,6 +144,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     ),
     "telnetsd.command.line": Field(_TEXT, "what was typed, escaped; secrets and answers to questions left out"),
     "telnetsd.command.name": Field(_TEXT, "the command's name"),
+    "telnetsd.commands": Field(_COUNT, "how many lines of guests it is about"),
     "telnetsd.connections": Field(_COUNT, "how many connections it is about"),
     "telnetsd.enrolment.id": Field(_TEXT, "the request"),
     "telnetsd.enrolment.kind": Field(_TEXT, "what kind of request it is"),
@@ -162,7 +163,11 @@ FIELDS: Final[Mapping[str, Field]] = {
     "telnetsd.line.writer": Field(
         _TEXT, "who writes to the line, where this session only watches or took it from them"
     ),
-    "telnetsd.operator.name": Field(_TEXT, "who did it: on the command line, or by the control socket"),
+    "telnetsd.operator.login": Field(_TEXT, "as whom they have logged in, as the system was told (login uid)"),
+    "telnetsd.operator.name": Field(
+        _TEXT, "who did it: the operating system's user on the command line, or by the control socket"
+    ),
+    "telnetsd.operator.sudo_user": Field(_TEXT, "who they claim to have been before sudo"),
     "telnetsd.path.cause": Field(_TEXT, "why no path leads from the certificate to a trust anchor"),
     "telnetsd.path.subject": Field(
         _TEXT, "the subject of the certificate at fault; the client's own where it is not there"
@@ -171,7 +176,9 @@ FIELDS: Final[Mapping[str, Field]] = {
     "telnetsd.proxy.ip": Field(_TEXT, "the proxy that spoke for the source"),
     "telnetsd.recording.bytes": Field(_COUNT, "how long the recording is"),
     "telnetsd.recording.file": Field(_TEXT, "its file below audit/recordings"),
-    "telnetsd.recording.is_whole": Field(_FLAG, "false where it reached its greatest length"),
+    "telnetsd.recording.is_whole": Field(
+        _FLAG, "false where it reached its greatest length, or the server was killed"
+    ),
     "telnetsd.recording.sha256": Field(_SHA256, "SHA-256 of the file"),
     "telnetsd.session.id": Field(_UUID, "the session, a UUIDv7"),
 }
@@ -189,8 +196,9 @@ _SESSION: Final = (
 _CERTIFICATE: Final = tuple(name for name in FIELDS if name.startswith("tls.client."))
 _WHO: Final = (
     *_SOURCE, "user.name", "user.roles", "rule.id", "telnetsd.identity.class", "telnetsd.identity.reason",
-    *_CERTIFICATE,
+    "tls.client.hash.sha256", "tls.client.server_name",
 )  # fmt: skip
+"""Whose deed it is; their certificate by its fingerprint: the event that their session begins with has all of it."""
 _REFUSAL: Final = (PathReason, StatusReason, GuestReason, EndpointReason)
 _PATH: Final = ("telnetsd.path.cause", "telnetsd.path.subject")
 _REVOCATION: Final = ("telnetsd.certificate.revocation_reason", "telnetsd.certificate.revoked_at")
@@ -198,9 +206,10 @@ _COMMAND: Final = ("telnetsd.command.line", "telnetsd.command.name")
 _LINE: Final = ("telnetsd.line.name", "telnetsd.line.kind")
 _RECORDING: Final = tuple(name for name in FIELDS if name.startswith("telnetsd.recording."))
 _OPERATOR: Final = ("telnetsd.operator.name",)
+_OPERATOR_CLAIMS: Final = ("telnetsd.operator.login", "telnetsd.operator.sudo_user")
 _TARGET: Final = ("user.target.name",)
 _ENROLMENT: Final = tuple(name for name in FIELDS if name.startswith("telnetsd.enrolment."))
-_CHANGED_BY: Final = (*_OPERATOR, *_SESSION, *_WHO)
+_CHANGED_BY: Final = (*_OPERATOR, *_OPERATOR_CLAIMS, *_SESSION, *_WHO)
 """A change is made by an operator, or for whoever stands at the enrolment desk in a session."""
 _CHECKPOINT: Final = tuple(name for name in FIELDS if name.startswith("telnetsd.checkpoint."))
 
@@ -246,7 +255,11 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_STARTED: Definition(
         "somebody came in: a named user, or a guest with the reason",
         ("authentication", "session"), ("start",), Outcome.SUCCESS, (AdmissionReason.IDENTIFIED, GuestReason),
-        (*_SESSION, "telnetsd.handshake_s"), _WHO,
+        (*_SESSION, "telnetsd.handshake_s"), (*_WHO, *_CERTIFICATE),
+    ),
+    Action.SESSION_CONTINUED: Definition(
+        "a session was open when this file of the log began; its certificate is repeated",
+        ("session",), ("info",), Outcome.SUCCESS, (Reason.OK,), _SESSION, (*_WHO, *_CERTIFICATE),
     ),
     Action.SESSION_ENDED: Definition(
         "a session is over",
@@ -255,7 +268,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.SESSION_REFUSED: Definition(
         "somebody did not come in",
         ("authentication",), ("start",), Outcome.FAILURE, (AdmissionReason, *_REFUSAL),
-        (), (*_SESSION, *_WHO, *_REVOCATION, *_PATH),
+        (), (*_SESSION, *_WHO, *_CERTIFICATE, *_REVOCATION, *_PATH),
     ),
     Action.SESSION_KICKED: Definition(
         "an operator ends a session",
@@ -267,7 +280,13 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.SESSION_SLOWED: Definition(
         "a session types faster than it may, and is read more slowly from now on; once a session",
-        ("session",), ("info",), Outcome.SUCCESS, (LimitReason,), _SESSION, _WHO,
+        ("session",), ("info",), Outcome.SUCCESS, (LimitReason.TOO_MANY_LINES,), _SESSION, _WHO,
+    ),
+    Action.GUESTS_REFUSED: Definition(
+        "guests and refused clients of a source have filled their part of the log for an hour: what more they"
+        " wanted was refused in words, and counted every ten seconds",
+        ("network",), ("denied",), Outcome.FAILURE, (LimitReason.LOG_FILLED,),
+        ("telnetsd.connections", "telnetsd.commands"), _SOURCE,
     ),
     Action.HANDSHAKE_FAILED: Definition(
         "a TLS handshake was not completed; beyond a thousand in ten seconds they are counted, by reason",
@@ -306,7 +325,8 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     ),
     Action.RECORDING_CLOSED: Definition(
         "what a line showed was recorded; the log vouches for the file",
-        ("file",), ("creation",), Outcome.SUCCESS, (Reason.OK,), (*_SESSION, *_LINE, *_RECORDING), _WHO,
+        ("file",), ("creation",), Outcome.SUCCESS, (Reason.OK, EndReason.SERVER_LOST),
+        (*_SESSION, *_LINE, *_RECORDING), (*_WHO, "telnetsd.line.writer"),
     ),
     Action.CERTIFICATE_ISSUED: _done(
         "a certificate was issued: to a user, or to the server",
@@ -361,8 +381,9 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.ENROLMENT_COLLECTED: _done(
         "what was granted was handed out", "iam", "info", required=_ENROLMENT, optional=()
     ),
-    Action.ENROLMENT_EXPIRED: _done(
-        "a request's time was over", "iam", "deletion", required=_ENROLMENT, optional=()
+    Action.ENROLMENT_EXPIRED: Definition(
+        "a request's time was over, or it gave way to one of a network that has made fewer",
+        ("iam",), ("deletion",), Outcome.SUCCESS, (Reason.OK, EnrolmentReason.GAVE_WAY), _ENROLMENT, _CHANGED_BY,
     ),
     Action.TRUST_ANCHOR_ADDED: _done(
         "a CA may vouch for users", "configuration", "creation", required=(), optional=_CERTIFICATE
@@ -420,6 +441,7 @@ DEFINITIONS: Final[Mapping[Action, Definition]] = {
     Action.AUDIT_KEY_CHANGED: Definition(
         "another audit key signs from now on",
         ("configuration",), ("change",), Outcome.SUCCESS, (Reason.OK,), (*_OPERATOR, "telnetsd.audit.key_id"),
+        _OPERATOR_CLAIMS,
     ),
     Action.AUDIT_NOT_SHIPPED: Definition(
         "events did not reach a collector; they are in the log",

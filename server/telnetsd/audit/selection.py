@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from telnetsd.audit.event import Outcome, timestamp
+from telnetsd.audit.event import Action, Outcome, timestamp
 from telnetsd.audit.row import Event, value_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 GUEST: Final = "guest"
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+_HEXADECIMAL: Final = re.compile("[0-9A-F]{1,80}")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -20,11 +21,14 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 class Selection:
     """What an event has to be; what is empty, None or False asks for nothing.
 
+    What a file of the log repeats of open sessions is no event of theirs: it is taken where its action is asked for.
+
     Attributes:
         user: The user's name, also of whom a change is about; or `guest`.
         session: The end of a session's id.
         action: `event.action`, with * for any characters.
         source: The address or network that it came from.
+        certificate: The beginning of its certificate's SHA-256, or its serial number, in upper-case hexadecimal.
         only_failed: Whether its outcome has to be a failure.
         since, until: Between which moments (aware, UTC) it has to have been written.
     """
@@ -33,6 +37,7 @@ class Selection:
     session: str = ""
     action: str = ""
     source: Network | None = None
+    certificate: str = ""
     only_failed: bool = False
     since: datetime | None = None
     until: datetime | None = None
@@ -45,11 +50,13 @@ class Selection:
     def takes(self, event: Event) -> bool:
         """Tell whether an event is one of them."""
         return (
-            self._is_in_time(value_of(event, "@timestamp"))
+            (bool(self.action) or value_of(event, "event.action") != Action.SESSION_CONTINUED)
+            and self._is_in_time(value_of(event, "@timestamp"))
             and (not self.only_failed or value_of(event, "event.outcome") == Outcome.FAILURE)
             and (not self.action or fnmatchcase(str(value_of(event, "event.action")), self.action))
             and (not self.session or str(value_of(event, "telnetsd.session.id")).endswith(self.session))
             and (not self.user or self._is_about_user(event))
+            and (not self.certificate or self._has_certificate(event))
             and (self.source is None or _is_within(value_of(event, "source.ip"), self.source))
         )
 
@@ -58,10 +65,27 @@ class Selection:
         is_late_enough = self.since is None or str(at) >= timestamp(self.since)
         return is_late_enough and (self.until is None or str(at) <= timestamp(self.until))
 
+    def _has_certificate(self, event: Event) -> bool:
+        sha256 = value_of(event, "tls.client.hash.sha256")
+        serial_number = value_of(event, "tls.client.x509.serial_number")
+        return str(sha256).startswith(self.certificate) or self.certificate == serial_number
+
     def _is_about_user(self, event: Event) -> bool:
         if self.user == GUEST:
             return bool(value_of(event, "telnetsd.identity.kind") == GUEST)
         return self.user in (value_of(event, "user.name"), value_of(event, "user.target.name"))
+
+
+def parse_fingerprint(text: str) -> str:
+    """Return what Selection.certificate has of a text: hexadecimal, with or without colons and SHA256: before it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    digits = text.upper().removeprefix("SHA256:").replace(":", "")
+    if not _HEXADECIMAL.fullmatch(digits):
+        raise ValueError(f"no certificate's SHA-256 or serial number: {text!r}; write hexadecimal digits")
+    return digits
 
 
 def parse_moment(text: str, now: datetime) -> datetime:

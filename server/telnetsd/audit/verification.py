@@ -87,12 +87,14 @@ class Expectation:
         seal: The content of the seal; empty where there is none.
         is_whole: Whether every file of the log is looked at, but for those that retention removed.
         checkpoint: An earlier state that was exported, and whose signature holds; or None.
+        witnessed: A line that the whole log had, as is remembered elsewhere; EMPTY where nothing is.
     """
 
     keys: PublicKeys
     seal: bytes
     is_whole: bool
     checkpoint: Link | None = None
+    witnessed: Head = EMPTY
 
 
 class _Pruned(msgspec.Struct):
@@ -177,6 +179,7 @@ class _Verifier:
         if link.is_checkpoint:
             self._check_signature(line, link)
         self._compare(link, self._sealed.head, "the one that was sealed")
+        self._compare(link, self._expected.witnessed, "the one that state.db remembers")
         if self._expected.checkpoint is not None:
             self._compare(link, self._expected.checkpoint.head, "the checkpoint that was exported")
         if link.action == Action.AUDIT_PRUNED:
@@ -186,7 +189,10 @@ class _Verifier:
 
     def finish(self) -> None:
         """Judge beginning and end, when every line has been taken."""
-        first, last = self._first, self._last
+        first, last, witnessed = self._first, self._last, self._expected.witnessed.sequence
+        if last is None and witnessed:
+            missing = f"{_range(1, witnessed)} at least {_are(1, witnessed)} missing, as state.db remembers"
+            raise _DamagedError(DamageKind.REMOVED, missing)
         if first is None or last is None:
             raise _DamagedError(DamageKind.TRUNCATED, "there is no line in it")
         if self._expected.is_whole and first.head.sequence > 1 and not self._is_pruned:

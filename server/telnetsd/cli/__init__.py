@@ -1,5 +1,6 @@
 """The command line: one file a group of verbs. It prints, and decides nothing."""
 
+import io
 import os
 import sqlite3
 import sys
@@ -77,8 +78,16 @@ def root(
     context.obj = home
 
 
+def _show_every_character() -> None:
+    """Let no output fail on a character that the terminal's encoding has not: it is shown by its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line. Exit status: 0 done, 1 refused or not found, 2 wrong usage."""
+    _show_every_character()
     if any("\udc80" <= character <= "\udcff" for argument in sys.argv for character in argument):
         print("error: an argument is not UTF-8; write it so", file=sys.stderr)
         sys.exit(2)

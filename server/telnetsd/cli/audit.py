@@ -8,17 +8,18 @@ import typer
 from rich.text import Text
 
 from telnetsd.administration.audit_key import change_audit_key
-from telnetsd.audit.archive import read_lines, take_files, take_snapshot
-from telnetsd.audit.chain import ChainError, Link
+from telnetsd.administration.audit_log import is_log_gone, open_log, remembered_end
+from telnetsd.audit.archive import Snapshot, read_lines, take_files, take_snapshot
+from telnetsd.audit.chain import EMPTY, ChainError, Head, Link
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
 from telnetsd.audit.key import load_public_keys
-from telnetsd.audit.log import open_log
 from telnetsd.audit.reason import CheckpointReason
 from telnetsd.audit.verification import Expectation, Report
 from telnetsd.audit.verification import verify as verify_lines
 from telnetsd.cli import audit_reading
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
 from telnetsd.errors import OperatorError
+from telnetsd.home import Home
 
 app = typer.Typer(help="Read and prove the audit log.", no_args_is_help=True, rich_markup_mode=None)
 app.command("tail")(audit_reading.tail)
@@ -53,14 +54,17 @@ def verify(
     where = home_of(context, home)
     keys = load_public_keys(key or where.audit_public_keys)
     exported = _read_exported(checkpoint, keys) if checkpoint else None
-    snapshot = take_files(files) if files else take_snapshot(where.audit_file)
-    expected = Expectation(keys, snapshot.seal, is_whole=not files, checkpoint=exported)
+    witnessed = EMPTY if files else remembered_end(where)
+    snapshot = take_files(files) if files else _take_whole(where, witnessed)
+    expected = Expectation(keys, snapshot.seal, not files, exported, witnessed)
     with audit_reading.reading_bar(snapshot.size) as on_progress:
         report = verify_lines(read_lines(snapshot, on_progress), expected)
     if json:
         print_json(report)
     else:
         _print_report(report, len(snapshot.parts), exported)
+        if report.damage is None and report.last_sequence < witnessed.sequence:
+            _warn_of_older_copy(report.last_sequence, witnessed.sequence)
     if report.damage is not None:
         raise typer.Exit(1)
 
@@ -103,11 +107,28 @@ def key_(
         typer.echo(f"  {key_id}  {'signs now' if number == 0 else 'signed before'}")
 
 
+def _take_whole(home: Home, witnessed: Head) -> Snapshot:
+    """Take the whole log; one that is gone, but is remembered, is one without a line.
+
+    Raises:
+        OperatorError: There is none, and never was one; or it cannot be read.
+    """
+    if witnessed != EMPTY and is_log_gone(home):
+        return Snapshot((), b"")
+    return take_snapshot(home.audit_file)
+
+
 def _read_exported(path: Path, keys: PublicKeys) -> Link:
     try:
         return read_checkpoint(path.read_bytes().strip(), keys)
     except ChainError as error:
         raise OperatorError(f"{path} is not what `audit checkpoint` exported: {error}") from error
+
+
+def _warn_of_older_copy(last: int, witnessed: int) -> None:
+    what = f"state.db remembers line {witnessed}, and this log ends with line {last}: was an older copy put back?"
+    proof = "an exported checkpoint would prove it: audit verify --checkpoint FILE"
+    console().print(Text(f"  {what} {proof}", style="yellow"), soft_wrap=True)
 
 
 def _print_report(report: Report, files: int, exported: Link | None) -> None:

@@ -20,8 +20,9 @@ from telnetsd.audit.event import Action
 from telnetsd.audit.export import ExportFormat, export
 from telnetsd.audit.figures import Figures, count
 from telnetsd.audit.reader import follow, last_lines
+from telnetsd.audit.recall import Certificates, complete_all
 from telnetsd.audit.row import Event, EventRow, describe, read_event
-from telnetsd.audit.selection import Selection, parse_moment, parse_network
+from telnetsd.audit.selection import Selection, parse_fingerprint, parse_moment, parse_network
 from telnetsd.audit.story import Story, tell_stories
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
 from telnetsd.errors import OperatorError
@@ -42,6 +43,9 @@ UserOption = Annotated[str, typer.Option(metavar="NAME", help="Only what NAME di
 SessionOption = Annotated[str, typer.Option(metavar="ID", help="Only this session; the end of its id is enough.")]
 ActionOption = Annotated[str, typer.Option(metavar="ACTION", help="Only this action; * stands for anything.")]
 SourceOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Only from this address or network.")]
+CertificateOption = Annotated[
+    str, typer.Option(metavar="HEX", help="Only with this certificate: the beginning of its SHA-256, or its number.")
+]
 FailedOption = Annotated[bool, typer.Option("--failed", help="Only refusals and failures.")]
 SinceOption = Annotated[str, typer.Option(metavar="MOMENT", help="From then on: 2h, 7d, 2026-01-31T12:00.")]
 UntilOption = Annotated[str, typer.Option(metavar="MOMENT", help="Up to then.")]
@@ -57,6 +61,7 @@ def tail(
     session: SessionOption = "",
     action: ActionOption = "",
     source: SourceOption = "",
+    certificate: CertificateOption = "",
     failed: FailedOption = False,
     json: Annotated[bool, typer.Option("--json", help="The lines as they are in the file.")] = False,
     home: HomeOption = None,
@@ -65,7 +70,7 @@ def tail(
     path = home_of(context, home).audit_file
     if not following and not path.exists():
         raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
-    selection = _select(user, session, action, source, failed=failed)
+    selection = _select(user, session, action, source, certificate, failed=failed)
     wanted = n if selection.is_everything else _FILTERED_LINES
     lines, live = follow(path, wanted) if following else (last_lines(path, wanted), iter(()))
     before = list(_matching(lines, selection))
@@ -82,6 +87,7 @@ def search(
     session: SessionOption = "",
     action: ActionOption = "",
     source: SourceOption = "",
+    certificate: CertificateOption = "",
     failed: FailedOption = False,
     since: SinceOption = "",
     until: UntilOption = "",
@@ -89,7 +95,7 @@ def search(
     home: HomeOption = None,
 ) -> None:
     """Find events in the whole log, rotated files too. Exit status 1 when there are none."""
-    selection = _select(user, session, action, source, since, until, failed=failed)
+    selection = _select(user, session, action, source, certificate, since, until, failed=failed)
     show, found = _shower(json=json), False
     with _reading(home_of(context, home).audit_file) as lines:
         for line in _matching(lines, selection):
@@ -123,13 +129,14 @@ def stats(
     context: typer.Context,
     user: UserOption = "",
     source: SourceOption = "",
+    certificate: CertificateOption = "",
     since: SinceOption = "",
     until: UntilOption = "",
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Count logins by user and hour, refusals by reason, events by action."""
-    selection = _select(user, "", "", source, since, until, failed=False)
+    selection = _select(user, "", "", source, certificate, since, until, failed=False)
     with _reading(home_of(context, home).audit_file) as lines:
         figures = count(_events(lines, selection))
     if json:
@@ -148,16 +155,20 @@ def export_(
     session: SessionOption = "",
     action: ActionOption = "",
     source: SourceOption = "",
+    certificate: CertificateOption = "",
     failed: FailedOption = False,
     since: SinceOption = "",
     until: UntilOption = "",
     home: HomeOption = None,
 ) -> None:
     """Write events for other programs."""
-    selection = _select(user, session, action, source, since, until, failed=failed)
+    selection = _select(user, session, action, source, certificate, since, until, failed=failed)
     written = 0
     with _reading(home_of(context, home).audit_file) as lines, _writing(output) as write:
-        for line in export(_events(lines, selection), to):
+        # An object of JSON stays what it is in the file: its hash is that of the line.
+        is_json = to is ExportFormat.JSON
+        events = map(read_event, _matching(lines, selection)) if is_json else _events(lines, selection)
+        for line in export(events, to):
             write(line)
             written += 1
     if output is not None:
@@ -193,23 +204,35 @@ def _writing(output: Path | None) -> Iterator[Callable[[str], None]]:
 
 
 def _select(
-    user: str, session: str, action: str, source: str, since: str = "", until: str = "", *, failed: bool
+    user: str,
+    session: str,
+    action: str,
+    source: str,
+    certificate: str,
+    since: str = "",
+    until: str = "",
+    *,
+    failed: bool,
 ) -> Selection:
     now = datetime.now(UTC)
     try:
         network = parse_network(source) if source else None
+        hexadecimal = parse_fingerprint(certificate) if certificate else ""
         begin, end = (parse_moment(text, now) if text else None for text in (since, until))
     except ValueError as error:
         fail_usage(str(error))
-    return Selection(user, session.lower(), action, network, failed, begin, end)
+    return Selection(user, session.lower(), action, network, hexadecimal, failed, begin, end)
 
 
 def _matching(lines: Iterable[bytes], selection: Selection) -> Iterator[bytes]:
-    return (line for line in lines if selection.is_everything or selection.takes(read_event(line)))
+    certificates = Certificates()
+    return (
+        line for line in lines if selection.is_everything or selection.takes(certificates.complete(read_event(line)))
+    )
 
 
 def _events(lines: Iterable[bytes], selection: Selection) -> Iterator[Event]:
-    return (event for event in map(read_event, lines) if selection.takes(event))
+    return (event for event in complete_all(map(read_event, lines)) if selection.takes(event))
 
 
 def _shower(*, json: bool) -> Callable[[bytes], None]:

@@ -8,12 +8,13 @@ is on the log.
 
 import asyncio
 import codecs
-import contextlib
 import os
 import shlex
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from telnetsd.audit.reason import CommandReason, ProgramReason
@@ -24,10 +25,11 @@ from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.racing import unless
+from telnetsd.supervised import PATH, ProgramStart, SupervisedProgram, start_program
+from telnetsd.telnet.turns import turns_of_pumps
 
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-READ_BYTES: Final = 8192
-KILL_S: Final = 1.0
+READ_BYTES: Final = 2048
+"""A millisecond's worth of lines, where each of them is short."""
 
 
 def make_commands(settings: Iterable[ProgramSettings]) -> list[Command]:
@@ -83,70 +85,91 @@ async def _run(settings: ProgramSettings, words: tuple[str, ...], caller: Caller
     user = caller.identity.name if isinstance(caller.identity, NamedUser) else ""
     environment = {"PATH": PATH, "TELNETSD_USER": user, "TELNETSD_SESSION": caller.id}
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-        )
+        program, output = await _start(ProgramStart(words, environment))
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else type(error).__name__
         raise CommandError(ProgramReason.NOT_STARTED, f"{settings.name} cannot be started: {why.lower()}") from error
     try:
         async with asyncio.timeout(settings.timeout_s):
-            is_whole = await _show_until_gone(process, settings.output_max_bytes, caller)
+            status = await _show_until_gone(program, output.reader, settings.output_max_bytes, caller)
     except TimeoutError as error:
         message = f"{settings.name} took longer than {settings.timeout_s:g} s, and was ended"
         raise CommandError(ProgramReason.TIMEOUT, message) from error
     finally:
-        await _end(process)
-    if not is_whole:
+        output.transport.close()
+        await program.end(signal.SIGTERM)
+    if status is None:
         message = f"{settings.name} said more than {settings.output_max_bytes} bytes, and was ended"
         raise CommandError(ProgramReason.OUTPUT_TOO_LONG, message)
-    status = process.returncode
     if status:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         raise CommandError(ProgramReason.FAILED, f"{settings.name} has failed: {how}", exit_status=status)
 
 
-async def _show_until_gone(process: asyncio.subprocess.Process, max_bytes: int, caller: Caller) -> bool:
-    """Pass the output on until the program ends, while the client is there; False when it is too long.
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """What a program says: its end of the pipe is closed with the transport."""
+
+    reader: asyncio.StreamReader
+    transport: asyncio.ReadTransport
+
+
+async def _start(start: ProgramStart) -> tuple[SupervisedProgram, _Output]:
+    """Start a program without input, whose output can be read.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    ours, theirs = os.pipe()
+    reader = asyncio.StreamReader(limit=READ_BYTES)
+    pipe = os.fdopen(ours, "rb", buffering=0)
+    try:
+        program = start_program(start, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.STDOUT)
+        os.close(theirs)
+        theirs = -1
+        await program.require_started()
+    except BaseException:
+        pipe.close()
+        raise
+    finally:
+        if theirs >= 0:
+            os.close(theirs)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    return program, _Output(reader, transport)
+
+
+async def _show_until_gone(
+    program: SupervisedProgram, output: asyncio.StreamReader, max_bytes: int, caller: Caller
+) -> int | None:
+    """Pass the output on until the program ends, while the client is there; None when it is too long, or the status.
 
     Raises:
         ConnectionError: The client has gone.
     """
-    is_whole = await unless(caller.wait_gone(), _show(process, max_bytes, caller))
-    if is_whole is None:
+    shown = await unless(caller.wait_gone(), _show(program, output, max_bytes, caller))
+    if shown is None:
         raise ConnectionResetError("the client has gone")
-    return is_whole
+    is_whole, status = shown
+    return status if is_whole else None
 
 
-async def _show(process: asyncio.subprocess.Process, max_bytes: int, caller: Caller) -> bool:
-    """Pass a program's output on as lines, as fast as the client takes it; False when it is too long."""
+async def _show(
+    program: SupervisedProgram, output: asyncio.StreamReader, max_bytes: int, caller: Caller
+) -> tuple[bool, int]:
+    """Pass a program's output on as lines, as fast as the client takes it; whether that was all, and its status."""
     decode, left, line = codecs.getincrementaldecoder("utf-8")("replace").decode, max_bytes, ""
-    if process.stdout is None:
-        return True
-    while data := await process.stdout.read(READ_BYTES):
+    turns = turns_of_pumps()
+    while data := await output.read(READ_BYTES):
+        await turns.wait()
         left -= len(data)
         *lines, line = (line + decode(data)).replace("\r\n", "\n").split("\n")
         for one in lines:
             caller.say(escape_controls(one))
         await caller.show_said()
         if left < 0:
-            return False
+            return False, 0
     if line:
         caller.say(escape_controls(line))
-    await process.wait()
-    return True
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave nothing behind of a program and of what it started."""
-    for one in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, one)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), KILL_S)
+    return True, await program.wait()

@@ -173,7 +173,8 @@ class LimitSettings(Section, frozen=True):
     `exempt` are networks whose sources have no limit of their own and no penalty. From `handshakes_begin` handshakes
     at a time on, `handshakes_refused` in a hundred connections are turned away, and more and more up to
     `handshakes_full`, from which on all are. A penalty is in force from `penalty_threshold_s` on; that of a network,
-    to which each of its sources adds up to that threshold, from eight times as much on.
+    to which each of its sources adds up to that threshold, from eight times as much on. `guest_log_bytes_per_hour` is
+    how much of the log the guests and refused clients of one source may fill; those of a network eight times as much.
     """
 
     exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
@@ -198,6 +199,7 @@ class LimitSettings(Section, frozen=True):
     guest_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 2.0
     guest_lines_burst: Count = 100
     all_guests_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 100.0
+    guest_log_bytes_per_hour: Annotated[int, msgspec.Meta(ge=16_384, le=1_000_000_000)] = 4_194_304
 
 
 class TlsSettings(Section, frozen=True):

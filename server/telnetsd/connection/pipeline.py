@@ -10,13 +10,22 @@ import logging
 import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import Final, cast
 
-from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, identity_fields, merge
+from telnetsd.audit.event import (
+    CAUSE_MAX_CHARS,
+    TEXT_MAX_CHARS,
+    Action,
+    Fields,
+    identity_fields,
+    merge,
+    presented_fields,
+    shown_subject,
+)
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.record import Trail
@@ -28,15 +37,16 @@ from telnetsd.identity.identify import Identifier, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.incoming import IncomingProtocol
 from telnetsd.lines.table import LineTable
-from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Place, Terms
+from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Place, Source, Terms
 from telnetsd.listener.arrival import Arrival, Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.pki.certificate import PeerCertificate
-from telnetsd.session.greeting import AUDIT_UNAVAILABLE, refuse
+from telnetsd.racing import unless
+from telnetsd.session.greeting import AUDIT_UNAVAILABLE, LOG_FILLED, refuse
 from telnetsd.session.pace import Pace
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.session.session import Session, Visit
+from telnetsd.session.session import GuestTerms, Session, Visit
 from telnetsd.session.session_id import new_session_id
 from telnetsd.telnet.protocol import NvtProtocol
 from telnetsd.telnet.turns import Turns
@@ -57,6 +67,7 @@ FAILURE_WORDS: Final = {
     TlsReason.PROTOCOL_ERROR: "the client broke the TLS protocol",
 }
 
+GONE_EARLY: Final = "the connection was closed before it was known who had come"
 LAST_WORDS_S: Final = 1.0
 GUESTS_BURST_S: Final = 10
 """For how many seconds' worth of lines all guests together may be ahead of their pace."""
@@ -103,6 +114,8 @@ class Connections:
         self._is_stopping = False
         # One thread: those who present much wait for each other, and for nobody else.
         self._judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="identity")
+        self._judging_again = ThreadPoolExecutor(max_workers=1, thread_name_prefix="identity-again")
+        self._turns_of: dict[str, _SourceTurn] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -123,17 +136,41 @@ class Connections:
             # Otherwise those who are in and those to come go on sharing one.
             self._guest_pace = _make_guest_pace(stages)
 
-    async def identify(self, peer: PeerCertificate | None, endpoint: Endpoint) -> Identity:
+    def identify_at_once(self, peer: PeerCertificate | None, endpoint: Endpoint) -> Identity | None:
+        """Say who presented `peer`, and whether they may come in by an endpoint; None where that takes long."""
+        stages, now = self._stages, datetime.now(UTC)
+        return None if stages.identifier.is_costly(peer, now) else stages.identify(peer, endpoint, now)
+
+    async def identify_again(self, peer: PeerCertificate | None, endpoint: Endpoint) -> Identity:
+        """Say who presented what an open session has: see `identify`; nobody who arrives is waited for."""
+        return await self._identify_in(self._judging_again, peer, endpoint)
+
+    async def identify(self, peer: PeerCertificate | None, endpoint: Endpoint, source: Source) -> Identity:
         """Say who presented `peer`, and whether they may come in by an endpoint; by the generation that serves now.
 
-        What takes long is done in a thread. The decision itself is made in one turn with the return from here.
+        What takes long is done in a thread, for one connection of a source at a time: others are not kept waiting by
+        how many it has. The decision itself is made in one turn with the return from here.
         """
+        turn = self._turns_of.setdefault(source.name, _SourceTurn())
+        turn.waiting += 1
+        try:
+            async with turn.lock:
+                return await self._identify_in(self._judging, peer, endpoint)
+        finally:
+            turn.waiting -= 1
+            if not turn.waiting:
+                del self._turns_of[source.name]
+
+    async def _identify_in(
+        self, judging: ThreadPoolExecutor, peer: PeerCertificate | None, endpoint: Endpoint
+    ) -> Identity:
         while True:
-            stages, now = self._stages, datetime.now(UTC)
-            if peer is None or not stages.identifier.is_costly(peer, now):
-                return stages.identify(peer, endpoint, now)
-            judge = partial(stages.identifier.judge, peer, now)
-            stages.identifier.keep(peer, await asyncio.get_running_loop().run_in_executor(self._judging, judge))
+            identity = self.identify_at_once(peer, endpoint)
+            if identity is not None or peer is None:
+                return identity or self._stages.identify(peer, endpoint, datetime.now(UTC))
+            identifier = self._stages.identifier
+            judge = partial(identifier.judge, peer, datetime.now(UTC))
+            identifier.keep(peer, await asyncio.get_running_loop().run_in_executor(judging, judge))
 
     def accept(self, endpoint: Endpoint) -> IncomingProtocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
@@ -166,7 +203,8 @@ class Connections:
             self._has_changed.clear()
             await self._has_changed.wait()
         self._unadmitted.flush()
-        self._judging.shutdown(wait=False, cancel_futures=True)
+        for judging in (self._judging, self._judging_again):
+            judging.shutdown(wait=False, cancel_futures=True)
 
     def _receive(self, _: asyncio.Transport, origin: Origin) -> IncomingProtocol | None:
         """Take a raw connection, or turn it away."""
@@ -235,37 +273,91 @@ class Connections:
 
         What is needed for that alone is let go of before the session begins, which may last for days.
         """
-        origin, peer = arrived.origin, transport.get_extra_info("peer_certificate")
-        identity = await self.identify(peer, origin.endpoint)
-        stages, now = self._stages, datetime.now(UTC)
-        rounds = stages.registry.rounds
-        tls: TlsDetails = transport.get_extra_info("tls")
-        visit_id = new_session_id()
+        identity = await self._identify_arrival(transport.get_extra_info("peer_certificate"), protocol, arrived)
+        if identity is None:
+            return None
+        # In one turn with the decision: what changes from here on is looked at in another round.
+        rounds, visit_id = self._stages.registry.rounds, new_session_id()
+        trail = self._trail_of(identity, visit_id, transport.get_extra_info("tls"), arrived)
+        refused = self._refuse(identity, arrived)
+        if refused is not None:
+            if refused.reason is not None:
+                message = refused.message
+                await trail.record(Action.SESSION_REFUSED, refused.reason, message, **presented_fields(identity))
+            _say_goodbye(protocol, refused.words)
+            return None
+        return await self._let_in(cast("Admitted", identity), transport, protocol, trail, visit_id, arrived), rounds
+
+    async def _identify_arrival(
+        self, peer: PeerCertificate | None, protocol: NvtProtocol, arrived: "_Arrived"
+    ) -> Identity | None:
+        """Say who has come; None when they have gone meanwhile: what they presented is judged no more then."""
+        endpoint = arrived.origin.endpoint
+        identity = self.identify_at_once(peer, endpoint)
+        if identity is not None:
+            return identity
+        identity = await unless(protocol.wait_lost(), self.identify(peer, endpoint, arrived.place.source))
+        if identity is None:
+            self.admission.penalise(arrived.place.source, self._stages.settings.limits.penalty_handshake_s)
+            self._unadmitted.note_failed(arrived.origin, TlsReason.CONNECTION_CLOSED, GONE_EARLY)
+        return identity
+
+    def _trail_of(self, identity: Identity, visit_id: str, tls: TlsDetails, arrived: "_Arrived") -> Trail:
         own = {"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}}
-        trail = stages.trail.with_fields(merge(identity_fields(identity), merge(source_fields(origin), own)))
+        trail = self._stages.trail.with_fields(
+            merge(identity_fields(identity), merge(source_fields(arrived.origin), own))
+        )
+        if isinstance(identity, NamedUser):
+            return trail
+        return trail.metered(partial(self.admission.charge_log, arrived.place.source))
+
+    def _refuse(self, identity: Identity, arrived: "_Arrived") -> "_Refused | None":
+        """Say why somebody does not come in; None for who does, and has a seat then."""
+        source = arrived.place.source
+        if not isinstance(identity, NamedUser) and not self._may_log(source, is_command=False):
+            return _Refused(None, "", list(LOG_FILLED))
         if self._is_stopping:
-            await trail.record(Action.SESSION_REFUSED, AdmissionReason.SERVER_STOPPED, "the server is being stopped")
-            _say_goodbye(protocol, [f"refused: {STOPPING}"])
-            return None
+            message = "the server is being stopped"
+            return _Refused(AdmissionReason.SERVER_STOPPED, message, [f"refused: {STOPPING}"])
         if isinstance(identity, Refusal):
-            self.admission.penalise(arrived.place.source, stages.settings.limits.penalty_refused_s)
-            await trail.record(Action.SESSION_REFUSED, identity.reason, _refusal_message(identity))
-            _say_goodbye(protocol, refuse(identity))
-            return None
+            self.admission.penalise(source, self._stages.settings.limits.penalty_refused_s)
+            return _Refused(identity.reason, _refusal_message(identity), refuse(identity))
         if not self._seat(identity, arrived.place):
-            message, words = _too_many(identity)
-            await trail.record(Action.SESSION_REFUSED, AdmissionReason.TOO_MANY_SESSIONS, message)
-            _say_goodbye(protocol, words)
-            return None
-        shared_pace = None
+            return _Refused(AdmissionReason.TOO_MANY_SESSIONS, *_too_many(identity))
+        return None
+
+    async def _let_in(
+        self,
+        identity: Admitted,
+        transport: TlsTransport,
+        protocol: NvtProtocol,
+        trail: Trail,
+        visit_id: str,
+        arrived: "_Arrived",
+    ) -> Session:
+        """Begin a session, once that is on the log.
+
+        Raises:
+            AuditUnavailableError: It cannot be written.
+        """
+        stages, origin, tls, now = self._stages, arrived.origin, transport.get_extra_info("tls"), datetime.now(UTC)
+        guests = None
         if isinstance(identity, Guest):
             protocol.take_turns(self._guest_turns)
-            shared_pace = self._guest_pace
+            guests = GuestTerms(self._guest_pace, partial(self._may_log, arrived.place.source, is_command=True))
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
+        peer = transport.get_extra_info("peer_certificate")
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
-        took = {"handshake_s": round(arrived.handshake_s, 6)}
-        await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), telnetsd=took)
-        return Session(visit, protocol, trail, stages.services, stages.settings, shared_pace), rounds
+        begun = presented_fields(identity) | {"telnetsd": {"handshake_s": round(arrived.handshake_s, 6)}}
+        await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), **begun)
+        return Session(visit, protocol, trail, stages.services, stages.settings, guests)
+
+    def _may_log(self, source: Source, *, is_command: bool) -> bool:
+        """Tell whether somebody without a name may fill more of the log; what may not be logged is counted."""
+        if self.admission.may_log(source):
+            return True
+        self._unadmitted.note_unlogged(source.name, is_command=is_command)
+        return False
 
     def _seat(self, identity: Admitted, place: Place) -> bool:
         if isinstance(identity, NamedUser):
@@ -282,7 +374,7 @@ class Connections:
         elif rounds != stages.registry.rounds:
             # Everybody was looked at again while the event was being written, and this session was not there yet.
             session.adopt(stages.services, stages.settings)
-            session.reidentify(await self.identify(session.peer, session.endpoint))
+            session.reidentify(await self.identify_again(session.peer, session.endpoint))
         try:
             await session.run()
         finally:
@@ -290,6 +382,23 @@ class Connections:
             reason = session.end_reason or EndReason.INTERNAL_ERROR
             message = f"{session.user}: the session ended ({reason.value})"
             await session.trail.record(Action.SESSION_ENDED, reason, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Why somebody does not come in: the reason and the message of the event (None: it is counted), and the words."""
+
+    reason: StrEnum | None
+    message: str
+    words: list[str]
+
+
+@dataclass(slots=True)
+class _SourceTurn:
+    """Which connection of a source is judged, and how many wait for that."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
 
 
 @dataclass(slots=True)
@@ -348,8 +457,8 @@ def _reason_of(identity: Admitted) -> StrEnum:
 def _start_message(identity: Admitted) -> str:
     if isinstance(identity, NamedUser):
         return f"{identity.name} logged in"
-    subject = identity.certificate.subject.distinguished_name if identity.certificate else ""
-    claimed = f", presenting {escape(subject, TEXT_MAX_CHARS)}" if subject else ""
+    subject = shown_subject(identity)
+    claimed = f", presenting {subject}" if subject else ""
     return f"a guest came in ({identity.reason.value}{claimed})"
 
 
@@ -365,10 +474,8 @@ def _too_many(identity: Admitted) -> tuple[str, list[str]]:
 
 
 def _refusal_message(refusal: Refusal) -> str:
-    subject = refusal.certificate.subject.distinguished_name if refusal.certificate else ""
-    claimed = (
-        f"somebody presenting {escape(subject, TEXT_MAX_CHARS)}" if subject else "somebody without a certificate"
-    )
+    subject = shown_subject(refusal)
+    claimed = f"somebody presenting {subject}" if subject else "somebody without a certificate"
     problem = refusal.problem
-    cause = f": {escape(problem.cause, TEXT_MAX_CHARS)}" if problem is not None and problem.cause else ""
+    cause = f": {escape(problem.cause, CAUSE_MAX_CHARS)}" if problem is not None and problem.cause else ""
     return f"{claimed} was refused ({refusal.reason.value}){cause}"

@@ -1,10 +1,12 @@
 """What the log is told of connections that do not become sessions: enough, and no more, however many they are."""
 
 from collections import Counter
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.reason import LimitReason
 from telnetsd.audit.record import Trail
 from telnetsd.listener.admission import find_source
 from telnetsd.listener.arrival import Origin
@@ -29,6 +31,14 @@ WORDS: Final = {
 }
 
 
+@dataclass(slots=True)
+class Unlogged:
+    """What was refused to a source that has filled its part of the log, in one interval."""
+
+    connections: int = 0
+    commands: int = 0
+
+
 class Unadmitted:
     """Tells of connections that were turned away, and of handshakes that failed.
 
@@ -43,6 +53,7 @@ class Unadmitted:
     def __init__(self, trail: Trail, now: float) -> None:
         self._trail = trail
         self._others: dict[tuple[str, TurnedAwayReason], int] = {}
+        self._unlogged: dict[str, Unlogged] = {}
         self._failures = 0
         self._more_failures: Counter[StrEnum] = Counter()
         self._flush_at = now + INTERVAL_S
@@ -67,6 +78,16 @@ class Unadmitted:
         self._failures += 1
         self._trail.with_fields(source_fields(origin)).record(Action.HANDSHAKE_FAILED, reason, message)
 
+    def note_unlogged(self, source: str, *, is_command: bool) -> None:
+        """Take note of what was refused because a source has filled its part of the log."""
+        if source not in self._unlogged and len(self._unlogged) >= SOURCES_MAX:
+            source = _EVERYBODY_ELSE
+        counts = self._unlogged.setdefault(source, Unlogged())
+        if is_command:
+            counts.commands += 1
+        else:
+            counts.connections += 1
+
     def tick(self, now: float) -> None:
         """Tell of what has gathered, when it is time; `now` is of the monotonic clock."""
         if now >= self._flush_at:
@@ -81,10 +102,24 @@ class Unadmitted:
                 words = f"{WORDS[reason]}: {count} more of them were turned away"
                 fields = {"source": {"ip": source.partition("/")[0]}} if source else {}
                 self._record_turned_away(reason, words, count, fields)
+        unlogged, self._unlogged = self._unlogged, {}
+        for source, counts in unlogged.items():
+            self._record_unlogged(source, counts)
         failures, self._more_failures, self._failures = self._more_failures, Counter(), 0
         for failure, count in failures.items():
             message = f"{count} more handshakes failed in {INTERVAL_S:.0f} seconds than are told one by one"
             self._trail.record(Action.HANDSHAKE_FAILED, failure, message, telnetsd={"connections": count})
+
+    def _record_unlogged(self, source: str, counts: "Unlogged") -> None:
+        where = source.partition("/")[0]
+        fields = {"source": {"ip": where}} if where else {}
+        message = (
+            f"{counts.connections} connections and {counts.commands} lines of guests were refused:"
+            " [limits] guest_log_bytes_per_hour"
+        )
+        telnetsd = {"connections": counts.connections, "commands": counts.commands}
+        trail = self._trail.with_fields(fields)
+        trail.record(Action.GUESTS_REFUSED, LimitReason.LOG_FILLED, message, telnetsd=telnetsd)
 
     def _record_turned_away(self, reason: TurnedAwayReason, words: str, count: int, source: Fields) -> None:
         trail = self._trail.with_fields(source)

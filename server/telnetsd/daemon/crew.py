@@ -356,6 +356,7 @@ class Crew:
         """Note that a worker has ended; what it had open has ended with it, and the log is told by us."""
         self._workers.remove(worker)
         self._limits.leave(worker.channel)
+        self._sessions.lose(worker)
         self._changed.set()
         for fields in map(session_fields, worker.open.values()):
             user = who_of(fields)

@@ -22,6 +22,7 @@ class CrewSessions:
     def __init__(self, workers: Sequence[WorkerLink]) -> None:
         self._workers = workers
         self._shows: dict[int, Callable[[bytes], None]] = {}
+        self._watched: dict[int, WorkerLink] = {}
         self._watches = 0
         self.notice = ""
         """See LiveSessions."""
@@ -69,16 +70,25 @@ class CrewSessions:
 
         def stop() -> None:
             self._shows.pop(number, None)
+            self._watched.pop(number, None)
             for worker in self._workers:
                 worker.channel.tell("unwatch", number)
 
-        answers = [one for _, one in await ask_all(self._workers, "watch", [session_id, by, number])]
-        if True in answers:
-            return stop
+        answers = await ask_all(self._workers, "watch", [session_id, by, number])
+        for worker, answer in answers:
+            if answer is True and worker in self._workers:
+                self._watched[number] = worker
+                return stop
         stop()
-        for one in answers:
-            raise_unrecorded(one)
+        for _, answer in answers:
+            raise_unrecorded(answer)
         raise KeyError(session_id)
+
+    def lose(self, lost: WorkerLink) -> None:
+        """Tell whoever watches a session of a worker that has ended."""
+        for number, worker in list(self._watched.items()):
+            if worker is lost:
+                self.pass_on((number, b""))
 
     async def tell_others(self, session_id: str, text: str) -> int:
         """See LiveSessions."""

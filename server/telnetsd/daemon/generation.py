@@ -7,13 +7,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from telnetsd.administration.authorities import AskPassphrase
 from telnetsd.administration.change import recover
-from telnetsd.administration.material import Material, load_material
+from telnetsd.administration.material import Material, load_home_trust, load_material
 from telnetsd.administration.upkeep import keep_up
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
@@ -22,9 +24,9 @@ from telnetsd.audit.record import Trail
 from telnetsd.config.settings import Settings
 from telnetsd.daemon.serving import make_context
 from telnetsd.daemon.systemd import ServiceManager
-from telnetsd.daemon.watch import Signature, sign_files
+from telnetsd.daemon.watch import Signature, own_crl_files, sign, sign_files
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.home import Home, require_only_ours
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.crl import CrlFinding
 
@@ -65,7 +67,9 @@ class Generations:
         self._ask = ask
         self._adopt = adopt
         self._manager = manager
-        self._files: Signature = sign_files(home)
+        self._own_crls = own_crl_files(home)
+        self._own_signature = sign(sorted(self._own_crls))
+        self._files: Signature = sign_files(home, self._own_crls)
         self._changing_files: Signature = self._files
         self._is_loading = asyncio.Lock()
         self._told_crls: set[CrlFinding] = set()
@@ -103,10 +107,10 @@ class Generations:
         return said
 
     async def _take_over(self, reason: ReloadReason, by: str) -> str:
-        files = sign_files(self._home)
+        files = sign_files(self._home, self._own_crls)
         operator = {"operator": {"name": by}}
         try:
-            material = await asyncio.to_thread(self._load)
+            material, own_crls = await asyncio.to_thread(self._load)
         except OperatorError as error:
             # Until another change of files, another try would end the same way.
             self._files = files
@@ -121,7 +125,8 @@ class Generations:
         await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
         self._material = material
         await self._adopt(material, reason)
-        self._files = files
+        self._own_crls = own_crls
+        self._files = tuple(one for one in files if Path(one[0]) not in own_crls)
         if waiting and waiting != self._told_waiting:
             logger.warning("%s", waiting)
         self._told_waiting = waiting
@@ -129,7 +134,7 @@ class Generations:
 
     def tick(self) -> None:
         """Look at the files; loading goes on in the background."""
-        files = sign_files(self._home)
+        files = sign_files(self._home, self._own_crls)
         # Who writes several files, or a long one, is given one interval of quiet.
         is_quiet, self._changing_files = files == self._changing_files, files
         is_free = not self._is_loading.locked() and time.monotonic() >= self._retry_at
@@ -183,13 +188,30 @@ class Generations:
                 logger.warning("our CRL was not signed anew: %s; run: telnetsd ca crl", error)
         except Exception:
             logger.exception("the upkeep failed by a fault of the server; it is tried again")
+        await self._take_own_crls()
         await self.tell_of_crls()
 
-    def _load(self) -> Material:
+    async def _take_own_crls(self) -> None:
+        """Take note of our own CRLs, which are signed anew with each revocation, for what is told of them."""
+        signature = sign(sorted(self._own_crls))
+        if signature == self._own_signature:
+            return
+        async with self._is_loading:
+            try:
+                trust = await asyncio.to_thread(load_home_trust, self._home, self._material.trust.crls)
+            except OperatorError as error:
+                logger.warning("our own CRLs were not read anew: %s", error)
+                return
+            self._own_signature = signature
+            known = replace(self._material.trust, crls=trust.crls)
+            self._material = replace(self._material, trust=known)
+
+    def _load(self) -> tuple[Material, frozenset[Path]]:
+        require_only_ours(self._home)
         recover(self._home)
         material = load_material(self._home, self._material.trust.crls)
         make_context(material)  # what OpenSSL does not take is an error before anything has changed
-        return material
+        return material, own_crl_files(self._home)
 
 
 def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:

@@ -22,7 +22,6 @@ from telnetsd.audit.sink import GroupCommit
 _REASON: Final = re.compile(rb'"reason":"([a-z0-9-]+)"')
 _HANDSHAKE_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
-_DAY_S: Final = 86400
 
 
 class Meter:
@@ -130,13 +129,12 @@ class MaterialCollector(Collector):
         """Return the figures of this moment."""
         material, now = self._material(), datetime.now(UTC)
         expiry = GaugeMetricFamily(
-            "telnetsd_certificate_expiry_days", "Days until a certificate ends.", labels=["certificate"]
+            "telnetsd_certificate_expiry_seconds", "Seconds until a certificate ends.", labels=["certificate"]
         )
         server = material.server_chain[0].not_valid_after_utc
-        expiry.add_metric(["server"], (server - now).total_seconds() / _DAY_S)
+        expiry.add_metric(["server"], (server - now).total_seconds())
         for number, anchor in enumerate(material.trust.certificates, 1):
-            days = (anchor.not_valid_after_utc - now).total_seconds() / _DAY_S
-            expiry.add_metric([f"trust anchor {number}"], days)
+            expiry.add_metric([f"trust anchor {number}"], (anchor.not_valid_after_utc - now).total_seconds())
         age = GaugeMetricFamily("telnetsd_crl_age_seconds", "Since when a CRL is signed.", labels=["crl"])
         left = GaugeMetricFamily("telnetsd_crl_left_seconds", "Until when a CRL is current.", labels=["crl"])
         for crl in material.trust.crls.lists:

@@ -15,18 +15,20 @@ from typing import Final, Literal
 
 import uvloop
 
+from telnetsd.administration.audit_log import open_log
 from telnetsd.administration.authorities import AskPassphrase, passphrase_of_environment
 from telnetsd.administration.change import is_ending, recover
 from telnetsd.administration.material import Material, load_material
 from telnetsd.administration.office import close_desk
 from telnetsd.audit.event import Action
-from telnetsd.audit.log import AuditLog, open_log
+from telnetsd.audit.log import AuditLog
 from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.record import Trail, make_trail
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import AUTO, AuditSettings, EndpointSettings, FailurePolicy, Settings
 from telnetsd.control import ControlServer
+from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.crew import Crew, CrewSettings, make_plan
 from telnetsd.daemon.generation import Generations
@@ -38,7 +40,7 @@ from telnetsd.daemon.process import GIL_SWITCH_S, make_room, spare_the_collector
 from telnetsd.daemon.service import OneProcess, Service
 from telnetsd.daemon.serving import Serving, make_context
 from telnetsd.daemon.systemd import ServiceManager, take_sockets
-from telnetsd.home import Home, alone
+from telnetsd.home import Home, alone, require_only_ours
 from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
@@ -79,6 +81,7 @@ class _Start:
     endpoints: list[Endpoint]
     sockets: list[socket.socket]
     manager: ServiceManager
+    last: LastRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def serve(home: Home, options: Options) -> None:
             # Root alone may have ports below 1024; nothing else is done as root.
             sockets = sockets or _open_sockets(to_close, endpoints, settings)
             become(settings.listener.user)
+        require_only_ours(home)
         if home.state_file.exists():
             recover(home)
         material = load_material(home)
@@ -127,8 +131,9 @@ def serve(home: Home, options: Options) -> None:
             to_close.callback(nursery.let_go)
         crew = CrewSettings(count, nursery, options.worker_options)
         state = to_close.enter_context(closing(State(home.state_file)))
+        last = look_back(home.audit_file)
         log = to_close.enter_context(closing(open_log(home, material.settings.audit)))
-        uvloop.run(_serve(_Start(home, options.ask, crew, endpoints, sockets, manager), material, state, log))
+        uvloop.run(_serve(_Start(home, options.ask, crew, endpoints, sockets, manager, last), material, state, log))
 
 
 async def _serve(start: _Start, material: Material, state: State, log: AuditLog) -> None:
@@ -193,6 +198,7 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
     try:
         listeners = list(zip(start.sockets, start.endpoints, strict=True))
         await control.start()
+        await close_sessions(start.last, trail)
         where = ", ".join(shown_address(one.getsockname()) for one, endpoint in listeners if not endpoint.line)
         await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
         await generations.tell_of_crls()
@@ -200,7 +206,9 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
             if await _is_done_before(service.start(listeners), signals.stopping):
                 print(f"listening on {where}", file=sys.stderr, flush=True)
                 start.manager.ready(f"listening on {where}")
+                looking_back = asyncio.ensure_future(_look_back(start, trail))
                 await _take_connections(parts, start.manager, signals, material.settings.listener.drain_timeout_s)
+                await looking_back
         finally:
             await service.stop()
         # What has begun in a thread is finished, or given up, before the server says that it stopped.
@@ -210,6 +218,11 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
         print("stopped", file=sys.stderr, flush=True)
     finally:
         await control.stop()
+
+
+async def _look_back(start: _Start, trail: Trail) -> None:
+    if start.last.was_killed:
+        await vouch_for_recordings(start.home, trail)
 
 
 async def _is_done_before(work: Coroutine[object, object, None], stopping: asyncio.Event) -> bool:

@@ -1,5 +1,7 @@
 """What one process serves with: its generation, the connections that go through it, and its open sessions."""
 
+import asyncio
+import logging
 from typing import Final
 
 from telnetsd.administration.authorities import AskPassphrase
@@ -10,12 +12,17 @@ from telnetsd.commands.caller import LiveSessions, Services
 from telnetsd.connection.pipeline import Connections, Stages
 from telnetsd.home import Home
 from telnetsd.identity.identify import Identifier
+from telnetsd.identity.outcome import NamedUser
 from telnetsd.lines.seat import Switchboard
+from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.session.registry import SessionRegistry
+from telnetsd.session.session import Session
 from telnetsd.state.state import State
 from telnetsd.tls.engine import ServerContext, make_server_context
 
 _DUE: Final = -1
+
+logger = logging.getLogger(__name__)
 
 
 def make_context(material: Material) -> ServerContext:
@@ -26,7 +33,11 @@ def make_context(material: Material) -> ServerContext:
     """
     trust = material.trust
     return make_server_context(
-        list(material.server_chain), material.server_key, trust.certificates, trust.intermediates
+        list(material.server_chain),
+        material.server_key,
+        trust.certificates,
+        trust.intermediates,
+        are_all_cas_known=material.policy.built_in.issuperset(map(certificate_sha256, trust.certificates)),
     )
 
 
@@ -78,6 +89,7 @@ class Serving:
         self.material = material
         self._stages = self._compose(material)
         self.connections = Connections(self._stages)
+        self._judging: asyncio.Task[None] | None = None
 
     async def adopt(self, material: Material) -> None:
         """Serve with another generation; sessions that still hold go on.
@@ -104,8 +116,21 @@ class Serving:
         # Until everybody was looked at, everybody is due: the next tick sees it.
         self._state_version = _DUE
         self.registry.adopt(self._stages.services, self._stages.settings)
-        await self.registry.reidentify(self.connections.identify)
+        if self._judging is not None:
+            self._judging.cancel()
+        costly = await self.registry.reidentify(self.connections.identify_at_once)
         self._state_version = version
+        # Users first. Nothing else waits for it: who presents much must not keep the clocks from being looked at.
+        costly.sort(key=lambda session: not isinstance(session.identity, NamedUser))
+        self._judging = asyncio.get_running_loop().create_task(self._look_at(costly)) if costly else None
+
+    async def _look_at(self, sessions: list[Session]) -> None:
+        try:
+            for session in sessions:
+                session.reidentify(await self.connections.identify_again(session.peer, session.endpoint))
+        except Exception:
+            logger.exception("sessions could not be looked at; everybody is looked at again")
+            self._state_version = _DUE
 
     def _compose(self, material: Material) -> Stages:
         settings = material.settings

@@ -1,8 +1,9 @@
 """Noticing that somebody has changed the files of an installation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from telnetsd.administration.authorities import built_in_authorities, crl_file
 from telnetsd.administration.material import is_crl_file
 from telnetsd.home import Home
 
@@ -10,10 +11,26 @@ Signature = tuple[tuple[str, int, int, int], ...]
 """Name, time, size and inode of each file: another one means another content."""
 
 
-def sign_files(home: Home) -> Signature:
-    """Return what the files that a server loads look like now."""
+def own_crl_files(home: Home) -> frozenset[Path]:
+    """Return where the CRLs of the built-in CAs are.
+
+    Each revocation signs one anew, and changes nothing for who serves: the state is asked, and not they.
+
+    Raises:
+        OperatorError: The certificate of one cannot be read.
+    """
+    return frozenset(crl_file(home, certificate) for certificate, _ in built_in_authorities(home))
+
+
+def sign_files(home: Home, own_crls: frozenset[Path]) -> Signature:
+    """Return what the files that a server loads look like now, but for its own CRLs."""
+    return sign(path for path in _files_of(home) if path not in own_crls)
+
+
+def sign(paths: Iterable[Path]) -> Signature:
+    """Return what files look like now."""
     found = []
-    for path in _files_of(home):
+    for path in paths:
         try:
             status = path.stat()
         except OSError:

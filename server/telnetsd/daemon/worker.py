@@ -231,6 +231,7 @@ class Worker:
         def show(data: bytes) -> None:
             if self._channel.unsent_bytes > BEHIND_MAX_BYTES:
                 self._unwatch(number)
+                self._channel.tell("shown", [number, b""])
             else:
                 self._channel.tell("shown", [number, data])
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.event import Fields
+from telnetsd.audit.open_sessions import event_of, fields_of_session
 from telnetsd.audit.row import source_of, text_of, who_of
 from telnetsd.channel import Channel, ChannelError
 from telnetsd.commands.caller import SessionRow
@@ -17,7 +16,6 @@ from telnetsd.listener.arrival import LOCAL
 
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
-_OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
 
 
 @dataclass(eq=False, slots=True)
@@ -60,7 +58,7 @@ async def _ask(channel: Channel, verb: str, payload: object, timeout_s: float) -
 
 def session_row(started: Draft) -> SessionRow:
     """Return what the event of its start says of a session."""
-    event = _event_of(started)
+    event = event_of(started)
     return SessionRow(
         id=text_of(event, "telnetsd.session.id"),
         user=who_of(event),
@@ -76,11 +74,4 @@ def session_row(started: Draft) -> SessionRow:
 
 def session_fields(started: Draft) -> Fields:
     """Return the fields of a session's events, from the event of its start."""
-    event = _event_of(started)
-    del event["telnetsd"]["handshake_s"]
-    return {key: value for key, value in event.items() if key not in _OF_EVERY_EVENT}
-
-
-def _event_of(started: Draft) -> Fields:
-    event: Fields = msgspec.json.decode(started.head + started.body + started.tail + b"}}")
-    return event
+    return fields_of_session(event_of(started))

@@ -14,9 +14,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.config.settings import CrlPolicy
 from telnetsd.identity.assurance import AssuranceClasses
@@ -51,6 +53,8 @@ from telnetsd.pki.trust import Trust
 VERDICTS_MAX: Final = 10_000
 OTHERS_MAX: Final = 512
 """Of how many presentations it is kept that no path leads from them: whoever makes them up pushes no user out."""
+PER_LEAF_MAX: Final = 4
+"""Of how many presentations of one leaf it is kept what they came to: its holder chooses what stands beside it."""
 CHEAP_MAX_BYTES: Final = 3072
 """How much may be presented to be judged within a turn of an event loop; about a millisecond's worth."""
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -98,6 +102,7 @@ class Verdict:
     end: datetime
     assurance_class: int = 0
     outcome: _Outcome | None = None
+    leaf_sha256: bytes = b""
 
 
 def restrict(
@@ -132,14 +137,22 @@ class Identifier:
         self._register = register
         self._paths: OrderedDict[bytes, Verdict] = OrderedDict()
         self._others: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._of_leaf: dict[bytes, list[bytes]] = {}
+        """The digests of what is kept in `_paths`, by the leaf; the oldest first."""
+        self._known_der = frozenset(one.public_bytes(Encoding.DER) for one in trust.authorities)
 
     def identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
         return restrict(self._identify(peer, at), needs_certificate=self._policy.require_certificate)
 
     def is_costly(self, peer: PeerCertificate | None, at: datetime) -> bool:
-        """Tell whether identifying `peer` would keep an event loop busy: it is to be judged in a thread then."""
-        return peer is not None and peer.size > CHEAP_MAX_BYTES and self._find(peer.digest, at) is None
+        """Tell whether identifying `peer` may keep an event loop busy: it is to be judged in a thread then.
+
+        Each CA that is not known here may cost a signature with each key of its name.
+        """
+        if peer is None or (peer.size <= CHEAP_MAX_BYTES and self._known_der.issuperset(peer.presented_der)):
+            return False
+        return self._find(peer.digest, at) is None
 
     def judge(self, peer: PeerCertificate, at: datetime) -> Verdict:
         """Validate what was presented; in any thread, since nothing of the identifier is changed."""
@@ -148,14 +161,38 @@ class Identifier:
             path = validate_path(peer, self._trust, at)
         except PathError as error:
             return Verdict(None, error.problem, describe_der(peer.leaf_der), begin, end)
+        for certificate, signers in zip(path.certificates, path.signers, strict=False):
+            # The signature of a long CRL of a CA that the client brought takes long, once: it is checked here.
+            status_of(certificate, signers, self._trust, at)
         return Verdict(path, None, describe(path.leaf), begin, end, self._policy.classes.class_of(path))
 
     def keep(self, peer: PeerCertificate, verdict: Verdict) -> None:
         """Keep a verdict for who presents the same."""
-        kept, most = (self._paths, VERDICTS_MAX) if verdict.path is not None else (self._others, OTHERS_MAX)
-        kept[peer.digest] = verdict
-        if len(kept) > most:
-            kept.popitem(last=False)
+        digest = peer.digest
+        if verdict.path is None:
+            self._others[digest] = verdict
+            if len(self._others) > OTHERS_MAX:
+                self._others.popitem(last=False)
+            return
+        self._forget(digest)
+        verdict.leaf_sha256 = sha256(peer.leaf_der).digest()
+        self._paths[digest] = verdict
+        of_leaf = self._of_leaf.setdefault(verdict.leaf_sha256, [])
+        of_leaf.append(digest)
+        if len(of_leaf) > PER_LEAF_MAX:
+            self._forget(of_leaf[0])
+        elif len(self._paths) > VERDICTS_MAX:
+            self._forget(next(iter(self._paths)))
+
+    def _forget(self, digest: bytes) -> None:
+        """Forget a verdict with a path, if it is kept."""
+        verdict = self._paths.pop(digest, None)
+        if verdict is None:
+            return
+        of_leaf = self._of_leaf[verdict.leaf_sha256]
+        of_leaf.remove(digest)
+        if not of_leaf:
+            del self._of_leaf[verdict.leaf_sha256]
 
     def _identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
         if peer is None:
@@ -168,13 +205,15 @@ class Identifier:
 
     def _find(self, digest: bytes, at: datetime) -> Verdict | None:
         """Return the verdict that is kept, and still holds; one that does not is forgotten."""
-        for kept in (self._paths, self._others):
-            verdict = kept.get(digest)
-            if verdict is not None:
-                if verdict.begin <= at < verdict.end:
-                    kept.move_to_end(digest)
-                    return verdict
-                del kept[digest]
+        kept = self._paths if digest in self._paths else self._others
+        verdict = kept.get(digest)
+        if verdict is None:
+            return None
+        if verdict.begin <= at < verdict.end:
+            kept.move_to_end(digest)
+            return verdict
+        self._forget(digest)
+        self._others.pop(digest, None)
         return None
 
     def _outcome(self, peer: PeerCertificate, verdict: Verdict, at: datetime) -> Identity:

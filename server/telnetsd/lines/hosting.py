@@ -15,7 +15,7 @@ from telnetsd.audit.reason import LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.channel import Channel, ChannelError
 from telnetsd.lines.remote import SeatAnswer, SeatRequest
-from telnetsd.lines.seat import Seat, Visitor, Wish
+from telnetsd.lines.seat import Seat, Visitor, Wish, record_role
 from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.lines.table import Line, LineError, LineTable
 from telnetsd.lines.upstream import Terminal
@@ -107,7 +107,12 @@ class HostedSeat:
             seat.leave()
         self._seat = seat
         self._channel.on_closed = self._lose
-        self._channel.answers = {"enter": self._enter, "keys": self._type}
+        self._channel.answers = {
+            "enter": self._enter,
+            "keys": self._type,
+            "ask": lambda _: seat.ask_to_write(),
+            "hand-over": lambda _: seat.hand_over(),
+        }
         self._channel.listeners = {
             "taken": self._note_taken,
             "begin": lambda _: seat.begin(),
@@ -117,8 +122,6 @@ class HostedSeat:
             ),
             "break": lambda _: seat.send_break(),
             "who": lambda _: seat.tell_who(),
-            "ask": lambda _: seat.ask_to_write(),
-            "hand-over": lambda _: seat.hand_over(),
             "leave": lambda _: self._leave(),
         }
         return SeatAnswer(seat.reason, seat.writer)
@@ -151,13 +154,9 @@ class HostedSeat:
         if self._channel.is_closed:
             raise ConnectionResetError("the worker has gone")
 
-    def promote(self, reason: LineReason) -> None:
+    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
         """See Attendant."""
-        self._channel.tell("promote", reason.value)
-
-    def demote(self, reason: LineReason) -> None:
-        """See Attendant."""
-        self._channel.tell("demote", reason.value)
+        await record_role(self._trail, self.name, self._line.name, reason, cause)
 
     def dismiss(self, reason: StrEnum, sentence: str) -> None:
         """See Attendant."""

@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final, Protocol
 
+from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.lines.recording import INPUT, OUTPUT, Recording, vouch_for
@@ -19,8 +20,11 @@ from telnetsd.lines.streams import reason_of
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
 from telnetsd.racing import unless
+from telnetsd.telnet.turns import turns_of_pumps
 
 WATCHERS_MAX: Final = 256
+SHOWN_PER_TURN: Final = 4
+"""To how many watchers a piece of what is shown is written before others have the event loop."""
 BEHIND_MAX_BYTES: Final = 262_144
 """How much of what is shown a watcher may have unread."""
 
@@ -54,11 +58,12 @@ class Attendant(Protocol):
             ConnectionError: It is gone.
         """
 
-    def promote(self, reason: LineReason) -> None:
-        """Note that they write from now on."""
+    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
+        """Tell the log that they are about to write, or only to watch, and what it comes from.
 
-    def demote(self, reason: LineReason) -> None:
-        """Note that they only watch from now on."""
+        Raises:
+            AuditUnavailableError: It cannot be written: nothing may change.
+        """
 
     def dismiss(self, reason: StrEnum, sentence: str) -> None:
         """Note that they are not connected any more."""
@@ -88,6 +93,9 @@ class OpenLine:
         self._trail: Trail | None = None
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._turns = turns_of_pumps()
+        self._changing = asyncio.Lock()
+        """Held while another writer is being recorded: one change after the other."""
 
     @property
     def writer(self) -> Attendant | None:
@@ -161,14 +169,32 @@ class OpenLine:
         self._tell_others(attendant, f"{attendant.name} watches {self.line.name}")
         self.watchers.append(attendant)
 
-    def take_over(self, attendant: Attendant) -> None:
+    async def record_watching(self, attendant: Attendant) -> None:
+        """Tell the log that somebody only watches who came to write.
+
+        Raises:
+            LineError: The log cannot be written.
+        """
+        with _recorded(self.line.name):
+            await attendant.record_role(LineReason.WATCHING, LineReason.IN_USE)
+
+    async def take_over(self, attendant: Attendant) -> None:
         """Give somebody the writer's place; who had it watches, or leaves where the line is not shared.
 
         Raises:
-            LineError: It is being closed.
+            LineError: It is being closed, or the log cannot be written.
         """
-        self.require_open()
-        former = self.writer
+        async with self._changing:
+            self.require_open()
+            former = self.writer
+            if former is not None and self.line.settings.shared:
+                with _recorded(self.line.name):
+                    await former.record_role(LineReason.WATCHING, LineReason.TAKEN_OVER)
+                self.require_open()
+            self._replace(former if former is self.writer else None, attendant)
+
+    def _replace(self, former: Attendant | None, attendant: Attendant) -> None:
+        """Let somebody write in the place of who did, who may have left meanwhile."""
         if attendant in self.watchers:
             self.watchers.remove(attendant)
         self.writer = attendant
@@ -176,7 +202,6 @@ class OpenLine:
             return
         if self.line.settings.shared:
             self.watchers.append(former)
-            former.demote(LineReason.TAKEN_OVER)
             former.tell(f"{attendant.name} has taken {self.line.name} over: you watch")
         else:
             former.dismiss(LineReason.TAKEN_OVER, f"{attendant.name} has taken {self.line.name} over")
@@ -191,18 +216,18 @@ class OpenLine:
         if self._closing is not None:
             raise LineError(LineReason.UPSTREAM_CLOSED, f"{self.line.name} has just been closed: connect again")
 
-    def ask(self, attendant: Attendant) -> None:
+    async def ask(self, attendant: Attendant) -> None:
         """Ask for the writer's place; it is free, or the writer decides."""
         if attendant is self.writer:
             attendant.tell("you write already")
         elif self.writer is None:
-            self._promote(attendant)
+            await self._promote(attendant)
         else:
             self.asking = attendant
             attendant.tell(f"{self.writer.name} was asked to hand {self.line.name} over")
             self.writer.tell(f"{attendant.name} asks to write: ~h hands {self.line.name} over")
 
-    def hand_over(self, attendant: Attendant) -> None:
+    async def hand_over(self, attendant: Attendant) -> None:
         """Give the writer's place to whoever asked for it."""
         asking = self.asking if self.asking in self.watchers else None
         if attendant is not self.writer:
@@ -210,10 +235,29 @@ class OpenLine:
         elif asking is None:
             attendant.tell("nobody has asked for it")
         else:
-            self.watchers.append(attendant)
-            attendant.demote(LineReason.HANDED_OVER)
-            attendant.tell(f"{asking.name} writes to {self.line.name} now: you watch")
-            self._promote(asking)
+            await self._promote(asking, attendant)
+
+    async def _promote(self, attendant: Attendant, former: Attendant | None = None) -> None:
+        """Let a watcher write, once that is on the log; `former` hands over to them, None where nobody writes."""
+        async with self._changing:
+            try:
+                with _recorded(self.line.name):
+                    if former is not None:
+                        await former.record_role(LineReason.WATCHING, LineReason.HANDED_OVER)
+                    await attendant.record_role(LineReason.HANDED_OVER, LineReason.HANDED_OVER)
+            except LineError as error:
+                for one in filter(None, (attendant, former)):
+                    one.tell(str(error))
+                return
+            if attendant not in self.watchers or self.writer is not former:
+                return  # one of them has gone meanwhile, or another was faster
+            self.watchers.remove(attendant)
+            if former is not None:
+                self.watchers.append(former)
+                former.tell(f"{attendant.name} writes to {self.line.name} now: you watch")
+            self.writer, self.asking = attendant, None
+            attendant.tell(f"you write to {self.line.name} now")
+            self._tell_others(attendant, f"{attendant.name} writes to {self.line.name}")
 
     def leave(self, attendant: Attendant) -> None:
         """Note that somebody has gone; with the last one the line is closed."""
@@ -277,6 +321,7 @@ class OpenLine:
         reason, why = LineReason.UPSTREAM_CLOSED, "has closed"
         try:
             while data := await upstream.read():
+                await self._turns.wait()
                 await self._show(data)
         except UpstreamError as error:
             reason, why = LineReason.UPSTREAM_LOST, f"is lost: {error}"
@@ -287,23 +332,26 @@ class OpenLine:
         self.end(reason, f"{self.line.name} {why}")
 
     async def _show(self, data: bytes) -> None:
+        """Show everybody what has come, a few of them in a turn: however many watch, others go on meanwhile."""
         self._record(lambda recording: recording.note(OUTPUT, data))
-        for watcher in list(self.watchers):
-            if watcher.unread_bytes() > BEHIND_MAX_BYTES:
-                self.watchers.remove(watcher)
-                watcher.dismiss(LineReason.TOO_SLOW, f"your client does not keep up with {self.line.name}")
-            else:
-                watcher.show(data)
         writer = self.writer
         if writer is not None:
             writer.show(data)
-            if writer.is_behind():
-                await self._wait_for(writer)
-        elif not self.watchers:
-            await asyncio.sleep(0)
+        for number, watcher in enumerate(list(self.watchers), 1):
+            if number % SHOWN_PER_TURN == 0:
+                await self._turns.wait()
+            if watcher.unread_bytes() > BEHIND_MAX_BYTES and watcher in self.watchers:
+                self.watchers.remove(watcher)
+                watcher.dismiss(LineReason.TOO_SLOW, f"your client does not keep up with {self.line.name}")
+            elif watcher in self.watchers or watcher is self.writer:
+                watcher.show(data)
+        if writer is not None and writer.is_behind():
+            await self._wait_for(writer)
 
     async def _wait_for(self, writer: Attendant) -> None:
         """Wait until a writer's client has taken enough, for as long as they write."""
+        if writer is not self.writer:
+            return
         self._writer_changed.clear()
         with contextlib.suppress(ConnectionError):
             await unless(self._writer_changed.wait(), writer.drain())
@@ -317,13 +365,6 @@ class OpenLine:
         except OSError as error:
             message = f"{self.line.name} is recorded, and cannot be: {reason_of(error)}"
             self.end(LineReason.RECORDING_FAILED, message)
-
-    def _promote(self, attendant: Attendant) -> None:
-        self.watchers.remove(attendant)
-        self.writer, self.asking = attendant, None
-        attendant.promote(LineReason.HANDED_OVER)
-        attendant.tell(f"you write to {self.line.name} now")
-        self._tell_others(attendant, f"{attendant.name} writes to {self.line.name}")
 
     def _tell_others(self, attendant: Attendant, sentence: str) -> None:
         for one in self.attendants():
@@ -347,3 +388,13 @@ class OpenLine:
             logger.exception("the recording of %s could not be closed", self.line.name)
         finally:
             self._ended.set()
+
+
+@contextlib.contextmanager
+def _recorded(line_name: str) -> Iterator[None]:
+    """Turn a log that cannot be written into the reason why nobody's place on the line changes."""
+    try:
+        yield
+    except AuditUnavailableError as error:
+        sentence = f"the audit log cannot be written: nobody's place on {line_name} changes; try again later"
+        raise LineError(LineReason.NOT_RECORDED, sentence) from error

@@ -45,7 +45,9 @@ async def _open(line: Line, terminal: Terminal, environment: Mapping[str, str]) 
 
             return open_serial(line.target)
         case ExecTarget():
-            return open_program(line.target, terminal, environment)
+            program = open_program(line.target, terminal, environment)
+            await program.require_started()
+            return program
 
 
 def require_serial() -> None:

@@ -16,9 +16,8 @@ from telnetsd.audit.event import Action
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.row import read_event, text_of
 from telnetsd.errors import OperatorError
-from telnetsd.lines.recording import OUTPUT, RAW, VERSION
+from telnetsd.lines.recording import OUTPUT, RAW, SUFFIX, VERSION
 
-SUFFIX: Final = ".cast"
 LINE_MAX_BYTES: Final = 16 * 2**20
 
 

@@ -1,15 +1,12 @@
-"""Lines to a program on a pty: a clean environment, a process group of its own, nothing left when the line ends."""
+"""Lines to a program on a pty: a clean environment, and nothing left of it when the line ends."""
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import os
 import pwd
 import signal
 import struct
-import subprocess
-import sys
 import termios
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,37 +14,35 @@ from typing import Final
 
 from telnetsd.lines.target import ExecTarget
 from telnetsd.lines.upstream import READ_BYTES, Terminal, UpstreamError
+from telnetsd.supervised import PATH, ProgramStart, SupervisedProgram, start_program
 
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-HANGUP_S: Final = 1.0
-"""How long a program may take to leave after SIGHUP, before it is killed."""
-KILL_ROUNDS: Final = 100
 WRITTEN_MAX_BYTES: Final = 65536
 _WINDOW: Final = struct.Struct("HHHH")
-_SETUP: Final = """
-import fcntl, os, sys, termios
-user, group, groups, *words = sys.argv[1:]
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-if user:
-    os.setgroups([int(one) for one in groups.split(",")])
-    os.setgid(int(group))
-    os.setuid(int(user))
-os.execv(words[0], words)
-"""
-"""What the child does: it takes the pty as its controlling terminal, becomes its user, and then the program."""
 
 
 class ProgramUpstream:
     """A running program, and our end of its pty."""
 
-    def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
-        self._process = process
+    def __init__(self, program: SupervisedProgram, descriptor: int) -> None:
+        self._program = program
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
         self._is_writable = asyncio.Event()
         self._is_writable.set()
         self._is_closed = False
+
+    async def require_started(self) -> None:
+        """Wait until the program runs; where it does not, give the pty back.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        try:
+            await self._program.require_started()
+        except BaseException:
+            self._give_back()
+            raise
 
     async def read(self) -> bytes:
         """See Upstream."""
@@ -112,13 +107,16 @@ class ProgramUpstream:
 
     async def close(self) -> None:
         """End the program with everything that it started, and give the pty back."""
+        self._give_back()
+        await self._program.end(signal.SIGHUP)
+
+    def _give_back(self) -> None:
         # Whoever still waits to read must not touch the descriptor: its number is somebody else's soon.
         self._is_closed = True
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
         os.close(self._descriptor)
         self._is_writable.set()
-        await asyncio.to_thread(_end, self._process)
 
 
 def open_program(target: ExecTarget, terminal: Terminal, environment: Mapping[str, str]) -> ProgramUpstream:
@@ -129,7 +127,7 @@ def open_program(target: ExecTarget, terminal: Terminal, environment: Mapping[st
         terminal: The terminal that it finds.
         environment: What it is told beside TERM, PATH and HOME.
     Raises:
-        OSError: It cannot be started.
+        OSError: Its supervisor cannot be started; whether the program runs, `require_started` says.
     """
     ours, theirs = os.openpty()
     try:
@@ -138,30 +136,16 @@ def open_program(target: ExecTarget, terminal: Terminal, environment: Mapping[st
         if account is not None:
             os.fchown(theirs, account.pw_uid, -1)
         home = account.pw_dir if account is not None and Path(account.pw_dir).is_dir() else "/"
-        process = subprocess.Popen(  # noqa: S603 -- the operator's own words, and no shell
-            [sys.executable, "-I", "-S", "-c", _SETUP, *_who(account), *target.words],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={"TERM": terminal.kind, "PATH": PATH, "HOME": home, **environment},
-            cwd=home,
-            start_new_session=True,
-        )
+        told = {"TERM": terminal.kind, "PATH": PATH, "HOME": home, **environment}
+        start = ProgramStart(target.words, told, home, is_tty=True, account=account)
+        program = start_program(start, stdin=theirs, stdout=theirs, stderr=theirs)
     except BaseException:
         os.close(ours)
         raise
     finally:
         os.close(theirs)
     os.set_blocking(ours, False)
-    return ProgramUpstream(process, ours)
-
-
-def _who(account: pwd.struct_passwd | None) -> tuple[str, str, str]:
-    """Return user, group and groups of an account, as the child is told them."""
-    if account is None:
-        return "", "", ""
-    groups = ",".join(map(str, os.getgrouplist(account.pw_name, account.pw_gid)))
-    return str(account.pw_uid), str(account.pw_gid), groups
+    return ProgramUpstream(program, ours)
 
 
 def _settle(ready: "asyncio.Future[None]") -> None:
@@ -171,37 +155,3 @@ def _settle(ready: "asyncio.Future[None]") -> None:
 
 def _set_size(descriptor: int, terminal: Terminal) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, _WINDOW.pack(terminal.rows, terminal.columns, 0, 0))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Hang up on the whole session of processes; whoever does not go is killed."""
-    members = _members_of(process.pid)
-    _signal(members, signal.SIGHUP)
-    _signal(members, signal.SIGCONT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(HANGUP_S)
-    # A shell's jobs have process groups of their own, and some have been started since.
-    for _ in range(KILL_ROUNDS):
-        members = _members_of(process.pid)
-        _signal(members, signal.SIGKILL)
-        if not members:
-            break
-    process.wait()
-
-
-def _members_of(session: int) -> list[int]:
-    """Return the processes of a session (setsid), but those that are dead and were not waited for."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # Behind the name, which may contain anything: state, parent, group, session.
-            state, _, _, its_session, *_ = path.read_text().rpartition(")")[2].split()
-            if int(its_session) == session and state != "Z":
-                found.append(int(path.parent.name))
-    return found
-
-
-def _signal(processes: list[int], number: signal.Signals) -> None:
-    for one in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(one, number)

@@ -16,6 +16,7 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ from telnetsd.audit.record import Trail
 from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder
 from telnetsd.lines.upstream import Terminal
 
+SUFFIX: Final = ".cast"
 VERSION: Final = 3
 OUTPUT: Final = "o"
 INPUT: Final = "i"
@@ -150,9 +152,14 @@ class Recording:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-async def vouch_for(recorded: Recorded, line_name: str, trail: Trail) -> None:
+def recording_end(line_name: str, session_id: str) -> str:
+    """Return what the name of a recording's file ends with, behind its time and a dash."""
+    return f"{line_name}-{session_id[-8:]}{SUFFIX}"
+
+
+async def vouch_for(recorded: Recorded, line_name: str, trail: Trail, reason: StrEnum = Reason.OK) -> None:
     """Have the log vouch for a recording."""
     fields = {"file": recorded.file, "sha256": recorded.sha256, "bytes": recorded.size, "is_whole": recorded.is_whole}
     message = f"what {line_name} showed was recorded in {recorded.file}"
     with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
-        await trail.record(Action.RECORDING_CLOSED, Reason.OK, message, telnetsd={"recording": fields})
+        await trail.record(Action.RECORDING_CLOSED, reason, message, telnetsd={"recording": fields})

@@ -114,8 +114,6 @@ class RemoteSeat:
         channel.listeners = {
             "show": self._show,
             "say": attendant.tell,
-            "promote": lambda reason: attendant.promote(LineReason(reason)),
-            "demote": lambda reason: attendant.demote(LineReason(reason)),
             "dismiss": lambda told: attendant.dismiss(LineReason(told[0]), told[1]),
             "port-answer": self._take_answer,
         }
@@ -160,13 +158,17 @@ class RemoteSeat:
         """See Seat."""
         self._channel.tell("who")
 
-    def ask_to_write(self) -> None:
+    async def ask_to_write(self) -> None:
         """See Seat."""
-        self._channel.tell("ask")
+        await self._have_done("ask")
 
-    def hand_over(self) -> None:
+    async def hand_over(self) -> None:
         """See Seat."""
-        self._channel.tell("hand-over")
+        await self._have_done("hand-over")
+
+    async def _have_done(self, verb: str) -> None:
+        with contextlib.suppress(ChannelError):  # the attendant is told
+            await self._channel.ask(verb)
 
     def leave(self) -> None:
         """See Seat."""

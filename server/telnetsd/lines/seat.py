@@ -9,6 +9,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
+from telnetsd.audit.event import Action
 from telnetsd.audit.reason import LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.lines.open_line import Attendant
@@ -53,7 +54,7 @@ class Seat(Protocol):
         """Take the seat; returns what to say of it.
 
         Raises:
-            LineError: It has been closed, or too many watch it.
+            LineError: It has been closed, or too many watch it, or the log cannot be written.
         """
 
     def begin(self) -> None:
@@ -74,11 +75,11 @@ class Seat(Protocol):
     def tell_who(self) -> None:
         """Have the attendant told who is connected."""
 
-    def ask_to_write(self) -> None:
-        """Ask for the writer's place."""
+    async def ask_to_write(self) -> None:
+        """Ask for the writer's place; whoever came only to watch is told that they did."""
 
-    def hand_over(self) -> None:
-        """Give the writer's place to whoever asked for it."""
+    async def hand_over(self) -> None:
+        """Give the writer's place to whoever asked for it, once that is on the log."""
 
     def leave(self) -> None:
         """Give the seat up, taken or not; once or more."""
@@ -103,3 +104,19 @@ class Switchboard(Protocol):
         Raises:
             LineError: It is in use, cannot be reached, or cannot be recorded.
         """
+
+
+async def record_role(trail: Trail, who: str, line: str, reason: LineReason, cause: LineReason) -> None:
+    """Tell the log that somebody who is on a line is about to write to it, or only to watch.
+
+    Args:
+        trail: Bound to their session and the line.
+        who: Their name.
+        line: The line's name.
+        reason: WATCHING, or why they write.
+        cause: What it comes from.
+    Raises:
+        AuditUnavailableError: It cannot be written.
+    """
+    deed = f"only watches {line} now" if reason is LineReason.WATCHING else f"writes to {line}"
+    await trail.record(Action.LINE_CONNECTED, reason, f"{who} {deed} ({cause.value})")

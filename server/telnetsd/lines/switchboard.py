@@ -66,7 +66,7 @@ class LocalSwitchboard:
     def _state_of(self, line: Line) -> str:
         found = self._open.get(line.name)
         if found is not None:
-            return found.who()
+            return found.who() if found.is_ready else "just being connected"
         return f"down: {self._down[line.name]}" if line.name in self._down else "free"
 
     async def _open_line(self, line: Line, visitor: Visitor) -> OpenLine:
@@ -125,12 +125,12 @@ class LocalSeat:
         if self._wish is None:
             return f"connected to {self._opened.line.name}:"
         if self._is_to_write and (self._wish is Wish.FORCE or self._opened.writer is None):
-            self._opened.take_over(self._attendant)
+            await self._opened.take_over(self._attendant)
         else:
-            self._opened.watch(self._attendant)
             if self._is_to_write:
                 # Somebody else was faster, while this was written to the log.
-                self._attendant.demote(LineReason.IN_USE)
+                await self._opened.record_watching(self._attendant)
+            self._opened.watch(self._attendant)
         return f"{self._opened.who()};"
 
     def begin(self) -> None:
@@ -160,13 +160,16 @@ class LocalSeat:
         """See Seat."""
         self._attendant.tell(self._opened.who())
 
-    def ask_to_write(self) -> None:
+    async def ask_to_write(self) -> None:
         """See Seat."""
-        self._opened.ask(self._attendant)
+        if self._wish is Wish.WATCH:
+            self._attendant.tell("you came only to watch: leave with ~. and connect to write")
+        else:
+            await self._opened.ask(self._attendant)
 
-    def hand_over(self) -> None:
+    async def hand_over(self) -> None:
         """See Seat."""
-        self._opened.hand_over(self._attendant)
+        await self._opened.hand_over(self._attendant)
 
     def leave(self) -> None:
         """See Seat."""

@@ -22,6 +22,9 @@ IPV6_SOURCE_BITS: Final = 64
 IPV6_NETWORK_BITS: Final = 48
 SPARE_DESCRIPTORS: Final = 64
 """How many descriptors a process needs beside those of its connections."""
+_HOUR_S: Final = 3600.0
+_LOG_LONGEST_S: Final = 3660.0
+_LOG: Final = "log of "
 _OPEN: Final = "connections"
 _STARTING: Final = "handshakes"
 NETWORK_PENALTY_FACTOR: Final = 8
@@ -143,14 +146,30 @@ class Admission:
         fail before their neighbours are kept out.
         """
         limits = self._terms.limits
-        if source.is_exempt or seconds <= 0:
-            return
-        now, threshold_s = self._now(), limits.penalty_threshold_s
-        grown_s = self.penalties.impose(Fine(source.name, seconds, threshold_s, limits.penalty_max_s), now)
+        if not source.is_exempt and seconds > 0:
+            terms = limits.penalty_threshold_s, limits.penalty_max_s
+            self._impose(Fine(source.name, seconds, *terms), source.network)
+
+    def charge_log(self, source: Source, size: int) -> None:
+        """Note that guests or refused clients of a source have filled so many bytes of the log."""
+        if not source.is_exempt:
+            seconds = _HOUR_S * size / self._terms.limits.guest_log_bytes_per_hour
+            self._impose(Fine(_LOG + source.name, seconds, _HOUR_S, _LOG_LONGEST_S), _LOG + source.network)
+
+    def may_log(self, source: Source) -> bool:
+        """Tell whether guests and refused clients of a source may fill more of the log; once not, for an hour."""
+        now = self._now()
+        keys = _LOG + source.name, _LOG + source.network
+        return source.is_exempt or not any(self.penalties.is_in_force(key, now) for key in keys)
+
+    def _impose(self, fine: Fine, network: str) -> None:
+        """Fine a source, and its network by as much as the source's own fines have grown below their threshold."""
+        now = self._now()
+        grown_s = self.penalties.impose(fine, now)
         if grown_s > 0:
-            of_network_s = NETWORK_PENALTY_FACTOR * threshold_s
-            longest_s = max(limits.penalty_max_s, of_network_s)
-            self.penalties.impose(Fine(source.network, grown_s, of_network_s, longest_s), now)
+            of_network_s = NETWORK_PENALTY_FACTOR * fine.threshold_s
+            longest_s = max(fine.longest_s, of_network_s)
+            self.penalties.impose(Fine(network, grown_s, of_network_s, longest_s), now)
 
     def _why_not(self, source: Source) -> TurnedAwayReason | None:
         terms = self._terms
@@ -214,6 +233,16 @@ def find_source(address: str, exempt: tuple[str, ...]) -> Source:
         return Source(str(found), str(_around(found, IPV4_NETWORK_BITS)), is_exempt)
     source, network = (_around(found, bits) for bits in (IPV6_SOURCE_BITS, IPV6_NETWORK_BITS))
     return Source(str(source), str(network), is_exempt)
+
+
+def network_of(source: str) -> str:
+    """Return the network around a source, by the name of the source; empty where that is no address."""
+    try:
+        found = ipaddress.ip_network(source)
+    except ValueError:
+        return ""
+    bits = IPV4_NETWORK_BITS if isinstance(found, ipaddress.IPv4Network) else IPV6_NETWORK_BITS
+    return str(_around(found.network_address, bits))
 
 
 def _around(address: ipaddress.IPv4Address | ipaddress.IPv6Address, bits: int) -> object:

@@ -4,11 +4,13 @@ Nothing here is verified. A `PeerCertificate` has no user: only `identity.identi
 The peer chose every byte, so each accessor of the X.509 library is expected to raise.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -19,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from telnetsd.errors import PeerError
+from telnetsd.pki.der import BIT_STRING, SEQUENCE, content_of, encode
 
 UNREADABLE: Final = "(unreadable)"
 PRESENTED_MAX: Final = 8
@@ -32,6 +35,7 @@ TEXT_MAX_CHARS: Final = 2048
 """How much is kept of a text in a certificate: the rest of a name of 90 KB is nobody's name."""
 SERIAL_MAX_DIGITS: Final = 80
 """Twice what RFC 5280 section 4.1.2.2 allows."""
+PARSED_KEPT: Final = 64
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _ATTRIBUTES: Final = {
     "common_name": NameOID.COMMON_NAME,
@@ -43,6 +47,8 @@ _ATTRIBUTES: Final = {
 }
 
 
+_VERSION: Final = 0xA0
+"""The tag of the version in what is signed, which stands first where it is there."""
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
@@ -95,12 +101,40 @@ class CertificateFacts:
     alternative_names: tuple[str, ...] = ()
 
 
+class _Silence:
+    """The X.509 library's warnings, kept quiet while any thread asks for it: the filters are those of the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._filters = warnings.catch_warnings()
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._depth += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_silence: Final = _Silence()
+
+
 @contextmanager
 def without_warnings() -> Iterator[None]:
     """Keep the X.509 library's warnings about a peer's certificate away from the operator's terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    _silence.begin()
+    try:
         yield
+    finally:
+        _silence.end()
 
 
 def parse_certificate(der: bytes) -> x509.Certificate:
@@ -109,17 +143,45 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     Raises:
         MalformedCertificateError: It cannot be read whole, or is too long.
     """
+    parsed = _parse(der)
+    if isinstance(parsed, str):
+        raise MalformedCertificateError(parsed)
+    return parsed
+
+
+@lru_cache(maxsize=PARSED_KEPT)
+def _parse(der: bytes) -> x509.Certificate | str:
+    """Return a certificate, or why it cannot be read: who presents it is looked at from several sides."""
     if len(der) > CERTIFICATE_MAX_BYTES:
-        raise MalformedCertificateError(f"it has more than {CERTIFICATE_MAX_BYTES} bytes")
+        return f"it has more than {CERTIFICATE_MAX_BYTES} bytes"
     try:
         with without_warnings():
             certificate = x509.load_der_x509_certificate(der)
             _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
             _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
             _ = (certificate.version, certificate.serial_number, certificate.signature_algorithm_oid)
-    except Exception as error:
-        raise MalformedCertificateError(str(error)) from error
+            _require_one_form(der, certificate.signature)
+    except Exception as error:  # noqa: BLE001 -- whatever the X.509 library finds, these bytes are none
+        return str(error)
     return certificate
+
+
+def _require_one_form(der: bytes, signature: bytes) -> None:
+    """Refuse what no CA writes around what it has signed: it would be another certificate with the same content.
+
+    The signature is whole bytes, and its algorithm stands outside as it stands inside (RFC 5280 section 4.1.1.2).
+
+    Raises:
+        ValueError: It is not so.
+    """
+    signed, end = content_of(der)
+    inside, signed_end = content_of(der, signed)
+    place = content_of(der, inside)[1] if der[inside] == _VERSION else inside
+    place = content_of(der, place)[1]  # the serial number
+    algorithm = der[place : content_of(der, place)[1]]
+    written = der[signed:signed_end] + algorithm + encode(BIT_STRING, b"\0" + signature)
+    if end != len(der) or der != encode(SEQUENCE, written):
+        raise ValueError("its outer structure is not as its CA has signed it")
 
 
 def days_left(not_after: datetime, at: datetime) -> int:

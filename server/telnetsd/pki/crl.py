@@ -25,7 +25,13 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256, extension_of, without_warnings
+from telnetsd.pki.certificate import (
+    TEXT_MAX_CHARS,
+    certificate_sha256,
+    extension_of,
+    spki_sha256,
+    without_warnings,
+)
 from telnetsd.pki.keys import SUPPORTED_KINDS
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
 from telnetsd.pki.revocation import Revocation, RevocationReason
@@ -92,7 +98,9 @@ class Scope:
         points = extension_of(certificate, x509.CRLDistributionPoints)
         if not self.names or points is None:
             return True
-        names = (_names_of(certificate.issuer, one.full_name, one.relative_name) for one in points)
+        # One for some reasons alone is no place where all is said.
+        whole = (one for one in points if one.reasons is None)
+        names = (_names_of(certificate.issuer, one.full_name, one.relative_name) for one in whole)
         return any(name in self.names for name in chain.from_iterable(names))
 
 
@@ -172,15 +180,27 @@ class RevocationLists:
     def __init__(self, lists: Iterable[RevocationList] = (), unreadable: Iterable[CrlFinding] = ()) -> None:
         self.lists = tuple(lists)
         self._unreadable = tuple(unreadable)
-        self._of_issuer: dict[str, tuple[RevocationList, ...]] = {}
+        self._of_issuer: dict[tuple[bytes, str, bool], tuple[RevocationList, ...]] = {}
 
     def status_of(self, certificate: x509.Certificate, signers: Iterable[CrlSigner], at: datetime) -> CrlStatus:
-        """Say what is known of a certificate, whose CRLs these CAs sign. What an old CRL revoked stays revoked."""
-        lists = dict.fromkeys(chain.from_iterable(map(self._signed_by, signers)))
-        newest = _newest((one for one in lists if one.scope.covers(certificate)), at)
+        """Say what is known of a certificate, whose CRLs these CAs sign. What an old CRL revoked stays revoked.
+
+        A CRL is outdated by one of the same key and scope alone: what another key of a CA signs, or what is about
+        other certificates, takes no revocation back.
+        """
+        newest = [one for lists in self._about(certificate, signers) for one in _newest(lists, at)]
         revocations = (one.revocation_of(certificate.serial_number) for one in newest)
         revocation = next((one for one in revocations if one is not None), None)
         return CrlStatus(revocation, is_known=any(one.lateness(at) is None for one in newest))
+
+    def _about(
+        self, certificate: x509.Certificate, signers: Iterable[CrlSigner]
+    ) -> Iterator[tuple[RevocationList, ...]]:
+        """Yield the lists about a certificate, by signer and scope."""
+        for lists in map(self._signed_by, signers):
+            covering = [one for one in lists if one.scope.covers(certificate)]
+            for scope in dict.fromkeys(one.scope for one in covering):
+                yield tuple(one for one in covering if one.scope == scope)
 
     def covers(self, issuer: CrlSigner, at: datetime) -> bool:
         """Tell whether there is a current CRL of a CA."""
@@ -223,13 +243,16 @@ class RevocationLists:
 
     def _signed_by(self, issuer: CrlSigner) -> tuple[RevocationList, ...]:
         """Return the lists that a CA signed; each signature is checked once."""
-        found = self._of_issuer.get(issuer.sha256)
+        # By what counts of it: a peer can make other copies of its CA, and a long list takes long to be verified.
+        authority = issuer.certificate
+        key = authority.subject.public_bytes(), spki_sha256(authority), _may_sign_crls(authority)
+        found = self._of_issuer.get(key)
         if found is None:
             # A peer brings its intermediates: only those of validated paths come here, yet the table is bounded.
             if len(self._of_issuer) >= _ISSUERS_MAX:
                 self._of_issuer.clear()
-            found = tuple(one for one in self.lists if one.is_supported and one.is_signed_by(issuer.certificate))
-            self._of_issuer[issuer.sha256] = found
+            found = tuple(one for one in self.lists if one.is_supported and one.is_signed_by(authority))
+            self._of_issuer[key] = found
         return found
 
 

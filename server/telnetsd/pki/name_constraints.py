@@ -5,21 +5,34 @@ not evaluated, so that a path with one is refused, critical or not.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from telnetsd.pki.certificate import extension_of
-from telnetsd.pki.names import name_key
+from telnetsd.pki.names import NameKey, name_key
 
-_Matches = Callable[[x509.GeneralName, x509.GeneralName], bool]
-COMPARISONS_MAX: Final = 20_000
+COMPARISONS_MAX: Final = 5_000
 """How many comparisons one certificate may cost: each of its names is held against each constraint."""
 _WILDCARD: Final = "*."
+
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+
+
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401 -- of whatever form
+    return value
+
+
+def _reaches_into_nothing(*_: Any) -> bool:  # noqa: ANN401
+    return False
 
 
 class NameNotPermittedError(ValueError):
@@ -46,13 +59,25 @@ class NameConstraints:
         names = list(_names_of(certificate))
         if len(names) * (len(self.permitted) + len(self.excluded)) > COMPARISONS_MAX:
             raise NameNotPermittedError(f"{len(names)} names are too many to be held against its name constraints")
+        permitted, excluded = _read_bases(self.permitted), _read_bases(self.excluded)
         for one in names:
-            same_form = [base for base in self.permitted if type(base) is type(one)]
-            if same_form and not any(_is_within(one, base) for base in same_form):
+            form = _FORMS.get(type(one))
+            allowing, excluding = permitted.get(type(one)), excluded.get(type(one))
+            if form is None or (allowing is None and excluding is None):
+                continue
+            name = form.read_name(one.value)
+            if allowing is not None and not any(form.is_within(name, base) for base in allowing):
                 raise NameNotPermittedError(f"{_shown(one)} is not among the names that it may vouch for")
-            excluding = [base for base in self.excluded if type(base) is type(one)]
-            if any(_is_within(one, base) or _may_reach_into(one, base) for base in excluding):
+            if any(form.is_within(name, base) or form.reaches_into(name, base) for base in excluding or ()):
                 raise NameNotPermittedError(f"{_shown(one)} is among the names that it must not vouch for")
+
+
+def _read_bases(bases: Iterable[x509.GeneralName]) -> dict[type, list[Any]]:
+    """Return the constraints of each form, each read once."""
+    read: dict[type, list[Any]] = {}
+    for base in bases:
+        read.setdefault(type(base), []).append(_FORMS[type(base)].read_base(base.value))
+    return read
 
 
 def read_constraints(authority: x509.Certificate) -> NameConstraints | None:
@@ -66,7 +91,7 @@ def read_constraints(authority: x509.Certificate) -> NameConstraints | None:
         return None
     constraints = NameConstraints(tuple(found.permitted_subtrees or ()), tuple(found.excluded_subtrees or ()))
     for base in (*constraints.permitted, *constraints.excluded):
-        if type(base) not in _MATCHES:
+        if type(base) not in _FORMS:
             raise UnsupportedConstraintError(f"its name constraints have the form {type(base).__name__}")
     return constraints
 
@@ -81,71 +106,64 @@ def _names_of(certificate: x509.Certificate) -> Iterable[x509.GeneralName]:
     yield from extension_of(certificate, x509.SubjectAlternativeName) or ()
 
 
-def _is_within(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    matches = _MATCHES.get(type(name))
-    return matches is not None and matches(name, base)
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How names of one form are compared: each name and each constraint is read once, and then compared."""
+
+    is_within: Callable[[Any, Any], bool]
+    read_name: Callable[[Any], Any] = _as_it_is
+    read_base: Callable[[Any], Any] = _as_it_is
+    reaches_into: Callable[[Any, Any], bool] = _reaches_into_nothing
 
 
-def _may_reach_into(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    """Tell whether a name with a wildcard covers names that are excluded."""
-    match name, base:
-        case x509.DNSName(value=value), x509.DNSName(value=excluded) if value.startswith(_WILDCARD):
-            return _is_host_within(excluded.lstrip("."), value.removeprefix(_WILDCARD))
-    return False
+def _is_directory_name_within(name: NameKey, base: NameKey) -> bool:
+    return name[: len(base)] == base
 
 
-def _is_directory_name_within(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    if not isinstance(name, x509.DirectoryName) or not isinstance(base, x509.DirectoryName):
-        return False
-    wanted = name_key(base.value)
-    return name_key(name.value)[: len(wanted)] == wanted
+def _is_dns_name_within(name: str, base: str) -> bool:
+    return not base or _is_host_within(name, base)
 
 
-def _is_dns_name_within(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    if not isinstance(name, x509.DNSName) or not isinstance(base, x509.DNSName):
-        return False
-    return not base.value or _is_host_within(name.value, base.value)
+def _may_reach_into(name: str, base: str) -> bool:
+    """Tell whether a DNS name with a wildcard covers names that are excluded."""
+    return name.startswith(_WILDCARD) and _is_host_within(base.lstrip("."), name.removeprefix(_WILDCARD))
 
 
-def _is_mailbox_within(name: x509.GeneralName, base: x509.GeneralName) -> bool:
+def _is_mailbox_within(name: str, base: str) -> bool:
     """Compare an e-mail address with an address, a host (its own addresses alone), or a domain (`.example.com`)."""
-    if not isinstance(name, x509.RFC822Name) or not isinstance(base, x509.RFC822Name):
-        return False
-    local, at, host = name.value.rpartition("@")
-    wanted_local, wanted_at, wanted_host = base.value.rpartition("@")
+    local, at, host = name.rpartition("@")
+    wanted_local, wanted_at, wanted_host = base.rpartition("@")
     if not at:
         return False
     if wanted_at:
         return local == wanted_local and host.lower() == wanted_host.lower()
-    return _is_named_host_within(host, base.value)
+    return _is_named_host_within(host, base)
 
 
-def _is_address_within(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    if not isinstance(name, x509.IPAddress) or not isinstance(base, x509.IPAddress):
-        return False
-    match name.value, base.value:
-        case ipaddress.IPv4Address() as address, ipaddress.IPv4Network() as network:
-            return address in network
-        case ipaddress.IPv6Address() as address, ipaddress.IPv6Network() as network:
-            return address in network
-    return False
+def _is_address_within(name: _Address, base: _Network) -> bool:
+    return name.version == base.version and name in base
 
 
-def _is_uri_within(name: x509.GeneralName, base: x509.GeneralName) -> bool:
-    """Compare the host of a URI; one without a host name is within nothing (RFC 5280 section 4.2.1.10)."""
-    if not isinstance(name, x509.UniformResourceIdentifier) or not isinstance(base, x509.UniformResourceIdentifier):
-        return False
+def _read_uri(value: str) -> str:
+    """Return the host of a URI.
+
+    Raises:
+        NameNotPermittedError: It has no host name: with constraints on URIs it must not be accepted (RFC 5280 section
+            4.2.1.10).
+    """
     try:
-        host = urlsplit(name.value).hostname or ""
-        ipaddress.ip_address(host)
+        host = (urlsplit(value).hostname or "").lower().removesuffix(".")
     except ValueError:
-        return bool(host) and _is_named_host_within(host, base.value)
-    return False
+        host = ""
+    is_number = host.rpartition(".")[2].isdecimal()
+    if is_number or not _HOST.fullmatch(host):
+        raise NameNotPermittedError(f"the URI {value} has no host name to be held against its name constraints")
+    return host
 
 
 def _is_named_host_within(host: str, base: str) -> bool:
     """Tell whether a host is the one that is named, or, where a period begins the constraint, is below it."""
-    host, base = host.lower(), base.lower()
+    host, base = host.lower().removesuffix("."), base.lower().removesuffix(".")
     return host.endswith(base) and len(host) > len(base) if base.startswith(".") else host == base
 
 
@@ -162,10 +180,10 @@ def _shown(name: x509.GeneralName) -> str:
     return f"{type(name).__name__} {value}"
 
 
-_MATCHES: Final[dict[type, _Matches]] = {
-    x509.DirectoryName: _is_directory_name_within,
-    x509.DNSName: _is_dns_name_within,
-    x509.RFC822Name: _is_mailbox_within,
-    x509.IPAddress: _is_address_within,
-    x509.UniformResourceIdentifier: _is_uri_within,
+_FORMS: Final[dict[type, _Form]] = {
+    x509.DirectoryName: _Form(_is_directory_name_within, read_name=name_key, read_base=name_key),
+    x509.DNSName: _Form(_is_dns_name_within, reaches_into=_may_reach_into),
+    x509.RFC822Name: _Form(_is_mailbox_within),
+    x509.IPAddress: _Form(_is_address_within),
+    x509.UniformResourceIdentifier: _Form(_is_named_host_within, read_name=_read_uri),
 }

@@ -19,7 +19,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, extension_of, key_facts, without_warnings
 from telnetsd.pki.crl import RevocationLists
-from telnetsd.pki.keys import CURVES, RSA_MIN_BITS, MlDsaPublicKey
+from telnetsd.pki.keys import CURVES, RSA_MIN_BITS, MlDsaPublicKey, is_costly_key
 from telnetsd.pki.name_constraints import UnsupportedConstraintError, read_constraints
 from telnetsd.pki.path_reason import authority_problems
 
@@ -93,6 +93,9 @@ def authority_limits(certificate: x509.Certificate) -> str:
         read_constraints(certificate)
     except UnsupportedConstraintError as error:
         return f"{error}, which are not evaluated here"
+    key = certificate.public_key()
+    if is_costly_key(key):
+        return "its key takes too long to verify with; RSA keys have at most 8192 bits, and an exponent of 32"
     return next(authority_problems(certificate), "")
 
 

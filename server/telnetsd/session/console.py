@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -15,7 +15,7 @@ from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.reason import LineReason
 from telnetsd.audit.record import Trail
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
-from telnetsd.lines.seat import Seat
+from telnetsd.lines.seat import Seat, record_role
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.upstream import Terminal
 from telnetsd.racing import unless
@@ -57,6 +57,8 @@ class Console:
         self._is_bare = is_bare
         self._reason: StrEnum | None = None
         self._is_dismissed = asyncio.Event()
+        self._scope: asyncio.Timeout | None = None
+        """What keys and screen pass through; it ends when this session's part in the line is over."""
         self._received = self._sent = 0
         self._begun = time.monotonic()
 
@@ -89,13 +91,9 @@ class Console:
         """See Attendant."""
         await self._protocol.drain()
 
-    def promote(self, reason: LineReason) -> None:
+    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
         """See Attendant."""
-        self._record_soon(reason, f"{self.name} writes to {self._line.name} ({reason.value})")
-
-    def demote(self, reason: LineReason) -> None:
-        """See Attendant."""
-        self._record_soon(LineReason.WATCHING, f"{self.name} only watches {self._line.name} now ({reason.value})")
+        await record_role(self._trail, self.name, self._line.name, reason, cause)
 
     def dismiss(self, reason: StrEnum, sentence: str) -> None:
         """See Attendant."""
@@ -104,6 +102,8 @@ class Console:
             if sentence:
                 self.tell(sentence)
             self._is_dismissed.set()
+            if self._scope is not None:
+                self._scope.reschedule(asyncio.get_running_loop().time())
 
     # What the session does.
 
@@ -161,22 +161,45 @@ class Console:
             is_after_cr: Whether the last byte before that was a CR.
         Returns: What was typed and is not for the line any more.
         """
-        escapes, keys = EscapeReader(), NvtInput(is_after_cr=is_after_cr)
         self._protocol.on_terminal_known = lambda: seat.resize(self._terminal_now())
         self._protocol.decide_com_port(seat.ask_com_port if self._line.kind == "serial" else None)
-        data: bytes | None = typed
         leaving = asyncio.ensure_future(self._leave_when_gone())
+        rest = b""
         try:
-            while self._reason is None and data is not None:
-                rest = await self._pass_on(seat, escapes, data if self._is_bare else keys.feed(data))
-                if self._reason is not None:
-                    return rest
-                data = await self._read()
+            async with self._until_dismissed():
+                rest = await self._pass_all_on(seat, typed, NvtInput(is_after_cr=is_after_cr))
         finally:
             leaving.cancel()
             self._reason = self._reason or LineReason.SESSION_ENDED
             seat.leave()
+        return rest
+
+    async def _pass_all_on(self, seat: Seat, typed: bytes, keys: NvtInput) -> bytes:
+        escapes, data = EscapeReader(), typed
+        while self._reason is None:
+            rest = await self._pass_on(seat, escapes, data if self._is_bare else keys.feed(data))
+            if self._reason is not None:
+                return rest
+            data = await self._protocol.reader.read(READ_BYTES)
+            if not data:
+                break
+            self.on_heard()
         return b""
+
+    @contextlib.asynccontextmanager
+    async def _until_dismissed(self) -> AsyncIterator[None]:
+        """Give up what is done within when this session's part in the line is over: one scope for all keys."""
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._scope = scope
+                try:
+                    yield
+                finally:
+                    self._scope = None
+        except TimeoutError:
+            if not scope.expired():
+                raise
 
     async def record_disconnected(self) -> None:
         """Tell the log that it is over, and give the client its lines back.
@@ -190,13 +213,6 @@ class Console:
         passed: Fields = {"duration_s": seconds, "bytes_received": self._received, "bytes_sent": self._sent}
         message = f"{self.name} is not connected to {self._line.name} any more ({reason.value})"
         await self._trail.record(Action.LINE_DISCONNECTED, reason, message, telnetsd={"line": passed})
-
-    async def _read(self) -> bytes | None:
-        """Return what was typed next; None at the end, or when the line is over."""
-        data = await self.unless_dismissed(self._protocol.reader.read(READ_BYTES))
-        if data is not None:
-            self.on_heard()
-        return data or None
 
     async def _leave_when_gone(self) -> None:
         """Let go of a line that does not take what was typed, when whoever typed it has gone."""
@@ -216,15 +232,18 @@ class Console:
                 self._reason = LineReason.LEFT
                 return b"".join(rest for rest in found[place + 1 :] if isinstance(rest, bytes))
             else:
-                self._do(one, seat)
+                await self._do(one, seat)
         return b""
 
     async def _type(self, seat: Seat, keys: bytes) -> None:
+        if not keys:
+            return
         # What nobody waited for any more was sent as well; only what a watcher types is not.
-        if keys and await self.unless_dismissed(seat.type(keys)) is not False:
-            self._sent += len(keys)
+        self._sent += len(keys)
+        if not await seat.type(keys):
+            self._sent -= len(keys)
 
-    def _do(self, escape: Escape, seat: Seat) -> None:
+    async def _do(self, escape: Escape, seat: Seat) -> None:
         match escape:
             case Escape.HELP:
                 for text in HELP:
@@ -234,14 +253,9 @@ class Console:
             case Escape.WHO:
                 seat.tell_who()
             case Escape.ASK:
-                seat.ask_to_write()
+                await seat.ask_to_write()
             case Escape.HAND_OVER:
-                seat.hand_over()
-
-    def _record_soon(self, reason: LineReason, message: str) -> None:
-        """Tell the log of what others have decided; it is written before anything that is typed next."""
-        telling = asyncio.ensure_future(self._trail.record(Action.LINE_CONNECTED, reason, message))
-        telling.add_done_callback(lambda one: one.cancelled() or one.exception())
+                await seat.hand_over()
 
     def _terminal_now(self) -> Terminal:
         columns, rows = self._protocol.window

@@ -24,6 +24,10 @@ from telnetsd.pki.path_reason import PathProblem, PathReason
 
 NAME_MAX_CHARS: Final = 256
 ASK_OPERATOR: Final = "ask the operator for a new certificate"
+LOG_FILLED: Final = (
+    "refused: guests from where you are have filled their part of the audit log",
+    "come with a certificate, or in an hour",
+)
 AUDIT_UNAVAILABLE: Final = (
     "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
 )

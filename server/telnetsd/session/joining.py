@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from telnetsd.commands.caller import Services
+from telnetsd.lines.recording import recording_end
 from telnetsd.lines.seat import Seat, Visitor, Wish
 from telnetsd.lines.table import Line, LineError
 from telnetsd.session.console import Console
@@ -60,4 +61,4 @@ async def _enter(console: Console, seat: Seat) -> None:
 
 def _recording_path(folder: Path, line: Line, session_id: str) -> Path:
     # With the microseconds: a session may come back to a line at once.
-    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{line.name}-{session_id[-8:]}.cast"
+    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{recording_end(line.name, session_id)}"

@@ -1,7 +1,7 @@
 """The sessions that are open now: who is here, ending one, telling all, and the one clock that looks at theirs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,8 +35,9 @@ class SessionRegistry:
         self._sessions[session.id] = session
 
     def remove(self, session: Session) -> None:
-        """Note that a session is over."""
+        """Note that a session is over; whoever watches it is told."""
         self._sessions.pop(session.id, None)
+        session.end_watches()
 
     async def rows(self) -> list[SessionRow]:
         """Return every session, the oldest first."""
@@ -61,7 +62,7 @@ class SessionRegistry:
             session.end(EndReason.KICKED, f"{by} has ended this session")
 
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
-        """Show somebody what a session is shown, with an event first; returns what ends it.
+        """See WatchableSessions.
 
         Raises:
             AuditUnavailableError: The event cannot be written.
@@ -71,6 +72,8 @@ class SessionRegistry:
         operator = {"operator": {"name": by}}
         message = f"{session.user} is watched by {by}"
         await session.trail.record(Action.SESSION_WATCHED, Reason.OK, message, telnetsd=operator)
+        if session_id not in self._sessions:
+            raise KeyError(session_id)
         return session.add_spectator(show)
 
     async def tell_others(self, session_id: str, text: str) -> int:
@@ -98,23 +101,35 @@ class SessionRegistry:
         for session in self._sessions.values():
             session.adopt(services, settings)
 
-    async def reidentify(self, identify: Callable[[PeerCertificate | None, Endpoint], Awaitable[Identity]]) -> None:
+    async def reidentify(
+        self, identify: Callable[[PeerCertificate | None, Endpoint], Identity | None]
+    ) -> list[Session]:
         """Look again at who each session is; those that do not hold any more end.
 
         Others are served in between: an installation may have many sessions. When one cannot be looked at, the others
         are, and then what was wrong is raised: everybody is due again.
+
+        Args:
+            identify: Says who somebody is; None where that takes longer.
+        Returns: The sessions whose identity takes longer: they are not looked at yet.
         """
         self.rounds += 1
         failed: Exception | None = None
+        costly = []
         for number, session in enumerate(list(self._sessions.values())):
             if number % REIDENTIFIED_PER_TURN == 0:
                 await asyncio.sleep(0)
             try:
-                session.reidentify(await identify(session.peer, session.endpoint))
+                identity = identify(session.peer, session.endpoint)
+                if identity is None:
+                    costly.append(session)
+                else:
+                    session.reidentify(identity)
             except Exception as error:  # noqa: BLE001 -- raised below: one session must not keep the others in
                 failed = error
         if failed is not None:
             raise failed
+        return costly
 
     def check_clocks(self) -> None:
         """Look at every session's clocks."""

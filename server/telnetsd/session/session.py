@@ -18,6 +18,7 @@ from telnetsd.audit.reason import CommandReason, EndReason, LimitReason, LineRea
 from telnetsd.audit.record import Trail
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
+from telnetsd.commands.table import CommandError
 from telnetsd.config.settings import Settings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
@@ -27,7 +28,7 @@ from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.console import Console
-from telnetsd.session.greeting import greet, is_expiring, warn_of_expiry, withdraw
+from telnetsd.session.greeting import LOG_FILLED, greet, is_expiring, warn_of_expiry, withdraw
 from telnetsd.session.interpreter import Interpreter
 from telnetsd.session.joining import join_line
 from telnetsd.session.pace import Pace
@@ -49,6 +50,8 @@ INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
 """A client with more than this unread is not told notices: it would only pile up."""
 _NEWLINE: Final = "\r\n"
+CONNECT: Final = "connect"
+"""The command that leads to lines: whoever has it no more has no line."""
 _HTTP_REQUEST: Final = re.compile(r"[A-Z]{2,20} [^ ]+ HTTP/[0-9](\.[0-9])?")
 """A request line (RFC 9112 section 3): what a web page makes a browser send, in the name of the browser's user."""
 
@@ -76,6 +79,17 @@ class Visit:
     straight_to: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class GuestTerms:
+    """What guests share: how fast all of them may type, and whether those of a source may fill more of the log.
+
+    `may_log` counts what it refuses.
+    """
+
+    pace: Pace
+    may_log: Callable[[], bool]
+
+
 class Session:
     """The conversation with one client that was let in.
 
@@ -85,7 +99,7 @@ class Session:
         trail: Bound to the session.
         services: What commands use.
         settings: Clocks and limits.
-        shared_pace: How fast this session and others together may type; None for no such bound.
+        guests: What the session of a guest shares with those of others; None for that of a user.
     """
 
     def __init__(
@@ -95,7 +109,7 @@ class Session:
         trail: Trail,
         services: Services,
         settings: Settings,
-        shared_pace: Pace | None = None,
+        guests: GuestTerms | None = None,
     ) -> None:
         self._visit = visit
         self._identity = visit.identity
@@ -103,7 +117,7 @@ class Session:
         self._trail = trail
         self._services = services
         self._settings, self._limits = settings.session, settings.limits
-        self._shared_pace = shared_pace
+        self._guests = guests
         self._pace: Pace | None = None
         """Kept from the first line on: many sessions are open, and few type."""
         self._lines = LineDiscipline(
@@ -252,6 +266,11 @@ class Session:
         """Show somebody what this session is shown; returns what ends it."""
         return self._protocol.writer.add_spectator(spectator)
 
+    def end_watches(self) -> None:
+        """Tell whoever watches that there is nothing more to be shown."""
+        for spectator in self._protocol.writer.spectators:
+            spectator(b"")
+
     def adopt(self, services: Services, settings: Settings) -> None:
         """Go on with what a reload brought."""
         self._services, self._settings, self._limits = services, settings.session, settings.limits
@@ -295,9 +314,10 @@ class Session:
             console.dismiss(LineReason.REMOVED, f"{line.name} was removed or changed by the operator")
             return
         try:
+            services.table.authorise(CONNECT, self._identity)
             roles = services.table.roles_of(self._identity)
             services.lines.authorise(line.name, roles, self._identity.assurance_class)
-        except LineError:
+        except (CommandError, LineError):
             console.dismiss(LineReason.WITHDRAWN, f"{line.name} is not for you any more")
 
     def check_clocks(self, at: datetime) -> None:
@@ -339,7 +359,7 @@ class Session:
 
     async def _be_straight(self) -> None:
         """Be a bare console: nothing is said that the line does not say, but why there is none."""
-        await self._interpreter.interpret(f"connect {self._visit.straight_to}")
+        await self._interpreter.interpret(f"{CONNECT} {self._visit.straight_to}")
         self._end_reason = self._end_reason or EndReason.LINE_ENDED
         self._write(self._said, "")
 
@@ -392,8 +412,8 @@ class Session:
         if self._pace is None:
             self._pace = self._make_pace()
         delay_s = self._pace.take(self._now())
-        if self._shared_pace is not None:
-            delay_s = max(delay_s, self._shared_pace.take(self._now()))
+        if self._guests is not None:
+            delay_s = max(delay_s, self._guests.pace.take(self._now()))
         if delay_s > 0:
             if not self._pace.is_told:
                 message = f"{self.user} types faster than [limits] allows, and is slowed down"
@@ -402,6 +422,9 @@ class Session:
                     await self._trail.record(Action.SESSION_SLOWED, LimitReason.TOO_MANY_LINES, message)
                     self._pace.is_told = True
             await asyncio.sleep(delay_s)
+            if self._guests is not None and self._protocol.has_other_end_closed:
+                # What is left of it is read too slowly to find the end there, and nobody waits for the answers.
+                self._end_with(EndReason.CONNECTION_CLOSED)
 
     def _note_heard(self) -> None:
         self._heard = self._now()
@@ -410,17 +433,8 @@ class Session:
     async def _take(self, one: Input) -> None:
         self._is_busy = True
         match one:
-            case TypedLine(text) if self._is_first_line and _HTTP_REQUEST.fullmatch(text):
-                self.say("goodbye: this is a telnet server, and that was an HTTP request")
-                self._end_with(EndReason.HTTP_REQUEST)
-            case TypedLine(text):
-                await self._interpreter.interpret(text)
-            case LineTooLong():
-                sentence = f"ignored: a line may have {self._settings.line_max_bytes} bytes, yours is longer"
-                await self._interpreter.deny("", CommandReason.LINE_TOO_LONG, sentence)
-            case LineNotUtf8():
-                sentence = "ignored: that line is not UTF-8"
-                await self._interpreter.deny("", CommandReason.LINE_NOT_UTF8, sentence)
+            case TypedLine() | LineTooLong() | LineNotUtf8():
+                await self._take_line(one)
             case LineEndless():
                 self.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
                 self._end_with(EndReason.LINE_ENDLESS)
@@ -431,6 +445,25 @@ class Session:
                 self._end_with(EndReason.END_OF_INPUT)
         self._is_busy = self._is_first_line = False
         self._answer()
+
+    async def _take_line(self, one: TypedLine | LineTooLong | LineNotUtf8) -> None:
+        """Interpret a line, whether it can be taken or not: each leaves an event, where the log may have more."""
+        if self._is_first_line and isinstance(one, TypedLine) and _HTTP_REQUEST.fullmatch(one.text):
+            self.say("goodbye: this is a telnet server, and that was an HTTP request")
+            self._end_with(EndReason.HTTP_REQUEST)
+            return
+        if self._guests is not None and not self._guests.may_log():
+            self._said.extend(LOG_FILLED)
+            return
+        match one:
+            case TypedLine(text):
+                await self._interpreter.interpret(text)
+            case LineTooLong():
+                sentence = f"ignored: a line may have {self._settings.line_max_bytes} bytes, yours is longer"
+                await self._interpreter.deny("", CommandReason.LINE_TOO_LONG, sentence)
+            case LineNotUtf8():
+                sentence = "ignored: that line is not UTF-8"
+                await self._interpreter.deny("", CommandReason.LINE_NOT_UTF8, sentence)
 
     def _answer(self) -> None:
         if self._end_reason is EndReason.QUIT or self._end_reason is EndReason.END_OF_INPUT:

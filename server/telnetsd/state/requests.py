@@ -99,6 +99,11 @@ class Requests:
         values = (RequestStatus.PENDING.value, RequestKind.RENEWAL.value)
         return int(self._database.execute(f"SELECT count(*) FROM requests WHERE {where}", values).fetchone()[0])
 
+    def pending_of_strangers(self) -> list[EnrolmentRequest]:
+        """Return the requests of those who have no name yet that wait for the operator, the oldest first."""
+        where = "status = ? AND kind <> ? ORDER BY requested_at, id"
+        return list(self._select(where, RequestStatus.PENDING.value, RequestKind.RENEWAL.value))
+
     def count_pending_from(self, source: str) -> int:
         """Return how many requests of a source wait for the operator."""
         values = (RequestStatus.PENDING.value, source)

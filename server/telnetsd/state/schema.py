@@ -98,7 +98,14 @@ CREATE TABLE IF NOT EXISTS removed_users (
     name TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 """
-_STEPS: Final = (_USERS, _LIFE, _REMOVED)
+_AUDIT_HEAD: Final = """
+CREATE TABLE audit_head (
+    id INTEGER PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    sha256 TEXT NOT NULL
+) STRICT;
+"""
+_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 

@@ -5,6 +5,7 @@ A client that sends no telnet command needs no interpreter of them; so there is 
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -18,6 +19,8 @@ READER_LIMIT_BYTES: Final = 8192
 """Half of what the reader holds before it pauses the client."""
 COMMANDS_PER_TURN: Final = 64
 """Up to how many IAC bytes are interpreted at once: telnetlib3 takes a microsecond or two for each."""
+_TCP_ESTABLISHED: Final = 1
+"""The state of a connection that nobody has closed, as Linux tells it (tcp(7), TCP_INFO)."""
 SLICE_BYTES: Final = 256
 """How much of what holds more of them, or is of a client that takes turns, is interpreted at once."""
 
@@ -211,6 +214,18 @@ class NvtProtocol(asyncio.Protocol):
         """Wait until the connection is gone."""
         while not self.is_over:
             await self._wait()
+
+    @property
+    def has_other_end_closed(self) -> bool:
+        """Whether the client has closed its end, or is gone: TCP knows that also while nothing is read from it."""
+        if self.is_over or self._transport.is_closing():
+            return True
+        try:
+            connection = self._transport.get_extra_info("socket")
+            state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        except (AttributeError, OSError, ValueError):
+            return False  # no TCP, as of a Unix socket
+        return state != _TCP_ESTABLISHED
 
     # What is agreed upon with the client.
 

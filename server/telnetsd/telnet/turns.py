@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakKeyDictionary
 
 PER_TURN: Final = 4
 PAUSE_S: Final = 0.005
@@ -25,6 +26,12 @@ class Turns:
             self._is_due = True
             self._loop.call_soon(self._run)
 
+    async def wait(self) -> None:
+        """Wait for a turn; what is done until the next wait is a piece of work."""
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self.take(lambda: None if ready.done() else ready.set_result(None))
+        await ready
+
     def _run(self) -> None:
         try:
             for _ in range(min(PER_TURN, len(self._waiting))):
@@ -34,3 +41,15 @@ class Turns:
                 self._loop.call_later(PAUSE_S, self._run)
             else:
                 self._is_due = False
+
+
+_OF_LOOPS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]] = WeakKeyDictionary()
+
+
+def turns_of_pumps() -> Turns:
+    """Return the turns of everything in this event loop that passes bytes on, from whatever end to whatever end."""
+    loop = asyncio.get_running_loop()
+    found = _OF_LOOPS.get(loop)
+    if found is None:
+        found = _OF_LOOPS[loop] = Turns()
+    return found

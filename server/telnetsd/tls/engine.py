@@ -12,12 +12,13 @@ from hashlib import sha256
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
-from telnetsd.pki.keys import ClassicalPrivateKey
+from telnetsd.pki.keys import ClassicalPrivateKey, is_costly_key
 from telnetsd.tls.client_hello import read_client_hello
 from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
@@ -65,17 +66,21 @@ def make_server_context(
     key: ClassicalPrivateKey,
     trust_anchors: tuple[x509.Certificate, ...],
     intermediates: tuple[x509.Certificate, ...] = (),
+    *,
+    are_all_cas_known: bool = True,
 ) -> ServerContext:
     """Make the context of one generation; tickets of another are useless in it.
 
     A ticket carries the leaf alone, and nothing of what was sent beside it. So a client that sends a CA that is not
-    known here gets none: it shakes hands in full, and is who it was.
+    known here gets none: it shakes hands in full, and is who it was. Under TLS 1.2 a ticket is promised before the
+    client sends anything, so that none is given where clients may have to send CAs.
 
     Args:
         certificates: The server's certificate first, then its chain.
         key: The private key of that certificate.
         trust_anchors: Their names go into the certificate request (RFC 8446 section 4.2.4).
         intermediates: CAs that clients need not send.
+        are_all_cas_known: Whether these are all that the trust anchors have issued, as far as users have them.
     Raises:
         OperatorError: OpenSSL does not take the certificate or the key: it is too weak, for instance.
     """
@@ -102,12 +107,20 @@ def make_server_context(
         ) from error
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _accept_every_chain)
     context.set_alpn_select_callback(_select_protocol)
+    context.set_app_data(are_all_cas_known)
     context.set_info_callback(_ticket_watcher((*trust_anchors, *intermediates)))
     return context
 
 
-def _accept_every_chain(*_: object) -> bool:
-    return True
+def _accept_every_chain(_: SSL.Connection, certificate: crypto.X509, __: int, depth: int, ___: int) -> bool:
+    """Take every certificate; but a leaf whose key would keep the server busy is not computed with at all."""
+    if depth > 0:
+        return True
+    try:
+        key = certificate.get_pubkey().to_cryptography_key()
+    except Exception:  # noqa: BLE001 -- what cannot be read is refused in words, behind the handshake
+        return True
+    return not (isinstance(key, rsa.RSAPublicKey) and is_costly_key(key))
 
 
 def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:  # noqa: ANN401 -- no public name
@@ -183,7 +196,7 @@ class TlsEngine:
         connection that it comes by. Under TLS 1.3 each handshake says its own name.
         """
         hello, context = read_client_hello(record), self._connection.get_context()
-        if hello is None:
+        if hello is None or not (hello.offers_tls_1_3 or context.get_app_data()):
             self._connection.set_options(SSL.OP_NO_TICKET)
         elif not hello.offers_tls_1_3:
             _set_session_id_context(context, sha256(_SESSION_ID_CONTEXT + hello.server_name).digest())

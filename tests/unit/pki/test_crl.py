@@ -282,3 +282,34 @@ def test_a_crl_that_another_key_of_the_same_ca_signed_counts(tmp_path: Path) -> 
     other_key = make_ca("CRL CA")
     lists = load(tmp_path, make_crl(SERIAL, issuer=other_key))
     assert lists.status_of(LEAF.certificate, [signer(CA), signer(other_key)], now()).revocation is not None
+
+
+@pytest.mark.parametrize("is_newer", [True, False])
+def test_a_crl_of_another_key_of_the_ca_takes_no_revocation_back(is_newer: bool, tmp_path: Path) -> None:
+    """A CA that was renewed publishes one for each of its keys: neither outdates the other."""
+    other_key = make_ca("CRL CA")
+    later = now() - (DAY / 2 if is_newer else 2 * DAY)
+    lists = load(tmp_path, make_crl(SERIAL, number=5), make_crl(issuer=other_key, at=later, number=6))
+    found = lists.status_of(LEAF.certificate, [signer(CA), signer(other_key)], now())
+    assert found.revocation is not None
+    assert found.is_known
+
+
+def test_a_crl_about_some_certificates_takes_no_revocation_of_another_one_back(tmp_path: Path) -> None:
+    def place(number: int) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+        names = [x509.UniformResourceIdentifier(f"http://ca.example/{number}.crl")]
+        return ((x509.IssuingDistributionPoint(names, None, False, False, None, False, False), True),)
+
+    older = make_crl(SERIAL, at=now() - 2 * DAY, extensions=place(1))
+    newer = make_crl(at=now() - DAY, extensions=place(2))
+    assert status(load(tmp_path, older, newer)).revocation is not None
+    assert status(load(tmp_path, make_crl(SERIAL, at=now() - 2 * DAY), newer)).revocation is not None
+
+
+def test_a_distribution_point_of_some_reasons_is_no_place_where_all_is_said(tmp_path: Path) -> None:
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier("http://ca.example/1.crl")]
+    place = x509.IssuingDistributionPoint(names, None, False, False, None, False, False)
+    point = x509.DistributionPoint(names, None, frozenset({x509.ReasonFlags.key_compromise}), None)
+    leaf = Recipe(extensions=[*Recipe().extensions, (x509.CRLDistributionPoints([point]), False)]).signed_by(CA)
+    lists = load(tmp_path, make_crl(extensions=((place, True),)))
+    assert not lists.status_of(leaf.certificate, [signer(CA)], now()).is_known

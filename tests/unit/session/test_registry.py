@@ -101,12 +101,8 @@ async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybod
             assert identity is refusal
 
     registry = registry_of(*(Looked(one, FullDisk()) for one in "123"))
-
-    async def identify(*_: object) -> Identity:
-        return refusal
-
     with pytest.raises(OSError, match="no disk"):
-        await registry.reidentify(identify)
+        await registry.reidentify(lambda *_: refusal)
     assert looked == ["1", "2", "3"]
     assert registry.rounds == 1
 

@@ -1,0 +1,88 @@
+"""Sessions whose end is not on the log: what a file that is begun repeats of them, and which a crash has left open.
+
+A session's certificate is in the event of its start, and in later ones by its fingerprint. So that no file of the log
+needs the ones before it, each begins with an event for every session that is open then.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from telnetsd.audit.chain import Draft, make_draft
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.reason import Reason
+from telnetsd.audit.record import make_event
+from telnetsd.audit.row import read_event, text_of, who_of
+
+_BEGINNINGS: Final = frozenset({Action.SESSION_STARTED, Action.SESSION_CONTINUED})
+_MARK: Final = b'"action":"session-'
+_OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
+_OF_THE_LOG: Final = frozenset({"chain", "handshake_s"})
+_OF_ALL_EVENTS_OF_A_SESSION: Final = ("hash", "server_name")
+
+
+class OpenSessions:
+    """The sessions that one process has told the log of, by their ids."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, Draft] = {}
+
+    def note(self, events: Iterable[Draft]) -> None:
+        """Take note of events that are on disk."""
+        for event in events:
+            if event.action in _BEGINNINGS:
+                self._begun[_session_id(event)] = event
+            elif event.action == Action.SESSION_ENDED:
+                self._begun.pop(_session_id(event), None)
+
+    def continued(self) -> list[Draft]:
+        """Return what a file begins with: an event for each."""
+        return [make_draft(_continue(event_of(one))) for one in self._begun.values()]
+
+
+def event_of(draft: Draft) -> Fields:
+    """Return the event of a draft."""
+    event: Fields = msgspec.json.decode(draft.head + draft.body + draft.tail + b"}}")
+    return event
+
+
+def fields_of_session(began: Fields) -> Fields:
+    """Return the fields that all events of a session share, from the one that it began with: see `Trail`."""
+    fields = _own_fields(began)
+    client = began.get("tls", {}).get("client")
+    if client is not None:
+        shared = {key: client[key] for key in _OF_ALL_EVENTS_OF_A_SESSION if key in client}
+        fields["tls"] = {**began["tls"], "client": shared}
+    return fields
+
+
+def find_unended(lines: Iterable[bytes]) -> list[Fields]:
+    """Return the events with which sessions began that have no end in these lines; none where there is no event."""
+    begun: dict[str, Fields] = {}
+    for line in lines:
+        if _MARK not in line:
+            continue
+        event = dict(read_event(line))
+        session_id, action = text_of(event, "telnetsd.session.id"), text_of(event, "event.action")
+        if action in _BEGINNINGS:
+            begun[session_id] = event
+        elif action == Action.SESSION_ENDED:
+            begun.pop(session_id, None)
+    return list(begun.values())
+
+
+def _session_id(event: Draft) -> str:
+    session_id: str = msgspec.json.decode(b"{" + event.tail + b"}")["session"]["id"]
+    return session_id
+
+
+def _own_fields(began: Fields) -> Fields:
+    fields = {key: value for key, value in began.items() if key not in _OF_EVERY_EVENT}
+    fields["telnetsd"] = {key: value for key, value in began["telnetsd"].items() if key not in _OF_THE_LOG}
+    return fields
+
+
+def _continue(began: Fields) -> Fields:
+    message = f"{who_of(began)} was in when this file began"
+    return make_event(Action.SESSION_CONTINUED, message, _own_fields(began), Reason.OK)

@@ -1,0 +1,40 @@
+"""Certificates by their fingerprints, as the log is read: an event has it in full once a session."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from telnetsd.audit.event import merge
+from telnetsd.audit.row import Event, value_of
+
+CERTIFICATES_MAX: Final = 8192
+"""How many are kept in mind: beyond it the one that was used least lately is forgotten."""
+_OF_A_CERTIFICATE: Final = ("x509", "subject", "issuer")
+
+
+class Certificates:
+    """The certificates of the events that were read so far."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def complete(self, event: Event) -> Event:
+        """Return an event with the certificate of its fingerprint, where an earlier event has that in full."""
+        client = value_of(event, "tls.client")
+        sha256 = value_of(event, "tls.client.hash.sha256")
+        if not isinstance(client, dict) or not isinstance(sha256, str):
+            return event
+        if "x509" in client:
+            self._known[sha256] = {key: client[key] for key in _OF_A_CERTIFICATE if key in client}
+            if len(self._known) > CERTIFICATES_MAX:
+                self._known.popitem(last=False)
+        if sha256 not in self._known:
+            return event
+        self._known.move_to_end(sha256)
+        return event if "x509" in client else merge(dict(event), {"tls": {"client": self._known[sha256]}})
+
+
+def complete_all(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield each event with the certificate of its fingerprint."""
+    certificates = Certificates()
+    return map(certificates.complete, events)

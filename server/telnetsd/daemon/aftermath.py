@@ -1,0 +1,123 @@
+"""What a server that was killed has left open on the log: the next one closes it, and vouches for its recordings."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from telnetsd.audit.archive import Snapshot, read_lines, take_snapshot
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.file import open_regular
+from telnetsd.audit.open_sessions import fields_of_session, find_unended
+from telnetsd.audit.reason import EndReason
+from telnetsd.audit.record import Trail
+from telnetsd.audit.row import Event, read_event, text_of, who_of
+from telnetsd.errors import OperatorError
+from telnetsd.home import Home
+from telnetsd.lines.recording import SUFFIX, Recorded, recording_end, vouch_for
+
+_STARTED: Final = f'"action":"{Action.SERVER_STARTED}"'.encode()
+_STOPPED: Final = f'"action":"{Action.SERVER_STOPPED}"'.encode()
+_CHUNK_BYTES: Final = 1024 * 1024
+_LINES: Final = tuple(f'"action":"{one}"'.encode() for one in (Action.LINE_CONNECTED, Action.RECORDING_CLOSED))
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How the server before this one has ended: whether it said so, and which sessions it has left open."""
+
+    was_killed: bool = False
+    unended: tuple[Fields, ...] = ()
+
+
+def look_back(audit_file: Path) -> LastRun:
+    """Read the last file of the log that has events; each begins with the sessions that are open then.
+
+    Raises:
+        OperatorError: It cannot be read.
+    """
+    if not audit_file.parent.exists():
+        return LastRun()
+    try:
+        snapshot = take_snapshot(audit_file)
+    except OperatorError:
+        return LastRun()  # there is none; whoever writes to it says what is wrong
+    last = [part for part in snapshot.parts if part.size][-1:]
+    is_running = True
+
+    def lines() -> Iterator[bytes]:
+        nonlocal is_running
+        for line in read_lines(Snapshot(tuple(last), b"")):
+            if _STARTED in line.content or _STOPPED in line.content:
+                is_running = _STARTED in line.content
+            yield line.content
+
+    unended = tuple(find_unended(lines()))
+    return LastRun(was_killed=bool(last) and is_running, unended=unended)
+
+
+async def close_sessions(last: LastRun, trail: Trail) -> None:
+    """Tell the log that the sessions of a server that was killed are over.
+
+    Raises:
+        AuditUnavailableError: It cannot be written.
+    """
+    for began in last.unended:
+        reason = EndReason.SERVER_LOST
+        message = f"{who_of(began)}: the session ended ({reason.value})"
+        await trail.with_fields(fields_of_session(began)).record(Action.SESSION_ENDED, reason, message)
+
+
+async def vouch_for_recordings(home: Home, trail: Trail) -> None:
+    """Have the log vouch for what the recordings hold that a server was making when it was killed.
+
+    The whole log is read for it, in a thread.
+    """
+    try:
+        left = await asyncio.to_thread(_find_unvouched, home)
+        for path, connected in left.items():
+            recorded = await asyncio.to_thread(_examine, path)
+            line_trail = trail.with_fields(fields_of_session(dict(connected)))
+            line = text_of(connected, "telnetsd.line.name")
+            await vouch_for(recorded, line, line_trail, EndReason.SERVER_LOST)
+    except (OSError, OperatorError) as error:
+        logger.warning("recordings of the server that was killed are not vouched for: %s", error)
+
+
+def _find_unvouched(home: Home) -> dict[Path, Event]:
+    """Return recordings that the log does not vouch for, each with the event of how its session came to the line."""
+    waiting = {path.name: path for path in sorted(home.recordings_folder.glob(f"*{SUFFIX}"))}
+    by_end = {name[name.index("-") + 1 :]: name for name in waiting}
+    found: dict[str, Event] = {}
+    for line in read_lines(take_snapshot(home.audit_file)) if waiting else ():
+        if not any(mark in line.content for mark in _LINES):
+            continue
+        event = read_event(line.content)
+        if text_of(event, "event.action") == Action.RECORDING_CLOSED:
+            waiting.pop(text_of(event, "telnetsd.recording.file"), None)
+            continue
+        end = recording_end(text_of(event, "telnetsd.line.name"), text_of(event, "telnetsd.session.id"))
+        if end in by_end:
+            found[by_end[end]] = event
+    return {path: found[name] for name, path in waiting.items() if name in found}
+
+
+def _examine(path: Path) -> Recorded:
+    """Say what a recording holds.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    digest, size = sha256(), 0
+    with open_regular(path) as file:
+        os.fsync(file.fileno())
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return Recorded(path.name, digest.hexdigest(), size, is_whole=False)

@@ -1,0 +1,191 @@
+"""What the holder of a certificate can change of it names nobody else: signature, frame, what is sent along."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from support.certificates import DAY, Pair, Recipe, ca_extensions, make_ca, name, now
+from support.der import encode
+from telnetsd.config.loading import load_settings
+from telnetsd.identity.assurance import make_classes
+from telnetsd.identity.cert_to_name import make_entry
+from telnetsd.identity.identify import PER_LEAF_MAX, Identifier, Policy
+from telnetsd.identity.outcome import Identity, NamedUser, Refusal, User
+from telnetsd.pki.certificate import PeerCertificate
+from telnetsd.pki.der import BIT_STRING, SEQUENCE, content_of
+from telnetsd.pki.fingerprints import fingerprints_of
+from telnetsd.pki.path_reason import PathReason
+from telnetsd.pki.trust import TrustAnchor, make_trust
+from telnetsd.state.state import State
+
+CURVES: list[type[ec.EllipticCurve]] = [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1]
+
+
+def colons(der: bytes) -> str:
+    return f"SHA256:{sha256(der).hexdigest().upper()}"
+
+
+CONFIGURATION = """
+[identity]
+crl_policy = "prefer"
+
+[[cert_to_name]]
+id = "contractors"
+fingerprint = "{first}"
+map_type = "specified"
+name = "contractor"
+roles = ["guest"]
+
+[[cert_to_name]]
+id = "everybody"
+fingerprint = "{root}"
+map_type = "common-name"
+"""
+"""As an installation of 0.1 has it."""
+
+
+class World:
+    """A root, the contractors' intermediate below it, and a contractor whose common name is alice's."""
+
+    def __init__(self, curve: type[ec.EllipticCurve]) -> None:
+        self.curve = curve
+        self.root = make_ca("Root", key=self._key())
+        contractors = Recipe(
+            name("Contractors"), self._key(), extensions=ca_extensions(0), not_after=now() + 100 * DAY
+        )
+        self.intermediate = contractors.signed_by(self.root)
+        self.leaf = Recipe(subject=name("alice"), key=self._key()).signed_by(self.intermediate)
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        return ec.generate_private_key(self.curve())
+
+
+@pytest.fixture(scope="module", params=CURVES, ids=lambda curve: curve.name)
+def world(request: pytest.FixtureRequest) -> World:
+    return World(request.param)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with closing(State(tmp_path / "state.db")) as opened:
+        with opened.transaction():
+            for one in ("alice", "contractor"):
+                opened.users.add(User(one, ("user",)), now(), is_mapped=True)
+        yield opened
+
+
+def flipped(pair: Pair, issuer: Pair) -> bytes:
+    """Return a certificate with the other valid signature, which anybody can compute."""
+    twins = fingerprints_of(pair.certificate, issuer.certificate)
+    (other,) = twins - {sha256(pair.der).hexdigest()}
+    curve = issuer.certificate.public_key().curve  # type: ignore[union-attr]
+    r, s = decode_dss_signature(pair.certificate.signature)
+    der = with_signature(pair.der, b"\0" + encode_dss_signature(r, curve.group_order - s))
+    assert sha256(der).hexdigest() == other
+    return der
+
+
+def with_signature(der: bytes, content: bytes) -> bytes:
+    signed, _ = content_of(der)
+    _, algorithm = content_of(der, signed)
+    _, signature = content_of(der, algorithm)
+    return encode(SEQUENCE, der[signed:signature] + encode(BIT_STRING, content))
+
+
+def identifier(world: World, first: bytes, state: State, tmp_path: Path) -> Identifier:
+    """Return what decides by a configuration whose first entry is for the certificate that has these bytes."""
+    path = tmp_path / "telnetsd.toml"
+    path.write_text(CONFIGURATION.format(first=colons(first), root=colons(world.root.der)))
+    settings = load_settings(path)
+    entries = tuple(map(make_entry, settings.cert_to_name))
+    policy = Policy(entries, make_classes({}, (), ()), frozenset(), settings.identity.crl_policy)
+    return Identifier(make_trust((TrustAnchor(world.root.certificate, "root.pem"),)), policy, state)
+
+
+def user(identity: Identity) -> str:
+    assert isinstance(identity, NamedUser), identity
+    return identity.name
+
+
+@pytest.mark.parametrize("named", ["intermediate", "leaf"])
+@pytest.mark.parametrize("is_flipped_first", [True, False])
+def test_a_flipped_signature_names_nobody_else_whichever_comes_first(
+    named: str, is_flipped_first: bool, world: World, state: State, tmp_path: Path
+) -> None:
+    honest, twin = world.leaf.der, flipped(world.leaf, world.intermediate)
+    above, above_twin = world.intermediate.der, flipped(world.intermediate, world.root)
+    one = identifier(world, getattr(world, named).der, state, tmp_path)
+    presentations = [PeerCertificate(leaf, (ca,)) for leaf in (honest, twin) for ca in (above, above_twin)]
+    for peer in reversed(presentations) if is_flipped_first else presentations:
+        assert user(one.identify(peer, now())) == "contractor"
+
+
+def test_an_entry_with_the_fingerprint_of_either_signature_names_both(
+    world: World, state: State, tmp_path: Path
+) -> None:
+    """Whoever wrote the configuration may have been given the twin."""
+    one = identifier(world, flipped(world.leaf, world.intermediate), state, tmp_path)
+    assert user(one.identify(PeerCertificate(world.leaf.der, (world.intermediate.der,)), now())) == "contractor"
+
+
+def test_the_entry_of_a_ca_is_held_against_the_copy_that_is_here(world: World, state: State, tmp_path: Path) -> None:
+    """The root is self-signed: its twin, sent by the client, is not looked at."""
+    one = identifier(world, world.root.der, state, tmp_path)
+    twin = flipped(world.root, world.root)
+    peer = PeerCertificate(world.leaf.der, (world.intermediate.der, twin))
+    assert user(one.identify(peer, now())) == "contractor"
+
+
+def padded(der: bytes) -> bytes:
+    """Say that the last bit of the signature does not count, where it is zero."""
+    signed, _ = content_of(der)
+    _, algorithm = content_of(der, signed)
+    begin, end = content_of(der, content_of(der, algorithm)[1])
+    return with_signature(der, b"\1" + der[begin + 1 : end])
+
+
+def longer_length(der: bytes) -> bytes:
+    """Write the length of the whole in one byte more than it takes: BER, and not DER."""
+    begin, _ = content_of(der)
+    return bytes([SEQUENCE, 0x84]) + len(der[begin:]).to_bytes(4, "big") + der[begin:]
+
+
+def other_algorithm(der: bytes) -> bytes:
+    """Let the algorithm outside differ from the one inside: with NULL for parameters."""
+    signed, _ = content_of(der)
+    _, algorithm = content_of(der, signed)
+    begin, end = content_of(der, algorithm)
+    return encode(SEQUENCE, der[signed:algorithm] + encode(SEQUENCE, der[begin:end] + b"\x05\0") + der[end:])
+
+
+@pytest.mark.parametrize("change", [padded, longer_length, other_algorithm, lambda der: der + b"\0"])
+def test_other_bytes_around_what_was_signed_are_no_certificate(
+    change: Callable[[bytes], bytes], world: World, state: State, tmp_path: Path
+) -> None:
+    one = identifier(world, world.leaf.der, state, tmp_path)
+    recipe = Recipe(subject=name("alice"))
+    leaf = recipe.signed_by(world.intermediate)
+    while leaf.certificate.signature[-1] % 2:
+        leaf = recipe.signed_by(world.intermediate)
+    assert user(one.identify(PeerCertificate(leaf.der, (world.intermediate.der,)), now())) == "alice"
+    found = one.identify(PeerCertificate(change(leaf.der), (world.intermediate.der,)), now())
+    assert isinstance(found, Refusal)
+    assert found.reason is PathReason.MALFORMED
+    # An intermediate like that is left out.
+    above = world.intermediate.der
+    found = one.identify(PeerCertificate(leaf.der, (longer_length(above),)), now())
+    assert isinstance(found, Refusal)
+    assert found.reason is PathReason.UNKNOWN_ISSUER
+
+
+def test_what_stands_beside_one_leaf_pushes_no_other_verdict_out(world: World, state: State, tmp_path: Path) -> None:
+    one = identifier(world, world.leaf.der, state, tmp_path)
+    for junk in range(10 * PER_LEAF_MAX):
+        one.identify(PeerCertificate(world.leaf.der, (world.intermediate.der, b"%d" % junk)), now())
+    assert len(one._paths) <= PER_LEAF_MAX
+    assert len(one._of_leaf) == 1
