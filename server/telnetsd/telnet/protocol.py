@@ -12,6 +12,7 @@ from typing import Final, cast
 from telnetlib3 import TelnetReader
 from telnetlib3.telopt import IAC, SB
 
+from telnetsd.telnet.gate import ReadingGate
 from telnetsd.telnet.interpreter import ComPort, NvtInterpreter
 from telnetsd.telnet.turns import Turns
 
@@ -78,34 +79,6 @@ class NvtOutput:
         self._transport.close()
 
 
-class _ReadingGate(asyncio.ReadTransport):
-    """Reads from the client only while nobody has a reason not to."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__()
-        self._transport = transport
-        self._reasons: set[str] = set()
-
-    def pause_reading(self) -> None:
-        """The reader holds enough."""
-        self.hold("reader")
-
-    def resume_reading(self) -> None:
-        """The reader has been read."""
-        self.release("reader")
-
-    def hold(self, reason: str) -> None:
-        """Read nothing more until the reason is gone."""
-        self._reasons.add(reason)
-        self._transport.pause_reading()
-
-    def release(self, reason: str) -> None:
-        """A reason is gone."""
-        self._reasons.discard(reason)
-        if not self._reasons:
-            self._transport.resume_reading()
-
-
 class NvtProtocol(asyncio.Protocol):
     """The telnet protocol of one connection; `reader` and `writer` are for the session."""
 
@@ -120,7 +93,7 @@ class NvtProtocol(asyncio.Protocol):
         """Whether the connection is closed, or about to be: nothing is read from it any more."""
         self._interpreter: NvtInterpreter | None = None
         self._transport: asyncio.Transport
-        self._gate: _ReadingGate
+        self._gate: ReadingGate
         self._com_port: tuple[ComPort | None] | None = None
         self._is_writable = True
         self._waiting: list[asyncio.Future[None]] = []
@@ -134,7 +107,7 @@ class NvtProtocol(asyncio.Protocol):
         """Let the reader pause a client that sends faster than it is read."""
         self._transport = cast("asyncio.Transport", transport)
         self.writer = NvtOutput(self._transport, self)
-        self._gate = _ReadingGate(self._transport)
+        self._gate = ReadingGate(self._transport)
         self.reader.set_transport(self._gate)
 
     def data_received(self, data: bytes) -> None:
