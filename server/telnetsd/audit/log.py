@@ -54,8 +54,8 @@ class Witness(Protocol):
     def read(self) -> tuple[int, str]:
         """Return the sequence number and the SHA-256 of the line that was the last; 0 where it knows of none."""
 
-    def write(self, sequence: int, sha256: str) -> None:
-        """Remember a line."""
+    def write(self, sequence: int, sha256: str) -> bool:
+        """Remember a line; False where that cannot be done now."""
 
 
 class AuditLog:
@@ -147,8 +147,9 @@ class AuditLog:
     def _tell_witness(self) -> None:
         """Have the end of the log remembered; without its lock, which who writes to the state may wait for."""
         head = self._end.head
-        if self._witness is not None and head.sequence > self._witnessed.sequence:
-            self._witness.write(head.sequence, head.sha256)
+        if self._witness is None or head.sequence <= self._witnessed.sequence:
+            return
+        if self._witness.write(head.sequence, head.sha256):
             self._witnessed = head
 
     @contextmanager

@@ -44,12 +44,17 @@ def tell_stories(events: Iterable[Event]) -> list[Story]:
 
 
 def _tell(session_id: str, events: list[Event]) -> Story:
-    first, last = events[0], events[-1]
-    begun, is_over = _moment(first), text_of(last, "event.action") in {Action.SESSION_ENDED, Action.SESSION_REFUSED}
+    first = events[0]
+    begun, end = _moment(first), next((one for one in reversed(events) if _ends(one)), None)
     steps = tuple(_step(event, begun) for event in events)
-    length = f"{steps[-1].offset_s:.1f} s, ended: {text_of(last, 'event.reason')}" if is_over else "not ended"
+    # What a killed server's recordings hold is on the log behind the session's end.
+    length = f"{_step(end, begun).offset_s:.1f} s, ended: {text_of(end, 'event.reason')}" if end else "not ended"
     facts = [*_facts(first), ("length", length)]
-    return Story(session_id, tuple((word, text) for word, text in facts if text), steps, is_over)
+    return Story(session_id, tuple((word, text) for word, text in facts if text), steps, end is not None)
+
+
+def _ends(event: Event) -> bool:
+    return text_of(event, "event.action") in {Action.SESSION_ENDED, Action.SESSION_REFUSED}
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:

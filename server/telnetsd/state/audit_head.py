@@ -28,10 +28,14 @@ class AuditHead:
                 return int(row[0]), str(row[1])
         return 0, ""
 
-    def write(self, sequence: int, sha256: str) -> None:
-        """Remember a line; where somebody else is just writing to the state, the next one is remembered."""
-        with contextlib.suppress(sqlite3.Error), self._opened() as database:
-            database.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (sequence, sha256))
+    def write(self, sequence: int, sha256: str) -> bool:
+        """Remember a line; False where somebody else is just writing to the state: a later one is remembered then."""
+        try:
+            with self._opened() as database:
+                database.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (sequence, sha256))
+        except sqlite3.Error:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
