@@ -175,8 +175,11 @@ def find_home(chosen: Path | None) -> Home:
 
 
 def make_secret_folder(folder: Path) -> None:
-    """Create `folder` (and its parents) so that nobody else can look into it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Create `folder` (and its parents) so that nobody else can look into it, whatever the umask."""
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            parent.mkdir(SECRET_FOLDER_MODE, exist_ok=True)
+    folder.mkdir(SECRET_FOLDER_MODE, exist_ok=True)
     folder.chmod(SECRET_FOLDER_MODE)
 
 
