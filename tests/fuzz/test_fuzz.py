@@ -1,20 +1,26 @@
-"""The fuzz target, for as long as CI has; for longer by hand: scripts/fuzz."""
+"""The fuzz targets, for as long as the suite has, and longer with --long; for longer still by hand: scripts/fuzz."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.machine import DEADLINE_S
 
-RUNS = 1500
+CONNECTIONS = 1500
+TARGETS = ("certificates", "crls", "upstream")
+IN_THE_SUITE_S = 10
+LONG_S = 120
 
 
-def test_nothing_is_found_in_a_bounded_number_of_runs(tmp_path: Path) -> None:
+def fuzz(target: str, tmp_path: Path, *options: str, seconds: float) -> str:
+    """Run a target, and return what libFuzzer says; nothing may be found."""
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    command = [sys.executable, str(Path(__file__).with_name("fuzz_connection.py")), str(corpus)]
-    command += [f"-runs={RUNS}", "-max_len=1024", f"-timeout={DEADLINE_S:.0f}", f"-artifact_prefix={tmp_path}/"]
+    command = [sys.executable, str(Path(__file__).with_name(f"fuzz_{target}.py")), str(corpus), *options]
+    command += [f"-timeout={DEADLINE_S:.0f}", f"-artifact_prefix={tmp_path}/"]
     tests = str(Path(__file__).parents[1])
     # It has its own measure of coverage, which the other one would only slow down.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
@@ -24,7 +30,24 @@ def test_nothing_is_found_in_a_bounded_number_of_runs(tmp_path: Path) -> None:
         text=True,
         check=False,
         env={**environment, "PYTHONPATH": tests},
-        timeout=2 * DEADLINE_S,
+        timeout=seconds + 2 * DEADLINE_S,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert f"Done {RUNS} runs" in done.stderr
+    return done.stderr
+
+
+def test_nothing_is_found_in_a_bounded_number_of_runs(tmp_path: Path) -> None:
+    said = fuzz("connection", tmp_path, f"-runs={CONNECTIONS}", "-max_len=1024", seconds=0)
+    assert f"Done {CONNECTIONS} runs" in said
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_is_found_in_some_seconds(target: str, tmp_path: Path) -> None:
+    fuzz(target, tmp_path, f"-max_total_time={IN_THE_SUITE_S}", "-max_len=4096", seconds=IN_THE_SUITE_S)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("target", ["connection", *TARGETS])
+def test_nothing_is_found_in_minutes(target: str, tmp_path: Path) -> None:
+    fuzz(target, tmp_path, f"-max_total_time={LONG_S}", "-max_len=16384", seconds=LONG_S)

@@ -1,0 +1,90 @@
+"""A fuzz target for atheris: certificates of real CAs, changed, as a client presents them.
+
+The first byte of an input says which certificate of the public test vectors is changed, and the second what stands
+beside it; where the rest begins with other bytes than a place and a value, they are the certificate. What counts as
+found: an exception out of `identify`, `describe`, the event or `explain`, a text that could steer a terminal, and
+anybody who is named.
+
+    scripts/fuzz certificates [SECONDS]
+"""
+
+import itertools
+import ssl
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import atheris
+
+with atheris.instrument_imports(include=["telnetsd"]):
+    from support.certificates import Recipe, make_ca, now
+    from support.server import all_leaves
+    from support.vectors import ders_of, x509_files
+    from telnetsd.administration.explain import explain
+    from telnetsd.administration.initialise import initialise
+    from telnetsd.administration.material import load_material
+    from telnetsd.audit.event import identity_fields, presented_fields
+    from telnetsd.home import Home
+    from telnetsd.identity.identify import Identifier
+    from telnetsd.identity.outcome import NamedUser, Refusal
+    from telnetsd.pki.certificate import PeerCertificate, describe_der
+    from telnetsd.session.greeting import refuse
+    from telnetsd.state.state import State
+
+EXPLAINED_EVERY: Final = 50
+"""Of so many inputs one is explained as well: that loads the installation each time."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        initialise(home, ())
+        ca = make_ca()
+        (home.trust_folder / "ca.pem").write_text(ssl.DER_cert_to_PEM_cert(ca.der))
+        vectors = [der for path in x509_files() for der in ders_of(path) if len(der) < 4096][:200]
+        bases = [Recipe().signed_by(ca).der, ca.der, *vectors]
+        material, counter = load_material(home), itertools.count()
+        file = Path(folder) / "presented.pem"
+        with closing(State(home.state_file)) as state:
+            identifier = Identifier(material.trust, material.policy, state)
+
+            def look(data: bytes) -> None:
+                if len(data) < 2:
+                    return
+                peer = PeerCertificate(change(bases[data[0] % len(bases)], data[2:]), beside(data[1]))
+                require_safe(identifier, peer)
+                if next(counter) % EXPLAINED_EVERY == 0:
+                    file.write_text("".join(map(ssl.DER_cert_to_PEM_cert, (peer.leaf_der, *peer.presented_der))))
+                    explained = explain(home, file)
+                    assert all(text.isprintable() for step in explained.steps for text in (step.what, step.found))
+
+            def beside(number: int) -> tuple[bytes, ...]:
+                return (ca.der,) if number % 3 == 1 else (bases[number % len(bases)],) if number % 3 else ()
+
+            atheris.Setup(sys.argv, look)
+            atheris.Fuzz()
+
+
+def change(base: bytes, data: bytes) -> bytes:
+    """Put bytes at places: each change is the place in two bytes, and a value."""
+    if data[:1] == b"\x30":
+        return data
+    changed = bytearray(base)
+    for start in range(0, len(data) - 2, 3):
+        changed[int.from_bytes(data[start : start + 2], "big") % len(changed)] = data[start + 2]
+    return bytes(changed)
+
+
+def require_safe(identifier: "Identifier", peer: "PeerCertificate") -> None:
+    describe_der(peer.leaf_der)
+    identity = identifier.identify(peer, now())
+    assert not isinstance(identity, NamedUser)
+    texts = [*all_leaves(identity_fields(identity)), *all_leaves(presented_fields(identity))]
+    texts += refuse(identity) if isinstance(identity, Refusal) else []
+    assert all(text.isprintable() for text in texts), texts
+
+
+if __name__ == "__main__":
+    main()
