@@ -70,8 +70,8 @@ async def send(data: bytes) -> None:
     client.connection_made(transport)
     upstream = TelnetUpstream(transport, client, Terminal())
     client.data_received(data)
-    while client._rx_task is not None:
-        await asyncio.sleep(0)
+    if client._rx_task is not None:
+        await client._rx_task
     client.eof_received()
     shown = 0
     while chunk := await upstream.read():
