@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.homes import add
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get
 from telnetsd.administration.credentials import user_files
+from telnetsd.administration.initialise import initialise
 from telnetsd.cli.user import connect_lines
+from telnetsd.home import Home
 from telnetsd.pki.keys import KeyType
 
 CLIENTS = ["openssl", "ncat", "socat", "gnutls-cli", "telnetsd", "telnet-ssl"]
@@ -116,6 +119,45 @@ def test_a_script_pipes_its_lines_in_and_reads_every_answer(client: str, server:
     assert b"goodbye\r\n" in done.stdout
     (session,) = re.findall(rb"session      ([0-9a-f-]{36})", done.stdout)
     _assert_the_log_tells_of_alice(server, session.decode(), ["whoami", "echo the last words", "quit"])
+
+
+@pytest.fixture(scope="module")
+def post_quantum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose CA has an ML-DSA key; the clients verify the P-256 CA beside it, and so does OpenSSL 3.0."""
+    home = Home(tmp_path_factory.mktemp("post-quantum") / "home")
+    initialise(home, (), key_type=KeyType.ML_DSA_65)
+    add(home, "alice", "operator", KeyType.RSA)
+    running = RunningServer(home)
+    yield running
+    assert running.stop() == ""
+
+
+@pytest.mark.parametrize("client", [client for client in CLIENTS if client != "telnet-ssl"])
+def test_an_installation_with_a_post_quantum_ca_is_reached_by_every_documented_client(
+    client: str, post_quantum: RunningServer, tmp_path: Path
+) -> None:
+    files = user_files(post_quantum.home, "alice")
+    for path in (files.certificate, files.key, post_quantum.home.ca_certificate):
+        shutil.copy(path, tmp_path)
+    command = line_for(client, post_quantum)
+    sent = b"whoami\necho the last words\nquit\n"
+    done = subprocess.run(command, cwd=tmp_path, input=sent, capture_output=True, check=False, timeout=DEADLINE_S)
+    assert b"the last words\r\n" in done.stdout
+
+
+def test_an_installation_with_a_post_quantum_ca_is_reached_by_telnet_ssl_at_a_terminal(
+    post_quantum: RunningServer, tmp_path: Path
+) -> None:
+    files = user_files(post_quantum.home, "alice")
+    for path in (files.certificate, files.key, post_quantum.home.ca_certificate):
+        shutil.copy(path, tmp_path)
+    terminal = Terminal(line_for("telnet-ssl", post_quantum), tmp_path)
+    try:
+        terminal.wait_for(rb"alice> ")
+        terminal.type(b"quit\r")
+        terminal.wait_for(rb"goodbye")
+    finally:
+        terminal.close()
 
 
 def _assert_the_log_tells_of_alice(server: RunningServer, session: str, lines: list[str]) -> None:

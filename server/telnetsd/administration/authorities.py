@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.home import Home, require_secret
 from telnetsd.pki.authority import Authority, to_pem
 from telnetsd.pki.certificate import certificate_sha256, is_issued_by
-from telnetsd.pki.keys import KeyLockedError, PrivateKey, key_from_pem
+from telnetsd.pki.keys import KeyLockedError, MlDsaPrivateKey, PrivateKey, key_from_pem
 from telnetsd.pki.trust import load_certificates
 
 PASSPHRASE_VARIABLE: Final = "TELNETSD_CA_PASSPHRASE"  # noqa: S105 -- a name
@@ -47,15 +47,19 @@ def passphrase_of_environment() -> bytes:
 
 
 def load_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
-    """Load the CA that issues: the intermediate where there is one, else the root.
+    """Load the CA that issues: the intermediate where there is one, else the root; with the one beside it.
 
     Raises:
         OperatorError: It is missing, cannot be read, its key is open to others, or the passphrase is wrong.
     """
     if home.issuing_certificate.exists():
         files = _Files(home.issuing_certificate, home.issuing_key)
-        return _load(home, files, ask, above=load_roots(home)[:1])
-    return load_root(home, ask)
+        issuer = _load(home, files, ask, above=load_roots(home)[:1])
+    else:
+        issuer = load_root(home, ask)
+    if not isinstance(issuer.key, MlDsaPrivateKey) or not home.server_ca_certificate.exists():
+        return issuer
+    return replace(issuer, beside=load_server_issuer(home, ask))
 
 
 def load_root(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
@@ -76,6 +80,15 @@ def load_server_issuer(home: Home, ask: AskPassphrase = passphrase_of_environmen
     if home.server_ca_certificate.exists():
         return _load(home, _Files(home.server_ca_certificate, home.server_ca_key), ask, above=())
     return load_issuer(home, ask)
+
+
+def load_server_ca(home: Home) -> list[x509.Certificate]:
+    """Return the certificate of the CA that is for the server's own certificate alone; nothing where there is none.
+
+    Raises:
+        OperatorError: It cannot be read.
+    """
+    return _certificates_of(home, home.server_ca_certificate)
 
 
 def load_previous(home: Home, ask: AskPassphrase) -> Iterator[Authority]:
@@ -163,6 +176,7 @@ def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase) -> x509.Certificat
     """
     # The keys first: nobody else waits while a person looks for a passphrase.
     issuer, previous = load_issuer(home, ask), list(load_previous(home, ask))
+    previous += [issuer.beside] if issuer.beside is not None else []
     days = load_settings(home.config_file).issuing.crl_days
     with changing(home, who) as change:
         for authority in previous:
@@ -228,7 +242,7 @@ def encode_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
     Whoever is to trust the root has it (RFC 8446 section 4.4.2); the server would parse it at each login, and keep it
     with each session.
     """
-    return to_pem(leaf, *authority.chain[:-1])
+    return to_pem(leaf, *authority.chain_of(leaf)[:-1])
 
 
 def chain_above(home: Home, leaf_der: bytes) -> list[x509.Certificate]:

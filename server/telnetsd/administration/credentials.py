@@ -129,7 +129,7 @@ def issue(
         # The X.509 library writes no PKCS #12 for such keys; an older one would not fit the new key.
         change.delete(files.pkcs12)
         return Issuance(user, certificate, (files.certificate, files.key))
-    bundle = make_pkcs12(user.name, key.private, certificate, authority.chain, key.pkcs12_password)
+    bundle = make_pkcs12(user.name, key.private, certificate, authority.chain_of(certificate), key.pkcs12_password)
     change.write_secret(files.pkcs12, bundle)
     return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))
 

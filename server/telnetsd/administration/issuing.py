@@ -109,6 +109,7 @@ def certify(
         OperatorError: The key is somebody else's or compromised, or the CA was replaced meanwhile.
     """
     require_current(change.home, authority)
+    issuer = authority.issuer_for(key)
     check_key(change, name, key_sha256(key))
     number = grant.assurance_class
     profile = UserProfile(
@@ -117,9 +118,9 @@ def certify(
         policy_oid=settings.classes[number].oid if number is not None else "",
         crl_url=settings.issuing.crl_url,
     )
-    certificate = authority.issue_user(key, profile, change.at)
+    certificate = issuer.issue_user(key, profile, change.at)
     facts = describe(certificate)
-    issued = record_of(certificate, name, certificate_sha256(authority.certificate), number or 0)
+    issued = record_of(certificate, name, certificate_sha256(issuer.certificate), number or 0)
     change.state.certificates.add(issued, certificate.public_bytes(Encoding.DER))
     verb = "renewed for" if action is Action.CERTIFICATE_RENEWED else "issued to"
     message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"

@@ -11,6 +11,7 @@ from telnetsd.administration.authorities import (
     crl_file,
     issuing_key_file,
     load_certificate_of_issuer,
+    load_server_ca,
     rewrite_crls,
 )
 from telnetsd.administration.change import changing, recover
@@ -42,8 +43,14 @@ def keep_up(home: Home, ask: AskPassphrase) -> None:
 
 
 def _is_crl_due(home: Home, state: State) -> bool:
-    """Tell whether our CRL is missing, in the second half of its time, or older than a revocation."""
-    issuer = load_certificate_of_issuer(home)
+    """Tell whether a CRL of ours is missing, in the second half of its time, or older than a revocation."""
+    issuers = [load_certificate_of_issuer(home)]
+    if home.server_ca_key.exists():
+        issuers += load_server_ca(home)
+    return any(_is_crl_of_due(home, state, one) for one in issuers)
+
+
+def _is_crl_of_due(home: Home, state: State, issuer: x509.Certificate) -> bool:
     try:
         crl = x509.load_pem_x509_crl(crl_file(home, issuer).read_bytes())
     except (OSError, ValueError):

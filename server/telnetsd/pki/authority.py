@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from telnetsd.pki.keys import KeyType, PrivateKey, generate_key, key_type_of
+from telnetsd.pki.keys import KeyType, MlDsaPublicKey, PrivateKey, generate_key, key_type_of
 from telnetsd.pki.policies import ANY_POLICY
 from telnetsd.pki.revocation import Revocation, RevocationReason
 
@@ -71,11 +71,23 @@ class Authority:
         certificate: Of the CA that signs: the root, or an intermediate below it.
         key: Its private key.
         chain: What a peer needs above a leaf: the intermediate, if any, and the root.
+        beside: The CA that issues to whoever has a key of another kind than ML-DSA, where ours is ML-DSA: OpenSSL
+            before 3.5 does not even load a certificate that is signed so, and a key that a quantum computer breaks
+            is no safer below a CA that it does not.
     """
 
     certificate: x509.Certificate
     key: PrivateKey
     chain: tuple[x509.Certificate, ...]
+    beside: "Authority | None" = None
+
+    def issuer_for(self, key: CertificatePublicKeyTypes) -> "Authority":
+        """Return the CA that issues to the holder of a key."""
+        return self if self.beside is None or isinstance(key, MlDsaPublicKey) else self.beside
+
+    def chain_of(self, leaf: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """Return what a peer needs above a leaf of ours."""
+        return self.issuer_for(leaf.public_key()).chain
 
     def issue_intermediate(self, common_name: str, at: datetime) -> Issued:
         """Issue a CA certificate for leaves only, with a new key of the kind of ours; it may assert any class."""

@@ -12,6 +12,7 @@ _CLIENT_HELLO: Final = 1
 _HANDSHAKE_HEADER_BYTES: Final = 4
 _VERSION_AND_RANDOM_BYTES: Final = 34
 _SERVER_NAME: Final = 0
+_HOST_NAME: Final = b"\0"
 _SUPPORTED_VERSIONS: Final = 43
 _TLS_1_3: Final = b"\x03\x04"
 
@@ -22,6 +23,15 @@ class ClientHello:
 
     offers_tls_1_3: bool
     server_name: bytes
+
+    @property
+    def host_name(self) -> bytes:
+        """The host name in it; empty where there is none."""
+        try:
+            entry = _Reader(_Reader(self.server_name).take_vector(2))
+            return entry.take_vector(2) if entry.take(1) == _HOST_NAME else b""
+        except EOFError:
+            return b""
 
 
 class _Reader:

@@ -149,10 +149,11 @@ def _ticket_watcher(known: Iterable[x509.Certificate]) -> Callable[[SSL.Connecti
 class TlsEngine:
     """One TLS connection, seen from the server."""
 
-    __slots__ = ("_connection", "_records", "handshake_bytes", "peer_closed")
+    __slots__ = ("_connection", "_host_name", "_records", "handshake_bytes", "peer_closed")
 
     def __init__(self, context: ServerContext) -> None:
         self._connection = _accepting(context)
+        self._host_name = b""
         self._records = RecordSplitter()
         self.handshake_bytes = 0
         """How many bytes of the peer the handshake has taken so far."""
@@ -201,6 +202,8 @@ class TlsEngine:
         elif not hello.offers_tls_1_3:
             _set_session_id_context(context, sha256(_SESSION_ID_CONTEXT + hello.server_name).digest())
             self._connection = _accepting(context)
+            # OpenSSL forgets the name of a session that is resumed.
+            self._host_name = hello.host_name
             _set_session_id_context(context, _SESSION_ID_CONTEXT)
 
     @property
@@ -264,7 +267,7 @@ class TlsEngine:
             group=connection.get_group_name() or "",
             # pyOpenSSL has no public name for this question.
             resumed=bool(SSL._lib.SSL_session_reused(connection._ssl)),  # type: ignore[attr-defined]  # noqa: SLF001
-            server_name=(connection.get_servername() or b"").decode("ascii", "replace"),
+            server_name=(connection.get_servername() or self._host_name).decode("ascii", "replace"),
         )
 
     def peer_certificate(self) -> PeerCertificate | None:
