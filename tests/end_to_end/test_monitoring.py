@@ -226,3 +226,15 @@ def test_dashboard_and_alerts_ask_for_figures_that_there_are(start: Callable[...
 
 def _words(expression: str) -> list[str]:
     return "".join(one if one.isalnum() or one == "_" else " " for one in expression).split()
+
+
+def test_prometheus_finds_nothing_in_the_rules_and_the_figures(start: Callable[..., RunningServer]) -> None:
+    port = free_port()
+    server = start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+    with connect_as(server, "bob") as client:
+        client.read_until()
+    figures_now = get(port, "/metrics")[1]
+    for words, given in (("rules", None), ("metrics", figures_now)):
+        command = ["promtool", "check", words, *([] if given else [str(DOCS / "prometheus-alerts.yml")])]
+        found = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+        assert (found.returncode, found.stderr) == (0, ""), found.stdout
