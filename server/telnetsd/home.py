@@ -246,7 +246,7 @@ def require_only_ours(home: Home) -> None:
         OperatorError: Something is open to others, or is somebody else's; the message has what to run.
     """
     state = [home.state_file.with_name(home.state_file.name + end) for end in ("", "-wal", "-shm")]
-    for path in (home.root, home.config_file, *state, home.certs_folder, *sorted(home.certs_folder.rglob("*"))):
+    for path in (home.root, home.config_file, *state, *_everything_below(home.certs_folder)):
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -258,6 +258,19 @@ def require_only_ours(home: Home) -> None:
         if mode & _OTHERS_WRITE:
             others = f"can be written by others (mode {mode:04o}), who could let themselves in"
             raise OperatorError(f"{shown} {others}; run: chmod go-w {shlex.quote(str(path))}")
+
+
+def _everything_below(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all that is in it, also by way of links, each once."""
+    seen: set[Path] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield Path(place)
+        yield from (Path(place, name) for name in sorted(files))
 
 
 def close_to_others(path: Path) -> None:

@@ -19,12 +19,13 @@ import signal
 import socket
 import sys
 import termios
+import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 ROUND_S = 0.01
 """How long after a round of killing it is looked for others, which have been started meanwhile."""
-ROUNDS_MAX = 6000
+VAIN_ROUNDS_MAX = 200
 
 
 def main(arguments: list[str]) -> None:
@@ -45,10 +46,13 @@ def main(arguments: list[str]) -> None:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    child = start(words, is_tty=kind == "tty", account=(user, group, groups), cgroup=cgroup, server=server)
-    if child:
-        supervise(child, server, waking)
-    end_all(cgroup)
+    try:
+        child = start(words, is_tty=kind == "tty", account=(user, group, groups), cgroup=cgroup, server=server)
+        if child:
+            supervise(child, server, waking)
+    finally:
+        # Whatever goes wrong here, nothing is left behind.
+        end_all(cgroup)
 
 
 def start(
@@ -102,8 +106,12 @@ def become_program(words: list[str], *, is_tty: bool, account: tuple[str, str, s
 
 def supervise(child: int, server: socket.socket, waking: int) -> None:
     """Wait until the server lets go; tell it meanwhile how the program has ended, and pass on what it wants."""
+    # Not select(), which takes no descriptor above 1023: the control socket has the number that it has in the server.
+    polling = select.poll()
+    for descriptor in (server.fileno(), waking):
+        polling.register(descriptor, select.POLLIN)
     while True:
-        ready, _, _ = select.select([server.fileno(), waking], [], [])
+        ready = {descriptor for descriptor, _ in polling.poll()}
         if waking in ready:
             os.read(waking, 4096)
         status = reap(child)
@@ -135,19 +143,22 @@ def reap(child: int) -> int | None:
 
 def end_all(cgroup: str) -> None:
     """Kill every descendant, until there is none: what is started meanwhile as well."""
-    for _ in range(ROUNDS_MAX):
+    vain_rounds = 0
+    while vain_rounds < VAIN_ROUNDS_MAX:
         # First stopped, so that none of them starts others while the rest are looked for.
         signal_all(descendants(), signal.SIGSTOP)
-        signal_all(descendants(), signal.SIGKILL)
+        is_of_use = signal_all(descendants(), signal.SIGKILL)
         if cgroup:
             with contextlib.suppress(OSError):
                 Path(cgroup, "cgroup.kill").write_text("1", encoding="ascii")
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+                is_of_use = True
         except ChildProcessError:
             break
-        select.select([], [], [], ROUND_S)
+        # What runs as somebody else, and in no cgroup of ours, is not ours to kill.
+        vain_rounds = 0 if is_of_use else vain_rounds + 1
+        time.sleep(ROUND_S)
     if cgroup:
         with contextlib.suppress(OSError):
             Path(cgroup).rmdir()
@@ -158,19 +169,30 @@ def descendants() -> list[int]:
     found, waiting = [], [os.getpid()]
     while waiting:
         parent = waiting.pop()
-        for path in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                children = [int(one) for one in path.read_text(encoding="ascii").split()]
+        # Any of them may end while it is looked at.
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{parent}/task").iterdir():
+                children = _children_of(thread / "children")
                 found += children
                 waiting += children
     return found
 
 
-def signal_all(processes: list[int], number: signal.Signals) -> None:
-    """Send a signal; whoever is gone, or is somebody else's by now, is passed over."""
+def _children_of(path: Path) -> list[int]:
+    try:
+        return [int(one) for one in path.read_text(encoding="ascii").split()]
+    except OSError:
+        return []
+
+
+def signal_all(processes: list[int], number: signal.Signals) -> bool:
+    """Send a signal, and tell whether anybody got it; whoever is gone, or is somebody else's, is passed over."""
+    is_sent = False
     for one in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(one, number)
+            is_sent = True
+    return is_sent
 
 
 def tell(server: socket.socket, line: bytes) -> None:

@@ -101,9 +101,11 @@ def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
 
 
 def in_its_own_mounts(folder: Path, size: str) -> list[str]:
-    """Run a program where a small filesystem is mounted on a folder, that nobody else sees."""
+    """Run a program where a small filesystem with what is in a folder is mounted on it, that nobody else sees."""
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-    mount = f'mount -t tmpfs -o size={size},mode=700 tmpfs "{folder}" && exec "$@"'
+    kept = folder.with_name("kept")
+    mount = f'cp -a "{folder}" "{kept}" && mount -t tmpfs -o size={size},mode=700 tmpfs "{folder}"'
+    mount += f' && cp -a "{kept}/." "{folder}" && exec "$@"'
     return [*unshare, "sh", "-c", mount, "sh"]
 
 

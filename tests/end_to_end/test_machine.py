@@ -158,6 +158,15 @@ def test_a_home_folder_that_others_can_write_to_is_not_served(path: str, mode: i
     assert unfolded("nobody else can write") in unfolded(telnetsd(home, "check").stdout)
 
 
+def test_what_is_reached_by_a_link_is_looked_at_as_well(home: Home, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    home.trust_folder.rename(elsewhere)
+    home.trust_folder.symlink_to(elsewhere)
+    (elsewhere / "x.pem").write_text("")
+    (elsewhere / "x.pem").chmod(0o666)
+    assert "certs/trust/x.pem can be written by others" in refused(home, "serve", "--listen", "127.0.0.1:0")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_belongs_to_somebody_else_is_not_served(home: Home) -> None:
     os.chown(home.state_file, 12345, -1)

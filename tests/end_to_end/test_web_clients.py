@@ -10,7 +10,7 @@ import pytest
 
 from support.client import Client, client_context, connect_as
 from support.machine import DEADLINE_S
-from support.server import RunningServer, action_of
+from support.server import RunningServer, action_of, wait_until
 from telnetsd.administration.credentials import user_files
 
 FORM = """<!doctype html>
@@ -40,8 +40,8 @@ def test_a_client_that_offers_http_gets_the_alert_for_it(
     with raw, pytest.raises(ssl.SSLError) as refused:
         context.wrap_socket(raw, server_hostname="localhost")
     assert "alert no application protocol" in str(refused.value)
-    server.wait_for(lambda event: event["event"]["reason"] == "web-client")
-    (event,) = server.events()[before:]
+    (event,) = wait_until(lambda: server.events()[before:], "the event")
+    assert event["event"]["reason"] == "web-client"
     assert (action_of(event), event["event"]["outcome"]) == ("handshake-failed", "failure")
 
 

@@ -47,7 +47,7 @@ def verify_log(path: Path, key: AuditKey = KEY) -> Report:
 
 def assert_intact(path: Path, key: AuditKey = KEY) -> Report:
     report = verify_log(path, key)
-    assert report.damage is None
+    assert report.damage is None, report.damage
     return report
 
 

@@ -115,7 +115,7 @@ def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
     """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
     of_server = _certificates_of(home, home.server_ca_certificate)
     roots = [one for one in load_roots(home) if one not in of_server]
-    beside = [(one, "root of the server's certificate") for one in of_server]
+    beside = [(one, "P-256 root: the server, users without ML-DSA keys") for one in of_server]
     if not home.issuing_certificate.exists():
         return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:]), *beside]
     issuing = load_certificates(home.issuing_certificate, home.shown(home.issuing_certificate))[0].certificate

@@ -261,7 +261,8 @@ class AuditLog:
             return
         opening = [] if self._size else [self._make_checkpoint(CheckpointReason.FILE_OPENED), *self._open.continued()]
         drafts = [*opening, *self._notes, *events]
-        content, head = self._seal_lines(drafts)
+        lines, head = self._seal_lines(drafts)
+        content = b"".join(lines)
         start, before = self._size, self._end.head
         try:
             self._file.write_seal(self._key.make_seal(Seal(before, head)))
@@ -274,21 +275,21 @@ class AuditLog:
             raise
         self._open.note([*self._notes, *events])
         if opening:
-            self._opening_bytes = sum(len(one.head) + len(one.body) + len(one.tail) for one in opening[1:])
+            self._opening_bytes = sum(map(len, lines[1 : len(opening)]))
         is_checkpoint = drafts[-1].action == Action.AUDIT_CHECKPOINT
         self._end, self._size = ChainEnd(head, is_checkpoint), start + len(content)
         self._notes, self._noted = [], set()
         if is_checkpoint:
             self._signed_at = time.monotonic()
 
-    def _seal_lines(self, drafts: Sequence[Draft]) -> tuple[bytes, Head]:
+    def _seal_lines(self, drafts: Sequence[Draft]) -> tuple[list[bytes], Head]:
         """Make events the next lines of the chain; returns them, and where it ends then."""
         head, lines = self._end.head, []
         for draft in drafts:
             is_checkpoint = draft.action == Action.AUDIT_CHECKPOINT
             line, head = seal(draft, head, self._key.sign_checkpoint if is_checkpoint else None)
             lines.append(line)
-        return b"".join(lines), head
+        return lines, head
 
     def _sync_if_due(self) -> None:
         if self._settings.durability is Durability.COMMIT:

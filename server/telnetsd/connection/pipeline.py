@@ -33,7 +33,7 @@ from telnetsd.commands.caller import Services
 from telnetsd.config.settings import Settings
 from telnetsd.connection.unadmitted import Unadmitted, source_fields
 from telnetsd.escaping import escape
-from telnetsd.identity.identify import Identifier, restrict
+from telnetsd.identity.identify import Identifier, Verdict, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.incoming import IncomingProtocol
 from telnetsd.lines.table import LineTable
@@ -170,7 +170,10 @@ class Connections:
                 return identity or self._stages.identify(peer, endpoint, datetime.now(UTC))
             identifier = self._stages.identifier
             judge = partial(identifier.judge, peer, datetime.now(UTC))
-            identifier.keep(peer, await asyncio.get_running_loop().run_in_executor(judging, judge))
+            judged = asyncio.get_running_loop().run_in_executor(judging, judge)
+            judged.add_done_callback(partial(_keep, identifier, peer))
+            # What is judged for an open session is kept, also where nobody waits for it any more.
+            await (asyncio.shield(judged) if judging is self._judging_again else judged)
 
     def accept(self, endpoint: Endpoint) -> IncomingProtocol:
         """Return the protocol of a new raw connection, for the event loop's server."""
@@ -369,19 +372,24 @@ class Connections:
     async def _talk(self, session: Session, rounds: int) -> None:
         stages = self._stages
         stages.registry.add(session)
-        if self._is_stopping:
-            session.end(EndReason.SERVER_STOPPED, STOPPING)
-        elif rounds != stages.registry.rounds:
-            # Everybody was looked at again while the event was being written, and this session was not there yet.
-            session.adopt(stages.services, stages.settings)
-            session.reidentify(await self.identify_again(session.peer, session.endpoint))
         try:
+            await self._look_once_more(session, rounds)
             await session.run()
         finally:
             self._stages.registry.remove(session)
             reason = session.end_reason or EndReason.INTERNAL_ERROR
             message = f"{session.user}: the session ended ({reason.value})"
             await session.trail.record(Action.SESSION_ENDED, reason, message)
+
+    async def _look_once_more(self, session: Session, rounds: int) -> None:
+        """Look at a session that was let in while something changed, or while the server stops."""
+        stages = self._stages
+        if self._is_stopping:
+            session.end(EndReason.SERVER_STOPPED, STOPPING)
+        elif rounds != stages.registry.rounds:
+            # Everybody was looked at again while the event was being written, and this session was not there yet.
+            session.adopt(stages.services, stages.settings)
+            session.reidentify(await self.identify_again(session.peer, session.endpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +417,11 @@ class _Arrived:
     place: Place
     begun: float
     handshake_s: float = 0.0
+
+
+def _keep(identifier: Identifier, peer: PeerCertificate, judged: asyncio.Future[Verdict]) -> None:
+    if not judged.cancelled() and judged.exception() is None:
+        identifier.keep(peer, judged.result())
 
 
 def _make_guest_pace(stages: Stages) -> Pace:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,8 @@ from telnetsd.lines.recording import SUFFIX, Recorded, recording_end, vouch_for
 
 _STARTED: Final = f'"action":"{Action.SERVER_STARTED}"'.encode()
 _STOPPED: Final = f'"action":"{Action.SERVER_STOPPED}"'.encode()
+CLOSED_AT_ONCE: Final = 1000
+"""How many sessions are closed together: fewer than the sink gathers."""
 _CHUNK_BYTES: Final = 1024 * 1024
 _LINES: Final = tuple(f'"action":"{one}"'.encode() for one in (Action.LINE_CONNECTED, Action.RECORDING_CLOSED))
 
@@ -34,14 +36,16 @@ class LastRun:
 
     was_killed: bool = False
     unended: tuple[Fields, ...] = ()
+    recordings: tuple[Path, ...] = ()
 
 
-def look_back(audit_file: Path) -> LastRun:
+def look_back(home: Home) -> LastRun:
     """Read the last file of the log that has events; each begins with the sessions that are open then.
 
     Raises:
         OperatorError: It cannot be read.
     """
+    audit_file = home.audit_file
     if not audit_file.parent.exists():
         return LastRun()
     try:
@@ -59,7 +63,9 @@ def look_back(audit_file: Path) -> LastRun:
             yield line.content
 
     unended = tuple(find_unended(lines()))
-    return LastRun(was_killed=bool(last) and is_running, unended=unended)
+    # Before anybody makes others: those may be anybody's by now.
+    recordings = tuple(sorted(home.recordings_folder.glob(f"*{SUFFIX}")))
+    return LastRun(bool(last) and is_running, unended, recordings)
 
 
 async def close_sessions(last: LastRun, trail: Trail) -> None:
@@ -68,19 +74,23 @@ async def close_sessions(last: LastRun, trail: Trail) -> None:
     Raises:
         AuditUnavailableError: It cannot be written.
     """
-    for began in last.unended:
-        reason = EndReason.SERVER_LOST
-        message = f"{who_of(began)}: the session ended ({reason.value})"
-        await trail.with_fields(fields_of_session(began)).record(Action.SESSION_ENDED, reason, message)
+    for start in range(0, len(last.unended), CLOSED_AT_ONCE):
+        await asyncio.gather(*(_close(began, trail) for began in last.unended[start : start + CLOSED_AT_ONCE]))
 
 
-async def vouch_for_recordings(home: Home, trail: Trail) -> None:
+def _close(began: Fields, trail: Trail) -> Awaitable[None]:
+    reason = EndReason.SERVER_LOST
+    message = f"{who_of(began)}: the session ended ({reason.value})"
+    return trail.with_fields(fields_of_session(began)).record(Action.SESSION_ENDED, reason, message)
+
+
+async def vouch_for_recordings(home: Home, last: LastRun, trail: Trail) -> None:
     """Have the log vouch for what the recordings hold that a server was making when it was killed.
 
     The whole log is read for it, in a thread.
     """
     try:
-        left = await asyncio.to_thread(_find_unvouched, home)
+        left = await asyncio.to_thread(_find_unvouched, home, last.recordings)
         for path, connected in left.items():
             recorded = await asyncio.to_thread(_examine, path)
             line_trail = trail.with_fields(fields_of_session(dict(connected)))
@@ -90,9 +100,9 @@ async def vouch_for_recordings(home: Home, trail: Trail) -> None:
         logger.warning("recordings of the server that was killed are not vouched for: %s", error)
 
 
-def _find_unvouched(home: Home) -> dict[Path, Event]:
+def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, Event]:
     """Return recordings that the log does not vouch for, each with the event of how its session came to the line."""
-    waiting = {path.name: path for path in sorted(home.recordings_folder.glob(f"*{SUFFIX}"))}
+    waiting = {path.name: path for path in recordings}
     by_end = {name[name.index("-") + 1 :]: name for name in waiting}
     found: dict[str, Event] = {}
     for line in read_lines(take_snapshot(home.audit_file)) if waiting else ():

@@ -131,7 +131,7 @@ def serve(home: Home, options: Options) -> None:
             to_close.callback(nursery.let_go)
         crew = CrewSettings(count, nursery, options.worker_options)
         state = to_close.enter_context(closing(State(home.state_file)))
-        last = look_back(home.audit_file)
+        last = look_back(home)
         log = to_close.enter_context(closing(open_log(home, material.settings.audit)))
         uvloop.run(_serve(_Start(home, options.ask, crew, endpoints, sockets, manager, last), material, state, log))
 
@@ -222,7 +222,7 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
 
 async def _look_back(start: _Start, trail: Trail) -> None:
     if start.last.was_killed:
-        await vouch_for_recordings(start.home, trail)
+        await vouch_for_recordings(start.home, start.last, trail)
 
 
 async def _is_done_before(work: Coroutine[object, object, None], stopping: asyncio.Event) -> bool:

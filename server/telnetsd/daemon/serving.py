@@ -125,12 +125,12 @@ class Serving:
         self._judging = asyncio.get_running_loop().create_task(self._look_at(costly)) if costly else None
 
     async def _look_at(self, sessions: list[Session]) -> None:
-        try:
-            for session in sessions:
+        for session in sessions:
+            try:
                 session.reidentify(await self.connections.identify_again(session.peer, session.endpoint))
-        except Exception:
-            logger.exception("sessions could not be looked at; everybody is looked at again")
-            self._state_version = _DUE
+            except Exception:
+                logger.exception("a session could not be looked at; everybody is looked at again")
+                self._state_version = _DUE
 
     def _compose(self, material: Material) -> Stages:
         settings = material.settings

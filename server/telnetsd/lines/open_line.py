@@ -23,6 +23,8 @@ from telnetsd.racing import unless
 from telnetsd.telnet.turns import turns_of_pumps
 
 WATCHERS_MAX: Final = 256
+CHANGE_PACE_S: Final = 0.2
+"""How long after somebody was handed the line the next one is: two who play with it do not fill the log."""
 SHOWN_PER_TURN: Final = 4
 """To how many watchers a piece of what is shown is written before others have the event loop."""
 BEHIND_MAX_BYTES: Final = 262_144
@@ -96,6 +98,7 @@ class OpenLine:
         self._turns = turns_of_pumps()
         self._changing = asyncio.Lock()
         """Held while another writer is being recorded: one change after the other."""
+        self._changed_at = -CHANGE_PACE_S
 
     @property
     def writer(self) -> Attendant | None:
@@ -178,15 +181,21 @@ class OpenLine:
         with _recorded(self.line.name):
             await attendant.record_role(LineReason.WATCHING, LineReason.IN_USE)
 
-    async def take_over(self, attendant: Attendant) -> None:
+    async def take_over(self, attendant: Attendant, *, is_forced: bool = True) -> None:
         """Give somebody the writer's place; who had it watches, or leaves where the line is not shared.
 
+        Where that is not forced, and somebody else was faster, they watch.
+
         Raises:
-            LineError: It is being closed, or the log cannot be written.
+            LineError: It is being closed, or the log cannot be written, or too many watch.
         """
         async with self._changing:
             self.require_open()
             former = self.writer
+            if former is not None and not is_forced:
+                await self.record_watching(attendant)
+                self.watch(attendant)
+                return
             if former is not None and self.line.settings.shared:
                 with _recorded(self.line.name):
                     await former.record_role(LineReason.WATCHING, LineReason.TAKEN_OVER)
@@ -240,17 +249,15 @@ class OpenLine:
     async def _promote(self, attendant: Attendant, former: Attendant | None = None) -> None:
         """Let a watcher write, once that is on the log; `former` hands over to them, None where nobody writes."""
         async with self._changing:
-            try:
-                with _recorded(self.line.name):
-                    if former is not None:
-                        await former.record_role(LineReason.WATCHING, LineReason.HANDED_OVER)
-                    await attendant.record_role(LineReason.HANDED_OVER, LineReason.HANDED_OVER)
-            except LineError as error:
-                for one in filter(None, (attendant, former)):
-                    one.tell(str(error))
-                return
+            await asyncio.sleep(max(0.0, self._changed_at + CHANGE_PACE_S - time.monotonic()))
             if attendant not in self.watchers or self.writer is not former:
-                return  # one of them has gone meanwhile, or another was faster
+                attendant.tell(f"somebody else was faster: {self.who()}")
+                return
+            if not await self._record_change(attendant, former):
+                return
+            self._changed_at = time.monotonic()
+            if attendant not in self.watchers or self.writer is not former:
+                return  # one of them has gone meanwhile: that is on the log as well
             self.watchers.remove(attendant)
             if former is not None:
                 self.watchers.append(former)
@@ -258,6 +265,25 @@ class OpenLine:
             self.writer, self.asking = attendant, None
             attendant.tell(f"you write to {self.line.name} now")
             self._tell_others(attendant, f"{attendant.name} writes to {self.line.name}")
+
+    async def _record_change(self, attendant: Attendant, former: Attendant | None) -> bool:
+        """Tell the log who is about to write, and who is not any more; False, and words to both, where it cannot be.
+
+        What the log has of it counts: where it has half of it, nobody writes.
+        """
+        roles = [attendant.record_role(LineReason.HANDED_OVER, LineReason.HANDED_OVER)]
+        if former is not None:
+            roles.insert(0, former.record_role(LineReason.WATCHING, LineReason.HANDED_OVER))
+        written = await asyncio.gather(*roles, return_exceptions=True)
+        failed = [one for one in written if isinstance(one, BaseException)]
+        if not failed:
+            return True
+        if former is not None and len(failed) < len(written) and self.writer is former:
+            self.writer = None
+            self.watchers.append(former)
+        for one in filter(None, (attendant, former)):
+            one.tell(_unrecorded(self.line.name))
+        return False
 
     def leave(self, attendant: Attendant) -> None:
         """Note that somebody has gone; with the last one the line is closed."""
@@ -396,5 +422,8 @@ def _recorded(line_name: str) -> Iterator[None]:
     try:
         yield
     except AuditUnavailableError as error:
-        sentence = f"the audit log cannot be written: nobody's place on {line_name} changes; try again later"
-        raise LineError(LineReason.NOT_RECORDED, sentence) from error
+        raise LineError(LineReason.NOT_RECORDED, _unrecorded(line_name)) from error
+
+
+def _unrecorded(line_name: str) -> str:
+    return f"the audit log cannot be written: nobody's place on {line_name} changes; try again later"

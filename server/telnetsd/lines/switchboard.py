@@ -125,7 +125,7 @@ class LocalSeat:
         if self._wish is None:
             return f"connected to {self._opened.line.name}:"
         if self._is_to_write and (self._wish is Wish.FORCE or self._opened.writer is None):
-            await self._opened.take_over(self._attendant)
+            await self._opened.take_over(self._attendant, is_forced=self._wish is Wish.FORCE)
         else:
             if self._is_to_write:
                 # Somebody else was faster, while this was written to the log.

@@ -1,0 +1,137 @@
+"""Who writes to a line: on the log first, and nobody else than the log says."""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import LineReason
+from telnetsd.config.settings import LineSettings
+from telnetsd.lines.open_line import OpenLine
+from telnetsd.lines.seat import Wish
+from telnetsd.lines.switchboard import LocalSeat
+from telnetsd.lines.table import Line, LineError, LineTable
+
+
+class Log:
+    """What the log has been told, once it may be written."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+        self.fails_for: set[str] = set()
+
+    async def put(self, name: str, reason: LineReason) -> None:
+        await self.may_write.wait()
+        if name in self.fails_for:
+            raise AuditUnavailableError("full")
+        self.told.append((name, reason.value))
+
+
+class Person:
+    """Somebody on the line."""
+
+    def __init__(self, name: str, log: Log) -> None:
+        self.name = name
+        self._log = log
+        self.said: list[str] = []
+
+    def show(self, data: bytes) -> None: ...
+
+    def tell(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+    def unread_bytes(self) -> int:
+        return 0
+
+    def is_behind(self) -> bool:
+        return False
+
+    async def drain(self) -> None: ...
+
+    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
+        del cause
+        await self._log.put(self.name, reason)
+
+    def dismiss(self, reason: StrEnum, sentence: str) -> None: ...
+
+
+def shared_line() -> Line:
+    settings = LineSettings("switch", "tcp://127.0.0.1:1", shared=True)
+    line = LineTable((settings,), Path()).find("switch")
+    assert line is not None
+    return line
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def opened(log: Log, *watchers: str) -> tuple[OpenLine, Person, list[Person]]:
+    writer = Person("writer", log)
+    line = OpenLine(shared_line(), writer, lambda _: None)
+    others = [Person(name, log) for name in watchers]
+    line.watchers += others
+    return line, writer, others
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_nobody_is_deposed_without_force_by_who_was_slower(log: Log) -> None:
+    line, writer, (watcher,) = opened(log, "watcher")
+    line.leave(writer)
+    late = Person("late", log)
+    seat = LocalSeat(line, late, Wish.WRITE)
+    log.may_write.clear()
+    asking = asyncio.ensure_future(line.ask(watcher))
+    await turns()
+    entering = asyncio.ensure_future(seat.enter())
+    await turns()
+    log.may_write.set()
+    await asyncio.gather(asking, entering)
+    assert line.writer is watcher
+    assert late in line.watchers
+    assert log.told == [("watcher", "handed-over"), ("late", "watching")]
+
+
+async def test_of_two_who_ask_at_once_one_is_on_the_log_as_the_writer(log: Log) -> None:
+    line, writer, (one, other) = opened(log, "one", "other")
+    line.leave(writer)
+    log.may_write.clear()
+    asking = [asyncio.ensure_future(line.ask(person)) for person in (one, other)]
+    await turns()
+    log.may_write.set()
+    await asyncio.gather(*asking)
+    assert line.writer is one
+    assert log.told == [("one", "handed-over")]
+    assert other.said[-1].startswith("somebody else was faster: one writes to switch")
+
+
+async def test_where_the_log_has_half_of_a_hand_over_nobody_writes(log: Log) -> None:
+    line, writer, (asking,) = opened(log, "asking")
+    line.asking = asking
+    log.fails_for = {"asking"}
+    await line.hand_over(writer)
+    assert log.told == [("writer", "watching")]
+    assert line.writer is None
+    assert writer in line.watchers
+
+
+async def test_where_the_log_has_nothing_of_it_nothing_changes(log: Log) -> None:
+    line, writer, (asking,) = opened(log, "asking")
+    line.asking = asking
+    log.fails_for = {"asking", "writer"}
+    await line.hand_over(writer)
+    assert line.writer is writer
+    assert "nobody's place on switch changes" in writer.said[-1]
+    with pytest.raises(LineError, match="nobody's place"):
+        await line.take_over(Person("operator", log))
+    assert line.writer is writer
+    assert log.told == []
