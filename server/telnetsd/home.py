@@ -237,7 +237,7 @@ def require_secret(home: Home, path: Path, remedy: str = "put it back, or run th
 
 
 def require_only_ours(home: Home) -> None:
-    """Refuse an installation that somebody else could change: as sshd's StrictModes, the group counts as others.
+    """Refuse an installation that another user could change; the group counts as others, as with sshd's StrictModes.
 
     What decides who comes in belongs to the server's user or to root, and nobody else may write to it: the home
     folder, the configuration, the state, and everything below `certs`.

@@ -99,7 +99,7 @@ def become_program(words: list[str], *, is_tty: bool, account: tuple[str, str, s
         os.setuid(int(user))
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(one, signal.SIG_DFL)
-    # Python puts that into the environment where there is no locale (PEP 538); nobody has told it to the program.
+    # Python sets this variable where there is no locale (PEP 538); it is not part of the program's environment.
     os.environ.pop("LC_CTYPE", None)
     os.execv(words[0], words)  # noqa: S606 -- the operator's own words, and no shell
 

@@ -24,7 +24,7 @@ TEXT_MAX_CHARS: Final = 1024
 """The longest text of a peer in one field; a command line has a limit of its own."""
 LINE_MAX_CHARS: Final = 8192
 GUEST_LINE_MAX_CHARS: Final = 256
-"""How much of what somebody without a name has typed in vain the log keeps; what runs is there in full."""
+"""How much of a line that is refused to a guest the log keeps; a command that runs is there in full."""
 CLAIMED_MAX_BYTES: Final = 2048
 """How much of the certificate of somebody without a name an event has, as JSON."""
 _CLAIMED_TEXT_CHARS: Final = 140

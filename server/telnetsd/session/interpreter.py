@@ -196,7 +196,7 @@ class Interpreter:
         self, action: Action, reason: StrEnum, line: str, name: str, exit_status: int | None = None
     ) -> bool:
         """Write the event of a line; False, and words to the user, when it cannot be written."""
-        # What runs is there in full; of what somebody without a name has typed in vain, enough.
+        # A command that runs is logged in full; of a line that is refused to a guest the beginning is enough.
         is_full = action is Action.COMMAND_EXECUTED or isinstance(self._caller.identity, NamedUser)
         shown = escape(line, LINE_MAX_CHARS if is_full else GUEST_LINE_MAX_CHARS)
         fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"

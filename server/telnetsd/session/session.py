@@ -423,7 +423,7 @@ class Session:
                     self._pace.is_told = True
             await asyncio.sleep(delay_s)
             if self._guests is not None and self._protocol.has_other_end_closed:
-                # What is left of it is read too slowly to find the end there, and nobody waits for the answers.
+                # The rest of the input is read so slowly that its end would come late, and nobody reads the answers.
                 self._end_with(EndReason.CONNECTION_CLOSED)
 
     def _note_heard(self) -> None:

@@ -29,7 +29,7 @@ class AuditHead:
         return 0, ""
 
     def write(self, sequence: int, sha256: str) -> bool:
-        """Remember a line; False where somebody else is just writing to the state: a later one is remembered then."""
+        """Remember a line; False while another process writes to the state: a later line is remembered then."""
         try:
             with self._opened() as database:
                 database.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (sequence, sha256))
