@@ -84,7 +84,9 @@ def twice(certificate: x509.Certificate) -> bytes:
     identifier = bytes.fromhex("0603551d0e")
     place = content.rindex(identifier) - 2
     extension = content[place : place + 2 + content[place + 1]]
-    extensions_at = content.rindex(b"\xa3")
+    # What the extensions are in reaches to the end; a byte that only looks like its tag does not.
+    tags = (at for at, byte in enumerate(content) if byte == 0xA3)
+    extensions_at = next(at for at in tags if encode(0xA3, content_of(content[at:])) == content[at:])
     inner = content_of(content_of(content[extensions_at:])) + extension
     tbs = encode(SEQUENCE, content[:extensions_at] + encode(0xA3, encode(SEQUENCE, inner)))
     algorithm = bytes.fromhex("300a06082a8648ce3d040302")
