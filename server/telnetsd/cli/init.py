@@ -52,9 +52,7 @@ def init(
         until = f"{made.issuing.not_valid_after_utc:%Y-%m-%d}"
         typer.echo(f"  certs/issuing.pem the intermediate that issues, until {until}; issuing.key is its key")
     if where.server_ca_certificate.exists():
-        typer.echo(
-            "  certs/server-ca.pem the P-256 CA beside it: for the server, and users without ML-DSA keys"
-        )
+        typer.echo("  certs/server-ca.pem the P-256 CA beside it: for the server, and users without ML-DSA keys")
     typer.echo(f"  certs/server.pem  for {', '.join(made.names)}, until {made.server.not_valid_after_utc:%Y-%m-%d}")
     typer.echo("  telnetsd.toml     every setting with its default")
     typer.echo("next: telnetsd user add NAME, then telnetsd serve")
