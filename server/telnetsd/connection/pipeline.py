@@ -276,11 +276,11 @@ class Connections:
 
         What is needed for that alone is let go of before the session begins, which may last for days.
         """
+        # Before the decision, which may take several turns: a round of looks after this misses the session.
+        rounds, visit_id = self._stages.registry.rounds, new_session_id()
         identity = await self._identify_arrival(transport.get_extra_info("peer_certificate"), protocol, arrived)
         if identity is None:
             return None
-        # In one turn with the decision: what changes from here on is looked at in another round.
-        rounds, visit_id = self._stages.registry.rounds, new_session_id()
         trail = self._trail_of(identity, visit_id, transport.get_extra_info("tls"), arrived)
         refused = self._refuse(identity, arrived)
         if refused is not None:
