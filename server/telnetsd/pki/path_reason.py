@@ -117,17 +117,22 @@ def authority_problem(authority: x509.Certificate, at: datetime) -> str:
     return next(authority_problems(authority), "") or _authority_validity_problem(authority, at)
 
 
-def authority_problems(authority: x509.Certificate) -> Iterator[str]:
-    """Say what forbids a CA certificate ever to vouch for clients."""
+def role_problems(authority: x509.Certificate) -> Iterator[str]:
+    """Say what forbids a certificate to be a CA's (RFC 5280 section 6.1.4 (k) and (n))."""
     constraints = extension_of(authority, x509.BasicConstraints)
     if constraints is None:
         yield "it has no basicConstraints extension"
     elif not constraints.ca:
         yield "it is not a CA certificate"
     usage = extension_of(authority, x509.KeyUsage)
-    # RFC 5280 6.1.4 (n): if a keyUsage extension is present, the keyCertSign bit must be set.
+    # Without keyUsage, as `openssl req -x509` makes CAs, nothing is restricted.
     if usage is not None and not usage.key_cert_sign:
         yield "its keyUsage does not allow it to sign certificates"
+
+
+def authority_problems(authority: x509.Certificate) -> Iterator[str]:
+    """Say what forbids a CA certificate ever to vouch for clients."""
+    yield from role_problems(authority)
     purposes = extension_of(authority, x509.ExtendedKeyUsage)
     if purposes is not None and _PURPOSES.isdisjoint(purposes):
         yield "its extendedKeyUsage does not allow it to vouch for clients: clientAuth is missing"

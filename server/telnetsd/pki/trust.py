@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.pki.certificate import TEXT_MAX_CHARS, extension_of, key_facts, without_warnings
+from telnetsd.pki.certificate import TEXT_MAX_CHARS, key_facts, without_warnings
 from telnetsd.pki.crl import RevocationLists
 from telnetsd.pki.keys import CURVES, RSA_MIN_BITS, MlDsaPublicKey, is_costly_key
 from telnetsd.pki.name_constraints import UnsupportedConstraintError, read_constraints
-from telnetsd.pki.path_reason import authority_problems
+from telnetsd.pki.path_reason import authority_problems, role_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,7 @@ def make_trust(
 
 def anchor_problem(certificate: x509.Certificate) -> str:
     """Say why a certificate can never be a trust anchor (RFC 5280 section 6.1.4), or return an empty string."""
-    constraints = extension_of(certificate, x509.BasicConstraints)
-    if constraints is None:
-        return "it has no basicConstraints extension"
-    if not constraints.ca:
-        return "it is not a CA certificate"
-    usage = extension_of(certificate, x509.KeyUsage)
-    # Without keyUsage, as `openssl req -x509` makes CAs, nothing is restricted (RFC 5280 6.1.4 (n)).
-    if usage is not None and not usage.key_cert_sign:
-        return "its keyUsage does not allow it to sign certificates"
-    return _key_problem(certificate.public_key())
+    return next(role_problems(certificate), "") or _key_problem(certificate.public_key())
 
 
 def authority_limits(certificate: x509.Certificate) -> str:
