@@ -24,11 +24,11 @@ from bench_clients import measure_bulk, measure_login_latency
 from bench_parts import measure_parts
 from bench_peers import ROOM, Peer, client_files, find_peers, load_generator, rest, telnetsd
 
-from telnetsd.administration.credentials import GeneratedKey
+from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import NewUser, add_user
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import GeneratedKey
+from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.keys import KeyType
 

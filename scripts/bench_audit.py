@@ -10,11 +10,11 @@ from pathlib import Path
 from support.audit import KEY, event, open_test_log
 from support.client import Client, connect_as
 from support.server import RunningServer
-from telnetsd.audit.archive import read_lines, take_snapshot
+from telnetsd.audit.reading.archive import read_lines, take_snapshot
+from telnetsd.audit.reading.verification import Expectation, verify
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.audit.verification import Expectation, verify
 from telnetsd.config.settings import AuditSettings, Durability
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 MEASURED_S = 2.0
 SAMPLES = 300

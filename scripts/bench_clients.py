@@ -7,8 +7,8 @@ import time
 from typing import Final
 
 from support.client import client_context
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 LATENCY_S: Final = 1.5
 BULK_LINE: Final = b"echo " + 4000 * b"x" + b"\r\n"

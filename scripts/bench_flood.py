@@ -10,7 +10,7 @@ from typing import Final
 
 from support.client import client_context
 from support.server import RunningServer, action_of, get
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 FLOODING_ADDRESS: Final = "127.0.0.2"
 AT_A_TIME: Final = 256

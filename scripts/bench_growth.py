@@ -12,12 +12,12 @@ from typing import Any, Final
 from bench_peers import ROOM, Peer, client_files, load_generator, telnetsd
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.authorities import load_issuer
-from telnetsd.administration.credentials import GeneratedKey
+from telnetsd.administration.authority.authorities import load_issuer
+from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import NewUser, add_user
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import GeneratedKey
+from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.keys import KeyType

@@ -14,8 +14,8 @@ from support.lines import line
 from support.rsyslog import free_port
 from support.server import RunningServer, wait_until
 from support.upstreams import Upstream
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 BULK_BYTES = 128 * 2**20
 KEYSTROKES = 500

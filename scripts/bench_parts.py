@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.client import Client, connect_as
 from support.server import RunningServer
-from telnetsd.administration.authorities import load_issuer
-from telnetsd.administration.credentials import GeneratedKey, user_files
+from telnetsd.administration.authority.authorities import load_issuer
+from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import NewUser, add_user
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import GeneratedKey, user_files
+from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import UserProfile, utc_now
 from telnetsd.pki.certificate import certificate_sha256

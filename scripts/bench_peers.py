@@ -18,8 +18,8 @@ from typing import Final
 
 from support.rsyslog import free_port
 from support.server import wait_until
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 LINE_PROGRAM: Final = (
     '#!/bin/sh\nprintf "hello\\r\\n> "\nwhile read -r command words; do printf "%s\\r\\n> " "$words"; done\n'

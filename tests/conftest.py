@@ -16,11 +16,11 @@ from support.lines import OpenTerminal, Terminal
 from support.machine import SLOWNESS
 from support.schema import judge_file
 from support.server import MEASURING, RunningServer
-from telnetsd.administration.credentials import GeneratedKey
+from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import NewUser, add_user
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import GeneratedKey
+from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.keys import KeyType
 

@@ -20,7 +20,7 @@ from support.cpu import LoopCpu
 from support.lines import OpenTerminal, line
 from support.machine import DEADLINE_S, SLOWNESS
 from support.server import Event, RunningServer, action_of, get, wait_until
-from telnetsd.administration.credentials import user_files
+from telnetsd.administration.users.credentials import user_files
 
 pytestmark = pytest.mark.unmeasured
 

@@ -19,8 +19,8 @@ from support.command_line import telnetsd
 from support.machine import DEADLINE_S
 from support.server import Event, RunningServer, action_of, get, wait_until
 from telnetsd.audit.key import load_audit_key
-from telnetsd.audit.verification import Report
-from telnetsd.home import Home
+from telnetsd.audit.reading.verification import Report
+from telnetsd.files.home import Home
 
 REFUSED = "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
 TOLD = "*** the audit log cannot be written: logins and commands are refused until it can"

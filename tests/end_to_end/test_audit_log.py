@@ -18,7 +18,7 @@ from support.client import Client, connect_as
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, all_leaves, get
 from telnetsd.audit.key import load_audit_key
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

@@ -21,7 +21,7 @@ from support.server import RunningServer, action_of, get, wait_until
 from telnetsd.audit.file import seal_path
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.shipping.collector import JOURNALD_SOCKET
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def shipping_to(to: str, **options: object) -> str:

@@ -20,7 +20,7 @@ from support.client import connect_as
 from support.command_line import telnetsd
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

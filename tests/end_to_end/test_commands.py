@@ -13,7 +13,7 @@ import pytest
 from support.client import Client, connect_as
 from support.machine import DEADLINE_S
 from support.server import RunningServer, get
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from support.server import ELSEWHERE, RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
 from telnetsd.audit.event import CLAIMED_MAX_BYTES
 from telnetsd.audit.key import load_audit_key
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 @pytest.mark.parametrize("space", ["\v" * 2050, " " * 300], ids=["vertical tabs", "spaces"])

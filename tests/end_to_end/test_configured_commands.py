@@ -13,7 +13,7 @@ from support.client import connect_as
 from support.command_line import telnetsd
 from support.processes import is_running
 from support.server import RunningServer, action_of, get, wait_until
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def program(name: str, words: str, **options: object) -> str:

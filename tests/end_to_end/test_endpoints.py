@@ -15,8 +15,8 @@ from support.machine import DEADLINE_S
 from support.processes import workers_of
 from support.rsyslog import free_port
 from support.server import RunningServer, action_of, get, wait_until
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 HEADER = "PROXY TCP4 192.0.2.77 192.0.2.1 4711 992\r\n"
 PROXIED = '[listener]\nproxies = ["127.0.0.1"]\n'

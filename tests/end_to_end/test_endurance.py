@@ -19,8 +19,8 @@ from support.processes import descriptors_of, grandchildren, resident_kib, worke
 from support.rsyslog import free_port
 from support.server import RunningServer, wait_until
 from support.soak import LINE, Seen, soak, unaccounted
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

@@ -19,7 +19,7 @@ from support.der import ECDSA_SHA1, ECDSA_SHA256, content_of, encode
 from support.homes import add
 from support.requests import field, make_csr, paste, pem
 from support.server import Event, RunningServer, action_of, all_leaves, get
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 OPEN = "[enrolment]\nper_source = 100\n[limits]\nguest_lines_per_s = 10000\n"
 

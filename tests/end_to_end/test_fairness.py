@@ -18,8 +18,8 @@ from support.command_line import done
 from support.lines import OpenTerminal, line
 from support.server import ELSEWHERE, RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
-from telnetsd.control import watch
-from telnetsd.home import Home
+from telnetsd.control.client import watch
+from telnetsd.files.home import Home
 
 FLOODS = {
     "IAC NOP": b"\xff\xf1" * 32768,

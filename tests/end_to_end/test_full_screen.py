@@ -15,8 +15,8 @@ from support.lines import OpenTerminal, line
 from support.machine import DEADLINE_S
 from support.rsyslog import free_port
 from support.server import RunningServer, wait_until
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

@@ -43,11 +43,11 @@ from support.der import (
 )
 from support.homes import add, built_in_ca, fingerprint, write_pem
 from support.server import Event, RunningServer, action_of, get
-from telnetsd.administration.credentials import PinnedKey
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.operator import by_operator
-from telnetsd.administration.users import NewUser, add_user
-from telnetsd.home import Home
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.users.credentials import PinnedKey
+from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.pki.path import PathError, validate_path
@@ -110,7 +110,7 @@ def copied_to(home: Home, root: Path) -> Home:
 
 @pytest.fixture(scope="module")
 def world(made_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from telnetsd.administration.revocation import Target, revoke
+    from telnetsd.administration.authority.revocation import Target, revoke
 
     folder = tmp_path_factory.mktemp("world")
     home = copied_to(made_home, folder / "home")

@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from support.certificates import DAY, Pair, Recipe, key_usage, make_ca, make_intermediate, name, now
 from support.client import Client, connect_as
 from support.server import Event, RunningServer, get
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ from support.command_line import done, refused
 from support.homes import add
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events
-from telnetsd.administration.authorities import passphrase_of_environment
-from telnetsd.administration.change import changing, recover
-from telnetsd.administration.credentials import user_files
-from telnetsd.administration.material import load_home_trust
-from telnetsd.administration.operator import by_operator
-from telnetsd.administration.revocation import Target, revoke
-from telnetsd.administration.rotation import rotate
-from telnetsd.administration.upkeep import keep_up
+from telnetsd.administration.authority.authorities import passphrase_of_environment
+from telnetsd.administration.authority.revocation import Target, revoke
+from telnetsd.administration.authority.rotation import rotate
+from telnetsd.administration.enrolment.upkeep import keep_up
+from telnetsd.administration.installation.change import changing, recover
+from telnetsd.administration.installation.generation import load_home_trust
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.users.credentials import user_files
 from telnetsd.audit.event import Action
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType
 from telnetsd.pki.revocation import RevocationReason
 from telnetsd.state.state import State

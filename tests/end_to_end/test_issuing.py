@@ -13,7 +13,7 @@ from end_to_end.test_enrolment import BAD_REQUESTS
 from support.command_line import done, refused, telnetsd
 from support.requests import make_csr, pem
 from support.server import action_of, get, read_events
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def test_a_request_file_leaves_the_private_key_with_the_user(home: Home, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from support.machine import DEADLINE_S
 from support.processes import is_running
 from support.server import RunningServer, action_of, wait_until
 from support.upstreams import Upstream
-from telnetsd.control import Request, ask
-from telnetsd.home import Home
-from telnetsd.lines.program import WRITTEN_MAX_BYTES
+from telnetsd.control.client import ask
+from telnetsd.control.messages import Request
+from telnetsd.files.home import Home
+from telnetsd.lines.kinds.program import WRITTEN_MAX_BYTES
 
 DO_SGA = b"\xff\xfd\x03"
 DEAF = "exec:/bin/sh -c 'stty raw -echo; echo begin; exec sleep 1000'"

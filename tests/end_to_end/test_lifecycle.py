@@ -8,7 +8,7 @@ from pathlib import Path
 from support.command_line import done
 from support.openssl import OpensslClient, make_csr, make_key, openssl, self_sign
 from support.server import Event, RunningServer, action_of, get
-from telnetsd.administration.credentials import user_files
+from telnetsd.administration.users.credentials import user_files
 
 END = "-----END CERTIFICATE-----"
 

@@ -20,7 +20,7 @@ from support.machine import DEADLINE_S
 from support.processes import resident_kib
 from support.server import Event, RunningServer, action_of, wait_until
 from support.upstreams import Upstream, echo_upper
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def last(home: Home, action: str) -> Event:

@@ -18,7 +18,7 @@ from support.machine import DEADLINE_S
 from support.processes import is_running
 from support.server import RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 ESCAPING = """
 import os, sys, time

@@ -25,7 +25,7 @@ from support.processes import workers_of
 from support.rsyslog import free_port
 from support.server import RunningServer, wait_until
 from support.upstreams import Upstream
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 DOCS = Path(__file__).parents[2] / "docs"
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -10,7 +10,7 @@ from support.command_line import done, refused, telnetsd
 from support.openssl import OpensslClient
 from support.openssl_ca import OpensslCa
 from support.server import RunningServer, action_of, get, wait_until
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

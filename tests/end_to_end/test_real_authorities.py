@@ -20,8 +20,8 @@ from support.der import content_of, encode
 from support.homes import fingerprint, write_pem
 from support.openssl import openssl
 from support.server import Event, RunningServer, action_of, get
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 from telnetsd.pki.der import BIT_STRING, SEQUENCE
 
 ENTRY = """

@@ -17,10 +17,10 @@ import pytest
 from support.homes import add
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get
-from telnetsd.administration.credentials import user_files
 from telnetsd.administration.initialise import initialise
+from telnetsd.administration.users.credentials import user_files
 from telnetsd.cli.user import connect_lines
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType
 
 CLIENTS = ["openssl", "ncat", "socat", "gnutls-cli", "telnetsd", "telnet-ssl"]

@@ -12,7 +12,7 @@ from support.command_line import telnetsd
 from support.lines import OpenTerminal, line
 from support.server import RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 SHOWN = (
     "größer ✓\r\n".encode()

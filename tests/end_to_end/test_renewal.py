@@ -12,7 +12,7 @@ from support.command_line import done, refused
 from support.homes import add
 from support.requests import field, make_csr, paste, pem
 from support.server import RunningServer, action_of, get
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 AUTO = '[renewal]\npolicy = "auto"\n'
 

@@ -20,8 +20,8 @@ from support.homes import add
 from support.machine import DEADLINE_S
 from support.openssl import OpensslClient, openssl
 from support.server import RunningServer, action_of, wait_until
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 
 def log_in(server: RunningServer, user: str) -> str:

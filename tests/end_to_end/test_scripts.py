@@ -14,7 +14,7 @@ import pytest
 from support.client import Client
 from support.machine import DEADLINE_S
 from support.server import read_events
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

@@ -20,8 +20,8 @@ from support.machine import DEADLINE_S
 from support.processes import children
 from support.rsyslog import free_port
 from support.server import MEASURING, RunningServer, action_of, read_events, wait_for_event, wait_until
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 UNIT = Path(__file__).parents[2] / "scripts" / "telnetsd.service"
 TOLD = "\r\n*** the server is being stopped: this session ends in 10 seconds\r\nbob> "

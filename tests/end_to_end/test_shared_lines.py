@@ -12,7 +12,7 @@ from support.lines import OpenTerminal, line
 from support.machine import DEADLINE_S
 from support.server import Event, RunningServer, action_of, get
 from support.upstreams import Upstream
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def test_a_line_in_use_is_told_by_whom_and_an_operator_takes_it_over(

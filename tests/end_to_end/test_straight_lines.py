@@ -19,8 +19,8 @@ from support.machine import DEADLINE_S
 from support.rsyslog import free_port
 from support.server import RunningServer, action_of, is_from, wait_until
 from support.upstreams import Upstream
-from telnetsd.administration.credentials import user_files
-from telnetsd.home import Home
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
 
 NAME = "switch-1.lines.example"
 

@@ -14,7 +14,7 @@ from support.client import Client, connect_as
 from support.command_line import done, refused, telnetsd
 from support.homes import add, write_pem
 from support.server import RunningServer, action_of, get, wait_until
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
 

@@ -9,9 +9,9 @@ from support.certificates import DAY, Recipe, ca_extensions, make_ca, make_inter
 from support.command_line import done, refused, telnetsd
 from support.homes import fingerprint, write_pem
 from support.server import action_of, read_events
-from telnetsd.administration.authorities import passphrase_of_environment
-from telnetsd.administration.upkeep import keep_up
-from telnetsd.home import Home
+from telnetsd.administration.authority.authorities import passphrase_of_environment
+from telnetsd.administration.enrolment.upkeep import keep_up
+from telnetsd.files.home import Home
 
 
 def test_what_cannot_vouch_is_not_trusted_and_nothing_is_left(home: Home, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_our_crl_is_signed_anew_before_it_is_late_and_only_then(home: Home) -> N
     first = path.read_bytes()
     keep_up(home, passphrase_of_environment)
     assert path.read_bytes() == first
-    from telnetsd.administration.authorities import load_issuer
+    from telnetsd.administration.authority.authorities import load_issuer
 
     begin = now() - DAY
     path.write_bytes(load_issuer(home).sign_crl([], 1, begin, 1).public_bytes(Encoding.PEM))

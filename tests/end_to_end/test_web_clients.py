@@ -11,7 +11,7 @@ import pytest
 from support.client import Client, client_context, connect_as
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, wait_until
-from telnetsd.administration.credentials import user_files
+from telnetsd.administration.users.credentials import user_files
 
 FORM = """<!doctype html>
 <form id=f method=post enctype=text/plain action="https://localhost:{port}/">

@@ -17,9 +17,9 @@ from support.machine import DEADLINE_S
 from support.processes import children, workers_of
 from support.server import RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
-from telnetsd.control import ask
-from telnetsd.daemon.crew import HUNG_S
-from telnetsd.home import Home
+from telnetsd.control.client import ask
+from telnetsd.daemon.workers.supervisor import HUNG_S
+from telnetsd.files.home import Home
 
 
 class Crew:

@@ -22,11 +22,11 @@ with atheris.instrument_imports(include=["telnetsd"]):
     from support.certificates import Recipe, make_ca, now
     from support.server import all_leaves
     from support.vectors import ders_of, x509_files
-    from telnetsd.administration.explain import explain
     from telnetsd.administration.initialise import initialise
-    from telnetsd.administration.material import load_material
+    from telnetsd.administration.installation.generation import load_material
+    from telnetsd.administration.users.explain import explain
     from telnetsd.audit.event import identity_fields, presented_fields
-    from telnetsd.home import Home
+    from telnetsd.files.home import Home
     from telnetsd.identity.identify import Identifier
     from telnetsd.identity.outcome import NamedUser, Refusal
     from telnetsd.pki.certificate import PeerCertificate, describe_der

@@ -25,15 +25,15 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from support.homes import add
     from support.machine import DEADLINE_S
     from telnetsd.administration.initialise import initialise
-    from telnetsd.administration.material import load_material
+    from telnetsd.administration.installation.generation import load_material
     from telnetsd.audit.log import open_log
-    from telnetsd.audit.record import make_trail
     from telnetsd.audit.sink import GroupCommit
+    from telnetsd.audit.trail import make_trail
     from telnetsd.config.settings import EndpointSettings
-    from telnetsd.daemon.serving import Serving, make_context
-    from telnetsd.home import Home
+    from telnetsd.daemon.workers.process import Serving, make_context
+    from telnetsd.files.home import Home
     from telnetsd.incoming import IncomingProtocol
-    from telnetsd.lines.switchboard import LocalSwitchboard
+    from telnetsd.lines.directory import LocalSwitchboard
     from telnetsd.listener.endpoint import Endpoint
     from telnetsd.session.registry import SessionRegistry
     from telnetsd.state.state import State

@@ -14,8 +14,9 @@ from typing import Any, Final
 import atheris
 
 with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
-    from telnetsd.lines.telnet import READER_LIMIT_BYTES, TelnetUpstream, _Client
-    from telnetsd.lines.upstream import Terminal
+    from telnetsd.lines.kinds.telnet import TelnetUpstream
+    from telnetsd.lines.kinds.upstream import Terminal
+    from telnetsd.telnet.client_protocol import READER_LIMIT_BYTES, NvtConnection, _Client
 
 ANSWER_PER_BYTE: Final = 40
 READ_MAX_BYTES: Final = 16384
@@ -68,7 +69,7 @@ async def send(data: bytes) -> None:
     transport = RawConnection()
     client = _Client(encoding=False, limit=READER_LIMIT_BYTES)
     client.connection_made(transport)
-    upstream = TelnetUpstream(transport, client, Terminal())
+    upstream = TelnetUpstream(NvtConnection(transport, client), Terminal())
     client.data_received(data)
     if client._rx_task is not None:
         await client._rx_task

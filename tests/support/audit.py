@@ -6,16 +6,16 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from support.server import Event, action_of, get
-from telnetsd.audit.archive import read_lines, take_snapshot
 from telnetsd.audit.chain import Head
 from telnetsd.audit.checkpoint import AuditKey, PublicKeys, Seal, key_id_of
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import UNROTATED, AuditLog
+from telnetsd.audit.reading.archive import read_lines, take_snapshot
+from telnetsd.audit.reading.verification import Expectation, Report, verify
 from telnetsd.audit.reason import ServerReason
-from telnetsd.audit.record import make_event
-from telnetsd.audit.verification import Expectation, Report, verify
+from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def make_key(seed: int = 0) -> AuditKey:

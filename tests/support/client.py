@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from support.machine import DEADLINE_S
 from support.server import Event, RunningServer
-from telnetsd.administration.credentials import user_files
+from telnetsd.administration.users.credentials import user_files
 
 PROMPT = b"> "
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from telnetsd.cli import main
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 @dataclass(frozen=True)

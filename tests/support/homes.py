@@ -5,11 +5,11 @@ from datetime import datetime
 from pathlib import Path
 
 from support.certificates import Pair, now
-from telnetsd.administration.authorities import load_issuer
-from telnetsd.administration.credentials import GeneratedKey, Issuance, user_files
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.users import NewUser, add_user
-from telnetsd.home import Home
+from telnetsd.administration.authority.authorities import load_issuer
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.users.credentials import GeneratedKey, Issuance, user_files
+from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import UserProfile, to_pem
 from telnetsd.pki.certificate import certificate_sha256, describe

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from support.machine import DEADLINE_S
 from support.server import wait_until
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 _CONFIGURATION = """\
 global(workDirectory="{folder}" maxMessageSize="64k" {tls})

@@ -7,7 +7,7 @@ from typing import Any
 
 from telnetsd.audit.chain import ChainError, read_link
 from telnetsd.audit.event import Action
-from telnetsd.audit.row import read_event
+from telnetsd.audit.reading.row import read_event
 from telnetsd.audit.schema import ALWAYS, DEFINITIONS, FIELDS, Schema
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from support.machine import DEADLINE_S
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 T = TypeVar("T")
 Event = dict[str, Any]

@@ -17,7 +17,7 @@ from support.lines import Terminal, line
 from support.machine import SLOWNESS
 from support.processes import children, workers_of
 from support.server import RunningServer, action_of
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 USERS = ("alice", "bob", "ed", "bob", "ed", None)
 LINE = line("cat", "exec:cat", shared=True, roles=["user", "operator"])

@@ -10,16 +10,17 @@ from functools import partial
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.audit_log import is_log_gone, open_log, remembered_end
-from telnetsd.administration.authorities import (
+from telnetsd.administration.authority.authorities import (
     built_in_authorities,
     chain_above,
     issuing_key_file,
     load_certificate_of_issuer,
     load_issuer,
 )
-from telnetsd.administration.change import recover
-from telnetsd.administration.material import (
+from telnetsd.administration.authority.trust import list_trust
+from telnetsd.administration.installation.audit_log import is_log_gone, open_log, remembered_end
+from telnetsd.administration.installation.change import recover
+from telnetsd.administration.installation.generation import (
     EXPIRY_WARNING_DAYS,
     load_home_authorities,
     load_home_trust,
@@ -28,14 +29,13 @@ from telnetsd.administration.material import (
     load_table,
     make_policy,
 )
-from telnetsd.administration.trust import list_trust
 from telnetsd.audit.key import load_audit_key
 from telnetsd.config.address import unix_path
 from telnetsd.config.contradictions import listen_settings
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import CrlPolicy, Settings, fingerprint_hex
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, require_only_ours
+from telnetsd.files.home import Home, require_only_ours
 from telnetsd.listener.sockets import require_address
 from telnetsd.pki.certificate import certificate_sha256, days_left
 from telnetsd.pki.keys import is_locked_pem

@@ -5,12 +5,13 @@ from typing import Final
 
 from cryptography import x509
 
-from telnetsd.administration.authorities import encode_chain, rewrite_crls
-from telnetsd.administration.rotation import CA_NAME, ISSUING_NAME, SERVER_CA_NAME, require_host_name
+from telnetsd.administration.authority.authorities import encode_chain, rewrite_crls
+from telnetsd.administration.authority.rotation import CA_NAME, ISSUING_NAME, SERVER_CA_NAME, require_host_name
 from telnetsd.audit.event import Fields
 from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, close_to_others, make_secret_folder, write_public, write_secret
+from telnetsd.files.atomic import make_secret_folder, write_public, write_secret
+from telnetsd.files.home import Home, close_to_others
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
 from telnetsd.pki.keys import KeyType, MlDsaPrivateKey, key_to_pem
 from telnetsd.state.state import State

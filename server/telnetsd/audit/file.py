@@ -21,8 +21,8 @@ from typing import IO, Final
 from telnetsd.audit.chain import Head, Link, link_of
 from telnetsd.audit.checkpoint import SEAL_BYTES
 from telnetsd.audit.reason import CheckpointReason
-from telnetsd.home import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
-from telnetsd.locking import take_lock
+from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
+from telnetsd.files.locking import take_lock
 
 LOCK_TIMEOUT_S: Final = 3.0
 """How long another writer may hold the lock: one that was stopped keeps nobody waiting for ever."""

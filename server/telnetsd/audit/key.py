@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from telnetsd.audit.checkpoint import AuditKey, PublicKeys, key_id_of
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, require_secret, write_public, write_secret
+from telnetsd.files.atomic import write_public, write_secret
+from telnetsd.files.home import Home, require_secret
 
 _MAKE_ONE: Final = "put it back, or make another one: telnetsd audit key --new"
 _PUBLIC_KEY: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)

@@ -23,11 +23,11 @@ from telnetsd.audit.file import LogFile, free_rotated_path
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.open_sessions import OpenSessions
 from telnetsd.audit.reason import CheckpointReason, DamageReason, RecoveryReason
-from telnetsd.audit.record import make_event
 from telnetsd.audit.recovery import ChainEnd, Finding, find_end
+from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 CHECKPOINT_WORDS: Final = {
     CheckpointReason.FILE_OPENED: "the audit log begins a file",

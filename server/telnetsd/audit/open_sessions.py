@@ -11,9 +11,9 @@ import msgspec
 
 from telnetsd.audit.chain import Draft, make_draft
 from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.reading.row import read_event, text_of, who_of
 from telnetsd.audit.reason import Reason
-from telnetsd.audit.record import make_event
-from telnetsd.audit.row import read_event, text_of, who_of
+from telnetsd.audit.trail import make_event
 
 _BEGINNINGS: Final = frozenset({Action.SESSION_STARTED, Action.SESSION_CONTINUED})
 _MARK: Final = b'"action":"session-'

@@ -13,7 +13,7 @@ from typing import Final
 from telnetsd.audit.chain import Draft, make_draft
 from telnetsd.audit.event import Action, timestamp
 from telnetsd.audit.reason import RecoveryReason
-from telnetsd.audit.record import make_event
+from telnetsd.audit.trail import make_event
 
 KEPT_MAX: Final = 10_000
 """How many events are kept, at the most."""

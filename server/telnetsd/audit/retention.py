@@ -14,14 +14,14 @@ from typing import IO, Final
 
 import zstandard
 
-from telnetsd.audit.archive import Part, Snapshot, read_lines, take_snapshot
 from telnetsd.audit.chain import Link, link_of
 from telnetsd.audit.event import parse_timestamp
 from telnetsd.audit.file import open_regular
+from telnetsd.audit.reading.archive import Part, Snapshot, read_lines, take_snapshot
 from telnetsd.audit.reason import RetentionReason
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, sync_folder
+from telnetsd.files.atomic import SECRET_FILE_MODE, sync_folder
 
 ZSTD_SUFFIX: Final = ".zst"
 _ROTATED: Final = re.compile(r"-[0-9]{12}(-[0-9]+)?\.jsonl(\.zst)?")

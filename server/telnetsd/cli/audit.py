@@ -7,19 +7,19 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from telnetsd.administration.audit_key import change_audit_key
-from telnetsd.administration.audit_log import is_log_gone, open_log, remembered_end
-from telnetsd.audit.archive import Snapshot, read_lines, take_files, take_snapshot
+from telnetsd.administration.installation.audit_key import change_audit_key
+from telnetsd.administration.installation.audit_log import is_log_gone, open_log, remembered_end
 from telnetsd.audit.chain import EMPTY, ChainError, Head, Link
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
 from telnetsd.audit.key import load_public_keys
+from telnetsd.audit.reading.archive import Snapshot, read_lines, take_files, take_snapshot
+from telnetsd.audit.reading.verification import Expectation, Report
+from telnetsd.audit.reading.verification import verify as verify_lines
 from telnetsd.audit.reason import CheckpointReason
-from telnetsd.audit.verification import Expectation, Report
-from telnetsd.audit.verification import verify as verify_lines
 from telnetsd.cli import audit_reading
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 app = typer.Typer(help="Read and prove the audit log.", no_args_is_help=True, rich_markup_mode=None)
 app.command("tail")(audit_reading.tail)

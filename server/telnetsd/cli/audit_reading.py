@@ -15,19 +15,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from telnetsd.audit.archive import read_lines, take_snapshot
 from telnetsd.audit.event import Action
-from telnetsd.audit.export import ExportFormat, export
-from telnetsd.audit.figures import Figures, count
-from telnetsd.audit.reader import follow, last_lines
+from telnetsd.audit.reading.archive import read_lines, take_snapshot
+from telnetsd.audit.reading.export import ExportFormat, export
+from telnetsd.audit.reading.row import Event, EventRow, describe, read_event
+from telnetsd.audit.reading.selection import Selection, parse_fingerprint, parse_moment, parse_network
+from telnetsd.audit.reading.statistics import Figures, count
+from telnetsd.audit.reading.story import Story, tell_stories
+from telnetsd.audit.reading.tail import follow, last_lines
 from telnetsd.audit.recall import Certificates, complete_all
-from telnetsd.audit.row import Event, EventRow, describe, read_event
-from telnetsd.audit.selection import Selection, parse_fingerprint, parse_moment, parse_network
-from telnetsd.audit.story import Story, tell_stories
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
-from telnetsd.home import SECRET_FILE_MODE
+from telnetsd.files.atomic import SECRET_FILE_MODE
 
 _COLOURS = {"success": "green", "failure": "red"}
 _USER_COLUMNS = 13

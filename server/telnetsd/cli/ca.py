@@ -9,9 +9,14 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.authorities import built_in_authorities, load_issuer, rewrite_crls, short_fingerprint
-from telnetsd.administration.operator import by_operator
-from telnetsd.administration.rotation import relock, renew_server, retire, rotate, rotate_without_key
+from telnetsd.administration.authority.authorities import (
+    built_in_authorities,
+    load_issuer,
+    rewrite_crls,
+    short_fingerprint,
+)
+from telnetsd.administration.authority.rotation import relock, renew_server, retire, rotate, rotate_without_key
+from telnetsd.administration.installation.operator import by_operator
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
 from telnetsd.pki.certificate import certificate_sha256, days_left

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from telnetsd.home import Home, find_home
-from telnetsd.lines.terminal_filter import RESET, TerminalFilter
+from telnetsd.files.home import Home, find_home
+from telnetsd.lines.recordings.terminal_filter import RESET, TerminalFilter
 
 HomeOption = Annotated[
     Path | None,

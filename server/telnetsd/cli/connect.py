@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.administration.credentials import user_files
+from telnetsd.administration.users.credentials import user_files
 from telnetsd.cli.common import HomeOption, home_of
 from telnetsd.config.address import parse_address
 from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 DEFAULT_PORT = 992
 
@@ -35,7 +35,7 @@ def connect(
     home: HomeOption = None,
 ) -> None:
     """Connect to a server: a TLS telnet client."""
-    from telnetsd.telnet.client import Credentials, make_client_context, talk
+    from telnetsd.client.connect import Credentials, make_client_context, talk
 
     where = home_of(context, home)
     if (cert is None) != (key is None):

@@ -8,7 +8,11 @@ from typing import Annotated, Final
 
 import typer
 
-from telnetsd.administration.authorities import PASSPHRASE_VARIABLE, AskPassphrase, passphrase_of_environment
+from telnetsd.administration.authority.authorities import (
+    PASSPHRASE_VARIABLE,
+    AskPassphrase,
+    passphrase_of_environment,
+)
 from telnetsd.errors import OperatorError
 
 PASSPHRASE_MAX_BYTES: Final = 512

@@ -8,10 +8,17 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.audit.row import short_session_id
+from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, is_terminal, print_json, print_table, show_screen
 from telnetsd.errors import OperatorError
-from telnetsd.lines.playback import Frame, Vouched, find_recording, is_vouched_for, list_vouched, read_frames
+from telnetsd.lines.recordings.playback import (
+    Frame,
+    Vouched,
+    find_recording,
+    is_vouched_for,
+    list_vouched,
+    read_frames,
+)
 
 app = typer.Typer(help="See what lines have shown.", no_args_is_help=True, rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file, or the end of its name.")]

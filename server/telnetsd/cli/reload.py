@@ -3,7 +3,7 @@
 import typer
 
 from telnetsd.cli.common import HomeOption, home_of
-from telnetsd.control import ask
+from telnetsd.control.client import ask
 
 
 def reload(context: typer.Context, home: HomeOption = None) -> None:

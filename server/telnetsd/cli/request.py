@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.administration.approval import Approval, approve_request, deny_request
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.names import look_alike
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.enrolment.approval import Approval, approve_request, deny_request
+from telnetsd.administration.users.names import look_alike
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
 from telnetsd.cli.user import ClassOption, DaysOption, RoleOption

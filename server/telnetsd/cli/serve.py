@@ -34,8 +34,8 @@ def serve(
     home: HomeOption = None,
 ) -> None:
     """Run the server in the foreground; SIGHUP reloads, SIGTERM and ^C stop."""
-    from telnetsd.daemon.serve import Options
-    from telnetsd.daemon.serve import serve as run
+    from telnetsd.daemon.server import Options
+    from telnetsd.daemon.server import serve as run
 
     _say_warnings()
     ask = passphrase_from(passphrase_file, is_person_asked=False)
@@ -48,7 +48,7 @@ def workers(
     passphrase_file: ServerPassphraseOption = None,
 ) -> None:
     """Start and restart the workers of a server; for `telnetsd serve` alone."""
-    from telnetsd.daemon.nursery import run_nursery
+    from telnetsd.daemon.workers.forker import run_nursery
 
     _say_warnings()
     run_nursery(plan, passphrase_from(passphrase_file, is_person_asked=False))

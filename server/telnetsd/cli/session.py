@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from telnetsd.audit.row import short_session_id
+from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, show_screen
 from telnetsd.commands.wording import duration
-from telnetsd.control import ask, watch
+from telnetsd.control.client import ask, watch
 
 COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
 """What a table of sessions has."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, is_terminal, make_table, print_json
 from telnetsd.cli.session import COLUMNS, cells_of
-from telnetsd.control import ask
+from telnetsd.control.client import ask
 
 RATES: Final = {
     "logins": "session-started",

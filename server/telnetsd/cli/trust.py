@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.administration.trust import add_trust, list_trust, remove_trust
+from telnetsd.administration.authority.trust import add_trust, list_trust, remove_trust
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.escaping import escape
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256

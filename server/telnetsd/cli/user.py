@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from telnetsd.administration.bulk import CHUNK_USERS, Template, read_users
-from telnetsd.administration.credentials import Credential, GeneratedKey, Issuance, PinnedKey, RequestFile
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.material import server_name
-from telnetsd.administration.users import NewUser, add_user, add_users, change_user
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.installation.generation import server_name
+from telnetsd.administration.users.bulk import CHUNK_USERS, Template, read_users
+from telnetsd.administration.users.credentials import Credential, GeneratedKey, Issuance, PinnedKey, RequestFile
+from telnetsd.administration.users.users import NewUser, add_user, add_users, change_user
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table
 from telnetsd.cli.passphrase import (
     PassphraseOption,
@@ -26,7 +26,7 @@ from telnetsd.cli.passphrase import (
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.config.address import parse_address
 from telnetsd.config.loading import load_settings
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import days_left
 from telnetsd.pki.keys import KeyType

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from telnetsd.administration.credentials import GeneratedKey, KeptKey, RequestFile
-from telnetsd.administration.explain import explain as explain_certificate
-from telnetsd.administration.issuing import Grant
-from telnetsd.administration.operator import by_operator
-from telnetsd.administration.revocation import RevocationResult, Target, restore, revoke
-from telnetsd.administration.users import remove_user, renew_user
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.authority.revocation import RevocationResult, Target, restore, revoke
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.users.credentials import GeneratedKey, KeptKey, RequestFile
+from telnetsd.administration.users.explain import explain as explain_certificate
+from telnetsd.administration.users.users import remove_user, renew_user
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json
 from telnetsd.cli.passphrase import (
     PassphraseOption,

@@ -8,16 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.identity.outcome import Admitted
-from telnetsd.lines.seat import Switchboard, Wish
+from telnetsd.lines.place import Switchboard, Wish
 from telnetsd.lines.table import Line, LineTable
 from telnetsd.tls.engine import TlsDetails
 
-if TYPE_CHECKING:
-    from telnetsd.commands.table import CommandTable
+Handler = Callable[["Caller", str], Awaitable[None]]
+"""Runs a command: the caller, and what was typed behind the command's name, stripped."""
+Check = Callable[["Caller", str], None]
+"""Raises a PeerError with a `reason` where the caller may not have a command with these arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,67 @@ class LiveSessions(Protocol):
         """Show a line to every session but this one, and return to how many."""
 
 
+class PermittedCommand(Protocol):
+    """A command that its caller may have; see `commands.table.Command`."""
+
+    @property
+    def name(self) -> str:
+        """What is typed."""
+
+    @property
+    def summary(self) -> str:
+        """One line for `help`."""
+
+    @property
+    def synopsis(self) -> str:
+        """The name with its arguments."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names for the same."""
+
+    @property
+    def handler(self) -> Handler:
+        """The function behind it."""
+
+    @property
+    def check(self) -> Check:
+        """Decides whether the caller may have it with these arguments."""
+
+    def check_arguments(self, arguments: str) -> None:
+        """Refuse too few or too many words.
+
+        Raises:
+            CommandError: With the usage.
+        """
+
+
+class Permissions(Protocol):
+    """Which commands there are, and who has which; see `commands.table.CommandTable`."""
+
+    def permitted(self, identity: Admitted) -> Sequence[PermittedCommand]:
+        """Return the commands that somebody has, by name."""
+
+    def authorise(self, name: str, identity: Admitted) -> PermittedCommand:
+        """Return the command of that name, if `identity` has it.
+
+        Raises:
+            CommandError: There is no such command, or it takes a role or a class that `identity` has not.
+        """
+
+    def roles_of(self, identity: Admitted) -> frozenset[str]:
+        """Return the roles of somebody that count, with those that they include."""
+
+    def shown(self, line: str) -> str:
+        """Return a line as the log may have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the server offers to commands."""
 
     sessions: LiveSessions
-    table: "CommandTable"
+    table: Permissions
     motd: str
     audit_file: Path
     desk: EnrolmentDesk

@@ -5,7 +5,7 @@ from typing import Final
 from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
-from telnetsd.lines.seat import Wish
+from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line
 
 _WISHES: Final = {"--read-only": Wish.WATCH, "--force": Wish.FORCE}

@@ -5,9 +5,9 @@ import re
 from typing import Final
 
 from telnetsd.audit.event import TEXT_MAX_CHARS
-from telnetsd.audit.reader import last_lines
+from telnetsd.audit.reading.row import describe, read_event, short_session_id
+from telnetsd.audit.reading.tail import last_lines
 from telnetsd.audit.reason import CommandReason
-from telnetsd.audit.row import describe, read_event, short_session_id
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, command
 from telnetsd.commands.wording import duration

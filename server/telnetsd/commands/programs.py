@@ -24,8 +24,8 @@ from telnetsd.config.settings import ProgramSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.identity.outcome import NamedUser
+from telnetsd.programs.running import PATH, ProgramStart, SupervisedProgram, start_program
 from telnetsd.racing import unless
-from telnetsd.supervised import PATH, ProgramStart, SupervisedProgram, start_program
 from telnetsd.telnet.turns import turns_of_pumps
 
 READ_BYTES: Final = 2048

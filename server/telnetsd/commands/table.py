@@ -7,7 +7,7 @@ demand an assurance class: who is of a lower one does not have them, and has wha
 """
 
 import difflib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import UnsetType
 
 from telnetsd.audit.reason import CommandReason
-from telnetsd.commands.caller import Caller
+from telnetsd.commands.caller import Caller, Check, Handler
 from telnetsd.config.settings import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
@@ -28,11 +28,6 @@ ARGUMENTS_MAX: Final = 2048
 USER_ROLE: Final = "user"
 OPERATOR_ROLE: Final = "operator"
 BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE: (USER_ROLE,)}
-
-Handler = Callable[[Caller, str], Awaitable[None]]
-"""Runs a command: the caller, and what was typed behind the command's name, stripped."""
-Check = Callable[[Caller, str], None]
-"""Raises a PeerError with a `reason` where the caller may not have a command with these arguments."""
 
 
 def _check_nothing(_caller: Caller, _arguments: str) -> None:

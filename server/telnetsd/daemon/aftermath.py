@@ -9,16 +9,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.archive import Snapshot, read_lines, take_snapshot
 from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.open_sessions import fields_of_session, find_unended
+from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
+from telnetsd.audit.reading.row import Event, read_event, text_of, who_of
 from telnetsd.audit.reason import EndReason
-from telnetsd.audit.record import Trail
-from telnetsd.audit.row import Event, read_event, text_of, who_of
+from telnetsd.audit.trail import Trail
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
-from telnetsd.lines.recording import SUFFIX, Recorded, recording_end, vouch_for
+from telnetsd.files.home import Home
+from telnetsd.lines.recordings.recording import SUFFIX, Recorded, recording_end, vouch_for
 
 _STARTED: Final = f'"action":"{Action.SERVER_STARTED}"'.encode()
 _STOPPED: Final = f'"action":"{Action.SERVER_STOPPED}"'.encode()

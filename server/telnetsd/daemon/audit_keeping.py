@@ -10,13 +10,14 @@ from typing import Final
 
 from telnetsd.audit.event import Action
 from telnetsd.audit.reason import ShippingReason
-from telnetsd.audit.record import Trail
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.shipping.collector import make_collector
 from telnetsd.audit.shipping.shipper import Shipper
+from telnetsd.audit.trail import Trail
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, sync_folder
+from telnetsd.files.atomic import sync_folder
+from telnetsd.files.home import Home
 
 REMOVED_PER_ROUND: Final = 100
 LAST_LINES_S: Final = 3.0

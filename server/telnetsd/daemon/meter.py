@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from telnetsd.administration.material import Material
+from telnetsd.administration.installation.generation import Material
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.event import Action
 from telnetsd.audit.sink import GroupCommit

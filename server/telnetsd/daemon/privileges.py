@@ -4,7 +4,7 @@ import os
 import pwd
 
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 
 def require_owner(home: Home, user: str) -> None:

@@ -12,13 +12,13 @@ import msgspec
 
 from telnetsd.audit.event import Action
 from telnetsd.audit.reason import LineReason
-from telnetsd.audit.record import Trail
-from telnetsd.channel import Channel, ChannelError
+from telnetsd.audit.trail import Trail
+from telnetsd.lines.directory import LocalSwitchboard
+from telnetsd.lines.kinds.upstream import Terminal
+from telnetsd.lines.place import Seat, Visitor, Wish, record_role
 from telnetsd.lines.remote import SeatAnswer, SeatRequest
-from telnetsd.lines.seat import Seat, Visitor, Wish, record_role
-from telnetsd.lines.switchboard import LocalSwitchboard
 from telnetsd.lines.table import Line, LineError, LineTable
-from telnetsd.lines.upstream import Terminal
+from telnetsd.rpc.channel import Channel, ChannelError
 
 BEHIND_BYTES: Final = 65_536
 """With more than this shown and not taken, a session's client has to be waited for."""

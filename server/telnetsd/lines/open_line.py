@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import LineReason
-from telnetsd.audit.record import Trail
-from telnetsd.lines.recording import INPUT, OUTPUT, Recording, vouch_for
-from telnetsd.lines.streams import reason_of
+from telnetsd.audit.trail import Trail
+from telnetsd.lines.kinds.streams import reason_of
+from telnetsd.lines.kinds.upstream import Terminal, Upstream, UpstreamError
+from telnetsd.lines.recordings.recording import INPUT, OUTPUT, Recording, vouch_for
 from telnetsd.lines.table import Line, LineError
-from telnetsd.lines.upstream import Terminal, Upstream, UpstreamError
 from telnetsd.racing import unless
 from telnetsd.telnet.turns import turns_of_pumps
 

@@ -15,18 +15,18 @@ import msgspec
 
 from telnetsd.audit.event import Fields
 from telnetsd.audit.reason import LineReason
-from telnetsd.channel import Channel, ChannelError, open_channel
+from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.lines.open_line import Attendant
-from telnetsd.lines.seat import Visitor, Wish
+from telnetsd.lines.place import Visitor, Wish
 from telnetsd.lines.table import Line, LineError
-from telnetsd.lines.upstream import Terminal
+from telnetsd.rpc.channel import Channel, ChannelError, open_channel
 
 TOLD_FROM_BYTES: Final = 16_384
 """What is less than this is not told to have been taken: it keeps nobody waiting."""
 
 
 class SeatRequest(msgspec.Struct, frozen=True):
-    """Who wants a seat: see `lines.seat.Visitor`; `fields` are those of the session's events."""
+    """Who wants a seat: see `lines.place.Visitor`; `fields` are those of the session's events."""
 
     line: str
     wish: str
@@ -38,14 +38,14 @@ class SeatRequest(msgspec.Struct, frozen=True):
 
 
 class SeatAnswer(msgspec.Struct, frozen=True):
-    """A reserved seat: see `lines.seat.Seat`."""
+    """A reserved seat: see `lines.place.Seat`."""
 
     reason: LineReason
     writer: str
 
 
 class RemoteSwitchboard:
-    """The way to lines in another process; see `lines.seat.Switchboard`.
+    """The way to lines in another process; see `lines.place.Switchboard`.
 
     Args:
         channel: This worker's.
@@ -95,7 +95,7 @@ class RemoteSwitchboard:
 
 
 class RemoteSeat:
-    """A seat on a line in another process; see `lines.seat.Seat`."""
+    """A seat on a line in another process; see `lines.place.Seat`."""
 
     def __init__(self, channel: Channel, line: Line, attendant: Attendant) -> None:
         self.reason = LineReason.WATCHING

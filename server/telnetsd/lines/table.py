@@ -10,7 +10,7 @@ from telnetsd.audit.reason import CommandReason
 from telnetsd.config.settings import LineSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
-from telnetsd.lines.target import Target, kind_of, parse_target
+from telnetsd.lines.kinds.target import Target, kind_of, parse_target
 
 NAME_MAX_CHARS = 64
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from telnetsd.config.address import UNIX_PREFIX, parse_address, unix_path
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE, make_secret_folder
+from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder
 
 BACKLOG: Final = 1024
 SHARED_SOCKET_MODE: Final = 0o660

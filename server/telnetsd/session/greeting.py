@@ -6,7 +6,7 @@ Everything that a certificate says is escaped: it may come from anybody.
 from datetime import UTC, datetime
 from typing import Final
 
-from telnetsd.commands.table import CommandTable
+from telnetsd.commands.caller import Permissions
 from telnetsd.escaping import escape
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
 from telnetsd.identity.outcome import (
@@ -35,7 +35,7 @@ AUDIT_UNAVAILABLE: Final = (
 _NO_CLAIM: Final = CertificateFacts(sha256="")
 
 
-def greet(identity: Admitted, table: CommandTable, at: datetime, window_days: int) -> list[str]:
+def greet(identity: Admitted, table: Permissions, at: datetime, window_days: int) -> list[str]:
     """Return the first lines on the screen of somebody who was let in.
 
     Args:

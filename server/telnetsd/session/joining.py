@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from telnetsd.commands.caller import Services
-from telnetsd.lines.recording import recording_end
-from telnetsd.lines.seat import Seat, Visitor, Wish
+from telnetsd.lines.place import Seat, Visitor, Wish
+from telnetsd.lines.recordings.recording import recording_end
 from telnetsd.lines.table import Line, LineError
-from telnetsd.session.console import Console
+from telnetsd.session.attachment import Console
 
 
 async def join_line(console: Console, line: Line, wish: Wish, services: Services, session_id: str) -> Seat:

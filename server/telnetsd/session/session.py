@@ -15,23 +15,23 @@ from typing import Final
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import CommandReason, EndReason, LimitReason, LineReason
-from telnetsd.audit.record import Trail
+from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.commands.table import CommandError
 from telnetsd.config.settings import Settings
 from telnetsd.errors import PeerError
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
-from telnetsd.lines.seat import Wish
+from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line, LineError
 from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
-from telnetsd.session.console import Console
+from telnetsd.session.attachment import Console
 from telnetsd.session.greeting import LOG_FILLED, greet, is_expiring, warn_of_expiry, withdraw
-from telnetsd.session.interpreter import Interpreter
 from telnetsd.session.joining import join_line
 from telnetsd.session.pace import Pace
+from telnetsd.session.shell import Interpreter
 from telnetsd.telnet.line_discipline import (
     EndOfInput,
     Input,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.errors import OperatorError
-from telnetsd.home import SECRET_FILE_MODE
+from telnetsd.files.atomic import SECRET_FILE_MODE
 from telnetsd.identity.outcome import User
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.certificates import Certificates

@@ -1,23 +1,76 @@
-"""telnetlib3's client protocol, for whoever leaves it to the server to ask: `telnetsd connect`, and telnet lines."""
+"""The client's end of a telnet connection, on telnetlib3: for `telnetsd connect`, and for lines to telnet servers.
+
+It negotiates nothing of itself: the server asks. The server is told the terminal's type and size, and nothing
+else: no environment, no speed, no location, no compression. What it sends is bounded before it is interpreted, since
+equipment can be broken or hostile as well.
+"""
 
 import asyncio
-from typing import Final, cast
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, cast
 
-from telnetlib3 import TelnetWriter
+from telnetlib3 import TelnetReader
 from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import IAC, NAWS, SB, SE
+from telnetlib3.telopt import BINARY, BRK, ECHO, IAC, NAWS, SB, SE, SGA, TTYPE
 
+from telnetsd.telnet.bounded_writer import BoundedWriter
 from telnetsd.telnet.gate import ReadingGate
 from telnetsd.telnet.turns import turns_of_pumps
 
+ANSWERED_DO: Final = frozenset({BINARY, NAWS, SGA, TTYPE})
+"""What the server may ask us to do: the window size (RFC 1073) and terminal type (RFC 1091) are our user's."""
+ANSWERED_WILL: Final = frozenset({BINARY, ECHO, SGA})
+UNREAD_ANSWERS_MAX_BYTES: Final = 262_144
+"""More than a server that reads ever leaves: what is written waits from 64 KiB on."""
+READER_LIMIT_BYTES: Final = 65_536
 COSTLY_BYTES: Final = 256
 """How much is interpreted in a turn where there is a command every few bytes."""
 PLAIN_BYTES: Final = 16_384
 PLAIN_BYTES_A_COMMAND: Final = 64
 
 
-class NvtClient(BaseClient):
+class _Writer(BoundedWriter):
+    """The interpreter of what a telnet server asks; it says when the server echoes, and when it no longer does."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- telnetlib3's signature, passed on
+        super().__init__(*args, **options)
+        self.on_echo: Callable[[bool], None] = lambda _: None
+
+    def agrees_to_do(self, opt: bytes) -> bool:
+        """See BoundedWriter."""
+        return opt in ANSWERED_DO
+
+    def agrees_to_will(self, opt: bytes) -> bool:
+        """See BoundedWriter."""
+        return opt in ANSWERED_WILL
+
+    def is_subnegotiated(self, opt: bytes) -> bool:
+        """See BoundedWriter; the one question that we answer is of which type our terminal is."""
+        return opt == TTYPE
+
+    def send_iac(self, buf: bytes) -> None:
+        """Send a command, or an answer; a server that asks and reads no answers gets no more of them."""
+        if not self.is_closing() and self._transport.get_write_buffer_size() <= UNREAD_ANSWERS_MAX_BYTES:
+            super().send_iac(buf)
+
+    def handle_will(self, opt: bytes) -> None:
+        """Note that the server echoes; see BoundedWriter."""
+        super().handle_will(opt)
+        if opt == ECHO:
+            self.on_echo(True)
+
+    def handle_wont(self, opt: bytes) -> None:
+        """Note that the server no longer echoes."""
+        super().handle_wont(opt)
+        if opt == ECHO:
+            self.on_echo(False)
+
+
+class _Client(BaseClient):
     """Negotiates nothing of itself, and is read to its end; telnetlib3's lets go of its queue with the connection."""
+
+    _writer_factory = _Writer
 
     def begin_negotiation(self) -> None:
         """Wait for what the server asks; telnetlib3 would look after a timer of its negotiation otherwise."""
@@ -77,8 +130,93 @@ class NvtClient(BaseClient):
             super().connection_lost(exc)
 
 
-def send_window(writer: TelnetWriter, columns: int, rows: int) -> None:
-    """Tell the server of another size of the window, where it has asked for it (RFC 1073)."""
-    if writer.local_option.enabled(NAWS):
-        size = columns.to_bytes(2, "big") + rows.to_bytes(2, "big")
-        writer.send_iac(IAC + SB + NAWS + size.replace(IAC, IAC + IAC) + IAC + SE)
+class NvtConnection:
+    """A connection to a telnet server: plain bytes each way, and what is agreed upon besides."""
+
+    def __init__(self, transport: asyncio.Transport, client: _Client) -> None:
+        self._transport = transport
+        self._client = client
+        # Without an encoding, telnetlib3's reader gives bytes; both are set by connection_made.
+        self._reader, self._writer = cast("TelnetReader", client.reader), cast("_Writer", client.writer)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the server takes bytes unchanged (RFC 856)."""
+        return self._writer.local_option.enabled(BINARY)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._writer.is_closing()
+
+    def offer_terminal(self, kind: Callable[[], str], size: Callable[[], tuple[int, int]]) -> None:
+        """Answer the server's questions about the terminal: its type, and its size in columns and rows."""
+        self._writer.set_ext_send_callback(TTYPE, kind)
+        self._writer.set_ext_send_callback(NAWS, lambda: size()[::-1])
+
+    def on_echo(self, told: Callable[[bool], None]) -> None:
+        """Have it told when the server begins to echo (true), and when it ends (false)."""
+        self._writer.on_echo = told
+
+    async def read(self, count: int) -> bytes:
+        """Return up to `count` bytes; empty at the end.
+
+        Raises:
+            OSError: The connection broke.
+        """
+        return await self._reader.read(count)
+
+    def write(self, data: bytes) -> None:
+        """Send data; an IAC in it is doubled."""
+        self._writer.write(data)
+
+    def send_window(self, columns: int, rows: int) -> None:
+        """Tell the server of another size of the window, where it has asked for it (RFC 1073)."""
+        if self._writer.local_option.enabled(NAWS):
+            size = columns.to_bytes(2, "big") + rows.to_bytes(2, "big")
+            self._writer.send_iac(IAC + SB + NAWS + size.replace(IAC, IAC + IAC) + IAC + SE)
+
+    def send_break(self) -> None:
+        """Send BREAK (RFC 854)."""
+        self._writer.send_iac(IAC + BRK)
+
+    async def drain(self) -> None:
+        """Wait until enough of what was written is sent.
+
+        Raises:
+            ConnectionError: The connection is gone.
+        """
+        try:
+            await self._writer.drain()
+        except RuntimeError as error:
+            raise ConnectionResetError("the connection is gone") from error
+
+    async def close(self, timeout_s: float) -> None:
+        """Close, and after `timeout_s` seconds drop what could not be sent."""
+        self._transport.close()
+        try:
+            await asyncio.wait_for(self._client.waiter_closed, timeout_s)
+        except TimeoutError:
+            self._transport.abort()
+        self._writer.close()
+
+
+async def open_nvt_connection(host: str, port: int, *, context: ssl.SSLContext | None = None) -> NvtConnection:
+    """Connect to a telnet server.
+
+    Args:
+        host: Its name or address; with TLS its certificate must name it (RFC 6125).
+        port: Its TCP port.
+        context: For TLS; None for a plain connection.
+
+    Raises:
+        OSError: It cannot be reached, or (ssl.SSLError) TLS fails.
+    """
+    transport, client = await asyncio.get_running_loop().create_connection(
+        lambda: _Client(encoding=False, limit=READER_LIMIT_BYTES),
+        host,
+        port,
+        ssl=context,
+        server_hostname=host if context is not None else None,
+    )
+    return NvtConnection(transport, client)

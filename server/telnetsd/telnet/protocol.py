@@ -13,7 +13,7 @@ from telnetlib3 import TelnetReader
 from telnetlib3.telopt import IAC, SB
 
 from telnetsd.telnet.gate import ReadingGate
-from telnetsd.telnet.interpreter import ComPort, NvtInterpreter
+from telnetsd.telnet.negotiation import ComPort, NvtInterpreter
 from telnetsd.telnet.turns import Turns
 
 READER_LIMIT_BYTES: Final = 8192

@@ -25,13 +25,13 @@ from support.audit import (
     read_log,
     verify_log,
 )
-from telnetsd.audit.archive import read_lines, take_files
 from telnetsd.audit.chain import Head, make_draft, read_link, seal
 from telnetsd.audit.checkpoint import Seal
 from telnetsd.audit.file import seal_path
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reading.archive import read_lines, take_files
+from telnetsd.audit.reading.verification import DamageKind, Expectation, verify
 from telnetsd.audit.reason import CheckpointReason
-from telnetsd.audit.verification import DamageKind, Expectation, verify
 from telnetsd.config.settings import AuditSettings
 
 TESTS = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ from support.server import wait_until
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
-from telnetsd.audit.reader import last_lines
+from telnetsd.audit.reading.tail import last_lines
 from telnetsd.audit.reason import EndReason
-from telnetsd.audit.record import make_event, make_trail
 from telnetsd.audit.sink import GroupCommit
+from telnetsd.audit.trail import make_event, make_trail
 from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.tls.reason import TlsReason
 

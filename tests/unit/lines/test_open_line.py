@@ -9,9 +9,9 @@ import pytest
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import LineReason
 from telnetsd.config.settings import LineSettings
+from telnetsd.lines.directory import LocalSeat
 from telnetsd.lines.open_line import OpenLine
-from telnetsd.lines.seat import Wish
-from telnetsd.lines.switchboard import LocalSeat
+from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line, LineError, LineTable
 
 

@@ -11,11 +11,11 @@ import pytest
 from support.certificates import now
 from support.server import all_leaves
 from support.vectors import X509_FOLDER, ders_of, x509_files
-from telnetsd.administration.explain import explain
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.material import load_material
+from telnetsd.administration.installation.generation import load_material
+from telnetsd.administration.users.explain import explain
 from telnetsd.audit.event import CLAIMED_MAX_BYTES, identity_fields, merge, presented_fields
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Guest, Identity, Refusal
 from telnetsd.pki.certificate import PeerCertificate

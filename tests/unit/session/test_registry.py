@@ -9,7 +9,7 @@ import pytest
 from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reason import EndReason
-from telnetsd.audit.record import make_trail
+from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import EndpointSettings
 from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, Identity, Refusal
 from telnetsd.listener.endpoint import Endpoint

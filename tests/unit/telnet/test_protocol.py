@@ -41,7 +41,7 @@ from telnetlib3.telopt import (
     WONT,
 )  # fmt: skip
 
-from telnetsd.telnet.interpreter import SUBNEGOTIATION_MAX_BYTES
+from telnetsd.telnet.bounded_writer import SUBNEGOTIATION_MAX_BYTES
 from telnetsd.telnet.line_discipline import Input, LineDiscipline, LineTooLong
 from telnetsd.telnet.protocol import READER_LIMIT_BYTES, NvtProtocol
 
@@ -393,7 +393,7 @@ async def test_no_bytes_cause_a_traceback_or_grow_without_bound(pieces: list[byt
     protocol, wire = made(NvtProtocol)
     data = b"".join(pieces)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("telnetsd.telnet.interpreter.logger.warning", lambda *error: told.append(error))
+        patch.setattr("telnetsd.telnet.negotiation.logger.warning", lambda *error: told.append(error))
         for start in range(0, len(data), cut):
             protocol.data_received(data[start : start + cut])
     assert told == []

@@ -588,6 +588,6 @@ async def test_one_record_is_handed_on_in_a_turn_however_often_reading_is_resume
 
 
 async def test_each_reason_of_a_failed_handshake_has_its_words() -> None:
-    from telnetsd.connection.pipeline import FAILURE_WORDS
+    from telnetsd.connection.acceptor import FAILURE_WORDS
 
     assert set(FAILURE_WORDS) == set(TlsReason)

@@ -17,7 +17,7 @@ from telnetsd.audit.shipping.syslog import APP_NAME, severity_of, to_frame, to_s
 from telnetsd.config.address import parse_address
 from telnetsd.config.settings import ShippingSettings
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home
+from telnetsd.files.home import Home
 
 TIMEOUT_S: Final = 10.0
 JOURNALD_SOCKET: Final = "/run/systemd/journal/socket"

@@ -21,7 +21,8 @@ from telnetsd.audit.shipping.collector import Collector, TooLongError
 from telnetsd.audit.shipping.source import LogSource
 from telnetsd.config.settings import ShippingSettings
 from telnetsd.errors import OperatorError
-from telnetsd.home import Home, make_secret_folder, write_secret
+from telnetsd.files.atomic import make_secret_folder, write_secret
+from telnetsd.files.home import Home
 
 POLL_S: Final = 0.25
 SAVE_EVERY: Final = 1000

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from telnetsd.audit.archive import Snapshot, read_lines, take_snapshot
 from telnetsd.audit.chain import ChainError
 from telnetsd.audit.checkpoint import PublicKeys, read_seal
 from telnetsd.audit.file import open_regular, read_seal_of
+from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
 
 _CHUNK_BYTES: Final = 2**18
 

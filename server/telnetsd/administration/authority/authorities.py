@@ -1,0 +1,257 @@
+"""The built-in CA on this machine: loading it able to sign, its CRLs, its rotation."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from telnetsd.administration.installation.change import Change, changing
+from telnetsd.audit.event import Action, Fields
+from telnetsd.config.loading import load_settings
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home, require_secret
+from telnetsd.pki.authority import Authority, to_pem
+from telnetsd.pki.certificate import certificate_sha256, is_issued_by
+from telnetsd.pki.keys import KeyLockedError, MlDsaPrivateKey, PrivateKey, key_from_pem
+from telnetsd.pki.trust import load_certificates
+
+PASSPHRASE_VARIABLE: Final = "TELNETSD_CA_PASSPHRASE"  # noqa: S105 -- a name
+FINGERPRINT_CHARS: Final = 16
+"""How much of a fingerprint names a CA in file names and on the command line."""
+
+AskPassphrase = Callable[[], bytes]
+"""Returns the passphrase of the CA's key, from wherever it is; asked only when the key is encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    certificate: Path
+    key: Path
+
+
+def passphrase_of_environment() -> bytes:
+    """Return the passphrase of the CA's key, if the environment has it.
+
+    Raises:
+        OperatorError: It has not.
+    """
+    value = os.environ.get(PASSPHRASE_VARIABLE)
+    if not value:
+        raise OperatorError(f"the CA's key is encrypted; give --passphrase-file FILE, or set ${PASSPHRASE_VARIABLE}")
+    return value.encode()
+
+
+def load_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
+    """Load the CA that issues: the intermediate where there is one, else the root; with the one beside it.
+
+    Raises:
+        OperatorError: It is missing, cannot be read, its key is open to others, or the passphrase is wrong.
+    """
+    if home.issuing_certificate.exists():
+        files = _Files(home.issuing_certificate, home.issuing_key)
+        issuer = _load(home, files, ask, above=load_roots(home)[:1])
+    else:
+        issuer = load_root(home, ask)
+    if not isinstance(issuer.key, MlDsaPrivateKey) or not home.server_ca_certificate.exists():
+        return issuer
+    return replace(issuer, beside=load_server_issuer(home, ask))
+
+
+def load_root(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
+    """Load the root CA.
+
+    Raises:
+        OperatorError: As above; with an intermediate, the root's key may be kept elsewhere.
+    """
+    return _load(home, _Files(home.ca_certificate, home.ca_key), ask, above=())
+
+
+def load_server_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
+    """Load the CA that issues the server's own certificate: the one that issues, unless there is one for that alone.
+
+    Raises:
+        OperatorError: As above.
+    """
+    if home.server_ca_certificate.exists():
+        return _load(home, _Files(home.server_ca_certificate, home.server_ca_key), ask, above=())
+    return load_issuer(home, ask)
+
+
+def load_server_ca(home: Home) -> list[x509.Certificate]:
+    """Return the certificate of the CA that is for the server's own certificate alone; nothing where there is none.
+
+    Raises:
+        OperatorError: It cannot be read.
+    """
+    return _certificates_of(home, home.server_ca_certificate)
+
+
+def load_previous(home: Home, ask: AskPassphrase) -> Iterator[Authority]:
+    """Yield the CAs of before a rotation that can still sign CRLs.
+
+    Raises:
+        OperatorError: As above.
+    """
+    for key in sorted(home.previous_folder.glob("*.key")):
+        yield _load(home, _Files(key.with_suffix(".pem"), key), ask, above=())
+
+
+def load_certificate_of_issuer(home: Home) -> x509.Certificate:
+    """Return the certificate of the CA that issues.
+
+    Raises:
+        OperatorError: It is missing or cannot be read.
+    """
+    path = home.issuing_certificate if home.issuing_certificate.exists() else home.ca_certificate
+    return load_certificates(path, home.shown(path))[0].certificate
+
+
+def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
+    """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
+    of_server = _certificates_of(home, home.server_ca_certificate)
+    roots = [one for one in load_roots(home) if one not in of_server]
+    beside = [(one, "P-256 root: the server, users without ML-DSA keys") for one in of_server]
+    if not home.issuing_certificate.exists():
+        return [(roots[0], "root, issues"), *((one, "previous root") for one in roots[1:]), *beside]
+    issuing = load_certificates(home.issuing_certificate, home.shown(home.issuing_certificate))[0].certificate
+    previous = [
+        (load_certificates(path, home.shown(path))[0].certificate, "previous intermediate")
+        for path in sorted(home.previous_folder.glob("*.pem"))
+    ]
+    return [(issuing, "intermediate, issues"), *((one, "root") for one in roots), *previous, *beside]
+
+
+def _certificates_of(home: Home, path: Path) -> list[x509.Certificate]:
+    return [one.certificate for one in load_certificates(path, home.shown(path))] if path.exists() else []
+
+
+def require_current(home: Home, authority: Authority) -> None:
+    """Refuse to go on with a CA that somebody has replaced since it was loaded; inside a change.
+
+    Raises:
+        OperatorError: It was replaced.
+    """
+    if load_certificate_of_issuer(home) != authority.certificate:
+        raise OperatorError("the CA was changed by somebody else meanwhile; try again")
+
+
+def issuing_key_file(home: Home) -> Path:
+    """Return where the key of the CA that issues is."""
+    return home.issuing_key if home.issuing_certificate.exists() else home.ca_key
+
+
+def short_fingerprint(certificate: x509.Certificate) -> str:
+    """Return the start of a certificate's fingerprint: what names a CA to people."""
+    return certificate_sha256(certificate)[:FINGERPRINT_CHARS]
+
+
+def crl_file(home: Home, issuer: x509.Certificate) -> Path:
+    """Return where the CRL of a CA of ours is."""
+    return home.crl_folder / f"telnetsd-{short_fingerprint(issuer)}.pem"
+
+
+def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.CertificateRevocationList:
+    """Sign a CA's CRL anew, of what state.db says now, and write it with the change."""
+    issuer = certificate_sha256(authority.certificate)
+    revoked = change.state.certificates.revoked_by(issuer, change.at)
+    entries = [(int(one.serial_number, 16), one.revocation) for one in revoked if one.revocation is not None]
+    number = change.state.certificates.next_crl_number(issuer)
+    crl = authority.sign_crl(entries, number, change.at, days)
+    change.write_public(crl_file(change.home, authority.certificate), crl.public_bytes(Encoding.PEM))
+    until = f"{change.at + timedelta(days=days):%Y-%m-%d}"
+    change.record(Action.CRL_ISSUED, f"CRL number {number} was signed: {len(entries)} revoked, good until {until}")
+    return crl
+
+
+def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase) -> x509.CertificateRevocationList:
+    """Sign the CRLs of the CA that issues and of those before it; return that of the CA that issues.
+
+    Raises:
+        OperatorError: A key is not here or cannot be used.
+    """
+    # The keys first: nobody else waits while a person looks for a passphrase.
+    issuer, previous = load_issuer(home, ask), list(load_previous(home, ask))
+    previous += [issuer.beside] if issuer.beside is not None else []
+    days = load_settings(home.config_file).issuing.crl_days
+    with changing(home, who) as change:
+        for authority in previous:
+            _rewrite_crl(change, authority, days)
+        return _rewrite_crl(change, issuer, days)
+
+
+def tell_others(home: Home, who: Fields, ask: AskPassphrase) -> str:
+    """Sign the CRLs anew after a revocation; return why it could not be done, or an empty string.
+
+    A CA whose key is elsewhere must not keep a revocation from counting here.
+    """
+    try:
+        rewrite_crls(home, who, ask)
+    except OperatorError as error:
+        return str(error)
+    return ""
+
+
+def load_roots(home: Home) -> tuple[x509.Certificate, ...]:
+    """Return the root certificates: the present one, and behind it those of before a rotation.
+
+    Raises:
+        OperatorError: They cannot be read.
+    """
+    return tuple(one.certificate for one in load_certificates(home.ca_certificate, home.shown(home.ca_certificate)))
+
+
+def _load(home: Home, files: _Files, ask: AskPassphrase, above: tuple[x509.Certificate, ...]) -> Authority:
+    require_secret(home, files.key)
+    certificate = load_certificates(files.certificate, home.shown(files.certificate))[0].certificate
+    key = load_key(home, files.key, ask)
+    if key.public_key() != certificate.public_key():
+        shown = home.shown(files.certificate)
+        raise OperatorError(
+            f"{home.shown(files.key)} is not the key of {shown}; put back the pair that belongs together"
+        )
+    return Authority(certificate, key, (certificate, *above))
+
+
+def load_key(home: Home, path: Path, ask: AskPassphrase) -> PrivateKey:
+    """Load a key of the CA.
+
+    Raises:
+        OperatorError: It cannot be read, or the passphrase is wrong.
+    """
+    shown = home.shown(path)
+    try:
+        pem = path.read_bytes()
+        try:
+            return key_from_pem(pem)
+        except KeyLockedError:
+            return key_from_pem(pem, ask())
+    except KeyLockedError as error:
+        raise OperatorError(f"cannot open {shown}: {error}; try again with the right one") from error
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"cannot read {shown}: {error}; put back the PEM key") from error
+
+
+def encode_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
+    """Return what a peer presents, in PEM: the leaf and what is above it, but for the root.
+
+    Whoever is to trust the root has it (RFC 8446 section 4.4.2); the server would parse it at each login, and keep it
+    with each session.
+    """
+    return to_pem(leaf, *authority.chain_of(leaf)[:-1])
+
+
+def chain_above(home: Home, leaf_der: bytes) -> list[x509.Certificate]:
+    """Return a certificate of the built-in CA with those above it, the root last, as far as they are here."""
+    chain = [x509.load_der_x509_certificate(leaf_der)]
+    known = [certificate for certificate, _ in built_in_authorities(home)]
+    while chain[-1].issuer != chain[-1].subject:
+        issuer = next((one for one in known if is_issued_by(chain[-1], one)), None)
+        if issuer is None:
+            break
+        chain.append(issuer)
+    return chain

@@ -1,0 +1,129 @@
+"""Issuing a certificate to a user: policy, the proof that the key is theirs alone, the record and the event."""
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from telnetsd.administration.authority.authorities import require_current
+from telnetsd.administration.installation.change import Change
+from telnetsd.audit.event import Action, certificate_fields
+from telnetsd.config.settings import Settings
+from telnetsd.errors import OperatorError
+from telnetsd.pki.authority import Authority, UserProfile
+from telnetsd.pki.certificate import certificate_sha256, describe, key_sha256
+from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.state.records import IssuedCertificate
+
+DAYS_MAX = 3650
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """For how long a certificate is issued (None: as configured), and of which class (None: none is asserted)."""
+
+    days: int | None = None
+    assurance_class: int | None = None
+
+
+def check_grant(grant: Grant, settings: Settings) -> None:
+    """Refuse what cannot be granted.
+
+    Raises:
+        OperatorError: Too many days, or a class that is not defined.
+    """
+    if grant.days is not None and not 1 <= grant.days <= DAYS_MAX:
+        raise OperatorError(f"a certificate cannot be valid for {grant.days} days; take 1 to {DAYS_MAX}")
+    if grant.assurance_class is not None and grant.assurance_class not in settings.classes:
+        number = grant.assurance_class
+        raise OperatorError(
+            f"no class {number}: define [classes.{number}] with oid, name and checked in telnetsd.toml"
+        )
+
+
+def with_class_of(grant: Grant, replaced: IssuedCertificate, settings: Settings) -> Grant:
+    """Give a certificate the class of the one that it replaces, unless another was asked for."""
+    if grant.assurance_class is None and replaced.assurance_class in settings.classes:
+        return Grant(grant.days, replaced.assurance_class)
+    return grant
+
+
+def check_key(change: Change, name: str, spki_sha256: str) -> None:
+    """Refuse a public key that is somebody else's, or that was given away.
+
+    Raises:
+        OperatorError: It is.
+    """
+    pin = change.state.pins.find(spki_sha256)
+    owners = {change.state.certificates.owner_of_key(spki_sha256), pin.user_name if pin else None} - {None, name}
+    if owners:
+        raise OperatorError(f"that key belongs to {', '.join(map(str, owners))} already; make another one")
+    is_pin_compromised = pin is not None and _is_compromised(pin.revocation)
+    if is_pin_compromised or change.state.certificates.is_compromised(spki_sha256):
+        raise OperatorError("that key was revoked as compromised; make another one")
+
+
+def record_of(
+    certificate: x509.Certificate, name: str, issuer_sha256: str, assurance_class: int = 0
+) -> IssuedCertificate:
+    """Return what the state keeps of a certificate that was issued to a user, or to nobody (an empty name)."""
+    facts = describe(certificate)
+    return IssuedCertificate(
+        sha256=facts.sha256,
+        user_name=name,
+        issuer_sha256=issuer_sha256,
+        spki_sha256=facts.spki_sha256,
+        serial_number=facts.serial_number,
+        public_key=f"{facts.public_key_algorithm} {facts.public_key_size}",
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        assurance_class=assurance_class,
+    )
+
+
+def _is_compromised(revocation: Revocation | None) -> bool:
+    return revocation is not None and revocation.reason is RevocationReason.KEY_COMPROMISE
+
+
+def certify(
+    change: Change,
+    authority: Authority,
+    settings: Settings,
+    name: str,
+    key: CertificatePublicKeyTypes,
+    grant: Grant,
+    action: Action = Action.CERTIFICATE_ISSUED,
+) -> x509.Certificate:
+    """Issue a certificate to a user, and note it.
+
+    Args:
+        change: In which it happens.
+        authority: The CA.
+        settings: The policy.
+        name: The user.
+        key: A public key, of which possession has been proved.
+        grant: For how long, and of which class.
+        action: `certificate-issued` or `certificate-renewed`.
+    Raises:
+        OperatorError: The key is somebody else's or compromised, or the CA was replaced meanwhile.
+    """
+    require_current(change.home, authority)
+    issuer = authority.issuer_for(key)
+    check_key(change, name, key_sha256(key))
+    number = grant.assurance_class
+    profile = UserProfile(
+        name=name,
+        days=grant.days or settings.issuing.days,
+        policy_oid=settings.classes[number].oid if number is not None else "",
+        crl_url=settings.issuing.crl_url,
+    )
+    certificate = issuer.issue_user(key, profile, change.at)
+    facts = describe(certificate)
+    issued = record_of(certificate, name, certificate_sha256(issuer.certificate), number or 0)
+    change.state.certificates.add(issued, certificate.public_bytes(Encoding.DER))
+    verb = "renewed for" if action is Action.CERTIFICATE_RENEWED else "issued to"
+    message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"
+    target = {"name": name, "roles": list(change.state.users.roles(name))}
+    change.record(action, message, {"user": {"target": target}, "tls": {"client": certificate_fields(facts)}})
+    return certificate

@@ -1,0 +1,160 @@
+"""Taking a certificate or a pin back, for good or on hold, and giving back what was on hold.
+
+What counts here is state.db, and it counts at once: an open session ends within a second. The CRL tells others.
+"""
+
+from dataclasses import dataclass
+
+from telnetsd.administration.authority.authorities import (
+    AskPassphrase,
+    built_in_authorities,
+    passphrase_of_environment,
+    tell_others,
+)
+from telnetsd.administration.installation.change import Change, changing
+from telnetsd.audit.event import Action, Fields, revocation_fields
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is taken back: everything of a user, or one certificate by its serial number (hexadecimal)."""
+
+    name: str | None = None
+    serial_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationResult:
+    """What was revoked or given back, and why the CRL could not be signed anew, if it could not."""
+
+    certificates: tuple[IssuedCertificate, ...]
+    pins: tuple[Pin, ...]
+    warning: str
+
+
+def revoke(
+    home: Home,
+    target: Target,
+    reason: RevocationReason,
+    who: Fields,
+    ask: AskPassphrase = passphrase_of_environment,
+) -> RevocationResult:
+    """Revoke what still counts of a target, or what is only on hold.
+
+    Raises:
+        OperatorError: There is no such user or certificate, or nothing left to revoke.
+    """
+    with changing(home, who) as change:
+        certificates, pins = _find(change, target)
+        if reason is RevocationReason.KEY_COMPROMISE:
+            certificates, pins = _with_same_keys(change, certificates, pins)
+        certificates = tuple(one for one in certificates if _still_counts(one.revocation))
+        pins = tuple(one for one in pins if _still_counts(one.revocation))
+        if not certificates and not pins:
+            raise OperatorError(f"nothing to revoke: {_shown(target)} has nothing that still counts")
+        _revoke(change, certificates, pins, Revocation(change.at, reason))
+    return RevocationResult(certificates, pins, tell_others(home, who, ask))
+
+
+def restore(
+    home: Home, target: Target, who: Fields, ask: AskPassphrase = passphrase_of_environment
+) -> RevocationResult:
+    """Give back what is on hold (certificateHold); every other revocation is for good.
+
+    Raises:
+        OperatorError: There is no such user or certificate, or nothing of it is on hold.
+    """
+    with changing(home, who) as change:
+        certificates, pins = _find(change, target)
+        certificates = tuple(one for one in certificates if one.revocation is not None and one.revocation.is_hold)
+        _require_known_issuers(home, certificates)
+        pins = tuple(one for one in pins if one.revocation is not None and one.revocation.is_hold)
+        if not certificates and not pins:
+            raise OperatorError(f"nothing of {_shown(target)} is on hold; any other revocation is for good")
+        for one in certificates:
+            change.state.certificates.revoke(one.sha256, None)
+            message = f"the certificate {one.serial_number} of {one.user_name} is no longer on hold"
+            change.record(Action.CERTIFICATE_RESTORED, message, _certificate_fields(one))
+        for pin in pins:
+            change.state.pins.revoke(pin.spki_sha256, None)
+            message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} is no longer on hold"
+            change.record(Action.PIN_RESTORED, message, _pin_fields(pin))
+    return RevocationResult(certificates, pins, tell_others(home, who, ask))
+
+
+def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ...]) -> None:
+    known = {certificate_sha256(certificate) for certificate, _ in built_in_authorities(home)}
+    for one in certificates:
+        if one.issuer_sha256 not in known:
+            raise OperatorError(f"the CA of the certificate {one.serial_number} was retired: renew it instead")
+
+
+def revoke_all(change: Change, user: UserRecord, reason: RevocationReason) -> None:
+    """Revoke everything that still counts of a user."""
+    certificates = tuple(one for one in user.certificates if _still_counts(one.revocation))
+    pins = tuple(one for one in user.pins if _still_counts(one.revocation))
+    _revoke(change, certificates, pins, Revocation(change.at, reason))
+
+
+def _still_counts(revocation: Revocation | None) -> bool:
+    """Tell whether something can be revoked: it is not, or it is only on hold."""
+    return revocation is None or revocation.is_hold
+
+
+def _find(change: Change, target: Target) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:
+    if target.serial_number is not None:
+        serial = target.serial_number.replace(":", "").upper().lstrip("0")
+        found = tuple(change.state.certificates.with_serial(serial))
+        if not found:
+            raise OperatorError(f"no certificate of serial number {target.serial_number!a}; see: telnetsd user show")
+        return found, ()
+    user = change.state.users.require(target.name or "")
+    return user.certificates, user.pins
+
+
+def _with_same_keys(
+    change: Change, certificates: tuple[IssuedCertificate, ...], pins: tuple[Pin, ...]
+) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:
+    """Add what rests on the same keys: who has a key can use every certificate for it."""
+    keys = {one.spki_sha256 for one in certificates} | {pin.spki_sha256 for pin in pins}
+    others = [one for key in sorted(keys) for one in change.state.certificates.of_key(key)]
+    pinned = [pin for key in sorted(keys) if (pin := change.state.pins.find(key)) is not None]
+    return tuple(dict.fromkeys((*certificates, *others))), tuple(dict.fromkeys((*pins, *pinned)))
+
+
+def _revoke(
+    change: Change, certificates: tuple[IssuedCertificate, ...], pins: tuple[Pin, ...], revocation: Revocation
+) -> None:
+    why = revocation.reason.value
+    for one in certificates:
+        change.state.certificates.revoke(one.sha256, revocation)
+        message = f"the certificate {one.serial_number} of {one.user_name} was revoked ({why})"
+        change.record(Action.CERTIFICATE_REVOKED, message, _certificate_fields(one, revocation))
+    for pin in pins:
+        change.state.pins.revoke(pin.spki_sha256, revocation)
+        message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} was revoked ({why})"
+        change.record(Action.PIN_REVOKED, message, _pin_fields(pin, revocation))
+
+
+def _certificate_fields(one: IssuedCertificate, revocation: Revocation | None = None) -> Fields:
+    return {
+        "user": {"target": {"name": one.user_name}},
+        "tls": {"client": {"x509": {"serial_number": one.serial_number}, "hash": {"sha256": one.sha256.upper()}}},
+        "telnetsd": {"certificate": revocation_fields(revocation)},
+    }
+
+
+def _pin_fields(pin: Pin, revocation: Revocation | None = None) -> Fields:
+    return {
+        "user": {"target": {"name": pin.user_name}},
+        "telnetsd": {"pin": {"spki_sha256": pin.spki_sha256}, "certificate": revocation_fields(revocation)},
+    }
+
+
+def _shown(target: Target) -> str:
+    return target.name or f"the certificate {target.serial_number}"

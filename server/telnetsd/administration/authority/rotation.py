@@ -1,0 +1,255 @@
+"""A new CA beside the old one, and later the end of the old one; and the server's own certificate."""
+
+import ipaddress
+import re
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from telnetsd.administration.authority.authorities import (
+    AskPassphrase,
+    built_in_authorities,
+    crl_file,
+    encode_chain,
+    issuing_key_file,
+    load_certificate_of_issuer,
+    load_issuer,
+    load_key,
+    load_root,
+    load_roots,
+    load_server_issuer,
+    passphrase_of_environment,
+    require_current,
+    short_fingerprint,
+    tell_others,
+)
+from telnetsd.administration.authority.issuing import record_of
+from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.generation import load_server_chain, server_names
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.audit.event import Action, certificate_fields, revocation_fields
+from telnetsd.config.settings import fingerprint_hex
+from telnetsd.errors import OperatorError
+from telnetsd.files.atomic import make_secret_folder
+from telnetsd.files.home import Home
+from telnetsd.pki.authority import Authority, create_root, to_pem
+from telnetsd.pki.certificate import certificate_sha256, describe
+from telnetsd.pki.keys import KeyType, is_locked_pem, key_to_pem, key_type_of
+from telnetsd.pki.revocation import Revocation, RevocationReason
+
+CA_NAME: Final = "telnetsd CA"
+ISSUING_NAME: Final = "telnetsd issuing CA"
+SERVER_CA_NAME: Final = "telnetsd server CA"
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
+
+
+def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> tuple[x509.Certificate, str]:
+    """Make a new CA that issues from now on; what the old one issued stays valid to its end.
+
+    With an intermediate, the root signs another one; else there is another root, and `certs/ca.pem` has both.
+
+    Returns: The certificate of the new CA, and why the CRLs could not be signed, if they could not.
+    Raises:
+        OperatorError: A key is not here or cannot be used.
+    """
+    old = load_issuer(home, ask)
+    has_intermediate = home.issuing_certificate.exists()
+    root = load_root(home, ask) if has_intermediate else None
+    with changing(home, by_operator()) as change:
+        require_current(home, old)
+        _keep_previous(change, old.certificate)
+        old_pem = issuing_key_file(home).read_bytes()
+        lock = ask() if is_locked_pem(old_pem) else None
+        made = (
+            _replace_root(change, key_type_of(old.key), lock)
+            if root is None
+            else _replace_intermediate(change, root, lock)
+        )
+        is_still_trusted = f"{short_fingerprint(old.certificate)} is still trusted"
+        _record_rotation(change, made, is_still_trusted)
+    return made.certificate, tell_others(home, by_operator(), ask)
+
+
+def rotate_without_key(home: Home, passphrase: bytes | None) -> tuple[x509.Certificate, str]:
+    """Make a new CA although the key of the old one is lost; what the old one issued stays valid to its end here.
+
+    Args:
+        home: The installation.
+        passphrase: Encrypts the new keys.
+    Returns: The certificate of the new CA, and why the CRLs could not be signed, if they could not.
+    Raises:
+        OperatorError: The key is there.
+    """
+    key = issuing_key_file(home)
+    if key.exists():
+        raise OperatorError(
+            f"{home.shown(key)} is here; move it away if it cannot be used, or rotate without --lost-key"
+        )
+    old, has_intermediate = load_certificate_of_issuer(home), home.issuing_certificate.exists()
+    with changing(home, by_operator()) as change:
+        _keep_previous(change, old)
+        made = _replace_root(change, key_type_of(old.public_key()), passphrase, path_length=int(has_intermediate))
+        if has_intermediate:
+            made = _replace_intermediate(change, made, passphrase)
+        lost = f"the key of {short_fingerprint(old)} is lost: it is still trusted, and signs no CRL any more"
+        _record_rotation(change, made, lost)
+    return made.certificate, tell_others(home, by_operator(), lambda: passphrase or b"")
+
+
+def _replace_root(change: Change, key_type: KeyType, lock: bytes | None, path_length: int = 0) -> Authority:
+    home, made = change.home, create_root(_dated(CA_NAME, change), change.at, path_length, key_type)
+    change.write_public(home.ca_certificate, to_pem(made.certificate) + home.ca_certificate.read_bytes())
+    change.write_secret(home.ca_key, key_to_pem(made.key, lock))
+    return made
+
+
+def _replace_intermediate(change: Change, root: Authority, lock: bytes | None) -> Authority:
+    made = root.issue_intermediate(_dated(ISSUING_NAME, change), change.at)
+    change.write_public(change.home.issuing_certificate, to_pem(made.certificate))
+    change.write_secret(change.home.issuing_key, key_to_pem(made.key, lock))
+    return Authority(made.certificate, made.key, (made.certificate, root.certificate))
+
+
+def _record_rotation(change: Change, made: Authority, of_the_old_one: str) -> None:
+    message = f"the CA {short_fingerprint(made.certificate)} issues from now on; {of_the_old_one}"
+    change.record(Action.CA_ROTATED, message, {"tls": {"client": certificate_fields(describe(made.certificate))}})
+
+
+def retire(home: Home, fingerprint: str) -> int:
+    """End the time of a CA of before a rotation: nothing that it issued counts any more.
+
+    Args:
+        home: The installation.
+        fingerprint: The start of its fingerprint, as `ca show` has it.
+    Returns: How many certificates were revoked.
+    Raises:
+        OperatorError: There is no such CA, or it still issues, or the server's certificate is of it.
+    """
+    found = _find_previous(home, fingerprint)
+    if load_server_chain(home)[0].issuer == found.subject:
+        raise OperatorError("certs/server.pem was issued by that CA: first run: telnetsd ca renew-server")
+    sha256 = certificate_sha256(found)
+    with changing(home, by_operator()) as change:
+        live = [
+            one
+            for one in change.state.certificates.of_issuer(sha256)
+            if one.not_after >= change.at and (one.revocation is None or one.revocation.is_hold)
+        ]
+        revocation = Revocation(change.at, RevocationReason.SUPERSEDED)
+        for one in live:
+            change.state.certificates.revoke(one.sha256, revocation)
+            message = f"the certificate {one.serial_number} of {one.user_name} was revoked with its CA"
+            fields = {
+                "user": {"target": {"name": one.user_name}},
+                "tls": {"client": {"x509": {"serial_number": one.serial_number}}},
+                "telnetsd": {"certificate": revocation_fields(revocation)},
+            }
+            change.record(Action.CERTIFICATE_REVOKED, message, fields)
+        _remove_root(change, found)
+        _revoke_intermediate(change, found, revocation)
+        stem = home.previous_folder / short_fingerprint(found)
+        for path in (stem.with_suffix(".pem"), stem.with_suffix(".key"), crl_file(home, found)):
+            change.delete(path)
+        message = f"the CA {short_fingerprint(found)} is trusted no more"
+        change.record(Action.CA_RETIRED, message, {"tls": {"client": certificate_fields(describe(found))}})
+    return len(live)
+
+
+def renew_server(
+    home: Home, names: tuple[str, ...], ask: AskPassphrase = passphrase_of_environment
+) -> x509.Certificate:
+    """Issue the server another certificate, for the names of the old one or for others; a running server takes it.
+
+    Raises:
+        OperatorError: A name is none, or the CA's key is not here.
+    """
+    for name in names:
+        require_host_name(name)
+    wanted = names or server_names(home)
+    authority = load_server_issuer(home, ask)
+    with changing(home, by_operator()) as change:
+        made = authority.issue_server(wanted, change.at)
+        change.write_secret(home.server_key, key_to_pem(made.key))
+        change.write_public(home.server_certificate, encode_chain(made.certificate, authority))
+        until = f"{made.certificate.not_valid_after_utc:%Y-%m-%d}"
+        message = f"a certificate was issued to the server, for {', '.join(wanted)}, valid until {until}"
+        fields = {"tls": {"server": {"hash": {"sha256": certificate_sha256(made.certificate).upper()}}}}
+        change.record(Action.CERTIFICATE_ISSUED, message, fields)
+    return made.certificate
+
+
+def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[str, ...]:
+    """Encrypt the CA's keys that are here with another passphrase, or with None not at all; return their names."""
+    keys = [
+        path
+        for path in (home.ca_key, home.issuing_key, home.server_ca_key, *sorted(home.previous_folder.glob("*.key")))
+        if path.exists()
+    ]
+    loaded = [(path, path.read_bytes(), load_key(home, path, ask)) for path in keys]
+    with changing(home, by_operator()) as change:
+        for path, pem, key in loaded:
+            if path.read_bytes() != pem:
+                raise OperatorError(f"{home.shown(path)} was changed by somebody else meanwhile; try again")
+            change.write_secret(path, key_to_pem(key, passphrase))
+    return tuple(home.shown(path) for path in keys)
+
+
+def require_host_name(name: str) -> None:
+    """Refuse what is neither a host name nor an address.
+
+    Raises:
+        OperatorError: It is neither.
+    """
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if _HOST_NAME.fullmatch(name) is None:
+            raise OperatorError(
+                f"not a host name: {name!r}; take letters, digits, dots and dashes, as in IDNA"
+            ) from None
+
+
+def _find_previous(home: Home, fingerprint: str) -> x509.Certificate:
+    wanted = fingerprint_hex(fingerprint)
+    found = [
+        certificate
+        for certificate, role in built_in_authorities(home)
+        if wanted and certificate_sha256(certificate).startswith(wanted) and role.startswith("previous")
+    ]
+    if len(found) != 1:
+        raise OperatorError(f"no previous CA has the fingerprint {fingerprint!a}; see: telnetsd ca show")
+    return found[0]
+
+
+def _keep_previous(change: Change, old: x509.Certificate) -> None:
+    """Keep the certificate of the old CA, and its key if it is here: it still signs CRLs."""
+    home = change.home
+    make_secret_folder(home.previous_folder)
+    stem, key = home.previous_folder / short_fingerprint(old), issuing_key_file(home)
+    change.write_public(stem.with_suffix(".pem"), to_pem(old))
+    if key.exists():
+        change.write_secret(stem.with_suffix(".key"), key.read_bytes())
+
+
+def _revoke_intermediate(change: Change, certificate: x509.Certificate, revocation: Revocation) -> None:
+    """Note that an intermediate is revoked: its root stays trusted, and whoever has its certificate can send it."""
+    for root, _ in built_in_authorities(change.home):
+        if root.subject == certificate.issuer and certificate.issuer != certificate.subject:
+            record = record_of(certificate, "", certificate_sha256(root))
+            change.state.certificates.add(record, certificate.public_bytes(Encoding.DER))
+            change.state.certificates.revoke(record.sha256, revocation)
+
+
+def _remove_root(change: Change, certificate: x509.Certificate) -> None:
+    roots = load_roots(change.home)
+    left = [one for one in roots if one != certificate]
+    if len(left) < len(roots):
+        change.write_public(change.home.ca_certificate, to_pem(*left))
+
+
+def _dated(name: str, change: Change) -> str:
+    """Tell one CA from the next by its name."""
+    return f"{name} {change.at:%Y-%m-%d %H:%M:%S}"

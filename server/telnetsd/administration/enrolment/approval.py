@@ -1,0 +1,153 @@
+"""The operator's side of enrolment: granting a request, or not."""
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+from telnetsd.administration.authority.authorities import AskPassphrase, load_issuer, passphrase_of_environment
+from telnetsd.administration.authority.issuing import Grant, certify, check_grant, with_class_of
+from telnetsd.administration.enrolment.requests import forget_expired, request_fields
+from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.users.credentials import Issuance, write_chain
+from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key
+from telnetsd.audit.event import Action, merge
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import Settings
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.pki.authority import Authority
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the operator grants.
+
+    Attributes:
+        name: Whom: a new user or one who is there; None: the name that was asked for, if nobody has it yet.
+        roles: Of a new user; empty for one who is there.
+        grant: For how long, and of which class.
+        is_pin: Accept the self-signed certificate as it is, and issue none.
+        is_similar_allowed: Take a new name although it is easily read as another's.
+    """
+
+    name: str | None
+    roles: tuple[str, ...]
+    grant: Grant
+    is_pin: bool = False
+    is_similar_allowed: bool = False
+
+
+def approve_request(
+    home: Home, request_id: str, approval: Approval, default_role: str, ask: AskPassphrase = passphrase_of_environment
+) -> Issuance:
+    """Grant a request: a certificate of the built-in CA, or a pin.
+
+    Raises:
+        OperatorError: There is no such request, it was decided, or it cannot be granted like this.
+    """
+    settings = load_settings(home.config_file)
+    check_grant(approval.grant, settings)
+    authority = None if approval.is_pin else load_issuer(home, ask)
+    with changing(home, by_operator()) as change:
+        forget_expired(change)
+        request = _require_pending(change, request_id)
+        user = _user_for(change, settings, request, approval, default_role)
+        if authority is None:
+            issuance = _pin(change, request, user)
+        else:
+            issuance = _certify(change, authority, settings, request, user, approval.grant)
+        sha256 = certificate_sha256(issuance.certificate) if issuance.certificate else ""
+        change.state.requests.decide(request.id, RequestStatus.APPROVED, user.name, sha256)
+        fields = merge(request_fields(request), {"user": {"target": {"name": user.name}}})
+        how = "accepted as it is" if authority is None else "granted"
+        change.record(Action.ENROLMENT_APPROVED, f"{request.id}: {how}, for {user.name}", fields)
+    return issuance
+
+
+def deny_request(home: Home, request_id: str) -> EnrolmentRequest:
+    """Deny a request.
+
+    Raises:
+        OperatorError: There is no such request, or it was decided.
+    """
+    with changing(home, by_operator()) as change:
+        forget_expired(change)
+        request = _require_pending(change, request_id)
+        change.state.requests.decide(request.id, RequestStatus.DENIED)
+        message = f"{request.id}: the request for {request.name} was denied"
+        change.record(Action.ENROLMENT_DENIED, message, request_fields(request))
+    return request
+
+
+def _require_pending(change: Change, request_id: str) -> EnrolmentRequest:
+    request = change.state.requests.find(request_id.lower())
+    if request is None:
+        raise OperatorError(f"no request {request_id!a}; see: telnetsd request list")
+    if request.status is not RequestStatus.PENDING:
+        raise OperatorError(f"{request.id} was decided already: it is {request.status.value}")
+    return request
+
+
+def _user_for(
+    change: Change, settings: Settings, request: EnrolmentRequest, approval: Approval, default_role: str
+) -> User:
+    if request.kind is RequestKind.RENEWAL:
+        if approval.name not in {None, request.name} or approval.is_pin or approval.roles:
+            raise OperatorError(f"{request.id} is a renewal by {request.name}: approve it without them")
+        return change.state.users.require(request.name).user
+    name = approval.name or request.name
+    if change.state.users.has(name):
+        if approval.name is None:
+            raise OperatorError(f"there is a user {name} already: if the request is theirs, add --user {name}")
+        if approval.roles:
+            raise OperatorError(f"{name} has roles already; to change them: telnetsd user change {name} --role ROLE")
+        return change.state.users.require(name).user
+    user = User(name, approval.roles or (default_role,))
+    check_new_user(user, settings)
+    insert_user(change, NewUser(user, is_similar_allowed=approval.is_similar_allowed))
+    return user
+
+
+def _pin(change: Change, request: EnrolmentRequest, user: User) -> Issuance:
+    if request.kind is not RequestKind.SELF_SIGNED:
+        raise OperatorError(f"{request.id} brought no self-signed certificate to accept: approve it without --pin")
+    pin_key(change, user.name, request.spki_sha256)
+    return Issuance(user, None, ())
+
+
+def _certify(
+    change: Change, authority: Authority, settings: Settings, request: EnrolmentRequest, user: User, grant: Grant
+) -> Issuance:
+    key = _key_of(request.kind, change.state.requests.content_of(request.id))
+    if request.replaces_sha256 is None:
+        certificate = certify(change, authority, settings, user.name, key, grant)
+        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
+    grant = inherit_class(change, settings, request.replaces_sha256, grant)
+    certificate = certify(change, authority, settings, user.name, key, grant, Action.CERTIFICATE_RENEWED)
+    change.state.certificates.mark_renewed(request.replaces_sha256)
+    return Issuance(user, certificate, ())
+
+
+def inherit_class(change: Change, settings: Settings, replaced_sha256: str, grant: Grant) -> Grant:
+    """Give a renewed certificate the class of the one that it replaces, unless the operator says otherwise.
+
+    Raises:
+        OperatorError: That one does not count any more.
+    """
+    replaced = change.state.certificates.find(replaced_sha256)
+    if replaced is None or replaced.revocation is not None:
+        raise OperatorError("the certificate that is to be renewed was revoked meanwhile")
+    if replaced.is_renewed:
+        raise OperatorError("the certificate that is to be renewed has a successor already; deny the request")
+    return with_class_of(grant, replaced, settings)
+
+
+def _key_of(kind: RequestKind, content: bytes) -> CertificatePublicKeyTypes:
+    if kind is RequestKind.SELF_SIGNED:
+        return x509.load_der_x509_certificate(content).public_key()
+    return x509.load_der_x509_csr(content).public_key()

@@ -1,0 +1,238 @@
+"""Enrolment: somebody without a certificate asks for one, the operator decides, they fetch it.
+
+What a stranger can make grow is bounded: requests in all, from one source, their size, their time, and the codes that
+may be tried. A request is checked before it is stored, and what it wishes for is nobody's name before the operator
+says so.
+"""
+
+import base64
+import hmac
+import secrets
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from operator import itemgetter
+from typing import Final
+
+from telnetsd.administration.authority.authorities import chain_above
+from telnetsd.administration.authority.issuing import check_key
+from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.users.names import check_user_name
+from telnetsd.audit.event import Action, Fields
+from telnetsd.audit.reason import EnrolmentReason
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
+from telnetsd.config.settings import EnrolmentSettings
+from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
+from telnetsd.files.home import Home
+from telnetsd.listener.admission import find_source, network_of
+from telnetsd.pki.authority import to_pem
+from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
+from telnetsd.state.state import State
+
+CODE_FAILURES_MAX: Final = 5
+SUBJECT_MAX_CHARS: Final = 256
+_ID_BYTES: Final = 5
+_CODE_BYTES: Final = 15
+_CODE_GROUP: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody brings: the kind, the name, the key that was proved, and the request or certificate (DER)."""
+
+    kind: RequestKind
+    name: str
+    subject: str
+    public_key: str
+    spki_sha256: str
+    content: bytes
+    replaces_sha256: str | None = None
+
+
+def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, wish: Wish) -> Receipt:
+    """Store a request, within the limits.
+
+    Raises:
+        EnrolmentError: It is refused; nothing is stored.
+    """
+    code = _make_code()
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        _check_name(wish)
+        _check_key(change, wish)
+        _check_limits(change, settings, applicant, wish)
+        request = EnrolmentRequest(
+            id=_encode(secrets.token_bytes(_ID_BYTES)),
+            kind=wish.kind,
+            name=wish.name,
+            subject=escape(wish.subject, SUBJECT_MAX_CHARS),
+            public_key=wish.public_key,
+            spki_sha256=wish.spki_sha256,
+            source=find_source(applicant.source, ()).name,
+            requested_at=change.at,
+            expires_at=change.at + timedelta(days=settings.expiry_days),
+            replaces_sha256=wish.replaces_sha256,
+        )
+        change.state.requests.add(request, wish.content, _hash_of(code))
+        message = f"{request.id}: a certificate for {wish.name} was requested ({wish.kind.value})"
+        change.record(Action.ENROLMENT_REQUESTED, message, request_fields(request))
+    return Receipt(request.id, request.spki_sha256, code, request.expires_at)
+
+
+def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
+    """Hand out what was granted for a public key, in PEM, to somebody who has proved it.
+
+    Raises:
+        EnrolmentError: There is no request for that key, or it was not granted.
+    """
+    with closing(State(home.state_file)) as state:
+        # Without a lock: who has no request keeps nobody waiting.
+        if not _requests_of(state, spki_sha256):
+            raise EnrolmentError(
+                EnrolmentReason.NO_REQUEST,
+                "no request was made with the key of your certificate; with a one-time code: collect ID",
+            )
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        requests = _requests_of(change.state, spki_sha256)
+        if not requests:
+            raise EnrolmentError(EnrolmentReason.NO_REQUEST, "your request has expired: make another one")
+        return _hand_out(change, requests[0])
+
+
+def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str) -> str:
+    """Hand out what was granted, in PEM, to somebody who has the one-time code.
+
+    Raises:
+        EnrolmentError: There is no such request, the code is wrong or used up, or it was not granted.
+    """
+    is_right = False
+    # Whether there is such a request is not told to who does not have its code.
+    wrong = EnrolmentError(EnrolmentReason.WRONG_CODE, "no request has that id and that code")
+    with closing(State(home.state_file)) as state:
+        if state.requests.find(request_id.lower()) is None:
+            raise wrong
+    with changing(home, applicant.fields) as change:
+        forget_expired(change)
+        request = change.state.requests.find(request_id.lower())
+        if request is not None and request.code_failures < CODE_FAILURES_MAX:
+            is_right = hmac.compare_digest(_hash_of(code), change.state.requests.code_of(request.id))
+            if is_right and request.status is not RequestStatus.COLLECTED:
+                return _hand_out(change, request)
+            if not is_right:
+                change.state.requests.count_failure(request.id)
+    if is_right:
+        raise EnrolmentError(EnrolmentReason.WRONG_CODE, "that code was used: it was good for one time")
+    raise wrong
+
+
+def forget_expired(change: Change) -> None:
+    """Take away the requests whose time is over."""
+    for request in change.state.requests.expired(change.at):
+        change.state.requests.remove(request.id)
+        message = f"{request.id}: the request for {request.name} has expired ({request.status.value})"
+        change.record(Action.ENROLMENT_EXPIRED, message, request_fields(request))
+
+
+def request_fields(request: EnrolmentRequest) -> Fields:
+    """Return the fields that say on the log which request it is about."""
+    fields = {
+        "id": request.id,
+        "kind": request.kind.value,
+        "name": request.name,
+        "subject": request.subject,
+        "spki_sha256": request.spki_sha256,
+    }
+    return {"telnetsd": {"enrolment": fields}}
+
+
+def _requests_of(state: State, spki_sha256: str) -> list[EnrolmentRequest]:
+    """Return what was asked for by the holder of a key: for the key itself, or to renew a certificate for it."""
+    return state.requests.of_key(spki_sha256) or state.requests.replacing_key(spki_sha256)
+
+
+def _check_name(wish: Wish) -> None:
+    if wish.kind is RequestKind.RENEWAL:
+        return
+    try:
+        check_user_name(wish.name)
+    except OperatorError as error:
+        raise EnrolmentError(EnrolmentReason.NAME_REFUSED, str(error)) from error
+
+
+def _check_key(change: Change, wish: Wish) -> None:
+    if any(one.status is RequestStatus.PENDING for one in change.state.requests.of_key(wish.spki_sha256)):
+        raise EnrolmentError(
+            EnrolmentReason.ALREADY_REQUESTED, "a request for that key waits for the operator already: be patient"
+        )
+    try:
+        check_key(change, wish.name, wish.spki_sha256)
+    except OperatorError as error:
+        # Whose the key is, is nobody's business.
+        raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one") from error
+
+
+def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant, wish: Wish) -> None:
+    if wish.replaces_sha256 is not None:
+        # One for each certificate of a user: strangers do not take the users' places.
+        if change.state.requests.has_pending_renewal(wish.replaces_sha256):
+            raise EnrolmentError(
+                EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate waits for the operator already"
+            )
+        return
+    if change.state.requests.count_pending_from(find_source(applicant.source, ()).name) >= settings.per_source:
+        raise EnrolmentError(
+            EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from where you are; tell the operator"
+        )
+    if change.state.requests.count_pending() >= settings.total:
+        waiting = change.state.requests.pending_of_strangers()
+        _make_room(change, waiting, find_source(applicant.source, ()).name)
+
+
+def _make_room(change: Change, waiting: list[EnrolmentRequest], source: str) -> None:
+    """Drop the oldest request of the network that has the most, for somebody of another one, which has fewer.
+
+    Raises:
+        EnrolmentError: No network has enough more than theirs.
+    """
+    counts = Counter(filter(None, (network_of(one.source) for one in waiting)))
+    fullest, most = max(counts.items(), key=itemgetter(1), default=("", 0))
+    if most <= counts[network_of(source)] + 1:
+        raise EnrolmentError(EnrolmentReason.TOO_MANY, "too many requests wait for the operator; try again later")
+    dropped = next(one for one in waiting if network_of(one.source) == fullest)
+    change.state.requests.remove(dropped.id)
+    message = f"{dropped.id}: the request for {dropped.name} gave way: {most} had come from {fullest}"
+    change.record(Action.ENROLMENT_EXPIRED, message, request_fields(dropped), EnrolmentReason.GAVE_WAY)
+
+
+def _hand_out(change: Change, request: EnrolmentRequest) -> str:
+    match request.status:
+        case RequestStatus.PENDING:
+            raise EnrolmentError(EnrolmentReason.NOT_DECIDED, f"the operator has not decided on {request.id} yet")
+        case RequestStatus.DENIED:
+            raise EnrolmentError(EnrolmentReason.DENIED, f"the operator has denied {request.id}")
+    der = change.state.certificates.der_of(request.certificate_sha256 or "")
+    if der is None:
+        raise EnrolmentError(
+            EnrolmentReason.NOTHING_TO_COLLECT, "your self-signed certificate was accepted: connect again with it"
+        )
+    change.state.requests.decide(request.id, RequestStatus.COLLECTED)
+    message = f"{request.id}: the certificate for {request.user_name} was collected"
+    change.record(Action.ENROLMENT_COLLECTED, message, request_fields(request))
+    return to_pem(*chain_above(change.home, der)).decode()
+
+
+def _make_code() -> str:
+    code = _encode(secrets.token_bytes(_CODE_BYTES))
+    return "-".join(code[start : start + _CODE_GROUP] for start in range(0, len(code), _CODE_GROUP))
+
+
+def _hash_of(code: str) -> str:
+    return sha256(code.lower().replace("-", "").replace(" ", "").encode()).hexdigest()
+
+
+def _encode(data: bytes) -> str:
+    return base64.b32encode(data).decode().lower()

@@ -1,0 +1,67 @@
+"""What a running server does for its installation by itself: CRLs signed before they are late, requests forgotten."""
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+
+from telnetsd.administration.authority.authorities import (
+    AskPassphrase,
+    crl_file,
+    issuing_key_file,
+    load_certificate_of_issuer,
+    load_server_ca,
+    rewrite_crls,
+)
+from telnetsd.administration.enrolment.requests import forget_expired
+from telnetsd.administration.installation.change import changing, recover
+from telnetsd.audit.event import Fields
+from telnetsd.files.home import Home
+from telnetsd.pki.authority import utc_now
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.state.state import State
+
+BY_SERVER: Final[Fields] = {"telnetsd": {"operator": {"name": "upkeep"}}}
+
+
+def keep_up(home: Home, ask: AskPassphrase) -> None:
+    """Do what is due.
+
+    Raises:
+        OperatorError: The CA's key is not here or locked, or something cannot be written.
+    """
+    recover(home)
+    with closing(State(home.state_file)) as state:
+        has_expired = bool(state.requests.expired(utc_now()))
+        is_due = issuing_key_file(home).exists() and _is_crl_due(home, state)
+    if has_expired:
+        with changing(home, BY_SERVER) as change:
+            forget_expired(change)
+    if is_due:
+        rewrite_crls(home, BY_SERVER, ask)
+
+
+def _is_crl_due(home: Home, state: State) -> bool:
+    """Tell whether a CRL of ours is missing, in the second half of its time, or older than a revocation."""
+    issuers = [load_certificate_of_issuer(home)]
+    if home.server_ca_key.exists():
+        issuers += load_server_ca(home)
+    return any(_is_crl_of_due(home, state, one) for one in issuers)
+
+
+def _is_crl_of_due(home: Home, state: State, issuer: x509.Certificate) -> bool:
+    try:
+        crl = x509.load_pem_x509_crl(crl_file(home, issuer).read_bytes())
+    except (OSError, ValueError):
+        return True
+    now, next_update = datetime.now(UTC), crl.next_update_utc
+    if next_update is None or now > crl.last_update_utc + (next_update - crl.last_update_utc) / 2:
+        return True
+    revoked = state.certificates.revoked_by(certificate_sha256(issuer), crl.last_update_utc)
+    told = {(entry.serial_number, int(entry.revocation_date_utc.timestamp())) for entry in crl}
+    return told != {
+        (int(one.serial_number, 16), int(one.revocation.revoked_at.timestamp()))
+        for one in revoked
+        if one.revocation is not None
+    }

@@ -1,0 +1,200 @@
+"""The enrolment desk of a running server: what commands ask for happens in a thread, in one change each."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+
+from telnetsd.administration.authority.authorities import AskPassphrase, encode_chain, load_issuer
+from telnetsd.administration.authority.issuing import Grant, certify
+from telnetsd.administration.enrolment.approval import inherit_class
+from telnetsd.administration.enrolment.requests import Wish, collect_by_code, collect_by_key, take_request
+from telnetsd.administration.installation.change import changing
+from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import EnrolmentReason
+from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
+from telnetsd.config.settings import RenewalPolicy, Settings
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
+from telnetsd.identity.outcome import NamedUser
+from telnetsd.pki.authority import Authority, utc_now
+from telnetsd.pki.certificate import CertificateFacts, days_left, parse_certificate
+from telnetsd.pki.certification_request import CertificationRequest
+from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
+from telnetsd.state.records import IssuedCertificate, RequestKind
+from telnetsd.state.state import State
+
+THREADS: Final = 2
+WAITING_MAX: Final = 32
+BUSY: Final = "the server is busy with other requests: try again in a moment"
+_threads: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="desk")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+
+def close_desk() -> None:
+    """Finish what has begun, and begin nothing more; for the end of a server."""
+    _threads.shutdown(cancel_futures=True)
+
+
+class EnrolmentOffice:
+    """Answers the enrolment commands of one generation.
+
+    Args:
+        home: The installation.
+        settings: The limits and the policies.
+        ask: For the passphrase of the CA's key.
+    """
+
+    def __init__(self, home: Home, settings: Settings, ask: AskPassphrase) -> None:
+        self._home = home
+        self._settings = settings
+        self._ask = ask
+        self._waiting = 0
+
+    async def request_acceptance(self, applicant: Applicant, name: str, certificate: CertificateFacts) -> Receipt:
+        """Take a request for the key of a self-signed certificate."""
+        self._require_open()
+        if not is_strong_key(parse_certificate(applicant.leaf_der).public_key()):
+            raise EnrolmentError(
+                EnrolmentReason.KEY_REFUSED,
+                f"that key is too weak or not taken: use {SUPPORTED_KEYS}",
+            )
+        wish = Wish(
+            RequestKind.SELF_SIGNED,
+            name,
+            certificate.subject.distinguished_name,
+            f"{certificate.public_key_algorithm} {certificate.public_key_size}",
+            certificate.spki_sha256,
+            applicant.leaf_der,
+        )
+        return await self._do(take_request, self._home, self._settings.enrolment, applicant, wish)
+
+    async def request_certificate(self, applicant: Applicant, name: str, csr: CertificationRequest) -> Receipt:
+        """Take a request for the key of a certification request."""
+        self._require_open()
+        wish = _wish_of(RequestKind.CSR, name, csr)
+        return await self._do(take_request, self._home, self._settings.enrolment, applicant, wish)
+
+    async def collect_by_key(self, applicant: Applicant, spki_sha256: str) -> str:
+        """Hand out what was granted for a key."""
+        return await self._do(collect_by_key, self._home, applicant, spki_sha256)
+
+    async def collect_by_code(self, applicant: Applicant, request_id: str, code: str) -> str:
+        """Hand out what was granted, once, for a code."""
+        return await self._do(collect_by_code, self._home, applicant, request_id, code)
+
+    async def renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
+        """Renew at once, or take a request, as the policy says."""
+        return await self._do(self._renew, applicant, user, csr)
+
+    async def _do(self, work: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        """Do some work in one of the desk's own threads: strangers keep no other waiting than each other.
+
+        Raises:
+            EnrolmentError: Too many wait already, or the operator is changing something for a long time.
+        """
+        if self._waiting >= WAITING_MAX:
+            raise EnrolmentError(EnrolmentReason.BUSY, BUSY)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_threads, partial(work, *arguments, **options))
+        except AuditUnavailableError:
+            raise
+        except OperatorError as error:
+            logger.warning("%s", error)
+            raise EnrolmentError(EnrolmentReason.BUSY, BUSY) from error
+        finally:
+            self._waiting -= 1
+
+    def _renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
+        settings = self._settings
+        if settings.renewal.policy is RenewalPolicy.OFF:
+            raise EnrolmentError(EnrolmentReason.CLOSED, "certificates are not renewed here; ask the operator")
+        check = partial(_find_renewable, user=user, csr=csr, window_days=settings.renewal.window_days)
+        authority = self._load_issuer() if settings.renewal.policy is RenewalPolicy.AUTO else None
+        if authority is not None:
+            return self._renew_at_once(applicant, authority, user, csr, check)
+        with closing(State(self._home.state_file)) as state:
+            replaced = check(state, utc_now())
+        wish = replace(_wish_of(RequestKind.RENEWAL, user.name, csr), replaces_sha256=replaced.sha256)
+        return take_request(self._home, settings.enrolment, replace(applicant, source=f"user {user.name}"), wish)
+
+    def _renew_at_once(
+        self,
+        applicant: Applicant,
+        authority: Authority,
+        user: NamedUser,
+        csr: CertificationRequest,
+        check: Callable[[State, datetime], IssuedCertificate],
+    ) -> str:
+        with changing(self._home, applicant.fields) as change:
+            replaced = check(change.state, change.at)
+            try:
+                # Nobody gives themselves more time than the operator gave them.
+                days = min(self._settings.issuing.days, days_left(replaced.not_after, replaced.not_before))
+                grant = inherit_class(change, self._settings, replaced.sha256, Grant(max(days, 1)))
+                certificate = certify(
+                    change, authority, self._settings, user.name, csr.public_key, grant, Action.CERTIFICATE_RENEWED
+                )
+            except OperatorError as error:
+                raise EnrolmentError(
+                    EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one"
+                ) from error
+            change.state.certificates.mark_renewed(replaced.sha256)
+        return encode_chain(certificate, authority).decode()
+
+    def _load_issuer(self) -> Authority | None:
+        """Load the CA; where its key is not on this machine, or locked, the operator has to approve."""
+        try:
+            return load_issuer(self._home, self._ask)
+        except OperatorError:
+            return None
+
+    def _require_open(self) -> None:
+        if not self._settings.enrolment.is_open:
+            raise EnrolmentError(EnrolmentReason.CLOSED, "requests are not taken here; ask the operator")
+
+
+def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Wish:
+    key = f"{csr.key_algorithm} {csr.key_bits}"
+    return Wish(kind, name, csr.subject, key, csr.spki_sha256, csr.der)
+
+
+def _find_renewable(
+    state: State, at: datetime, *, user: NamedUser, csr: CertificationRequest, window_days: int
+) -> IssuedCertificate:
+    """Return the certificate that a session shows and that may be renewed now.
+
+    Raises:
+        EnrolmentError: It is not of the built-in CA, was renewed, is valid for long yet, or the key is not new.
+    """
+    facts = user.certificate
+    mine = (one for one in state.certificates.of_user(user.name) if one.serial_number == facts.serial_number)
+    found = next((one for one in mine if one.spki_sha256 == facts.spki_sha256), None)
+    if found is None or found.revocation is not None:
+        raise EnrolmentError(
+            EnrolmentReason.NOT_RENEWABLE, "your certificate is not one of this server's: renew it where it is from"
+        )
+    if found.is_renewed:
+        raise EnrolmentError(
+            EnrolmentReason.ALREADY_RENEWED,
+            "this certificate was renewed already: use the new one",
+        )
+    if days_left(found.not_after, at) >= window_days:
+        raise EnrolmentError(
+            EnrolmentReason.TOO_EARLY,
+            f"your certificate is valid for another {days_left(found.not_after, at)} days:"
+            f" it can be renewed in its last {window_days}",
+        )
+    if csr.spki_sha256 == found.spki_sha256:
+        raise EnrolmentError(EnrolmentReason.SAME_KEY, "the request is for the key that you have: make a new key")
+    return found

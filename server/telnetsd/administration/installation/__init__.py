@@ -1,0 +1,1 @@
+"""One installation as a whole: made, changed, loaded, checked."""

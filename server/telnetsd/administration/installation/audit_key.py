@@ -1,0 +1,52 @@
+"""Changing the audit key."""
+
+from contextlib import closing
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.audit.checkpoint import AuditKey, key_id_of
+from telnetsd.audit.event import Action, Fields, merge
+from telnetsd.audit.key import keep_audit_key, load_audit_key
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.trail import make_event
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home, alone
+from telnetsd.state.audit_head import AuditHead
+
+
+def change_audit_key(home: Home) -> None:
+    """Make another audit key, and tell the log of it in words that the former one has sealed.
+
+    Without a former key (one that was lost, or is broken) the new one tells of itself.
+
+    Raises:
+        OperatorError: A server is running (it would go on signing with the former key), the former key cannot be
+        read,
+            or the log cannot be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    key_id = key_id_of(key.public_key())
+    fields = merge(by_operator(), {"telnetsd": {"audit": {"key_id": key_id}}})
+    with alone(home):
+        former = _load_former(home)
+        if former is not None:
+            message = f"the audit log is signed by another key from now on: {key_id}"
+            _tell(home, former, make_event(Action.AUDIT_KEY_CHANGED, message, fields))
+        keep_audit_key(home, key)
+        if former is None:
+            message = f"the audit log is signed by another key from now on: {key_id}; the former one was lost"
+            _tell(home, load_audit_key(home), make_event(Action.AUDIT_KEY_CHANGED, message, fields))
+
+
+def _tell(home: Home, key: AuditKey, event: Fields) -> None:
+    with closing(AuditLog(home.audit_file, key, witness=AuditHead(home.state_file))) as log:
+        log.append([event])
+
+
+def _load_former(home: Home) -> AuditKey | None:
+    """Return the key of before; None where it was lost or cannot be used any more."""
+    try:
+        return load_audit_key(home)
+    except OperatorError:
+        return None

@@ -1,0 +1,30 @@
+"""The audit log of an installation, with the state's memory of where it ended."""
+
+from telnetsd.audit import log
+from telnetsd.audit.chain import EMPTY, Head
+from telnetsd.audit.log import UNROTATED, AuditLog
+from telnetsd.config.settings import AuditSettings
+from telnetsd.files.home import Home
+from telnetsd.state.audit_head import AuditHead
+
+
+def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
+    """Open the audit log of an installation.
+
+    Raises:
+        OperatorError: The audit key is missing, open to others, or cannot be read.
+        AuditUnavailableError: The file cannot be opened.
+    """
+    return log.open_log(home, settings, AuditHead(home.state_file))
+
+
+def remembered_end(home: Home) -> Head:
+    """Return the line with which the log ended, as the state remembers it; EMPTY where it remembers none."""
+    sequence, sha256 = AuditHead(home.state_file).read()
+    return Head(sequence, sha256) if sequence else EMPTY
+
+
+def is_log_gone(home: Home) -> bool:
+    """Tell whether there is no file of the log."""
+    file = home.audit_file
+    return not any(file.parent.glob(f"{file.stem}*{file.suffix}*"))

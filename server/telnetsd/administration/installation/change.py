@@ -1,0 +1,215 @@
+"""One change of an installation: state, log and files, all of it or nothing, whenever the machine stops.
+
+Who changes anything holds one lock. The files are made whole in a staging folder first; then the events are put on
+disk, then the database commits, and then the files are renamed into place. A change that was cut off before the
+commit is undone by the next one (and the log says so); one that was cut off behind it is completed.
+"""
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from telnetsd.administration.installation.audit_log import open_log
+from telnetsd.audit.event import Action, Fields, merge
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.reason import Reason
+from telnetsd.audit.trail import make_event
+from telnetsd.errors import OperatorError
+from telnetsd.files.atomic import (
+    PUBLIC_FILE_MODE,
+    SECRET_FILE_MODE,
+    make_secret_folder,
+    sync_folder,
+    write_public,
+    write_secret,
+)
+from telnetsd.files.home import Home
+from telnetsd.files.locking import take_lock
+from telnetsd.pki.authority import utc_now
+from telnetsd.state.state import State, require_state
+
+LOCK_TIMEOUT_S: Final = 10.0
+_MANIFEST: Final = "manifest.json"
+is_ending: Final = threading.Event()
+"""Set when this process ends: nobody waits for the lock any more."""
+
+
+class _StagedFile(msgspec.Struct, frozen=True):
+    """A file of a change: its name in the staging folder (none: it is to be deleted), and where it goes."""
+
+    staged: str | None
+    target: str
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    files: list[_StagedFile]
+    messages: list[str]
+
+
+class Change:
+    """What happens together.
+
+    Attributes:
+        home: The installation.
+        state: Inside a transaction.
+        at: The time of the change (aware, UTC, whole seconds).
+    """
+
+    def __init__(self, home: Home, state: State, who: Fields) -> None:
+        self.home = home
+        self.state = state
+        self.at: datetime = utc_now()
+        self.events: list[Fields] = []
+        self._who = who
+        self._files: list[tuple[Path, bytes | None, int]] = []
+
+    def record(self, action: Action, message: str, fields: Fields | None = None, reason: StrEnum = Reason.OK) -> None:
+        """Tell the log, when the change is made; text of a peer in `message` has been escaped."""
+        self.events.append(make_event(action, message, merge(self._who, fields or {}), reason))
+
+    def write_secret(self, path: Path, content: bytes) -> None:
+        """Write a file that only its owner may read."""
+        self._files.append((path, content, SECRET_FILE_MODE))
+
+    def write_public(self, path: Path, content: bytes) -> None:
+        """Write a file that everybody may read."""
+        self._files.append((path, content, PUBLIC_FILE_MODE))
+
+    def delete(self, path: Path) -> None:
+        """Take a file away, if it is there."""
+        self._files.append((path, None, 0))
+
+    def stage(self, folder: Path) -> None:
+        """Write the files beside their places, and what is to become of them."""
+        make_secret_folder(folder)
+        entries = []
+        for number, (path, content, mode) in enumerate(self._files):
+            if path.is_dir():
+                raise OperatorError(f"{self.home.shown(path)} is a folder, and a file is to be there; move it away")
+            target = str(path.relative_to(self.home.root))
+            if content is None:
+                entries.append(_StagedFile(None, target))
+                continue
+            write = write_secret if mode == SECRET_FILE_MODE else write_public
+            write(folder / str(number), content)
+            entries.append(_StagedFile(str(number), target))
+        messages = [str(event["message"]) for event in self.events]
+        write_secret(folder / _MANIFEST, msgspec.json.encode(_Manifest(entries, messages)))
+        sync_folder(folder)
+        sync_folder(folder.parent)
+
+
+@contextmanager
+def changing(home: Home, who: Fields) -> Iterator[Change]:
+    """Make a change: what is done inside happens whole when the block ends, or not at all when it raises.
+
+    Args:
+        home: The installation.
+        who: The fields that say on the log who does it.
+    Raises:
+        OperatorError: There is no home folder, or it cannot be written.
+        AuditUnavailableError: The log cannot be written: nothing was changed.
+    """
+    with _locked(home), closing(State(home.state_file)) as state, closing(open_log(home)) as log:
+        _recover(home, state, log)
+        folder = home.staging_folder / uuid.uuid4().hex
+        is_told = False
+        try:
+            with state.transaction():
+                change = Change(home, state, who)
+                yield change
+                change.stage(folder)
+                state.note_change(folder.name)
+                log.append(change.events)
+                is_told = True
+        except BaseException:
+            _undo(folder, log, is_told=is_told)
+            raise
+        try:
+            _put_in_place(home, folder, state)
+        except OSError as error:
+            raise OperatorError(
+                f"the change was made, but {error.filename2 or error.filename} could not be put in place:"
+                f" {error.strerror}; repair that, and run: telnetsd check"
+            ) from error
+
+
+def recover(home: Home) -> None:
+    """Complete or undo what a change that was cut off has left.
+
+    Raises:
+        OperatorError: It cannot be done.
+    """
+    if any(home.staging_folder.glob("*")):
+        with _locked(home), closing(State(home.state_file)) as state, closing(open_log(home)) as log:
+            _recover(home, state, log)
+
+
+@contextmanager
+def _locked(home: Home) -> Iterator[None]:
+    require_state(home.state_file)
+    descriptor = os.open(home.change_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
+    try:
+        _wait_for_lock(home, descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(home: Home, descriptor: int) -> None:
+    if not take_lock(descriptor, LOCK_TIMEOUT_S, is_given_up=is_ending.is_set):
+        raise OperatorError(
+            f"another change has been under way for long (it holds {home.shown(home.change_lock)});"
+            " end it, and try again"
+        )
+
+
+def _recover(home: Home, state: State, log: AuditLog) -> None:
+    for folder in sorted(home.staging_folder.glob("*")):
+        if state.has_change(folder.name):
+            _put_in_place(home, folder, state)
+        else:
+            _undo(folder, log, is_told=True)
+
+
+def _undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
+    """Take away what was staged; and tell the log, which may say that it was done."""
+    if is_told and (folder / _MANIFEST).exists():
+        manifest = _read_manifest(folder)
+        message = f"a change was cut off, and undone: {'; '.join(manifest.messages)}"
+        log.append([make_event(Action.CHANGE_UNDONE, message, reason=Reason.INTERRUPTED)])
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(home: Home, folder: Path, state: State) -> None:
+    # Without a manifest it was cut off while the folder was being taken away: the files are in their places.
+    files = _read_manifest(folder).files if (folder / _MANIFEST).exists() else []
+    for one in files:
+        target = home.root / one.target
+        if one.staged is None:
+            target.unlink(missing_ok=True)
+        elif (folder / one.staged).exists():
+            target.parent.mkdir(exist_ok=True)
+            (folder / one.staged).replace(target)
+        if target.parent.exists():
+            sync_folder(target.parent)
+    shutil.rmtree(folder)
+    state.forget_change(folder.name)
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    try:
+        return msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
+    except msgspec.MsgspecError as error:
+        raise OperatorError(
+            f"{folder / _MANIFEST} cannot be read ({error}); put back a backup of the folder"
+        ) from error

@@ -1,0 +1,1 @@
+"""Users, and what leads to them: certificates, pins, and why a certificate leads to whom."""

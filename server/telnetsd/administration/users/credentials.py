@@ -1,0 +1,181 @@
+"""What a user is known by: keys that are made here or brought, and the files that are handed over."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+from telnetsd.administration.authority.authorities import encode_chain
+from telnetsd.administration.authority.issuing import Grant, certify
+from telnetsd.administration.installation.change import Change
+from telnetsd.audit.event import Action
+from telnetsd.config.settings import Settings
+from telnetsd.errors import OperatorError
+from telnetsd.files.atomic import make_secret_folder
+from telnetsd.files.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.pki.authority import Authority
+from telnetsd.pki.certification_request import CSR_MAX_BYTES, CsrError, parse_csr
+from telnetsd.pki.keys import (
+    KeyType,
+    MlDsaPrivateKey,
+    PrivateKey,
+    generate_key,
+    key_from_pem,
+    key_to_pem,
+    make_pkcs12,
+)
+from telnetsd.state.records import UserRecord
+
+
+@dataclass(frozen=True, slots=True)
+class UserFiles:
+    """What an operator hands to a user."""
+
+    certificate: Path
+    key: Path
+    pkcs12: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKey:
+    """The key is made here; `pkcs12_password` locks NAME.p12 (None: it is a secret as NAME.key is)."""
+
+    key_type: KeyType
+    pkcs12_password: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFile:
+    """The user made the key, and a certification request for it: the private key never leaves them."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKey:
+    """The key stays: NAME.key where it is here, else the public key of the present certificate."""
+
+    pkcs12_password: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedKey:
+    """No certificate: a public key is accepted, of a certificate in a file, or by its SHA256 fingerprint."""
+
+    text: str
+
+
+Credential = GeneratedKey | RequestFile | PinnedKey | None
+"""What a user is added with; None: nothing, since other CAs know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """What was issued: the certificate (None for a pin, or nothing), and the files that were written."""
+
+    user: User
+    certificate: x509.Certificate | None
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key that is to be certified, and the private key where it is here."""
+
+    public: CertificatePublicKeyTypes
+    private: PrivateKey | None
+    pkcs12_password: bytes | None = None
+
+
+def user_files(home: Home, name: str) -> UserFiles:
+    """Return where a user's files are, or would be."""
+    folder = home.users_folder
+    return UserFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.p12")
+
+
+def write_chain(change: Change, name: str, certificate: x509.Certificate, authority: Authority) -> Path:
+    """Write a user's certificate for a key that is not here; an older key of theirs would not fit it."""
+    files = user_files(change.home, name)
+    make_secret_folder(change.home.users_folder)
+    change.write_public(files.certificate, encode_chain(certificate, authority))
+    change.delete(files.key)
+    change.delete(files.pkcs12)
+    return files.certificate
+
+
+def issue(
+    change: Change,
+    authority: Authority,
+    settings: Settings,
+    user: User,
+    key: Key,
+    grant: Grant,
+    action: Action = Action.CERTIFICATE_ISSUED,
+) -> Issuance:
+    """Issue a certificate to a user for a key, and write what is handed to them.
+
+    Raises:
+        OperatorError: The key is somebody else's or compromised.
+    """
+    certificate = certify(change, authority, settings, user.name, key.public, grant, action)
+    if key.private is None:
+        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
+    files = user_files(change.home, user.name)
+    make_secret_folder(change.home.users_folder)
+    change.write_public(files.certificate, encode_chain(certificate, authority))
+    change.write_secret(files.key, key_to_pem(key.private))
+    if isinstance(key.private, MlDsaPrivateKey):
+        # The X.509 library writes no PKCS #12 for such keys; an older one would not fit the new key.
+        change.delete(files.pkcs12)
+        return Issuance(user, certificate, (files.certificate, files.key))
+    bundle = make_pkcs12(user.name, key.private, certificate, authority.chain_of(certificate), key.pkcs12_password)
+    change.write_secret(files.pkcs12, bundle)
+    return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))
+
+
+def key_for(name: str, credential: GeneratedKey | RequestFile) -> Key:
+    """Make a key, or take the one of a certification request.
+
+    Raises:
+        OperatorError: The request cannot be read, or is refused.
+    """
+    if isinstance(credential, GeneratedKey):
+        return generate(credential)
+    return Key(_read_request(credential.path, name), None)
+
+
+def generate(credential: GeneratedKey) -> Key:
+    """Make a key."""
+    private = generate_key(credential.key_type)
+    return Key(private.public_key(), private, credential.pkcs12_password)
+
+
+def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
+    try:
+        with path.open("rb") as file:
+            return parse_csr(file.read(CSR_MAX_BYTES + 1), name).public_key
+    except OSError as error:
+        raise OperatorError(f"cannot read {path}: {error.strerror}; check its path and mode") from error
+    except CsrError as error:
+        raise OperatorError(f"{path}: {error}") from error
+
+
+def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> Key:
+    """Return the key of a user's present certificate.
+
+    Raises:
+        OperatorError: It is not known here.
+    """
+    path = user_files(change.home, found.user.name).key
+    if path.exists():
+        try:
+            private = key_from_pem(path.read_bytes())
+        except ValueError as error:
+            raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; take --new-key") from error
+        return Key(private.public_key(), private, credential.pkcs12_password)
+    der = change.state.certificates.der_of(found.certificates[0].sha256)
+    if der is None:
+        raise OperatorError(f"the key of {found.user.name} is not here; take --new-key or --csr FILE")
+    return Key(x509.load_der_x509_certificate(der).public_key(), None)

@@ -1,0 +1,225 @@
+"""Users: adding, changing, renewing, removing."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from telnetsd.administration.authority.authorities import (
+    AskPassphrase,
+    load_issuer,
+    passphrase_of_environment,
+    tell_others,
+)
+from telnetsd.administration.authority.issuing import Grant, check_grant, check_key, with_class_of
+from telnetsd.administration.authority.revocation import revoke_all
+from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.generation import load_table
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.users.credentials import (
+    Credential,
+    GeneratedKey,
+    Issuance,
+    KeptKey,
+    PinnedKey,
+    RequestFile,
+    generate,
+    issue,
+    kept_key,
+    key_for,
+    user_files,
+)
+from telnetsd.administration.users.names import check_user_name, look_alike
+from telnetsd.administration.users.pins import parse_pin
+from telnetsd.audit.event import Action, Fields
+from telnetsd.config.loading import load_settings
+from telnetsd.config.settings import Settings
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.pki.revocation import RevocationReason
+from telnetsd.state.records import UserRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """Who is to be added. `is_mapped`: cert-to-name entries of other CAs may name them."""
+
+    user: User
+    is_mapped: bool = False
+    is_similar_allowed: bool = False
+
+
+def add_user(
+    home: Home,
+    new: NewUser,
+    credential: Credential,
+    grant: Grant,
+    ask: AskPassphrase = passphrase_of_environment,
+) -> Issuance:
+    """Add a user with a certificate or a pin, with the events on the audit log.
+
+    Args:
+        home: The installation.
+        new: The name and the roles.
+        credential: How they are to be known.
+        grant: For how long, and of which class.
+        ask: For the passphrase of the CA's key.
+    Raises:
+        OperatorError: The name cannot be one or is taken, a role is unknown, the key or the request is refused, or
+            something cannot be written.
+    """
+    settings = load_settings(home.config_file)
+    check_new_user(new.user, settings)
+    check_grant(grant, settings)
+    key = key_for(new.user.name, credential) if isinstance(credential, GeneratedKey | RequestFile) else None
+    authority = load_issuer(home, ask) if key else None
+    with changing(home, by_operator()) as change:
+        insert_user(change, new)
+        if isinstance(credential, PinnedKey):
+            pin_key(change, new.user.name, parse_pin(credential.text, change.at))
+        if key is None or authority is None:
+            return Issuance(new.user, None, ())
+        return issue(change, authority, settings, new.user, key, grant)
+
+
+def add_users(
+    home: Home,
+    users: Iterable[tuple[NewUser, GeneratedKey, Grant]],
+    ask: AskPassphrase = passphrase_of_environment,
+) -> None:
+    """Add several users, all of them or none.
+
+    Raises:
+        OperatorError: One of them cannot be added.
+    """
+    settings = load_settings(home.config_file)
+    authority = load_issuer(home, ask)
+    made = [(new, generate(one), grant) for new, one, grant in users]
+    with changing(home, by_operator()) as change:
+        for new, key, grant in made:
+            insert_user(change, new)
+            issue(change, authority, settings, new.user, key, grant)
+
+
+def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapped: bool | None) -> UserRecord:
+    """Give a user other roles, or let cert-to-name entries name them; open sessions have them at once.
+
+    Raises:
+        OperatorError: There is no such user, or a role is unknown.
+    """
+    with changing(home, by_operator()) as change:
+        found = change.state.users.require(name)
+        user = User(name, found.user.roles if roles is None else roles)
+        check_roles(user.roles, load_settings(home.config_file))
+        mapped = found.is_mapped if is_mapped is None else is_mapped
+        change.state.users.change(user, is_mapped=mapped)
+        may = "may" if mapped else "may not"
+        message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name them"
+        change.record(Action.USER_CHANGED, message, target_fields(user))
+        return change.state.users.require(name)
+
+
+def renew_user(
+    home: Home,
+    name: str,
+    credential: GeneratedKey | RequestFile | KeptKey,
+    grant: Grant,
+    ask: AskPassphrase = passphrase_of_environment,
+) -> Issuance:
+    """Issue another certificate to a user, of the class of the last one; the last one stays valid to its end.
+
+    Raises:
+        OperatorError: There is no such user, no certificate to renew, or the key or the request is refused.
+    """
+    settings = load_settings(home.config_file)
+    check_grant(grant, settings)
+    authority = load_issuer(home, ask)
+    with changing(home, by_operator()) as change:
+        found = change.state.users.require(name)
+        if not found.certificates:
+            raise OperatorError(f"{name} has no certificate of this CA to renew; see: telnetsd user show {name}")
+        last = found.certificates[0]
+        match credential:
+            case KeptKey():
+                key = kept_key(change, found, credential)
+            case _:
+                key = key_for(name, credential)
+        grant = with_class_of(grant, last, settings)
+        change.state.certificates.mark_renewed(last.sha256)
+        return issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
+
+
+def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
+    """Take a user away, with everything that lets them in; open sessions end.
+
+    Returns: Why the CRL could not be signed anew, or an empty string.
+    Raises:
+        OperatorError: There is no such user.
+    """
+    with changing(home, by_operator()) as change:
+        found = change.state.users.require(name)
+        revoke_all(change, found, RevocationReason.CESSATION_OF_OPERATION)
+        change.state.users.remove(name)
+        files = user_files(home, name)
+        for path in (files.certificate, files.key, files.pkcs12):
+            change.delete(path)
+        change.record(Action.USER_REMOVED, f"user {name} was removed", target_fields(found.user))
+    return tell_others(home, by_operator(), ask)
+
+
+def check_new_user(user: User, settings: Settings) -> None:
+    """Refuse a name that cannot be one, and roles that there are not.
+
+    Raises:
+        OperatorError: With what can be done.
+    """
+    check_user_name(user.name)
+    check_roles(user.roles, settings)
+
+
+def check_roles(roles: Iterable[str], settings: Settings) -> None:
+    """Refuse roles that there are not.
+
+    Raises:
+        OperatorError: With those that there are.
+    """
+    known = load_table(settings).roles
+    for role in roles:
+        if role not in known:
+            near = difflib.get_close_matches(role, known, n=1)
+            meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise OperatorError(f"unknown role {role!r}; {meant}")
+
+
+def insert_user(change: Change, new: NewUser) -> None:
+    """Note a new user.
+
+    Raises:
+        OperatorError: There is one of that name, or one that is easily taken for it.
+    """
+    user = new.user
+    similar = look_alike(user.name, change.state.users.names())
+    if similar is not None and not new.is_similar_allowed and not change.state.users.has(user.name):
+        raise OperatorError(
+            f"{user.name} is easily read as the user {similar}; take another name, or add --allow-similar"
+        )
+    change.state.users.add(user, change.at, is_mapped=new.is_mapped)
+    message = f"user {user.name} was added ({', '.join(user.roles)})"
+    change.record(Action.USER_ADDED, message, target_fields(user))
+
+
+def pin_key(change: Change, name: str, spki_sha256: str) -> None:
+    """Accept a public key for a user.
+
+    Raises:
+        OperatorError: It is somebody else's, or compromised.
+    """
+    check_key(change, name, spki_sha256)
+    change.state.pins.add(spki_sha256, name, change.at)
+    fields: Fields = {"user": {"target": {"name": name}}, "telnetsd": {"pin": {"spki_sha256": spki_sha256}}}
+    change.record(Action.PIN_ADDED, f"the public key SHA256:{spki_sha256} was accepted for {name}", fields)
+
+
+def target_fields(user: User) -> Fields:
+    """Return the fields that say on the log whom it is about."""
+    return {"user": {"target": {"name": user.name, "roles": list(user.roles)}}}

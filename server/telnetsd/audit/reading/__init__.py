@@ -1,0 +1,1 @@
+"""Reading the audit log: following, selecting, verifying and exporting it."""

@@ -1,0 +1,43 @@
+"""What the log comes to: logins by user and by hour, refusals by reason, events by action."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from telnetsd.audit.event import Action, Outcome
+from telnetsd.audit.reading.row import Event, text_of, who_of
+
+HOURS = range(24)
+_TURNED_AWAY = {Action.SESSION_REFUSED, Action.HANDSHAKE_FAILED, Action.COMMAND_DENIED}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts, each by a word, the most frequent first; hours (UTC, 00 to 23) in their order."""
+
+    logins_by_user: dict[str, int]
+    refusals_by_reason: dict[str, int]
+    logins_by_hour: dict[str, int]
+    events_by_action: dict[str, int]
+    events: int
+    failures: int
+
+
+def count(events: Iterable[Event]) -> Figures:
+    """Count what there is."""
+    users, reasons, hours, actions = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    total = failures = 0
+    for event in events:
+        total += 1
+        action = text_of(event, "event.action")
+        actions[action] += 1
+        failures += text_of(event, "event.outcome") == Outcome.FAILURE
+        if action == Action.SESSION_STARTED:
+            users[who_of(event)] += 1
+            hours[text_of(event, "@timestamp")[11:13]] += 1
+        elif action in _TURNED_AWAY:
+            reasons[text_of(event, "event.reason")] += 1
+    by_hour = {f"{hour:02}": hours[f"{hour:02}"] for hour in HOURS}
+    return Figures(
+        dict(users.most_common()), dict(reasons.most_common()), by_hour, dict(actions.most_common()), total, failures
+    )

@@ -1,0 +1,90 @@
+"""The whole story of one session: who, by which certificate, what they did and when, how it ended."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from telnetsd.audit.event import Action, parse_timestamp
+from telnetsd.audit.reading.row import Event, describe, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a session: how many seconds after the first one, and what people want to see of it."""
+
+    offset_s: float
+    outcome: str
+    action: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One session.
+
+    Attributes:
+        id: Its UUIDv7.
+        facts: What is known of it, as pairs of a word and a text.
+        steps: Its events, in their order.
+        is_over: Whether its end is on the log.
+    """
+
+    id: str
+    facts: tuple[tuple[str, str], ...]
+    steps: tuple[Step, ...]
+    is_over: bool
+
+
+def tell_stories(events: Iterable[Event]) -> list[Story]:
+    """Tell the story of each session, from all of its events in the order of the log."""
+    sessions: dict[str, list[Event]] = {}
+    for event in events:
+        sessions.setdefault(text_of(event, "telnetsd.session.id"), []).append(event)
+    return [_tell(session_id, steps) for session_id, steps in sessions.items() if session_id]
+
+
+def _tell(session_id: str, events: list[Event]) -> Story:
+    first = events[0]
+    begun, end = _moment(first), next((one for one in reversed(events) if _ends(one)), None)
+    steps = tuple(_step(event, begun) for event in events)
+    # What a killed server's recordings hold is on the log behind the session's end.
+    length = f"{_step(end, begun).offset_s:.1f} s, ended: {text_of(end, 'event.reason')}" if end else "not ended"
+    facts = [*_facts(first), ("length", length)]
+    return Story(session_id, tuple((word, text) for word, text in facts if text), steps, end is not None)
+
+
+def _ends(event: Event) -> bool:
+    return text_of(event, "event.action") in {Action.SESSION_ENDED, Action.SESSION_REFUSED}
+
+
+def _facts(event: Event) -> list[tuple[str, str]]:
+    row, x509 = describe(event), "tls.client.x509"
+    identity = text_of(event, "telnetsd.identity.kind")
+    why = text_of(event, "telnetsd.identity.reason")
+    validity = [text_of(event, f"{x509}.{key}")[:10] for key in ("not_before", "not_after")]
+    return [
+        ("user", f"{row.user} ({identity}{f': {why}' if why else ''})"),
+        ("roles", text_of(event, "user.roles")),
+        ("class", text_of(event, "telnetsd.identity.class")),
+        ("named by", text_of(event, "rule.id")),
+        ("from", row.source),
+        ("since", f"{text_of(event, '@timestamp')[:19].replace('T', ' ')} UTC"),
+        ("tls", " ".join(text_of(event, f"tls.{key}") for key in ("version", "cipher", "curve"))),
+        ("resumed", "yes" if text_of(event, "tls.resumed") == "True" else ""),
+        ("certificate", text_of(event, "telnetsd.certificate.status")),
+        ("subject", text_of(event, "tls.client.subject")),
+        ("issuer", text_of(event, "tls.client.issuer")),
+        ("serial number", text_of(event, f"{x509}.serial_number")),
+        ("SHA-256", text_of(event, "tls.client.hash.sha256")),
+        ("valid", " to ".join(validity) if all(validity) else ""),
+    ]
+
+
+def _step(event: Event, begun: datetime | None) -> Step:
+    at, row = _moment(event), describe(event)
+    offset_s = (at - begun).total_seconds() if at is not None and begun is not None else 0.0
+    return Step(offset_s, row.outcome, row.action, row.message)
+
+
+def _moment(event: Event) -> datetime | None:
+    return parse_timestamp(text_of(event, "@timestamp"))

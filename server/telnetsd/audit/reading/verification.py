@@ -1,0 +1,333 @@
+"""Whether a log is what was written: order, chain, signatures, beginning and end; pure.
+
+It needs the lines, the seal and the public key. A log is taken from line to line in constant memory. At the first
+line that does not fit, what follows is searched for the line that should have stood there: that tells what kind of
+damage it is.
+
+What proves the *beginning*: it is the first line of all; or a signed line that opens a file, and either an event of
+retention says what was removed before it, or only some files are looked at. What proves the *end*: the seal; or,
+where only rotated files are looked at, a signed line that closes the last of them.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, link_of, read_link
+from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, is_signed, read_seal
+from telnetsd.audit.event import Action
+from telnetsd.audit.reading.archive import Line
+from telnetsd.audit.reason import CheckpointReason
+from telnetsd.escaping import escape
+
+NAME_MAX_CHARS: Final = 255
+
+
+class DamageKind(StrEnum):
+    """What was done to a log."""
+
+    CHANGED = "changed"
+    REMOVED = "removed"
+    INSERTED = "inserted"
+    REORDERED = "reordered"
+    TRUNCATED = "truncated"
+    TORN = "torn"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """The first line that is bad: the file, the line's number in it (from 1), and what is wrong."""
+
+    kind: DamageKind
+    file: str
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        damage: The first damage, or None.
+        events: How many lines hold.
+        checkpoints: How many of them are signed.
+        first_sequence, last_sequence: The first and the last of them; 0 when there is none.
+        first_at, last_at: When those were written, as they say.
+        key_ids: The keys that have signed.
+        is_sealed: Whether a seal was there.
+        unsealed: How many lines stand behind the seal that a writer had announced, and not sealed before it was
+        killed. pruned: How many lines were removed before the first one by retention, with an event that says so.
+        is_partial: Whether only some files were looked at, and earlier ones exist.
+    """
+
+    damage: Damage | None
+    events: int
+    checkpoints: int
+    first_sequence: int
+    last_sequence: int
+    first_at: str
+    last_at: str
+    key_ids: tuple[str, ...]
+    is_sealed: bool
+    unsealed: int
+    pruned: int
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a log has to hold.
+
+    Attributes:
+        keys: The keys whose signatures count.
+        seal: The content of the seal; empty where there is none.
+        is_whole: Whether every file of the log is looked at, but for those that retention removed.
+        checkpoint: An earlier state that was exported, and whose signature holds; or None.
+        witnessed: A line that the whole log had, as is remembered elsewhere; EMPTY where nothing is.
+    """
+
+    keys: PublicKeys
+    seal: bytes
+    is_whole: bool
+    checkpoint: Link | None = None
+    witnessed: Head = EMPTY
+
+
+class _Pruned(msgspec.Struct):
+    last_sequence: int
+    last_sha256: str
+
+
+class _PrunedTelnetsd(msgspec.Struct):
+    audit: _Pruned
+
+
+class _PrunedEvent(msgspec.Struct):
+    telnetsd: _PrunedTelnetsd
+
+
+class _DamagedError(Exception):
+    """The line that was taken last is bad, or the one `back` before it."""
+
+    def __init__(self, kind: DamageKind, message: str, back: int = 0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.back = back
+
+
+class _MisfitError(Exception):
+    """A line does not follow the one before it."""
+
+
+def verify(lines: Iterable[Line], expected: Expectation) -> Report:
+    """Verify a log.
+
+    Args:
+        lines: Every line, in order.
+        expected: What it has to hold.
+    """
+    rest, verifier = iter(lines), _Verifier(expected)
+    try:
+        for line in rest:
+            verifier.take(line)
+        verifier.finish()
+    except _DamagedError as error:
+        return verifier.report(error)
+    except _MisfitError:
+        return verifier.report(verifier.explain(rest))
+    return verifier.report(None)
+
+
+class _Verifier:
+    """Holds where the chain is; its methods are called with one line after another."""
+
+    def __init__(self, expected: Expectation) -> None:
+        self._expected = expected
+        self._line: Line | None = None
+        self._line_before: Line | None = None
+        self._link: Link | None = None
+        self._first: Link | None = None
+        self._last: Link | None = None
+        self._head = self._head_before = EMPTY
+        self._events = self._checkpoints = 0
+        self._key_ids: dict[str, None] = {}
+        self._is_pruned = False
+        self._seal_error = "" if expected.seal else "there is no seal"
+        try:
+            self._sealed = read_seal(expected.seal, expected.keys) if expected.seal else NO_SEAL
+        except ChainError as error:
+            self._sealed, self._seal_error = NO_SEAL, str(error)
+
+    def take(self, line: Line) -> None:
+        """Take the next line."""
+        self._line_before, self._line = self._line, line
+        if not line.is_whole:
+            message = "it has no end: a writer was cut off there, and the next one sets it aside; or the file was cut"
+            raise _DamagedError(DamageKind.TORN, message)
+        try:
+            link = self._link = read_link(line.content)
+        except ChainError as error:
+            raise _DamagedError(DamageKind.CHANGED, str(error)) from error
+        if self._first is None:
+            self._begin(link)
+        elif link.head.sequence != self._head.sequence + 1 or link.previous != self._head.sha256:
+            raise _MisfitError
+        if link.is_checkpoint:
+            self._check_signature(line, link)
+        self._compare(link, self._sealed.head, "the one that was sealed")
+        self._compare(link, self._expected.witnessed, "the one that state.db remembers")
+        if self._expected.checkpoint is not None:
+            self._compare(link, self._expected.checkpoint.head, "the checkpoint that was exported")
+        if link.action == Action.AUDIT_PRUNED:
+            self._note_pruned(line, link.head.sequence)
+        self._head_before, self._head, self._last = self._head, link.head, link
+        self._events += 1
+
+    def finish(self) -> None:
+        """Judge beginning and end, when every line has been taken."""
+        first, last, witnessed = self._first, self._last, self._expected.witnessed.sequence
+        if last is None and witnessed:
+            missing = f"{_range(1, witnessed)} at least {_are(1, witnessed)} missing, as state.db remembers"
+            raise _DamagedError(DamageKind.REMOVED, missing)
+        if first is None or last is None:
+            raise _DamagedError(DamageKind.TRUNCATED, "there is no line in it")
+        if self._expected.is_whole and first.head.sequence > 1 and not self._is_pruned:
+            missing = f"lines 1 to {first.head.sequence - 1} are missing, and no event of retention says so"
+            raise _DamagedError(DamageKind.REMOVED, missing)
+        self._judge_end(last)
+        if self._expected.checkpoint is not None:
+            self._judge_checkpoint(self._expected.checkpoint.head.sequence, first, last)
+
+    def explain(self, rest: Iterator[Line]) -> _DamagedError:
+        """Tell what was done where the last line does not follow the one before it, from the lines behind it."""
+        link, wanted = self._link, self._head.sequence + 1
+        if link is None:
+            raise AssertionError("a misfit is a line that was read")
+        sequence = link.head.sequence
+        if sequence == self._head.sequence and link.previous == self._head_before.sha256:
+            return _DamagedError(DamageKind.INSERTED, "it was put in: the line behind it does not follow it", back=1)
+        behind = _link_of(next(rest, None))
+        is_wanted_behind = any(self._follows(one) for one in (behind, *map(_link_of, rest)))
+        if sequence > wanted:
+            missing = _range(wanted, sequence - 1)
+            if is_wanted_behind:
+                return _DamagedError(DamageKind.REORDERED, f"it stands before {missing}")
+            return _DamagedError(DamageKind.REMOVED, f"{missing} before it {_are(wanted, sequence - 1)} missing")
+        if is_wanted_behind:
+            return _DamagedError(DamageKind.INSERTED, "it was put in: it does not follow the line before it")
+        # Where what is behind follows this line, this one is what was written, and the one before it is not.
+        is_this_one_good = link.head == self._sealed.head or (
+            behind is not None and behind.previous == link.head.sha256
+        )
+        if is_this_one_good and sequence == wanted:
+            return _DamagedError(DamageKind.CHANGED, "it is not what was written: the next line does not fit", back=1)
+        return _DamagedError(DamageKind.CHANGED, "it does not follow the line before it")
+
+    def report(self, error: _DamagedError | None) -> Report:
+        """Say what was found."""
+        first, last = self._first, self._last
+        pruned = first.head.sequence - 1 if first is not None and self._is_pruned else 0
+        return Report(
+            damage=self._place(error) if error is not None else None,
+            events=self._events,
+            checkpoints=self._checkpoints,
+            first_sequence=first.head.sequence if first is not None and last is not None else 0,
+            last_sequence=self._head.sequence,
+            first_at=first.at if first is not None else "",
+            last_at=last.at if last is not None else "",
+            key_ids=tuple(self._key_ids),
+            is_sealed=bool(self._expected.seal),
+            unsealed=max(0, self._head.sequence - self._sealed.head.sequence) if self._expected.seal else 0,
+            pruned=pruned,
+            is_partial=first is not None and first.head.sequence > 1 and not pruned,
+        )
+
+    def _begin(self, link: Link) -> None:
+        opens_file = link.is_checkpoint and link.reason == CheckpointReason.FILE_OPENED
+        is_first = link.head.sequence == 1 and link.previous == EMPTY.sha256
+        if not is_first and not opens_file:
+            missing = f"{_range(1, link.head.sequence - 1)} before it are missing, and it does not open a file"
+            raise _DamagedError(DamageKind.REMOVED, missing)
+        self._first = link
+        self._head = Head(link.head.sequence - 1, link.previous)
+
+    def _check_signature(self, line: Line, link: Link) -> None:
+        if not is_signed(line.content, link, self._expected.keys):
+            known = link.key_id in self._expected.keys.by_id
+            why = "its signature does not fit" if known else f"it is signed by an unknown key {link.key_id[:16]}"
+            raise _DamagedError(DamageKind.CHANGED, f"{why}; lines since the last signed one may be changed as well")
+        self._checkpoints += 1
+        self._key_ids[link.key_id] = None
+
+    def _compare(self, link: Link, head: Head, what: str) -> None:
+        if link.head.sequence == head.sequence and link.head != head:
+            raise _DamagedError(DamageKind.CHANGED, f"it is not {what}: it was changed, and maybe lines before it")
+
+    def _note_pruned(self, line: Line, line_sequence: int) -> None:
+        try:
+            pruned = msgspec.json.decode(line.content, type=_PrunedEvent).telnetsd.audit
+        except msgspec.DecodeError:
+            return
+        first = self._first
+        is_sealed = line_sequence <= self._sealed.next.sequence
+        if (
+            is_sealed
+            and first is not None
+            and (pruned.last_sequence, pruned.last_sha256)
+            == (
+                first.head.sequence - 1,
+                first.previous,
+            )
+        ):
+            self._is_pruned = True
+
+    def _judge_end(self, last: Link) -> None:
+        if self._expected.seal and self._seal_error:
+            raise _DamagedError(DamageKind.CHANGED, f"{self._seal_error}: nothing proves that the log ends here")
+        sealed = self._sealed.head.sequence
+        if last.head.sequence < sealed:
+            missing = _range(last.head.sequence + 1, sealed)
+            raise _DamagedError(DamageKind.TRUNCATED, f"{missing} behind it are missing, as the seal says")
+        if self._expected.seal and last.head not in (self._sealed.head, self._sealed.next):
+            message = (
+                f"{_range(sealed + 1, last.head.sequence)} are not sealed: a writer was killed amidst them, and the"
+            )
+            raise _DamagedError(DamageKind.INSERTED, f"{message} next one sets them aside; or they were put in")
+        closes_file = last.is_checkpoint and last.reason == CheckpointReason.ROTATION
+        if not self._expected.seal and (self._expected.is_whole or not closes_file):
+            message = "nothing proves that it is the last line: there is no seal beside the file"
+            raise _DamagedError(DamageKind.TRUNCATED, message)
+
+    def _judge_checkpoint(self, sequence: int, first: Link, last: Link) -> None:
+        if sequence > last.head.sequence:
+            message = f"{_range(last.head.sequence + 1, sequence)} behind it are missing, as the checkpoint says"
+            raise _DamagedError(DamageKind.TRUNCATED, message)
+        if sequence < first.head.sequence:
+            message = f"the checkpoint is line {sequence}, which is not here any more: this begins with line"
+            raise _DamagedError(DamageKind.REMOVED, f"{message} {first.head.sequence}")
+
+    def _follows(self, link: Link | None) -> bool:
+        head = self._head
+        return link is not None and link.head.sequence == head.sequence + 1 and link.previous == head.sha256
+
+    def _place(self, error: _DamagedError) -> Damage:
+        line = self._line_before if error.back else self._line
+        # Whoever can write to the folder chooses the names of its files.
+        name = escape(line.path.name, NAME_MAX_CHARS) if line else ""
+        return Damage(error.kind, name, line.number if line else 0, str(error))
+
+
+def _link_of(line: Line | None) -> Link | None:
+    return link_of(line.content) if line is not None and line.is_whole else None
+
+
+def _range(first: int, last: int) -> str:
+    return f"line {first}" if first == last else f"lines {first} to {last}"
+
+
+def _are(first: int, last: int) -> str:
+    return "is" if first == last else "are"

@@ -1,0 +1,1 @@
+"""The operator's socket: command-line verbs ask the running server."""

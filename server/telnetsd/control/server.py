@@ -1,0 +1,173 @@
+"""The operator's socket: a command line asks the running server about its sessions.
+
+A Unix socket of mode 0600 in the home folder; who may open it is the operator. One JSON object a line each way:
+`{"verb": …}` and `{"ok": …}` or `{"error": …}`.
+"""
+
+import asyncio
+import contextlib
+import pwd
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.commands.caller import LiveSessions
+from telnetsd.control.messages import REQUEST_MAX_BYTES, TIMEOUT_S, WATCH, Request
+from telnetsd.errors import OperatorError
+from telnetsd.listener.sockets import open_unix_listener
+from telnetsd.racing import unless
+
+BEHIND_MAX_BYTES: Final = 1_048_576
+"""How much of a session whoever watches it may have unread."""
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class WatchableSessions(LiveSessions, Protocol):
+    """The sessions that are open now, as an operator has them."""
+
+    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
+        """Show somebody what a session is shown, with an event first; returns what ends it.
+
+        When there is nothing more to be shown, `show` is told so, by nothing: the session is over, or lost.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written.
+            KeyError: The session is over.
+        """
+
+
+class ControlServer:
+    """The server's end.
+
+    Args:
+        path: The socket.
+        sessions: What it answers about.
+        reload: Loads the installation anew, for whom it is told; returns one line that says what serves now.
+        counts: Returns how many events of each kind there were so far.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sessions: WatchableSessions,
+        reload: Callable[[str], Awaitable[str]],
+        counts: Callable[[], dict[str, float]],
+    ) -> None:
+        self._path = path
+        self._sessions = sessions
+        self._reload = reload
+        self._counts = counts
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OperatorError: The socket cannot be made.
+        """
+        listener = open_unix_listener(self._path)
+        self._server = await asyncio.start_unix_server(self._answer, sock=listener, limit=REQUEST_MAX_BYTES)
+
+    async def stop(self) -> None:
+        """Stop listening, and take the socket away."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+            by = _name_of_peer(writer)
+            async with asyncio.timeout(TIMEOUT_S):
+                request = _parse(await reader.readline())
+                answer = request if isinstance(request, dict) else await self._handle(request, by)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+            if isinstance(request, Request) and request.verb == WATCH and "ok" in answer:
+                await self._show(answer["ok"].id, by, reader, writer)
+        writer.close()
+
+    async def _show(
+        self, session_id: str, by: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on what a session is shown, until it is over or whoever watches has gone or does not keep up."""
+        is_over = asyncio.Event()
+
+        def show(data: bytes) -> None:
+            if not data:
+                is_over.set()
+            if writer.transport.is_closing():
+                return
+            writer.write(data)
+            if writer.transport.get_write_buffer_size() > BEHIND_MAX_BYTES:
+                writer.transport.abort()
+
+        try:
+            stop = await self._sessions.watch(session_id, by, show)
+        except (KeyError, AuditUnavailableError):
+            return
+        try:
+            await unless(is_over.wait(), reader.read(1))
+        finally:
+            stop()
+
+    async def _handle(self, request: Request, by: str) -> dict[str, Any]:
+        answer: dict[str, Any]
+        match request.verb:
+            case "session-list":
+                answer = {"ok": await self._sessions.rows()}
+            case "session-watch":
+                answer = await self._find(request.id)
+            case "session-kick":
+                answer = await self._kick(request.id, by)
+            case "counts":
+                answer = {"ok": self._counts()}
+            case "reload":
+                answer = await self._load_anew(by)
+            case unknown:
+                answer = {
+                    "error": f"the running server does not know {unknown!r}; it may be an older one: restart it"
+                }
+        return answer
+
+    async def _load_anew(self, by: str) -> dict[str, Any]:
+        try:
+            return {"ok": await self._reload(by)}
+        except OperatorError as error:
+            return {"error": f"nothing was reloaded: {error}"}
+
+    async def _find(self, id_end: str) -> dict[str, Any]:
+        found = await self._sessions.matching(id_end) if id_end else []
+        if len(found) != 1:
+            return {"error": f"{len(found) or 'no'} sessions match {id_end!r}; see: telnetsd session list"}
+        return {"ok": found[0]}
+
+    async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
+        answer = await self._find(id_end)
+        try:
+            if "ok" in answer:
+                await self._sessions.kick(answer["ok"].id, by)
+        except OperatorError as error:
+            return {"error": str(error)}
+        return answer
+
+
+def _parse(line: bytes) -> Request | dict[str, Any]:
+    """Return the request of a line, or the answer to one that is none."""
+    try:
+        return msgspec.json.decode(line, type=Request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return {"error": f"not a request: {error}"}
+
+
+def _name_of_peer(writer: asyncio.StreamWriter) -> str:
+    connection: socket.socket = writer.get_extra_info("socket")
+    _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (control socket)"
+    except KeyError:
+        return f"uid {uid} (control socket)"

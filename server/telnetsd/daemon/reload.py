@@ -1,0 +1,240 @@
+"""Generations: what a server loaded together serves together, until a reload puts another in its place.
+
+A reload that finds an error changes nothing and says why. One that succeeds keeps every session that still holds.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from telnetsd.administration.authority.authorities import AskPassphrase
+from telnetsd.administration.enrolment.upkeep import keep_up
+from telnetsd.administration.installation.change import recover
+from telnetsd.administration.installation.generation import Material, load_home_trust, load_material
+from telnetsd.administration.watch import Signature, own_crl_files, sign, sign_files
+from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import Reason, ReloadReason
+from telnetsd.audit.trail import Trail
+from telnetsd.config.settings import Settings
+from telnetsd.daemon.systemd import ServiceManager
+from telnetsd.daemon.workers.process import make_context
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home, require_only_ours
+from telnetsd.pki.authority import utc_now
+from telnetsd.pki.crl import CrlFinding
+
+RETRY_S: Final = 5.0
+"""How long after a reload that failed a change of files is looked at again."""
+
+logger = logging.getLogger(__name__)
+
+Adopt = Callable[[Material, ReloadReason], Awaitable[None]]
+"""Lets whoever serves go on with another generation."""
+
+
+class Generations:
+    """The generation that serves now, and the way to the next.
+
+    Args:
+        home: The installation.
+        material: The first generation.
+        trail: Bound to nothing.
+        ask: For the passphrase of the CA's key.
+        adopt: Told of each generation.
+        manager: Told that a reload goes on.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        material: Material,
+        trail: Trail,
+        ask: AskPassphrase,
+        adopt: Adopt,
+        manager: ServiceManager,
+    ) -> None:
+        self._home = home
+        self._material = material
+        self._begun_with = material.settings
+        self._trail = trail
+        self._ask = ask
+        self._adopt = adopt
+        self._manager = manager
+        self._own_crls = own_crl_files(home)
+        self._own_signature = sign(sorted(self._own_crls))
+        self._files: Signature = sign_files(home, self._own_crls)
+        self._changing_files: Signature = self._files
+        self._is_loading = asyncio.Lock()
+        self._told_crls: set[CrlFinding] = set()
+        self._told_upkeep = ""
+        self._told_waiting = ""
+        self._reloading: asyncio.Task[None] | None = None
+        self._retry_at = 0.0
+
+    @property
+    def material(self) -> Material:
+        """The generation that serves."""
+        return self._material
+
+    async def reload(self, reason: ReloadReason, by: str) -> str:
+        """Load everything anew.
+
+        Args:
+            reason: Why.
+            by: Who wants it, for the log.
+        Returns: One line that says what serves now.
+        Raises:
+            OperatorError: Something is wrong: nothing has changed.
+        """
+        async with self._is_loading:
+            self._manager.reloading()
+            status = "a reload failed by a fault of the server"
+            try:
+                status = said = await self._take_over(reason, by)
+            except OperatorError as error:
+                status = f"nothing was reloaded: {error}"
+                raise
+            finally:
+                self._manager.ready(status)
+        await self.tell_of_crls()
+        return said
+
+    async def _take_over(self, reason: ReloadReason, by: str) -> str:
+        files = sign_files(self._home, self._own_crls)
+        operator = {"operator": {"name": by}}
+        try:
+            material, own_crls = await asyncio.to_thread(self._load)
+        except OperatorError as error:
+            # Until another change of files, another try would end the same way.
+            self._files = files
+            message = f"nothing was reloaded: {error}"
+            await self._trail.record(Action.RELOAD_FAILED, Reason.WRONG_CONFIGURATION, message, telnetsd=operator)
+            raise
+        said = _describe(material)
+        waiting = _waiting_for_restart(self._begun_with, material.settings)
+        if waiting:
+            said += f"; {waiting}"
+        message = f"the server reloaded: {said}"
+        await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
+        self._material = material
+        await self._adopt(material, reason)
+        self._own_crls = own_crls
+        self._files = tuple(one for one in files if Path(one[0]) not in own_crls)
+        if waiting and waiting != self._told_waiting:
+            logger.warning("%s", waiting)
+        self._told_waiting = waiting
+        return said
+
+    def tick(self) -> None:
+        """Look at the files; loading goes on in the background."""
+        files = sign_files(self._home, self._own_crls)
+        # Who writes several files, or a long one, is given one interval of quiet.
+        is_quiet, self._changing_files = files == self._changing_files, files
+        is_free = not self._is_loading.locked() and time.monotonic() >= self._retry_at
+        if files != self._files and is_quiet and is_free:
+            self.reload_in_background(ReloadReason.FILES_CHANGED, "a change of files")
+
+    def reload_in_background(self, reason: ReloadReason, by: str) -> None:
+        """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
+        self._reloading = asyncio.get_running_loop().create_task(self._reload_and_warn(reason, by))
+
+    async def finish(self) -> None:
+        """Wait for a reload that has begun."""
+        if self._reloading is not None:
+            await self._reloading
+
+    async def _reload_and_warn(self, reason: ReloadReason, by: str) -> None:
+        try:
+            await self.reload(reason, by)
+        except AuditUnavailableError as error:
+            logger.warning("not reloaded yet: %s", error)
+        except OperatorError as error:
+            logger.warning("nothing was reloaded: %s", error)
+        except Exception:
+            logger.exception("a reload failed by a fault of the server; it is tried again")
+        else:
+            return
+        self._retry_at = time.monotonic() + RETRY_S
+
+    async def tell_of_crls(self) -> None:
+        """Tell the log of each CRL that is not, or no longer, the current word of its CA; once."""
+        trust = self._material.trust
+        problems = set(trust.crls.find_problems(trust.authorities, utc_now()))
+        news = sorted(problems - self._told_crls, key=lambda one: one.source)
+        try:
+            for problem in news:
+                await self._trail.record(Action.CRL_REJECTED, problem.problem, problem.message)
+                logger.warning("%s", problem.message)
+        except AuditUnavailableError as error:
+            logger.warning("%s", error)
+            return
+        self._told_crls = problems
+
+    async def keep_up(self) -> None:
+        """Sign CRLs before they are late, and forget requests whose time is over."""
+        try:
+            await asyncio.to_thread(keep_up, self._home, self._ask)
+            self._told_upkeep = ""
+        except OperatorError as error:
+            if str(error) != self._told_upkeep:
+                self._told_upkeep = str(error)
+                logger.warning("our CRL was not signed anew: %s; run: telnetsd ca crl", error)
+        except Exception:
+            logger.exception("the upkeep failed by a fault of the server; it is tried again")
+        await self._take_own_crls()
+        await self.tell_of_crls()
+
+    async def _take_own_crls(self) -> None:
+        """Take note of our own CRLs, which are signed anew with each revocation, for what is told of them."""
+        signature = sign(sorted(self._own_crls))
+        if signature == self._own_signature:
+            return
+        async with self._is_loading:
+            try:
+                trust = await asyncio.to_thread(load_home_trust, self._home, self._material.trust.crls)
+            except OperatorError as error:
+                logger.warning("our own CRLs were not read anew: %s", error)
+                return
+            self._own_signature = signature
+            known = replace(self._material.trust, crls=trust.crls)
+            self._material = replace(self._material, trust=known)
+
+    def _load(self) -> tuple[Material, frozenset[Path]]:
+        require_only_ours(self._home)
+        recover(self._home)
+        material = load_material(self._home, self._material.trust.crls)
+        make_context(material)  # what OpenSSL does not take is an error before anything has changed
+        return material, own_crl_files(self._home)
+
+
+def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
+    """Say which changes since the server started it cannot take without a restart; nothing where there are none."""
+    before = _fixed_parts(begun_with)
+    waiting = [name for name, part in _fixed_parts(now).items() if part != before[name]]
+    return f"a change of {' and '.join(waiting)} waits for a restart" if waiting else ""
+
+
+def _fixed_parts(settings: Settings) -> dict[str, object]:
+    """Return what a running server goes on with as it began, by what an operator calls it."""
+    return {
+        "[listener]": msgspec.structs.replace(settings.listener, max_connections=1),
+        "[audit]": settings.audit,
+        "[metrics]": settings.metrics,
+        "the addresses of lines": [(one.name, one.listen) for one in settings.line if one.listen],
+    }
+
+
+def _describe(material: Material) -> str:
+    anchors, crls = len(material.trust.anchors), len(material.trust.crls.lists)
+    entries, until = len(material.policy.entries), material.server_chain[0].not_valid_after_utc
+    return (
+        f"{anchors} trust anchor{'' if anchors == 1 else 's'}, {crls} CRL{'' if crls == 1 else 's'},"
+        f" {entries} cert-to-name entr{'y' if entries == 1 else 'ies'}, server certificate until {until:%Y-%m-%d}"
+    )

@@ -1,0 +1,159 @@
+"""The process that starts workers: it loads a generation once, forks its workers, and another one for each that dies.
+
+It has one thread and no event loop, so that forking is safe. Forked from the same TLS context, all workers take each
+other's session tickets. What was loaded is shared by all, until one of them reloads.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final, NoReturn
+
+import msgspec
+
+from telnetsd.administration.authority.authorities import AskPassphrase
+from telnetsd.administration.installation.generation import Material, load_material
+from telnetsd.daemon.workers.process import make_context
+from telnetsd.daemon.workers.rlimits import handle_no_signals, spare_the_collector
+from telnetsd.daemon.workers.worker import Workplace, run_worker
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
+from telnetsd.listener.endpoint import Endpoint
+from telnetsd.tls.engine import ServerContext
+
+STDIN: Final = 0
+"""Where a nursery hears the first process: it is let go when that ends."""
+SHORT_LIFE_S: Final = 1.0
+DELAY_MAX_S: Final = 5.0
+ORPHANED_S: Final = 3.0
+"""How long workers may take to end by themselves when the server's first process has died."""
+
+logger = logging.getLogger(__name__)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a nursery is to start; `listeners` are inherited descriptors, each with its endpoint.
+
+    `reloads` is how often the server had reloaded before: what the nursery loads is not older than that.
+    """
+
+    home: str
+    hub: str
+    listeners: list[tuple[int, Endpoint]]
+    count: int
+    generation: int
+    reloads: int
+
+
+class Nursery:
+    """Starts workers, and starts them again, until its standard input ends."""
+
+    def __init__(self, plan: Plan, ask: AskPassphrase, material: Material | None = None) -> None:
+        self._plan = plan
+        self._ask = ask
+        self._parent = os.getppid()
+        self._material = material or load_material(Home(Path(plan.home)))
+        self._context: ServerContext = make_context(self._material)
+        self._listeners = [(socket.socket(fileno=number), endpoint) for number, endpoint in plan.listeners]
+        self._born: dict[int, float] = {}
+        self._due: list[float] = []
+        self._delay_s = 0.0
+        self._woken, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Have the workers that are planned, until there are to be none any more."""
+        handle_no_signals()
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
+        spare_the_collector()
+        for _ in range(self._plan.count):
+            self._fork()
+        while self._wait():
+            self._bury()
+            self._bear()
+        self._see_them_off()
+
+    def _wait(self) -> bool:
+        """Wait until something is to be done; False when the server wants no more workers."""
+        timeout = max(0.0, min(self._due) - time.monotonic()) if self._due else None
+        ready, _, _ = select.select([STDIN, self._woken], [], [], timeout)
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        return STDIN not in ready
+
+    def _bury(self) -> None:
+        """Take note of workers that have died."""
+        while self._born:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            is_short = time.monotonic() - self._born.pop(pid) < SHORT_LIFE_S
+            # One that cannot even start is not to keep the machine busy.
+            self._delay_s = min(2 * self._delay_s + 0.1, DELAY_MAX_S) if is_short else 0.0
+            self._due.append(time.monotonic() + self._delay_s)
+
+    def _bear(self) -> None:
+        """Start workers in the place of those that have died."""
+        now = time.monotonic()
+        due, self._due = [one for one in self._due if one <= now], [one for one in self._due if one > now]
+        for _ in due:
+            self._fork()
+
+    def _fork(self) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker()
+        self._born[pid] = time.monotonic()
+
+    def _become_worker(self) -> NoReturn:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in (self._woken, self._waking):
+            os.close(descriptor)
+        plan = self._plan
+        workplace = Workplace(
+            Home(Path(plan.home)), Path(plan.hub), plan.count, plan.generation, plan.reloads, self._listeners
+        )
+        try:
+            run_worker(workplace, self._material, self._context, self._ask)
+        except OperatorError as error:
+            logger.error("a worker cannot start: %s", error)  # noqa: TRY400 -- an operator's mistake, in words
+            sys.exit(1)
+        except Exception:
+            logger.exception("a worker ends by a fault of the server")
+            sys.exit(1)
+        sys.exit(0)
+
+    def _see_them_off(self) -> None:
+        """Wait for the workers' end, which the server tells them; those of a server that has died are ended."""
+        # Where no worker takes connections any more, nobody is to wait for one that does.
+        for listener, _ in self._listeners:
+            listener.close()
+        self._bury()
+        while self._born:
+            select.select([self._woken], [], [], ORPHANED_S)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._woken, 4096)
+            if os.getppid() != self._parent:
+                self._kill_orphans()
+            self._bury()
+
+    def _kill_orphans(self) -> None:
+        for pid, born in self._born.items():
+            if time.monotonic() - born > ORPHANED_S:
+                os.kill(pid, signal.SIGKILL)
+
+
+def run_nursery(plan: str, ask: AskPassphrase) -> None:
+    """Start the workers of a plan, which is JSON.
+
+    Raises:
+        OperatorError: Something that a server needs is missing or wrong.
+    """
+    Nursery(msgspec.json.decode(plan, type=Plan), ask).run()

@@ -1,0 +1,167 @@
+"""A nursery, as the first process of a server has it: forked for the first generation, started anew for later ones.
+
+The first one is forked before there are threads, an event loop or open files that are not for it, and has what the
+first process has loaded: a server that comes back takes connections half a second sooner. Later ones load what is new
+then.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from typing import Final, NoReturn, Protocol
+
+import msgspec
+
+from telnetsd.administration.authority.authorities import AskPassphrase
+from telnetsd.administration.installation.generation import Material
+from telnetsd.daemon.workers.forker import STDIN, Nursery, Plan
+from telnetsd.daemon.workers.rlimits import handle_no_signals
+
+_GO: Final = b"g"
+_STANDARD_DESCRIPTORS: Final = 3
+
+logger = logging.getLogger(__name__)
+
+
+class NurseryProcess(Protocol):
+    """What is done with a nursery."""
+
+    @property
+    def returncode(self) -> int | None:
+        """How it has ended; None while it has not."""
+
+    async def wait(self) -> int:
+        """Wait until it has ended."""
+
+    def let_go(self) -> None:
+        """Have it start no more workers, and end with those that it has."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class StartedNursery:
+    """A nursery that is a program of its own; see NurseryProcess."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        """See NurseryProcess."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """See NurseryProcess."""
+        return await self._process.wait()
+
+    def let_go(self) -> None:
+        """See NurseryProcess."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """See NurseryProcess."""
+        self._process.kill()
+
+
+class ForkedNursery:
+    """A nursery that waits for its first word; see NurseryProcess.
+
+    Args:
+        pid: Its process.
+        words: Where it hears us; it is let go when that is closed.
+    """
+
+    def __init__(self, pid: int, words: int) -> None:
+        self._pid = pid
+        self._words = words
+        self._returncode: int | None = None
+
+    def go(self) -> None:
+        """Have it start its workers."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._words, _GO)
+
+    @property
+    def returncode(self) -> int | None:
+        """See NurseryProcess."""
+        if self._returncode is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._returncode = os.waitstatus_to_exitcode(status)
+        return self._returncode
+
+    async def wait(self) -> int:
+        """See NurseryProcess."""
+        loop, has_ended = asyncio.get_running_loop(), asyncio.Event()
+        while (code := self.returncode) is None:
+            descriptor = os.pidfd_open(self._pid)
+            loop.add_reader(descriptor, has_ended.set)
+            try:
+                await has_ended.wait()
+            finally:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+        return code
+
+    def let_go(self) -> None:
+        """See NurseryProcess."""
+        if self._words >= 0:
+            os.close(self._words)
+            self._words = -1
+
+    def kill(self) -> None:
+        """See NurseryProcess."""
+        if self.returncode is None:
+            os.kill(self._pid, signal.SIGKILL)
+
+
+async def start_nursery(plan: Plan, options: tuple[str, ...]) -> StartedNursery:
+    """Start the program that is a nursery; `options` are of `telnetsd workers`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "telnetsd", "workers", *options),
+        msgspec.json.encode(plan).decode(),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=[descriptor for descriptor, _ in plan.listeners],
+    )
+    return StartedNursery(process)
+
+
+def fork_nursery(plan: Plan, material: Material, ask: AskPassphrase) -> ForkedNursery:
+    """Fork a nursery that has everything already; must be called before there are threads."""
+    hearing, words = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _be_nursery(plan, material, ask, hearing)
+    os.close(hearing)
+    return ForkedNursery(pid, words)
+
+
+def _be_nursery(plan: Plan, material: Material, ask: AskPassphrase, hearing: int) -> NoReturn:
+    """Be a nursery, or a worker of it, and nothing of the process before: what that would clean up is not ours."""
+    code = 1
+    try:
+        handle_no_signals()
+        os.dup2(hearing, STDIN)
+        _close_all_but({descriptor for descriptor, _ in plan.listeners})
+        if os.read(STDIN, len(_GO)) == _GO:
+            Nursery(plan, ask, material).run()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        logger.exception("the process that starts workers ends by a fault of the server")
+    finally:
+        os._exit(code)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    before = _STANDARD_DESCRIPTORS
+    for descriptor in sorted(kept):
+        os.closerange(before, descriptor)
+        before = descriptor + 1
+    os.closerange(before, os.sysconf("SC_OPEN_MAX"))

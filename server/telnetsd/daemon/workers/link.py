@@ -1,0 +1,77 @@
+"""A worker, as the first process of a server has it: what it says of itself, and asking it."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from telnetsd.audit.chain import Draft
+from telnetsd.audit.event import Fields
+from telnetsd.audit.open_sessions import event_of, fields_of_session
+from telnetsd.audit.reading.row import source_of, text_of, who_of
+from telnetsd.commands.caller import SessionRow
+from telnetsd.listener.arrival import LOCAL
+from telnetsd.rpc.channel import Channel, ChannelError
+
+ANSWER_TIMEOUT_S: Final = 5.0
+"""How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
+
+
+@dataclass(eq=False, slots=True)
+class WorkerLink:
+    """One worker, as the first process sees it.
+
+    Attributes:
+        heard_at: When it has last given a sign of life, by the event loop's clock.
+        open: The event with which each open session has begun, by the session's id.
+        written: What of its events is on the log, and not yet told to it.
+    """
+
+    channel: Channel
+    pid: int
+    generation: int
+    heard_at: float
+    is_ready: bool = False
+    is_retired: bool = False
+    open: dict[str, Draft] = field(default_factory=dict)
+    written: list[tuple[int, str]] = field(default_factory=list)
+
+
+async def ask_all(
+    workers: Iterable[WorkerLink], verb: str, payload: object = None, timeout_s: float = ANSWER_TIMEOUT_S
+) -> list[tuple[WorkerLink, object | ChannelError]]:
+    """Ask workers, and return the answer of each; of one that does not answer in time, an error."""
+    asked = list(workers)
+    answers = await asyncio.gather(*(_ask(one.channel, verb, payload, timeout_s) for one in asked))
+    return list(zip(asked, answers, strict=True))
+
+
+async def _ask(channel: Channel, verb: str, payload: object, timeout_s: float) -> object | ChannelError:
+    try:
+        return await asyncio.wait_for(channel.ask(verb, payload), timeout_s)
+    except ChannelError as error:
+        return error
+    except TimeoutError:
+        return ChannelError("it does not answer")
+
+
+def session_row(started: Draft) -> SessionRow:
+    """Return what the event of its start says of a session."""
+    event = event_of(started)
+    return SessionRow(
+        id=text_of(event, "telnetsd.session.id"),
+        user=who_of(event),
+        roles=tuple(event["user"]["roles"]),
+        source=source_of(event) or LOCAL,
+        certificate_status=text_of(event, "telnetsd.certificate.status"),
+        certificate_sha256=text_of(event, "tls.client.hash.sha256").lower(),
+        tls=text_of(event, "tls.version"),
+        started_at=datetime.fromisoformat(event["@timestamp"]),
+        idle_s=None,
+    )
+
+
+def session_fields(started: Draft) -> Fields:
+    """Return the fields of a session's events, from the event of its start."""
+    return fields_of_session(event_of(started))

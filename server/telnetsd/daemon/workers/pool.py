@@ -1,0 +1,117 @@
+"""Who serves the connections of a server: this process alone, or several workers (see `crew`)."""
+
+import asyncio
+import socket
+from functools import partial
+from typing import Final, Protocol
+
+from telnetsd.administration.installation.generation import Material
+from telnetsd.audit.reason import ReloadReason
+from telnetsd.control.server import WatchableSessions
+from telnetsd.daemon.workers.process import Serving
+from telnetsd.lines.directory import LocalSwitchboard
+from telnetsd.listener.endpoint import Endpoint
+
+STOP_TIMEOUT_S: Final = 5.0
+
+Listeners = list[tuple[socket.socket, Endpoint]]
+"""Listening sockets, each with the endpoint that it is of."""
+
+
+class Service(Protocol):
+    """Takes connections and leads them through their sessions."""
+
+    @property
+    def sessions(self) -> WatchableSessions:
+        """Every open session."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody who takes connections has lately given a sign of life."""
+
+    async def start(self, listeners: Listeners) -> None:
+        """Take connections from now on.
+
+        Raises:
+            OperatorError: It cannot be done.
+        """
+
+    async def adopt(self, material: Material, reason: ReloadReason) -> None:
+        """Serve with another generation."""
+
+    async def tick(self) -> None:
+        """Look at the state, and at the clocks."""
+
+    def announce(self, text: str, *, is_lasting: bool) -> None:
+        """Show a line to every session; and to each that comes in, until something else is announced."""
+
+    async def drain(self) -> None:
+        """Take no more connections, and return when the last of those that are open has ended by itself."""
+
+    async def stop(self) -> None:
+        """Take no more connections, end every session, and return when the log knows."""
+
+
+async def accept_on(serving: Serving, listeners: Listeners) -> list[asyncio.Server]:
+    """Let a process take connections."""
+    loop = asyncio.get_running_loop()
+    servers = []
+    for one, endpoint in listeners:
+        create = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
+        servers.append(await create(partial(serving.connections.accept, endpoint), sock=one))
+    return servers
+
+
+class OneProcess:
+    """This process alone; see Service.
+
+    Args:
+        serving: What it serves with.
+        switchboard: The lines, all of them in this process.
+    """
+
+    def __init__(self, serving: Serving, switchboard: LocalSwitchboard) -> None:
+        self._serving = serving
+        self._switchboard = switchboard
+        self._accepting: list[asyncio.Server] = []
+
+    @property
+    def sessions(self) -> WatchableSessions:
+        """See Service."""
+        return self._serving.registry
+
+    @property
+    def is_heard(self) -> bool:
+        """See Service: who asks is heard."""
+        return True
+
+    async def start(self, listeners: Listeners) -> None:
+        """See Service."""
+        self._accepting = await accept_on(self._serving, listeners)
+
+    async def adopt(self, material: Material, _: ReloadReason) -> None:
+        """See Service."""
+        self._switchboard.adopt(material.lines)
+        await self._serving.adopt(material)
+
+    async def tick(self) -> None:
+        """See Service."""
+        await self._serving.tick()
+        self._switchboard.check_clocks()
+
+    def announce(self, text: str, *, is_lasting: bool) -> None:
+        """See Service."""
+        self._serving.registry.announce(text, is_lasting=is_lasting)
+
+    async def drain(self) -> None:
+        """See Service."""
+        for one in self._accepting:
+            one.close()
+        await self._serving.connections.wait_empty()
+
+    async def stop(self) -> None:
+        """See Service."""
+        for one in self._accepting:
+            one.close()
+        await self._serving.connections.stop(STOP_TIMEOUT_S)
+        await self._switchboard.wait_closed()

@@ -1,0 +1,48 @@
+"""A worker's way to the audit log, which the supervisor writes."""
+
+import asyncio
+from typing import Any, Final
+
+from telnetsd.audit.event import Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
+from telnetsd.rpc.channel import Channel
+
+_NO_ANSWER: Final = "the audit log cannot be written: the process that writes it does not answer"
+
+
+class RemoteSink:
+    """Events on their way to the log, which the first process writes; see `audit.trail.Sink`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._number = 0
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        channel.listeners["written"] = self._settle
+
+    def put(self, event: Fields) -> asyncio.Future[None]:
+        """Take an event; the future is done when it is on disk."""
+        if self._channel.is_closed or len(self._waiting) >= GATHERED_MAX:
+            return failed(AuditUnavailableError(_NO_ANSWER))
+        try:
+            draft = encode(event)
+        except AuditUnavailableError as error:
+            return failed(error)
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._number += 1
+        self._waiting[self._number] = written
+        session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
+        parts = draft.action, draft.head, draft.body, draft.tail
+        self._channel.tell("event", (self._number, session_id, parts))
+        return written
+
+    def give_up(self) -> None:
+        """Tell whoever waits that there is nobody to write any more."""
+        for written in self._waiting.values():
+            settle(written, AuditUnavailableError(_NO_ANSWER))
+        self._waiting.clear()
+
+    def _settle(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
+        for number, error in told:
+            settle(self._waiting.pop(number), AuditUnavailableError(error) if error else None)

@@ -1,0 +1,103 @@
+"""The sessions that are open on all workers, as if they were on one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from telnetsd.commands.caller import SessionRow
+from telnetsd.daemon.workers.link import WorkerLink, ask_all, session_row
+from telnetsd.daemon.workers.rlimits import raise_unrecorded
+from telnetsd.errors import OperatorError
+from telnetsd.rpc.channel import ChannelError
+
+
+class CrewSessions:
+    """See `control.WatchableSessions`.
+
+    Args:
+        workers: The workers that there are; the caller changes it.
+    """
+
+    def __init__(self, workers: Sequence[WorkerLink]) -> None:
+        self._workers = workers
+        self._shows: dict[int, Callable[[bytes], None]] = {}
+        self._watched: dict[int, WorkerLink] = {}
+        self._watches = 0
+        self.notice = ""
+        """See LiveSessions."""
+
+    async def rows(self) -> list[SessionRow]:
+        """See LiveSessions."""
+        rows: list[SessionRow] = []
+        for worker, answer in await ask_all(self._workers, "rows"):
+            if isinstance(answer, list):
+                rows += msgspec.convert(answer, type=list[SessionRow])
+            elif worker in self._workers:
+                # It may not answer, but its sessions are open: an operator is to see them.
+                rows += map(session_row, worker.open.values())
+        return sorted(rows, key=lambda row: row.started_at)
+
+    async def matching(self, id_end: str) -> list[SessionRow]:
+        """See LiveSessions."""
+        return [row for row in await self.rows() if row.id.endswith(id_end)]
+
+    async def kick(self, session_id: str, by: str) -> None:
+        """See LiveSessions.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written; the session goes on.
+            OperatorError: Its worker may not have ended it.
+        """
+        answers = await ask_all(self._workers, "kick", [session_id, by])
+        if any(answer is True for _, answer in answers):
+            return
+        for worker, answer in answers:
+            if isinstance(answer, ChannelError) and worker in self._workers:
+                raise_unrecorded(answer)
+                raise OperatorError(f"worker {worker.pid} has not ended it: {answer}; try again")
+
+    async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
+        """See LiveSessions.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written.
+            KeyError: The session is over.
+        """
+        self._watches += 1
+        number = self._watches
+        self._shows[number] = show
+
+        def stop() -> None:
+            self._shows.pop(number, None)
+            self._watched.pop(number, None)
+            for worker in self._workers:
+                worker.channel.tell("unwatch", number)
+
+        answers = await ask_all(self._workers, "watch", [session_id, by, number])
+        for worker, answer in answers:
+            if answer is True and worker in self._workers:
+                self._watched[number] = worker
+                return stop
+        stop()
+        for _, answer in answers:
+            raise_unrecorded(answer)
+        raise KeyError(session_id)
+
+    def lose(self, lost: WorkerLink) -> None:
+        """Tell whoever watches a session of a worker that has ended."""
+        for number, worker in list(self._watched.items()):
+            if worker is lost:
+                self.pass_on((number, b""))
+
+    async def tell_others(self, session_id: str, text: str) -> int:
+        """See LiveSessions."""
+        answers = await ask_all(self._workers, "tell-others", [session_id, text])
+        return sum(one for _, one in answers if isinstance(one, int))
+
+    def pass_on(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
+        """Show whoever watches a session what it was shown: the number of the watch, and the data."""
+        number, data = told
+        show = self._shows.get(number)
+        if show is not None:
+            show(data)

@@ -1,0 +1,55 @@
+"""Writing files whole or not at all, with the mode that they are to have from their first byte on."""
+
+import os
+from pathlib import Path
+
+SECRET_FILE_MODE = 0o600
+
+
+SECRET_FOLDER_MODE = 0o700
+
+
+PUBLIC_FILE_MODE = 0o644
+
+
+def make_secret_folder(folder: Path) -> None:
+    """Create `folder` (and its parents) so that nobody else can look into it, whatever the umask."""
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            parent.mkdir(SECRET_FOLDER_MODE, exist_ok=True)
+    folder.mkdir(SECRET_FOLDER_MODE, exist_ok=True)
+    folder.chmod(SECRET_FOLDER_MODE)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    The content goes to a file beside it that has its mode from its first moment, is synced, and is renamed.
+    """
+    _write_whole(path, content, SECRET_FILE_MODE)
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Write a file that everybody may read, whole or not at all."""
+    _write_whole(path, content, PUBLIC_FILE_MODE)
+
+
+def _write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Write `content` to `path` with `mode`, so that a reader sees the old file or the new one, never a part."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Put a folder's entries on the disk: a file that was made is there after a crash."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

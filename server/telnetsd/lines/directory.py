@@ -1,0 +1,190 @@
+"""The lines that are open in this process: opening one, once, and closing what nobody may have any more."""
+
+from collections.abc import Callable, Sequence
+
+from telnetsd.audit.reason import LineReason
+from telnetsd.lines.kinds.opening import open_upstream
+from telnetsd.lines.kinds.streams import reason_of
+from telnetsd.lines.kinds.upstream import Terminal, UpstreamError
+from telnetsd.lines.open_line import Attendant, OpenLine
+from telnetsd.lines.place import Visitor, Wish
+from telnetsd.lines.recordings.recording import Recording
+from telnetsd.lines.table import Line, LineError, LineTable
+
+
+class LocalSwitchboard:
+    """The open lines, by name; see `lines.place.Switchboard`."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, OpenLine] = {}
+        self._down: dict[str, str] = {}
+        self._closing: set[OpenLine] = set()
+
+    async def states(self, lines: Sequence[Line]) -> list[str]:
+        """See Switchboard."""
+        return [self._state_of(line) for line in lines]
+
+    async def require_free(self, line: Line, wish: Wish) -> None:
+        """See Switchboard."""
+        opened = self._open.get(line.name)
+        if opened is None:
+            if wish is Wish.WATCH:
+                message = f"nobody is connected to {line.name}: there is nothing to watch"
+                raise LineError(LineReason.NOT_IN_USE, message)
+        elif not opened.is_ready:
+            message = f"{line.name} is just being connected: try again in a moment"
+            raise LineError(LineReason.IN_USE, message)
+        elif wish is not Wish.FORCE and not line.settings.shared:
+            raise LineError(LineReason.IN_USE, opened.in_use())
+
+    async def seat(self, line: Line, wish: Wish, visitor: Visitor) -> "LocalSeat":
+        """See Switchboard."""
+        await self.require_free(line, wish)
+        opened = self._open.get(line.name)
+        if opened is None:
+            return LocalSeat(await self._open_line(line, visitor), visitor.attendant)
+        opened.require_open()
+        return LocalSeat(opened, visitor.attendant, wish)
+
+    def adopt(self, table: LineTable) -> None:
+        """Close the lines that a reload has removed or changed."""
+        for opened in list(self._open.values()):
+            if table.find(opened.line.name) != opened.line:
+                opened.end(LineReason.REMOVED, f"{opened.line.name} was removed or changed by the operator")
+        self._down = {name: why for name, why in self._down.items() if table.find(name) is not None}
+
+    def check_clocks(self) -> None:
+        """Look at every line's clocks."""
+        for opened in list(self._open.values()):
+            opened.check_clocks()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is left of what was open."""
+        for opened in [*self._open.values(), *self._closing]:
+            await opened.wait_closed()
+
+    def _state_of(self, line: Line) -> str:
+        found = self._open.get(line.name)
+        if found is not None:
+            return found.who() if found.is_ready else "just being connected"
+        return f"down: {self._down[line.name]}" if line.name in self._down else "free"
+
+    async def _open_line(self, line: Line, visitor: Visitor) -> OpenLine:
+        opened = OpenLine(line, visitor.attendant, self._forget)
+        # From now on it is in use, also while the upstream is being reached.
+        self._open[line.name] = opened
+        try:
+            await self._reach(opened, visitor)
+        except BaseException:
+            opened.leave(visitor.attendant)
+            raise
+        return opened
+
+    async def _reach(self, opened: OpenLine, visitor: Visitor) -> None:
+        line = opened.line
+        try:
+            upstream = await open_upstream(line, visitor.terminal, visitor.environment)
+        except UpstreamError as error:
+            self._down[line.name] = str(error)
+            raise LineError(LineReason.UNREACHABLE, f"{line.name} cannot be reached: {error}") from error
+        self._down.pop(line.name, None)
+        try:
+            opened.require_open()
+            recording = _record(line, visitor) if line.settings.record else None
+        except LineError:
+            await upstream.close()
+            raise
+        opened.prepare(upstream, recording, visitor.trail)
+
+    def _forget(self, opened: OpenLine) -> None:
+        if self._open.get(opened.line.name) is opened:
+            del self._open[opened.line.name]
+        self._closing = {one for one in self._closing if not one.is_closed} | {opened}
+
+
+class LocalSeat:
+    """A seat on a line that is open in this process; see `lines.place.Seat`.
+
+    Args:
+        opened: The line.
+        attendant: The session's part in it.
+        wish: How somebody joins those who are there; None for who has opened it.
+    """
+
+    def __init__(self, opened: OpenLine, attendant: Attendant, wish: Wish | None = None) -> None:
+        self._opened = opened
+        self._attendant = attendant
+        self._wish = wish
+        self.writer = opened.writer.name if wish is not None and opened.writer is not None else ""
+        self._is_to_write = wish is not Wish.WATCH and (wish is not Wish.WRITE or not self.writer)
+        watching_or_writing = LineReason.WRITING if self._is_to_write else LineReason.WATCHING
+        self.reason = LineReason.TAKEN_OVER if self._is_to_write and self.writer else watching_or_writing
+
+    async def enter(self) -> str:
+        """See Seat."""
+        if self._wish is None:
+            return f"connected to {self._opened.line.name}:"
+        if self._is_to_write and (self._wish is Wish.FORCE or self._opened.writer is None):
+            await self._opened.take_over(self._attendant, is_forced=self._wish is Wish.FORCE)
+        else:
+            if self._is_to_write:
+                # Somebody else was faster, while this was written to the log.
+                await self._opened.record_watching(self._attendant)
+            self._opened.watch(self._attendant)
+        return f"{self._opened.who()};"
+
+    def begin(self) -> None:
+        """See Seat."""
+        if self._wish is None:
+            self._opened.begin()
+
+    async def type(self, keys: bytes) -> bool:
+        """See Seat."""
+        return await self._opened.type(self._attendant, keys)
+
+    def resize(self, terminal: Terminal) -> None:
+        """See Seat."""
+        self._opened.resize(self._attendant, terminal)
+
+    def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
+        """See Seat."""
+        said = self._opened.com_port(self._attendant, question)
+        if said is not None:
+            answer(said)
+
+    def send_break(self) -> None:
+        """See Seat."""
+        self._opened.send_break(self._attendant)
+
+    def tell_who(self) -> None:
+        """See Seat."""
+        self._attendant.tell(self._opened.who())
+
+    async def ask_to_write(self) -> None:
+        """See Seat."""
+        if self._wish is Wish.WATCH:
+            self._attendant.tell("you came only to watch: leave with ~. and connect to write")
+        else:
+            await self._opened.ask(self._attendant)
+
+    async def hand_over(self) -> None:
+        """See Seat."""
+        await self._opened.hand_over(self._attendant)
+
+    def leave(self) -> None:
+        """See Seat."""
+        self._opened.leave(self._attendant)
+
+
+def _record(line: Line, visitor: Visitor) -> Recording:
+    """Begin a recording.
+
+    Raises:
+        LineError: It cannot be made.
+    """
+    title = f"{line.name}: {visitor.attendant.name}"
+    try:
+        return Recording(visitor.recording, title, visitor.terminal, max_bytes=line.settings.recording_max_bytes)
+    except OSError as error:
+        message = f"{line.name} is recorded, and cannot be: {reason_of(error)}"
+        raise LineError(LineReason.RECORDING_FAILED, message) from error

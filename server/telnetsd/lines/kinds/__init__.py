@@ -1,0 +1,1 @@
+"""The kinds of lines: how each kind of upstream is reached."""

@@ -1,0 +1,157 @@
+"""Lines to a program on a pty: a clean environment, and nothing left of it when the line ends."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import pwd
+import signal
+import struct
+import termios
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from telnetsd.lines.kinds.target import ExecTarget
+from telnetsd.lines.kinds.upstream import READ_BYTES, Terminal, UpstreamError
+from telnetsd.programs.running import PATH, ProgramStart, SupervisedProgram, start_program
+
+WRITTEN_MAX_BYTES: Final = 65536
+_WINDOW: Final = struct.Struct("HHHH")
+
+
+class ProgramUpstream:
+    """A running program, and our end of its pty."""
+
+    def __init__(self, program: SupervisedProgram, descriptor: int) -> None:
+        self._program = program
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._unsent = bytearray()
+        self._is_writable = asyncio.Event()
+        self._is_writable.set()
+        self._is_closed = False
+
+    async def require_started(self) -> None:
+        """Wait until the program runs; where it does not, give the pty back.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        try:
+            await self._program.require_started()
+        except BaseException:
+            self._give_back()
+            raise
+
+    async def read(self) -> bytes:
+        """See Upstream."""
+        while True:
+            try:
+                return os.read(self._descriptor, READ_BYTES)
+            except BlockingIOError:
+                await self._wait_readable()
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    return b""  # the program has closed its end
+                raise UpstreamError(str(error.strerror)) from error
+
+    async def _wait_readable(self) -> None:
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._descriptor, _settle, ready)
+        try:
+            await ready
+        finally:
+            if not self._is_closed:
+                self._loop.remove_reader(self._descriptor)
+
+    def write(self, data: bytes) -> None:
+        """See Upstream."""
+        was_empty = not self._unsent
+        self._unsent += data
+        if was_empty and self._unsent:
+            self._send()
+        elif len(self._unsent) >= WRITTEN_MAX_BYTES:
+            self._is_writable.clear()
+
+    def _send(self) -> None:
+        try:
+            del self._unsent[: os.write(self._descriptor, self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent.clear()  # whoever reads is told that the program is gone
+        if self._unsent:
+            self._loop.add_writer(self._descriptor, self._send)
+        else:
+            self._loop.remove_writer(self._descriptor)
+        if len(self._unsent) < WRITTEN_MAX_BYTES:
+            self._is_writable.set()
+        else:
+            self._is_writable.clear()
+
+    async def drain(self) -> None:
+        """See Upstream."""
+        await self._is_writable.wait()
+
+    def resize(self, terminal: Terminal) -> None:
+        """Tell the program of another size of its terminal (SIGWINCH)."""
+        _set_size(self._descriptor, terminal)
+
+    def send_break(self) -> bool:
+        """A program has no BREAK."""
+        return False
+
+    def com_port(self, question: bytes, *, may_change: bool) -> None:
+        """There is no port to control."""
+
+    async def close(self) -> None:
+        """End the program with everything that it started, and give the pty back."""
+        self._give_back()
+        await self._program.end(signal.SIGHUP)
+
+    def _give_back(self) -> None:
+        # Whoever still waits to read must not touch the descriptor: its number is somebody else's soon.
+        self._is_closed = True
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
+        os.close(self._descriptor)
+        self._is_writable.set()
+
+
+def open_program(target: ExecTarget, terminal: Terminal, environment: Mapping[str, str]) -> ProgramUpstream:
+    """Start the program.
+
+    Args:
+        target: What to run, and as whom.
+        terminal: The terminal that it finds.
+        environment: What it is told beside TERM, PATH and HOME.
+    Raises:
+        OSError: Its reaper cannot be started; whether the program runs, `require_started` says.
+    """
+    ours, theirs = os.openpty()
+    try:
+        _set_size(theirs, terminal)
+        account = pwd.getpwnam(target.run_as) if target.run_as else None
+        if account is not None:
+            os.fchown(theirs, account.pw_uid, -1)
+        home = account.pw_dir if account is not None and Path(account.pw_dir).is_dir() else "/"
+        told = {"TERM": terminal.kind, "PATH": PATH, "HOME": home, **environment}
+        start = ProgramStart(target.words, told, home, is_tty=True, account=account)
+        program = start_program(start, stdin=theirs, stdout=theirs, stderr=theirs)
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+    os.set_blocking(ours, False)
+    return ProgramUpstream(program, ours)
+
+
+def _settle(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _set_size(descriptor: int, terminal: Terminal) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, _WINDOW.pack(terminal.rows, terminal.columns, 0, 0))

@@ -1,0 +1,63 @@
+"""Lines to a telnet server: we are a terminal that it may ask for its type and size."""
+
+from telnetsd.lines.kinds.streams import reason_of
+from telnetsd.lines.kinds.target import TelnetTarget
+from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, Terminal, UpstreamError
+from telnetsd.telnet.client_protocol import NvtConnection, open_nvt_connection
+
+
+class TelnetUpstream:
+    """A connection to a telnet server."""
+
+    def __init__(self, connection: NvtConnection, terminal: Terminal) -> None:
+        self._connection = connection
+        self._terminal = terminal
+        connection.offer_terminal(lambda: self._terminal.kind, lambda: (self._terminal.columns, self._terminal.rows))
+
+    async def read(self) -> bytes:
+        """See Upstream."""
+        try:
+            return await self._connection.read(READ_BYTES)
+        except OSError as error:
+            raise UpstreamError(reason_of(error)) from error
+
+    def write(self, data: bytes) -> None:
+        """See Upstream; outside of BINARY a lone CR is CR NUL (RFC 854)."""
+        self._connection.write(data if self._connection.is_binary else _to_nvt(data))
+
+    async def drain(self) -> None:
+        """See Upstream."""
+        try:
+            await self._connection.drain()
+        except OSError as error:
+            raise UpstreamError("the connection is gone") from error
+
+    def resize(self, terminal: Terminal) -> None:
+        """Tell the server of another size, where it has asked for it."""
+        self._terminal = terminal
+        self._connection.send_window(terminal.columns, terminal.rows)
+
+    def send_break(self) -> bool:
+        """Send BREAK (RFC 854)."""
+        self._connection.send_break()
+        return True
+
+    def com_port(self, question: bytes, *, may_change: bool) -> None:
+        """There is no port to control."""
+
+    async def close(self) -> None:
+        """See Upstream."""
+        await self._connection.close(CLOSE_TIMEOUT_S)
+
+
+async def open_telnet(target: TelnetTarget, terminal: Terminal) -> TelnetUpstream:
+    """Connect.
+
+    Raises:
+        OSError: It cannot be reached.
+    """
+    return TelnetUpstream(await open_nvt_connection(target.host, target.port), terminal)
+
+
+def _to_nvt(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")

@@ -1,0 +1,1 @@
+"""Recordings of lines: written, listed, played back."""

@@ -1,0 +1,165 @@
+"""Recordings: what a line showed, as asciicast v3, with its timing.
+
+The first line is a header, each further one an event: seconds since the one before, a code, data. `o` is output, `i`
+what was typed (only where the line says so), `r` another size, `m` a mark. Texts are UTF-8: bytes that are none are
+shown as U+FFFD, and stand before the event as they were, in base64, under the code `b`, which players pass over; so
+nothing is lost.
+
+A recording has a greatest length. What comes then is not recorded, and its last event says so.
+"""
+
+import base64
+import codecs
+import contextlib
+import errno
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from telnetsd.audit.event import Action
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import Reason
+from telnetsd.audit.trail import Trail
+from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder
+from telnetsd.lines.kinds.upstream import Terminal
+
+SUFFIX: Final = ".cast"
+VERSION: Final = 3
+OUTPUT: Final = "o"
+INPUT: Final = "i"
+RESIZE: Final = "r"
+MARK: Final = "m"
+RAW: Final = "b"
+END_MARK: Final = "the recording has reached its greatest length"
+_END_BYTES: Final = 256
+_WHOLE_MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording that is closed: its file's name, SHA-256 and length, and whether it has everything."""
+
+    file: str
+    sha256: str
+    size: int
+    is_whole: bool
+
+
+class Recording:
+    """A recording that is being made.
+
+    Args:
+        path: The file, which must not exist; its folder is made.
+        title: What a player calls it.
+        terminal: The size and type that it begins with.
+        max_bytes: Its greatest length.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+
+    def __init__(self, path: Path, title: str, terminal: Terminal, *, max_bytes: int) -> None:
+        make_secret_folder(path.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.fdopen(os.open(path, flags, SECRET_FILE_MODE), "wb", buffering=0)
+        self._path = path
+        self._max_bytes = max_bytes
+        self._digest = sha256()
+        self._size = 0
+        self._is_whole = True
+        self._last_ms = time.monotonic_ns() // 1_000_000
+        self._texts = {code: codecs.getincrementaldecoder("utf-8")("replace") for code in (OUTPUT, INPUT)}
+        header = {
+            "version": VERSION,
+            "term": {"cols": terminal.columns, "rows": terminal.rows, "type": terminal.kind},
+            "timestamp": int(datetime.now(UTC).timestamp()),
+            "title": title,
+        }
+        self._write(msgspec.json.encode(header) + b"\n")
+
+    def note(self, code: str, data: bytes) -> None:
+        """Record bytes that were shown (OUTPUT) or typed (INPUT).
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        self._note_bytes(code, data, is_last=False)
+
+    def note_resize(self, terminal: Terminal) -> None:
+        """Record another size of the screen.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._note_event(RESIZE, f"{terminal.columns}x{terminal.rows}")
+
+    def close(self) -> Recorded:
+        """Put it on the disk, and say what the log is to vouch for.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        try:
+            for code in self._texts:
+                self._note_bytes(code, b"", is_last=True)
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        sync_folder(self._path.parent)
+        return Recorded(self._path.name, self._digest.hexdigest(), self._size, self._is_whole)
+
+    def _note_bytes(self, code: str, data: bytes, *, is_last: bool) -> None:
+        decoder = self._texts[code]
+        data = decoder.getstate()[0] + data
+        decoder.reset()
+        text = decoder.decode(data, is_last)
+        # The beginning of a character is kept for when the rest of it has come.
+        taken = data.removesuffix(decoder.getstate()[0])
+        if text.encode() != taken:
+            self._note_event(RAW, base64.b64encode(taken).decode())
+        if text:
+            self._note_event(code, text)
+
+    def _note_event(self, code: str, data: str) -> None:
+        if not self._is_whole:
+            return
+        now_ms = time.monotonic_ns() // 1_000_000
+        line = msgspec.json.encode([(now_ms - self._last_ms) / _WHOLE_MS, code, data]) + b"\n"
+        if self._size + len(line) > self._max_bytes - _END_BYTES:
+            self._is_whole = False
+            line = msgspec.json.encode([0, MARK, END_MARK]) + b"\n"
+        self._last_ms = now_ms
+        self._write(line)
+
+    def _write(self, line: bytes) -> None:
+        """Write a line; the digest is of what is in the file, also where the disk is full amidst it."""
+        try:
+            written = self._file.write(line)
+        except OSError:
+            self._is_whole = False
+            raise
+        self._digest.update(line[:written])
+        self._size += written
+        if written < len(line):
+            self._is_whole = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def recording_end(line_name: str, session_id: str) -> str:
+    """Return what the name of a recording's file ends with, behind its time and a dash."""
+    return f"{line_name}-{session_id[-8:]}{SUFFIX}"
+
+
+async def vouch_for(recorded: Recorded, line_name: str, trail: Trail, reason: StrEnum = Reason.OK) -> None:
+    """Have the log vouch for a recording."""
+    fields = {"file": recorded.file, "sha256": recorded.sha256, "bytes": recorded.size, "is_whole": recorded.is_whole}
+    message = f"what {line_name} showed was recorded in {recorded.file}"
+    with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
+        await trail.record(Action.RECORDING_CLOSED, reason, message, telnetsd={"recording": fields})

@@ -1,0 +1,1 @@
+"""The operator's programs: started, and ended with everything that they started."""

@@ -1,0 +1,218 @@
+"""From a line to a command: authorised, recorded, run, in this order.
+
+A command runs only after its event is on disk. When the log cannot be written it is refused, in words. A command may
+ask for more lines: they are its answer, and go to it alone.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from telnetsd.audit.event import GUEST_LINE_MAX_CHARS, LINE_MAX_CHARS, Action, Fields
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reason import CommandReason
+from telnetsd.audit.trail import Trail
+from telnetsd.commands.caller import Caller, Question
+from telnetsd.commands.enrolment_desk import EnrolmentError
+from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
+from telnetsd.escaping import escape
+from telnetsd.identity.outcome import NamedUser
+from telnetsd.lines.table import LineError
+from telnetsd.session.greeting import AUDIT_UNAVAILABLE
+
+HISTORY_LINES: Final = 50
+HISTORY_LINE_MAX_CHARS: Final = 200
+GIVE_UP: Final = "."
+ANSWER_LINES_MAX: Final = 512
+_BLOCK_BEGIN: Final = "-----BEGIN "
+_BLOCK_END: Final = "-----END "
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The lines so far of an answer to a question, and the command line that led to it."""
+
+    question: Question
+    name: str
+    line: str
+    lines: list[str] = field(default_factory=list)
+    count: int = 0
+    size: int = 0
+
+
+class Interpreter:
+    """Runs the lines of one session.
+
+    Args:
+        caller: The session.
+        who: The user's name, or `guest`, for the log's messages.
+        trail: Bound to the session.
+        is_over: Tells whether the session was ended; nothing runs then.
+    """
+
+    def __init__(self, caller: Caller, who: str, trail: Trail, is_over: Callable[[], bool]) -> None:
+        self._caller = caller
+        self._who = who
+        self._trail = trail
+        self._is_over = is_over
+        self.history: deque[str] | tuple[()] = ()
+        """The last lines, escaped, the oldest first; a session that waits for its first line needs no room for it."""
+        self._running: tuple[str, str] = ("", "")
+        self._answer: _Answer | None = None
+        self._dropping = 0
+
+    def prompt_for(self, prompt: str) -> str:
+        """Return what is shown before the next line: the prompt of commands, or what a question has in its place."""
+        if self._answer is not None:
+            return self._answer.question.prompt
+        return "" if self._dropping else prompt
+
+    def ask(self, question: Question) -> None:
+        """Have the next lines answer a question of the command that runs."""
+        self._answer = _Answer(question, *self._running)
+
+    def give_up_answer(self) -> None:
+        """Forget the question, and what is left of a pasted block: the next line is a command."""
+        self._answer, self._dropping = None, 0
+
+    async def interpret(self, line: str) -> None:
+        """Run what a line says, or say why not."""
+        if self._answer is not None:
+            await self._take_answer(self._answer, line)
+        elif not await self._is_dropped(line):
+            await self._interpret_command(line)
+
+    async def _interpret_command(self, line: str) -> None:
+        name, arguments = _split(line)
+        if not name:
+            return
+        # From here on only what the log may have, as it runs; the arguments are the command's.
+        line = self._caller.services.table.shown(f"{name} {arguments}".rstrip())
+        self.history = self.history or deque(maxlen=HISTORY_LINES)
+        self.history.append(escape(line, HISTORY_LINE_MAX_CHARS))
+        try:
+            found = self._caller.services.table.authorise(name, self._caller.identity)
+            found.check_arguments(arguments)
+            found.check(self._caller, arguments)
+            self._check_record(line)
+        except (CommandError, LineError) as denied:
+            await self.deny(line, denied.reason, str(denied))
+            return
+        if not await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
+            return
+        if self._is_over():
+            # The session was ended while the event was being written.
+            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, found.name)
+            return
+        await self._run(found.name, line, lambda: found.handler(self._caller, arguments))
+
+    @staticmethod
+    def _check_record(line: str) -> None:
+        """Refuse a command whose record would not have all of its words: nothing runs that the log does not say.
+
+        Raises:
+            CommandError: The line is too long for the log.
+        """
+        if len(escape(line, LINE_MAX_CHARS + 1)) > LINE_MAX_CHARS:
+            limit = f"the log takes {LINE_MAX_CHARS} characters, and what is not printable by its number"
+            raise CommandError(CommandReason.LINE_TOO_LONG, f"too long: {limit}; shorten the line")
+
+    async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
+        """Refuse a line: an event, and the sentence to the user."""
+        name = escape(_split(line)[0], NAME_MAX_CHARS)
+        if await self._record(Action.COMMAND_DENIED, reason, line, name):
+            self._caller.say(sentence)
+
+    async def _is_dropped(self, line: str) -> bool:
+        """Tell whether a line is of a pasted block that nobody asked for: it may be a secret, and is not logged."""
+        if self._dropping > 0:
+            is_end = _BLOCK_END in line or line.strip() == GIVE_UP
+            self._dropping = 0 if is_end else self._dropping - 1
+            return True
+        if _BLOCK_BEGIN in line:
+            self._dropping = ANSWER_LINES_MAX
+            sentence = "ignored: a pasted block that nobody asked for, to its end line or a dot alone"
+            await self.deny(_BLOCK_BEGIN.strip(), CommandReason.UNEXPECTED_TEXT, sentence)
+            return True
+        return False
+
+    async def _take_answer(self, answer: _Answer, line: str) -> None:
+        """Add a line to an answer: cheaply, since a client may send thousands."""
+        answer.count += 1
+        answer.size += len(line.encode()) + 1
+        if line.strip() == GIVE_UP:
+            await self._give_up(answer, "given up")
+        elif answer.size > answer.question.max_bytes or answer.count > ANSWER_LINES_MAX:
+            # What comes of a block still is no command.
+            is_block = any(_BLOCK_BEGIN in first for first in (*answer.lines[:1], line)) and _BLOCK_END not in line
+            self._dropping = ANSWER_LINES_MAX if is_block else 0
+            limit = f"at most {answer.question.max_bytes} bytes are taken"
+            rest = "; ignored to its end line or a dot alone" if is_block else ""
+            await self._give_up(answer, f"too long: {limit}{rest}")
+        elif line.strip():
+            answer.lines.append(line.strip())
+            await self._run(answer.name, answer.line, lambda: self._go_on(answer))
+
+    async def _go_on(self, answer: _Answer) -> None:
+        """Hand an answer that is whole to its command, or wait for more of it."""
+        self._answer = None
+        if answer.question.is_last(answer.lines[-1], len(answer.lines) == 1):
+            await answer.question.then("\n".join(answer.lines))
+        else:
+            self._answer = answer
+
+    async def _give_up(self, answer: _Answer, sentence: str) -> None:
+        self._answer = None
+        self._caller.say(sentence)
+        await self._record(Action.COMMAND_FAILED, CommandReason.GIVEN_UP, answer.line, answer.name)
+
+    async def _run(self, name: str, line: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._running = (name, line)
+        try:
+            await run()
+        except CommandError as failed:
+            self._caller.say(str(failed))
+            await self._record(Action.COMMAND_FAILED, failed.reason, line, name, failed.exit_status)
+        except (EnrolmentError, LineError) as failed:
+            self._caller.say(str(failed))
+            await self._record(Action.COMMAND_FAILED, failed.reason, line, name)
+        except ConnectionError:
+            # The client has gone while the command ran; the session is told by whoever reads.
+            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, name)
+        except AuditUnavailableError:
+            self._caller.say(AUDIT_UNAVAILABLE)
+        except Exception:
+            # A command may come from another package: its fault ends the command and not the session.
+            logger.exception("command %s failed", name)
+            self._caller.say(f"{name} failed; the operator finds the cause in the server's output")
+            await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, name)
+
+    async def _record(
+        self, action: Action, reason: StrEnum, line: str, name: str, exit_status: int | None = None
+    ) -> bool:
+        """Write the event of a line; False, and words to the user, when it cannot be written."""
+        # A command that runs is logged in full; of a line that is refused to a guest the beginning is enough.
+        is_full = action is Action.COMMAND_EXECUTED or isinstance(self._caller.identity, NamedUser)
+        shown = escape(line, LINE_MAX_CHARS if is_full else GUEST_LINE_MAX_CHARS)
+        fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"
+        message = f"{self._who}: {' '.join(filter(None, (shown, fared)))}"
+        command: Fields = {"name": name, "line": shown}
+        if exit_status is not None:
+            command["exit_status"] = exit_status
+        try:
+            await self._trail.record(action, reason, message, telnetsd={"command": command})
+        except AuditUnavailableError:
+            self._caller.say(AUDIT_UNAVAILABLE)
+            return False
+        return True
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Split a line into the command's name and what stands behind it; both may be empty."""
+    name, *rest = line.split(None, 1) or [""]
+    return name, rest[0].rstrip() if rest else ""

@@ -1,0 +1,112 @@
+"""RFC 2217: what is asked of a port, and what it is answered, whatever is asked."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import serial
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telnetsd.lines.kinds.com_port import answer
+
+
+@dataclass
+class Port:
+    """A serial port that takes no other rate than those that it knows."""
+
+    bytesize: int = 8
+    parity: str = "N"
+    stopbits: float = 1.0
+    xonxoff: bool = False
+    rtscts: bool = False
+    break_condition: bool = False
+    dtr: bool = True
+    rts: bool = True
+    purged: str = ""
+    _baudrate: int = 9600
+
+    @property
+    def baudrate(self) -> int:
+        return self._baudrate
+
+    @baudrate.setter
+    def baudrate(self, wanted: int) -> None:
+        if wanted not in {9600, 115200}:
+            raise ValueError("not a rate of this port")
+        self._baudrate = wanted
+
+    def reset_input_buffer(self) -> None:
+        self.purged += "in"
+
+    def reset_output_buffer(self) -> None:
+        self.purged += "out"
+
+
+@pytest.mark.parametrize(
+    ("question", "answered"),
+    [
+        (b"\x00", b"\x64telnetsd"),
+        (b"\x01\x00\x01\xc2\x00", b"\x65\x00\x01\xc2\x00"),
+        (b"\x01\x00\x00\x00\x00", b"\x65\x00\x00\x25\x80"),
+        (b"\x01\x00\x00\x00\x07", b"\x65\x00\x00\x25\x80"),
+        (b"\x02\x07", b"\x66\x07"),
+        (b"\x02\x09", b"\x66\x08"),
+        (b"\x03\x03", b"\x67\x03"),
+        (b"\x03\x00", b"\x67\x01"),
+        (b"\x04\x02", b"\x68\x02"),
+        (b"\x05\x03", b"\x69\x03"),
+        (b"\x05\x00", b"\x69\x01"),
+        (b"\x05\x05", b"\x69\x05"),
+        (b"\x05\x09", b"\x69\x09"),
+        (b"\x05\x0a", b"\x69\x0b"),
+        (b"\x0a\xff", b"\x6e\x00"),
+        (b"\x0c\x03", b"\x70\x03"),
+        (b"\x63", b""),
+        (b"", b""),
+    ],
+)
+def test_a_question_is_answered_with_what_holds_then(question: bytes, answered: bytes) -> None:
+    assert answer(Port(), question, may_change=True) == answered
+
+
+def test_who_only_watches_changes_nothing() -> None:
+    port = Port()
+    for question in (b"\x01\x00\x01\xc2\x00", b"\x02\x07", b"\x03\x02", b"\x05\x05", b"\x05\x09", b"\x0c\x03"):
+        answer(port, question, may_change=False)
+    assert port == Port()
+
+
+@pytest.fixture(scope="module")
+def pty_port() -> Iterator[serial.Serial]:
+    """A port that has neither DTR nor RTS, as real ones may not."""
+    ours, theirs = os.openpty()
+    with serial.Serial(os.ttyname(theirs)) as port:
+        yield port
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize("question", [b"\x05\x08", b"\x05\x09", b"\x05\x0b", b"\x05\x0c"])
+def test_a_port_without_dtr_and_rts_is_said_to_have_them_on(pty_port: serial.Serial, question: bytes) -> None:
+    on = b"\x08" if question[1] <= 9 else b"\x0b"
+    assert answer(pty_port, question, may_change=True) == b"\x69" + on
+
+
+def test_a_port_that_has_been_unplugged_is_answered_for_as_it_was() -> None:
+    ours, theirs = os.openpty()
+    with serial.Serial(os.ttyname(theirs)) as port:
+        os.close(ours)
+        os.close(theirs)
+        assert answer(port, b"\x01\x00\x01\xc2\x00", may_change=True) == b"\x65\x00\x00\x25\x80"
+        assert answer(port, b"\x0c\x03", may_change=True) == b"\x70\x03"
+
+
+@given(st.binary(max_size=64))
+def test_whatever_is_asked_the_answer_is_bytes_and_the_port_has_it(pty_port: serial.Serial, question: bytes) -> None:
+    answered = answer(pty_port, question, may_change=True)
+    if answered[:1] == b"\x65":
+        assert int.from_bytes(answered[1:], "big") == pty_port.baudrate
+    assert not answered or answered[0] == question[0] + 100
+    assert pty_port.parity in "NOEMS"
