@@ -17,11 +17,12 @@ from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.users.credentials import GeneratedKey
 from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.keys import KeyType
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 
 LOGINS: Final = 400
 LINES: Final = 6000

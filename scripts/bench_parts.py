@@ -27,6 +27,7 @@ from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.users.credentials import GeneratedKey, user_files
 from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import UserProfile, utc_now
@@ -34,7 +35,7 @@ from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
 from telnetsd.pki.keys import KeyType, generate_key
 from telnetsd.pki.path import Signer
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 
 SESSIONS = 1000
 SAMPLES = 200

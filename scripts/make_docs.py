@@ -6,7 +6,7 @@ from typing import Any
 
 from make_man import command_page, settings_page
 
-from telnetsd.audit.schema_documents import json_schema, page
+from telnetsd.events.documents import json_schema, page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import CommandError, command
+from telnetsd.events.reason import CommandReason
 
 
 @command("uptime", summary="how long this machine has been up", role="user", usage="[days]", arguments=(0, 1))

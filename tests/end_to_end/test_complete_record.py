@@ -19,8 +19,8 @@ from support.lines import OpenTerminal, line
 from support.machine import DEADLINE_S
 from support.server import ELSEWHERE, RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
-from telnetsd.audit.event import CLAIMED_MAX_BYTES
 from telnetsd.audit.key import load_audit_key
+from telnetsd.audit.who import CLAIMED_MAX_BYTES
 from telnetsd.files.home import Home
 
 
@@ -138,7 +138,7 @@ def test_a_source_fills_its_part_of_the_log_and_no_more_and_users_beside_it_go_o
         while "filled their part" not in said:
             said = guest.command("nothing")
         assert said.splitlines() == [
-            "refused: guests from where you are have filled their part of the audit log",
+            "refused: guests from your network have used up their share of the audit log",
             "come with a certificate, or in an hour",
         ]
         size = server.home.audit_file.stat().st_size

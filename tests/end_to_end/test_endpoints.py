@@ -180,12 +180,12 @@ def test_each_address_of_a_server_has_its_own_demands(start: Callable[..., Runni
         assert guest.read_to_end().startswith("refused: your client presented no certificate")
         assert server.session_from(guest.port, "session-refused")["event"]["reason"] == "no-certificate"
     with log_in(operators, server.home, "bob") as bob:
-        assert bob.read_to_end().startswith("refused: nobody with your roles is taken at this address")
+        assert bob.read_to_end().startswith("refused: this address of the server is closed to your roles")
         assert server.session_from(bob.port, "session-refused")["event"]["reason"] == "role-not-taken-here"
     with log_in(operators, server.home, "alice") as alice:
         alice.read_until()
         done(server.home, "user", "change", "alice", "--role", "user")
-        assert "nobody with your roles is taken at this address" in alice.read_to_end()
+        assert "this address of the server is closed to your roles" in alice.read_to_end()
         assert server.session_from(alice.port, "session-ended")["event"]["reason"] == "role-not-taken-here"
 
 

@@ -47,12 +47,11 @@ from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import PinnedKey
 from telnetsd.administration.users.users import NewUser, add_user
+from telnetsd.events.reason import PathReason, RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.pki.path import PathError, validate_path
-from telnetsd.pki.path_reason import PathReason
-from telnetsd.pki.revocation import RevocationReason
 from telnetsd.pki.trust import TrustAnchor, make_trust
 
 COMPANY = make_ca("Company CA")
@@ -393,7 +392,7 @@ def dora(make: Maker) -> Case:
 
 EXPIRED = {"not_before": now() - 30 * DAY, "not_after": now() - DAY}
 NOT_FOR_CLIENTS = "was not issued for clients"
-BAD_PATH = "to a trusted authority does not hold"
+BAD_PATH = "to a trusted authority is not valid"
 CN, OU, ORG = NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.ORGANIZATION_NAME
 CONSTRAINTS = bytes.fromhex("0603551d130101ff04023000")
 
@@ -521,7 +520,7 @@ CHAINS = {
     "an intermediate": dora(lambda _: present(_dora(made := make_intermediate(COMPANY)), made)),
     "in any order, with a stranger": dora(shuffled),
     "an intermediate that is not sent": refused(
-        lambda _: present(_dora(make_intermediate(COMPANY))), "unknown-issuer", "whom this server does not trust"
+        lambda _: present(_dora(make_intermediate(COMPANY))), "unknown-issuer", "which this server does not trust"
     ),
     "an expired intermediate": refused(below(**EXPIRED), "bad-path", BAD_PATH),
     "an intermediate of tomorrow": refused(below(not_before=now() + DAY / 2), "bad-path", BAD_PATH),
@@ -537,10 +536,10 @@ CHAINS = {
         below(extensions=[*ca_extensions(0), _unknown("1.3.6.1.4.1.99999.7", True)]), "bad-path", BAD_PATH
     ),
     "a path that is too long for a CA": refused(below_two, "bad-path", BAD_PATH),
-    "a chain of 12": refused(chain_of(12), "unknown-issuer", "whom this server does not trust"),
+    "a chain of 12": refused(chain_of(12), "unknown-issuer", "which this server does not trust"),
     "a name outside the permitted ones": refused(constrained(excluded=False), "bad-path", BAD_PATH),
     "a name among the excluded ones": refused(constrained(excluded=True), "bad-path", BAD_PATH),
-    "two CAs that vouch for each other": refused(in_a_circle, "unknown-issuer", "whom this server does not trust"),
+    "two CAs that vouch for each other": refused(in_a_circle, "unknown-issuer", "which this server does not trust"),
 }
 PINS = {
     "pinned": Case(lambda _: present(PINNED), "user:pia", "identified", "you are pia (user; class 0)"),
@@ -560,7 +559,7 @@ PINS = {
     "the pinned key with an unknown critical extension": refused(
         pinned(extensions=[_unknown("1.3.6.1.4.1.99999.7", True)]), "unknown-critical-extension", "does not know"
     ),
-    "below a pinned CA": refused(below_pin, "unknown-issuer", "whom this server does not trust"),
+    "below a pinned CA": refused(below_pin, "unknown-issuer", "which this server does not trust"),
     "the name of a pinned one": self_signed(lambda _: present(make_ca("pia"))),
     "the name of the CA": self_signed(
         lambda world: present(Recipe(subject=world.built_in.certificate.subject).self_signed())

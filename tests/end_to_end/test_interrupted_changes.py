@@ -28,10 +28,10 @@ from telnetsd.administration.installation.change import changing, recover
 from telnetsd.administration.installation.generation import load_home_trust
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import user_files
-from telnetsd.audit.event import Action
+from telnetsd.events.of_changes import UserRemoved
+from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType
-from telnetsd.pki.revocation import RevocationReason
 from telnetsd.state.state import State
 
 pytestmark = pytest.mark.unmeasured
@@ -187,7 +187,7 @@ def test_a_change_that_raises_leaves_no_file_no_event_and_no_row(home: Home) -> 
         with changing(home, {}) as change:
             change.state.users.remove("bob")
             change.write_public(home.root / "certs" / "new.pem", b"x")
-            change.record(Action.USER_REMOVED, "bob was removed")
+            change.record(UserRemoved(message="bob was removed", name="bob", roles=()))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

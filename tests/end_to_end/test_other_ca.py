@@ -64,7 +64,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
 
     # Not trusted: refused by name.
     with OpensslClient(server, chain, key) as client:
-        assert "was issued by CN=Example Issuing,O=Example, whom this server does not trust" in client.read_to_end()
+        assert "was issued by CN=Example Issuing,O=Example, which this server does not trust" in client.read_to_end()
 
     # Trusted, not mapped, no CRL: refused, since nobody knows whether it was revoked.
     assert 'map_type = "san-rfc822-name"' in done(home, "trust", "add", root.certificate)
@@ -120,7 +120,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
     with OpensslClient(server, other, other_key) as client:
         client.read_until("emil> ")
         done(home, "trust", "remove", fingerprint_of(home, "Example Root"))
-        assert "whom this server does not trust: this session ends" in client.read_to_end()
+        assert "which this server does not trust: this session ends" in client.read_to_end()
 
 
 def test_an_intermediate_that_is_known_here_need_not_be_sent(

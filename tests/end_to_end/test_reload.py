@@ -78,7 +78,7 @@ def test_guests_are_out_when_a_certificate_is_required_and_named_users_stay(
         bob.read_until()
         server.home.config_file.write_text("[identity]\nrequire_certificate = true\n")
         said = guest.read_to_end()
-        assert "*** your client presented no certificate, and this server takes nobody without one" in said
+        assert "*** your client presented no certificate, and this server requires one" in said
         assert bob.command("date")
         assert server.session_from(guest.port, "session-ended")["event"]["reason"] == "no-certificate"
 

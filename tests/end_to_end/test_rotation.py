@@ -61,7 +61,7 @@ def test_old_and_new_root_overlap_until_the_old_one_is_retired(start: Callable[.
         assert done(home, "ca", "retire", fingerprint[:16]) == "retired; 3 certificates ended with it\n"
         assert "was revoked on" in client.read_to_end()
     done(home, "reload")
-    assert "whom this server does not trust" in log_in_refused(server, "bob")
+    assert "which this server does not trust" in log_in_refused(server, "bob")
     assert log_in(server, "newbie").startswith("you are newbie")
     assert [role for role, _ in authorities(home)] == ["root, issues"]
     done(home, "user", "renew", "bob", "--new-key")

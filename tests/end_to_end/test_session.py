@@ -172,7 +172,7 @@ def test_an_idle_session_is_warned_and_then_ended(start: Callable[..., RunningSe
 def test_a_session_ends_at_its_longest_time(start: Callable[..., RunningServer]) -> None:
     server = start("[session]\nmax_time_s = 1\n")
     with connect_as(server, "bob") as client:
-        assert "this session has reached its longest time" in client.read_to_end()
+        assert "this session has reached its maximum time" in client.read_to_end()
         assert server.session_from(client.port, "session-ended")["event"]["reason"] == "max-time"
 
 

@@ -33,8 +33,8 @@ def test_anchors_and_intermediates_are_added_listed_and_removed(home: Home, tmp_
     rows = json.loads(done(home, "trust", "list", "--json"))
     found = {(row["is"], row["subject"]) for row in rows if row["source"] != "certs/ca.pem"}
     assert found == {("trust anchor", "CN=One"), ("trust anchor", "CN=Two"), ("intermediate", "CN=Sub")}
-    assert done(home, "trust", "remove", fingerprint(two)) == "trusted no more: CN=Two\n"
-    assert done(home, "trust", "remove", fingerprint(sub)[7:30].upper()) == "trusted no more: CN=Sub\n"
+    assert done(home, "trust", "remove", fingerprint(two)) == "no longer trusted: CN=Two\n"
+    assert done(home, "trust", "remove", fingerprint(sub)[7:30].upper()) == "no longer trusted: CN=Sub\n"
     bundle = write_pem(home.trust_folder / "bundle.pem", two, make_ca("Three"))
     done(home, "trust", "remove", fingerprint(two))
     assert bundle.read_bytes().count(b"BEGIN CERTIFICATE") == 1

@@ -291,7 +291,7 @@ def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
     wait_until(lambda: len(one.workers) == 2 and first not in one.workers, "another worker")
     (replacement,) = [pid for pid in one.workers if pid != second]
     with one.only(replacement), connect_as(one.server) as guest:
-        assert "takes nobody without one" in guest.read_to_end()
+        assert "this server requires one" in guest.read_to_end()
     # What the server has refused is not what a new worker goes by.
     home.config_file.write_text("[identity]\nrequire_certificat = false\n")
     assert telnetsd(home, "reload").returncode == 1
@@ -300,7 +300,7 @@ def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
         os.kill(worker, signal.SIGKILL)
     wait_until(lambda: len(one.workers) == 2 and not set(before) & set(one.workers), "other workers")
     with connect_as(one.server) as guest:
-        assert "takes nobody without one" in guest.read_to_end()
+        assert "this server requires one" in guest.read_to_end()
     with connect_as(one.server, "bob") as client:
         client.read_until()
     assert "Traceback" not in one.server.stop()

@@ -25,7 +25,8 @@ with atheris.instrument_imports(include=["telnetsd"]):
     from telnetsd.administration.initialise import initialise
     from telnetsd.administration.installation.generation import load_material
     from telnetsd.administration.users.explain import explain
-    from telnetsd.audit.event import identity_fields, presented_fields
+    from telnetsd.audit.who import presented, who_is
+    from telnetsd.events.part import to_fields
     from telnetsd.files.home import Home
     from telnetsd.identity.identify import Identifier
     from telnetsd.identity.outcome import NamedUser, Refusal
@@ -81,7 +82,7 @@ def require_safe(identifier: "Identifier", peer: "PeerCertificate") -> None:
     describe_der(peer.leaf_der)
     identity = identifier.identify(peer, now())
     assert not isinstance(identity, NamedUser)
-    texts = [*all_leaves(identity_fields(identity)), *all_leaves(presented_fields(identity))]
+    texts = [*all_leaves(to_fields(*filter(None, (who_is(identity), presented(identity)))))]
     texts += refuse(identity) if isinstance(identity, Refusal) else []
     assert all(text.isprintable() for text in texts), texts
 

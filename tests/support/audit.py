@@ -8,13 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.server import Event, action_of, get
 from telnetsd.audit.chain import Head
 from telnetsd.audit.checkpoint import AuditKey, PublicKeys, Seal, key_id_of
-from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.log import UNROTATED, AuditLog
 from telnetsd.audit.reading.archive import read_lines, take_snapshot
 from telnetsd.audit.reading.verification import Expectation, Report, verify
-from telnetsd.audit.reason import ServerReason
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings
+from telnetsd.events.of_the_server import ServerStarted
+from telnetsd.events.part import Fields
 from telnetsd.files.home import Home
 
 
@@ -36,7 +36,7 @@ def open_test_log(path: Path, settings: AuditSettings = UNROTATED, key: AuditKey
 
 
 def event(text: str = "hello") -> Fields:
-    return make_event(Action.SERVER_STARTED, text, reason=ServerReason.STARTED)
+    return make_event(ServerStarted(message=text))
 
 
 def verify_log(path: Path, key: AuditKey = KEY) -> Report:

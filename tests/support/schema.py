@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from telnetsd.audit.chain import ChainError, read_link
-from telnetsd.audit.event import Action
 from telnetsd.audit.reading.row import read_event
-from telnetsd.audit.schema import ALWAYS, DEFINITIONS, FIELDS, Schema
+from telnetsd.events.catalogue import ACTIONS
+from telnetsd.events.documents import FIELDS
+from telnetsd.events.fields import ALWAYS
+from telnetsd.events.part import Schema
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -31,8 +33,8 @@ def judge_file(path: Path) -> Iterator[str]:
 
 def judge(event: Mapping[str, Any]) -> Iterator[str]:
     """Say what is wrong with an event."""
-    action = Action(event["event"]["action"])
-    definition, present = DEFINITIONS[action], dict(flatten(event))
+    action = event["event"]["action"]
+    definition, present = ACTIONS[action], dict(flatten(event))
     known = {*ALWAYS, *definition.required, *definition.optional}
     yield from (f"{action}: has {name}" for name in present.keys() - known)
     yield from (f"{action}: has no {name}" for name in {*ALWAYS, *definition.required} - present.keys())
@@ -45,7 +47,7 @@ def judge(event: Mapping[str, Any]) -> Iterator[str]:
     if shape != (list(definition.categories), list(definition.types), definition.outcome):
         yield f"{action}: is classed as {shape}"
     reason = event["event"]["reason"]
-    if reason not in definition.words() and not definition.has_other_reasons:
+    if reason not in definition.reasons and not definition.has_other_reasons:
         yield f"{action}: has the reason {reason}"
 
 

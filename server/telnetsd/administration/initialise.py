@@ -7,9 +7,9 @@ from cryptography import x509
 
 from telnetsd.administration.authority.authorities import encode_chain, rewrite_crls
 from telnetsd.administration.authority.rotation import CA_NAME, ISSUING_NAME, SERVER_CA_NAME, require_host_name
-from telnetsd.audit.event import Fields
 from telnetsd.audit.key import make_audit_key
 from telnetsd.errors import OperatorError
+from telnetsd.events.part import Fields
 from telnetsd.files.atomic import make_secret_folder, write_public, write_secret
 from telnetsd.files.home import Home, close_to_others
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now

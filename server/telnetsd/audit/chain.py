@@ -20,7 +20,8 @@ from typing import Final
 
 import msgspec
 
-from telnetsd.audit.event import Action, Fields
+from telnetsd.events.of_the_server import AuditCheckpoint
+from telnetsd.events.part import Fields
 
 GENESIS: Final = "0" * 64
 _HASHED: Final = re.compile(rb'\A(\{"@timestamp":"[0-9T:.Z-]+","event":\{)"hash":"([0-9a-f]{64})",')
@@ -98,7 +99,7 @@ class Link:
     @property
     def is_checkpoint(self) -> bool:
         """Whether the line says that it is signed."""
-        return self.action == Action.AUDIT_CHECKPOINT
+        return self.action == AuditCheckpoint.action
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,26 +17,20 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from telnetsd.audit.chain import EMPTY, ChainError, Draft, Head, make_draft, seal
-from telnetsd.audit.checkpoint import ALGORITHM, AuditKey, Seal
-from telnetsd.audit.event import Action, Fields, parse_timestamp
+from telnetsd.audit.checkpoint import AuditKey, Seal
 from telnetsd.audit.file import LogFile, free_rotated_path
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.open_sessions import OpenSessions
-from telnetsd.audit.reason import CheckpointReason, DamageReason, RecoveryReason
 from telnetsd.audit.recovery import ChainEnd, Finding, find_end
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.errors import OperatorError
+from telnetsd.events.fields import parse_timestamp
+from telnetsd.events.of_the_server import AuditCheckpoint, AuditDamaged, AuditRecovered
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import CheckpointReason, DamageReason, RecoveryReason
 from telnetsd.files.home import Home
 
-CHECKPOINT_WORDS: Final = {
-    CheckpointReason.FILE_OPENED: "the audit log begins a file",
-    CheckpointReason.EVENTS: "the audit log was signed",
-    CheckpointReason.INTERVAL: "the audit log was signed",
-    CheckpointReason.REQUESTED: "the audit log was signed for an operator",
-    CheckpointReason.SERVER_STOPPED: "the audit log was signed as the server stopped",
-    CheckpointReason.ROTATION: "the audit log was signed, and closes this file",
-}
 UNROTATED: Final = AuditSettings(rotate_bytes=0, rotate_age_s=0)
 """For who writes a few events, and leaves rotation to the server."""
 ROTATION_RETRY_S: Final = 60.0
@@ -252,8 +246,8 @@ class AuditLog:
         return []
 
     def _make_checkpoint(self, reason: CheckpointReason) -> Draft:
-        fields = {"telnetsd": {"checkpoint": {"key_id": self._key.id, "algorithm": ALGORITHM}}}
-        return make_draft(make_event(Action.AUDIT_CHECKPOINT, CHECKPOINT_WORDS[reason], fields, reason))
+        event = AuditCheckpoint(reason=reason, message=reason.sentence, key_id=self._key.id)
+        return make_draft(make_event(event))
 
     def _write(self, events: Sequence[Draft]) -> None:
         """Write events behind the end of the chain, and what was found before them: whole, or not at all."""
@@ -276,7 +270,7 @@ class AuditLog:
         self._open.note([*self._notes, *events])
         if opening:
             self._opening_bytes = sum(map(len, lines[1 : len(opening)]))
-        is_checkpoint = drafts[-1].action == Action.AUDIT_CHECKPOINT
+        is_checkpoint = drafts[-1].action == AuditCheckpoint.action
         self._end, self._size = ChainEnd(head, is_checkpoint), start + len(content)
         self._notes, self._noted = [], set()
         if is_checkpoint:
@@ -286,7 +280,7 @@ class AuditLog:
         """Make events the next lines of the chain; returns them, and where it ends then."""
         head, lines = self._end.head, []
         for draft in drafts:
-            is_checkpoint = draft.action == Action.AUDIT_CHECKPOINT
+            is_checkpoint = draft.action == AuditCheckpoint.action
             line, head = seal(draft, head, self._key.sign_checkpoint if is_checkpoint else None)
             lines.append(line)
         return lines, head
@@ -310,9 +304,8 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED, witness: Witness |
 
 def _note_of(finding: Finding, file_name: str) -> Draft:
     """Return the event that tells what was found."""
-    is_damage = isinstance(finding.reason, DamageReason)
-    fields: Fields = {"file": {"name": file_name}} if file_name else {}
-    if finding.lines:
-        fields["telnetsd"] = {"audit": {"lines": finding.lines}}
-    action = Action.AUDIT_DAMAGED if is_damage else Action.AUDIT_RECOVERED
-    return make_draft(make_event(action, finding.message, fields, finding.reason))
+    reason, message, lines = finding.reason, finding.message, finding.lines or None
+    if isinstance(reason, DamageReason):
+        return make_draft(make_event(AuditDamaged(reason=reason, message=message, lines=lines)))
+    event = AuditRecovered(reason=reason, message=message, file=file_name or None, lines=lines)
+    return make_draft(make_event(event))

@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from telnetsd.audit.chain import Draft, make_draft
-from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.reading.row import read_event, text_of, who_of
-from telnetsd.audit.reason import Reason
 from telnetsd.audit.trail import make_event
+from telnetsd.events.of_sessions import SessionContinued, SessionEnded, SessionStarted
+from telnetsd.events.part import Fields
 
-_BEGINNINGS: Final = frozenset({Action.SESSION_STARTED, Action.SESSION_CONTINUED})
+_BEGINNINGS: Final = frozenset({SessionStarted.action, SessionContinued.action})
 _MARK: Final = b'"action":"session-'
 _OF_EVERY_EVENT: Final = frozenset({"@timestamp", "event", "message", "ecs"})
 _OF_THE_LOG: Final = frozenset({"chain", "handshake_s"})
@@ -33,7 +33,7 @@ class OpenSessions:
         for event in events:
             if event.action in _BEGINNINGS:
                 self._begun[_session_id(event)] = event
-            elif event.action == Action.SESSION_ENDED:
+            elif event.action == SessionEnded.action:
                 self._begun.pop(_session_id(event), None)
 
     def continued(self) -> list[Draft]:
@@ -67,7 +67,7 @@ def find_unended(lines: Iterable[bytes]) -> list[Fields]:
         session_id, action = text_of(event, "telnetsd.session.id"), text_of(event, "event.action")
         if action in _BEGINNINGS:
             begun[session_id] = event
-        elif action == Action.SESSION_ENDED:
+        elif action == SessionEnded.action:
             begun.pop(session_id, None)
     return list(begun.values())
 
@@ -84,5 +84,5 @@ def _own_fields(began: Fields) -> Fields:
 
 
 def _continue(began: Fields) -> Fields:
-    message = f"{who_of(began)} was in when this file began"
-    return make_event(Action.SESSION_CONTINUED, message, _own_fields(began), Reason.OK)
+    message = f"{who_of(began)} had a session open when this file began"
+    return make_event(SessionContinued(message=message), _own_fields(began))

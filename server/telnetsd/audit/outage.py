@@ -11,25 +11,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from telnetsd.audit.chain import Draft, make_draft
-from telnetsd.audit.event import Action, timestamp
-from telnetsd.audit.reason import RecoveryReason
 from telnetsd.audit.trail import make_event
+from telnetsd.events.catalogue import ACTIONS
+from telnetsd.events.fields import timestamp
+from telnetsd.events.of_the_server import AuditRecovered
+from telnetsd.events.reason import RecoveryReason
 
 KEPT_MAX: Final = 10_000
 """How many events are kept, at the most."""
-_HAPPENED_ANYWAY: Final = frozenset(
-    {
-        Action.SESSION_ENDED,
-        Action.SESSION_REFUSED,
-        Action.HANDSHAKE_FAILED,
-        Action.COMMAND_FAILED,
-        Action.LINE_DISCONNECTED,
-        Action.RECORDING_CLOSED,
-        Action.CRL_REJECTED,
-        Action.RELOAD_FAILED,
-        Action.AUDIT_NOT_SHIPPED,
-    }
-)
 
 
 @dataclass(slots=True)
@@ -42,7 +31,7 @@ class Outage:
 
     def note(self, event: Draft, *, is_everything_kept: bool) -> bool:
         """Take note of an event that could not be written, and tell whether it is kept for later."""
-        happened = is_everything_kept or event.action in _HAPPENED_ANYWAY
+        happened = is_everything_kept or ACTIONS[event.action].is_kept
         if happened and len(self.kept) < KEPT_MAX:
             self.kept.append(event)
             return True
@@ -67,6 +56,11 @@ class Outage:
             f"the audit log could not be written since {self.since:%Y-%m-%d %H:%M:%S} UTC:"
             f" {late} events are written late, {lost} are lost"
         )
-        fields = {"telnetsd": {"audit": {"since": timestamp(self.since), "late": late, "lost": lost}}}
-        recovered = make_event(Action.AUDIT_RECOVERED, message, fields, RecoveryReason.WRITABLE_AGAIN)
-        return [*self.kept, make_draft(recovered)]
+        recovered = AuditRecovered(
+            reason=RecoveryReason.WRITABLE_AGAIN,
+            message=message,
+            since=timestamp(self.since),
+            late=late,
+            lost=lost,
+        )
+        return [*self.kept, make_draft(make_event(recovered))]

@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from telnetsd.audit.event import merge
 from telnetsd.audit.reading.row import Event, value_of
+from telnetsd.events.part import merge
 
 CERTIFICATES_MAX: Final = 8192
 """How many are kept in mind: beyond it the one that was used least lately is forgotten."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link
 from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, Seal, read_seal
-from telnetsd.audit.reason import DamageReason, RecoveryReason
+from telnetsd.events.reason import DamageReason, RecoveryReason
 
 
 @dataclass(frozen=True, slots=True)

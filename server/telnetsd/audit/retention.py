@@ -15,12 +15,12 @@ from typing import IO, Final
 import zstandard
 
 from telnetsd.audit.chain import Link, link_of
-from telnetsd.audit.event import parse_timestamp
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.reading.archive import Part, Snapshot, read_lines, take_snapshot
-from telnetsd.audit.reason import RetentionReason
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
+from telnetsd.events.fields import parse_timestamp
+from telnetsd.events.reason import RetentionReason
 from telnetsd.files.atomic import SECRET_FILE_MODE, sync_folder
 
 ZSTD_SUFFIX: Final = ".zst"

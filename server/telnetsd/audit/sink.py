@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec
 
 from telnetsd.audit.chain import Draft, make_draft
-from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.outage import Outage
-from telnetsd.audit.reason import CheckpointReason
 from telnetsd.config.settings import AuditSettings, Durability, FailurePolicy
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import CheckpointReason
 
 GATHERED_MAX: Final = 10_000
 GATHER_S: Final = 0.005

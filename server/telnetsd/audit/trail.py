@@ -1,37 +1,37 @@
-"""From a fact to an event: structlog's bound loggers, and the processors that give events their time and schema.
+"""From an event to a line's content: structlog's bound loggers, and the processors that give events time and schema.
 
-A trail is a logger that is bound once (for a session: with who it is and where from), and told facts from then on.
+A trail is a logger that is bound once (for a session: with who it is and where from), and told events from then on.
 Where the events go is the sink's matter: straight to the file for a command line, by group commit for a server.
 """
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from telnetsd.audit.event import DATASET, ECS_VERSION, Action, Fields, merge, timestamp
-from telnetsd.audit.reason import Reason
-from telnetsd.audit.schema import DEFINITIONS
+from telnetsd.events.catalogue import DEFINITIONS
+from telnetsd.events.event import Event
+from telnetsd.events.fields import DATASET, ECS_VERSION, timestamp
+from telnetsd.events.part import Fields, Part, merge, to_fields
 
 CHAIN_BYTES: Final = 200
 """What its place in the chain adds to an event, about."""
 _DONE: Final = "put"
-_EVENTS: Final = {
-    action: {
-        "action": action.value,
+_CLASSES: Final = {
+    event: {
+        "action": event.action,
         "category": definition.categories,
         "kind": "event",
         "type": definition.types,
         "outcome": definition.outcome.value,
         "dataset": DATASET,
     }
-    for action, definition in DEFINITIONS.items()
+    for event, definition in DEFINITIONS.items()
 }
-"""What `event` says of an action, whatever the reason."""
+"""What the member `event` says of each kind of event, whatever the reason."""
 
 
 class Sink(Protocol):
@@ -44,19 +44,14 @@ class Sink(Protocol):
 class Trail(structlog.BoundLoggerBase):
     """A logger of audit events, bound to the fields that all of its events share."""
 
-    def record(self, action: Action, reason: StrEnum, message: str, **fields: Any) -> Awaitable[None]:  # noqa: ANN401
+    def record(self, event: Event) -> Awaitable[None]:
         """Tell what happened.
 
-        Args:
-            action: What it was.
-            reason: Why, as an enumerated word.
-            message: One sentence for people; text of a peer in it has been escaped.
-            fields: Further ECS objects, merged into those that are bound.
         Returns: An awaitable that is done when the event is on disk.
         Raises:
             AuditUnavailableError: When awaited: the event could not be written.
         """
-        written: Awaitable[None] = self._proxy_to_logger(_DONE, message, action=action, reason=reason, fields=fields)
+        written: Awaitable[None] = self._proxy_to_logger(_DONE, event.message, told=event)
         return written
 
     @property
@@ -70,10 +65,13 @@ class Trail(structlog.BoundLoggerBase):
         trail: Trail = self.bind(meter=meter)
         return trail
 
+    def bound_to(self, *parts: Part) -> "Trail":
+        """Return a trail whose events have these parts as well."""
+        return self.with_fields(to_fields(*parts))
+
     def with_fields(self, fields: Fields) -> "Trail":
-        """Return a trail whose events have these fields as well."""
-        bound: Fields = merge(self._context.get("shared", {}), fields)
-        trail: Trail = self.bind(shared=bound)
+        """Return a trail whose events have what another trail, maybe of another process, is bound to."""
+        trail: Trail = self.bind(shared=merge(self.fields, fields))
         return trail
 
 
@@ -83,10 +81,9 @@ def make_trail(sink: Sink) -> Trail:
     return trail
 
 
-def make_event(action: Action, message: str, fields: Fields | None = None, reason: StrEnum = Reason.OK) -> Fields:
-    """Return an event that belongs to no session, for who appends to the log without a sink."""
-    now = datetime.now(UTC)
-    return _to_ecs({"event": message, "action": action, "reason": reason, "fields": fields or {}, "at": now})
+def make_event(event: Event, shared: Fields | None = None) -> Fields:
+    """Return an event as the log has it, for a writer without a sink; `shared` is what stands beside it."""
+    return _to_ecs(event, datetime.now(UTC), shared or {})
 
 
 def _add_time(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
@@ -95,18 +92,18 @@ def _add_time(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
 
 
 def _add_schema(_: WrappedLogger, __: str, event_dict: EventDict) -> tuple[tuple[Fields], dict[str, Any]]:
-    event = _to_ecs(event_dict)
+    event = _to_ecs(event_dict["told"], event_dict["at"], event_dict.get("shared", {}))
     if "meter" in event_dict:
         event_dict["meter"](len(msgspec.json.encode(event)) + CHAIN_BYTES)
     return (event,), {}
 
 
-def _to_ecs(event_dict: EventDict) -> Fields:
+def _to_ecs(event: Event, at: datetime, shared: Fields) -> Fields:
     # The order of the first two members is the chain's: see audit.chain.
-    event: Fields = {
-        "@timestamp": timestamp(event_dict["at"]),
-        "event": {**_EVENTS[event_dict["action"]], "reason": event_dict["reason"].value},
-        "message": event_dict["event"],
+    begun: Fields = {
+        "@timestamp": timestamp(at),
+        "event": {**_CLASSES[type(event)], "reason": event.reason.value},
+        "message": event.message,
         "ecs": {"version": ECS_VERSION},
     }
-    return merge(merge(event, event_dict.get("shared", {})), event_dict["fields"])
+    return merge(merge(begun, shared), to_fields(event))

@@ -15,10 +15,10 @@ from telnetsd.audit.key import load_public_keys
 from telnetsd.audit.reading.archive import Snapshot, read_lines, take_files, take_snapshot
 from telnetsd.audit.reading.verification import Expectation, Report
 from telnetsd.audit.reading.verification import verify as verify_lines
-from telnetsd.audit.reason import CheckpointReason
 from telnetsd.cli import audit_reading
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
 from telnetsd.errors import OperatorError
+from telnetsd.events.reason import CheckpointReason
 from telnetsd.files.home import Home
 
 app = typer.Typer(help="Read and prove the audit log.", no_args_is_help=True, rich_markup_mode=None)

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from telnetsd.audit.event import Action
 from telnetsd.audit.reading.archive import read_lines, take_snapshot
 from telnetsd.audit.reading.export import ExportFormat, export
 from telnetsd.audit.reading.row import Event, EventRow, describe, read_event
@@ -27,6 +26,7 @@ from telnetsd.audit.recall import Certificates, complete_all
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
+from telnetsd.events.of_the_server import AuditCheckpoint
 from telnetsd.files.atomic import SECRET_FILE_MODE
 
 _COLOURS = {"success": "green", "failure": "red"}
@@ -250,7 +250,7 @@ def _echo_line(line: bytes) -> None:
 
 
 def _print(screen: Console, row: EventRow, *, is_header: bool = False) -> None:
-    line = Text(style="bold" if is_header else "dim" if row.action == Action.AUDIT_CHECKPOINT else "")
+    line = Text(style="bold" if is_header else "dim" if row.action == AuditCheckpoint.action else "")
     colour = _COLOURS.get(row.outcome, "")
     line.append(f"{row.time:<19}  ")
     line.append(f"{row.outcome:<7}  ", colour)

@@ -70,4 +70,4 @@ def remove(
 ) -> None:
     """Trust a CA no more; open sessions that rest on it end within a second."""
     certificate = remove_trust(home_of(context, home), fingerprint)
-    typer.echo(f"trusted no more: {escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)}")
+    typer.echo(f"no longer trusted: {escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)}")

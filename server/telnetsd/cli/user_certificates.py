@@ -20,8 +20,8 @@ from telnetsd.cli.passphrase import (
     pkcs12_password,
 )
 from telnetsd.cli.user import ClassOption, CsrOption, DaysOption, KeyTypeOption, NameArgument, until_of
+from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.keys import KeyType
-from telnetsd.pki.revocation import RevocationReason
 
 OptionalNameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
 SerialOption = Annotated[

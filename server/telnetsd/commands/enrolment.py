@@ -2,18 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 
-from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import Receipt
 from telnetsd.commands.table import USER_ROLE, CommandError, command
-from telnetsd.identity.outcome import GUEST_ROLE, CertificateStatus, NamedUser
+from telnetsd.events.reason import CertificateStatus, CommandReason, CsrReason
+from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
 from telnetsd.pki.certification_request import (
     CSR_MAX_BYTES,
     PEM_BEGIN,
     PEM_END,
     CertificationRequest,
     CsrError,
-    CsrReason,
     parse_csr,
 )
 

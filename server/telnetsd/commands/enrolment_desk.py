@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from telnetsd.audit.reason import EnrolmentReason
 from telnetsd.errors import PeerError
+from telnetsd.events.reason import EnrolmentReason
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.pki.certificate import CertificateFacts
 from telnetsd.pki.certification_request import CertificationRequest

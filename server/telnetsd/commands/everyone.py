@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import command
 from telnetsd.escaping import escape
+from telnetsd.events.fields import TEXT_MAX_CHARS
 from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
 from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
 

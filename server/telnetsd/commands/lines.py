@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
+from telnetsd.events.reason import CommandReason
 from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line
 

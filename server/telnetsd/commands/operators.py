@@ -4,14 +4,14 @@ import asyncio
 import re
 from typing import Final
 
-from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.audit.reading.row import describe, read_event, short_session_id
 from telnetsd.audit.reading.tail import last_lines
-from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import ARGUMENTS_MAX, OPERATOR_ROLE, CommandError, command
 from telnetsd.commands.wording import duration
 from telnetsd.escaping import escape
+from telnetsd.events.fields import TEXT_MAX_CHARS
+from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import NamedUser
 
 EVENTS_SHOWN: Final = 10

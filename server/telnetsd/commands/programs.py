@@ -17,12 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from telnetsd.audit.reason import CommandReason, ProgramReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import Command, CommandError
 from telnetsd.config.settings import ProgramSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
+from telnetsd.events.reason import CommandReason, ProgramReason
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.programs.running import PATH, ProgramStart, SupervisedProgram, start_program
 from telnetsd.racing import unless

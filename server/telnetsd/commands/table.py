@@ -14,11 +14,11 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller, Check, Handler
 from telnetsd.config.settings import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
+from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted
 
 NAME_MAX_CHARS: Final = 40

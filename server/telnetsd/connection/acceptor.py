@@ -12,27 +12,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from typing import Final, cast
 
-from telnetsd.audit.event import (
-    CAUSE_MAX_CHARS,
-    TEXT_MAX_CHARS,
-    Action,
-    Fields,
-    identity_fields,
-    merge,
-    presented_fields,
-    shown_subject,
-)
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import AdmissionReason, EndReason
 from telnetsd.audit.trail import Trail
+from telnetsd.audit.who import path_fault, presented, revoked, shown_subject, who_is
 from telnetsd.commands.caller import Services
 from telnetsd.config.settings import Settings
-from telnetsd.connection.turned_away import Unadmitted, source_fields
+from telnetsd.connection.turned_away import Unadmitted, source_of
 from telnetsd.escaping import escape
+from telnetsd.events.context import Session as SessionPart
+from telnetsd.events.context import Tls
+from telnetsd.events.fields import CAUSE_MAX_CHARS, TEXT_MAX_CHARS
+from telnetsd.events.of_sessions import SessionEnded, SessionRefused, SessionStarted
+from telnetsd.events.reason import AdmissionReason, EndReason, RefusalReason, TlsReason, TurnedAwayReason
 from telnetsd.identity.identify import Identifier, Verdict, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.incoming import IncomingProtocol
@@ -40,7 +34,6 @@ from telnetsd.lines.table import LineTable
 from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Place, Source, Terms
 from telnetsd.listener.arrival import Arrival, Origin
 from telnetsd.listener.endpoint import Endpoint
-from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.racing import unless
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, LOG_FILLED, refuse
@@ -51,21 +44,7 @@ from telnetsd.session.session_id import new_session_id
 from telnetsd.telnet.protocol import NvtProtocol
 from telnetsd.telnet.turns import Turns
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError
-from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.transport import TlsEvents, TlsTransport
-
-FAILURE_WORDS: Final = {
-    TlsReason.PLAIN_TEXT: "a plain-text client was told that this is a TLS port",
-    TlsReason.TIMEOUT: "the TLS handshake took too long",
-    TlsReason.TOO_LONG: "the client sent more for its TLS handshake than [tls] handshake_max_bytes allows",
-    TlsReason.CONNECTION_CLOSED: "the connection was closed before the TLS handshake was complete",
-    TlsReason.UNSUPPORTED_VERSION: "the client speaks no TLS version that is taken here",
-    TlsReason.NOTHING_IN_COMMON: "client and server have no cipher, group or signature in common",
-    TlsReason.SERVER_CERTIFICATE_REJECTED: "the client does not trust the server's certificate",
-    TlsReason.WEB_CLIENT: "the client offered HTTP by ALPN; a web page must not speak to a telnet server",
-    TlsReason.PEER_ALERT: "the client gave up the TLS handshake",
-    TlsReason.PROTOCOL_ERROR: "the client broke the TLS protocol",
-}
 
 GONE_EARLY: Final = "the connection was closed before it was known who had come"
 LAST_WORDS_S: Final = 1.0
@@ -245,7 +224,7 @@ class Connections:
         self.admission.penalise(
             arrived.place.source, limits.penalty_timeout_s if is_late else limits.penalty_handshake_s
         )
-        words = FAILURE_WORDS[error.reason]
+        words = error.reason.sentence
         message = f"{words} ({error.detail})" if error.detail else words
         self._unadmitted.note_failed(arrived.origin, error.reason, message)
 
@@ -263,10 +242,10 @@ class Connections:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
             logger.exception("a connection failed by a fault of the server")
-            trail = self._stages.trail.with_fields(source_fields(arrived.origin))
-            trail.record(
-                Action.SESSION_REFUSED, AdmissionReason.INTERNAL_ERROR, "the server failed to serve a connection"
+            event = SessionRefused(
+                reason=AdmissionReason.INTERNAL_ERROR, message="the server failed to serve a connection"
             )
+            self._stages.trail.bound_to(source_of(arrived.origin)).record(event)
             _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
 
     async def _admit(
@@ -285,8 +264,7 @@ class Connections:
         refused = self._refuse(identity, arrived)
         if refused is not None:
             if refused.reason is not None:
-                message = refused.message
-                await trail.record(Action.SESSION_REFUSED, refused.reason, message, **presented_fields(identity))
+                await trail.record(_refused_event(identity, refused.reason, refused.message))
             _say_goodbye(protocol, refused.words)
             return None
         return await self._let_in(cast("Admitted", identity), transport, protocol, trail, visit_id, arrived), rounds
@@ -306,10 +284,8 @@ class Connections:
         return identity
 
     def _trail_of(self, identity: Identity, visit_id: str, tls: TlsDetails, arrived: "_Arrived") -> Trail:
-        own = {"tls": _tls_fields(tls), "telnetsd": {"session": {"id": visit_id}}}
-        trail = self._stages.trail.with_fields(
-            merge(identity_fields(identity), merge(source_fields(arrived.origin), own))
-        )
+        part = SessionPart(id=visit_id, who=who_is(identity), tls=_tls_part(tls), source=source_of(arrived.origin))
+        trail = self._stages.trail.bound_to(part)
         if isinstance(identity, NamedUser):
             return trail
         return trail.metered(partial(self.admission.charge_log, arrived.place.source))
@@ -351,8 +327,14 @@ class Connections:
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
         peer = transport.get_extra_info("peer_certificate")
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
-        begun = presented_fields(identity) | {"telnetsd": {"handshake_s": round(arrived.handshake_s, 6)}}
-        await trail.record(Action.SESSION_STARTED, _reason_of(identity), _start_message(identity), **begun)
+        await trail.record(
+            SessionStarted(
+                reason=identity.reason if isinstance(identity, Guest) else AdmissionReason.IDENTIFIED,
+                message=_start_message(identity),
+                handshake_s=round(arrived.handshake_s, 6),
+                certificate=presented(identity),
+            )
+        )
         return Session(visit, protocol, trail, stages.services, stages.settings, guests)
 
     def _may_log(self, source: Source, *, is_command: bool) -> bool:
@@ -379,7 +361,7 @@ class Connections:
             self._stages.registry.remove(session)
             reason = session.end_reason or EndReason.INTERNAL_ERROR
             message = f"{session.user}: the session ended ({reason.value})"
-            await session.trail.record(Action.SESSION_ENDED, reason, message)
+            await session.trail.record(SessionEnded(reason=reason, message=message))
 
     async def _look_once_more(self, session: Session, rounds: int) -> None:
         """Look at a session that was let in while something changed, or while the server stops."""
@@ -396,7 +378,7 @@ class Connections:
 class _Refused:
     """Why somebody does not come in: the reason and the message of the event (None: it is counted), and the words."""
 
-    reason: StrEnum | None
+    reason: AdmissionReason | RefusalReason | None
     message: str
     words: list[str]
 
@@ -450,21 +432,26 @@ def _say_goodbye(protocol: NvtProtocol, lines: list[str]) -> None:
     protocol.writer.close()
 
 
-def _tls_fields(tls: TlsDetails) -> Fields:
-    fields: Fields = {
-        "version": tls.version,
-        "version_protocol": "tls",
-        "cipher": tls.cipher,
-        "curve": tls.group,
-        "resumed": tls.resumed,
-    }
-    if tls.server_name:
-        fields["client"] = {"server_name": escape(tls.server_name, TEXT_MAX_CHARS)}
-    return fields
+def _tls_part(tls: TlsDetails) -> Tls:
+    return Tls(
+        version=tls.version,
+        cipher=tls.cipher,
+        curve=tls.group,
+        resumed=tls.resumed,
+        server_name=escape(tls.server_name, TEXT_MAX_CHARS) if tls.server_name else None,
+    )
 
 
-def _reason_of(identity: Admitted) -> StrEnum:
-    return identity.reason if isinstance(identity, Guest) else AdmissionReason.IDENTIFIED
+def _refused_event(identity: Identity, reason: AdmissionReason | RefusalReason, message: str) -> SessionRefused:
+    refusal = identity if isinstance(identity, Refusal) else None
+    revocation = refusal.revocation if refusal is not None else None
+    return SessionRefused(
+        reason=reason,
+        message=message,
+        certificate=presented(identity),
+        revocation=revoked(revocation) if revocation is not None else None,
+        fault=path_fault(refusal.problem) if refusal is not None else None,
+    )
 
 
 def _start_message(identity: Admitted) -> str:

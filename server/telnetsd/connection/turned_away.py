@@ -2,15 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.reason import LimitReason
 from telnetsd.audit.trail import Trail
+from telnetsd.events.context import Source
+from telnetsd.events.of_sessions import ConnectionRefused, GuestsRefused, HandshakeFailed
+from telnetsd.events.reason import TlsReason, TurnedAwayReason
 from telnetsd.listener.admission import find_source
 from telnetsd.listener.arrival import Origin
-from telnetsd.listener.reason import TurnedAwayReason
 
 INTERVAL_S: Final = 10.0
 SOURCES_MAX: Final = 1000
@@ -18,17 +17,6 @@ SOURCES_MAX: Final = 1000
 FAILURES_MAX: Final = 1000
 """How many failed handshakes are told one by one in one interval; the rest are counted."""
 _EVERYBODY_ELSE: Final = ""
-
-WORDS: Final = {
-    TurnedAwayReason.TOO_MANY_CONNECTIONS: "more connections are open than [listener] max_connections allows",
-    TurnedAwayReason.TOO_MANY_HANDSHAKES: "more handshakes go on than [limits] handshakes_begin allows",
-    TurnedAwayReason.TOO_MANY_HANDSHAKES_FROM_SOURCE: "more handshakes of one source or network go on than may",
-    TurnedAwayReason.TOO_MANY_FROM_SOURCE: "more connections come from one source than [limits] per_source allows",
-    TurnedAwayReason.TOO_MANY_FROM_NETWORK: "more connections come from one network than [limits] per_network allows",
-    TurnedAwayReason.PENALTY: "too many connections from this source have failed lately",
-    TurnedAwayReason.NETWORK_PENALTY: "too many connections of other sources in its network have failed lately",
-    TurnedAwayReason.WRONG_PROXY_HEADER: "a proxy did not say whom it speaks for",
-}
 
 
 @dataclass(slots=True)
@@ -55,7 +43,7 @@ class Unadmitted:
         self._others: dict[tuple[str, TurnedAwayReason], int] = {}
         self._unlogged: dict[str, Unlogged] = {}
         self._failures = 0
-        self._more_failures: Counter[StrEnum] = Counter()
+        self._more_failures: Counter[TlsReason] = Counter()
         self._flush_at = now + INTERVAL_S
 
     def note_turned_away(self, origin: Origin, reason: TurnedAwayReason, detail: str = "") -> None:
@@ -63,20 +51,20 @@ class Unadmitted:
         key = find_source(origin.address, ()).name, reason
         if key not in self._others and len(self._others) < SOURCES_MAX:
             self._others[key] = 0
-            words = f"{WORDS[reason]} ({detail})" if detail else WORDS[reason]
-            self._record_turned_away(reason, words, 1, source_fields(origin))
+            words = f"{reason.sentence} ({detail})" if detail else reason.sentence
+            self._record_turned_away(reason, words, 1, source_of(origin))
             return
         if key not in self._others:
             key = _EVERYBODY_ELSE, reason
         self._others[key] = self._others.get(key, 0) + 1
 
-    def note_failed(self, origin: Origin, reason: StrEnum, message: str) -> None:
+    def note_failed(self, origin: Origin, reason: TlsReason, message: str) -> None:
         """Take note of a handshake that failed."""
         if self._failures >= FAILURES_MAX:
             self._more_failures[reason] += 1
             return
         self._failures += 1
-        self._trail.with_fields(source_fields(origin)).record(Action.HANDSHAKE_FAILED, reason, message)
+        self._trail.bound_to(source_of(origin)).record(HandshakeFailed(reason=reason, message=message))
 
     def note_unlogged(self, source: str, *, is_command: bool) -> None:
         """Take note of what was refused because a source has filled its part of the log."""
@@ -99,36 +87,31 @@ class Unadmitted:
         others, self._others = self._others, {}
         for (source, reason), count in others.items():
             if count:
-                words = f"{WORDS[reason]}: {count} more of them were turned away"
-                fields = {"source": {"ip": source.partition("/")[0]}} if source else {}
-                self._record_turned_away(reason, words, count, fields)
+                words = f"{reason.sentence}: {count} more of them were turned away"
+                self._record_turned_away(reason, words, count, Source(ip=source.partition("/")[0] or None))
         unlogged, self._unlogged = self._unlogged, {}
         for source, counts in unlogged.items():
             self._record_unlogged(source, counts)
         failures, self._more_failures, self._failures = self._more_failures, Counter(), 0
         for failure, count in failures.items():
             message = f"{count} more handshakes failed in {INTERVAL_S:.0f} seconds than are told one by one"
-            self._trail.record(Action.HANDSHAKE_FAILED, failure, message, telnetsd={"connections": count})
+            self._trail.record(HandshakeFailed(reason=failure, message=message, connections=count))
 
     def _record_unlogged(self, source: str, counts: "Unlogged") -> None:
         where = source.partition("/")[0]
-        fields = {"source": {"ip": where}} if where else {}
         message = (
             f"{counts.connections} connections and {counts.commands} lines of guests were refused:"
             " [limits] guest_log_bytes_per_hour"
         )
-        telnetsd = {"connections": counts.connections, "commands": counts.commands}
-        trail = self._trail.with_fields(fields)
-        trail.record(Action.GUESTS_REFUSED, LimitReason.LOG_FILLED, message, telnetsd=telnetsd)
+        event = GuestsRefused(message=message, connections=counts.connections, commands=counts.commands)
+        self._trail.bound_to(Source(ip=where or None)).record(event)
 
-    def _record_turned_away(self, reason: TurnedAwayReason, words: str, count: int, source: Fields) -> None:
-        trail = self._trail.with_fields(source)
-        trail.record(Action.CONNECTION_REFUSED, reason, words, telnetsd={"connections": count})
+    def _record_turned_away(self, reason: TurnedAwayReason, words: str, count: int, source: Source) -> None:
+        event = ConnectionRefused(reason=reason, message=words, connections=count)
+        self._trail.bound_to(source).record(event)
 
 
-def source_fields(origin: Origin) -> Fields:
+def source_of(origin: Origin) -> Source:
     """Return what the log says of where a connection comes from."""
-    source: Fields = {"source": {"ip": origin.address, "port": origin.port}} if origin.address else {}
-    if origin.proxy:
-        source["telnetsd"] = {"proxy": {"ip": origin.proxy}}
-    return source
+    has_address = bool(origin.address)
+    return Source(ip=origin.address or None, port=origin.port if has_address else None, proxy_ip=origin.proxy or None)

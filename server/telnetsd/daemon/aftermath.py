@@ -9,23 +9,25 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.event import Action, Fields
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.open_sessions import fields_of_session, find_unended
 from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
 from telnetsd.audit.reading.row import Event, read_event, text_of, who_of
-from telnetsd.audit.reason import EndReason
 from telnetsd.audit.trail import Trail
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_sessions import LineConnected, RecordingClosed, SessionEnded
+from telnetsd.events.of_the_server import ServerStarted, ServerStopped
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import EndReason
 from telnetsd.files.home import Home
 from telnetsd.lines.recordings.recording import SUFFIX, Recorded, recording_end, vouch_for
 
-_STARTED: Final = f'"action":"{Action.SERVER_STARTED}"'.encode()
-_STOPPED: Final = f'"action":"{Action.SERVER_STOPPED}"'.encode()
+_STARTED: Final = f'"action":"{ServerStarted.action}"'.encode()
+_STOPPED: Final = f'"action":"{ServerStopped.action}"'.encode()
 CLOSED_AT_ONCE: Final = 1000
 """How many sessions are closed together: fewer than the sink gathers."""
 _CHUNK_BYTES: Final = 1024 * 1024
-_LINES: Final = tuple(f'"action":"{one}"'.encode() for one in (Action.LINE_CONNECTED, Action.RECORDING_CLOSED))
+_LINES: Final = tuple(f'"action":"{one}"'.encode() for one in (LineConnected.action, RecordingClosed.action))
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ async def close_sessions(last: LastRun, trail: Trail) -> None:
 def _close(began: Fields, trail: Trail) -> Awaitable[None]:
     reason = EndReason.SERVER_LOST
     message = f"{who_of(began)}: the session ended ({reason.value})"
-    return trail.with_fields(fields_of_session(began)).record(Action.SESSION_ENDED, reason, message)
+    return trail.with_fields(fields_of_session(began)).record(SessionEnded(reason=reason, message=message))
 
 
 async def vouch_for_recordings(home: Home, last: LastRun, trail: Trail) -> None:
@@ -109,7 +111,7 @@ def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, Even
         if not any(mark in line.content for mark in _LINES):
             continue
         event = read_event(line.content)
-        if text_of(event, "event.action") == Action.RECORDING_CLOSED:
+        if text_of(event, "event.action") == RecordingClosed.action:
             waiting.pop(text_of(event, "telnetsd.recording.file"), None)
             continue
         end = recording_end(text_of(event, "telnetsd.line.name"), text_of(event, "telnetsd.session.id"))

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from telnetsd.audit.event import Action
-from telnetsd.audit.reason import ShippingReason
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.shipping.collector import make_collector
 from telnetsd.audit.shipping.shipper import Shipper
 from telnetsd.audit.trail import Trail
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_the_server import AuditNotShipped, AuditPruned
+from telnetsd.events.reason import ShippingReason
 from telnetsd.files.atomic import sync_folder
 from telnetsd.files.home import Home
 
@@ -60,10 +60,17 @@ class AuditKeeper:
             if expired is None:
                 return
             first, last = expired.first.head.sequence, expired.last.head
-            lines = {"first_sequence": first, "last_sequence": last.sequence, "last_sha256": last.sha256}
             message = f"{expired.path.name}, lines {first} to {last.sequence} of the audit log, is removed"
-            file, telnetsd = {"name": expired.path.name}, {"audit": lines}
-            await self._trail.record(Action.AUDIT_PRUNED, expired.reason, message, file=file, telnetsd=telnetsd)
+            await self._trail.record(
+                AuditPruned(
+                    reason=expired.reason,
+                    message=message,
+                    file=expired.path.name,
+                    first_sequence=first,
+                    last_sequence=last.sequence,
+                    last_sha256=last.sha256,
+                )
+            )
             expired.path.unlink()
             sync_folder(expired.path.parent)
 
@@ -79,9 +86,10 @@ async def shipping(home: Home, settings: AuditSettings, trail: Trail) -> AsyncIt
 
     def report(reason: ShippingReason, name: str, first: int, last: int) -> None:
         message = f"the collector {name} has not got lines {first} to {last} of the audit log ({reason.value})"
-        lines = {"first_sequence": first, "last_sequence": last}
-        telnetsd = {"collector": {"name": name}, "audit": lines}
-        loop.call_soon_threadsafe(lambda: trail.record(Action.AUDIT_NOT_SHIPPED, reason, message, telnetsd=telnetsd))
+        event = AuditNotShipped(
+            reason=reason, message=message, collector=name, first_sequence=first, last_sequence=last
+        )
+        loop.call_soon_threadsafe(trail.record, event)
 
     shippers = [Shipper(home, one, make_collector(home, one), report) for one in settings.shipping]
     for shipper in shippers:

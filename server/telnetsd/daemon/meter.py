@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 
 from telnetsd.administration.installation.generation import Material
 from telnetsd.audit.chain import Draft
-from telnetsd.audit.event import Action
 from telnetsd.audit.sink import GroupCommit
+from telnetsd.events.of_sessions import ConnectionRefused, LineDisconnected, SessionEnded, SessionStarted
 
 _REASON: Final = re.compile(rb'"reason":"([a-z0-9-]+)"')
 _HANDSHAKE_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -106,10 +106,10 @@ class Meter:
 
 
 _LOOKS: Final[dict[str, Callable[[Meter, Draft], None]]] = {
-    Action.SESSION_STARTED: Meter._look_at_start,  # noqa: SLF001 -- this table is the class's own
-    Action.SESSION_ENDED: Meter._look_at_end,  # noqa: SLF001
-    Action.CONNECTION_REFUSED: Meter._look_at_refused,  # noqa: SLF001
-    Action.LINE_DISCONNECTED: Meter._look_at_line,  # noqa: SLF001
+    SessionStarted.action: Meter._look_at_start,  # noqa: SLF001 -- this table is the class's own
+    SessionEnded.action: Meter._look_at_end,  # noqa: SLF001
+    ConnectionRefused.action: Meter._look_at_refused,  # noqa: SLF001
+    LineDisconnected.action: Meter._look_at_line,  # noqa: SLF001
 }
 
 

@@ -18,14 +18,15 @@ from telnetsd.administration.enrolment.upkeep import keep_up
 from telnetsd.administration.installation.change import recover
 from telnetsd.administration.installation.generation import Material, load_home_trust, load_material
 from telnetsd.administration.watch import Signature, own_crl_files, sign, sign_files
-from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import Reason, ReloadReason
 from telnetsd.audit.trail import Trail
 from telnetsd.config.settings import Settings
 from telnetsd.daemon.systemd import ServiceManager
 from telnetsd.daemon.workers.process import make_context
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import CrlRejected
+from telnetsd.events.of_the_server import ReloadFailed, ServerReloaded
+from telnetsd.events.reason import ReloadReason
 from telnetsd.files.home import Home, require_only_ours
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.crl import CrlFinding
@@ -108,21 +109,20 @@ class Generations:
 
     async def _take_over(self, reason: ReloadReason, by: str) -> str:
         files = sign_files(self._home, self._own_crls)
-        operator = {"operator": {"name": by}}
         try:
             material, own_crls = await asyncio.to_thread(self._load)
         except OperatorError as error:
             # Until another change of files, another try would end the same way.
             self._files = files
             message = f"nothing was reloaded: {error}"
-            await self._trail.record(Action.RELOAD_FAILED, Reason.WRONG_CONFIGURATION, message, telnetsd=operator)
+            await self._trail.record(ReloadFailed(message=message, operator=by))
             raise
         said = _describe(material)
         waiting = _waiting_for_restart(self._begun_with, material.settings)
         if waiting:
             said += f"; {waiting}"
         message = f"the server reloaded: {said}"
-        await self._trail.record(Action.SERVER_RELOADED, reason, message, telnetsd=operator)
+        await self._trail.record(ServerReloaded(reason=reason, message=message, operator=by))
         self._material = material
         await self._adopt(material, reason)
         self._own_crls = own_crls
@@ -170,7 +170,7 @@ class Generations:
         news = sorted(problems - self._told_crls, key=lambda one: one.source)
         try:
             for problem in news:
-                await self._trail.record(Action.CRL_REJECTED, problem.problem, problem.message)
+                await self._trail.record(CrlRejected(reason=problem.problem, message=problem.message))
                 logger.warning("%s", problem.message)
         except AuditUnavailableError as error:
             logger.warning("%s", error)

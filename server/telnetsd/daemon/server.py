@@ -20,9 +20,7 @@ from telnetsd.administration.enrolment.worker import close_desk
 from telnetsd.administration.installation.audit_log import open_log
 from telnetsd.administration.installation.change import is_ending, recover
 from telnetsd.administration.installation.generation import Material, load_material
-from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditLog
-from telnetsd.audit.reason import ReloadReason, ServerReason
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import Trail, make_trail
 from telnetsd.config.loading import load_settings
@@ -40,6 +38,8 @@ from telnetsd.daemon.workers.pool import OneProcess, Service
 from telnetsd.daemon.workers.process import Serving, make_context
 from telnetsd.daemon.workers.rlimits import GIL_SWITCH_S, make_room, spare_the_collector
 from telnetsd.daemon.workers.supervisor import Crew, CrewSettings, make_plan
+from telnetsd.events.of_the_server import ServerStarted, ServerStopped
+from telnetsd.events.reason import ReloadReason
 from telnetsd.files.home import Home, alone, require_only_ours
 from telnetsd.lines.directory import LocalSwitchboard
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
@@ -200,7 +200,7 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
         await control.start()
         await close_sessions(start.last, trail)
         where = ", ".join(shown_address(one.getsockname()) for one, endpoint in listeners if not endpoint.line)
-        await trail.record(Action.SERVER_STARTED, ServerReason.STARTED, f"the server listens on {where}")
+        await trail.record(ServerStarted(message=f"the server listens on {where}"))
         await generations.tell_of_crls()
         try:
             if await _is_done_before(service.start(listeners), signals.stopping):
@@ -214,7 +214,7 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
         # What has begun in a thread is finished, or given up, before the server says that it stopped.
         await generations.finish()
         await asyncio.to_thread(close_desk)
-        await trail.record(Action.SERVER_STOPPED, ServerReason.SIGNAL, "the server stopped")
+        await trail.record(ServerStopped(message="the server stopped"))
         print("stopped", file=sys.stderr, flush=True)
     finally:
         await control.stop()

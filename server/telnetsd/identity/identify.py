@@ -21,19 +21,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.config.settings import CrlPolicy
+from telnetsd.events.reason import CertificateStatus, EndpointReason, GuestReason, PathReason, StatusReason
 from telnetsd.identity.assurance import AssuranceClasses
 from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_name
-from telnetsd.identity.outcome import (
-    Admitted,
-    CertificateStatus,
-    EndpointReason,
-    Guest,
-    GuestReason,
-    Identity,
-    NamedUser,
-    Refusal,
-    StatusReason,
-)
+from telnetsd.identity.outcome import Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.identity.register import Register
 from telnetsd.pki.certificate import (
     CertificateFacts,
@@ -46,7 +37,7 @@ from telnetsd.pki.certificate import (
 )
 from telnetsd.pki.crl import CrlStatus
 from telnetsd.pki.path import Path, PathError, Signer, validate_path
-from telnetsd.pki.path_reason import PathProblem, PathReason, pin_problem
+from telnetsd.pki.path_reason import PathProblem, pin_problem
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust
 

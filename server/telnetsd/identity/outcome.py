@@ -7,50 +7,15 @@ that was merely presented cannot be mistaken for a user.
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
+from telnetsd.events.reason import CertificateStatus, GuestReason, RefusalReason
 from telnetsd.pki.certificate import CertificateFacts
-from telnetsd.pki.path_reason import PathProblem, PathReason
+from telnetsd.pki.path_reason import PathProblem
 from telnetsd.pki.revocation import Revocation
 
 GUEST_ROLE: Final = "guest"
 USER_NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
-
-
-class GuestReason(StrEnum):
-    """Why somebody is a guest and no named user."""
-
-    NO_CERTIFICATE = "no-certificate"
-    UNMAPPED = "no-user-mapped"
-    SELF_SIGNED = "self-signed-not-pinned"
-
-
-class StatusReason(StrEnum):
-    """Why a certificate with a valid path does not count."""
-
-    REVOKED = "certificate-revoked"
-    ON_HOLD = "certificate-on-hold"
-    UNKNOWN = "revocation-status-unknown"
-
-
-class EndpointReason(StrEnum):
-    """Why somebody who may come in may not come in by this address."""
-
-    ROLE = "role-not-taken-here"
-
-
-RefusalReason = PathReason | StatusReason | GuestReason | EndpointReason
-"""Why somebody may not come in: no path, revoked, a guest where none are let in, or no role for the address."""
-
-
-class CertificateStatus(StrEnum):
-    """What became of the certificate that was presented, if one was."""
-
-    NONE = "none"
-    VERIFIED = "verified"
-    PROVISIONAL = "provisional"
-    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from telnetsd.audit.reason import LineReason
+from telnetsd.events.of_sessions import ConnectedReason
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.opening import open_upstream
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.upstream import Terminal, UpstreamError
@@ -117,8 +118,9 @@ class LocalSeat:
         self._wish = wish
         self.writer = opened.writer.name if wish is not None and opened.writer is not None else ""
         self._is_to_write = wish is not Wish.WATCH and (wish is not Wish.WRITE or not self.writer)
-        watching_or_writing = LineReason.WRITING if self._is_to_write else LineReason.WATCHING
-        self.reason = LineReason.TAKEN_OVER if self._is_to_write and self.writer else watching_or_writing
+        self.reason: ConnectedReason = LineReason.WATCHING
+        if self._is_to_write:
+            self.reason = LineReason.TAKEN_OVER if self.writer else LineReason.WRITING
 
     async def enter(self) -> str:
         """See Seat."""

@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from telnetsd.audit.event import Action
-from telnetsd.audit.reason import LineReason
 from telnetsd.audit.trail import Trail
+from telnetsd.events.of_sessions import ConnectedReason, LineDisconnected
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.directory import LocalSwitchboard
 from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.lines.place import Seat, Visitor, Wish, record_role
@@ -154,11 +153,11 @@ class HostedSeat:
         if self._channel.is_closed:
             raise ConnectionResetError("the worker has gone")
 
-    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
+    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
         """See Attendant."""
         await record_role(self._trail, self.name, self._line.name, reason, cause)
 
-    def dismiss(self, reason: StrEnum, sentence: str) -> None:
+    def dismiss(self, reason: LineReason, sentence: str) -> None:
         """See Attendant."""
         self._stop_typing()
         self._channel.tell("dismiss", [reason.value, sentence])
@@ -201,10 +200,16 @@ class HostedSeat:
         self._let_go()
         if self._taken_at is not None:
             seconds = round(time.monotonic() - self._taken_at, 3)
-            passed = {"duration_s": seconds, "bytes_received": self._shown, "bytes_sent": self._typed}
             message = f"{self.name} is not connected to {self._line.name} any more ({LineReason.WORKER_LOST.value})"
-            telnetsd = {"line": passed}
-            self._trail.record(Action.LINE_DISCONNECTED, LineReason.WORKER_LOST, message, telnetsd=telnetsd)
+            self._trail.record(
+                LineDisconnected(
+                    reason=LineReason.WORKER_LOST,
+                    message=message,
+                    duration_s=seconds,
+                    bytes_received=self._shown,
+                    bytes_sent=self._typed,
+                )
+            )
 
 
 @contextlib.contextmanager

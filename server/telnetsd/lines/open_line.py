@@ -9,12 +9,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import Final, Protocol
 
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import LineReason
 from telnetsd.audit.trail import Trail
+from telnetsd.events.of_sessions import ConnectedReason
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.upstream import Terminal, Upstream, UpstreamError
 from telnetsd.lines.recordings.recording import INPUT, OUTPUT, Recording, vouch_for
@@ -60,14 +60,14 @@ class Attendant(Protocol):
             ConnectionError: It is gone.
         """
 
-    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
+    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
         """Tell the log that they are about to write, or only to watch, and what it comes from.
 
         Raises:
             AuditUnavailableError: It cannot be written: nothing may change.
         """
 
-    def dismiss(self, reason: StrEnum, sentence: str) -> None:
+    def dismiss(self, reason: LineReason, sentence: str) -> None:
         """Note that they are not connected any more."""
 
 
@@ -135,7 +135,7 @@ class OpenLine:
         """Wait until nothing of it is left."""
         await self._ended.wait()
 
-    def end(self, reason: StrEnum, sentence: str) -> None:
+    def end(self, reason: LineReason, sentence: str) -> None:
         """Send everybody away, and close it."""
         attendants, self.writer, self.watchers = self.attendants(), None, []
         for one in attendants:

@@ -9,9 +9,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
-from telnetsd.audit.event import Action
-from telnetsd.audit.reason import LineReason
 from telnetsd.audit.trail import Trail
+from telnetsd.events.of_sessions import ConnectedReason, LineConnected
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.lines.open_line import Attendant
 from telnetsd.lines.table import Line
@@ -43,7 +43,7 @@ class Seat(Protocol):
     """One session's seat on a line: reserved at first, and taken when that is on the log."""
 
     @property
-    def reason(self) -> LineReason:
+    def reason(self) -> ConnectedReason:
         """Whether they open it and write, take it over, or watch."""
 
     @property
@@ -106,7 +106,7 @@ class Switchboard(Protocol):
         """
 
 
-async def record_role(trail: Trail, who: str, line: str, reason: LineReason, cause: LineReason) -> None:
+async def record_role(trail: Trail, who: str, line: str, reason: ConnectedReason, cause: LineReason) -> None:
     """Tell the log that somebody who is on a line is about to write to it, or only to watch.
 
     Args:
@@ -119,4 +119,4 @@ async def record_role(trail: Trail, who: str, line: str, reason: LineReason, cau
         AuditUnavailableError: It cannot be written.
     """
     deed = f"only watches {line} now" if reason is LineReason.WATCHING else f"writes to {line}"
-    await trail.record(Action.LINE_CONNECTED, reason, f"{who} {deed} ({cause.value})")
+    await trail.record(LineConnected(reason=reason, message=f"{who} {deed} ({cause.value})"))

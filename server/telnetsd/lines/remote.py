@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
-from telnetsd.audit.event import Fields
-from telnetsd.audit.reason import LineReason
+from telnetsd.events.of_sessions import ConnectedReason
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.lines.open_line import Attendant
 from telnetsd.lines.place import Visitor, Wish
@@ -98,7 +99,7 @@ class RemoteSeat:
     """A seat on a line in another process; see `lines.place.Seat`."""
 
     def __init__(self, channel: Channel, line: Line, attendant: Attendant) -> None:
-        self.reason = LineReason.WATCHING
+        self.reason: ConnectedReason = LineReason.WATCHING
         self.writer = ""
         self._channel = channel
         self._line = line
@@ -120,7 +121,7 @@ class RemoteSeat:
 
     def reserve(self, answer: SeatAnswer) -> None:
         """Take note of the seat that was found."""
-        self.reason, self.writer = answer.reason, answer.writer
+        self.reason, self.writer = cast("ConnectedReason", answer.reason), answer.writer
 
     async def enter(self) -> str:
         """See Seat."""

@@ -3,22 +3,29 @@
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from telnetsd.audit.reason import CommandReason
 from telnetsd.config.settings import LineSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
+from telnetsd.events.reason import CommandReason, LineReason
 from telnetsd.lines.kinds.target import Target, kind_of, parse_target
 
 NAME_MAX_CHARS = 64
 
 
+class LineDeniedError(PeerError):
+    """A user may not have a line; the message is for the user, `.reason` for the log."""
+
+    def __init__(self, reason: CommandReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class LineError(PeerError):
     """Somebody is not connected to a line; the message is for the user, `.reason` for the log."""
 
-    def __init__(self, reason: StrEnum, message: str) -> None:
+    def __init__(self, reason: LineReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -86,16 +93,16 @@ class LineTable:
             roles: The roles that count, with those that they include.
             assurance_class: That of the user.
         Raises:
-            LineError: There is no such line for them. Who may not have it is not told whether it exists.
+            LineDeniedError: There is no such line for them. Who may not have it is not told whether it exists.
         """
         line = self._lines.get(name)
         if line is None or not _has(line, roles):
             shown = escape(name, NAME_MAX_CHARS)
             reason = CommandReason.NOT_FOUND if line is None else CommandReason.ROLE_MISSING
-            raise LineError(reason, f"no line {shown} for you; see: lines")
+            raise LineDeniedError(reason, f"no line {shown} for you; see: lines")
         if line.settings.min_class > assurance_class:
             needed = line.settings.min_class
-            raise LineError(
+            raise LineDeniedError(
                 CommandReason.CLASS_TOO_LOW, f"{line.name} needs class {needed}; you are of class {assurance_class}"
             )
         return line

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Final
 
 from telnetsd.config.settings import LimitSettings
+from telnetsd.events.reason import TurnedAwayReason
 from telnetsd.listener.penalties import Fine, Penalties
-from telnetsd.listener.reason import TurnedAwayReason
 from telnetsd.listener.tally import Tally
 
 IPV4_NETWORK_BITS: Final = 24

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.keys import KeyType, MlDsaPublicKey, PrivateKey, generate_key, key_type_of
 from telnetsd.pki.policies import ANY_POLICY
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 
 ROOT_DAYS: Final = 3650
 INTERMEDIATE_DAYS: Final = 1825

@@ -5,7 +5,6 @@ when the key is weak, or when it asks for what nobody gets: to be a CA, or to ha
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from telnetsd.errors import PeerError
+from telnetsd.events.reason import CsrReason
 from telnetsd.pki.certificate import key_facts, key_sha256, key_words, without_warnings
 from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
@@ -21,18 +21,6 @@ from telnetsd.pki.path_reason import SIGNATURE_HASHES
 CSR_MAX_BYTES: Final = 16384
 PEM_BEGIN: Final = "-----BEGIN "
 PEM_END: Final = "-----END "
-
-
-class CsrReason(StrEnum):
-    """Why a certification request is refused."""
-
-    UNREADABLE = "csr-unreadable"
-    TOO_LONG = "csr-too-long"
-    BAD_SIGNATURE = "csr-bad-signature"
-    WEAK_SIGNATURE = "csr-weak-signature"
-    WEAK_KEY = "csr-weak-key"
-    FOR_A_CA = "csr-for-a-ca"
-    FOR_ANOTHER = "csr-for-another"
 
 
 class CsrError(PeerError):

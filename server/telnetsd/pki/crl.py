@@ -14,7 +14,6 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -25,6 +24,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
+from telnetsd.events.reason import CrlProblem, RevocationReason
 from telnetsd.pki.certificate import (
     TEXT_MAX_CHARS,
     certificate_sha256,
@@ -34,7 +34,7 @@ from telnetsd.pki.certificate import (
 )
 from telnetsd.pki.keys import SUPPORTED_KINDS
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 
 CRL_MAX_BYTES: Final = 256 * 1024 * 1024
 _ISSUERS_MAX: Final = 1000
@@ -49,17 +49,6 @@ _PEM_LABEL: Final = "X509 CRL"
 _PEM_BLOCK: Final = re.compile(
     rb"-----BEGIN (?P<label>[^\r\n-]*)-----(?P<body>.*?)(?:-----END (?P<end>[^\r\n-]*)-----|\Z)", re.DOTALL
 )
-
-
-class CrlProblem(StrEnum):
-    """Why a CRL does not count as the current word of a CA."""
-
-    UNREADABLE = "crl-unreadable"
-    UNSUPPORTED = "crl-unsupported"
-    UNKNOWN_ISSUER = "crl-of-unknown-issuer"
-    BAD_SIGNATURE = "crl-bad-signature"
-    EXPIRED = "crl-expired"
-    NOT_YET_VALID = "crl-not-yet-valid"
 
 
 class CrlSigner(Protocol):
@@ -424,14 +413,9 @@ def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certific
 def _explain(one: RevocationList, problem: CrlProblem) -> str:
     issuer = escape(one.crl.issuer.rfc4514_string(), TEXT_MAX_CHARS)
     next_update = one.next_update
-    until = (
-        f"on {next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "at once: it does not say until when it holds"
+    said = problem.sentence.format(
+        issuer=issuer,
+        next_update=f"{next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "the day it was made: it names no end",
+        this_update=f"{one.this_update:%Y-%m-%d at %H:%M} UTC",
     )
-    words = {
-        CrlProblem.UNSUPPORTED: "is of a kind that is not taken (a delta, indirect or partial); use a full CRL",
-        CrlProblem.UNKNOWN_ISSUER: f"is of {issuer}, of which no CA is here: it counts for clients that send it",
-        CrlProblem.BAD_SIGNATURE: f"is not signed by {issuer}; replace it",
-        CrlProblem.EXPIRED: f"expired {until}; fetch a new one of {issuer}",
-        CrlProblem.NOT_YET_VALID: f"is not valid before {one.this_update:%Y-%m-%d %H:%M} UTC",
-    }
-    return f"{one.source} {words[problem]}"
+    return f"{one.source}: {said}; {problem.remedy}"

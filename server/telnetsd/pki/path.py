@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from telnetsd.errors import PeerError
+from telnetsd.events.reason import PathReason
 from telnetsd.pki.certificate import (
     PRESENTED_MAX,
     MalformedCertificateError,
@@ -31,7 +32,6 @@ from telnetsd.pki.fingerprints import fingerprints_of
 from telnetsd.pki.keys import is_costly_key
 from telnetsd.pki.path_reason import (
     PathProblem,
-    PathReason,
     has_weak_signature,
     leaf_problem,
     subject_of,

@@ -6,13 +6,13 @@ What a rule names is refused whoever signed it. No rule here makes a path.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+from telnetsd.events.reason import PathReason
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, extension_of
 from telnetsd.pki.keys import is_strong_key, is_supported_key
 from telnetsd.pki.policies import POLICY_MAPPINGS
@@ -34,25 +34,6 @@ _PROCESSED: Final = frozenset(
 )
 """The extensions that may be critical: path validation processes each of them (RFC 5280 section 6.1)."""
 _PURPOSES: Final = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
-
-
-class PathReason(StrEnum):
-    """Why there is no path."""
-
-    MALFORMED = "certificate-malformed"
-    EXPIRED = "certificate-expired"
-    NOT_YET_VALID = "certificate-not-yet-valid"
-    SELF_SIGNED = "self-signed-not-pinned"
-    UNKNOWN_ISSUER = "unknown-issuer"
-    BAD_SIGNATURE = "bad-signature"
-    CA_CERTIFICATE = "ca-certificate"
-    WRONG_PURPOSE = "wrong-purpose"
-    WEAK_KEY = "weak-key"
-    UNSUPPORTED_KEY = "unsupported-key"
-    WEAK_SIGNATURE = "weak-signature"
-    BAD_SERIAL_NUMBER = "bad-serial-number"
-    UNKNOWN_CRITICAL_EXTENSION = "unknown-critical-extension"
-    BAD_PATH = "bad-path"
 
 
 @dataclass(frozen=True, slots=True)

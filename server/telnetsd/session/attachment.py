@@ -8,12 +8,12 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from enum import StrEnum
 from typing import Final, TypeVar
 
-from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.reason import LineReason
 from telnetsd.audit.trail import Trail
+from telnetsd.events.context import Line as LinePart
+from telnetsd.events.of_sessions import ConnectedReason, LineConnected, LineDisconnected
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
 from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.lines.place import Seat, record_role
@@ -53,9 +53,9 @@ class Console:
         self._line = line
         self._protocol = protocol
         self._writer = protocol.writer
-        self._trail = trail.with_fields({"telnetsd": {"line": {"name": line.name, "kind": line.kind}}})
+        self._trail = trail.bound_to(LinePart(name=line.name, kind=line.kind))
         self._is_bare = is_bare
-        self._reason: StrEnum | None = None
+        self._reason: LineReason | None = None
         self._is_dismissed = asyncio.Event()
         self._scope: asyncio.Timeout | None = None
         """What keys and screen pass through; it ends when this session's part in the line is over."""
@@ -91,11 +91,11 @@ class Console:
         """See Attendant."""
         await self._protocol.drain()
 
-    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
+    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
         """See Attendant."""
         await record_role(self._trail, self.name, self._line.name, reason, cause)
 
-    def dismiss(self, reason: StrEnum, sentence: str) -> None:
+    def dismiss(self, reason: LineReason, sentence: str) -> None:
         """See Attendant."""
         if self._reason is None:
             self._reason = reason
@@ -141,16 +141,15 @@ class Console:
         self._protocol.decide_com_port(None)
         self._protocol.leave_character_mode()
 
-    async def record_connected(self, reason: LineReason, writer: str = "") -> None:
+    async def record_connected(self, reason: ConnectedReason, writer: str = "") -> None:
         """Tell the log that this session is about to be connected.
 
         Raises:
             AuditUnavailableError: It cannot be written.
         """
         deed = "watches" if reason is LineReason.WATCHING else "is connected to"
-        fields = {"line": {"writer": writer}} if writer else {}
         message = f"{self.name} {deed} {self._line.name} ({reason.value})"
-        await self._trail.record(Action.LINE_CONNECTED, reason, message, telnetsd=fields)
+        await self._trail.record(LineConnected(reason=reason, message=message, writer=writer or None))
 
     async def talk(self, seat: Seat, typed: bytes, *, is_after_cr: bool) -> bytes:
         """Pass keys and screen on until it is over.
@@ -210,9 +209,16 @@ class Console:
         self.give_lines_back()
         reason = self._reason or LineReason.SESSION_ENDED
         seconds = round(time.monotonic() - self._begun, 3)
-        passed: Fields = {"duration_s": seconds, "bytes_received": self._received, "bytes_sent": self._sent}
         message = f"{self.name} is not connected to {self._line.name} any more ({reason.value})"
-        await self._trail.record(Action.LINE_DISCONNECTED, reason, message, telnetsd={"line": passed})
+        await self._trail.record(
+            LineDisconnected(
+                reason=reason,
+                message=message,
+                duration_s=seconds,
+                bytes_received=self._received,
+                bytes_sent=self._sent,
+            )
+        )
 
     async def _leave_when_gone(self) -> None:
         """Let go of a line that does not take what was typed, when whoever typed it has gone."""

@@ -8,26 +8,18 @@ from typing import Final
 
 from telnetsd.commands.caller import Permissions
 from telnetsd.escaping import escape
-from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
-from telnetsd.identity.outcome import (
-    Admitted,
-    EndpointReason,
-    Guest,
+from telnetsd.events.reason import (
+    EndReason,
     GuestReason,
-    NamedUser,
-    Refusal,
-    RefusalReason,
-    StatusReason,
+    LimitReason,
 )
+from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
+from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
-from telnetsd.pki.path_reason import PathProblem, PathReason
+from telnetsd.pki.path_reason import PathProblem
 
 NAME_MAX_CHARS: Final = 256
-ASK_OPERATOR: Final = "ask the operator for a new certificate"
-LOG_FILLED: Final = (
-    "refused: guests from where you are have filled their part of the audit log",
-    "come with a certificate, or in an hour",
-)
+LOG_FILLED: Final = (f"refused: {LimitReason.LOG_FILLED.sentence}", LimitReason.LOG_FILLED.remedy)
 AUDIT_UNAVAILABLE: Final = (
     "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
 )
@@ -76,8 +68,8 @@ def withdraw(identity: Admitted | Refusal) -> str:
         sentence, _ = _words(identity)
         return f"{sentence}: this session ends"
     if isinstance(identity, NamedUser):
-        return "your certificate leads to another user now: this session ends; connect again"
-    return "no user is mapped to your certificate any more: this session ends"
+        return EndReason.OTHER_USER.sentence
+    return EndReason.NOT_MAPPED.sentence
 
 
 def refuse(refusal: Refusal) -> list[str]:
@@ -89,9 +81,8 @@ def refuse(refusal: Refusal) -> list[str]:
 def _words(refusal: Refusal) -> tuple[str, str]:
     facts = refusal.certificate or _NO_CLAIM
     subject, issuer = _shown(facts.subject.distinguished_name), _shown(facts.issuer.distinguished_name)
-    sentence, remedy = _REFUSALS[refusal.reason]
     since = refusal.revocation.revoked_at if refusal.revocation else facts.not_before
-    said = sentence.format(
+    said = refusal.reason.sentence.format(
         subject=subject,
         issuer=issuer,
         not_before=_moment(facts.not_before),
@@ -101,7 +92,7 @@ def _words(refusal: Refusal) -> tuple[str, str]:
         since=_moment(since),
         why=refusal.revocation.reason.value if refusal.revocation else "",
     )
-    return said, remedy
+    return said, refusal.reason.remedy
 
 
 def _fault(problem: PathProblem | None) -> str:
@@ -118,88 +109,13 @@ def _explain_guest(guest: Guest, can_enroll: bool) -> list[str]:
         case GuestReason.NO_CERTIFICATE:
             return ["you are a guest: your client presented no certificate"]
         case GuestReason.UNMAPPED:
-            return [
-                f"you are a guest: your certificate is valid ({subject}), but no user is mapped to it",
-                "ask the operator to add you",
-            ]
+            return [f"you are a guest: {guest.reason.sentence.format(subject=subject)}", guest.reason.remedy]
         case GuestReason.SELF_SIGNED:
             return [
-                f"you are a guest: your certificate is self-signed ({subject}), and nobody here has accepted it",
+                f"you are a guest: {guest.reason.sentence.format(subject=subject)}",
                 f"its public key is SHA256:{facts.spki_sha256}",
                 "to ask for acceptance: enroll NAME" if can_enroll else "ask the operator for a certificate",
             ]
-
-
-_REFUSALS: Final[dict[RefusalReason, tuple[str, str]]] = {
-    GuestReason.NO_CERTIFICATE: (
-        "your client presented no certificate, and this server takes nobody without one",
-        "ask the operator for a certificate",
-    ),
-    GuestReason.UNMAPPED: (
-        "your certificate is valid ({subject}), but no user is mapped to it",
-        "ask the operator to add you",
-    ),
-    GuestReason.SELF_SIGNED: (
-        "your certificate is self-signed ({subject}), and nobody here has accepted it",
-        "ask the operator for a certificate",
-    ),
-    PathReason.MALFORMED: ("your certificate cannot be read{fault}", ASK_OPERATOR),
-    PathReason.EXPIRED: ("your certificate ({subject}) expired on {not_after}", ASK_OPERATOR),
-    PathReason.NOT_YET_VALID: (
-        "your certificate ({subject}) is not valid before {not_before}",
-        "come back then, or ask the operator",
-    ),
-    PathReason.UNKNOWN_ISSUER: (
-        "your certificate ({subject}) was issued by {issuer}, whom this server does not trust",
-        "connect with a certificate that the operator gave you",
-    ),
-    PathReason.BAD_SIGNATURE: (
-        "your certificate ({subject}) names {issuer} as its issuer, but was not signed by it",
-        "connect with a certificate that the operator gave you",
-    ),
-    PathReason.CA_CERTIFICATE: (
-        "your certificate ({subject}) is that of a certification authority, which is never a user",
-        "connect with your own certificate",
-    ),
-    PathReason.WRONG_PURPOSE: (
-        "your certificate ({subject}) was not issued for clients to log in with",
-        ASK_OPERATOR,
-    ),
-    PathReason.WEAK_KEY: ("the key of your certificate ({subject}: {key}) is too weak or not taken", ASK_OPERATOR),
-    PathReason.UNSUPPORTED_KEY: (
-        "the key of your certificate ({subject}: {key}) is of a kind that is not supported",
-        ASK_OPERATOR,
-    ),
-    PathReason.WEAK_SIGNATURE: (
-        "the signature on your certificate ({subject}) is of a kind too weak",
-        ASK_OPERATOR,
-    ),
-    PathReason.BAD_SERIAL_NUMBER: (
-        "the serial number of your certificate ({subject}) is not one that a certificate can have",
-        ASK_OPERATOR,
-    ),
-    EndpointReason.ROLE: (
-        "nobody with your roles is taken at this address of the server",
-        "connect to another address, or ask the operator",
-    ),
-    StatusReason.REVOKED: (
-        "your certificate ({subject}) was revoked on {since} ({why})",
-        "ask the operator",
-    ),
-    StatusReason.ON_HOLD: ("your certificate ({subject}) is on hold since {since}", "ask the operator"),
-    StatusReason.UNKNOWN: (
-        "whether your certificate ({subject}) was revoked is not known here: no current CRL covers it",
-        "tell the operator",
-    ),
-    PathReason.UNKNOWN_CRITICAL_EXTENSION: (
-        "your certificate ({subject}) carries a critical extension that this server does not know{fault}",
-        ASK_OPERATOR,
-    ),
-    PathReason.BAD_PATH: (
-        "the path from your certificate ({subject}) to a trusted authority does not hold{fault}",
-        ASK_OPERATOR,
-    ),
-}
 
 
 def _shown(name: str) -> str:

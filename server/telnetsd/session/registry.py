@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from telnetsd.audit.event import Action
-from telnetsd.audit.reason import EndReason, Reason
 from telnetsd.commands.caller import Services, SessionRow
 from telnetsd.config.settings import Settings
+from telnetsd.events.of_sessions import SessionKicked, SessionWatched
+from telnetsd.events.reason import EndReason
 from telnetsd.identity.outcome import Identity
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
@@ -56,9 +56,7 @@ class SessionRegistry:
         session = self._sessions.get(session_id)
         if session is not None:
             message = f"{session.user} was sent away by {by}"
-            await session.trail.record(
-                Action.SESSION_KICKED, EndReason.KICKED, message, telnetsd={"operator": {"name": by}}
-            )
+            await session.trail.record(SessionKicked(message=message, operator=by))
             session.end(EndReason.KICKED, f"{by} has ended this session")
 
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
@@ -69,9 +67,8 @@ class SessionRegistry:
             KeyError: The session is over.
         """
         session = self._sessions[session_id]
-        operator = {"operator": {"name": by}}
         message = f"{session.user} is watched by {by}"
-        await session.trail.record(Action.SESSION_WATCHED, Reason.OK, message, telnetsd=operator)
+        await session.trail.record(SessionWatched(message=message, operator=by))
         if session_id not in self._sessions:
             raise KeyError(session_id)
         return session.add_spectator(show)

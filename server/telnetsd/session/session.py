@@ -9,21 +9,20 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import CommandReason, EndReason, LimitReason, LineReason
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_desk import Applicant
 from telnetsd.commands.table import CommandError
 from telnetsd.config.settings import Settings
 from telnetsd.errors import PeerError
+from telnetsd.events.of_sessions import SessionSlowed
+from telnetsd.events.reason import CommandReason, EndReason, LineReason, RefusalReason
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.lines.place import Wish
-from telnetsd.lines.table import Line, LineError
+from telnetsd.lines.table import Line, LineDeniedError
 from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
@@ -125,7 +124,7 @@ class Session:
         )
         self._interpreter = Interpreter(self, self.user, trail, lambda: self._end_reason is not None)
         self._said: list[str] = []
-        self._end_reason: StrEnum | None = None
+        self._end_reason: EndReason | RefusalReason | None = None
         self._now = asyncio.get_running_loop().time
         self._started = self._heard = self._now()
         self._is_warned = False
@@ -245,7 +244,7 @@ class Session:
         return self.identity.name if isinstance(self.identity, NamedUser) else "guest"
 
     @property
-    def end_reason(self) -> StrEnum | None:
+    def end_reason(self) -> EndReason | RefusalReason | None:
         """Why it ended, or None while it has not."""
         return self._end_reason
 
@@ -296,7 +295,7 @@ class Session:
             self._is_told_of_acceptance = True
             self.notify(f"you were accepted as {identity.name}: connect again to be {identity.name}")
 
-    def end(self, reason: StrEnum, sentence: str) -> None:
+    def end(self, reason: EndReason | RefusalReason, sentence: str) -> None:
         """End the session from outside: its user reads the sentence."""
         if self._end_reason is None:
             self._end_reason = reason
@@ -317,7 +316,7 @@ class Session:
             services.table.authorise(CONNECT, self._identity)
             roles = services.table.roles_of(self._identity)
             services.lines.authorise(line.name, roles, self._identity.assurance_class)
-        except (CommandError, LineError):
+        except (CommandError, LineDeniedError):
             console.dismiss(LineReason.WITHDRAWN, f"{line.name} is not for you any more")
 
     def check_clocks(self, at: datetime) -> None:
@@ -325,11 +324,11 @@ class Session:
         settings, identity = self._settings, self.identity
         self._tell_of_expiry(at)
         if isinstance(identity, NamedUser) and at > identity.valid_until:
-            self.end(EndReason.CERTIFICATE_EXPIRED, "your certificate has expired: this session ends")
+            self.end(EndReason.CERTIFICATE_EXPIRED, EndReason.CERTIFICATE_EXPIRED.sentence)
         elif self._now() - self._started > settings.max_time_s:
-            self.end(EndReason.MAX_TIME, "this session has reached its longest time: it ends; connect again")
+            self.end(EndReason.MAX_TIME, EndReason.MAX_TIME.sentence)
         elif self.idle_s > settings.idle_timeout_s:
-            self.end(EndReason.IDLE_TIMEOUT, "nothing was typed for too long: this session ends")
+            self.end(EndReason.IDLE_TIMEOUT, EndReason.IDLE_TIMEOUT.sentence)
         elif self.idle_s > settings.idle_timeout_s - settings.idle_warning_s and not self._is_warned:
             self._is_warned = True
             self.notify(f"nothing was typed for a while: this session ends in {settings.idle_warning_s:.0f} seconds")
@@ -419,7 +418,7 @@ class Session:
                 message = f"{self.user} types faster than [limits] allows, and is slowed down"
                 # While the log cannot be written, what is typed is refused in words; it is told of later.
                 with contextlib.suppress(AuditUnavailableError):
-                    await self._trail.record(Action.SESSION_SLOWED, LimitReason.TOO_MANY_LINES, message)
+                    await self._trail.record(SessionSlowed(message=message))
                     self._pace.is_told = True
             await asyncio.sleep(delay_s)
             if self._guests is not None and self._protocol.has_other_end_closed:

@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from telnetsd.audit.event import GUEST_LINE_MAX_CHARS, LINE_MAX_CHARS, Action, Fields
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import CommandReason
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Caller, Question
 from telnetsd.commands.enrolment_desk import EnrolmentError
 from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
 from telnetsd.escaping import escape
+from telnetsd.events.event import Event
+from telnetsd.events.fields import GUEST_LINE_MAX_CHARS, LINE_MAX_CHARS
+from telnetsd.events.of_sessions import CommandDenied, CommandExecuted, CommandFailed
+from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import NamedUser
-from telnetsd.lines.table import LineError
+from telnetsd.lines.table import LineDeniedError, LineError
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 
 HISTORY_LINES: Final = 50
@@ -100,14 +102,15 @@ class Interpreter:
             found.check_arguments(arguments)
             found.check(self._caller, arguments)
             self._check_record(line)
-        except (CommandError, LineError) as denied:
+        except (CommandError, LineDeniedError) as denied:
             await self.deny(line, denied.reason, str(denied))
             return
-        if not await self._record(Action.COMMAND_EXECUTED, CommandReason.PERMITTED, line, found.name):
+        shown = escape(line, LINE_MAX_CHARS)
+        if not await self._record(CommandExecuted(message=f"{self._who}: {shown}", name=found.name, line=shown)):
             return
         if self._is_over():
             # The session was ended while the event was being written.
-            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, found.name)
+            await self._record_failure(CommandReason.SESSION_ENDED, line, found.name)
             return
         await self._run(found.name, line, lambda: found.handler(self._caller, arguments))
 
@@ -125,7 +128,8 @@ class Interpreter:
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
         """Refuse a line: an event, and the sentence to the user."""
         name = escape(_split(line)[0], NAME_MAX_CHARS)
-        if await self._record(Action.COMMAND_DENIED, reason, line, name):
+        shown, message = self._shown(line, reason)
+        if await self._record(CommandDenied(reason=reason, message=message, name=name, line=shown)):
             self._caller.say(sentence)
 
     async def _is_dropped(self, line: str) -> bool:
@@ -169,7 +173,7 @@ class Interpreter:
     async def _give_up(self, answer: _Answer, sentence: str) -> None:
         self._answer = None
         self._caller.say(sentence)
-        await self._record(Action.COMMAND_FAILED, CommandReason.GIVEN_UP, answer.line, answer.name)
+        await self._record_failure(CommandReason.GIVEN_UP, answer.line, answer.name)
 
     async def _run(self, name: str, line: str, run: Callable[[], Awaitable[None]]) -> None:
         self._running = (name, line)
@@ -177,35 +181,37 @@ class Interpreter:
             await run()
         except CommandError as failed:
             self._caller.say(str(failed))
-            await self._record(Action.COMMAND_FAILED, failed.reason, line, name, failed.exit_status)
-        except (EnrolmentError, LineError) as failed:
+            await self._record_failure(failed.reason, line, name, failed.exit_status)
+        except (EnrolmentError, LineDeniedError, LineError) as failed:
             self._caller.say(str(failed))
-            await self._record(Action.COMMAND_FAILED, failed.reason, line, name)
+            await self._record_failure(failed.reason, line, name)
         except ConnectionError:
             # The client has gone while the command ran; the session is told by whoever reads.
-            await self._record(Action.COMMAND_FAILED, CommandReason.SESSION_ENDED, line, name)
+            await self._record_failure(CommandReason.SESSION_ENDED, line, name)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
         except Exception:
             # A command may come from another package: its fault ends the command and not the session.
             logger.exception("command %s failed", name)
             self._caller.say(f"{name} failed; the operator finds the cause in the server's output")
-            await self._record(Action.COMMAND_FAILED, CommandReason.INTERNAL_ERROR, line, name)
+            await self._record_failure(CommandReason.INTERNAL_ERROR, line, name)
 
-    async def _record(
-        self, action: Action, reason: StrEnum, line: str, name: str, exit_status: int | None = None
-    ) -> bool:
-        """Write the event of a line; False, and words to the user, when it cannot be written."""
+    async def _record_failure(self, reason: StrEnum, line: str, name: str, exit_status: int | None = None) -> None:
+        shown, message = self._shown(line, reason)
+        event = CommandFailed(reason=reason, message=message, name=name, line=shown, exit_status=exit_status)
+        await self._record(event)
+
+    def _shown(self, line: str, reason: StrEnum) -> tuple[str, str]:
+        """Return a line as the log has it, and the message of its event."""
         # A command that runs is logged in full; of a line that is refused to a guest the beginning is enough.
-        is_full = action is Action.COMMAND_EXECUTED or isinstance(self._caller.identity, NamedUser)
+        is_full = isinstance(self._caller.identity, NamedUser)
         shown = escape(line, LINE_MAX_CHARS if is_full else GUEST_LINE_MAX_CHARS)
-        fared = "" if reason is CommandReason.PERMITTED else f"({reason.value})"
-        message = f"{self._who}: {' '.join(filter(None, (shown, fared)))}"
-        command: Fields = {"name": name, "line": shown}
-        if exit_status is not None:
-            command["exit_status"] = exit_status
+        return shown, f"{self._who}: {' '.join(filter(None, (shown, f'({reason.value})')))}"
+
+    async def _record(self, event: Event) -> bool:
+        """Write the event of a line; False, and words to the user, when it cannot be written."""
         try:
-            await self._trail.record(action, reason, message, telnetsd={"command": command})
+            await self._trail.record(event)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
             return False

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.events.reason import RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, to_revocation, to_text, to_time
 
 _COLUMNS: Final = (

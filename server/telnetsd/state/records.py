@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from telnetsd.events.reason import RevocationReason
 from telnetsd.identity.outcome import User
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from telnetsd.errors import OperatorError, PeerError
+from telnetsd.events.reason import TlsReason
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
 from telnetsd.pki.keys import ClassicalPrivateKey, is_costly_key
 from telnetsd.tls.client_hello import read_client_hello
-from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.records import RECORD_MAX_BYTES, RecordSplitter
 
 HANDSHAKE_RECORD: Final = 22

@@ -18,9 +18,9 @@ from enum import Enum, auto
 from typing import Any, Final, cast
 
 from telnetsd.config.settings import TlsSettings
+from telnetsd.events.reason import TlsReason
 from telnetsd.incoming import IncomingProtocol
 from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError
-from telnetsd.tls.reason import TlsReason
 
 PLAIN_TEXT_ANSWER: Final = (
     b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"

@@ -31,8 +31,8 @@ from telnetsd.audit.file import seal_path
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reading.archive import read_lines, take_files
 from telnetsd.audit.reading.verification import DamageKind, Expectation, verify
-from telnetsd.audit.reason import CheckpointReason
 from telnetsd.config.settings import AuditSettings
+from telnetsd.events.reason import CheckpointReason
 
 TESTS = Path(__file__).parents[2]
 

@@ -11,14 +11,13 @@ import pytest
 from support.audit import KEY, event, messages, open_test_log, read_log
 from support.server import wait_until
 from telnetsd.audit.chain import Draft
-from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.reading.tail import last_lines
-from telnetsd.audit.reason import EndReason
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import make_event, make_trail
 from telnetsd.config.settings import AuditSettings, Durability
-from telnetsd.tls.reason import TlsReason
+from telnetsd.events.of_sessions import CommandExecuted, HandshakeFailed
+from telnetsd.events.reason import TlsReason
 
 SOURCE = {"source": {"ip": "192.0.2.1", "port": 4711}}
 
@@ -121,14 +120,14 @@ async def test_a_trail_binds_fields_and_an_event_adds_its_own(tmp_path: Path) ->
     sink = GroupCommit(log)
     trail = make_trail(sink).with_fields({"telnetsd": {"session": {"id": "x"}}, "user": {"name": "alice"}})
     narrower = trail.with_fields({"telnetsd": {"certificate": {"status": "verified"}}})
-    await narrower.record(Action.SESSION_ENDED, EndReason.QUIT, "bye", telnetsd={"command": {"name": "quit"}})
+    await narrower.record(CommandExecuted(message="bye", name="quit", line="quit"))
     written = msgspec.json.decode(last_lines(tmp_path / "trail.jsonl", 1)[0])
     assert written["telnetsd"]["session"] == {"id": "x"}
     assert written["telnetsd"]["certificate"] == {"status": "verified"}
-    assert written["telnetsd"]["command"] == {"name": "quit"}
+    assert written["telnetsd"]["command"] == {"name": "quit", "line": "quit"}
     assert written["user"] == {"name": "alice"}
-    assert written["event"]["category"] == ["session"]
-    assert written["event"]["reason"] == "quit"
+    assert written["event"]["category"] == ["api"]
+    assert written["event"]["reason"] == "permitted"
     assert written["ecs"]["version"] == "9.4.0"
     await sink.close()
     log.close()
@@ -176,7 +175,7 @@ async def test_what_comes_over_the_limit_while_a_slow_disk_writes_is_written_lat
     sink.put(event("one"))
     await log.wait_begun()
     gathered = [sink.put(event("two")), sink.put(event("three"))]
-    ended = make_event(Action.HANDSHAKE_FAILED, "over the limit", SOURCE, TlsReason.TIMEOUT)
+    ended = make_event(HandshakeFailed(reason=TlsReason.TIMEOUT, message="over the limit"), SOURCE)
     over = [sink.put(ended), sink.put(event("refused"))]
     log.may_go_on.set()
     await asyncio.gather(*gathered)

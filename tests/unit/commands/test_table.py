@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from telnetsd.audit.reason import CommandReason
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.table import Command, CommandError, CommandTable, command
 from telnetsd.config.settings import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError
+from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.pki.certificate import CertificateFacts
 

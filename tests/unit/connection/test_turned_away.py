@@ -9,10 +9,9 @@ from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import EndpointSettings
 from telnetsd.connection.turned_away import FAILURES_MAX, INTERVAL_S, SOURCES_MAX, Unadmitted
+from telnetsd.events.reason import TlsReason, TurnedAwayReason
 from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
-from telnetsd.listener.reason import TurnedAwayReason
-from telnetsd.tls.reason import TlsReason
 
 ENDPOINT = Endpoint(EndpointSettings(listen="127.0.0.1:0"))
 MORE = 5

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from support.certificates import DAY, Pair, Recipe, ca_extensions, make_ca, name, now
 from support.der import encode
 from telnetsd.config.loading import load_settings
+from telnetsd.events.reason import PathReason
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import make_entry
 from telnetsd.identity.identify import PER_LEAF_MAX, Identifier, Policy
@@ -19,7 +20,6 @@ from telnetsd.identity.outcome import Identity, NamedUser, Refusal, User
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.pki.der import BIT_STRING, SEQUENCE, content_of
 from telnetsd.pki.fingerprints import fingerprints_of
-from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.trust import TrustAnchor, make_trust
 from telnetsd.state.state import State
 

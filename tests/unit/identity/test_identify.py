@@ -13,24 +13,16 @@ from support.certificates import DAY, Recipe, make_ca, make_crl, make_intermedia
 from support.der import other_signature
 from support.homes import note_issued
 from telnetsd.config.settings import CrlPolicy
+from telnetsd.events.reason import CertificateStatus, GuestReason, PathReason, RevocationReason, StatusReason
 from telnetsd.identity import identify
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID, CertToNameEntry, IssuedEntry
 from telnetsd.identity.identify import Identifier, Policy, restrict
-from telnetsd.identity.outcome import (
-    CertificateStatus,
-    Guest,
-    GuestReason,
-    NamedUser,
-    Refusal,
-    StatusReason,
-    is_user_name,
-)
+from telnetsd.identity.outcome import Guest, NamedUser, Refusal, is_user_name
 from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
 from telnetsd.pki.path import Path, validate_path
-from telnetsd.pki.path_reason import PathReason
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 from telnetsd.state.state import State
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import LineReason
 from telnetsd.config.settings import LineSettings
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.directory import LocalSeat
 from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.place import Wish

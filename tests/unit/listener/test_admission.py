@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telnetsd.config.settings import LimitSettings
+from telnetsd.events.reason import TurnedAwayReason
 from telnetsd.listener.admission import Admission, Place, Terms, find_source
 from telnetsd.listener.penalties import SOURCES_MAX, Fine, Penalties
-from telnetsd.listener.reason import TurnedAwayReason
 
 ALICE, BOB = "192.0.2.1", "198.51.100.7"
 

@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.certificates import make_ca, now
+from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.authority import ROOT_DAYS, Authority, UserProfile, create_root
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.pki.keys import KeyLockedError, KeyType, generate_key, key_from_pem, key_to_pem
 from telnetsd.pki.path import validate_path
 from telnetsd.pki.policies import ANY_POLICY
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import TrustAnchor, make_trust
 
 AUTHORITY = create_root("Test CA", now(), path_length=0)

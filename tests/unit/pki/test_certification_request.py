@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from support.certificates import ec_key
 from support.requests import make_csr, pem
+from telnetsd.events.reason import CsrReason
 from telnetsd.pki.certificate import key_sha256
-from telnetsd.pki.certification_request import CSR_MAX_BYTES, CsrError, CsrReason, parse_csr
+from telnetsd.pki.certification_request import CSR_MAX_BYTES, CsrError, parse_csr
 
 GOOD = make_csr("alice").public_bytes(Encoding.DER)
 

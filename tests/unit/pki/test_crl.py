@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from support.certificates import DAY, Pair, Recipe, ca_extensions, key_usage, make_ca, now
 from support.certificates import make_crl as make_crl_of
 from telnetsd.errors import OperatorError
+from telnetsd.events.reason import CrlProblem, RevocationReason
 from telnetsd.pki import crl as crl_module
 from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.pki.crl import CrlProblem, CrlStatus, RevocationLists, load_revocation_lists
+from telnetsd.pki.crl import CrlStatus, RevocationLists, load_revocation_lists
 from telnetsd.pki.path import Signer
-from telnetsd.pki.revocation import RevocationReason
 
 CA = make_ca("CRL CA")
 OTHER = make_ca("Other CA")
@@ -99,7 +99,7 @@ def test_what_is_not_the_current_word_of_a_ca_is_found_and_said_in_one_line(
     lists = load(tmp_path, content)
     (found,) = lists.find_problems([CA.certificate], now())
     assert found.problem is problem
-    assert found.message.startswith("certs/crl/0.crl ")
+    assert found.message.startswith("certs/crl/0.crl")
     assert found.message.isprintable()
     assert not status(lists).is_known
 

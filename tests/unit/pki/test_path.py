@@ -21,9 +21,9 @@ from support.certificates import (
     name,
     now,
 )
+from telnetsd.events.reason import PathReason
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
 from telnetsd.pki.path import Path, PathError, validate_path
-from telnetsd.pki.path_reason import PathReason
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 
 CA = make_ca()

@@ -14,7 +14,8 @@ from support.vectors import X509_FOLDER, ders_of, x509_files
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.installation.generation import load_material
 from telnetsd.administration.users.explain import explain
-from telnetsd.audit.event import CLAIMED_MAX_BYTES, identity_fields, merge, presented_fields
+from telnetsd.audit.who import CLAIMED_MAX_BYTES, presented, who_is
+from telnetsd.events.part import to_fields
 from telnetsd.files.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Guest, Identity, Refusal
@@ -40,7 +41,7 @@ def identifier(home: Home) -> Iterator[Identifier]:
 def require_safe(identity: Identity) -> None:
     """Nothing of it names anybody, or can steer a terminal; and it is of a bounded size."""
     assert isinstance(identity, Guest | Refusal)
-    fields = merge(identity_fields(identity), presented_fields(identity))
+    fields = to_fields(*filter(None, (who_is(identity), presented(identity))))
     assert len(msgspec.json.encode(fields)) < 2 * CLAIMED_MAX_BYTES
     assert len(msgspec.json.encode(fields.get("tls", {}).get("client", {}))) <= CLAIMED_MAX_BYTES
     said = refuse(identity) if isinstance(identity, Refusal) else []

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from telnetsd.commands.table import CommandTable
-from telnetsd.identity.outcome import CertificateStatus, GuestReason, NamedUser, Refusal, RefusalReason, StatusReason
+from telnetsd.events.reason import CertificateStatus, GuestReason, PathReason, RefusalReason, StatusReason
+from telnetsd.identity.outcome import NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, NameFacts
-from telnetsd.pki.path_reason import PathReason
 from telnetsd.session.greeting import greet, refuse
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -21,7 +21,7 @@ REASONS = [*GuestReason, *StatusReason, *(one for one in PathReason if one is no
 def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(reason: RefusalReason) -> None:
     for facts in (FACTS, None):
         sentence, remedy = refuse(Refusal(reason, CertificateStatus.REJECTED, facts))
-        assert sentence.startswith(("refused: your c", "refused: the ", "refused: whether your c"))
+        assert sentence.startswith(("refused: your c", "refused: the ", "refused: no current CRL "))
         assert sentence.isprintable()
         assert "{" not in sentence
         assert remedy

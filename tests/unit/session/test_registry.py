@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import EndReason
 from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import EndpointSettings
-from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, Identity, Refusal
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import CertificateStatus, EndReason, GuestReason
+from telnetsd.identity.outcome import Guest, Identity, Refusal
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.tls.engine import TlsDetails

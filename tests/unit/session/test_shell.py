@@ -8,13 +8,14 @@ from typing import cast
 
 import pytest
 
-from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import make_trail
 from telnetsd.commands.caller import Caller, Question, Services
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
 from telnetsd.commands.table import Command, CommandTable, command
-from telnetsd.identity.outcome import CertificateStatus, Guest, GuestReason, NamedUser
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import CertificateStatus, GuestReason
+from telnetsd.identity.outcome import Guest, NamedUser
 from telnetsd.lines.directory import LocalSwitchboard
 from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line, LineTable

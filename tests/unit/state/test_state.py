@@ -10,8 +10,9 @@ import pytest
 
 from support.certificates import now
 from telnetsd.errors import OperatorError
+from telnetsd.events.reason import RevocationReason
 from telnetsd.identity.outcome import User
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, RequestKind, RequestStatus
 from telnetsd.state.state import State
 

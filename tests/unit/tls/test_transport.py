@@ -17,10 +17,10 @@ from support.certificates import Recipe, make_ca, name
 from support.client import client_context
 from support.machine import DEADLINE_S
 from telnetsd.config.settings import TlsSettings
+from telnetsd.events.reason import TlsReason
 from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, make_server_context
-from telnetsd.tls.reason import TlsReason
 from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsEvents, TlsTransport
 
 
@@ -585,9 +585,3 @@ async def test_one_record_is_handed_on_in_a_turn_however_often_reading_is_resume
     await protocol.until(lambda: len(protocol.received) == 500)
     assert max(turns.count(one) for one in set(turns)) <= 2
     tls.close()
-
-
-async def test_each_reason_of_a_failed_handshake_has_its_words() -> None:
-    from telnetsd.connection.acceptor import FAILURE_WORDS
-
-    assert set(FAILURE_WORDS) == set(TlsReason)

@@ -11,9 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.installation.change import Change, changing
-from telnetsd.audit.event import Action, Fields
 from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import CrlIssued
+from telnetsd.events.part import Fields
 from telnetsd.files.home import Home, require_secret
 from telnetsd.pki.authority import Authority, to_pem
 from telnetsd.pki.certificate import certificate_sha256, is_issued_by
@@ -164,7 +165,7 @@ def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.Certif
     crl = authority.sign_crl(entries, number, change.at, days)
     change.write_public(crl_file(change.home, authority.certificate), crl.public_bytes(Encoding.PEM))
     until = f"{change.at + timedelta(days=days):%Y-%m-%d}"
-    change.record(Action.CRL_ISSUED, f"CRL number {number} was signed: {len(entries)} revoked, good until {until}")
+    change.record(CrlIssued(message=f"CRL number {number} was signed: {len(entries)} revoked, valid until {until}"))
     return crl
 
 

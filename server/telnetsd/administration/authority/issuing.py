@@ -8,12 +8,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.authority.authorities import require_current
 from telnetsd.administration.installation.change import Change
-from telnetsd.audit.event import Action, certificate_fields
+from telnetsd.audit import who
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
+from telnetsd.events.context import Target
+from telnetsd.events.of_changes import CertificateIssued, CertificateRenewed
+from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.authority import Authority, UserProfile
 from telnetsd.pki.certificate import certificate_sha256, describe, key_sha256
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate
 
 DAYS_MAX = 3650
@@ -93,7 +96,8 @@ def certify(
     name: str,
     key: CertificatePublicKeyTypes,
     grant: Grant,
-    action: Action = Action.CERTIFICATE_ISSUED,
+    *,
+    is_renewal: bool = False,
 ) -> x509.Certificate:
     """Issue a certificate to a user, and note it.
 
@@ -104,7 +108,7 @@ def certify(
         name: The user.
         key: A public key, of which possession has been proved.
         grant: For how long, and of which class.
-        action: `certificate-issued` or `certificate-renewed`.
+        is_renewal: Whether it takes the place of another certificate of the user.
     Raises:
         OperatorError: The key is somebody else's or compromised, or the CA was replaced meanwhile.
     """
@@ -122,8 +126,9 @@ def certify(
     facts = describe(certificate)
     issued = record_of(certificate, name, certificate_sha256(issuer.certificate), number or 0)
     change.state.certificates.add(issued, certificate.public_bytes(Encoding.DER))
-    verb = "renewed for" if action is Action.CERTIFICATE_RENEWED else "issued to"
+    verb = "renewed for" if is_renewal else "issued to"
     message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"
-    target = {"name": name, "roles": list(change.state.users.roles(name))}
-    change.record(action, message, {"user": {"target": target}, "tls": {"client": certificate_fields(facts)}})
+    target = Target(name=name, roles=change.state.users.roles(name))
+    event = CertificateRenewed if is_renewal else CertificateIssued
+    change.record(event(message=message, target=target, certificate=who.certificate(facts)))
     return certificate

@@ -12,11 +12,14 @@ from telnetsd.administration.authority.authorities import (
     tell_others,
 )
 from telnetsd.administration.installation.change import Change, changing
-from telnetsd.audit.event import Action, Fields, revocation_fields
+from telnetsd.audit.who import revoked
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import CertificateRestored, CertificateRevoked, PinRestored, PinRevoked
+from telnetsd.events.part import Fields
+from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
 
 
@@ -79,11 +82,18 @@ def restore(
         for one in certificates:
             change.state.certificates.revoke(one.sha256, None)
             message = f"the certificate {one.serial_number} of {one.user_name} is no longer on hold"
-            change.record(Action.CERTIFICATE_RESTORED, message, _certificate_fields(one))
+            change.record(
+                CertificateRestored(
+                    message=message,
+                    target=one.user_name,
+                    serial_number=one.serial_number,
+                    sha256=one.sha256.upper(),
+                )
+            )
         for pin in pins:
             change.state.pins.revoke(pin.spki_sha256, None)
             message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} is no longer on hold"
-            change.record(Action.PIN_RESTORED, message, _pin_fields(pin))
+            change.record(PinRestored(message=message, target=pin.user_name, spki_sha256=pin.spki_sha256))
     return RevocationResult(certificates, pins, tell_others(home, who, ask))
 
 
@@ -134,26 +144,26 @@ def _revoke(
     for one in certificates:
         change.state.certificates.revoke(one.sha256, revocation)
         message = f"the certificate {one.serial_number} of {one.user_name} was revoked ({why})"
-        change.record(Action.CERTIFICATE_REVOKED, message, _certificate_fields(one, revocation))
+        change.record(
+            CertificateRevoked(
+                message=message,
+                revocation=revoked(revocation),
+                target=one.user_name,
+                serial_number=one.serial_number,
+                sha256=one.sha256.upper(),
+            )
+        )
     for pin in pins:
         change.state.pins.revoke(pin.spki_sha256, revocation)
         message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} was revoked ({why})"
-        change.record(Action.PIN_REVOKED, message, _pin_fields(pin, revocation))
-
-
-def _certificate_fields(one: IssuedCertificate, revocation: Revocation | None = None) -> Fields:
-    return {
-        "user": {"target": {"name": one.user_name}},
-        "tls": {"client": {"x509": {"serial_number": one.serial_number}, "hash": {"sha256": one.sha256.upper()}}},
-        "telnetsd": {"certificate": revocation_fields(revocation)},
-    }
-
-
-def _pin_fields(pin: Pin, revocation: Revocation | None = None) -> Fields:
-    return {
-        "user": {"target": {"name": pin.user_name}},
-        "telnetsd": {"pin": {"spki_sha256": pin.spki_sha256}, "certificate": revocation_fields(revocation)},
-    }
+        change.record(
+            PinRevoked(
+                message=message,
+                revocation=revoked(revocation),
+                target=pin.user_name,
+                spki_sha256=pin.spki_sha256,
+            )
+        )
 
 
 def _shown(target: Target) -> str:

@@ -28,15 +28,17 @@ from telnetsd.administration.authority.issuing import record_of
 from telnetsd.administration.installation.change import Change, changing
 from telnetsd.administration.installation.generation import load_server_chain, server_names
 from telnetsd.administration.installation.operator import by_operator
-from telnetsd.audit.event import Action, certificate_fields, revocation_fields
+from telnetsd.audit import who
 from telnetsd.config.settings import fingerprint_hex
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import CaRetired, CaRotated, CertificateIssued, CertificateRevoked
+from telnetsd.events.reason import RevocationReason
 from telnetsd.files.atomic import make_secret_folder
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import Authority, create_root, to_pem
 from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.pki.keys import KeyType, is_locked_pem, key_to_pem, key_type_of
-from telnetsd.pki.revocation import Revocation, RevocationReason
+from telnetsd.pki.revocation import Revocation
 
 CA_NAME: Final = "telnetsd CA"
 ISSUING_NAME: Final = "telnetsd issuing CA"
@@ -115,7 +117,7 @@ def _replace_intermediate(change: Change, root: Authority, lock: bytes | None) -
 
 def _record_rotation(change: Change, made: Authority, of_the_old_one: str) -> None:
     message = f"the CA {short_fingerprint(made.certificate)} issues from now on; {of_the_old_one}"
-    change.record(Action.CA_ROTATED, message, {"tls": {"client": certificate_fields(describe(made.certificate))}})
+    change.record(CaRotated(message=message, certificate=who.certificate(describe(made.certificate))))
 
 
 def retire(home: Home, fingerprint: str) -> int:
@@ -142,19 +144,21 @@ def retire(home: Home, fingerprint: str) -> int:
         for one in live:
             change.state.certificates.revoke(one.sha256, revocation)
             message = f"the certificate {one.serial_number} of {one.user_name} was revoked with its CA"
-            fields = {
-                "user": {"target": {"name": one.user_name}},
-                "tls": {"client": {"x509": {"serial_number": one.serial_number}}},
-                "telnetsd": {"certificate": revocation_fields(revocation)},
-            }
-            change.record(Action.CERTIFICATE_REVOKED, message, fields)
+            change.record(
+                CertificateRevoked(
+                    message=message,
+                    revocation=who.revoked(revocation),
+                    target=one.user_name,
+                    serial_number=one.serial_number,
+                )
+            )
         _remove_root(change, found)
         _revoke_intermediate(change, found, revocation)
         stem = home.previous_folder / short_fingerprint(found)
         for path in (stem.with_suffix(".pem"), stem.with_suffix(".key"), crl_file(home, found)):
             change.delete(path)
-        message = f"the CA {short_fingerprint(found)} is trusted no more"
-        change.record(Action.CA_RETIRED, message, {"tls": {"client": certificate_fields(describe(found))}})
+        message = f"the CA {short_fingerprint(found)} is no longer trusted"
+        change.record(CaRetired(message=message, certificate=who.certificate(describe(found))))
     return len(live)
 
 
@@ -176,8 +180,8 @@ def renew_server(
         change.write_public(home.server_certificate, encode_chain(made.certificate, authority))
         until = f"{made.certificate.not_valid_after_utc:%Y-%m-%d}"
         message = f"a certificate was issued to the server, for {', '.join(wanted)}, valid until {until}"
-        fields = {"tls": {"server": {"hash": {"sha256": certificate_sha256(made.certificate).upper()}}}}
-        change.record(Action.CERTIFICATE_ISSUED, message, fields)
+        sha256 = certificate_sha256(made.certificate).upper()
+        change.record(CertificateIssued(message=message, server_sha256=sha256))
     return made.certificate
 
 

@@ -9,10 +9,12 @@ from telnetsd.administration.authority.authorities import short_fingerprint
 from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.generation import load_home_authorities
 from telnetsd.administration.installation.operator import by_operator
-from telnetsd.audit.event import TEXT_MAX_CHARS, Action, Fields, certificate_fields
+from telnetsd.audit import who
 from telnetsd.config.settings import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
+from telnetsd.events.fields import TEXT_MAX_CHARS
+from telnetsd.events.of_changes import TrustAnchorAdded, TrustAnchorRemoved
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import to_pem, utc_now
 from telnetsd.pki.certificate import certificate_sha256, describe
@@ -48,9 +50,8 @@ def add_trust(home: Home, file: Path, *, is_intermediate: bool) -> list[x509.Cer
     with changing(home, by_operator()) as change:
         for certificate in added:
             change.write_public(folder / f"{short_fingerprint(certificate)}.pem", to_pem(certificate))
-            change.record(
-                Action.TRUST_ANCHOR_ADDED, f"{_subject(certificate)} is {what} from now on", _fields(certificate)
-            )
+            message = f"{_subject(certificate)} is {what} from now on"
+            change.record(TrustAnchorAdded(message=message, certificate=who.certificate(describe(certificate))))
     return added
 
 
@@ -76,8 +77,8 @@ def remove_trust(home: Home, fingerprint: str) -> x509.Certificate:
             change.write_public(path, to_pem(*left))
         else:
             change.delete(path)
-        message = f"{_subject(certificate)} is trusted no more"
-        change.record(Action.TRUST_ANCHOR_REMOVED, message, _fields(certificate))
+        message = f"{_subject(certificate)} is no longer trusted"
+        change.record(TrustAnchorRemoved(message=message, certificate=who.certificate(describe(certificate))))
     return certificate
 
 
@@ -105,7 +106,3 @@ def _check(certificate: x509.Certificate, file: Path, known: set[str]) -> None:
 
 def _subject(certificate: x509.Certificate) -> str:
     return escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)
-
-
-def _fields(certificate: x509.Certificate) -> Fields:
-    return {"tls": {"client": certificate_fields(describe(certificate))}}

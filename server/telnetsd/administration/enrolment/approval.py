@@ -7,15 +7,15 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from telnetsd.administration.authority.authorities import AskPassphrase, load_issuer, passphrase_of_environment
 from telnetsd.administration.authority.issuing import Grant, certify, check_grant, with_class_of
-from telnetsd.administration.enrolment.requests import forget_expired, request_fields
+from telnetsd.administration.enrolment.requests import about, forget_expired
 from telnetsd.administration.installation.change import Change, changing
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import Issuance, write_chain
 from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key
-from telnetsd.audit.event import Action, merge
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import EnrolmentApproved, EnrolmentDenied
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import Authority
@@ -63,9 +63,9 @@ def approve_request(
             issuance = _certify(change, authority, settings, request, user, approval.grant)
         sha256 = certificate_sha256(issuance.certificate) if issuance.certificate else ""
         change.state.requests.decide(request.id, RequestStatus.APPROVED, user.name, sha256)
-        fields = merge(request_fields(request), {"user": {"target": {"name": user.name}}})
-        how = "accepted as it is" if authority is None else "granted"
-        change.record(Action.ENROLMENT_APPROVED, f"{request.id}: {how}, for {user.name}", fields)
+        how = "accepted as it is" if authority is None else "approved"
+        message = f"{request.id}: {how}, for {user.name}"
+        change.record(EnrolmentApproved(message=message, enrolment=about(request), target=user.name))
     return issuance
 
 
@@ -80,7 +80,7 @@ def deny_request(home: Home, request_id: str) -> EnrolmentRequest:
         request = _require_pending(change, request_id)
         change.state.requests.decide(request.id, RequestStatus.DENIED)
         message = f"{request.id}: the request for {request.name} was denied"
-        change.record(Action.ENROLMENT_DENIED, message, request_fields(request))
+        change.record(EnrolmentDenied(message=message, enrolment=about(request)))
     return request
 
 
@@ -128,7 +128,7 @@ def _certify(
         certificate = certify(change, authority, settings, user.name, key, grant)
         return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
     grant = inherit_class(change, settings, request.replaces_sha256, grant)
-    certificate = certify(change, authority, settings, user.name, key, grant, Action.CERTIFICATE_RENEWED)
+    certificate = certify(change, authority, settings, user.name, key, grant, is_renewal=True)
     change.state.certificates.mark_renewed(request.replaces_sha256)
     return Issuance(user, certificate, ())
 

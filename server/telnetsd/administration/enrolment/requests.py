@@ -20,12 +20,13 @@ from telnetsd.administration.authority.authorities import chain_above
 from telnetsd.administration.authority.issuing import check_key
 from telnetsd.administration.installation.change import Change, changing
 from telnetsd.administration.users.names import check_user_name
-from telnetsd.audit.event import Action, Fields
-from telnetsd.audit.reason import EnrolmentReason
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
 from telnetsd.config.settings import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
+from telnetsd.events.context import Enrolment
+from telnetsd.events.of_changes import EnrolmentCollected, EnrolmentExpired, EnrolmentRequested
+from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home
 from telnetsd.listener.admission import find_source, network_of
 from telnetsd.pki.authority import to_pem
@@ -78,7 +79,7 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
         )
         change.state.requests.add(request, wish.content, _hash_of(code))
         message = f"{request.id}: a certificate for {wish.name} was requested ({wish.kind.value})"
-        change.record(Action.ENROLMENT_REQUESTED, message, request_fields(request))
+        change.record(EnrolmentRequested(message=message, enrolment=about(request)))
     return Receipt(request.id, request.spki_sha256, code, request.expires_at)
 
 
@@ -134,19 +135,18 @@ def forget_expired(change: Change) -> None:
     for request in change.state.requests.expired(change.at):
         change.state.requests.remove(request.id)
         message = f"{request.id}: the request for {request.name} has expired ({request.status.value})"
-        change.record(Action.ENROLMENT_EXPIRED, message, request_fields(request))
+        change.record(EnrolmentExpired(message=message, enrolment=about(request)))
 
 
-def request_fields(request: EnrolmentRequest) -> Fields:
-    """Return the fields that say on the log which request it is about."""
-    fields = {
-        "id": request.id,
-        "kind": request.kind.value,
-        "name": request.name,
-        "subject": request.subject,
-        "spki_sha256": request.spki_sha256,
-    }
-    return {"telnetsd": {"enrolment": fields}}
+def about(request: EnrolmentRequest) -> Enrolment:
+    """Return the part of an event that says which request it is about."""
+    return Enrolment(
+        id=request.id,
+        kind=request.kind.value,
+        name=request.name,
+        subject=request.subject,
+        spki_sha256=request.spki_sha256,
+    )
 
 
 def _requests_of(state: State, spki_sha256: str) -> list[EnrolmentRequest]:
@@ -205,7 +205,8 @@ def _make_room(change: Change, waiting: list[EnrolmentRequest], source: str) -> 
     dropped = next(one for one in waiting if network_of(one.source) == fullest)
     change.state.requests.remove(dropped.id)
     message = f"{dropped.id}: the request for {dropped.name} gave way: {most} had come from {fullest}"
-    change.record(Action.ENROLMENT_EXPIRED, message, request_fields(dropped), EnrolmentReason.GAVE_WAY)
+    event = EnrolmentExpired(reason=EnrolmentReason.GAVE_WAY, message=message, enrolment=about(dropped))
+    change.record(event)
 
 
 def _hand_out(change: Change, request: EnrolmentRequest) -> str:
@@ -221,7 +222,7 @@ def _hand_out(change: Change, request: EnrolmentRequest) -> str:
         )
     change.state.requests.decide(request.id, RequestStatus.COLLECTED)
     message = f"{request.id}: the certificate for {request.user_name} was collected"
-    change.record(Action.ENROLMENT_COLLECTED, message, request_fields(request))
+    change.record(EnrolmentCollected(message=message, enrolment=about(request)))
     return to_pem(*chain_above(change.home, der)).decode()
 
 

@@ -16,7 +16,7 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.enrolment.requests import forget_expired
 from telnetsd.administration.installation.change import changing, recover
-from telnetsd.audit.event import Fields
+from telnetsd.events.part import Fields
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256

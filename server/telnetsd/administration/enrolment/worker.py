@@ -15,12 +15,11 @@ from telnetsd.administration.authority.issuing import Grant, certify
 from telnetsd.administration.enrolment.approval import inherit_class
 from telnetsd.administration.enrolment.requests import Wish, collect_by_code, collect_by_key, take_request
 from telnetsd.administration.installation.change import changing
-from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import EnrolmentReason
 from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
 from telnetsd.config.settings import RenewalPolicy, Settings
 from telnetsd.errors import OperatorError
+from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.pki.authority import Authority, utc_now
@@ -143,7 +142,7 @@ class EnrolmentOffice:
                 days = min(self._settings.issuing.days, days_left(replaced.not_after, replaced.not_before))
                 grant = inherit_class(change, self._settings, replaced.sha256, Grant(max(days, 1)))
                 certificate = certify(
-                    change, authority, self._settings, user.name, csr.public_key, grant, Action.CERTIFICATE_RENEWED
+                    change, authority, self._settings, user.name, csr.public_key, grant, is_renewal=True
                 )
             except OperatorError as error:
                 raise EnrolmentError(

@@ -6,11 +6,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.audit.checkpoint import AuditKey, key_id_of
-from telnetsd.audit.event import Action, Fields, merge
 from telnetsd.audit.key import keep_audit_key, load_audit_key
 from telnetsd.audit.log import AuditLog
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_the_server import AuditKeyChanged
 from telnetsd.files.home import Home, alone
 from telnetsd.state.audit_head import AuditHead
 
@@ -27,21 +27,20 @@ def change_audit_key(home: Home) -> None:
     """
     key = Ed25519PrivateKey.generate()
     key_id = key_id_of(key.public_key())
-    fields = merge(by_operator(), {"telnetsd": {"audit": {"key_id": key_id}}})
     with alone(home):
         former = _load_former(home)
         if former is not None:
             message = f"the audit log is signed by another key from now on: {key_id}"
-            _tell(home, former, make_event(Action.AUDIT_KEY_CHANGED, message, fields))
+            _tell(home, former, AuditKeyChanged(message=message, key_id=key_id))
         keep_audit_key(home, key)
         if former is None:
             message = f"the audit log is signed by another key from now on: {key_id}; the former one was lost"
-            _tell(home, load_audit_key(home), make_event(Action.AUDIT_KEY_CHANGED, message, fields))
+            _tell(home, load_audit_key(home), AuditKeyChanged(message=message, key_id=key_id))
 
 
-def _tell(home: Home, key: AuditKey, event: Fields) -> None:
+def _tell(home: Home, key: AuditKey, event: AuditKeyChanged) -> None:
     with closing(AuditLog(home.audit_file, key, witness=AuditHead(home.state_file))) as log:
-        log.append([event])
+        log.append([make_event(event, by_operator())])
 
 
 def _load_former(home: Home) -> AuditKey | None:

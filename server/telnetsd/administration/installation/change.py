@@ -12,18 +12,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from telnetsd.administration.installation.audit_log import open_log
-from telnetsd.audit.event import Action, Fields, merge
 from telnetsd.audit.log import AuditLog
-from telnetsd.audit.reason import Reason
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
+from telnetsd.events.event import Event
+from telnetsd.events.of_changes import ChangeUndone
+from telnetsd.events.part import Fields
 from telnetsd.files.atomic import (
     PUBLIC_FILE_MODE,
     SECRET_FILE_MODE,
@@ -72,9 +72,9 @@ class Change:
         self._who = who
         self._files: list[tuple[Path, bytes | None, int]] = []
 
-    def record(self, action: Action, message: str, fields: Fields | None = None, reason: StrEnum = Reason.OK) -> None:
-        """Tell the log, when the change is made; text of a peer in `message` has been escaped."""
-        self.events.append(make_event(action, message, merge(self._who, fields or {}), reason))
+    def record(self, event: Event) -> None:
+        """Tell the log, when the change is made."""
+        self.events.append(make_event(event, self._who))
 
     def write_secret(self, path: Path, content: bytes) -> None:
         """Write a file that only its owner may read."""
@@ -186,7 +186,7 @@ def _undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
     if is_told and (folder / _MANIFEST).exists():
         manifest = _read_manifest(folder)
         message = f"a change was cut off, and undone: {'; '.join(manifest.messages)}"
-        log.append([make_event(Action.CHANGE_UNDONE, message, reason=Reason.INTERRUPTED)])
+        log.append([make_event(ChangeUndone(message=message))])
     shutil.rmtree(folder, ignore_errors=True)
 
 

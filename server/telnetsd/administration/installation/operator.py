@@ -5,8 +5,10 @@ import pwd
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.event import TEXT_MAX_CHARS, Fields
 from telnetsd.escaping import escape
+from telnetsd.events.context import Operator
+from telnetsd.events.fields import TEXT_MAX_CHARS
+from telnetsd.events.part import Fields, to_fields
 
 _LOGIN_UID: Final = Path("/proc/self/loginuid")
 _NO_LOGIN: Final = 2**32 - 1
@@ -24,13 +26,14 @@ def by_operator() -> Fields:
     Besides the user's name: as whom they have logged in, as far as the system was told of it, and who they say that
     they were before `sudo`. Both are claims: the log does not rest on them.
     """
-    operator = {"name": operator_name()}
-    login = _login_name()
-    if login:
-        operator["login"] = login
-    if "SUDO_USER" in os.environ:
-        operator["sudo_user"] = escape(os.environ["SUDO_USER"], TEXT_MAX_CHARS)
-    return {"telnetsd": {"operator": operator}}
+    sudo_user = os.environ.get("SUDO_USER")
+    return to_fields(
+        Operator(
+            name=operator_name(),
+            login=_login_name() or None,
+            sudo_user=escape(sudo_user, TEXT_MAX_CHARS) if sudo_user is not None else None,
+        )
+    )
 
 
 def _login_name() -> str:

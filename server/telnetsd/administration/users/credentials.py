@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from telnetsd.administration.authority.authorities import encode_chain
 from telnetsd.administration.authority.issuing import Grant, certify
 from telnetsd.administration.installation.change import Change
-from telnetsd.audit.event import Action
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import make_secret_folder
@@ -112,14 +111,15 @@ def issue(
     user: User,
     key: Key,
     grant: Grant,
-    action: Action = Action.CERTIFICATE_ISSUED,
+    *,
+    is_renewal: bool = False,
 ) -> Issuance:
     """Issue a certificate to a user for a key, and write what is handed to them.
 
     Raises:
         OperatorError: The key is somebody else's or compromised.
     """
-    certificate = certify(change, authority, settings, user.name, key.public, grant, action)
+    certificate = certify(change, authority, settings, user.name, key.public, grant, is_renewal=is_renewal)
     if key.private is None:
         return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
     files = user_files(change.home, user.name)

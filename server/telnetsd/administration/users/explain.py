@@ -12,9 +12,9 @@ from typing import Final
 from cryptography import x509
 
 from telnetsd.administration.installation.generation import Material, load_material
-from telnetsd.audit.event import TEXT_MAX_CHARS
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
+from telnetsd.events.fields import TEXT_MAX_CHARS
 from telnetsd.files.home import Home
 from telnetsd.identity.cert_to_name import NoMatch
 from telnetsd.identity.identify import Identifier, status_of

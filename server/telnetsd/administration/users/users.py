@@ -30,13 +30,13 @@ from telnetsd.administration.users.credentials import (
 )
 from telnetsd.administration.users.names import check_user_name, look_alike
 from telnetsd.administration.users.pins import parse_pin
-from telnetsd.audit.event import Action, Fields
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import PinAdded, UserAdded, UserChanged, UserRemoved
+from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
-from telnetsd.pki.revocation import RevocationReason
 from telnetsd.state.records import UserRecord
 
 
@@ -115,7 +115,7 @@ def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapp
         change.state.users.change(user, is_mapped=mapped)
         may = "may" if mapped else "may not"
         message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name them"
-        change.record(Action.USER_CHANGED, message, target_fields(user))
+        change.record(UserChanged(message=message, name=user.name, roles=user.roles))
         return change.state.users.require(name)
 
 
@@ -146,7 +146,7 @@ def renew_user(
                 key = key_for(name, credential)
         grant = with_class_of(grant, last, settings)
         change.state.certificates.mark_renewed(last.sha256)
-        return issue(change, authority, settings, found.user, key, grant, Action.CERTIFICATE_RENEWED)
+        return issue(change, authority, settings, found.user, key, grant, is_renewal=True)
 
 
 def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
@@ -163,7 +163,7 @@ def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_enviro
         files = user_files(home, name)
         for path in (files.certificate, files.key, files.pkcs12):
             change.delete(path)
-        change.record(Action.USER_REMOVED, f"user {name} was removed", target_fields(found.user))
+        change.record(UserRemoved(message=f"user {name} was removed", name=name, roles=found.user.roles))
     return tell_others(home, by_operator(), ask)
 
 
@@ -205,7 +205,7 @@ def insert_user(change: Change, new: NewUser) -> None:
         )
     change.state.users.add(user, change.at, is_mapped=new.is_mapped)
     message = f"user {user.name} was added ({', '.join(user.roles)})"
-    change.record(Action.USER_ADDED, message, target_fields(user))
+    change.record(UserAdded(message=message, name=user.name, roles=user.roles))
 
 
 def pin_key(change: Change, name: str, spki_sha256: str) -> None:
@@ -216,10 +216,5 @@ def pin_key(change: Change, name: str, spki_sha256: str) -> None:
     """
     check_key(change, name, spki_sha256)
     change.state.pins.add(spki_sha256, name, change.at)
-    fields: Fields = {"user": {"target": {"name": name}}, "telnetsd": {"pin": {"spki_sha256": spki_sha256}}}
-    change.record(Action.PIN_ADDED, f"the public key SHA256:{spki_sha256} was accepted for {name}", fields)
-
-
-def target_fields(user: User) -> Fields:
-    """Return the fields that say on the log whom it is about."""
-    return {"user": {"target": {"name": user.name, "roles": list(user.roles)}}}
+    message = f"the public key SHA256:{spki_sha256} was accepted for {name}"
+    change.record(PinAdded(message=message, target=name, spki_sha256=spki_sha256))

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from telnetsd import __version__
-from telnetsd.audit.event import Action, Outcome, parse_timestamp
 from telnetsd.audit.reading.row import Event, text_of
-from telnetsd.audit.schema import DEFINITIONS
+from telnetsd.events.catalogue import ACTIONS
+from telnetsd.events.fields import Outcome, parse_timestamp
 
 COLUMNS: Final = {
     "time": "@timestamp",
@@ -95,7 +95,7 @@ def _cell(text: str) -> str:
 
 def _cef(event: Event) -> str:
     action, outcome = text_of(event, "event.action"), text_of(event, "event.outcome")
-    name = DEFINITIONS[Action(action)].summary if action in set(Action) else action
+    name = ACTIONS[action].summary if action in ACTIONS else action
     severity = _CEF_SEVERITY[Outcome.FAILURE if outcome == Outcome.FAILURE else Outcome.SUCCESS]
     header = "|".join(_cef_header(one) for one in ("telnetsd", "telnetsd", __version__, action, name))
     values = {key: text_of(event, path, VALUE_MAX_CHARS) for key, path in _CEF_FIELDS.items()}

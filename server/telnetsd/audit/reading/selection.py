@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from telnetsd.audit.event import Action, Outcome, timestamp
 from telnetsd.audit.reading.row import Event, value_of
+from telnetsd.events.fields import Outcome, timestamp
+from telnetsd.events.of_sessions import SessionContinued
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 GUEST: Final = "guest"
@@ -50,7 +51,7 @@ class Selection:
     def takes(self, event: Event) -> bool:
         """Tell whether an event is one of them."""
         return (
-            (bool(self.action) or value_of(event, "event.action") != Action.SESSION_CONTINUED)
+            (bool(self.action) or value_of(event, "event.action") != SessionContinued.action)
             and self._is_in_time(value_of(event, "@timestamp"))
             and (not self.only_failed or value_of(event, "event.outcome") == Outcome.FAILURE)
             and (not self.action or fnmatchcase(str(value_of(event, "event.action")), self.action))

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from telnetsd.audit.event import Action, Outcome
 from telnetsd.audit.reading.row import Event, text_of, who_of
+from telnetsd.events.fields import Outcome
+from telnetsd.events.of_sessions import CommandDenied, HandshakeFailed, SessionRefused, SessionStarted
 
 HOURS = range(24)
-_TURNED_AWAY = {Action.SESSION_REFUSED, Action.HANDSHAKE_FAILED, Action.COMMAND_DENIED}
+_TURNED_AWAY = {SessionRefused.action, HandshakeFailed.action, CommandDenied.action}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def count(events: Iterable[Event]) -> Figures:
         action = text_of(event, "event.action")
         actions[action] += 1
         failures += text_of(event, "event.outcome") == Outcome.FAILURE
-        if action == Action.SESSION_STARTED:
+        if action == SessionStarted.action:
             users[who_of(event)] += 1
             hours[text_of(event, "@timestamp")[11:13]] += 1
         elif action in _TURNED_AWAY:

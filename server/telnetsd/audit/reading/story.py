@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from telnetsd.audit.event import Action, parse_timestamp
 from telnetsd.audit.reading.row import Event, describe, text_of
+from telnetsd.events.fields import parse_timestamp
+from telnetsd.events.of_sessions import SessionEnded, SessionRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def _tell(session_id: str, events: list[Event]) -> Story:
 
 
 def _ends(event: Event) -> bool:
-    return text_of(event, "event.action") in {Action.SESSION_ENDED, Action.SESSION_REFUSED}
+    return text_of(event, "event.action") in {SessionEnded.action, SessionRefused.action}
 
 
 def _facts(event: Event) -> list[tuple[str, str]]:

@@ -18,10 +18,10 @@ import msgspec
 
 from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, link_of, read_link
 from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, is_signed, read_seal
-from telnetsd.audit.event import Action
 from telnetsd.audit.reading.archive import Line
-from telnetsd.audit.reason import CheckpointReason
 from telnetsd.escaping import escape
+from telnetsd.events.of_the_server import AuditPruned
+from telnetsd.events.reason import CheckpointReason
 
 NAME_MAX_CHARS: Final = 255
 
@@ -182,7 +182,7 @@ class _Verifier:
         self._compare(link, self._expected.witnessed, "the one that state.db remembers")
         if self._expected.checkpoint is not None:
             self._compare(link, self._expected.checkpoint.head, "the checkpoint that was exported")
-        if link.action == Action.AUDIT_PRUNED:
+        if link.action == AuditPruned.action:
             self._note_pruned(line, link.head.sequence)
         self._head_before, self._head, self._last = self._head, link.head, link
         self._events += 1

@@ -16,11 +16,11 @@ from typing import Final
 
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.key import load_public_keys
-from telnetsd.audit.reason import ShippingReason
 from telnetsd.audit.shipping.collector import Collector, TooLongError
 from telnetsd.audit.shipping.source import LogSource
 from telnetsd.config.settings import ShippingSettings
 from telnetsd.errors import OperatorError
+from telnetsd.events.reason import ShippingReason
 from telnetsd.files.atomic import make_secret_folder, write_secret
 from telnetsd.files.home import Home
 

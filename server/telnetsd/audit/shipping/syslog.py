@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from telnetsd.audit.event import Outcome
+from telnetsd.events.fields import Outcome
 
 FACILITY_AUTHPRIV: Final = 10
 SEVERITY_WARNING: Final = 4

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final
 
 from telnetsd.audit.chain import Draft
-from telnetsd.audit.event import Fields
 from telnetsd.audit.open_sessions import event_of, fields_of_session
 from telnetsd.audit.reading.row import source_of, text_of, who_of
 from telnetsd.commands.caller import SessionRow
+from telnetsd.events.part import Fields
 from telnetsd.listener.arrival import LOCAL
 from telnetsd.rpc.channel import Channel, ChannelError
 

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Final, Protocol
 
 from telnetsd.administration.installation.generation import Material
-from telnetsd.audit.reason import ReloadReason
 from telnetsd.control.server import WatchableSessions
 from telnetsd.daemon.workers.process import Serving
+from telnetsd.events.reason import ReloadReason
 from telnetsd.lines.directory import LocalSwitchboard
 from telnetsd.listener.endpoint import Endpoint
 

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any, Final
 
-from telnetsd.audit.event import Fields
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
+from telnetsd.events.part import Fields
 from telnetsd.rpc.channel import Channel
 
 _NO_ANSWER: Final = "the audit log cannot be written: the process that writes it does not answer"

@@ -18,9 +18,7 @@ from typing import Any, Final
 
 from telnetsd.administration.installation.generation import Material
 from telnetsd.audit.chain import Draft
-from telnetsd.audit.event import Action
 from telnetsd.audit.reading.row import who_of
-from telnetsd.audit.reason import EndReason, ReloadReason
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import Trail
 from telnetsd.config.settings import Settings
@@ -33,6 +31,8 @@ from telnetsd.daemon.workers.pool import STOP_TIMEOUT_S, Listeners
 from telnetsd.daemon.workers.process import has_same_tls
 from telnetsd.daemon.workers.sessions import CrewSessions
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_sessions import SessionEnded, SessionStarted
+from telnetsd.events.reason import EndReason, ReloadReason
 from telnetsd.files.home import Home
 from telnetsd.lines.hosting import LineHost
 from telnetsd.listener.sockets import BACKLOG, open_unix_listener
@@ -331,9 +331,9 @@ class Crew:
     def _take_event(self, worker: WorkerLink, told: Any) -> None:  # noqa: ANN401
         number, session_id, parts = told
         event = Draft(*parts)
-        if event.action == Action.SESSION_STARTED:
+        if event.action == SessionStarted.action:
             worker.open[session_id] = event
-        elif event.action == Action.SESSION_ENDED:
+        elif event.action == SessionEnded.action:
             worker.open.pop(session_id, None)
         written = self._sink.put_draft(event)
         written.add_done_callback(partial(self._acknowledge, worker, number, session_id, event.action))
@@ -344,7 +344,7 @@ class Crew:
         if not worker.written:
             self._loop.call_soon(self._tell_written, worker)
         error = written.exception()
-        if error is not None and action == Action.SESSION_STARTED:
+        if error is not None and action == SessionStarted.action:
             worker.open.pop(session_id, None)  # nobody was let in
         worker.written.append((number, str(error) if error is not None else ""))
 
@@ -362,7 +362,7 @@ class Crew:
             user = who_of(fields)
             reason = EndReason.WORKER_LOST
             message = f"{user}: the session ended ({reason.value})"
-            self._trail.with_fields(fields).record(Action.SESSION_ENDED, reason, message)
+            self._trail.with_fields(fields).record(SessionEnded(reason=reason, message=message))
         if not self._is_stopping and not worker.is_retired:
             sessions = f"{len(worker.open)} session{'' if len(worker.open) == 1 else 's'}"
             logger.warning("worker %d has ended, and %s with it; another takes its place", worker.pid, sessions)

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from telnetsd.audit.event import Action
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.reading.archive import read_lines, take_snapshot
 from telnetsd.audit.reading.row import read_event, text_of
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_sessions import RecordingClosed
 from telnetsd.lines.recordings.recording import OUTPUT, RAW, SUFFIX, VERSION
 
 LINE_MAX_BYTES: Final = 16 * 2**20
@@ -64,7 +64,7 @@ def list_vouched(audit_file: Path) -> list[Vouched]:
         OperatorError: The log cannot be read.
     """
     events = (read_event(line.content) for line in read_lines(take_snapshot(audit_file)))
-    return [_vouched(one) for one in events if text_of(one, "event.action") == Action.RECORDING_CLOSED]
+    return [_vouched(one) for one in events if text_of(one, "event.action") == RecordingClosed.action]
 
 
 def find_recording(folder: Path, name: str) -> Path:

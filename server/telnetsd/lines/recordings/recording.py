@@ -16,17 +16,16 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from telnetsd.audit.event import Action
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reason import Reason
 from telnetsd.audit.trail import Trail
+from telnetsd.events.of_sessions import RecordingClosed
+from telnetsd.events.reason import CommonReason, EndReason
 from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder
 from telnetsd.lines.kinds.upstream import Terminal
 
@@ -157,9 +156,22 @@ def recording_end(line_name: str, session_id: str) -> str:
     return f"{line_name}-{session_id[-8:]}{SUFFIX}"
 
 
-async def vouch_for(recorded: Recorded, line_name: str, trail: Trail, reason: StrEnum = Reason.OK) -> None:
+async def vouch_for(
+    recorded: Recorded,
+    line_name: str,
+    trail: Trail,
+    reason: Literal[CommonReason.OK, EndReason.SERVER_LOST] = CommonReason.OK,
+) -> None:
     """Have the log vouch for a recording."""
-    fields = {"file": recorded.file, "sha256": recorded.sha256, "bytes": recorded.size, "is_whole": recorded.is_whole}
     message = f"what {line_name} showed was recorded in {recorded.file}"
     with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
-        await trail.record(Action.RECORDING_CLOSED, reason, message, telnetsd={"recording": fields})
+        await trail.record(
+            RecordingClosed(
+                reason=reason,
+                message=message,
+                file=recorded.file,
+                sha256=recorded.sha256,
+                bytes=recorded.size,
+                is_whole=recorded.is_whole,
+            )
+        )

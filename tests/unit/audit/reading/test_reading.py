@@ -163,7 +163,7 @@ def test_cef_escapes_what_separates_its_fields() -> None:
     assert "suser=x suser\\=root " in line
     assert "msg=a\\=b|c\\\\d" in line
     (refused,) = export([an_event("session-refused")], ExportFormat.CEF)
-    assert "|session-refused|somebody did not come in|6|" in refused
+    assert "|session-refused|a client is refused|6|" in refused
 
 
 @given(EVENTS)

@@ -12,7 +12,7 @@ from support.audit import event, open_test_log
 from telnetsd.audit.reading.row import describe, read_event
 from telnetsd.audit.reading.tail import follow, last_lines
 
-BEGINS = "the audit log begins a file"
+BEGINS = "a file of the audit log begins"
 
 
 def append(path: Path, *texts: str) -> None:

@@ -23,17 +23,35 @@ from hypothesis import strategies as st
 from support.audit import KEY, assert_intact, event, make_key, make_seal, open_test_log, read_log, verify_log
 from telnetsd.audit.chain import make_draft, read_link, seal
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
-from telnetsd.audit.event import Action
 from telnetsd.audit.file import seal_path
 from telnetsd.audit.reading.archive import Line, read_lines, take_files, take_snapshot
 from telnetsd.audit.reading.verification import DamageKind, Expectation, Report, verify
-from telnetsd.audit.reason import CheckpointReason, RetentionReason
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
+from telnetsd.events.of_the_server import AuditCheckpoint, AuditPruned, ServerStarted
+from telnetsd.events.reason import CheckpointReason, RetentionReason
 
 TESTS = Path(__file__).parents[3]
+
+
+def pruned(first: int, last: int, sha256: str) -> AuditPruned:
+    return AuditPruned(
+        reason=RetentionReason.AGE,
+        message="forged",
+        file="audit-1.jsonl",
+        first_sequence=first,
+        last_sequence=last,
+        last_sha256=sha256,
+    )
+
+
+FORGED = (
+    ServerStarted(message="forged"),
+    pruned(1, 2, "0" * 64),
+    AuditCheckpoint(reason=CheckpointReason.REQUESTED, message="forged", key_id="0" * 64),
+)
 Files = dict[str, bytes]
 """The files of a log, by name, and their content."""
 
@@ -135,9 +153,9 @@ class Mutation:
         """Add lines that follow the last one, as anybody can who has no key."""
         lines = lines_of(content)
         head = read_link(lines[-1][:-1]).head
-        action = self.draw(st.sampled_from([Action.SERVER_STARTED, Action.AUDIT_PRUNED, Action.AUDIT_CHECKPOINT]))
+        forged = self.draw(st.sampled_from(FORGED))
         for _ in range(1 + self.number(2)):
-            line, head = seal(make_draft(make_event(action, "forged")), head)
+            line, head = seal(make_draft(make_event(forged)), head)
             lines.append(line)
         return b"".join(lines)
 
@@ -199,9 +217,8 @@ def test_an_event_of_retention_that_nobody_sealed_does_not_excuse_a_missing_file
     last = read_link(intact[first].splitlines()[-1]).head
     files = {name: content for name, content in intact.items() if name != first}
     head = read_link(files["audit.jsonl"].splitlines()[-1]).head
-    lines = {"first_sequence": 1, "last_sequence": last.sequence, "last_sha256": last.sha256}
-    forged = make_event(Action.AUDIT_PRUNED, "forged", {"telnetsd": {"audit": lines}})
-    files["audit.jsonl"] += seal(make_draft(forged), head)[0]
+    forged = pruned(1, last.sequence, last.sha256)
+    files["audit.jsonl"] += seal(make_draft(make_event(forged)), head)[0]
     damage = judge(files, tmp_path).damage
     assert damage is not None
     assert second in files

@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 
 from support.schema import judge
-from telnetsd.audit.event import Action
-from telnetsd.audit.schema import ALWAYS, DEFINITIONS, FIELDS
-from telnetsd.audit.schema_documents import json_schema, page
+from telnetsd.events.catalogue import ACTIONS, DEFINITIONS
+from telnetsd.events.documents import FIELDS, json_schema, page
+from telnetsd.events.fields import ALWAYS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 ECS_TYPES_OF = {
@@ -72,7 +72,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_every_action_is_defined_with_fields_that_are() -> None:
-    assert set(DEFINITIONS) == set(Action)
     used = {name for one in DEFINITIONS.values() for name in (*one.required, *one.optional)} | set(ALWAYS)
     assert used == set(FIELDS)
 
@@ -81,9 +80,9 @@ def test_names_are_those_of_ecs_and_telnetsd_is_the_only_extension() -> None:
     assert {name for name in FIELDS if not name.startswith("telnetsd.")} == ECS_FIELDS
 
 
-@pytest.mark.parametrize("action", Action)
-def test_an_action_is_classed_as_ecs_expects(action: Action) -> None:
-    definition = DEFINITIONS[action]
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_is_classed_as_ecs_expects(action: str) -> None:
+    definition = ACTIONS[action]
     allowed = set().union(*(ECS_TYPES_OF[category] for category in definition.categories))
     assert set(definition.types) <= allowed
 

@@ -1,15 +1,20 @@
-"""The schema of the audit log as documents: a page for people, and a JSON Schema (draft 2020-12) for programs."""
+"""The catalogue as documents: a page for people, and a JSON Schema (draft 2020-12) for programs."""
 
 from collections.abc import Iterable
-from typing import Any
+from enum import EnumType
+from typing import Any, Final
 
-from telnetsd.audit.event import Action
-from telnetsd.audit.schema import ALWAYS, DEFINITIONS, FIELDS, Definition
+from telnetsd.events import reason as reasons
+from telnetsd.events.catalogue import ACTIONS, Definition
+from telnetsd.events.fields import ALWAYS, all_fields
+from telnetsd.events.part import Schema
 
-PAGE_HEAD = """\
+FIELDS: Final = {field.name: field for field in all_fields()}
+"""Every field, by its name."""
+PAGE_HEAD: Final = """\
 # Audit events
 
-<!-- Made by scripts/make-docs from server/telnetsd/audit/schema.py: change that. -->
+<!-- Made by scripts/make-docs from server/telnetsd/events/: change that. -->
 
 One JSON object a line. Names are those of the Elastic Common Schema 9.4, and `telnetsd.*` for what it lacks.
 As a JSON Schema: [audit-events.schema.json](audit-events.schema.json).
@@ -21,27 +26,33 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "An event of telnetsd's audit log",
-        "oneOf": [_action_schema(action, definition) for action, definition in DEFINITIONS.items()],
-        "$defs": {name: {**field.schema, "description": field.summary} for name, field in FIELDS.items()},
+        "oneOf": [_action_schema(definition) for definition in ACTIONS.values()],
+        "$defs": {name: {**_schema_of(name), "description": field.summary} for name, field in FIELDS.items()},
     }
 
 
 def page() -> str:
     """Return docs/audit-events.md."""
-    return "\n".join([PAGE_HEAD, *_always(), *_actions(), *_fields()])
+    return "\n".join([PAGE_HEAD, *_always(), *_actions(), *_reasons(), *_fields()])
 
 
-def _action_schema(action: Action, definition: Definition) -> dict[str, Any]:
+def _schema_of(name: str) -> Schema:
+    if name == "event.action":
+        return {"type": "string", "enum": sorted(ACTIONS)}
+    return FIELDS[name].schema
+
+
+def _action_schema(definition: Definition) -> dict[str, Any]:
     required = {*ALWAYS, *definition.required}
     schema = _object(sorted({*required, *definition.optional}), required, "")
     event = schema["properties"]["event"]["properties"]
-    event["action"] = {"const": action.value}
+    event["action"] = {"const": definition.event.action}
     event["category"] = {"const": list(definition.categories)}
     event["type"] = {"const": list(definition.types)}
     event["outcome"] = {"const": definition.outcome.value}
     if not definition.has_other_reasons:
-        event["reason"] = {"enum": definition.words()}
-    return {"title": action.value, "description": definition.summary, **schema}
+        event["reason"] = {"enum": definition.reasons}
+    return {"title": definition.event.action, "description": definition.summary, **schema}
 
 
 def _object(names: list[str], required: set[str], path: str) -> dict[str, Any]:
@@ -73,18 +84,33 @@ def _always() -> Iterable[str]:
 
 def _actions() -> Iterable[str]:
     yield "## Actions\n"
-    for action, definition in DEFINITIONS.items():
-        yield f"### {action.value}\n"
+    for definition in ACTIONS.values():
+        yield f"### {definition.event.action}\n"
         categories, types = ", ".join(definition.categories), ", ".join(definition.types)
         yield f"{definition.summary}\n"
         yield f"- category {categories}; type {types}; outcome {definition.outcome.value}"
         others = ", or a word of another package" if definition.has_other_reasons else ""
-        yield f"- reason: {', '.join(definition.words())}{others}"
+        yield f"- reason: {', '.join(definition.reasons)}{others}"
         if definition.required:
             yield f"- always: {_names(definition.required)}"
         if definition.optional:
             yield f"- maybe: {_names(definition.optional)}"
+        if definition.is_kept:
+            yield "- written later when the log cannot be written"
         yield ""
+
+
+def _reasons() -> Iterable[str]:
+    """Explain each reason; a word that several enumerations have stands with each."""
+    yield "## Reasons\n"
+    yield "Where a sentence is shown to a client, places in braces are filled from its certificate.\n"
+    for kind in vars(reasons).values():
+        if isinstance(kind, EnumType) and issubclass(kind, reasons.Reason) and len(kind):
+            yield f"### {(kind.__doc__ or '').splitlines()[0].rstrip('.')}\n"
+            yield "| reason | what it means |"
+            yield "| --- | --- |"
+            yield from (f"| {word.value} | {word.sentence} |" for word in kind)
+            yield ""
 
 
 def _fields() -> Iterable[str]:

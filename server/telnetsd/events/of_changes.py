@@ -1,0 +1,185 @@
+"""Events of changes: what operators, and users at the enrolment desk, do to an installation."""
+
+from typing import ClassVar, Literal
+
+from telnetsd.events import context
+from telnetsd.events import fields as f
+from telnetsd.events.event import Event
+from telnetsd.events.reason import CommonReason, CrlProblem, EnrolmentReason
+
+
+class Done(Event):
+    """A change that was made as it was asked for."""
+
+    reason: Literal[CommonReason.OK] = CommonReason.OK
+
+
+class CertificateIssued(Done):
+    """A certificate was issued: to a user, or to the server."""
+
+    action: ClassVar = "certificate-issued"
+    target: context.Target | None = None
+    certificate: context.Certificate | None = None
+    server_sha256: f.TlsServerSha256 | None = None
+
+
+class CertificateRenewed(Done):
+    """A user's certificate was renewed."""
+
+    action: ClassVar = "certificate-renewed"
+    target: context.Target
+    certificate: context.Certificate | None = None
+
+
+class CertificateRevoked(Done):
+    """A certificate was revoked, or put on hold."""
+
+    action: ClassVar = "certificate-revoked"
+    revocation: context.Revocation
+    target: f.TargetName | None = None
+    certificate: context.Certificate | None = None
+    serial_number: f.X509SerialNumber | None = None
+    sha256: f.ClientSha256 | None = None
+
+
+class CertificateRestored(Done):
+    """A certificate is no longer on hold."""
+
+    action: ClassVar = "certificate-restored"
+    target: f.TargetName
+    serial_number: f.X509SerialNumber | None = None
+    sha256: f.ClientSha256 | None = None
+
+
+class PinAdded(Done):
+    """A public key was accepted for a user."""
+
+    action: ClassVar = "pin-added"
+    target: f.TargetName
+    spki_sha256: f.PinSha256
+
+
+class PinRevoked(Done):
+    """A pin was revoked, or put on hold."""
+
+    action: ClassVar = "pin-revoked"
+    target: f.TargetName
+    spki_sha256: f.PinSha256
+    revocation: context.Revocation
+
+
+class PinRestored(Done):
+    """A pin is no longer on hold."""
+
+    action: ClassVar = "pin-restored"
+    target: f.TargetName
+    spki_sha256: f.PinSha256
+
+
+class UserAdded(Done):
+    """A user was added."""
+
+    action: ClassVar = "user-added"
+    name: f.TargetName
+    roles: f.TargetRoles
+
+
+class UserChanged(Done):
+    """A user's roles were changed."""
+
+    action: ClassVar = "user-changed"
+    name: f.TargetName
+    roles: f.TargetRoles
+
+
+class UserRemoved(Done):
+    """A user was removed."""
+
+    action: ClassVar = "user-removed"
+    name: f.TargetName
+    roles: f.TargetRoles
+
+
+class EnrolmentRequested(Done):
+    """A client requests a certificate, or acceptance of its own."""
+
+    action: ClassVar = "enrolment-requested"
+    enrolment: context.Enrolment
+
+
+class EnrolmentApproved(Done):
+    """A request was approved."""
+
+    action: ClassVar = "enrolment-approved"
+    enrolment: context.Enrolment
+    target: f.TargetName
+
+
+class EnrolmentDenied(Done):
+    """A request was denied."""
+
+    action: ClassVar = "enrolment-denied"
+    enrolment: context.Enrolment
+
+
+class EnrolmentCollected(Done):
+    """An approved certificate was collected."""
+
+    action: ClassVar = "enrolment-collected"
+    enrolment: context.Enrolment
+
+
+class EnrolmentExpired(Event):
+    """A request has expired, or gave way to one from a network that has made fewer."""
+
+    action: ClassVar = "enrolment-expired"
+    reason: Literal[CommonReason.OK, EnrolmentReason.GAVE_WAY] = CommonReason.OK
+    enrolment: context.Enrolment
+
+
+class TrustAnchorAdded(Done):
+    """A CA may vouch for users."""
+
+    action: ClassVar = "trust-anchor-added"
+    certificate: context.Certificate
+
+
+class TrustAnchorRemoved(Done):
+    """A CA may no longer vouch for users."""
+
+    action: ClassVar = "trust-anchor-removed"
+    certificate: context.Certificate
+
+
+class CaRotated(Done):
+    """Another CA of this installation issues from now on."""
+
+    action: ClassVar = "ca-rotated"
+    certificate: context.Certificate
+
+
+class CaRetired(Done):
+    """A previous CA of this installation is no longer trusted."""
+
+    action: ClassVar = "ca-retired"
+    certificate: context.Certificate
+
+
+class CrlIssued(Done):
+    """The CRL of this installation's CA was signed."""
+
+    action: ClassVar = "crl-issued"
+
+
+class CrlRejected(Event):
+    """A CRL does not count, or no longer."""
+
+    action: ClassVar = "crl-rejected"
+    reason: CrlProblem
+
+
+class ChangeUndone(Event):
+    """A change was interrupted, and what the log says of it did not happen."""
+
+    action: ClassVar = "change-undone"
+    reason: Literal[CommonReason.INTERRUPTED] = CommonReason.INTERRUPTED

@@ -1,0 +1,168 @@
+"""Events of connections, sessions, commands and lines."""
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from telnetsd.events import context
+from telnetsd.events import fields as f
+from telnetsd.events.event import Event
+from telnetsd.events.reason import (
+    AdmissionReason,
+    CommandReason,
+    CommonReason,
+    CsrReason,
+    EndReason,
+    EnrolmentReason,
+    GuestReason,
+    LimitReason,
+    LineReason,
+    ProgramReason,
+    RefusalReason,
+    TlsReason,
+    TurnedAwayReason,
+)
+
+ConnectedReason = Literal[LineReason.WRITING, LineReason.WATCHING, LineReason.TAKEN_OVER, LineReason.HANDED_OVER]
+"""How a session is connected to a line."""
+
+
+class SessionStarted(Event):
+    """A session starts: of a named user, or of a guest with the reason."""
+
+    action: ClassVar = "session-started"
+    reason: Literal[AdmissionReason.IDENTIFIED] | GuestReason
+    handshake_s: f.HandshakeS
+    certificate: context.Certificate | None = None
+
+
+class SessionContinued(Event):
+    """A session was open when this file of the log began; its certificate is repeated."""
+
+    action: ClassVar = "session-continued"
+    reason: Literal[CommonReason.OK] = CommonReason.OK
+
+
+class SessionEnded(Event):
+    """A session is over."""
+
+    action: ClassVar = "session-ended"
+    reason: EndReason | RefusalReason
+
+
+class SessionRefused(Event):
+    """A client is refused."""
+
+    action: ClassVar = "session-refused"
+    reason: AdmissionReason | RefusalReason
+    certificate: context.Certificate | None = None
+    revocation: context.Revocation | None = None
+    fault: context.PathFault | None = None
+
+
+class SessionKicked(Event):
+    """An operator ends a session."""
+
+    action: ClassVar = "session-kicked"
+    reason: Literal[EndReason.KICKED] = EndReason.KICKED
+    operator: f.OperatorName
+
+
+class SessionWatched(Event):
+    """An operator begins to watch a session."""
+
+    action: ClassVar = "session-watched"
+    reason: Literal[CommonReason.OK] = CommonReason.OK
+    operator: f.OperatorName
+
+
+class SessionSlowed(Event):
+    """A session types faster than it may, and is read more slowly from now on; once a session."""
+
+    action: ClassVar = "session-slowed"
+    reason: Literal[LimitReason.TOO_MANY_LINES] = LimitReason.TOO_MANY_LINES
+
+
+class GuestsRefused(Event):
+    """Guests and refused clients of a source have used up their share of the log for an hour.
+
+    What else they wanted was refused in words, and is counted every ten seconds.
+    """
+
+    action: ClassVar = "guests-refused"
+    reason: Literal[LimitReason.LOG_FILLED] = LimitReason.LOG_FILLED
+    connections: f.Connections
+    commands: f.Commands
+
+
+class HandshakeFailed(Event):
+    """A TLS handshake was not completed; beyond a thousand in ten seconds they are counted, by reason."""
+
+    action: ClassVar = "handshake-failed"
+    reason: TlsReason
+    connections: f.Connections | None = None
+
+
+class ConnectionRefused(Event):
+    """Connections are turned away before their handshake: the first of a source at once, others counted."""
+
+    action: ClassVar = "connection-refused"
+    reason: TurnedAwayReason
+    connections: f.Connections
+
+
+class CommandExecuted(Event):
+    """A command is about to run; written before it does."""
+
+    action: ClassVar = "command-executed"
+    reason: Literal[CommandReason.PERMITTED] = CommandReason.PERMITTED
+    name: f.CommandName
+    line: f.CommandLine
+
+
+class CommandDenied(Event):
+    """A line was refused; a command of another package may have reasons of its own."""
+
+    action: ClassVar = "command-denied"
+    reason: CommandReason | StrEnum
+    name: f.CommandName
+    line: f.CommandLine
+
+
+class CommandFailed(Event):
+    """A command that ran has failed; one of another package may have reasons of its own."""
+
+    action: ClassVar = "command-failed"
+    reason: CommandReason | EnrolmentReason | CsrReason | LineReason | ProgramReason | StrEnum
+    name: f.CommandName
+    line: f.CommandLine
+    exit_status: f.CommandExitStatus | None = None
+
+
+class LineConnected(Event):
+    """A session is about to be connected to a line: to write, or to watch the writer."""
+
+    action: ClassVar = "line-connected"
+    reason: ConnectedReason
+    writer: f.LineWriter | None = None
+
+
+class LineDisconnected(Event):
+    """A session is no longer connected to a line."""
+
+    action: ClassVar = "line-disconnected"
+    reason: LineReason
+    duration_s: f.LineDurationS
+    bytes_received: f.LineBytesReceived
+    bytes_sent: f.LineBytesSent
+
+
+class RecordingClosed(Event):
+    """What a line showed was recorded; the log vouches for the file."""
+
+    action: ClassVar = "recording-closed"
+    reason: Literal[CommonReason.OK, EndReason.SERVER_LOST] = CommonReason.OK
+    file: f.RecordingFile
+    sha256: f.RecordingSha256
+    bytes: f.RecordingBytes
+    is_whole: f.RecordingIsWhole
+    writer: f.LineWriter | None = None

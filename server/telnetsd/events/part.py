@@ -1,0 +1,135 @@
+"""Parts of an event: structs whose attributes know which field of the Elastic Common Schema they are.
+
+An attribute is annotated with a `Field`, or is a part itself. An attribute without a default is a field that the
+event always has; None stands for a field that it does not have.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, dataclass_transform, get_args, get_origin, get_type_hints
+
+import msgspec
+
+Schema = Mapping[str, Any]
+"""A JSON Schema."""
+Fields = dict[str, Any]
+"""A nested JSON object: what a part is in the log."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One field of the log.
+
+    Attributes:
+        name: Its path, as in `source.ip`.
+        schema: What it holds.
+        summary: Words for people.
+    """
+
+    name: str
+    schema: Schema
+    summary: str
+
+
+class _PartMeta(msgspec.StructMeta):
+    """Makes every part immutable, and its attributes keywords: msgspec does not hand this down to subclasses."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> "_PartMeta":  # noqa: PYI034 -- no Self in a metaclass
+        """Make a class."""
+        return super().__new__(mcs, name, bases, namespace, frozen=True, kw_only=True)
+
+
+@dataclass_transform(kw_only_default=True)
+class Part(msgspec.Struct, metaclass=_PartMeta):
+    """Fields that belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where an attribute of a part goes.
+
+    Attributes:
+        path: The attribute, or the way to it through parts.
+        field: The field that it is.
+        is_required: Whether every event with the part has the field.
+    """
+
+    path: tuple[str, ...]
+    field: Field
+    is_required: bool
+
+
+@cache
+def slots_of(part: type[Part]) -> tuple[Slot, ...]:
+    """Return the fields of a kind of part, in the order of its attributes."""
+    return tuple(_find_slots(part))
+
+
+def to_fields(*parts: Part) -> Fields:
+    """Return parts as the nested object that the log has; of a field in two of them the later one counts."""
+    fields: Fields = {}
+    for part in parts:
+        _fill(fields, _tree_of(type(part)), part)
+    return fields
+
+
+def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
+    """Return both objects in one, the inner objects merged as well; `other` wins. Neither is changed."""
+    merged = dict(into)
+    for key, value in other.items():
+        known = merged.get(key)
+        merged[key] = merge(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _find_slots(part: type[Part]) -> Iterator[Slot]:
+    hints = get_type_hints(part, include_extras=True)
+    for attribute in msgspec.structs.fields(part):
+        # A default that is a value, and not None, stands for a field that is always there.
+        is_required = attribute.required or attribute.default is not None
+        for one in _alternatives(hints[attribute.name]):
+            if isinstance(one, type) and issubclass(one, Part):
+                for slot in slots_of(one):
+                    yield Slot((attribute.name, *slot.path), slot.field, slot.is_required and is_required)
+            elif get_origin(one) is Annotated:
+                found = [extra for extra in get_args(one)[1:] if isinstance(extra, Field)]
+                yield from (Slot((attribute.name,), field, is_required) for field in found)
+
+
+def _alternatives(hint: object) -> tuple[Any, ...]:
+    if get_origin(hint) in {Union, UnionType}:
+        return tuple(one for one in get_args(hint) if one is not NoneType)
+    return (hint,)
+
+
+_Tree = dict[str, Any]
+"""By the keys of the log: a tree below one, or the way to the attribute."""
+
+
+@cache
+def _tree_of(part: type[Part]) -> _Tree:
+    root: _Tree = {}
+    for slot in slots_of(part):
+        *above, last = slot.field.name.split(".")
+        place = root
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = slot.path
+    return root
+
+
+def _fill(fields: Fields, tree: _Tree, part: Part) -> None:
+    for key, place in tree.items():
+        if isinstance(place, dict):
+            below = fields.get(key, {})
+            _fill(below, place, part)
+            if below:
+                fields[key] = below
+            continue
+        value: Any = part
+        for attribute in place:
+            value = getattr(value, attribute, None)
+        if value is not None:
+            fields[key] = value
