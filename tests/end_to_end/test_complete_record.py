@@ -179,7 +179,7 @@ def test_the_writer_of_a_line_does_not_change_while_the_log_cannot_be_written(
         folder = server.home.audit_file.parent
         moved = folder.rename(folder.with_name("away"))
         folder.write_bytes(b"")
-        sentence = b"nobody's place on switch changes"
+        sentence = b"the writer of switch does not change"
         if how == "asked":
             alice.send(b"\r~a")
             assert sentence in alice.until(b"try again later\r\n")

@@ -383,8 +383,10 @@ def test_blank_lines_of_an_answer_cost_next_to_nothing(enrolling: RunningServer,
     assert guest.command("motd")
 
 
-def test_a_desk_that_is_held_up_says_so_and_nobody_else_waits(enrolling: RunningServer, guest: Client) -> None:
-    """An operator's change that stands still, as by ^Z, holds up the desk, and neither clocks nor a revocation."""
+def test_enrolment_that_is_held_up_says_so_and_no_other_session_waits(
+    enrolling: RunningServer, guest: Client
+) -> None:
+    """An operator's change that stands still, as by ^Z, holds up enrolment, and neither clocks nor a revocation."""
     import fcntl
 
     home = enrolling.home

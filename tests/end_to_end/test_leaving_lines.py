@@ -14,20 +14,20 @@ from support.processes import is_running
 from support.server import RunningServer, action_of, wait_until
 from support.upstreams import Upstream
 from telnetsd.control.client import ask
-from telnetsd.control.messages import Request
 from telnetsd.files.home import Home
 from telnetsd.lines.kinds.program import WRITTEN_MAX_BYTES
+from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, ReloadRequest, WatchSessionRequest
 
 DO_SGA = b"\xff\xfd\x03"
 DEAF = "exec:/bin/sh -c 'stty raw -echo; echo begin; exec sleep 1000'"
 
 
 def session_of(server: RunningServer, user: str) -> str:
-    return next(str(row["id"]) for row in ask(server.home.control_socket, "session-list") if row["user"] == user)
+    return next(row.id for row in ask(server.home.control_socket, ListSessionsRequest()) if row.user == user)
 
 
 def kick(server: RunningServer, user: str) -> None:
-    ask(server.home.control_socket, "session-kick", session_of(server, user))
+    ask(server.home.control_socket, KickSessionRequest(session_of(server, user)))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_spectator_who_does_not_read_is_dropped_and_disturbs_nobody(
     bob.connect("busy")
     with socket.socket(socket.AF_UNIX) as spectator:
         spectator.connect(str(home.control_socket))
-        spectator.sendall(msgspec.json.encode(Request("session-watch", session_of(server, "bob"))) + b"\n")
+        spectator.sendall(msgspec.json.encode(WatchSessionRequest(session_of(server, "bob"))) + b"\n")
         server.wait_for(lambda event: action_of(event) == "session-watched")
         received = 0
         while received < 16 * 2**20:
@@ -145,7 +145,7 @@ def test_a_line_that_a_reload_removes_while_it_is_being_reached_is_left_alone(
     bob.send(b"connect box\r\n" + DO_SGA)
     bob.until(b"\xff\xfd\x18")
     home.config_file.write_text("")
-    ask(home.control_socket, "reload")
+    ask(home.control_socket, ReloadRequest())
     assert b"*** box was removed or changed by the operator\r\n" in bob.until(b"bob> ")
     assert bob.client.command("echo still here") == "still here"
     assert not is_running("sleep 1000")

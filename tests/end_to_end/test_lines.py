@@ -435,7 +435,7 @@ def test_a_line_that_a_reload_removes_ends_with_a_sentence(
     ("options", "said"),
     [
         ({"idle_timeout_s": 0.5}, b"*** nothing was typed on switch-1 for too long\r\n"),
-        ({"max_time_s": 0.5}, b"*** switch-1 was open for its longest time\r\n"),
+        ({"max_time_s": 0.5}, b"*** switch-1 was open for its maximum time\r\n"),
     ],
 )
 def test_a_line_has_clocks_of_its_own(

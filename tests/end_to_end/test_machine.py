@@ -228,7 +228,7 @@ def test_who_came_only_to_watch_never_writes(start: Callable[..., RunningServer]
         ed.send(b"\r~a")
         ed.until(b"*** you came only to watch: leave with ~. and connect to write\r\n")
         bob.send(b"\r~h")
-        bob.until(b"*** nobody has asked for it\r\n")
+        bob.until(b"*** nobody has asked to write\r\n")
         bob.leave()
         ed.send(b"\r~a")
         ed.until(b"*** you came only to watch")

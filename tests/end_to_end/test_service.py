@@ -65,8 +65,8 @@ def test_who_does_not_leave_in_time_is_sent_away(workers: int, start: Callable[.
 def test_a_server_that_is_stopped_while_its_workers_start_does_not_wait_for_them(home: Home) -> None:
     command = [*serve_command(home), "--listen", "127.0.0.1:0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        (nursery,) = wait_until(lambda: children(process.pid), "the process that starts workers")
-        os.kill(nursery, signal.SIGSTOP)
+        (forker,) = wait_until(lambda: children(process.pid), "the process that starts workers")
+        os.kill(forker, signal.SIGSTOP)
         wait_for_event(home, lambda one: action_of(one) == "server-started")
         process.terminate()
         _, said = process.communicate(timeout=DEADLINE_S)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.client import Client, connect_as
@@ -20,9 +21,10 @@ from support.upstreams import Upstream
 from telnetsd.control.client import ask
 from telnetsd.daemon.workers.supervisor import HUNG_S
 from telnetsd.files.home import Home
+from telnetsd.rpc.messages import ListSessionsRequest
 
 
-class Crew:
+class Supervisor:
     """A server with two workers, of which a test can say which one takes the next connection."""
 
     def __init__(self, server: RunningServer) -> None:
@@ -52,16 +54,16 @@ class Crew:
 
 
 @pytest.fixture
-def crew(start: Callable[..., RunningServer]) -> Callable[..., Crew]:
-    return lambda toml="": Crew(start(toml, workers=2))
+def supervisor(start: Callable[..., RunningServer]) -> Callable[..., Supervisor]:
+    return lambda toml="": Supervisor(start(toml, workers=2))
 
 
-def on_each(crew: Crew, terminal: OpenTerminal, *users: str) -> list[Terminal]:
+def on_each(supervisor: Supervisor, terminal: OpenTerminal, *users: str) -> list[Terminal]:
     """Log each user in to a worker of their own."""
     terminals = []
-    for worker, user in zip(crew.workers, users, strict=True):
-        with crew.only(worker):
-            terminals.append(terminal(crew.server, user))
+    for worker, user in zip(supervisor.workers, users, strict=True):
+        with supervisor.only(worker):
+            terminals.append(terminal(supervisor.server, user))
     return terminals
 
 
@@ -70,9 +72,9 @@ def verified(home: Home) -> None:
 
 
 def test_sessions_of_every_worker_are_seen_told_watched_and_ended_from_any_of_them(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
-    one = crew()
+    one = supervisor()
     alice, bob = on_each(one, terminal, "alice", "bob")
     shown = alice.client.command("sessions")
     assert "alice" in shown
@@ -88,27 +90,27 @@ def test_sessions_of_every_worker_are_seen_told_watched_and_ended_from_any_of_th
 
 
 def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
-    one = crew()
+    one = supervisor()
     _, bob = on_each(one, terminal, "alice", "bob")
     event = one.server.session_from(bob.client.port)
     first, hung = one.workers
     with one.only(first), ThreadPoolExecutor() as threads:
-        listing = threads.submit(ask, home.control_socket, "session-list")
+        listing = threads.submit(ask, home.control_socket, ListSessionsRequest())
         refused_kick = refused(home, "session", "kick", get(event, "telnetsd.session.id"))
-        rows = {row["user"]: row for row in listing.result()}
+        rows = {row.user: row for row in listing.result()}
     assert refused_kick == f"error: worker {hung} has not ended it: it does not answer; try again"
-    assert rows["alice"]["idle_s"] is not None
-    assert rows["bob"] == {
-        **rows["bob"],
-        "id": get(event, "telnetsd.session.id"),
-        "roles": ["user"],
-        "source": f"127.0.0.1:{bob.client.port}",
-        "certificate_sha256": get(event, "tls.client.hash.sha256").lower(),
-        "certificate_status": "verified",
-        "idle_s": None,
-    }
+    assert rows["alice"].idle_s is not None
+    assert rows["bob"] == msgspec.structs.replace(
+        rows["bob"],
+        id=get(event, "telnetsd.session.id"),
+        roles=("user",),
+        source=f"127.0.0.1:{bob.client.port}",
+        certificate_sha256=get(event, "tls.client.hash.sha256").lower(),
+        certificate_status="verified",
+        idle_s=None,
+    )
     # What it was told while it hung it does as soon as it can.
     assert "has ended this session" in bob.client.read_to_end()
 
@@ -116,9 +118,9 @@ def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
 @pytest.mark.first
 @pytest.mark.timeout(4 * DEADLINE_S + HUNG_S)
 def test_a_worker_that_hangs_for_half_a_minute_is_ended_and_replaced(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
-    one = crew()
+    one = supervisor()
     alice, bob = on_each(one, terminal, "alice", "bob")
     _, hung = one.workers
     os.kill(hung, signal.SIGSTOP)
@@ -134,9 +136,9 @@ def test_a_worker_that_hangs_for_half_a_minute_is_ended_and_replaced(
 
 
 def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_come_in(
-    crew: Callable[..., Crew], home: Home
+    supervisor: Callable[..., Supervisor], home: Home
 ) -> None:
-    one = crew()
+    one = supervisor()
     first, second = one.workers
     with one.only(first), connect_as(one.server, "bob") as client:
         client.read_until()
@@ -154,10 +156,10 @@ def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_
 
 
 def test_a_line_is_one_line_whichever_worker_its_sessions_are_on(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
-        one = crew(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True, record=True))
+        one = supervisor(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True, record=True))
         alice, bob = on_each(one, terminal, "alice", "bob")
         bob.connect("switch-1")
         assert "bob writes to switch-1" in alice.client.command("lines")
@@ -180,10 +182,10 @@ def test_a_line_is_one_line_whichever_worker_its_sessions_are_on(
 
 
 def test_a_line_that_is_not_shared_is_in_use_for_the_other_worker_and_can_be_taken_over(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
-        one = crew(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        one = supervisor(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
         alice, bob = on_each(one, terminal, "alice", "bob")
         bob.connect("switch-1")
         assert "switch-1 is in use by bob" in alice.ask("switch-1")
@@ -193,10 +195,10 @@ def test_a_line_that_is_not_shared_is_in_use_for_the_other_worker_and_can_be_tak
 
 
 def test_a_worker_that_dies_takes_its_sessions_along_and_nothing_else(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
-        one = crew(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
+        one = supervisor(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
         first, _ = one.workers
         bob, alice = on_each(one, terminal, "bob", "alice")
         bob.connect("switch-1")
@@ -215,9 +217,9 @@ def test_a_worker_that_dies_takes_its_sessions_along_and_nothing_else(
 
 
 def test_with_the_first_process_everything_ends_and_it_comes_back(
-    crew: Callable[..., Crew], start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
-    one = crew()
+    one = supervisor()
     workers = one.workers
     (alice, _) = on_each(one, terminal, "alice", "bob")
     one.server.kill()
@@ -232,9 +234,9 @@ def test_with_the_first_process_everything_ends_and_it_comes_back(
 
 
 def test_a_hangup_raises_new_workers_without_a_connection_refused_or_a_session_lost(
-    crew: Callable[..., Crew], home: Home, terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
-    one = crew()
+    one = supervisor()
     before = one.workers
     (alice, bob) = on_each(one, terminal, "alice", "bob")
     refused: list[OSError] = []
@@ -268,8 +270,10 @@ def test_a_hangup_raises_new_workers_without_a_connection_refused_or_a_session_l
     verified(home)
 
 
-def test_a_reload_reaches_every_worker(crew: Callable[..., Crew], home: Home, terminal: OpenTerminal) -> None:
-    one = crew()
+def test_a_reload_reaches_every_worker(
+    supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
+) -> None:
+    one = supervisor()
     sessions = on_each(one, terminal, "alice", "bob")
     home.config_file.write_text('[session]\nmotd = "the new word"\n')
     assert telnetsd(home, "reload").returncode == 0
@@ -280,10 +284,10 @@ def test_a_reload_reaches_every_worker(crew: Callable[..., Crew], home: Home, te
 
 
 def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
-    crew: Callable[..., Crew], home: Home
+    supervisor: Callable[..., Supervisor], home: Home
 ) -> None:
-    """What its nursery has loaded is of before: somebody may have been locked out meanwhile."""
-    one = crew()
+    """What its forker has loaded is of before: somebody may have been locked out meanwhile."""
+    one = supervisor()
     first, second = one.workers
     home.config_file.write_text("[identity]\nrequire_certificate = true\n")
     assert telnetsd(home, "reload").returncode == 0
@@ -308,20 +312,20 @@ def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
 
 def kill_the_next_nursery(server: RunningServer, before: list[int]) -> None:
     """Kill the process that is to start the next workers before it has started any."""
-    new = wait_until(lambda: [pid for pid in children(server.process.pid) if pid not in before], "another nursery")
+    new = wait_until(lambda: [pid for pid in children(server.process.pid) if pid not in before], "another forker")
     os.kill(new[0], signal.SIGKILL)
 
 
 def test_workers_that_do_not_start_leave_those_that_there_are(
-    crew: Callable[..., Crew], terminal: OpenTerminal
+    supervisor: Callable[..., Supervisor], terminal: OpenTerminal
 ) -> None:
-    one = crew()
+    one = supervisor()
     before = one.workers
     alice, _ = on_each(one, terminal, "alice", "bob")
-    nurseries = children(one.server.process.pid)
+    forkers = children(one.server.process.pid)
     one.server.process.send_signal(signal.SIGHUP)
-    kill_the_next_nursery(one.server, nurseries)
-    wait_until(lambda: children(one.server.process.pid) == nurseries, "the end of the new nursery")
+    kill_the_next_nursery(one.server, forkers)
+    wait_until(lambda: children(one.server.process.pid) == forkers, "the end of the new forker")
     assert alice.client.command("echo still here") == "still here"
     with connect_as(one.server, "ed") as client:
         client.read_until()
@@ -334,12 +338,14 @@ def test_workers_that_do_not_start_leave_those_that_there_are(
     )
 
 
-def test_a_nursery_that_dies_is_replaced_and_a_replacement_that_dies_as_well(crew: Callable[..., Crew]) -> None:
-    one = crew()
+def test_a_nursery_that_dies_is_replaced_and_a_replacement_that_dies_as_well(
+    supervisor: Callable[..., Supervisor],
+) -> None:
+    one = supervisor()
     before = one.workers
-    (nursery,) = children(one.server.process.pid)
-    os.kill(nursery, signal.SIGKILL)
-    kill_the_next_nursery(one.server, [nursery])
+    (forker,) = children(one.server.process.pid)
+    os.kill(forker, signal.SIGKILL)
+    kill_the_next_nursery(one.server, [forker])
     one.wait_for_others(before)
     with connect_as(one.server, "ed") as client:
         client.read_until()

@@ -1,7 +1,7 @@
 """A fuzz target for atheris: certificates of real CAs, changed, as a client presents them.
 
 The first byte of an input says which certificate of the public test vectors is changed, and the second what stands
-beside it; where the rest begins with other bytes than a place and a value, they are the certificate. What counts as
+beside it; where the rest begins with other bytes than a slot and a value, they are the certificate. What counts as
 found: an exception out of `identify`, `describe`, the event or `explain`, a text that could steer a terminal, and
 anybody who is named.
 
@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["telnetsd"]):
     from support.server import all_leaves
     from support.vectors import ders_of, x509_files
     from telnetsd.administration.initialise import initialise
-    from telnetsd.administration.installation.generation import load_material
+    from telnetsd.administration.installation.generation import load_generation
     from telnetsd.administration.users.explain import explain
     from telnetsd.audit.who import presented, who_is
     from telnetsd.events.part import to_fields
@@ -46,10 +46,10 @@ def main() -> None:
         (home.trust_folder / "ca.pem").write_text(ssl.DER_cert_to_PEM_cert(ca.der))
         vectors = [der for path in x509_files() for der in ders_of(path) if len(der) < 4096][:200]
         bases = [Recipe().signed_by(ca).der, ca.der, *vectors]
-        material, counter = load_material(home), itertools.count()
+        generation, counter = load_generation(home), itertools.count()
         file = Path(folder) / "presented.pem"
         with closing(State(home.state_file)) as state:
-            identifier = Identifier(material.trust, material.policy, state)
+            identifier = Identifier(generation.trust, generation.policy, state)
 
             def look(data: bytes) -> None:
                 if len(data) < 2:
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def change(base: bytes, data: bytes) -> bytes:
-    """Put bytes at places: each change is the place in two bytes, and a value."""
+    """Put bytes at places: each change is the slot in two bytes, and a value."""
     if data[:1] == b"\x30":
         return data
     changed = bytearray(base)

@@ -25,15 +25,15 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from support.homes import add
     from support.machine import DEADLINE_S
     from telnetsd.administration.initialise import initialise
-    from telnetsd.administration.installation.generation import load_material
+    from telnetsd.administration.installation.generation import load_generation
     from telnetsd.audit.log import open_log
     from telnetsd.audit.sink import GroupCommit
     from telnetsd.audit.trail import make_trail
     from telnetsd.config.settings import EndpointSettings
-    from telnetsd.daemon.workers.process import Serving, make_context
+    from telnetsd.daemon.workers.process import ServingProcess, make_context
     from telnetsd.files.home import Home
     from telnetsd.incoming import IncomingProtocol
-    from telnetsd.lines.directory import LocalSwitchboard
+    from telnetsd.lines.directory import LocalDirectory
     from telnetsd.listener.endpoint import Endpoint
     from telnetsd.session.registry import SessionRegistry
     from telnetsd.state.state import State
@@ -152,7 +152,7 @@ class Target:
         self._loop.set_exception_handler(lambda _, context: self.faults.found.append(str(context)))
         self.faults = Faults()
         logging.getLogger("telnetsd").addHandler(self.faults)
-        self._serving = self._loop.run_until_complete(self._make(home))
+        self._process = self._loop.run_until_complete(self._make(home))
         self._plain = Endpoint(EndpointSettings(listen="127.0.0.1:0"))
         self._proxied = Endpoint(EndpointSettings(listen="127.0.0.1:0", proxies=("192.0.2.0/24",)))
         self._client = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -161,13 +161,13 @@ class Target:
         self._known.use_certificate_chain_file(str(files / "bob.pem"))
         self._known.use_privatekey_file(str(files / "bob.key"))
 
-    async def _make(self, home: Home) -> Serving:
-        material = load_material(home)
-        sink = GroupCommit(open_log(home, material.settings.audit), material.settings.audit)
+    async def _make(self, home: Home) -> ServingProcess:
+        generation = load_generation(home)
+        sink = GroupCommit(open_log(home, generation.settings.audit), generation.settings.audit)
         registry = SessionRegistry()
-        return Serving(
-            home, material, make_context(material), State(home.state_file), make_trail(sink), lambda: b"",
-            registry, registry, LocalSwitchboard(),
+        return ServingProcess(
+            home, generation, make_context(generation), State(home.state_file), make_trail(sink), lambda: b"",
+            registry, registry, LocalDirectory(),
         )  # fmt: skip
 
     def try_one(self, data: bytes) -> None:
@@ -182,7 +182,7 @@ class Target:
 
     async def _connect(self, way: int, packets: list[bytes]) -> None:
         endpoint = self._proxied if way == 0 else self._plain
-        raw = RawConnection(self._loop, self._serving.connections.accept(endpoint))
+        raw = RawConnection(self._loop, self._process.connections.accept(endpoint))
         tls = _shake_hands(raw, self._known if way % 2 else self._client) if way > 1 else None
         for packet in packets:
             if tls is not None and way < 4:
@@ -194,7 +194,7 @@ class Target:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
         raw.hang_up()
-        await self._serving.connections.wait_empty()
+        await self._process.connections.wait_empty()
         most = ANSWER_MAX_BYTES + ANSWER_PER_BYTE * sum(map(len, packets))
         assert raw.answered <= most, f"{raw.answered} bytes were answered"
 

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def change(base: bytes, data: bytes) -> bytes:
-    """Put bytes at places, and what is left behind the end: each change is the place in two bytes, and a value."""
+    """Put bytes at places, and what is left behind the end: each change is the slot in two bytes, and a value."""
     changed = bytearray(base)
     for start in range(0, len(data) - 2, 3):
         changed[int.from_bytes(data[start : start + 2], "big") % len(changed)] = data[start + 2]

@@ -15,8 +15,8 @@ import atheris
 
 with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.lines.kinds.telnet import TelnetUpstream
-    from telnetsd.lines.kinds.upstream import Terminal
     from telnetsd.telnet.client_protocol import READER_LIMIT_BYTES, NvtConnection, _Client
+    from telnetsd.telnet.terminal import Terminal
 
 ANSWER_PER_BYTE: Final = 40
 READ_MAX_BYTES: Final = 16384

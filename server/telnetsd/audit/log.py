@@ -21,7 +21,7 @@ from telnetsd.audit.checkpoint import AuditKey, Seal
 from telnetsd.audit.file import LogFile, free_rotated_path
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.open_sessions import OpenSessions
-from telnetsd.audit.recovery import ChainEnd, Finding, find_end
+from telnetsd.audit.recovery import ChainEnd, LogFault, find_end
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings, Durability
 from telnetsd.errors import OperatorError
@@ -175,7 +175,7 @@ class AuditLog:
         self._remember_begin()
         self._size = self._file.size()
 
-    def _set_right(self, line_end: int) -> Iterator[tuple[Finding, str]]:
+    def _set_right(self, line_end: int) -> Iterator[tuple[LogFault, str]]:
         """Put away what a crash or a deletion has left; yields what is to be told of it, and the file's name."""
         if self._end.is_overrun:
             yield from self._set_overrun_aside()
@@ -183,26 +183,26 @@ class AuditLog:
         if torn_bytes > 0:
             aside = self._file.set_aside(line_end).name
             message = f"a torn last line of {torn_bytes} bytes was set aside in {aside}"
-            yield Finding(RecoveryReason.TORN_LINE, message), aside
+            yield LogFault(RecoveryReason.TORN_LINE, message), aside
         if self._file.saved_as is not None:
             name, self._file.saved_as = self._file.saved_as.name, None
             message = f"the audit log's file was deleted; its lines were saved as {name}"
-            yield Finding(RecoveryReason.FILE_DELETED, message), name
+            yield LogFault(RecoveryReason.FILE_DELETED, message), name
 
-    def _set_overrun_aside(self) -> Iterator[tuple[Finding, str]]:
+    def _set_overrun_aside(self) -> Iterator[tuple[LogFault, str]]:
         """Put away lines behind the seal: of a writer that was killed amidst them, or of somebody else."""
         end = self._file.end_of(self._end.head)
         if end is None:
             message = "the audit log's last lines are not those that were written"
-            yield Finding(DamageReason.LAST_LINE_CHANGED, message), ""
+            yield LogFault(DamageReason.LAST_LINE_CHANGED, message), ""
             return
         aside = self._file.set_aside(end).name
         message = (
             f"lines that nobody had acknowledged were set aside in {aside}: a writer was killed, or they were put in"
         )
-        yield Finding(RecoveryReason.UNSEALED_LINES, message), aside
+        yield LogFault(RecoveryReason.UNSEALED_LINES, message), aside
 
-    def _note(self, *found: tuple[Finding, str]) -> None:
+    def _note(self, *found: tuple[LogFault, str]) -> None:
         """Take note of findings that have not been noted yet."""
         for finding, file_name in found:
             if finding.message not in self._noted:
@@ -302,7 +302,7 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED, witness: Witness |
     return AuditLog(home.audit_file, load_audit_key(home), settings, witness)
 
 
-def _note_of(finding: Finding, file_name: str) -> Draft:
+def _note_of(finding: LogFault, file_name: str) -> Draft:
     """Return the event that tells what was found."""
     reason, message, lines = finding.reason, finding.message, finding.lines or None
     if isinstance(reason, DamageReason):

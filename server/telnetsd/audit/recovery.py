@@ -15,7 +15,7 @@ from telnetsd.events.reason import DamageReason, RecoveryReason
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LogFault:
     """What is to be told of the log.
 
     Attributes:
@@ -43,7 +43,7 @@ class ChainEnd:
     head: Head
     is_signed: bool = False
     is_overrun: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[LogFault, ...] = ()
 
 
 def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys, witnessed: Head = EMPTY) -> ChainEnd:
@@ -94,27 +94,27 @@ def _read_seal(seal: bytes, keys: PublicKeys) -> tuple[Seal, DamageReason | None
         return NO_SEAL, DamageReason.SEAL_CHANGED
 
 
-def _judge_seal(reason: DamageReason | None) -> Iterator[Finding]:
+def _judge_seal(reason: DamageReason | None) -> Iterator[LogFault]:
     if reason is DamageReason.SEAL_MISSING:
-        yield Finding(reason, "the audit log had no seal: whether its end was cut off before this line is not known")
+        yield LogFault(reason, "the audit log had no seal: whether its end was cut off before this line is not known")
     elif reason is not None:
         message = "the audit log's seal is not one of this log: whether its end was cut off before this is not known"
-        yield Finding(reason, message)
+        yield LogFault(reason, message)
 
 
-def _compare(link: Link, known: Head) -> Iterator[Finding]:
+def _compare(link: Link, known: Head) -> Iterator[LogFault]:
     missing = known.sequence - link.head.sequence
     if missing > 0:
         message = f"the audit log was cut off: {missing} lines are missing, the last of them {known.sequence}"
-        yield Finding(DamageReason.LINES_MISSING, message, missing)
+        yield LogFault(DamageReason.LINES_MISSING, message, missing)
     elif missing == 0:
         yield _changed()
 
 
-def _gone(witnessed: Head) -> Finding:
+def _gone(witnessed: Head) -> LogFault:
     message = f"the audit log is missing: it had {witnessed.sequence} lines at least"
-    return Finding(DamageReason.LOG_MISSING, message, witnessed.sequence)
+    return LogFault(DamageReason.LOG_MISSING, message, witnessed.sequence)
 
 
-def _changed() -> Finding:
-    return Finding(DamageReason.LAST_LINE_CHANGED, "the audit log's last line is not the one that was written")
+def _changed() -> LogFault:
+    return LogFault(DamageReason.LAST_LINE_CHANGED, "the audit log's last line is not the one that was written")

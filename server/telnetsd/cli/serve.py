@@ -48,10 +48,10 @@ def workers(
     passphrase_file: ServerPassphraseOption = None,
 ) -> None:
     """Start and restart the workers of a server; for `telnetsd serve` alone."""
-    from telnetsd.daemon.workers.forker import run_nursery
+    from telnetsd.daemon.workers.forker import run_forker
 
     _say_warnings()
-    run_nursery(plan, passphrase_from(passphrase_file, is_person_asked=False))
+    run_forker(plan, passphrase_from(passphrase_file, is_person_asked=False))
 
 
 def _say_warnings() -> None:

@@ -1,7 +1,6 @@
 """telnetsd session list, kick, watch."""
 
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -9,6 +8,7 @@ from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, show_screen
 from telnetsd.commands.wording import duration
 from telnetsd.control.client import ask, watch
+from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, SessionRow
 
 COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
 """What a table of sessions has."""
@@ -19,23 +19,23 @@ app = typer.Typer(help="See, watch and end open sessions.", no_args_is_help=True
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the open sessions of the running server."""
-    rows = ask(home_of(context, home).control_socket, "session-list")
+    rows = ask(home_of(context, home).control_socket, ListSessionsRequest())
     if json:
         print_json(rows)
         return
     print_table(COLUMNS, [cells_of(row) for row in rows])
 
 
-def cells_of(row: dict[str, Any]) -> tuple[str, ...]:
+def cells_of(row: SessionRow) -> tuple[str, ...]:
     """Return one session's cells, in the order of COLUMNS."""
     return (
-        short_session_id(row["id"]),
-        row["user"],
-        row["source"],
-        f"{datetime.fromisoformat(row['started_at']):%Y-%m-%d %H:%M:%S}",
-        duration(row["idle_s"]),
-        row["certificate_status"],
-        row["tls"],
+        short_session_id(row.id),
+        row.user,
+        row.source,
+        f"{row.started_at:%Y-%m-%d %H:%M:%S}",
+        duration(row.idle_s),
+        row.certificate_status,
+        row.tls,
     )
 
 
@@ -46,8 +46,8 @@ def kick(
     home: HomeOption = None,
 ) -> None:
     """End a session; its user is told."""
-    row = ask(home_of(context, home).control_socket, "session-kick", id)
-    typer.echo(f"session {short_session_id(row['id'])} of {row['user']} has ended")
+    row = ask(home_of(context, home).control_socket, KickSessionRequest(id))
+    typer.echo(f"session {short_session_id(row.id)} of {row.user} has ended")
 
 
 @app.command("watch")

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Group
@@ -13,6 +14,7 @@ from rich.text import Text
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, is_terminal, make_table, print_json
 from telnetsd.cli.session import COLUMNS, cells_of
 from telnetsd.control.client import ask
+from telnetsd.rpc.messages import CountsRequest, ListSessionsRequest, SessionRow
 
 RATES: Final = {
     "logins": "session-started",
@@ -39,34 +41,44 @@ def top(
     Until ^C; in a pipe, or with --json, once.
     """
     path = home_of(context, home).control_socket
-    before, at = ask(path, "counts"), time.monotonic()
+    before: Counts = ask(path, CountsRequest())
+    at = time.monotonic()
     if json or not is_terminal():
         time.sleep(interval)
         view = _look(path, before, time.monotonic() - at)
         if json:
-            print_json({"sessions": view["sessions"], "per_s": view["per_s"]})
+            print_json({"sessions": view.sessions, "per_s": view.per_s})
         else:
-            console().print(_draw(view, len(view["sessions"])))
+            console().print(_draw(view, len(view.sessions)))
         return
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             now = time.monotonic()
             view = _look(path, before, now - at)
-            before, at = view["counts"], now
+            before, at = view.counts, now
             live.update(_draw(view, live.console.height - _HEADER_LINES), refresh=True)
 
 
-def _look(path: Path, before: Counts, seconds: float) -> dict[str, Any]:
-    counts = ask(path, "counts")
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is shown: the sessions, and how many events of each kind there were so far, and a second."""
+
+    sessions: list[SessionRow]
+    counts: Counts
+    per_s: dict[str, float]
+
+
+def _look(path: Path, before: Counts, seconds: float) -> _View:
+    counts = ask(path, CountsRequest())
     per_s = {name: (counts.get(action, 0) - before.get(action, 0)) / seconds for name, action in RATES.items()}
-    return {"sessions": ask(path, "session-list"), "counts": counts, "per_s": per_s}
+    return _View(ask(path, ListSessionsRequest()), counts, per_s)
 
 
-def _draw(view: dict[str, Any], rows_max: int) -> Group:
-    sessions = sorted(view["sessions"], key=lambda row: (row["idle_s"] is None, row["idle_s"]))
+def _draw(view: _View, rows_max: int) -> Group:
+    sessions = sorted(view.sessions, key=lambda row: (row.idle_s is None, row.idle_s))
     shown = sessions[: max(1, rows_max)]
-    rates = ", ".join(f"{rate:.1f} {name}" for name, rate in view["per_s"].items())
+    rates = ", ".join(f"{rate:.1f} {name}" for name, rate in view.per_s.items())
     more = f", the {len(shown)} that typed last" if len(shown) < len(sessions) else ""
     return Group(
         Text(f"{len(sessions)} session{'' if len(sessions) == 1 else 's'}{more}", style="bold"),

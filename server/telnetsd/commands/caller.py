@@ -10,34 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
+from telnetsd.commands.enrolment_service import Applicant, EnrolmentService
 from telnetsd.identity.outcome import Admitted
-from telnetsd.lines.place import Switchboard, Wish
+from telnetsd.lines.place import Directory
 from telnetsd.lines.table import Line, LineTable
+from telnetsd.rpc.messages import Join, SessionRow
 from telnetsd.tls.engine import TlsDetails
 
 Handler = Callable[["Caller", str], Awaitable[None]]
 """Runs a command: the caller, and what was typed behind the command's name, stripped."""
 Check = Callable[["Caller", str], None]
 """Raises a PeerError with a `reason` where the caller may not have a command with these arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """One live session, as others see it; `user` is the name, or `guest`; times are aware, UTC.
-
-    Of a worker that does not answer it is not known how long its sessions are idle: `idle_s` is None.
-    """
-
-    id: str
-    user: str
-    roles: tuple[str, ...]
-    source: str
-    certificate_status: str
-    certificate_sha256: str
-    tls: str
-    started_at: datetime
-    idle_s: int | None
 
 
 class LiveSessions(Protocol):
@@ -123,10 +106,10 @@ class Services:
     table: Permissions
     motd: str
     audit_file: Path
-    desk: EnrolmentDesk
+    enrolment: EnrolmentService
     renewal_window_days: int
     lines: LineTable
-    switchboard: Switchboard
+    directory: Directory
     recordings: Path
 
 
@@ -181,9 +164,9 @@ class Caller(Protocol):
 
     @property
     def applicant(self) -> Applicant:
-        """How the enrolment desk knows this session."""
+        """How enrolment knows this session."""
 
-    async def connect(self, line: Line, wish: Wish) -> None:
+    async def connect(self, line: Line, join: Join) -> None:
         """Connect the session to a line, until that is over.
 
         Raises:

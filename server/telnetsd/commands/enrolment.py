@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from telnetsd.commands.caller import Caller, Question
-from telnetsd.commands.enrolment_desk import Receipt
+from telnetsd.commands.enrolment_service import Receipt
 from telnetsd.commands.table import USER_ROLE, CommandError, command
 from telnetsd.events.reason import CertificateStatus, CommandReason, CsrReason
 from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
@@ -40,12 +40,13 @@ async def enroll(caller: Caller, arguments: str) -> None:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: enroll NAME [{_BY_REQUEST}]")
     if identity.status is CertificateStatus.PROVISIONAL and identity.certificate is not None and not how:
         _say_receipt(
-            caller, await caller.services.desk.request_acceptance(caller.applicant, name, identity.certificate)
+            caller,
+            await caller.services.enrolment.request_acceptance(caller.applicant, name, identity.certificate),
         )
         return
 
     async def take(csr: CertificationRequest) -> None:
-        _say_receipt(caller, await caller.services.desk.request_certificate(caller.applicant, name, csr))
+        _say_receipt(caller, await caller.services.enrolment.request_certificate(caller.applicant, name, csr))
 
     _ask_for_request(caller, name, take)
 
@@ -63,7 +64,7 @@ async def collect(caller: Caller, arguments: str) -> None:
     if arguments:
 
         async def take(code: str) -> None:
-            caller.say(await caller.services.desk.collect_by_code(caller.applicant, arguments, code))
+            caller.say(await caller.services.enrolment.collect_by_code(caller.applicant, arguments, code))
 
         caller.ask(Question("code: ", CODE_MAX_BYTES, lambda _, __: True, take))
         return
@@ -72,7 +73,7 @@ async def collect(caller: Caller, arguments: str) -> None:
         raise CommandError(
             CommandReason.WRONG_USAGE, "your client presented no certificate: collect ID, with the code"
         )
-    caller.say(await caller.services.desk.collect_by_key(caller.applicant, certificate.spki_sha256))
+    caller.say(await caller.services.enrolment.collect_by_key(caller.applicant, certificate.spki_sha256))
 
 
 @command("renew", summary="get a new certificate for a new key: paste its CSR", role=USER_ROLE)
@@ -83,7 +84,7 @@ async def renew(caller: Caller, _: str) -> None:
         raise CommandError(CommandReason.WRONG_USAGE, "you have no certificate to renew: enroll NAME")
 
     async def take(csr: CertificationRequest) -> None:
-        answer = await caller.services.desk.renew(caller.applicant, user, csr)
+        answer = await caller.services.enrolment.renew(caller.applicant, user, csr)
         if isinstance(answer, Receipt):
             _say_receipt(caller, answer)
         else:

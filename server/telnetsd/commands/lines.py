@@ -5,10 +5,10 @@ from typing import Final
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
 from telnetsd.events.reason import CommandReason
-from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line
+from telnetsd.rpc.messages import Join
 
-_WISHES: Final = {"--read-only": Wish.WATCH, "--force": Wish.FORCE}
+_JOINS: Final = {"--read-only": Join.WATCH, "--force": Join.FORCE}
 USAGE: Final = "NAME [--read-only | --force]"
 
 
@@ -21,7 +21,7 @@ async def lines(caller: Caller, _: str) -> None:
         caller.say("there are no lines for you")
         return
     width = max(len(line.name) for line in mine)
-    for line, state in zip(mine, await services.switchboard.states(mine), strict=True):
+    for line, state in zip(mine, await services.directory.states(mine), strict=True):
         description = line.settings.description
         caller.say(f"{line.name:<{width}}  {line.kind:<6}  {state}{f'  ({description})' if description else ''}")
 
@@ -30,7 +30,7 @@ def _check(caller: Caller, arguments: str) -> None:
     _line_of(caller, arguments)
 
 
-def _line_of(caller: Caller, arguments: str) -> tuple[Line, Wish]:
+def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
     """Return the line that is asked for, if the caller may have it so.
 
     Raises:
@@ -39,14 +39,14 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Wish]:
     """
     services, words = caller.services, arguments.split()
     names = [word for word in words if not word.startswith("--")]
-    wishes = [_WISHES[word] for word in words if word in _WISHES]
-    if len(names) != 1 or len(names) + len(wishes) != len(words) or len(wishes) > 1:
+    joins = [_JOINS[word] for word in words if word in _JOINS]
+    if len(names) != 1 or len(names) + len(joins) != len(words) or len(joins) > 1:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: connect {USAGE}")
     roles = services.table.roles_of(caller.identity)
-    wish = wishes[0] if wishes else Wish.WRITE
-    if wish is Wish.FORCE and OPERATOR_ROLE not in roles:
+    join = joins[0] if joins else Join.WRITE
+    if join is Join.FORCE and OPERATOR_ROLE not in roles:
         raise CommandError(CommandReason.ROLE_MISSING, "only an operator takes a line over")
-    return services.lines.authorise(names[0], roles, caller.identity.assurance_class), wish
+    return services.lines.authorise(names[0], roles, caller.identity.assurance_class), join
 
 
 @command(
@@ -59,5 +59,5 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Wish]:
 )
 async def connect(caller: Caller, arguments: str) -> None:
     """Connect the session to a line."""
-    line, wish = _line_of(caller, arguments)
-    await caller.connect(line, wish)
+    line, join = _line_of(caller, arguments)
+    await caller.connect(line, join)

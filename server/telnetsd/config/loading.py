@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from telnetsd.config.contradictions import contradictions
-from telnetsd.config.position import Position, Source
+from telnetsd.config.position import Position, SourceText
 from telnetsd.config.settings import Section, Settings
 from telnetsd.config.wording import describe_wrong_value
 from telnetsd.errors import OperatorError
@@ -41,7 +41,7 @@ def parse_settings(text: str, file_name: str) -> Settings:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise OperatorError(f"not valid TOML: {file_name}: {error}") from error
-    source = Source(text, file_name)
+    source = SourceText(text, file_name)
     _refuse_unknown_keys(tree, Settings, (), source)
     try:
         # Keys of a TOML table are text: `strict` would refuse those of [classes.1].
@@ -53,7 +53,7 @@ def parse_settings(text: str, file_name: str) -> Settings:
     return settings
 
 
-def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], path: Position, source: Source) -> None:
+def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], path: Position, source: SourceText) -> None:
     known = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
     for key, value in tree.items():
         here = (*path, key)

@@ -16,7 +16,7 @@ _KEY: Final = re.compile(r"\s*(?P<keys>[^\s=#\[\]\"'][^=#\[\]]*|\"[^\"]*\"|'[^']
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceText:
     """The text of a configuration, and what its file is called."""
 
     text: str

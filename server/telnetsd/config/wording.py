@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telnetsd.config.position import Position, Source
+from telnetsd.config.position import Position, SourceText
 from telnetsd.config.settings import Section, Settings
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
@@ -25,7 +25,7 @@ _TYPE_WORDS: Final = {
 SEE_MANUAL: Final = "telnetsd.toml(5) says what may be there"
 
 
-def describe_wrong_value(message: str, source: Source) -> str:
+def describe_wrong_value(message: str, source: SourceText) -> str:
     """Return what msgspec says of a wrong value in words that name the key and its place."""
     what, _, where = message.partition(" - at ")
     steps: Position = tuple(

@@ -20,7 +20,7 @@ from telnetsd.audit.trail import Trail
 from telnetsd.audit.who import path_fault, presented, revoked, shown_subject, who_is
 from telnetsd.commands.caller import Services
 from telnetsd.config.settings import Settings
-from telnetsd.connection.turned_away import Unadmitted, source_of
+from telnetsd.connection.turned_away import TurnedAway, source_of
 from telnetsd.escaping import escape
 from telnetsd.events.context import Session as SessionPart
 from telnetsd.events.context import Tls
@@ -31,7 +31,7 @@ from telnetsd.identity.identify import Identifier, Verdict, restrict
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.incoming import IncomingProtocol
 from telnetsd.lines.table import LineTable
-from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Place, Source, Terms
+from telnetsd.listener.admission import SPARE_DESCRIPTORS, Admission, Slot, Source, Terms
 from telnetsd.listener.arrival import Arrival, Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
@@ -39,8 +39,9 @@ from telnetsd.racing import unless
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE, LOG_FILLED, refuse
 from telnetsd.session.pace import Pace
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.session.session import GuestTerms, Session, Visit
+from telnetsd.session.session import Session
 from telnetsd.session.session_id import new_session_id
+from telnetsd.session.visit import GuestTerms, Visit
 from telnetsd.telnet.protocol import NvtProtocol
 from telnetsd.telnet.turns import Turns
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError
@@ -83,7 +84,7 @@ class Connections:
         self._stages = stages
         self._events = TlsEvents(self._established, self._failed, self._lost)
         self.admission = Admission(_terms(stages))
-        self._unadmitted = Unadmitted(stages.trail, time.monotonic())
+        self._turned_away = TurnedAway(stages.trail, time.monotonic())
         self._guest_turns = Turns()
         self._guest_pace = _make_guest_pace(stages)
         self._serving: set[asyncio.Task[None]] = set()
@@ -161,7 +162,7 @@ class Connections:
 
     def tick(self) -> None:
         """Tell the log of connections that did not become sessions, when it is time."""
-        self._unadmitted.tick(time.monotonic())
+        self._turned_away.tick(time.monotonic())
 
     async def stop(self, timeout_s: float) -> None:
         """End every connection: sessions with a sentence, and after `timeout_s` seconds whatever is left.
@@ -184,28 +185,28 @@ class Connections:
         while self._open:
             self._has_changed.clear()
             await self._has_changed.wait()
-        self._unadmitted.flush()
+        self._turned_away.flush()
         for judging in (self._judging, self._judging_again):
             judging.shutdown(wait=False, cancel_futures=True)
 
     def _receive(self, _: asyncio.Transport, origin: Origin) -> IncomingProtocol | None:
         """Take a raw connection, or turn it away."""
-        place = self.admission.admit(origin.address)
-        if isinstance(place, TurnedAwayReason):
-            self._unadmitted.note_turned_away(origin, place)
+        slot = self.admission.admit(origin.address)
+        if isinstance(slot, TurnedAwayReason):
+            self._turned_away.note_turned_away(origin, slot)
             return None
-        arrived = _Arrived(origin, place, asyncio.get_running_loop().time())
+        arrived = _Arrived(origin, slot, asyncio.get_running_loop().time())
         stages = self._stages
         transport = TlsTransport(stages.context, self._events, stages.settings.tls, owned_by=arrived)
         self._open.add(transport)
         return transport
 
     def _refuse_proxy(self, origin: Origin, why: str) -> None:
-        self._unadmitted.note_turned_away(origin, TurnedAwayReason.WRONG_PROXY_HEADER, why)
+        self._turned_away.note_turned_away(origin, TurnedAwayReason.WRONG_PROXY_HEADER, why)
 
     def _established(self, transport: TlsTransport) -> asyncio.Protocol:
         arrived = _arrived_by(transport)
-        self.admission.establish(arrived.place)
+        self.admission.establish(arrived.slot)
         arrived.handshake_s = asyncio.get_running_loop().time() - arrived.begun
         protocol = NvtProtocol()
         task = asyncio.get_running_loop().create_task(self._serve(transport, protocol, arrived))
@@ -219,17 +220,17 @@ class Connections:
 
     def _failed(self, transport: TlsTransport, error: TlsError) -> None:
         arrived, limits = _arrived_by(transport), self._stages.settings.limits
-        self.admission.establish(arrived.place)
+        self.admission.establish(arrived.slot)
         is_late = error.reason is TlsReason.TIMEOUT
         self.admission.penalise(
-            arrived.place.source, limits.penalty_timeout_s if is_late else limits.penalty_handshake_s
+            arrived.slot.source, limits.penalty_timeout_s if is_late else limits.penalty_handshake_s
         )
         words = error.reason.sentence
         message = f"{words} ({error.detail})" if error.detail else words
-        self._unadmitted.note_failed(arrived.origin, error.reason, message)
+        self._turned_away.note_failed(arrived.origin, error.reason, message)
 
     def _lost(self, transport: TlsTransport) -> None:
-        self.admission.leave(_arrived_by(transport).place)
+        self.admission.leave(_arrived_by(transport).slot)
         self._open.discard(transport)
         self._has_changed.set()
 
@@ -277,10 +278,10 @@ class Connections:
         identity = self.identify_at_once(peer, endpoint)
         if identity is not None:
             return identity
-        identity = await unless(protocol.wait_lost(), self.identify(peer, endpoint, arrived.place.source))
+        identity = await unless(protocol.wait_lost(), self.identify(peer, endpoint, arrived.slot.source))
         if identity is None:
-            self.admission.penalise(arrived.place.source, self._stages.settings.limits.penalty_handshake_s)
-            self._unadmitted.note_failed(arrived.origin, TlsReason.CONNECTION_CLOSED, GONE_EARLY)
+            self.admission.penalise(arrived.slot.source, self._stages.settings.limits.penalty_handshake_s)
+            self._turned_away.note_failed(arrived.origin, TlsReason.CONNECTION_CLOSED, GONE_EARLY)
         return identity
 
     def _trail_of(self, identity: Identity, visit_id: str, tls: TlsDetails, arrived: "_Arrived") -> Trail:
@@ -288,11 +289,11 @@ class Connections:
         trail = self._stages.trail.bound_to(part)
         if isinstance(identity, NamedUser):
             return trail
-        return trail.metered(partial(self.admission.charge_log, arrived.place.source))
+        return trail.metered(partial(self.admission.charge_log, arrived.slot.source))
 
     def _refuse(self, identity: Identity, arrived: "_Arrived") -> "_Refused | None":
-        """Say why somebody does not come in; None for who does, and has a seat then."""
-        source = arrived.place.source
+        """Say why somebody does not come in; None for who does, and has a take_session then."""
+        source = arrived.slot.source
         if not isinstance(identity, NamedUser) and not self._may_log(source, is_command=False):
             return _Refused(None, "", list(LOG_FILLED))
         if self._is_stopping:
@@ -301,7 +302,7 @@ class Connections:
         if isinstance(identity, Refusal):
             self.admission.penalise(source, self._stages.settings.limits.penalty_refused_s)
             return _Refused(identity.reason, _refusal_message(identity), refuse(identity))
-        if not self._seat(identity, arrived.place):
+        if not self._take_session(identity, arrived.slot):
             return _Refused(AdmissionReason.TOO_MANY_SESSIONS, *_too_many(identity))
         return None
 
@@ -323,7 +324,7 @@ class Connections:
         guests = None
         if isinstance(identity, Guest):
             protocol.take_turns(self._guest_turns)
-            guests = GuestTerms(self._guest_pace, partial(self._may_log, arrived.place.source, is_command=True))
+            guests = GuestTerms(self._guest_pace, partial(self._may_log, arrived.slot.source, is_command=True))
         straight_to = origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name)
         peer = transport.get_extra_info("peer_certificate")
         visit = Visit(visit_id, identity, peer, origin, tls, now, straight_to)
@@ -335,21 +336,21 @@ class Connections:
                 certificate=presented(identity),
             )
         )
-        return Session(visit, protocol, trail, stages.services, stages.settings, guests)
+        return Session(visit, protocol, trail, stages.services, stages.settings, guests=guests)
 
     def _may_log(self, source: Source, *, is_command: bool) -> bool:
         """Tell whether somebody without a name may fill more of the log; what may not be logged is counted."""
         if self.admission.may_log(source):
             return True
-        self._unadmitted.note_unlogged(source.name, is_command=is_command)
+        self._turned_away.note_unlogged(source.name, is_command=is_command)
         return False
 
-    def _seat(self, identity: Admitted, place: Place) -> bool:
+    def _take_session(self, identity: Admitted, slot: Slot) -> bool:
         if isinstance(identity, NamedUser):
-            return self.admission.seat(place, identity.name, is_guest=False)
+            return self.admission.take_session(slot, identity.name, is_guest=False)
         # Who comes and goes without a name, again and again, only fills the log.
-        self.admission.penalise(place.source, self._stages.settings.limits.penalty_guest_s)
-        return self.admission.seat(place, GUEST_ROLE, is_guest=True)
+        self.admission.penalise(slot.source, self._stages.settings.limits.penalty_guest_s)
+        return self.admission.take_session(slot, GUEST_ROLE, is_guest=True)
 
     async def _talk(self, session: Session, rounds: int) -> None:
         stages = self._stages
@@ -371,7 +372,7 @@ class Connections:
         elif rounds != stages.registry.rounds:
             # Everybody was looked at again while the event was being written, and this session was not there yet.
             session.adopt(stages.services, stages.settings)
-            session.reidentify(await self.identify_again(session.peer, session.endpoint))
+            session.reidentify(await self.identify_again(session.visit.peer, session.visit.origin.endpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +397,7 @@ class _Arrived:
     """A connection that was taken: where from, what it takes up, since when, and how long its handshake took."""
 
     origin: Origin
-    place: Place
+    slot: Slot
     begun: float
     handshake_s: float = 0.0
 

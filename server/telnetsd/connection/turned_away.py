@@ -27,7 +27,7 @@ class Unlogged:
     commands: int = 0
 
 
-class Unadmitted:
+class TurnedAway:
     """Tells of connections that were turned away, and of handshakes that failed.
 
     Of those that were turned away it tells of the first of a source at once, and of the others once an interval; of

@@ -3,34 +3,72 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast, get_args
 
 import msgspec
 
-from telnetsd.control.messages import TIMEOUT_S, WATCH, Request
 from telnetsd.errors import OperatorError
+from telnetsd.rpc.messages import TIMEOUT_S, Request, WatchSessionRequest
 
 _SHOWN_BYTES: Final = 65536
+A = TypeVar("A")
+
+
+class _Answer(msgspec.Struct):
+    """What the server says: one of the two."""
+
+    ok: msgspec.Raw | None = None
+    error: str = "the running server closed the connection; see its output"
 
 
 def watch(path: Path, session_id: str) -> Iterator[bytes]:
     """Yield what a session is shown, as it comes, until it is over.
 
     Raises:
-        OperatorError: No server runs on this home folder, or it says no.
+        OperatorError: No server runs on this home folder, or it refuses.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(Request(WATCH, session_id)) + b"\n")
+            connection.sendall(msgspec.json.encode(WatchSessionRequest(session_id)) + b"\n")
         except OSError as error:
             raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
         with connection.makefile("rb", buffering=0) as file:
-            answer = msgspec.json.decode(_read_line(file))
-            if "error" in answer:
-                raise OperatorError(answer["error"])
+            _read_answer(_read_line(file))
             while data := file.read(_SHOWN_BYTES):
                 yield data
+
+
+def ask(path: Path, request: Request[A]) -> A:
+    """Ask the running server, and return its answer.
+
+    Raises:
+        OperatorError: No server runs on this home folder, or it refuses.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as file:
+                ok = _read_answer(file.readline())
+        return cast("A", msgspec.json.decode(ok, type=_answer_type(request)))
+    except PermissionError as error:
+        raise OperatorError(f"not allowed to open {path}; run this as the user that runs the server") from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
+
+
+def _answer_type(request: Request[Any]) -> type:
+    (answer,) = get_args(type(request).__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
+    return cast("type", answer)
+
+
+def _read_answer(line: bytes) -> msgspec.Raw:
+    answer = msgspec.json.decode(line or b"{}", type=_Answer)
+    if answer.ok is None:
+        raise OperatorError(answer.error)
+    return answer.ok
 
 
 def _read_line(file: socket.SocketIO) -> bytes:
@@ -38,27 +76,4 @@ def _read_line(file: socket.SocketIO) -> bytes:
     line = b""
     while not line.endswith(b"\n") and (byte := file.read(1)):
         line += byte
-    return line or b"{}"
-
-
-def ask(path: Path, verb: str, session_id: str = "") -> Any:  # noqa: ANN401 -- the answer's JSON
-    """Ask the running server.
-
-    Returns: What stands behind `ok` in its answer.
-    Raises:
-        OperatorError: No server runs on this home folder, or it says no.
-    """
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT_S)
-            connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(Request(verb, session_id)) + b"\n")
-            with connection.makefile("rb") as file:
-                answer = msgspec.json.decode(file.readline())
-    except PermissionError as error:
-        raise OperatorError(f"not allowed to open {path}; run this as the user that runs the server") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
-    if "error" in answer:
-        raise OperatorError(answer["error"])
-    return answer["ok"]
+    return line

@@ -11,16 +11,28 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.commands.caller import LiveSessions
-from telnetsd.control.messages import REQUEST_MAX_BYTES, TIMEOUT_S, WATCH, Request
 from telnetsd.errors import OperatorError
 from telnetsd.listener.sockets import open_unix_listener
 from telnetsd.racing import unless
+from telnetsd.rpc.messages import (
+    REQUEST_MAX_BYTES,
+    TIMEOUT_S,
+    AnyRequest,
+    CountsRequest,
+    Failed,
+    KickSessionRequest,
+    ListSessionsRequest,
+    Ok,
+    ReloadRequest,
+    SessionRow,
+    WatchSessionRequest,
+)
 
 BEHIND_MAX_BYTES: Final = 1_048_576
 """How much of a session whoever watches it may have unread."""
@@ -83,12 +95,11 @@ class ControlServer:
         with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
             by = _name_of_peer(writer)
             async with asyncio.timeout(TIMEOUT_S):
-                request = _parse(await reader.readline())
-                answer = request if isinstance(request, dict) else await self._handle(request, by)
+                request, answer = await self._read_and_handle(reader, by)
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
-            if isinstance(request, Request) and request.verb == WATCH and "ok" in answer:
-                await self._show(answer["ok"].id, by, reader, writer)
+            if isinstance(request, WatchSessionRequest) and isinstance(answer, Ok):
+                await self._show(cast("SessionRow", answer.ok).id, by, reader, writer)
         writer.close()
 
     async def _show(
@@ -115,53 +126,48 @@ class ControlServer:
         finally:
             stop()
 
-    async def _handle(self, request: Request, by: str) -> dict[str, Any]:
-        answer: dict[str, Any]
-        match request.verb:
-            case "session-list":
-                answer = {"ok": await self._sessions.rows()}
-            case "session-watch":
-                answer = await self._find(request.id)
-            case "session-kick":
-                answer = await self._kick(request.id, by)
-            case "counts":
-                answer = {"ok": self._counts()}
-            case "reload":
-                answer = await self._load_anew(by)
-            case unknown:
-                answer = {
-                    "error": f"the running server does not know {unknown!r}; it may be an older one: restart it"
-                }
-        return answer
-
-    async def _load_anew(self, by: str) -> dict[str, Any]:
+    async def _read_and_handle(self, reader: asyncio.StreamReader, by: str) -> tuple[AnyRequest | None, Ok | Failed]:
+        """Read a request, and return it with its answer; None for what is no request."""
         try:
-            return {"ok": await self._reload(by)}
+            request: AnyRequest = msgspec.json.decode(await reader.readline(), type=AnyRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return None, Failed(f"not a request that the running server knows ({error}); restart it if it is older")
+        try:
+            return request, Ok(await self._handle(request, by))
         except OperatorError as error:
-            return {"error": f"nothing was reloaded: {error}"}
+            return request, Failed(str(error))
 
-    async def _find(self, id_end: str) -> dict[str, Any]:
+    async def _handle(self, request: AnyRequest, by: str) -> object:
+        """Return the answer to a request.
+
+        Raises:
+            OperatorError: It is refused.
+        """
+        match request:
+            case ListSessionsRequest():
+                return await self._sessions.rows()
+            case WatchSessionRequest():
+                return await self._find(request.id)
+            case KickSessionRequest():
+                found = await self._find(request.id)
+                await self._sessions.kick(found.id, by)
+                return found
+            case CountsRequest():
+                return self._counts()
+            case ReloadRequest():
+                return await self._load_anew(by)
+
+    async def _load_anew(self, by: str) -> str:
+        try:
+            return await self._reload(by)
+        except OperatorError as error:
+            raise OperatorError(f"nothing was reloaded: {error}") from error
+
+    async def _find(self, id_end: str) -> SessionRow:
         found = await self._sessions.matching(id_end) if id_end else []
         if len(found) != 1:
-            return {"error": f"{len(found) or 'no'} sessions match {id_end!r}; see: telnetsd session list"}
-        return {"ok": found[0]}
-
-    async def _kick(self, id_end: str, by: str) -> dict[str, Any]:
-        answer = await self._find(id_end)
-        try:
-            if "ok" in answer:
-                await self._sessions.kick(answer["ok"].id, by)
-        except OperatorError as error:
-            return {"error": str(error)}
-        return answer
-
-
-def _parse(line: bytes) -> Request | dict[str, Any]:
-    """Return the request of a line, or the answer to one that is none."""
-    try:
-        return msgspec.json.decode(line, type=Request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return {"error": f"not a request: {error}"}
+            raise OperatorError(f"{len(found) or 'no'} sessions match {id_end!r}; see: telnetsd session list")
+        return found[0]
 
 
 def _name_of_peer(writer: asyncio.StreamWriter) -> str:

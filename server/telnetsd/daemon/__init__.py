@@ -1,1 +1,1 @@
-"""The composition root: one running server, its generations of settings and trust, and what it watches."""
+"""The composition root: one running server, its reloader of settings and trust, and what it watches."""

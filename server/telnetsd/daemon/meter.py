@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from telnetsd.administration.installation.generation import Material
+from telnetsd.administration.installation.generation import Generation
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.events.of_sessions import ConnectionRefused, LineDisconnected, SessionEnded, SessionStarted
@@ -113,31 +113,31 @@ _LOOKS: Final[dict[str, Callable[[Meter, Draft], None]]] = {
 }
 
 
-class MaterialCollector(Collector):
+class GenerationCollector(Collector):
     """What is known of certificates and CRLs at the moment of asking.
 
     Args:
-        material: Returns the generation that serves.
+        generation: Returns the generation that serves.
         sink: Where events go.
     """
 
-    def __init__(self, material: Callable[[], Material], sink: GroupCommit) -> None:
-        self._material = material
+    def __init__(self, generation: Callable[[], Generation], sink: GroupCommit) -> None:
+        self._generation = generation
         self._sink = sink
 
     def collect(self) -> list[Metric]:
         """Return the figures of this moment."""
-        material, now = self._material(), datetime.now(UTC)
+        generation, now = self._generation(), datetime.now(UTC)
         expiry = GaugeMetricFamily(
             "telnetsd_certificate_expiry_seconds", "Seconds until a certificate ends.", labels=["certificate"]
         )
-        server = material.server_chain[0].not_valid_after_utc
+        server = generation.server_chain[0].not_valid_after_utc
         expiry.add_metric(["server"], (server - now).total_seconds())
-        for number, anchor in enumerate(material.trust.certificates, 1):
+        for number, anchor in enumerate(generation.trust.certificates, 1):
             expiry.add_metric([f"trust anchor {number}"], (anchor.not_valid_after_utc - now).total_seconds())
         age = GaugeMetricFamily("telnetsd_crl_age_seconds", "Since when a CRL is signed.", labels=["crl"])
         left = GaugeMetricFamily("telnetsd_crl_left_seconds", "Until when a CRL is current.", labels=["crl"])
-        for crl in material.trust.crls.lists:
+        for crl in generation.trust.crls.lists:
             age.add_metric([crl.source], (now - crl.this_update).total_seconds())
             if crl.next_update is not None:
                 left.add_metric([crl.source], (crl.next_update - now).total_seconds())

@@ -158,7 +158,7 @@ def _make_app(registry: CollectorRegistry, health: Health) -> Callable[[dict[str
             start_response("404 Not Found", list(_PLAIN))
             return [b"there are /metrics, /healthz and /readyz\n"]
         wrong = health.what_is_wrong() if path == "/healthz" else health.why_not_ready()
-        start_response("503 Service Unavailable" if wrong else "200 OK", list(_PLAIN))
+        start_response("503 WorkerPool Unavailable" if wrong else "200 OK", list(_PLAIN))
         return [f"{wrong or 'ok'}\n".encode()]
 
     return answer

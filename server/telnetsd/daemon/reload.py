@@ -1,4 +1,4 @@
-"""Generations: what a server loaded together serves together, until a reload puts another in its place.
+"""Reloader: what a server loaded together serves together, until a reload puts another in its place.
 
 A reload that finds an error changes nothing and says why. One that succeeds keeps every session that still holds.
 """
@@ -16,7 +16,7 @@ import msgspec
 from telnetsd.administration.authority.authorities import AskPassphrase
 from telnetsd.administration.enrolment.upkeep import keep_up
 from telnetsd.administration.installation.change import recover
-from telnetsd.administration.installation.generation import Material, load_home_trust, load_material
+from telnetsd.administration.installation.generation import Generation, load_generation, load_home_trust
 from telnetsd.administration.watch import Signature, own_crl_files, sign, sign_files
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
@@ -36,16 +36,16 @@ RETRY_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
-Adopt = Callable[[Material, ReloadReason], Awaitable[None]]
+Adopt = Callable[[Generation, ReloadReason], Awaitable[None]]
 """Lets whoever serves go on with another generation."""
 
 
-class Generations:
+class Reloader:
     """The generation that serves now, and the way to the next.
 
     Args:
         home: The installation.
-        material: The first generation.
+        generation: The first generation.
         trail: Bound to nothing.
         ask: For the passphrase of the CA's key.
         adopt: Told of each generation.
@@ -55,15 +55,15 @@ class Generations:
     def __init__(
         self,
         home: Home,
-        material: Material,
+        generation: Generation,
         trail: Trail,
         ask: AskPassphrase,
         adopt: Adopt,
         manager: ServiceManager,
     ) -> None:
         self._home = home
-        self._material = material
-        self._begun_with = material.settings
+        self._generation = generation
+        self._begun_with = generation.settings
         self._trail = trail
         self._ask = ask
         self._adopt = adopt
@@ -80,9 +80,9 @@ class Generations:
         self._retry_at = 0.0
 
     @property
-    def material(self) -> Material:
+    def generation(self) -> Generation:
         """The generation that serves."""
-        return self._material
+        return self._generation
 
     async def reload(self, reason: ReloadReason, by: str) -> str:
         """Load everything anew.
@@ -110,21 +110,21 @@ class Generations:
     async def _take_over(self, reason: ReloadReason, by: str) -> str:
         files = sign_files(self._home, self._own_crls)
         try:
-            material, own_crls = await asyncio.to_thread(self._load)
+            generation, own_crls = await asyncio.to_thread(self._load)
         except OperatorError as error:
             # Until another change of files, another try would end the same way.
             self._files = files
             message = f"nothing was reloaded: {error}"
             await self._trail.record(ReloadFailed(message=message, operator=by))
             raise
-        said = _describe(material)
-        waiting = _waiting_for_restart(self._begun_with, material.settings)
+        said = _describe(generation)
+        waiting = _waiting_for_restart(self._begun_with, generation.settings)
         if waiting:
             said += f"; {waiting}"
         message = f"the server reloaded: {said}"
         await self._trail.record(ServerReloaded(reason=reason, message=message, operator=by))
-        self._material = material
-        await self._adopt(material, reason)
+        self._generation = generation
+        await self._adopt(generation, reason)
         self._own_crls = own_crls
         self._files = tuple(one for one in files if Path(one[0]) not in own_crls)
         if waiting and waiting != self._told_waiting:
@@ -165,7 +165,7 @@ class Generations:
 
     async def tell_of_crls(self) -> None:
         """Tell the log of each CRL that is not, or no longer, the current word of its CA; once."""
-        trust = self._material.trust
+        trust = self._generation.trust
         problems = set(trust.crls.find_problems(trust.authorities, utc_now()))
         news = sorted(problems - self._told_crls, key=lambda one: one.source)
         try:
@@ -198,20 +198,20 @@ class Generations:
             return
         async with self._is_loading:
             try:
-                trust = await asyncio.to_thread(load_home_trust, self._home, self._material.trust.crls)
+                trust = await asyncio.to_thread(load_home_trust, self._home, self._generation.trust.crls)
             except OperatorError as error:
                 logger.warning("our own CRLs were not read anew: %s", error)
                 return
             self._own_signature = signature
-            known = replace(self._material.trust, crls=trust.crls)
-            self._material = replace(self._material, trust=known)
+            known = replace(self._generation.trust, crls=trust.crls)
+            self._generation = replace(self._generation, trust=known)
 
-    def _load(self) -> tuple[Material, frozenset[Path]]:
+    def _load(self) -> tuple[Generation, frozenset[Path]]:
         require_only_ours(self._home)
         recover(self._home)
-        material = load_material(self._home, self._material.trust.crls)
-        make_context(material)  # what OpenSSL does not take is an error before anything has changed
-        return material, own_crl_files(self._home)
+        generation = load_generation(self._home, self._generation.trust.crls)
+        make_context(generation)  # what OpenSSL does not take is an error before anything has changed
+        return generation, own_crl_files(self._home)
 
 
 def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
@@ -231,9 +231,9 @@ def _fixed_parts(settings: Settings) -> dict[str, object]:
     }
 
 
-def _describe(material: Material) -> str:
-    anchors, crls = len(material.trust.anchors), len(material.trust.crls.lists)
-    entries, until = len(material.policy.entries), material.server_chain[0].not_valid_after_utc
+def _describe(generation: Generation) -> str:
+    anchors, crls = len(generation.trust.anchors), len(generation.trust.crls.lists)
+    entries, until = len(generation.policy.entries), generation.server_chain[0].not_valid_after_utc
     return (
         f"{anchors} trust anchor{'' if anchors == 1 else 's'}, {crls} CRL{'' if crls == 1 else 's'},"
         f" {entries} cert-to-name entr{'y' if entries == 1 else 'ies'}, server certificate until {until:%Y-%m-%d}"

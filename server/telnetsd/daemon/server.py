@@ -16,10 +16,10 @@ from typing import Final, Literal
 import uvloop
 
 from telnetsd.administration.authority.authorities import AskPassphrase, passphrase_of_environment
-from telnetsd.administration.enrolment.worker import close_desk
+from telnetsd.administration.enrolment.worker import stop_enrolment
 from telnetsd.administration.installation.audit_log import open_log
 from telnetsd.administration.installation.change import is_ending, recover
-from telnetsd.administration.installation.generation import Material, load_material
+from telnetsd.administration.installation.generation import Generation, load_generation
 from telnetsd.audit.log import AuditLog
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import Trail, make_trail
@@ -28,20 +28,20 @@ from telnetsd.config.settings import AUTO, AuditSettings, EndpointSettings, Fail
 from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
-from telnetsd.daemon.meter import MaterialCollector, Meter
+from telnetsd.daemon.meter import GenerationCollector, Meter
 from telnetsd.daemon.monitoring import Health, monitoring
 from telnetsd.daemon.privileges import become, require_owner
-from telnetsd.daemon.reload import Generations
+from telnetsd.daemon.reload import Reloader
 from telnetsd.daemon.systemd import ServiceManager, take_sockets
-from telnetsd.daemon.workers.forker_process import fork_nursery
-from telnetsd.daemon.workers.pool import OneProcess, Service
-from telnetsd.daemon.workers.process import Serving, make_context
+from telnetsd.daemon.workers.forker_process import fork_first_forker
+from telnetsd.daemon.workers.pool import OneProcess, WorkerPool
+from telnetsd.daemon.workers.process import ServingProcess, make_context
 from telnetsd.daemon.workers.rlimits import GIL_SWITCH_S, make_room, spare_the_collector
-from telnetsd.daemon.workers.supervisor import Crew, CrewSettings, make_plan
+from telnetsd.daemon.workers.supervisor import Supervisor, WorkerSettings, make_plan
 from telnetsd.events.of_the_server import ServerStarted, ServerStopped
 from telnetsd.events.reason import ReloadReason
 from telnetsd.files.home import Home, alone, require_only_ours
-from telnetsd.lines.directory import LocalSwitchboard
+from telnetsd.lines.directory import LocalDirectory
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
 from telnetsd.session.registry import SessionRegistry
@@ -77,7 +77,7 @@ class _Start:
 
     home: Home
     ask: AskPassphrase
-    crew: CrewSettings
+    supervisor: WorkerSettings
     endpoints: list[Endpoint]
     sockets: list[socket.socket]
     manager: ServiceManager
@@ -88,8 +88,8 @@ class _Start:
 class _Parts:
     """What a running server is made of."""
 
-    service: Service
-    generations: Generations
+    service: WorkerPool
+    reloader: Reloader
     keeper: AuditKeeper
     trail: Trail
     meter: Meter
@@ -117,41 +117,43 @@ def serve(home: Home, options: Options) -> None:
         require_only_ours(home)
         if home.state_file.exists():
             recover(home)
-        material = load_material(home)
+        generation = load_generation(home)
         sys.setswitchinterval(GIL_SWITCH_S)
-        make_room(material.settings.listener.max_connections)
+        make_room(generation.settings.listener.max_connections)
         spare_the_collector()
         to_close.enter_context(alone(home))
         sockets = sockets or _open_sockets(to_close, endpoints, settings)
-        count = _count_workers(options, material.settings)
-        nursery = None
+        count = _count_workers(options, generation.settings)
+        forker = None
         if count > 1:
             plan = make_plan(home, count, list(zip(sockets, endpoints, strict=True)))
-            nursery = fork_nursery(plan, material, options.ask)
-            to_close.callback(nursery.let_go)
-        crew = CrewSettings(count, nursery, options.worker_options)
+            forker = fork_first_forker(plan, generation, options.ask)
+            to_close.callback(forker.let_go)
+        supervisor = WorkerSettings(count, forker, options.worker_options)
         state = to_close.enter_context(closing(State(home.state_file)))
         last = look_back(home)
-        log = to_close.enter_context(closing(open_log(home, material.settings.audit)))
-        uvloop.run(_serve(_Start(home, options.ask, crew, endpoints, sockets, manager, last), material, state, log))
+        log = to_close.enter_context(closing(open_log(home, generation.settings.audit)))
+        uvloop.run(
+            _serve(_Start(home, options.ask, supervisor, endpoints, sockets, manager, last), generation, state, log)
+        )
 
 
-async def _serve(start: _Start, material: Material, state: State, log: AuditLog) -> None:
-    settings = material.settings.audit
-    services: list[Service] = []
+async def _serve(start: _Start, generation: Generation, state: State, log: AuditLog) -> None:
+    settings = generation.settings.audit
+    services: list[WorkerPool] = []
     meter = Meter()
     sink = GroupCommit(log, settings, lambda is_out: _announce(services, settings, is_out=is_out), meter.committed)
     health = Health(lambda: sink.is_writable)
     trail = make_trail(sink)
     async with shipping(start.home, settings, trail):
         try:
-            service = _make_service(start, material, state, sink, trail)
+            service = _make_service(start, generation, state, sink, trail)
             services.append(service)
-            generations = Generations(start.home, material, trail, start.ask, service.adopt, start.manager)
-            meter.registry.register(MaterialCollector(lambda: generations.material, sink))
-            with monitoring(material.settings.metrics.listen, meter.registry, health):
-                parts = _Parts(service, generations, AuditKeeper(start.home, settings, trail), trail, meter, health)
-                await _listen(start, material, parts)
+            reloader = Reloader(start.home, generation, trail, start.ask, service.adopt, start.manager)
+            meter.registry.register(GenerationCollector(lambda: reloader.generation, sink))
+            with monitoring(generation.settings.metrics.listen, meter.registry, health):
+                parts = _Parts(service, reloader, AuditKeeper(start.home, settings, trail), trail, meter, health)
+                await _listen(start, generation, parts)
         finally:
             await sink.close()
 
@@ -161,13 +163,13 @@ def _count_workers(options: Options, settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
 
 
-def _make_service(start: _Start, material: Material, state: State, sink: GroupCommit, trail: Trail) -> Service:
-    if start.crew.count > 1:
-        return Crew(start.home, start.crew, material, sink, trail)
-    registry, switchboard = SessionRegistry(), LocalSwitchboard()
-    context = make_context(material)
-    serving = Serving(start.home, material, context, state, trail, start.ask, registry, registry, switchboard)
-    return OneProcess(serving, switchboard)
+def _make_service(start: _Start, generation: Generation, state: State, sink: GroupCommit, trail: Trail) -> WorkerPool:
+    if start.supervisor.count > 1:
+        return Supervisor(start.home, start.supervisor, generation, sink, trail)
+    registry, directory = SessionRegistry(), LocalDirectory()
+    context = make_context(generation)
+    process = ServingProcess(start.home, generation, context, state, trail, start.ask, registry, registry, directory)
+    return OneProcess(process, directory)
 
 
 def find_endpoints(settings: Settings, listen: str | None) -> list[Endpoint]:
@@ -190,10 +192,10 @@ def _open_sockets(
     return [to_close.enter_context(open_endpoint(one.settings.listen, keepalive_s)) for one in endpoints]
 
 
-async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
+async def _listen(start: _Start, generation: Generation, parts: _Parts) -> None:
     """Take connections until a signal ends it, and then let those that are open end."""
-    signals, service, generations, trail = _Signals(), parts.service, parts.generations, parts.trail
-    reload = partial(generations.reload, ReloadReason.OPERATOR)
+    signals, service, reloader, trail = _Signals(), parts.service, parts.reloader, parts.trail
+    reload = partial(reloader.reload, ReloadReason.OPERATOR)
     control = ControlServer(start.home.control_socket, service.sessions, reload, parts.meter.counts)
     try:
         listeners = list(zip(start.sockets, start.endpoints, strict=True))
@@ -201,19 +203,19 @@ async def _listen(start: _Start, material: Material, parts: _Parts) -> None:
         await close_sessions(start.last, trail)
         where = ", ".join(shown_address(one.getsockname()) for one, endpoint in listeners if not endpoint.line)
         await trail.record(ServerStarted(message=f"the server listens on {where}"))
-        await generations.tell_of_crls()
+        await reloader.tell_of_crls()
         try:
             if await _is_done_before(service.start(listeners), signals.stopping):
                 print(f"listening on {where}", file=sys.stderr, flush=True)
                 start.manager.ready(f"listening on {where}")
                 looking_back = asyncio.ensure_future(_look_back(start, trail))
-                await _take_connections(parts, start.manager, signals, material.settings.listener.drain_timeout_s)
+                await _take_connections(parts, start.manager, signals, generation.settings.listener.drain_timeout_s)
                 await looking_back
         finally:
             await service.stop()
         # What has begun in a thread is finished, or given up, before the server says that it stopped.
-        await generations.finish()
-        await asyncio.to_thread(close_desk)
+        await reloader.finish()
+        await asyncio.to_thread(stop_enrolment)
         await trail.record(ServerStopped(message="the server stopped"))
         print("stopped", file=sys.stderr, flush=True)
     finally:
@@ -243,7 +245,7 @@ async def _take_connections(
     parts: _Parts, manager: ServiceManager, signals: "_Signals", drain_timeout_s: float
 ) -> None:
     """Serve until a signal ends it, and then let those who are in end."""
-    async with _upkeep(parts.generations, parts.keeper):
+    async with _upkeep(parts.reloader, parts.keeper):
         parts.health.takes_connections = True
         await _look_after(parts, manager, signals.reloading, until=signals.stopping)
         parts.health.takes_connections = False
@@ -269,7 +271,7 @@ class _Signals:
         (self.hurrying if self.stopping.is_set() else self.stopping).set()
 
 
-async def _drain(service: Service, hurrying: asyncio.Event, timeout_s: float, drained: asyncio.Event) -> None:
+async def _drain(service: WorkerPool, hurrying: asyncio.Event, timeout_s: float, drained: asyncio.Event) -> None:
     """Let open sessions end by themselves; set `drained` when they have, or when there is no more time."""
     if timeout_s > 0:
         service.announce(
@@ -301,9 +303,9 @@ async def _look_after(
         manager.alive()
         if reloading.is_set():
             reloading.clear()
-            parts.generations.reload_in_background(ReloadReason.SIGNAL, "a signal")
+            parts.reloader.reload_in_background(ReloadReason.SIGNAL, "a signal")
         try:
-            parts.generations.tick()
+            parts.reloader.tick()
             await parts.service.tick()
             told = ""
         except Exception as error:
@@ -314,13 +316,13 @@ async def _look_after(
 
 
 @contextlib.asynccontextmanager
-async def _upkeep(generations: Generations, keeper: AuditKeeper) -> AsyncIterator[None]:
+async def _upkeep(reloader: Reloader, keeper: AuditKeeper) -> AsyncIterator[None]:
     """Keep the installation up in the background."""
     is_over = asyncio.Event()
 
     async def keep_up() -> None:
         while not is_over.is_set():
-            await generations.keep_up()
+            await reloader.keep_up()
             await keeper.keep_up()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(is_over.wait(), UPKEEP_INTERVAL_S)
@@ -334,7 +336,7 @@ async def _upkeep(generations: Generations, keeper: AuditKeeper) -> AsyncIterato
         await task
 
 
-def _announce(services: list[Service], settings: AuditSettings, *, is_out: bool) -> None:
+def _announce(services: list[WorkerPool], settings: AuditSettings, *, is_out: bool) -> None:
     """Tell everybody that the audit log cannot be written, or that it can again."""
     text = "the audit log cannot be written: logins and commands are refused until it can"
     if not is_out:

@@ -1,4 +1,4 @@
-"""Events of changes: what operators, and users at the enrolment desk, do to an installation."""
+"""Events of changes: what operators, and users in sessions, do to an installation."""
 
 from typing import ClassVar, Literal
 

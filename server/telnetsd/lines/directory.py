@@ -6,15 +6,18 @@ from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.opening import open_upstream
 from telnetsd.lines.kinds.streams import reason_of
-from telnetsd.lines.kinds.upstream import Terminal, UpstreamError
-from telnetsd.lines.open_line import Attendant, OpenLine
-from telnetsd.lines.place import Visitor, Wish
+from telnetsd.lines.kinds.upstream import UpstreamError
+from telnetsd.lines.open_line import OpenLine
+from telnetsd.lines.participants import Participant
+from telnetsd.lines.place import Visitor
 from telnetsd.lines.recordings.recording import Recording
 from telnetsd.lines.table import Line, LineError, LineTable
+from telnetsd.rpc.messages import Join
+from telnetsd.telnet.terminal import Terminal
 
 
-class LocalSwitchboard:
-    """The open lines, by name; see `lines.place.Switchboard`."""
+class LocalDirectory:
+    """The open lines, by name; see `lines.place.Directory`."""
 
     def __init__(self) -> None:
         self._open: dict[str, OpenLine] = {}
@@ -22,30 +25,30 @@ class LocalSwitchboard:
         self._closing: set[OpenLine] = set()
 
     async def states(self, lines: Sequence[Line]) -> list[str]:
-        """See Switchboard."""
+        """See Directory."""
         return [self._state_of(line) for line in lines]
 
-    async def require_free(self, line: Line, wish: Wish) -> None:
-        """See Switchboard."""
+    async def require_free(self, line: Line, join: Join) -> None:
+        """See Directory."""
         opened = self._open.get(line.name)
         if opened is None:
-            if wish is Wish.WATCH:
+            if join is Join.WATCH:
                 message = f"nobody is connected to {line.name}: there is nothing to watch"
                 raise LineError(LineReason.NOT_IN_USE, message)
         elif not opened.is_ready:
             message = f"{line.name} is just being connected: try again in a moment"
             raise LineError(LineReason.IN_USE, message)
-        elif wish is not Wish.FORCE and not line.settings.shared:
-            raise LineError(LineReason.IN_USE, opened.in_use())
+        elif join is not Join.FORCE and not line.settings.shared:
+            raise LineError(LineReason.IN_USE, opened.people.in_use())
 
-    async def seat(self, line: Line, wish: Wish, visitor: Visitor) -> "LocalSeat":
-        """See Switchboard."""
-        await self.require_free(line, wish)
+    async def place(self, line: Line, join: Join, visitor: Visitor) -> "LocalPlace":
+        """See Directory."""
+        await self.require_free(line, join)
         opened = self._open.get(line.name)
         if opened is None:
-            return LocalSeat(await self._open_line(line, visitor), visitor.attendant)
+            return LocalPlace(await self._open_line(line, visitor), visitor.participant)
         opened.require_open()
-        return LocalSeat(opened, visitor.attendant, wish)
+        return LocalPlace(opened, visitor.participant, join)
 
     def adopt(self, table: LineTable) -> None:
         """Close the lines that a reload has removed or changed."""
@@ -67,17 +70,17 @@ class LocalSwitchboard:
     def _state_of(self, line: Line) -> str:
         found = self._open.get(line.name)
         if found is not None:
-            return found.who() if found.is_ready else "just being connected"
+            return found.people.who() if found.is_ready else "just being connected"
         return f"down: {self._down[line.name]}" if line.name in self._down else "free"
 
     async def _open_line(self, line: Line, visitor: Visitor) -> OpenLine:
-        opened = OpenLine(line, visitor.attendant, self._forget)
+        opened = OpenLine(line, visitor.participant, self._forget)
         # From now on it is in use, also while the upstream is being reached.
         self._open[line.name] = opened
         try:
             await self._reach(opened, visitor)
         except BaseException:
-            opened.leave(visitor.attendant)
+            opened.leave(visitor.participant)
             raise
         return opened
 
@@ -103,79 +106,79 @@ class LocalSwitchboard:
         self._closing = {one for one in self._closing if not one.is_closed} | {opened}
 
 
-class LocalSeat:
-    """A seat on a line that is open in this process; see `lines.place.Seat`.
+class LocalPlace:
+    """A place on a line that is open in this process; see `lines.place.Place`.
 
     Args:
         opened: The line.
-        attendant: The session's part in it.
-        wish: How somebody joins those who are there; None for who has opened it.
+        participant: The session's part in it.
+        join: How somebody joins those who are there; None for who has opened it.
     """
 
-    def __init__(self, opened: OpenLine, attendant: Attendant, wish: Wish | None = None) -> None:
+    def __init__(self, opened: OpenLine, participant: Participant, join: Join | None = None) -> None:
         self._opened = opened
-        self._attendant = attendant
-        self._wish = wish
-        self.writer = opened.writer.name if wish is not None and opened.writer is not None else ""
-        self._is_to_write = wish is not Wish.WATCH and (wish is not Wish.WRITE or not self.writer)
+        self._participant = participant
+        self._join = join
+        self.writer = opened.people.writer.name if join is not None and opened.people.writer is not None else ""
+        self._is_to_write = join is not Join.WATCH and (join is not Join.WRITE or not self.writer)
         self.reason: ConnectedReason = LineReason.WATCHING
         if self._is_to_write:
             self.reason = LineReason.TAKEN_OVER if self.writer else LineReason.WRITING
 
     async def enter(self) -> str:
-        """See Seat."""
-        if self._wish is None:
+        """See Place."""
+        if self._join is None:
             return f"connected to {self._opened.line.name}:"
-        if self._is_to_write and (self._wish is Wish.FORCE or self._opened.writer is None):
-            await self._opened.take_over(self._attendant, is_forced=self._wish is Wish.FORCE)
+        if self._is_to_write and (self._join is Join.FORCE or self._opened.people.writer is None):
+            await self._opened.roles.take_over(self._participant, is_forced=self._join is Join.FORCE)
         else:
             if self._is_to_write:
                 # Somebody else was faster, while this was written to the log.
-                await self._opened.record_watching(self._attendant)
-            self._opened.watch(self._attendant)
-        return f"{self._opened.who()};"
+                await self._opened.roles.record_watching(self._participant)
+            self._opened.roles.watch(self._participant)
+        return f"{self._opened.people.who()};"
 
     def begin(self) -> None:
-        """See Seat."""
-        if self._wish is None:
+        """See Place."""
+        if self._join is None:
             self._opened.begin()
 
     async def type(self, keys: bytes) -> bool:
-        """See Seat."""
-        return await self._opened.type(self._attendant, keys)
+        """See Place."""
+        return await self._opened.traffic.type(self._participant, keys)
 
     def resize(self, terminal: Terminal) -> None:
-        """See Seat."""
-        self._opened.resize(self._attendant, terminal)
+        """See Place."""
+        self._opened.traffic.resize(self._participant, terminal)
 
     def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
-        """See Seat."""
-        said = self._opened.com_port(self._attendant, question)
+        """See Place."""
+        said = self._opened.traffic.com_port(self._participant, question)
         if said is not None:
             answer(said)
 
     def send_break(self) -> None:
-        """See Seat."""
-        self._opened.send_break(self._attendant)
+        """See Place."""
+        self._opened.traffic.send_break(self._participant)
 
     def tell_who(self) -> None:
-        """See Seat."""
-        self._attendant.tell(self._opened.who())
+        """See Place."""
+        self._participant.tell(self._opened.people.who())
 
     async def ask_to_write(self) -> None:
-        """See Seat."""
-        if self._wish is Wish.WATCH:
-            self._attendant.tell("you came only to watch: leave with ~. and connect to write")
+        """See Place."""
+        if self._join is Join.WATCH:
+            self._participant.tell("you came only to watch: leave with ~. and connect to write")
         else:
-            await self._opened.ask(self._attendant)
+            await self._opened.roles.ask(self._participant)
 
     async def hand_over(self) -> None:
-        """See Seat."""
-        await self._opened.hand_over(self._attendant)
+        """See Place."""
+        await self._opened.roles.hand_over(self._participant)
 
     def leave(self) -> None:
-        """See Seat."""
-        self._opened.leave(self._attendant)
+        """See Place."""
+        self._opened.leave(self._participant)
 
 
 def _record(line: Line, visitor: Visitor) -> Recording:
@@ -184,7 +187,7 @@ def _record(line: Line, visitor: Visitor) -> Recording:
     Raises:
         LineError: It cannot be made.
     """
-    title = f"{line.name}: {visitor.attendant.name}"
+    title = f"{line.name}: {visitor.participant.name}"
     try:
         return Recording(visitor.recording, title, visitor.terminal, max_bytes=line.settings.recording_max_bytes)
     except OSError as error:

@@ -1,23 +1,40 @@
-"""The lines of a server with several workers: seats for sessions of other processes, the other end of `remote`."""
+"""The lines of a server with several workers: places for sessions of other processes, the other end of `remote`."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from telnetsd.audit.trail import Trail
 from telnetsd.events.of_sessions import ConnectedReason, LineDisconnected
 from telnetsd.events.reason import LineReason
-from telnetsd.lines.directory import LocalSwitchboard
-from telnetsd.lines.kinds.upstream import Terminal
-from telnetsd.lines.place import Seat, Visitor, Wish, record_role
-from telnetsd.lines.remote import SeatAnswer, SeatRequest
+from telnetsd.lines.directory import LocalDirectory
+from telnetsd.lines.place import Place, Visitor, record_role
 from telnetsd.lines.table import Line, LineError, LineTable
 from telnetsd.rpc.channel import Channel, ChannelError
+from telnetsd.rpc.messages import (
+    AskComPort,
+    AskToWrite,
+    AskWho,
+    BeginShowing,
+    ComPortSaid,
+    Dismiss,
+    HandOver,
+    Leave,
+    ListLineStates,
+    RequireFreeLine,
+    ReservedPlace,
+    ReservePlace,
+    Resize,
+    Say,
+    ScreenTaken,
+    SendBreak,
+    Show,
+    TakePlace,
+    TypeKeys,
+)
 
 BEHIND_BYTES: Final = 65_536
 """With more than this shown and not taken, a session's client has to be waited for."""
@@ -32,22 +49,23 @@ class LineHost:
     """
 
     def __init__(self, lines: LineTable, trail: Trail) -> None:
-        self.switchboard = LocalSwitchboard()
+        self.directory = LocalDirectory()
         self._lines = lines
         self._trail = trail
 
     def adopt(self, lines: LineTable) -> None:
         """Go on with the lines of another generation."""
         self._lines = lines
-        self.switchboard.adopt(lines)
+        self.directory.adopt(lines)
 
     def serve_worker(self, channel: Channel) -> None:
         """Answer a worker's questions about lines."""
-        channel.answers |= {"line-states": self._states, "line-free": self._require_free}
+        channel.answer(ListLineStates, self._states)
+        channel.answer(RequireFreeLine, self._require_free)
 
-    def serve_seat(self, channel: Channel) -> None:
-        """Answer whoever wants a seat."""
-        channel.answers |= {"seat": HostedSeat(channel, self).reserve}
+    def serve_participant(self, channel: Channel) -> None:
+        """Answer whoever wants a place."""
+        channel.answer(ReservePlace, HostedPlace(channel, self).reserve)
 
     def find(self, name: str) -> Line:
         """Return a line.
@@ -60,22 +78,21 @@ class LineHost:
             raise LineError(LineReason.REMOVED, f"{name} was removed by the operator")
         return line
 
-    def trail_of(self, request: SeatRequest) -> Trail:
-        """Return a trail that is bound to the session and the line of a seat."""
+    def trail_of(self, request: ReservePlace) -> Trail:
+        """Return a trail that is bound to the session and the line of a place."""
         return self._trail.with_fields(request.fields)
 
-    async def _states(self, names: Any) -> list[str]:  # noqa: ANN401 -- what a channel carries
+    async def _states(self, asked: ListLineStates) -> list[str]:
         with _told():
-            return await self.switchboard.states([self.find(name) for name in names])
+            return await self.directory.states([self.find(name) for name in asked.names])
 
-    async def _require_free(self, wanted: Any) -> None:  # noqa: ANN401
-        name, wish = wanted
+    async def _require_free(self, asked: RequireFreeLine) -> None:
         with _told():
-            await self.switchboard.require_free(self.find(name), Wish[wish])
+            await self.directory.require_free(self.find(asked.name), asked.join)
 
 
-class HostedSeat:
-    """The seat of a session of another process; to the line it is the attendant.
+class HostedPlace:
+    """The place of a session of another process; to the line it is the participant.
 
     Args:
         channel: To that session.
@@ -86,7 +103,7 @@ class HostedSeat:
         self.name = ""
         self._channel = channel
         self._host = host
-        self._seat: Seat
+        self._place: Place
         self._trail: Trail
         self._line: Line
         self._taken_at: float | None = None
@@ -94,59 +111,60 @@ class HostedSeat:
         self._has_taken = asyncio.Event()
         self._typing: asyncio.Task[object] | None = None
 
-    async def reserve(self, payload: object) -> SeatAnswer:
-        """Find a seat."""
-        request = msgspec.convert(payload, type=SeatRequest)
+    async def reserve(self, request: ReservePlace) -> ReservedPlace:
+        """Find a place."""
         self.name, self._trail = request.name, self._host.trail_of(request)
         visitor = Visitor(self, request.terminal, request.environment, Path(request.recording), self._trail)
         with _told():
             self._line = self._host.find(request.line)
-            seat = await self._host.switchboard.seat(self._line, Wish[request.wish], visitor)
+            place = await self._host.directory.place(self._line, request.join, visitor)
         if self._channel.is_closed:
-            seat.leave()
-        self._seat = seat
+            place.leave()
+        self._place = place
         self._channel.on_closed = self._lose
-        self._channel.answers = {
-            "enter": self._enter,
-            "keys": self._type,
-            "ask": lambda _: seat.ask_to_write(),
-            "hand-over": lambda _: seat.hand_over(),
-        }
-        self._channel.listeners = {
-            "taken": self._note_taken,
-            "begin": lambda _: seat.begin(),
-            "resize": lambda terminal: seat.resize(msgspec.convert(terminal, type=Terminal)),
-            "port": lambda question: seat.ask_com_port(
-                question, lambda said: self._channel.tell("port-answer", said)
-            ),
-            "break": lambda _: seat.send_break(),
-            "who": lambda _: seat.tell_who(),
-            "leave": lambda _: self._leave(),
-        }
-        return SeatAnswer(seat.reason, seat.writer)
+        self._listen(place)
+        return ReservedPlace(place.reason, place.writer)
 
-    # What the line tells: see Attendant.
+    def _listen(self, place: Place) -> None:
+        channel = self._channel
+
+        def ask_com_port(asked: AskComPort) -> None:
+            place.ask_com_port(asked.question, lambda said: channel.tell(ComPortSaid(said)))
+
+        channel.answer(TakePlace, self._enter)
+        channel.answer(TypeKeys, self._type)
+        channel.answer(AskToWrite, lambda _: place.ask_to_write())
+        channel.answer(HandOver, lambda _: place.hand_over())
+        channel.hear(ScreenTaken, self._note_taken)
+        channel.hear(BeginShowing, lambda _: place.begin())
+        channel.hear(Resize, lambda news: place.resize(news.terminal))
+        channel.hear(AskComPort, ask_com_port)
+        channel.hear(SendBreak, lambda _: place.send_break())
+        channel.hear(AskWho, lambda _: place.tell_who())
+        channel.hear(Leave, lambda _: self._leave())
+
+    # What the line tells: see Participant.
 
     def show(self, data: bytes) -> None:
-        """See Attendant."""
+        """See Participant."""
         self._shown += len(data)
         self._untaken += len(data)
-        self._channel.tell("show", data)
+        self._channel.tell(Show(data))
 
     def tell(self, sentence: str) -> None:
-        """See Attendant."""
-        self._channel.tell("say", sentence)
+        """See Participant."""
+        self._channel.tell(Say(sentence))
 
     def unread_bytes(self) -> int:
-        """See Attendant."""
+        """See Participant."""
         return self._untaken
 
     def is_behind(self) -> bool:
-        """See Attendant."""
+        """See Participant."""
         return self._untaken > BEHIND_BYTES and not self._channel.is_closed
 
     async def drain(self) -> None:
-        """See Attendant."""
+        """See Participant."""
         while self.is_behind():
             self._has_taken.clear()
             await self._has_taken.wait()
@@ -154,30 +172,30 @@ class HostedSeat:
             raise ConnectionResetError("the worker has gone")
 
     async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
-        """See Attendant."""
+        """See Participant."""
         await record_role(self._trail, self.name, self._line.name, reason, cause)
 
     def dismiss(self, reason: LineReason, sentence: str) -> None:
-        """See Attendant."""
+        """See Participant."""
         self._stop_typing()
-        self._channel.tell("dismiss", [reason.value, sentence])
+        self._channel.tell(Dismiss(reason, sentence))
 
     # The inner life.
 
-    async def _enter(self, _: object) -> str:
+    async def _enter(self, _: TakePlace) -> str:
         self._taken_at = time.monotonic()
         with _told():
-            return await self._seat.enter()
+            return await self._place.enter()
 
-    def _note_taken(self, count: int) -> None:
-        self._untaken -= count
+    def _note_taken(self, news: ScreenTaken) -> None:
+        self._untaken -= news.count
         self._has_taken.set()
 
-    async def _type(self, keys: bytes) -> bool:
+    async def _type(self, asked: TypeKeys) -> bool:
         self._typing = asyncio.current_task()
-        is_writing = await self._seat.type(keys)
+        is_writing = await self._place.type(asked.keys)
         if is_writing:
-            self._typed += len(keys)
+            self._typed += len(asked.keys)
         return is_writing
 
     def _stop_typing(self) -> None:
@@ -193,7 +211,7 @@ class HostedSeat:
     def _let_go(self) -> None:
         self._has_taken.set()
         self._stop_typing()
-        self._seat.leave()
+        self._place.leave()
 
     def _lose(self) -> None:
         """Note that the worker has gone, and with it the session."""

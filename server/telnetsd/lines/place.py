@@ -1,28 +1,20 @@
-"""What a session sees of the lines: a switchboard that finds it a seat, and the seat that it has on one line.
+"""What a session sees of the lines: a directory that finds it a place, and the place that it has on one line.
 
 A line may be open in this process or in another one; a session cannot tell.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
 from telnetsd.audit.trail import Trail
 from telnetsd.events.of_sessions import ConnectedReason, LineConnected
 from telnetsd.events.reason import LineReason
-from telnetsd.lines.kinds.upstream import Terminal
-from telnetsd.lines.open_line import Attendant
+from telnetsd.lines.participants import Participant
 from telnetsd.lines.table import Line
-
-
-class Wish(Enum):
-    """How somebody wants to be connected to a line."""
-
-    WRITE = auto()
-    WATCH = auto()
-    FORCE = auto()
+from telnetsd.rpc.messages import Join
+from telnetsd.telnet.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +24,15 @@ class Visitor:
     `trail` is bound to the session and the line: the log vouches for the recording.
     """
 
-    attendant: Attendant
+    participant: Participant
     terminal: Terminal
     environment: Mapping[str, str]
     recording: Path
     trail: Trail
 
 
-class Seat(Protocol):
-    """One session's seat on a line: reserved at first, and taken when that is on the log."""
+class Place(Protocol):
+    """One session's place on a line: reserved at first, and taken when that is on the log."""
 
     @property
     def reason(self) -> ConnectedReason:
@@ -51,7 +43,7 @@ class Seat(Protocol):
         """Who writes to it now; empty for nobody else."""
 
     async def enter(self) -> str:
-        """Take the seat; returns what to say of it.
+        """Take the place; returns what to say of it.
 
         Raises:
             LineError: It has been closed, or too many watch it, or the log cannot be written.
@@ -73,7 +65,7 @@ class Seat(Protocol):
         """Send BREAK."""
 
     def tell_who(self) -> None:
-        """Have the attendant told who is connected."""
+        """Have the participant told who is connected."""
 
     async def ask_to_write(self) -> None:
         """Ask for the writer's place; whoever came only to watch is told that they did."""
@@ -82,24 +74,24 @@ class Seat(Protocol):
         """Give the writer's place to whoever asked for it, once that is on the log."""
 
     def leave(self) -> None:
-        """Give the seat up, taken or not; once or more."""
+        """Give the place up, taken or not; once or more."""
 
 
-class Switchboard(Protocol):
+class Directory(Protocol):
     """The way to every line."""
 
     async def states(self, lines: Sequence[Line]) -> list[str]:
         """Say of each line whether it is free, in use by whom, or could not be reached the last time."""
 
-    async def require_free(self, line: Line, wish: Wish) -> None:
-        """Refuse early what `seat` would refuse now.
+    async def require_free(self, line: Line, join: Join) -> None:
+        """Refuse early what `place` would refuse now.
 
         Raises:
             LineError: It is in use and not shared, or nobody is there to be watched.
         """
 
-    async def seat(self, line: Line, wish: Wish, visitor: Visitor) -> Seat:
-        """Find somebody a seat; a line that is not open is opened, and shows nothing before the seat is taken.
+    async def place(self, line: Line, join: Join, visitor: Visitor) -> Place:
+        """Find somebody a place; a line that is not open is opened, and shows nothing before the place is taken.
 
         Raises:
             LineError: It is in use, cannot be reached, or cannot be recorded.

@@ -1,7 +1,7 @@
 """Lines that are open in another process of the server, as a session of this one sees them.
 
 One process has every line, so that who watches, who takes over and who waits meet there, whichever worker they came
-to. A session asks it by its worker's channel; each seat has a channel of its own, for keys and screen. What the
+to. A session asks it by its worker's channel; each place has a channel of its own, for keys and screen. What the
 client has taken of the screen is told, so that the line waits for who writes. The other end is `lines.hosting`.
 """
 
@@ -11,46 +11,48 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-import msgspec
-
 from telnetsd.events.of_sessions import ConnectedReason
-from telnetsd.events.part import Fields
 from telnetsd.events.reason import LineReason
-from telnetsd.lines.kinds.upstream import Terminal
-from telnetsd.lines.open_line import Attendant
-from telnetsd.lines.place import Visitor, Wish
+from telnetsd.lines.participants import Participant
+from telnetsd.lines.place import Visitor
 from telnetsd.lines.table import Line, LineError
 from telnetsd.rpc.channel import Channel, ChannelError, open_channel
+from telnetsd.rpc.message import Question
+from telnetsd.rpc.messages import (
+    TO_PARTICIPANT,
+    AskComPort,
+    AskToWrite,
+    AskWho,
+    BeginShowing,
+    ComPortSaid,
+    Dismiss,
+    HandOver,
+    Join,
+    Leave,
+    ListLineStates,
+    RequireFreeLine,
+    ReservedPlace,
+    ReservePlace,
+    Resize,
+    Say,
+    ScreenTaken,
+    SendBreak,
+    Show,
+    TakePlace,
+    TypeKeys,
+)
+from telnetsd.telnet.terminal import Terminal
 
 TOLD_FROM_BYTES: Final = 16_384
 """What is less than this is not told to have been taken: it keeps nobody waiting."""
 
 
-class SeatRequest(msgspec.Struct, frozen=True):
-    """Who wants a seat: see `lines.place.Visitor`; `fields` are those of the session's events."""
-
-    line: str
-    wish: str
-    name: str
-    terminal: Terminal
-    environment: dict[str, str]
-    recording: str
-    fields: Fields
-
-
-class SeatAnswer(msgspec.Struct, frozen=True):
-    """A reserved seat: see `lines.place.Seat`."""
-
-    reason: LineReason
-    writer: str
-
-
-class RemoteSwitchboard:
-    """The way to lines in another process; see `lines.place.Switchboard`.
+class RemoteDirectory:
+    """The way to lines in another process; see `lines.place.Directory`.
 
     Args:
         channel: This worker's.
-        path: Where seats are had.
+        path: Where places are had.
     """
 
     def __init__(self, channel: Channel, path: Path) -> None:
@@ -58,52 +60,50 @@ class RemoteSwitchboard:
         self._path = path
 
     async def states(self, lines: Sequence[Line]) -> list[str]:
-        """See Switchboard."""
+        """See Directory."""
         with _line_errors():
-            return msgspec.convert(
-                await self._channel.ask("line-states", [line.name for line in lines]), type=list[str]
-            )
+            return await self._channel.ask(ListLineStates([line.name for line in lines]))
 
-    async def require_free(self, line: Line, wish: Wish) -> None:
-        """See Switchboard."""
+    async def require_free(self, line: Line, join: Join) -> None:
+        """See Directory."""
         with _line_errors():
-            await self._channel.ask("line-free", [line.name, wish.name])
+            await self._channel.ask(RequireFreeLine(line.name, join))
 
-    async def seat(self, line: Line, wish: Wish, visitor: Visitor) -> "RemoteSeat":
-        """See Switchboard."""
+    async def place(self, line: Line, join: Join, visitor: Visitor) -> "RemotePlace":
+        """See Directory."""
         try:
-            channel = await open_channel(self._path)
+            channel = await open_channel(self._path, TO_PARTICIPANT)
         except OSError as error:
             raise LineError(LineReason.UNREACHABLE, f"{line.name} cannot be reached: {error.strerror}") from error
-        request = SeatRequest(
+        request = ReservePlace(
             line.name,
-            wish.name,
-            visitor.attendant.name,
+            join,
+            visitor.participant.name,
             visitor.terminal,
             dict(visitor.environment),
             str(visitor.recording),
             visitor.trail.fields,
         )
-        seat = RemoteSeat(channel, line, visitor.attendant)
+        place = RemotePlace(channel, line, visitor.participant)
         try:
             with _line_errors():
-                answer = msgspec.convert(await channel.ask("seat", request), type=SeatAnswer)
+                answer = await channel.ask(request)
         except BaseException:
-            seat.leave()
+            place.leave()
             raise
-        seat.reserve(answer)
-        return seat
+        place.reserve(answer)
+        return place
 
 
-class RemoteSeat:
-    """A seat on a line in another process; see `lines.place.Seat`."""
+class RemotePlace:
+    """A place on a line in another process; see `lines.place.Place`."""
 
-    def __init__(self, channel: Channel, line: Line, attendant: Attendant) -> None:
+    def __init__(self, channel: Channel, line: Line, participant: Participant) -> None:
         self.reason: ConnectedReason = LineReason.WATCHING
         self.writer = ""
         self._channel = channel
         self._line = line
-        self._attendant = attendant
+        self._participant = participant
         self._early: list[bytes] | None = []
         """What the line has shown before the session was told that it is connected."""
         self._has_left = False
@@ -112,103 +112,98 @@ class RemoteSeat:
         self._catching_up: asyncio.Task[None] | None = None
         self._answers: list[Callable[[bytes], None]] = []
         channel.on_closed = self._lose
-        channel.listeners = {
-            "show": self._show,
-            "say": attendant.tell,
-            "dismiss": lambda told: attendant.dismiss(LineReason(told[0]), told[1]),
-            "port-answer": self._take_answer,
-        }
+        channel.hear(Show, lambda news: self._show(news.data))
+        channel.hear(Say, lambda news: participant.tell(news.sentence))
+        channel.hear(Dismiss, lambda news: participant.dismiss(news.reason, news.sentence))
+        channel.hear(ComPortSaid, lambda news: self._answers.pop(0)(news.answer))
 
-    def reserve(self, answer: SeatAnswer) -> None:
-        """Take note of the seat that was found."""
+    def reserve(self, answer: ReservedPlace) -> None:
+        """Take note of the place that was found."""
         self.reason, self.writer = cast("ConnectedReason", answer.reason), answer.writer
 
     async def enter(self) -> str:
-        """See Seat."""
+        """See Place."""
         with _line_errors():
-            return str(await self._channel.ask("enter"))
+            return await self._channel.ask(TakePlace())
 
     def begin(self) -> None:
-        """See Seat."""
-        self._channel.tell("begin")
+        """See Place."""
+        self._channel.tell(BeginShowing())
         early, self._early = self._early or [], None
         for data in early:
             self._show(data)
 
     async def type(self, keys: bytes) -> bool:
-        """See Seat."""
+        """See Place."""
         try:
-            return bool(await self._channel.ask("keys", keys))
+            return await self._channel.ask(TypeKeys(keys))
         except ChannelError:
-            return False  # the attendant is told
+            return False  # the participant is told
 
     def resize(self, terminal: Terminal) -> None:
-        """See Seat."""
-        self._channel.tell("resize", terminal)
+        """See Place."""
+        self._channel.tell(Resize(terminal))
 
     def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
-        """See Seat."""
+        """See Place."""
         self._answers.append(answer)
-        self._channel.tell("port", question)
+        self._channel.tell(AskComPort(question))
 
     def send_break(self) -> None:
-        """See Seat."""
-        self._channel.tell("break")
+        """See Place."""
+        self._channel.tell(SendBreak())
 
     def tell_who(self) -> None:
-        """See Seat."""
-        self._channel.tell("who")
+        """See Place."""
+        self._channel.tell(AskWho())
 
     async def ask_to_write(self) -> None:
-        """See Seat."""
-        await self._have_done("ask")
+        """See Place."""
+        await self._have_done(AskToWrite())
 
     async def hand_over(self) -> None:
-        """See Seat."""
-        await self._have_done("hand-over")
+        """See Place."""
+        await self._have_done(HandOver())
 
-    async def _have_done(self, verb: str) -> None:
-        with contextlib.suppress(ChannelError):  # the attendant is told
-            await self._channel.ask(verb)
+    async def _have_done(self, question: Question[None]) -> None:
+        with contextlib.suppress(ChannelError):  # the participant is told
+            await self._channel.ask(question)
 
     def leave(self) -> None:
-        """See Seat."""
+        """See Place."""
         if not self._has_left:
             self._has_left = True
-            self._channel.tell("leave")
+            self._channel.tell(Leave())
             self._channel.finish()
 
     def _show(self, data: bytes) -> None:
         if self._early is not None:
             self._early.append(data)
             return
-        self._attendant.show(data)
+        self._participant.show(data)
         self._shown += len(data)
         if self._catching_up is not None:
             return
-        if self._attendant.is_behind():
+        if self._participant.is_behind():
             self._catching_up = asyncio.ensure_future(self._catch_up())
         elif self._shown >= TOLD_FROM_BYTES:
             self._tell_taken()
 
     async def _catch_up(self) -> None:
         with contextlib.suppress(ConnectionError):
-            await self._attendant.drain()
+            await self._participant.drain()
         self._catching_up = None
         self._tell_taken()
 
     def _tell_taken(self) -> None:
         shown, self._shown = self._shown, 0
-        self._channel.tell("taken", shown)
-
-    def _take_answer(self, answer: bytes) -> None:
-        self._answers.pop(0)(answer)
+        self._channel.tell(ScreenTaken(shown))
 
     def _lose(self) -> None:
         if not self._has_left:
             self._has_left = True
             message = f"{self._line.name} is lost: the process of the server that had it has ended"
-            self._attendant.dismiss(LineReason.UPSTREAM_LOST, message)
+            self._participant.dismiss(LineReason.UPSTREAM_LOST, message)
 
 
 @contextlib.contextmanager

@@ -63,13 +63,13 @@ class Source:
 
 
 @dataclass(slots=True)
-class Place:
-    """What one connection takes up; given back when it is lost. `seated` is what is counted of its session."""
+class Slot:
+    """What one connection takes up; given back when it is lost. `session_keys` is what is counted of its session."""
 
     source: Source
     is_starting: bool = True
     is_left: bool = False
-    seated: tuple[str, ...] = ()
+    session_keys: tuple[str, ...] = ()
 
 
 class Admission:
@@ -94,8 +94,8 @@ class Admission:
         """Go on with other terms; whoever is in stays."""
         self._terms = terms
 
-    def admit(self, address: str) -> Place | TurnedAwayReason:
-        """Give a connection from an address its place, or say why there is none.
+    def admit(self, address: str) -> Slot | TurnedAwayReason:
+        """Give a connection from an address its slot, or say why there is none.
 
         Args:
             address: Of IPv4 or IPv6; anything else, as of a Unix socket, is a source that is exempt.
@@ -106,37 +106,37 @@ class Admission:
             return why_not
         for key in (_OPEN, _STARTING, *source.keys, *source.starting_keys):
             self.tally.add(key)
-        return Place(source)
+        return Slot(source)
 
-    def establish(self, place: Place) -> None:
+    def establish(self, slot: Slot) -> None:
         """Note that a handshake is over, however it went."""
-        if place.is_starting:
-            place.is_starting = False
-            for key in (_STARTING, *place.source.starting_keys):
+        if slot.is_starting:
+            slot.is_starting = False
+            for key in (_STARTING, *slot.source.starting_keys):
                 self.tally.remove(key)
 
-    def seat(self, place: Place, user: str, *, is_guest: bool) -> bool:
-        """Give a session its place; False when there are as many as may be, of the user or of guests."""
-        if place.is_left:
+    def take_session(self, slot: Slot, user: str, *, is_guest: bool) -> bool:
+        """Give a session its slot; False when there are as many as may be, of the user or of guests."""
+        if slot.is_left:
             return True  # its connection is gone: there is nothing to count, and nobody to be told
         limits = self._terms.limits
         most = {f"user {user}": limits.guests if is_guest else limits.sessions_per_user}
-        if is_guest and not place.source.is_exempt:
-            most[f"guests of source {place.source.name}"] = limits.guests_per_source
+        if is_guest and not slot.source.is_exempt:
+            most[f"guests of source {slot.source.name}"] = limits.guests_per_source
         if any(self.tally[key] >= limit for key, limit in most.items()):
             return False
-        place.seated = tuple(most)
-        for key in place.seated:
+        slot.session_keys = tuple(most)
+        for key in slot.session_keys:
             self.tally.add(key)
         return True
 
-    def leave(self, place: Place) -> None:
+    def leave(self, slot: Slot) -> None:
         """Give back what a connection has taken up."""
-        if place.is_left:
+        if slot.is_left:
             return
-        place.is_left = True
-        self.establish(place)
-        for key in (_OPEN, *place.source.keys, *place.seated):
+        slot.is_left = True
+        self.establish(slot)
+        for key in (_OPEN, *slot.source.keys, *slot.session_keys):
             self.tally.remove(key)
 
     def penalise(self, source: Source, seconds: float) -> None:

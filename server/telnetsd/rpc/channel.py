@@ -1,7 +1,8 @@
 """A connection between two processes of one server: questions with answers, and news without.
 
 Both ends are ours, over a Unix socket that only the server's user may open. A frame is its length in four bytes, and
-MessagePack: kind, number, verb, payload. What is written in one turn of the event loop goes out together.
+MessagePack: kind, number, message. What is written in one turn of the event loop goes out together. What the messages
+are is in `rpc.messages`.
 """
 
 import asyncio
@@ -9,24 +10,24 @@ import logging
 import struct
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from telnetsd.errors import OperatorError
+from telnetsd.rpc.message import News, Question, Vocabulary, answer_decoder
 
 FRAME_MAX_BYTES: Final = 64 * 1024 * 1024
 _LENGTH: Final = struct.Struct("!I")
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder().decode
 
 logger = logging.getLogger(__name__)
 
-Answer = Callable[[Any], Awaitable[Any]]
-"""Answers a question."""
-Listen = Callable[[Any], None]
-"""Takes news, in the order in which they were told."""
+Q = TypeVar("Q", bound=Question[object])
+N = TypeVar("N", bound=News)
+A = TypeVar("A")
 
 
 class ChannelError(OperatorError):
@@ -44,25 +45,49 @@ class _Kind(IntEnum):
     NEWS = 3
 
 
+class _Frame(msgspec.Struct, array_like=True):
+    kind: _Kind
+    number: int
+    body: msgspec.Raw
+
+
+class _Refused(msgspec.Struct, array_like=True):
+    """The answer to a question that was refused: see ChannelError."""
+
+    kind: str
+    sentence: str
+
+
+_decode_frame: Final = msgspec.msgpack.Decoder(_Frame).decode
+_decode_refused: Final = msgspec.msgpack.Decoder(_Refused).decode
+
+
+class _Asked(NamedTuple):
+    answer: asyncio.Future[Any]
+    decoder: msgspec.msgpack.Decoder[Any]
+
+
 class Channel(asyncio.Protocol):
     """One end.
 
+    Args:
+        vocabulary: The messages that it understands.
+
     Attributes:
-        answers: Who answers which question; another one is an error.
-        listeners: Who takes which news; others are dropped.
         on_closed: Told when the other end has gone.
     """
 
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
-        self.listeners: dict[str, Listen] = {}
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._answerers: dict[type, Callable[[Any], Awaitable[object]]] = {}
+        self._listeners: dict[type, Callable[[Any], None]] = {}
         self.on_closed: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._received = b""
         self._unsent = bytearray()
         self._number = 0
-        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._asked: dict[int, _Asked] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self.is_closed = False
         self._has_finished = False
@@ -84,16 +109,16 @@ class Channel(asyncio.Protocol):
             end = start + _LENGTH.size + length
             if len(received) < end:
                 break
-            self._take(*_decode(received[start + _LENGTH.size : end]))
+            self._take(_decode_frame(received[start + _LENGTH.size : end]))
             start = end
         self._received = received[start:]
 
     def connection_lost(self, _: Exception | None) -> None:
         """Tell everybody that the other end has gone."""
         self.is_closed = True
-        for future in self._asked.values():
-            if not future.done():
-                future.set_exception(ChannelError("the other process of the server has gone"))
+        for asked in self._asked.values():
+            if not asked.answer.done():
+                asked.answer.set_exception(ChannelError("the other process of the server has gone"))
         self._asked.clear()
         for task in self._answering:
             task.cancel()
@@ -101,8 +126,16 @@ class Channel(asyncio.Protocol):
 
     # What the application asks.
 
-    async def ask(self, verb: str, payload: object = None) -> Any:  # noqa: ANN401 -- what msgspec decodes
-        """Ask, and return the answer: what MessagePack has, to be converted by who knows its type.
+    def answer(self, kind: type[Q], by: Callable[[Q], Awaitable[object]]) -> None:
+        """Have a kind of question answered; one that nothing answers is an error at the other end."""
+        self._answerers[kind] = by
+
+    def hear(self, kind: type[N], by: Callable[[N], None]) -> None:
+        """Have a kind of news taken, in the order in which it was told; other news is dropped."""
+        self._listeners[kind] = by
+
+    async def ask(self, question: Question[A]) -> A:
+        """Ask, and return the answer.
 
         Raises:
             ChannelError: The other end has refused, or has gone.
@@ -110,14 +143,14 @@ class Channel(asyncio.Protocol):
         if self.is_closed or self._has_finished:
             raise ChannelError("the other process of the server has gone")
         self._number += 1
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        self._asked[self._number] = answer
-        self._send(_Kind.QUESTION, self._number, verb, payload)
+        answer: asyncio.Future[A] = self._loop.create_future()
+        self._asked[self._number] = _Asked(answer, answer_decoder(type(question)))
+        self._send(_Kind.QUESTION, self._number, question)
         return await answer
 
-    def tell(self, verb: str, payload: object = None) -> None:
+    def tell(self, news: News) -> None:
         """Tell news; to an end that has gone, nothing."""
-        self._send(_Kind.NEWS, 0, verb, payload)
+        self._send(_Kind.NEWS, 0, news)
 
     @property
     def unsent_bytes(self) -> int:
@@ -136,59 +169,69 @@ class Channel(asyncio.Protocol):
         """
         self._flush()
         self._has_finished = True
-        self.listeners = {}
+        self._listeners = {}
         if not self._transport.is_closing():
             self._transport.write_eof()
 
     # The inner life.
 
-    def _take(self, kind: int, number: int, verb: str, payload: object) -> None:
-        match kind:
+    def _take(self, frame: _Frame) -> None:
+        match frame.kind:
             case _Kind.NEWS:
-                self._listen(verb, payload)
+                self._listen(frame.body)
             case _Kind.QUESTION:
-                task = self._loop.create_task(self._answer(number, verb, payload))
+                task = self._loop.create_task(self._answer(frame.number, frame.body))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
             case _:
-                asked = self._asked.pop(number, None)
-                if asked is not None and not asked.done():
-                    if kind == _Kind.ANSWER:
-                        asked.set_result(payload)
-                    else:
-                        asked.set_exception(ChannelError(str(payload), verb))
+                asked = self._asked.pop(frame.number, None)
+                if asked is not None and not asked.answer.done():
+                    _settle(asked, frame)
 
-    def _listen(self, verb: str, payload: object) -> None:
-        listen = self.listeners.get(verb)
+    def _listen(self, body: msgspec.Raw) -> None:
+        try:
+            news = self._vocabulary.decode(body)
+        except msgspec.MsgspecError as error:
+            logger.warning("news of another version of the server cannot be read: %s", error)
+            return
+        listen = self._listeners.get(type(news))
         if listen is None:
             return
         try:
-            listen(payload)
+            listen(news)
         except Exception:
             # One piece of news must not take the channel along, and with it a worker and its sessions.
-            logger.exception("news of another process of the server could not be taken: %s", verb)
+            logger.exception("news of another process of the server could not be taken: %s", type(news).__name__)
 
-    async def _answer(self, number: int, verb: str, payload: object) -> None:
-        answer = self.answers.get(verb)
+    async def _answer(self, number: int, body: msgspec.Raw) -> None:
+        try:
+            question = self._vocabulary.decode(body)
+        except msgspec.MsgspecError as error:
+            self._refuse(number, "", f"a question of another version cannot be read ({error}): restart the server")
+            return
+        name, answer = type(question).__name__, self._answerers.get(type(question))
         if answer is None:
-            self._send(_Kind.ERROR, number, "", f"nobody here answers {verb}: restart the server")
+            self._refuse(number, "", f"nothing here answers {name}: restart the server")
             return
         try:
-            said = await answer(payload)
+            said = await answer(question)
         except ChannelError as error:
-            self._send(_Kind.ERROR, number, error.kind, str(error))
+            self._refuse(number, error.kind, str(error))
         except OperatorError as error:
-            self._send(_Kind.ERROR, number, type(error).__name__, str(error))
+            self._refuse(number, type(error).__name__, str(error))
         except Exception:
-            logger.exception("a question of another process of the server failed: %s", verb)
-            self._send(_Kind.ERROR, number, "", f"{verb} failed; the operator finds the cause in the server's output")
+            logger.exception("a question of another process of the server failed: %s", name)
+            self._refuse(number, "", f"{name} failed; the operator finds the cause in the server's output")
         else:
-            self._send(_Kind.ANSWER, number, verb, said)
+            self._send(_Kind.ANSWER, number, said)
 
-    def _send(self, kind: _Kind, number: int, verb: str, payload: object) -> None:
+    def _refuse(self, number: int, kind: str, sentence: str) -> None:
+        self._send(_Kind.ERROR, number, _Refused(kind, sentence))
+
+    def _send(self, kind: _Kind, number: int, body: object) -> None:
         if self.is_closed or self._has_finished:
             return
-        frame = _encode((kind.value, number, verb, payload))
+        frame = _encode((kind.value, number, body))
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent += _LENGTH.pack(len(frame))
@@ -200,11 +243,25 @@ class Channel(asyncio.Protocol):
             self._transport.write(bytes(unsent))
 
 
-async def open_channel(path: Path) -> Channel:
-    """Connect to whoever listens at a path.
+def _settle(asked: _Asked, frame: _Frame) -> None:
+    """Give an answer to whoever waits for it."""
+    try:
+        if frame.kind == _Kind.ANSWER:
+            asked.answer.set_result(asked.decoder.decode(frame.body))
+        else:
+            refused = _decode_refused(frame.body)
+            asked.answer.set_exception(ChannelError(refused.sentence, refused.kind))
+    except msgspec.MsgspecError as error:
+        asked.answer.set_exception(
+            ChannelError(f"an answer of another version cannot be read ({error}): restart the server")
+        )
+
+
+async def open_channel(path: Path, vocabulary: Vocabulary) -> Channel:
+    """Connect to the process that listens at a path.
 
     Raises:
-        OSError: Nobody does.
+        OSError: None does.
     """
-    _, channel = await asyncio.get_running_loop().create_unix_connection(Channel, str(path))
+    _, channel = await asyncio.get_running_loop().create_unix_connection(partial(Channel, vocabulary), str(path))
     return channel

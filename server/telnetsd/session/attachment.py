@@ -5,39 +5,35 @@ It is on the log before a byte goes through, and again when it is over, with how
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, TypeVar
 
 from telnetsd.audit.trail import Trail
+from telnetsd.commands.caller import Services
 from telnetsd.events.context import Line as LinePart
 from telnetsd.events.of_sessions import ConnectedReason, LineConnected, LineDisconnected
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
-from telnetsd.lines.kinds.upstream import Terminal
-from telnetsd.lines.place import Seat, record_role
+from telnetsd.lines.place import Place, Visitor, record_role
+from telnetsd.lines.recordings.recording import recording_end
 from telnetsd.lines.table import Line, LineError
 from telnetsd.racing import unless
+from telnetsd.rpc.messages import Join
+from telnetsd.session.client_terminal import ClientTerminal
 from telnetsd.telnet.nvt_input import NvtInput
 from telnetsd.telnet.protocol import NvtProtocol
 
 READ_BYTES: Final = 4096
-ANSWERED_S: Final = 0.5
-"""How long a client may take to answer at all, before it counts as one that speaks no telnet."""
-TERMINAL_KNOWN_S: Final = 2.0
-"""How long a client that does may take to say how large its screen is."""
 TAKEN_AFTER_S: Final = 2.0
 """How long what a client has typed may take to be taken, after it has gone."""
-SIDE_MAX: Final = 1000
-"""The greatest width and height of a screen that is believed."""
-_TERMINAL_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
-_DEFAULT: Final = Terminal()
 T = TypeVar("T")
 
 
-class Console:
-    """A session's part in a line; see `lines.open_line.Attendant`.
+class Attachment:
+    """A session's part in a line; see `lines.open_line.Participant`.
 
     Args:
         line: The line.
@@ -50,7 +46,8 @@ class Console:
     def __init__(self, line: Line, user: str, protocol: NvtProtocol, trail: Trail, *, is_bare: bool = False) -> None:
         self.name = user
         self.on_heard: Callable[[], None] = lambda: None
-        self._line = line
+        self.line = line
+        self.terminal = ClientTerminal(protocol, is_bare=is_bare)
         self._protocol = protocol
         self._writer = protocol.writer
         self._trail = trail.bound_to(LinePart(name=line.name, kind=line.kind))
@@ -70,33 +67,33 @@ class Console:
     # What the line tells.
 
     def show(self, data: bytes) -> None:
-        """See Attendant."""
+        """See Participant."""
         self._received += len(data)
         self._writer.write(data)
 
     def tell(self, sentence: str) -> None:
-        """See Attendant; who is connected straight to a line is told nothing that the line did not say."""
+        """See Participant; who is connected straight to a line is told nothing that the line did not say."""
         if not self._is_bare:
             self._writer.write(f"\r\n*** {sentence}\r\n".encode())
 
     def unread_bytes(self) -> int:
-        """See Attendant."""
+        """See Participant."""
         return self._writer.unread_bytes()
 
     def is_behind(self) -> bool:
-        """See Attendant."""
+        """See Participant."""
         return not self._protocol.is_writable
 
     async def drain(self) -> None:
-        """See Attendant."""
+        """See Participant."""
         await self._protocol.drain()
 
     async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
-        """See Attendant."""
-        await record_role(self._trail, self.name, self._line.name, reason, cause)
+        """See Participant."""
+        await record_role(self._trail, self.name, self.line.name, reason, cause)
 
     def dismiss(self, reason: LineReason, sentence: str) -> None:
-        """See Attendant."""
+        """See Participant."""
         if self._reason is None:
             self._reason = reason
             if sentence:
@@ -118,28 +115,11 @@ class Console:
 
     def sent_away(self) -> LineError:
         """Return the error of somebody who was sent away before they were connected."""
-        return LineError(self._reason or LineReason.SESSION_ENDED, f"{self._line.name} was not connected")
+        return LineError(self._reason or LineReason.SESSION_ENDED, f"{self.line.name} was not connected")
 
     async def unless_dismissed(self, doing: Awaitable[T]) -> T | None:
         """Do something, until it is done or this session's part in the line is over; None then."""
         return await unless(self._is_dismissed.wait(), doing)
-
-    async def terminal(self) -> Terminal:
-        """Ask the client for what a full-screen program needs, and return the terminal that it has."""
-        if self._is_bare:
-            return _DEFAULT
-        is_answered, is_known = asyncio.Event(), asyncio.Event()
-        self._protocol.on_answered, self._protocol.on_terminal_known = is_answered.set, is_known.set
-        self._protocol.enter_character_mode()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
-            await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
-        return self._terminal_now()
-
-    def give_lines_back(self) -> None:
-        """Let the client echo and edit lines again."""
-        self._protocol.decide_com_port(None)
-        self._protocol.leave_character_mode()
 
     async def record_connected(self, reason: ConnectedReason, writer: str = "") -> None:
         """Tell the log that this session is about to be connected.
@@ -148,35 +128,34 @@ class Console:
             AuditUnavailableError: It cannot be written.
         """
         deed = "watches" if reason is LineReason.WATCHING else "is connected to"
-        message = f"{self.name} {deed} {self._line.name} ({reason.value})"
+        message = f"{self.name} {deed} {self.line.name} ({reason.value})"
         await self._trail.record(LineConnected(reason=reason, message=message, writer=writer or None))
 
-    async def talk(self, seat: Seat, typed: bytes, *, is_after_cr: bool) -> bytes:
+    async def talk(self, place: Place, typed: bytes, *, is_after_cr: bool) -> bytes:
         """Pass keys and screen on until it is over.
 
         Args:
-            seat: Where it is connected.
+            place: Where it is connected.
             typed: What was typed already.
             is_after_cr: Whether the last byte before that was a CR.
         Returns: What was typed and is not for the line any more.
         """
-        self._protocol.on_terminal_known = lambda: seat.resize(self._terminal_now())
-        self._protocol.decide_com_port(seat.ask_com_port if self._line.kind == "serial" else None)
+        self.terminal.follow(place.resize, place.ask_com_port if self.line.kind == "serial" else None)
         leaving = asyncio.ensure_future(self._leave_when_gone())
         rest = b""
         try:
             async with self._until_dismissed():
-                rest = await self._pass_all_on(seat, typed, NvtInput(is_after_cr=is_after_cr))
+                rest = await self._pass_all_on(place, typed, NvtInput(is_after_cr=is_after_cr))
         finally:
             leaving.cancel()
             self._reason = self._reason or LineReason.SESSION_ENDED
-            seat.leave()
+            place.leave()
         return rest
 
-    async def _pass_all_on(self, seat: Seat, typed: bytes, keys: NvtInput) -> bytes:
+    async def _pass_all_on(self, place: Place, typed: bytes, keys: NvtInput) -> bytes:
         escapes, data = EscapeReader(), typed
         while self._reason is None:
-            rest = await self._pass_on(seat, escapes, data if self._is_bare else keys.feed(data))
+            rest = await self._pass_on(place, escapes, data if self._is_bare else keys.feed(data))
             if self._reason is not None:
                 return rest
             data = await self._protocol.reader.read(READ_BYTES)
@@ -206,10 +185,10 @@ class Console:
         Raises:
             AuditUnavailableError: It cannot be written now; it will be.
         """
-        self.give_lines_back()
+        self.terminal.give_lines_back()
         reason = self._reason or LineReason.SESSION_ENDED
         seconds = round(time.monotonic() - self._begun, 3)
-        message = f"{self.name} is not connected to {self._line.name} any more ({reason.value})"
+        message = f"{self.name} is not connected to {self.line.name} any more ({reason.value})"
         await self._trail.record(
             LineDisconnected(
                 reason=reason,
@@ -226,48 +205,95 @@ class Console:
         await asyncio.sleep(TAKEN_AFTER_S)
         self.dismiss(LineReason.SESSION_ENDED, "")
 
-    async def _pass_on(self, seat: Seat, escapes: EscapeReader, data: bytes) -> bytes:
+    async def _pass_on(self, place: Place, escapes: EscapeReader, data: bytes) -> bytes:
         """Send keys, and do what escapes ask for; returns what stands behind the one that leaves."""
         found = [data] if self._is_bare else escapes.feed(data)
-        for place, one in enumerate(found):
+        for number, one in enumerate(found):
             if self._reason is not None:
                 return b""
             if isinstance(one, bytes):
-                await self._type(seat, one)
+                await self._type(place, one)
             elif one is Escape.LEAVE:
                 self._reason = LineReason.LEFT
-                return b"".join(rest for rest in found[place + 1 :] if isinstance(rest, bytes))
+                return b"".join(rest for rest in found[number + 1 :] if isinstance(rest, bytes))
             else:
-                await self._do(one, seat)
+                await _do(one, place, self.tell)
         return b""
 
-    async def _type(self, seat: Seat, keys: bytes) -> None:
+    async def _type(self, place: Place, keys: bytes) -> None:
         if not keys:
             return
         # What nobody waited for any more was sent as well; only what a watcher types is not.
         self._sent += len(keys)
-        if not await seat.type(keys):
+        if not await place.type(keys):
             self._sent -= len(keys)
 
-    async def _do(self, escape: Escape, seat: Seat) -> None:
-        match escape:
-            case Escape.HELP:
-                for text in HELP:
-                    self.tell(text)
-            case Escape.BREAK:
-                seat.send_break()
-            case Escape.WHO:
-                seat.tell_who()
-            case Escape.ASK:
-                await seat.ask_to_write()
-            case Escape.HAND_OVER:
-                await seat.hand_over()
 
-    def _terminal_now(self) -> Terminal:
-        columns, rows = self._protocol.window
-        kind = self._protocol.terminal_type
-        return Terminal(
-            kind=kind.lower() if _TERMINAL_TYPE.fullmatch(kind) else _DEFAULT.kind,
-            columns=min(columns, SIDE_MAX) or _DEFAULT.columns,
-            rows=min(rows, SIDE_MAX) or _DEFAULT.rows,
-        )
+async def _do(escape: Escape, place: Place, tell: Callable[[str], None]) -> None:
+    """Do what a user asks the server for, amidst the keys for a line."""
+    match escape:
+        case Escape.HELP:
+            for text in HELP:
+                tell(text)
+        case Escape.BREAK:
+            place.send_break()
+        case Escape.WHO:
+            place.tell_who()
+        case Escape.ASK:
+            await place.ask_to_write()
+        case Escape.HAND_OVER:
+            await place.hand_over()
+
+
+async def attach(attachment: Attachment, join: Join, services: Services, session_id: str) -> Place:
+    """Connect a session to a line: it opens it, watches it, or takes it over; recorded before anything is shown.
+
+    Returns: Its place there; the line may be over already.
+    Raises:
+        LineError: It is in use, cannot be reached, or is not shared.
+        AuditUnavailableError: The log cannot be written: nobody is connected.
+    """
+    await services.directory.require_free(attachment.line, join)
+    try:
+        place = await _find_place(attachment, join, services, session_id)
+        await _enter(attachment, place)
+    except BaseException:
+        attachment.terminal.give_lines_back()
+        raise
+    return place
+
+
+async def _find_place(attachment: Attachment, join: Join, services: Services, session_id: str) -> Place:
+    terminal, line = await attachment.terminal.ask(), attachment.line
+    attachment.require_here()
+    environment = {"TELNETSD_USER": attachment.name, "TELNETSD_SESSION": session_id}
+    recording = _recording_path(services.recordings, line, session_id)
+    visitor = Visitor(attachment, terminal, environment, recording, attachment.trail)
+    place = await attachment.unless_dismissed(services.directory.place(line, join, visitor))
+    if place is None:
+        raise attachment.sent_away()
+    return place
+
+
+async def _enter(attachment: Attachment, place: Place) -> None:
+    """Take a place, once that is on the log."""
+    try:
+        attachment.require_here()
+        await attachment.record_connected(place.reason, place.writer)
+        try:
+            attachment.require_here()
+            said = await place.enter()
+        except LineError as error:
+            attachment.dismiss(error.reason, "")
+            await attachment.record_disconnected()
+            raise
+        attachment.tell(f"{said} ~. leaves, ~? says what else")
+        place.begin()
+    except BaseException:
+        place.leave()
+        raise
+
+
+def _recording_path(folder: Path, line: Line, session_id: str) -> Path:
+    # With the microseconds: a session may come back to a line at once.
+    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{recording_end(line.name, session_id)}"

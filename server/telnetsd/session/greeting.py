@@ -17,6 +17,7 @@ from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
 from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
 from telnetsd.pki.path_reason import PathProblem
+from telnetsd.session.clocks import is_expiring
 
 NAME_MAX_CHARS: Final = 256
 LOG_FILLED: Final = (f"refused: {LimitReason.LOG_FILLED.sentence}", LimitReason.LOG_FILLED.remedy)
@@ -39,7 +40,7 @@ def greet(identity: Admitted, table: Permissions, at: datetime, window_days: int
     if isinstance(identity, NamedUser):
         days = days_left(identity.valid_until, at)
         standing = f"{', '.join(identity.roles) or 'no role'}; class {identity.assurance_class}"
-        warning = [warn_of_expiry(identity)] if is_expiring(identity, at, window_days) else []
+        warning = [warn_of_expiry(identity)] if is_expiring(identity.valid_until, at, window_days) else []
         return [
             f"you are {identity.name} ({standing}); your certificate is valid for another {_days(days)}",
             *warning,
@@ -47,11 +48,6 @@ def greet(identity: Admitted, table: Permissions, at: datetime, window_days: int
         ]
     commands = [one.name for one in table.permitted(identity)]
     return [*_explain_guest(identity, "enroll" in commands), f"guests may use: {', '.join(commands)}"]
-
-
-def is_expiring(identity: NamedUser, at: datetime, window_days: int) -> bool:
-    """Tell whether a certificate is in its last days."""
-    return days_left(identity.valid_until, at) < window_days
 
 
 def warn_of_expiry(identity: NamedUser) -> str:

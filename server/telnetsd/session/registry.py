@@ -5,13 +5,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from telnetsd.commands.caller import Services, SessionRow
+from telnetsd.commands.caller import Services
 from telnetsd.config.settings import Settings
 from telnetsd.events.of_sessions import SessionKicked, SessionWatched
 from telnetsd.events.reason import EndReason
 from telnetsd.identity.outcome import Identity
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
+from telnetsd.rpc.messages import SessionRow
 from telnetsd.session.session import Session
 
 REIDENTIFIED_PER_TURN: Final = 10
@@ -117,7 +118,7 @@ class SessionRegistry:
             if number % REIDENTIFIED_PER_TURN == 0:
                 await asyncio.sleep(0)
             try:
-                identity = identify(session.peer, session.endpoint)
+                identity = identify(session.visit.peer, session.visit.origin.endpoint)
                 if identity is None:
                     costly.append(session)
                 else:
@@ -147,10 +148,10 @@ def _row(session: Session) -> SessionRow:
         id=session.id,
         user=session.user,
         roles=tuple(identity.roles),
-        source=session.source,
+        source=session.visit.origin.shown,
         certificate_status=identity.status.value,
         certificate_sha256=identity.certificate.sha256 if identity.certificate is not None else "",
-        tls=session.tls.version,
-        started_at=session.started_at,
+        tls=session.visit.tls.version,
+        started_at=session.visit.started_at,
         idle_s=int(session.idle_s),
     )

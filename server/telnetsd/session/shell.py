@@ -14,7 +14,7 @@ from typing import Final
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Caller, Question
-from telnetsd.commands.enrolment_desk import EnrolmentError
+from telnetsd.commands.enrolment_service import EnrolmentError
 from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
 from telnetsd.escaping import escape
 from telnetsd.events.event import Event
@@ -47,7 +47,7 @@ class _Answer:
     size: int = 0
 
 
-class Interpreter:
+class Shell:
     """Runs the lines of one session.
 
     Args:

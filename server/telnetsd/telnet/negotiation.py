@@ -62,7 +62,7 @@ class Owner(Protocol):
         """Take note that the client has said what its terminal is, or that it is another one now."""
 
 
-class NvtInterpreter(BoundedWriter):
+class NvtNegotiator(BoundedWriter):
     """Interprets telnet commands (IAC) of a peer that nobody has identified yet, and answers them.
 
     Args:

@@ -13,7 +13,7 @@ from telnetlib3 import TelnetReader
 from telnetlib3.telopt import IAC, SB
 
 from telnetsd.telnet.gate import ReadingGate
-from telnetsd.telnet.negotiation import ComPort, NvtInterpreter
+from telnetsd.telnet.negotiation import ComPort, NvtNegotiator
 from telnetsd.telnet.turns import Turns
 
 READER_LIMIT_BYTES: Final = 8192
@@ -91,7 +91,7 @@ class NvtProtocol(asyncio.Protocol):
         self.on_terminal_known: Callable[[], None] = _nothing
         self.is_over = False
         """Whether the connection is closed, or about to be: nothing is read from it any more."""
-        self._interpreter: NvtInterpreter | None = None
+        self._shell: NvtNegotiator | None = None
         self._transport: asyncio.Transport
         self._gate: ReadingGate
         self._com_port: tuple[ComPort | None] | None = None
@@ -164,8 +164,8 @@ class NvtProtocol(asyncio.Protocol):
         self.is_over = True
         self.reader.feed_eof()
         self._wake()
-        if self._interpreter is not None:
-            self._interpreter.close()
+        if self._shell is not None:
+            self._shell.close()
 
     @property
     def is_writable(self) -> bool:
@@ -205,12 +205,12 @@ class NvtProtocol(asyncio.Protocol):
     @property
     def window(self) -> tuple[int, int]:
         """Columns and rows of the client's screen; 0 where it has not said."""
-        return self._interpreter.window if self._interpreter is not None else (0, 0)
+        return self._shell.window if self._shell is not None else (0, 0)
 
     @property
     def terminal_type(self) -> str:
         """The type of the client's terminal; empty where it has not said."""
-        return self._interpreter.terminal_type if self._interpreter is not None else ""
+        return self._shell.terminal_type if self._shell is not None else ""
 
     def enter_character_mode(self) -> None:
         """Offer what a full-screen program needs, and ask for the screen's type and size."""
@@ -219,27 +219,27 @@ class NvtProtocol(asyncio.Protocol):
     def leave_character_mode(self) -> None:
         """Go back to lines that the client echoes and edits, where it does not do so."""
         self.on_answered = self.on_terminal_known = _nothing
-        if self._interpreter is not None and self._interpreter.is_in_character_mode and not self.is_over:
-            self._interpreter.leave_character_mode()
+        if self._shell is not None and self._shell.is_in_character_mode and not self.is_over:
+            self._shell.leave_character_mode()
 
     def decide_com_port(self, answer: ComPort | None) -> None:
         """Say whether the client may control a port, to one that has asked already and to one that will."""
         self._com_port = (answer,)
-        if self._interpreter is not None:
-            self._interpreter.decide_com_port(answer)
+        if self._shell is not None:
+            self._shell.decide_com_port(answer)
 
     # The inner life.
 
-    def _telnet(self) -> NvtInterpreter:
-        if self._interpreter is None:
-            self._interpreter = NvtInterpreter(self._transport, self.reader, self)
+    def _telnet(self) -> NvtNegotiator:
+        if self._shell is None:
+            self._shell = NvtNegotiator(self._transport, self.reader, self)
             if self._com_port is not None:
-                self._interpreter.decide_com_port(*self._com_port)
-        return self._interpreter
+                self._shell.decide_com_port(*self._com_port)
+        return self._shell
 
     @property
     def _is_amidst_command(self) -> bool:
-        return self._interpreter is not None and self._interpreter.is_oob
+        return self._shell is not None and self._shell.is_oob
 
     def _take_in(self, data: bytes) -> None:
         if self._is_amidst_command or IAC in data:

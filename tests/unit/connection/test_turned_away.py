@@ -8,7 +8,7 @@ from support.server import Event, action_of, get
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import EndpointSettings
-from telnetsd.connection.turned_away import FAILURES_MAX, INTERVAL_S, SOURCES_MAX, Unadmitted
+from telnetsd.connection.turned_away import FAILURES_MAX, INTERVAL_S, SOURCES_MAX, TurnedAway
 from telnetsd.events.reason import TlsReason, TurnedAwayReason
 from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
@@ -21,17 +21,17 @@ def origin(number: int) -> Origin:
     return Origin(f"2001:db8:0:{number:x}::1", 4711, endpoint=ENDPOINT)
 
 
-async def events_of(folder: Path, tell: Callable[[Unadmitted], None]) -> list[Event]:
+async def events_of(folder: Path, tell: Callable[[TurnedAway], None]) -> list[Event]:
     log = open_test_log(folder / "audit.jsonl")
     sink = GroupCommit(log)
-    tell(Unadmitted(make_trail(sink), 0.0))
+    tell(TurnedAway(make_trail(sink), 0.0))
     await sink.close()
     log.close()
     return [one for one in read_log(folder / "audit.jsonl") if action_of(one) != "audit-checkpoint"]
 
 
 async def test_failed_handshakes_are_told_one_by_one_and_beyond_that_counted(tmp_path: Path) -> None:
-    def tell(unadmitted: Unadmitted) -> None:
+    def tell(unadmitted: TurnedAway) -> None:
         unadmitted.tick(0)
         for number in range(FAILURES_MAX + MORE):
             unadmitted.note_failed(origin(number), TlsReason.PLAIN_TEXT, "words")
@@ -49,7 +49,7 @@ async def test_failed_handshakes_are_told_one_by_one_and_beyond_that_counted(tmp
 
 
 async def test_sources_beyond_a_number_are_counted_together(tmp_path: Path) -> None:
-    def tell(unadmitted: Unadmitted) -> None:
+    def tell(unadmitted: TurnedAway) -> None:
         for number in range(SOURCES_MAX + MORE):
             unadmitted.note_turned_away(origin(number), TurnedAwayReason.PENALTY)
         unadmitted.note_turned_away(origin(0), TurnedAwayReason.PENALTY)

@@ -9,10 +9,10 @@ import pytest
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.config.settings import LineSettings
 from telnetsd.events.reason import LineReason
-from telnetsd.lines.directory import LocalSeat
+from telnetsd.lines.directory import LocalPlace
 from telnetsd.lines.open_line import OpenLine
-from telnetsd.lines.place import Wish
 from telnetsd.lines.table import Line, LineError, LineTable
+from telnetsd.rpc.messages import Join
 
 
 class Log:
@@ -75,7 +75,8 @@ def opened(log: Log, *watchers: str) -> tuple[OpenLine, Person, list[Person]]:
     writer = Person("writer", log)
     line = OpenLine(shared_line(), writer, lambda _: None)
     others = [Person(name, log) for name in watchers]
-    line.watchers += others
+    for one in others:
+        line.roles.watch(one)
     return line, writer, others
 
 
@@ -88,16 +89,16 @@ async def test_nobody_is_deposed_without_force_by_who_was_slower(log: Log) -> No
     line, writer, (watcher,) = opened(log, "watcher")
     line.leave(writer)
     late = Person("late", log)
-    seat = LocalSeat(line, late, Wish.WRITE)
+    place = LocalPlace(line, late, Join.WRITE)
     log.may_write.clear()
-    asking = asyncio.ensure_future(line.ask(watcher))
+    asking = asyncio.ensure_future(line.roles.ask(watcher))
     await turns()
-    entering = asyncio.ensure_future(seat.enter())
+    entering = asyncio.ensure_future(place.enter())
     await turns()
     log.may_write.set()
     await asyncio.gather(asking, entering)
-    assert line.writer is watcher
-    assert late in line.watchers
+    assert line.people.writer is watcher
+    assert late in line.people.watchers
     assert log.told == [("watcher", "handed-over"), ("late", "watching")]
 
 
@@ -105,33 +106,33 @@ async def test_of_two_who_ask_at_once_one_is_on_the_log_as_the_writer(log: Log) 
     line, writer, (one, other) = opened(log, "one", "other")
     line.leave(writer)
     log.may_write.clear()
-    asking = [asyncio.ensure_future(line.ask(person)) for person in (one, other)]
+    asking = [asyncio.ensure_future(line.roles.ask(person)) for person in (one, other)]
     await turns()
     log.may_write.set()
     await asyncio.gather(*asking)
-    assert line.writer is one
+    assert line.people.writer is one
     assert log.told == [("one", "handed-over")]
-    assert other.said[-1].startswith("somebody else was faster: one writes to switch")
+    assert other.said[-1].startswith("another session was faster: one writes to switch")
 
 
 async def test_where_the_log_has_half_of_a_hand_over_nobody_writes(log: Log) -> None:
     line, writer, (asking,) = opened(log, "asking")
-    line.asking = asking
+    line.people.asking = asking
     log.fails_for = {"asking"}
-    await line.hand_over(writer)
+    await line.roles.hand_over(writer)
     assert log.told == [("writer", "watching")]
-    assert line.writer is None
-    assert writer in line.watchers
+    assert line.people.writer is None
+    assert writer in line.people.watchers
 
 
 async def test_where_the_log_has_nothing_of_it_nothing_changes(log: Log) -> None:
     line, writer, (asking,) = opened(log, "asking")
-    line.asking = asking
+    line.people.asking = asking
     log.fails_for = {"asking", "writer"}
-    await line.hand_over(writer)
-    assert line.writer is writer
-    assert "nobody's place on switch changes" in writer.said[-1]
-    with pytest.raises(LineError, match="nobody's place"):
-        await line.take_over(Person("operator", log))
-    assert line.writer is writer
+    await line.roles.hand_over(writer)
+    assert line.people.writer is writer
+    assert "the writer of switch does not change" in writer.said[-1]
+    with pytest.raises(LineError, match="does not change"):
+        await line.roles.take_over(Person("operator", log))
+    assert line.people.writer is writer
     assert log.told == []

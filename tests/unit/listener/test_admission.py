@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from telnetsd.config.settings import LimitSettings
 from telnetsd.events.reason import TurnedAwayReason
-from telnetsd.listener.admission import Admission, Place, Terms, find_source
+from telnetsd.listener.admission import Admission, Slot, Terms, find_source
 from telnetsd.listener.penalties import SOURCES_MAX, Fine, Penalties
 
 ALICE, BOB = "192.0.2.1", "198.51.100.7"
@@ -21,10 +21,10 @@ def admission(
     return Admission(terms, now=now, chance=lambda: chance)
 
 
-def admitted(one: Admission, address: str) -> Place:
-    place = one.admit(address)
-    assert isinstance(place, Place)
-    return place
+def admitted(one: Admission, address: str) -> Slot:
+    slot = one.admit(address)
+    assert isinstance(slot, Slot)
+    return slot
 
 
 def hearing(one: Admission) -> Callable[[Fine], None]:
@@ -76,15 +76,15 @@ def test_handshakes_are_turned_away_by_chance_and_then_always(starting: int, cha
     for _ in range(starting):
         admitted(one, "127.0.0.1")
     one._chance = lambda: chance
-    assert isinstance(one.admit("127.0.0.1"), Place) == is_taken
+    assert isinstance(one.admit("127.0.0.1"), Slot) == is_taken
 
 
 def test_a_handshake_that_is_over_makes_room_for_another() -> None:
     one = admission(handshakes_begin=1, handshakes_full=2)
     places = [admitted(one, ALICE), admitted(one, ALICE)]
     assert one.admit(ALICE) is TurnedAwayReason.TOO_MANY_HANDSHAKES
-    for place in places:
-        one.establish(place)
+    for slot in places:
+        one.establish(slot)
     admitted(one, ALICE)
 
 
@@ -122,9 +122,9 @@ def test_one_source_or_network_does_not_take_up_every_handshake() -> None:
 def test_a_network_whose_sources_take_turns_in_failing_is_kept_out_as_well() -> None:
     one = admission(penalty_threshold_s=10, penalty_max_s=100)
     for number in range(17):
-        place = one.admit(f"2001:db8:0:{number:x}::1")
-        if isinstance(place, Place):
-            one.leave(place)
+        slot = one.admit(f"2001:db8:0:{number:x}::1")
+        if isinstance(slot, Slot):
+            one.leave(slot)
         one.penalise(find_source(f"2001:db8:0:{number:x}::1", ()), 5)
     assert one.admit("2001:db8:0:ffff::1") is TurnedAwayReason.NETWORK_PENALTY
     admitted(one, "2001:db8:1::1")
@@ -158,44 +158,44 @@ def test_fines_of_several_processes_add_up_and_none_takes_another_back() -> None
 def test_guests_have_so_many_places_together_and_users_theirs() -> None:
     one = admission(guests=1)
     first, second, third = (admitted(one, address) for address in (ALICE, BOB, BOB))
-    assert one.seat(first, "guest", is_guest=True)
-    assert not one.seat(second, "guest", is_guest=True)
-    assert one.seat(third, "bob", is_guest=False)
+    assert one.take_session(first, "guest", is_guest=True)
+    assert not one.take_session(second, "guest", is_guest=True)
+    assert one.take_session(third, "bob", is_guest=False)
 
 
 def test_one_source_has_so_many_guests_and_one_that_is_exempt_as_many_as_all() -> None:
     one = admission(guests_per_source=1)
     first, second, third = (admitted(one, address) for address in (ALICE, ALICE, BOB))
-    assert one.seat(first, "guest", is_guest=True)
-    assert not one.seat(second, "guest", is_guest=True)
-    assert one.seat(second, "alice", is_guest=False)
-    assert one.seat(third, "guest", is_guest=True)
-    assert all(one.seat(admitted(one, "127.0.0.1"), "guest", is_guest=True) for _ in range(3))
+    assert one.take_session(first, "guest", is_guest=True)
+    assert not one.take_session(second, "guest", is_guest=True)
+    assert one.take_session(second, "alice", is_guest=False)
+    assert one.take_session(third, "guest", is_guest=True)
+    assert all(one.take_session(admitted(one, "127.0.0.1"), "guest", is_guest=True) for _ in range(3))
     one.leave(first)
-    assert one.seat(admitted(one, ALICE), "guest", is_guest=True)
+    assert one.take_session(admitted(one, ALICE), "guest", is_guest=True)
 
 
 def test_a_user_has_so_many_sessions() -> None:
     one = admission(sessions_per_user=1)
     first, second = admitted(one, ALICE), admitted(one, BOB)
-    assert one.seat(first, "alice", is_guest=False)
-    assert not one.seat(second, "alice", is_guest=False)
-    assert one.seat(second, "bob", is_guest=False)
+    assert one.take_session(first, "alice", is_guest=False)
+    assert not one.take_session(second, "alice", is_guest=False)
+    assert one.take_session(second, "bob", is_guest=False)
     one.leave(first)
-    assert one.seat(second, "alice", is_guest=False)
+    assert one.take_session(second, "alice", is_guest=False)
 
 
 @given(st.lists(st.sampled_from([ALICE, BOB, "192.0.2.2", "127.0.0.1", "2001:db8::1"]), max_size=30))
 def test_when_everybody_has_left_nothing_is_counted(addresses: list[str]) -> None:
     one = admission(connections=20, per_source=4, per_network=6)
-    places = [place for place in map(one.admit, addresses) if isinstance(place, Place)]
-    for number, place in enumerate(places):
+    places = [slot for slot in map(one.admit, addresses) if isinstance(slot, Slot)]
+    for number, slot in enumerate(places):
         if number % 2:
-            one.establish(place)
-        one.seat(place, "alice", is_guest=number % 3 == 0)
-    for place in places:
-        one.leave(place)
-        one.leave(place)
+            one.establish(slot)
+        one.take_session(slot, "alice", is_guest=number % 3 == 0)
+    for slot in places:
+        one.leave(slot)
+        one.leave(slot)
     assert not one.tally.here
 
 
@@ -203,10 +203,10 @@ def test_what_others_count_counts_here() -> None:
     here, there = (admission(now=lambda: 0.0, per_source=2) for _ in range(2))
     there.tally.tell = lambda key, change: here.tally.hear({key: change})
     there.penalties.tell = hearing(here)
-    place = admitted(there, ALICE)
+    slot = admitted(there, ALICE)
     admitted(here, ALICE)
     assert here.admit(ALICE) is TurnedAwayReason.TOO_MANY_FROM_SOURCE
-    there.leave(place)
+    there.leave(slot)
     admitted(here, ALICE)
     there.penalise(find_source(BOB, ()), 100)
     assert here.admit(BOB) is TurnedAwayReason.PENALTY

@@ -12,7 +12,7 @@ from support.certificates import now
 from support.server import all_leaves
 from support.vectors import X509_FOLDER, ders_of, x509_files
 from telnetsd.administration.initialise import initialise
-from telnetsd.administration.installation.generation import load_material
+from telnetsd.administration.installation.generation import load_generation
 from telnetsd.administration.users.explain import explain
 from telnetsd.audit.who import CLAIMED_MAX_BYTES, presented, who_is
 from telnetsd.events.part import to_fields
@@ -33,9 +33,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def identifier(home: Home) -> Iterator[Identifier]:
-    material = load_material(home)
+    generation = load_generation(home)
     with closing(State(home.state_file)) as state:
-        yield Identifier(material.trust, material.policy, state)
+        yield Identifier(generation.trust, generation.policy, state)
 
 
 def require_safe(identity: Identity) -> None:

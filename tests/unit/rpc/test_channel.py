@@ -4,8 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +13,35 @@ from hypothesis import strategies as st
 
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.rpc.channel import FRAME_MAX_BYTES, Channel, ChannelError, open_channel
+from telnetsd.rpc.message import News, Question, Vocabulary
+
+
+class Add(Question[int]):
+    numbers: list[int]
+
+
+class Refuse(Question[None]):
+    pass
+
+
+class Shout(Question[None]):
+    pass
+
+
+class Unheard(News):
+    pass
+
+
+class Count(News):
+    number: int
+
+
+class Data(News):
+    data: bytes
+
+
+VOCABULARY = Vocabulary(Add, Refuse, Count, Data, Shout)
+new_channel = partial(Channel, VOCABULARY)
 
 
 @asynccontextmanager
@@ -21,11 +50,11 @@ async def connected(path: Path) -> AsyncIterator[tuple[Channel, Channel]]:
     accepted: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
 
     def accept() -> Channel:
-        accepted.set_result(Channel())
+        accepted.set_result(new_channel())
         return accepted.result()
 
     server = await asyncio.get_running_loop().create_unix_server(accept, str(path))
-    ours = await open_channel(path)
+    ours = await open_channel(path, VOCABULARY)
     theirs = await accepted
     try:
         yield ours, theirs
@@ -37,48 +66,72 @@ async def connected(path: Path) -> AsyncIterator[tuple[Channel, Channel]]:
 
 
 async def test_a_question_is_answered_and_a_refusal_says_why(tmp_path: Path) -> None:
-    async def add(numbers: Any) -> int:
-        return sum(numbers)
+    async def add(asked: Add) -> int:
+        return sum(asked.numbers)
 
-    async def refuse(_: Any) -> None:
+    async def refuse(_: Refuse) -> None:
         raise AuditUnavailableError("the disk is full")
 
     async with connected(tmp_path / "hub") as (ours, theirs):
-        theirs.answers = {"add": add, "refuse": refuse}
-        assert list(await asyncio.gather(ours.ask("add", [1, 2]), ours.ask("add", [3]))) == [3, 3]
+        theirs.answer(Add, add)
+        theirs.answer(Refuse, refuse)
+        assert list(await asyncio.gather(ours.ask(Add([1, 2])), ours.ask(Add([3])))) == [3, 3]
         with pytest.raises(ChannelError, match="the disk is full") as refused:
-            await ours.ask("refuse")
+            await ours.ask(Refuse())
         assert refused.value.kind == AuditUnavailableError.__name__
-        with pytest.raises(ChannelError, match="nobody here answers shout"):
-            await ours.ask("shout")
+        with pytest.raises(ChannelError, match="nothing here answers Shout: restart the server"):
+            await ours.ask(Shout())
+
+
+async def test_a_question_that_the_other_end_does_not_know_is_refused(tmp_path: Path) -> None:
+    class Ask(Question[None]):
+        pass
+
+    async with connected(tmp_path / "hub") as (ours, _):
+        with pytest.raises(ChannelError, match="another version cannot be read .*restart the server"):
+            await ours.ask(Ask())
+
+
+async def test_an_answer_of_another_type_is_an_error_of_whoever_asked(tmp_path: Path) -> None:
+    async def answer(_: Add) -> str:
+        return "three"
+
+    async with connected(tmp_path / "hub") as (ours, theirs):
+        theirs.answer(Add, answer)
+        with pytest.raises(ChannelError, match="an answer of another version"):
+            await ours.ask(Add([1, 2]))
 
 
 async def test_a_fault_in_an_answer_is_logged_here_and_told_there_without_its_cause(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(_: Any) -> None:
+    async def fail(_: Refuse) -> None:
         raise ZeroDivisionError("a secret")
 
     async with connected(tmp_path / "hub") as (ours, theirs):
-        theirs.answers = {"fail": fail}
+        theirs.answer(Refuse, fail)
         with pytest.raises(ChannelError) as failed:
-            await ours.ask("fail")
+            await ours.ask(Refuse())
     assert "secret" not in str(failed.value)
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_news_comes_in_the_order_in_which_it_was_told_and_before_the_end(tmp_path: Path) -> None:
+async def test_news_comes_in_the_order_in_which_it_was_told_and_before_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     heard: list[int] = []
     over = asyncio.Event()
     async with connected(tmp_path / "hub") as (ours, theirs):
-        theirs.listeners = {"count": heard.append}
+        theirs.hear(Count, lambda news: heard.append(news.number))
         theirs.on_closed = over.set
         for number in range(1000):
-            ours.tell("count", number)
-        ours.tell("nobody listens to this")
+            ours.tell(Count(number))
+        ours.tell(Data(b"dropped: nothing hears it"))
+        ours.tell(Unheard())
         ours.close()
         await over.wait()
     assert heard == list(range(1000))
+    assert "news of another version" in caplog.text
 
 
 async def test_news_that_cannot_be_taken_is_logged_and_the_next_is_taken(
@@ -86,27 +139,28 @@ async def test_news_that_cannot_be_taken_is_logged_and_the_next_is_taken(
 ) -> None:
     heard = asyncio.Event()
 
-    def stumble(_: Any) -> None:
+    def stumble(_: Count) -> None:
         raise ZeroDivisionError
 
     async with connected(tmp_path / "hub") as (ours, theirs):
-        theirs.listeners = {"stumble": stumble, "go on": lambda _: heard.set()}
-        ours.tell("stumble")
-        ours.tell("go on")
+        theirs.hear(Count, stumble)
+        theirs.hear(Data, lambda _: heard.set())
+        ours.tell(Count(1))
+        ours.tell(Data(b""))
         await asyncio.wait_for(heard.wait(), 5)
-    assert "could not be taken: stumble" in caplog.text
+    assert "could not be taken: Count" in caplog.text
 
 
 async def test_whoever_waits_for_an_answer_is_told_when_the_other_end_has_gone(tmp_path: Path) -> None:
     async with connected(tmp_path / "hub") as (ours, theirs):
-        theirs.answers = {"wait": lambda _: asyncio.sleep(60)}
-        asking = asyncio.ensure_future(ours.ask("wait"))
+        theirs.answer(Refuse, lambda _: asyncio.sleep(60))
+        asking = asyncio.ensure_future(ours.ask(Refuse()))
         await asyncio.sleep(0)
         theirs.close()
         with pytest.raises(ChannelError, match="has gone"):
             await asking
         with pytest.raises(ChannelError, match="has gone"):
-            await ours.ask("wait")
+            await ours.ask(Refuse())
 
 
 async def test_a_frame_that_is_too_long_ends_the_channel_unread(tmp_path: Path) -> None:
@@ -129,13 +183,13 @@ class _Wire(asyncio.Transport):
 @given(payloads=st.lists(st.binary(max_size=300), max_size=20), cut=st.integers(1, 50))
 @settings(max_examples=100)
 async def test_frames_are_found_wherever_the_bytes_are_cut(payloads: list[bytes], cut: int) -> None:
-    ours, theirs, wire = Channel(), Channel(), _Wire()
+    ours, theirs, wire = new_channel(), new_channel(), _Wire()
     heard: list[bytes] = []
     ours.connection_made(wire)
     theirs.connection_made(_Wire())
-    theirs.listeners = {"say": heard.append}
+    theirs.hear(Data, lambda news: heard.append(news.data))
     for payload in payloads:
-        ours.tell("say", payload)
+        ours.tell(Data(payload))
     ours._flush()
     for start in range(0, len(wire.written), cut):
         theirs.data_received(wire.written[start : start + cut])
@@ -149,34 +203,36 @@ async def turns_of_the_loop(count: int = 10) -> None:
 
 async def test_who_finishes_is_heard_out_although_the_other_end_is_telling() -> None:
     """To whom writes to it, a channel whose other end has closed is broken, with what was not read yet."""
-    heard: list[str] = []
+    heard: list[int] = []
     over = asyncio.Event()
     first, second = socket.socketpair()
-    _, ours = await asyncio.get_running_loop().create_connection(Channel, sock=first)
-    reading, theirs = await asyncio.get_running_loop().create_connection(Channel, sock=second)
-    theirs.listeners, theirs.on_closed = {"leave": heard.append}, over.set
+    _, ours = await asyncio.get_running_loop().create_connection(new_channel, sock=first)
+    reading, theirs = await asyncio.get_running_loop().create_connection(new_channel, sock=second)
+    theirs.hear(Count, lambda news: heard.append(news.number))
+    theirs.on_closed = over.set
     reading.pause_reading()
-    ours.tell("leave", "bob")
+    ours.tell(Count(7))
     ours.finish()
     await turns_of_the_loop()
-    theirs.tell("show", "more")
+    theirs.tell(Data(b"more"))
     await turns_of_the_loop()
     reading.resume_reading()
     await over.wait()
-    assert heard == ["bob"]
+    assert heard == [7]
 
 
 async def test_who_has_finished_tells_and_asks_and_hears_nothing(tmp_path: Path) -> None:
-    heard: list[str] = []
+    heard: list[News] = []
     async with connected(tmp_path / "hub") as (ours, theirs):
-        ours.listeners = theirs.listeners = {"show": heard.append}
+        ours.hear(Data, heard.append)
+        theirs.hear(Data, heard.append)
         over = asyncio.Event()
         ours.on_closed = over.set
-        theirs.tell("show", "late")
+        theirs.tell(Data(b"late"))
         ours.finish()
-        ours.tell("show", "late")
+        ours.tell(Data(b"late"))
         with pytest.raises(ChannelError, match="has gone"):
-            await ours.ask("add")
+            await ours.ask(Add([]))
         await over.wait()
         ours.finish()
     assert heard == []

@@ -12,8 +12,10 @@ from telnetsd.config.settings import EndpointSettings
 from telnetsd.events.part import Fields
 from telnetsd.events.reason import CertificateStatus, EndReason, GuestReason
 from telnetsd.identity.outcome import Guest, Identity, Refusal
+from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.session.registry import SessionRegistry
+from telnetsd.session.visit import Visit
 from telnetsd.tls.engine import TlsDetails
 
 
@@ -34,9 +36,9 @@ class OpenSession:
         self.id = id_
         self.identity = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
         self.user = "guest"
-        self.source = "127.0.0.1:1"
-        self.tls = TlsDetails("1.3", "", "", False, "")
-        self.started_at = datetime.now(UTC)
+        origin = Origin("127.0.0.1", 1, Endpoint(EndpointSettings(listen="127.0.0.1:0")))
+        tls = TlsDetails("1.3", "", "", False, "")
+        self.visit = Visit(id_, self.identity, None, origin, tls, datetime.now(UTC))
         self.idle_s = 0.0
         self.trail = make_trail(sink)
         self.ended: list[EndReason] = []
@@ -91,9 +93,6 @@ async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybod
     looked: list[str] = []
 
     class Looked(OpenSession):
-        peer = None
-        endpoint = Endpoint(EndpointSettings(listen="127.0.0.1:0"))
-
         def reidentify(self, identity: Identity) -> None:
             looked.append(self.id)
             if self.id == "2":

@@ -11,18 +11,18 @@ import pytest
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import make_trail
 from telnetsd.commands.caller import Caller, Question, Services
-from telnetsd.commands.enrolment_desk import Applicant, EnrolmentDesk
+from telnetsd.commands.enrolment_service import Applicant, EnrolmentService
 from telnetsd.commands.table import Command, CommandTable, command
 from telnetsd.events.part import Fields
 from telnetsd.events.reason import CertificateStatus, GuestReason
 from telnetsd.identity.outcome import Guest, NamedUser
-from telnetsd.lines.directory import LocalSwitchboard
-from telnetsd.lines.place import Wish
+from telnetsd.lines.directory import LocalDirectory
 from telnetsd.lines.table import Line, LineTable
 from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.rpc.messages import Join
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.session.shell import Interpreter
+from telnetsd.session.shell import Shell
 from telnetsd.tls.engine import TlsDetails
 
 
@@ -56,11 +56,11 @@ class Person:
     started_at = datetime.now(UTC)
     tls = TlsDetails("1.3", "", "", False, "")
     history: tuple[str, ...] = ()
-    interpreter: Interpreter
+    interpreter: Shell
 
     def __init__(self, table: CommandTable) -> None:
-        desk, lines = cast(EnrolmentDesk, None), LineTable((), Path())
-        self.services = Services(SessionRegistry(), table, "", Path(), desk, 30, lines, LocalSwitchboard(), Path())
+        enrolment, lines = cast(EnrolmentService, None), LineTable((), Path())
+        self.services = Services(SessionRegistry(), table, "", Path(), enrolment, 30, lines, LocalDirectory(), Path())
         self.said: list[str] = []
         self.is_over = False
 
@@ -68,7 +68,7 @@ class Person:
     def applicant(self) -> Applicant:
         return Applicant("", b"", {})
 
-    async def connect(self, line: Line, wish: Wish) -> None:
+    async def connect(self, line: Line, join: Join) -> None:
         raise AssertionError("there are no lines here")
 
     def ask(self, question: Question) -> None:
@@ -87,9 +87,9 @@ class Person:
         self.is_over = True
 
 
-def made(*commands: Command) -> tuple[Interpreter, Person, Disk]:
+def made(*commands: Command) -> tuple[Shell, Person, Disk]:
     person, disk = Person(CommandTable(commands, {})), Disk()
-    person.interpreter = Interpreter(person, "guest", make_trail(disk), lambda: person.is_over)
+    person.interpreter = Shell(person, "guest", make_trail(disk), lambda: person.is_over)
     return person.interpreter, person, disk
 
 

@@ -214,10 +214,10 @@ async def test_a_client_that_sends_no_command_gets_no_interpreter_of_them() -> N
     protocol.decide_com_port(None)
     protocol.leave_character_mode()
     protocol.writer.write(b"hello \xff\r\n")
-    assert protocol._interpreter is None
+    assert protocol._shell is None
     assert wire.written == b"hello \xff\xff\r\n"
     protocol.data_received(IAC + NOP)
-    assert protocol._interpreter is not None
+    assert protocol._shell is not None
 
 
 async def test_nothing_is_sent_before_the_client_speaks() -> None:

@@ -20,7 +20,7 @@ from telnetsd.administration.authority.authorities import chain_above
 from telnetsd.administration.authority.issuing import check_key
 from telnetsd.administration.installation.change import Change, changing
 from telnetsd.administration.users.names import check_user_name
-from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
+from telnetsd.commands.enrolment_service import Applicant, EnrolmentError, Receipt
 from telnetsd.config.settings import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
@@ -41,7 +41,7 @@ _CODE_GROUP: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Requested:
     """What somebody brings: the kind, the name, the key that was proved, and the request or certificate (DER)."""
 
     kind: RequestKind
@@ -53,7 +53,7 @@ class Wish:
     replaces_sha256: str | None = None
 
 
-def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, wish: Wish) -> Receipt:
+def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, requested: Requested) -> Receipt:
     """Store a request, within the limits.
 
     Raises:
@@ -62,23 +62,23 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
     code = _make_code()
     with changing(home, applicant.fields) as change:
         forget_expired(change)
-        _check_name(wish)
-        _check_key(change, wish)
-        _check_limits(change, settings, applicant, wish)
+        _check_name(requested)
+        _check_key(change, requested)
+        _check_limits(change, settings, applicant, requested)
         request = EnrolmentRequest(
             id=_encode(secrets.token_bytes(_ID_BYTES)),
-            kind=wish.kind,
-            name=wish.name,
-            subject=escape(wish.subject, SUBJECT_MAX_CHARS),
-            public_key=wish.public_key,
-            spki_sha256=wish.spki_sha256,
+            kind=requested.kind,
+            name=requested.name,
+            subject=escape(requested.subject, SUBJECT_MAX_CHARS),
+            public_key=requested.public_key,
+            spki_sha256=requested.spki_sha256,
             source=find_source(applicant.source, ()).name,
             requested_at=change.at,
             expires_at=change.at + timedelta(days=settings.expiry_days),
-            replaces_sha256=wish.replaces_sha256,
+            replaces_sha256=requested.replaces_sha256,
         )
-        change.state.requests.add(request, wish.content, _hash_of(code))
-        message = f"{request.id}: a certificate for {wish.name} was requested ({wish.kind.value})"
+        change.state.requests.add(request, requested.content, _hash_of(code))
+        message = f"{request.id}: a certificate for {requested.name} was requested ({requested.kind.value})"
         change.record(EnrolmentRequested(message=message, enrolment=about(request)))
     return Receipt(request.id, request.spki_sha256, code, request.expires_at)
 
@@ -154,31 +154,31 @@ def _requests_of(state: State, spki_sha256: str) -> list[EnrolmentRequest]:
     return state.requests.of_key(spki_sha256) or state.requests.replacing_key(spki_sha256)
 
 
-def _check_name(wish: Wish) -> None:
-    if wish.kind is RequestKind.RENEWAL:
+def _check_name(requested: Requested) -> None:
+    if requested.kind is RequestKind.RENEWAL:
         return
     try:
-        check_user_name(wish.name)
+        check_user_name(requested.name)
     except OperatorError as error:
         raise EnrolmentError(EnrolmentReason.NAME_REFUSED, str(error)) from error
 
 
-def _check_key(change: Change, wish: Wish) -> None:
-    if any(one.status is RequestStatus.PENDING for one in change.state.requests.of_key(wish.spki_sha256)):
+def _check_key(change: Change, requested: Requested) -> None:
+    if any(one.status is RequestStatus.PENDING for one in change.state.requests.of_key(requested.spki_sha256)):
         raise EnrolmentError(
             EnrolmentReason.ALREADY_REQUESTED, "a request for that key waits for the operator already: be patient"
         )
     try:
-        check_key(change, wish.name, wish.spki_sha256)
+        check_key(change, requested.name, requested.spki_sha256)
     except OperatorError as error:
         # Whose the key is, is nobody's business.
         raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one") from error
 
 
-def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant, wish: Wish) -> None:
-    if wish.replaces_sha256 is not None:
+def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant, requested: Requested) -> None:
+    if requested.replaces_sha256 is not None:
         # One for each certificate of a user: strangers do not take the users' places.
-        if change.state.requests.has_pending_renewal(wish.replaces_sha256):
+        if change.state.requests.has_pending_renewal(requested.replaces_sha256):
             raise EnrolmentError(
                 EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate waits for the operator already"
             )

@@ -1,4 +1,4 @@
-"""The enrolment desk of a running server: what commands ask for happens in a thread, in one change each."""
+"""Enrolment in a running server: each request of a command is carried out in a thread, in one change."""
 
 import asyncio
 import logging
@@ -13,10 +13,10 @@ from typing import Final, ParamSpec, TypeVar
 from telnetsd.administration.authority.authorities import AskPassphrase, encode_chain, load_issuer
 from telnetsd.administration.authority.issuing import Grant, certify
 from telnetsd.administration.enrolment.approval import inherit_class
-from telnetsd.administration.enrolment.requests import Wish, collect_by_code, collect_by_key, take_request
+from telnetsd.administration.enrolment.requests import Requested, collect_by_code, collect_by_key, take_request
 from telnetsd.administration.installation.change import changing
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.commands.enrolment_desk import Applicant, EnrolmentError, Receipt
+from telnetsd.commands.enrolment_service import Applicant, EnrolmentError, Receipt
 from telnetsd.config.settings import RenewalPolicy, Settings
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import EnrolmentReason
@@ -32,19 +32,19 @@ from telnetsd.state.state import State
 THREADS: Final = 2
 WAITING_MAX: Final = 32
 BUSY: Final = "the server is busy with other requests: try again in a moment"
-_threads: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="desk")
+_threads: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="enrolment")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
 
-def close_desk() -> None:
+def stop_enrolment() -> None:
     """Finish what has begun, and begin nothing more; for the end of a server."""
     _threads.shutdown(cancel_futures=True)
 
 
-class EnrolmentOffice:
+class EnrolmentWorker:
     """Answers the enrolment commands of one generation.
 
     Args:
@@ -67,7 +67,7 @@ class EnrolmentOffice:
                 EnrolmentReason.KEY_REFUSED,
                 f"that key is too weak or not taken: use {SUPPORTED_KEYS}",
             )
-        wish = Wish(
+        requested = Requested(
             RequestKind.SELF_SIGNED,
             name,
             certificate.subject.distinguished_name,
@@ -75,13 +75,13 @@ class EnrolmentOffice:
             certificate.spki_sha256,
             applicant.leaf_der,
         )
-        return await self._do(take_request, self._home, self._settings.enrolment, applicant, wish)
+        return await self._do(take_request, self._home, self._settings.enrolment, applicant, requested)
 
     async def request_certificate(self, applicant: Applicant, name: str, csr: CertificationRequest) -> Receipt:
         """Take a request for the key of a certification request."""
         self._require_open()
-        wish = _wish_of(RequestKind.CSR, name, csr)
-        return await self._do(take_request, self._home, self._settings.enrolment, applicant, wish)
+        requested = _wish_of(RequestKind.CSR, name, csr)
+        return await self._do(take_request, self._home, self._settings.enrolment, applicant, requested)
 
     async def collect_by_key(self, applicant: Applicant, spki_sha256: str) -> str:
         """Hand out what was granted for a key."""
@@ -96,7 +96,7 @@ class EnrolmentOffice:
         return await self._do(self._renew, applicant, user, csr)
 
     async def _do(self, work: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
-        """Do some work in one of the desk's own threads: strangers keep no other waiting than each other.
+        """Do some work in one of the threads of enrolment: strangers keep only each other waiting.
 
         Raises:
             EnrolmentError: Too many wait already, or the operator is changing something for a long time.
@@ -124,8 +124,8 @@ class EnrolmentOffice:
             return self._renew_at_once(applicant, authority, user, csr, check)
         with closing(State(self._home.state_file)) as state:
             replaced = check(state, utc_now())
-        wish = replace(_wish_of(RequestKind.RENEWAL, user.name, csr), replaces_sha256=replaced.sha256)
-        return take_request(self._home, settings.enrolment, replace(applicant, source=f"user {user.name}"), wish)
+        requested = replace(_wish_of(RequestKind.RENEWAL, user.name, csr), replaces_sha256=replaced.sha256)
+        return take_request(self._home, settings.enrolment, replace(applicant, source=f"user {user.name}"), requested)
 
     def _renew_at_once(
         self,
@@ -163,9 +163,9 @@ class EnrolmentOffice:
             raise EnrolmentError(EnrolmentReason.CLOSED, "requests are not taken here; ask the operator")
 
 
-def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Wish:
+def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Requested:
     key = f"{csr.key_algorithm} {csr.key_bits}"
-    return Wish(kind, name, csr.subject, key, csr.spki_sha256, csr.der)
+    return Requested(kind, name, csr.subject, key, csr.spki_sha256, csr.der)
 
 
 def _find_renewable(

@@ -30,7 +30,7 @@ EXPIRY_WARNING_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class Generation:
     """One generation of everything that is loaded."""
 
     settings: Settings
@@ -42,7 +42,9 @@ class Material:
     server_key: ClassicalPrivateKey
 
 
-def load_material(home: Home, before: RevocationLists | None = None, settings: Settings | None = None) -> Material:
+def load_generation(
+    home: Home, before: RevocationLists | None = None, settings: Settings | None = None
+) -> Generation:
     """Load a home folder.
 
     Args:
@@ -57,7 +59,7 @@ def load_material(home: Home, before: RevocationLists | None = None, settings: S
     trust = load_home_trust(home, before)
     chain, key = load_server_pair(home)
     lines = load_lines(home, settings)
-    return Material(settings, table, lines, trust, make_policy(home, settings, trust), chain, key)
+    return Generation(settings, table, lines, trust, make_policy(home, settings, trust), chain, key)
 
 
 def load_table(settings: Settings) -> CommandTable:

@@ -11,7 +11,7 @@ from typing import Final
 
 from cryptography import x509
 
-from telnetsd.administration.installation.generation import Material, load_material
+from telnetsd.administration.installation.generation import Generation, load_generation
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.events.fields import TEXT_MAX_CHARS
@@ -55,21 +55,21 @@ def explain(home: Home, file: Path) -> Explanation:
         OperatorError: The file or the installation cannot be read.
     """
     with closing(open_state(home.state_file)) as state:
-        peer, now, material = _read_presented(file), datetime.now(UTC), load_material(home)
+        peer, now, generation = _read_presented(file), datetime.now(UTC), load_generation(home)
         facts = describe_der(peer.leaf_der)
         steps = [_describe_leaf(facts)]
         try:
-            path = validate_path(peer, material.trust, now)
+            path = validate_path(peer, generation.trust, now)
         except PathError as error:
             steps.append(Step("path", f"none to a trust anchor: {error.reason.value}"))
             steps.extend(_describe_problem(error.problem))
             steps.extend(_describe_pin(facts, state))
         else:
-            steps.extend(_describe_path(path, material))
-            steps.extend(_describe_revocation(path, material, state, now))
-            steps.append(_describe_class(path, material))
-            steps.extend(_describe_entries(path, material, state))
-        identity = Identifier(material.trust, material.policy, state).identify(peer, now)
+            steps.extend(_describe_path(path, generation))
+            steps.extend(_describe_revocation(path, generation, state, now))
+            steps.append(_describe_class(path, generation))
+            steps.extend(_describe_entries(path, generation, state))
+        identity = Identifier(generation.trust, generation.policy, state).identify(peer, now)
     return Explanation(tuple(steps), _outcome(identity), isinstance(identity, NamedUser))
 
 
@@ -113,21 +113,21 @@ def _describe_pin(facts: CertificateFacts, state: State) -> list[Step]:
     return [Step("pin", found)]
 
 
-def _describe_path(path: CertificatePath, material: Material) -> list[Step]:
+def _describe_path(path: CertificatePath, generation: Generation) -> list[Step]:
     steps = []
     for certificate, fingerprint in zip(path.certificates[1:], path.fingerprints_sha256[1:], strict=True):
         steps.append(Step("issued by", f"{_shown(certificate.subject.rfc4514_string())}, SHA256:{fingerprint}"))
-    steps.append(Step("trust anchor", _source_of(path.certificates[-1], material)))
+    steps.append(Step("trust anchor", _source_of(path.certificates[-1], generation)))
     return steps
 
 
-def _describe_revocation(path: CertificatePath, material: Material, state: State, at: datetime) -> list[Step]:
+def _describe_revocation(path: CertificatePath, generation: Generation, state: State, at: datetime) -> list[Step]:
     """Say what the state (of the built-in CA) or the CRLs (of others) know of each certificate below the anchor."""
-    is_built_in = path.fingerprints_sha256[-1] in material.policy.built_in
+    is_built_in = path.fingerprints_sha256[-1] in generation.policy.built_in
     steps = []
     for certificate, signers in zip(path.certificates, path.signers, strict=False):
         issuer = signers[0]
-        status = status_of(certificate, signers, material.trust, at)
+        status = status_of(certificate, signers, generation.trust, at)
         revocation = state.revocation_of(issuer.sha256, f"{certificate.serial_number:X}") or status.revocation
         word = "not revoked" if status.is_known or is_built_in else "unknown: there is no current CRL"
         if revocation is not None:
@@ -138,15 +138,15 @@ def _describe_revocation(path: CertificatePath, material: Material, state: State
     return steps
 
 
-def _describe_class(path: CertificatePath, material: Material) -> Step:
-    assurance_class = material.policy.classes.class_of(path)
-    name = material.policy.classes.name_of(assurance_class)
+def _describe_class(path: CertificatePath, generation: Generation) -> Step:
+    assurance_class = generation.policy.classes.class_of(path)
+    name = generation.policy.classes.name_of(assurance_class)
     return Step("class", f"{assurance_class}{f' ({name})' if name else ''}")
 
 
-def _describe_entries(path: CertificatePath, material: Material, state: State) -> list[Step]:
+def _describe_entries(path: CertificatePath, generation: Generation, state: State) -> list[Step]:
     steps = []
-    for entry in material.policy.entries:
+    for entry in generation.policy.entries:
         found = entry.find(path, state)
         if not isinstance(found, NoMatch):
             steps.append(Step(f"entry {entry.id}", f"names {found.name} ({', '.join(found.roles)})"))
@@ -155,8 +155,8 @@ def _describe_entries(path: CertificatePath, material: Material, state: State) -
     return steps
 
 
-def _source_of(anchor: x509.Certificate, material: Material) -> str:
-    return next(one.source for one in material.trust.anchors if one.certificate == anchor)
+def _source_of(anchor: x509.Certificate, generation: Generation) -> str:
+    return next(one.source for one in generation.trust.anchors if one.certificate == anchor)
 
 
 def _outcome(identity: Identity) -> str:

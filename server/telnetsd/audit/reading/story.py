@@ -10,7 +10,7 @@ from telnetsd.events.of_sessions import SessionEnded, SessionRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoryStep:
     """One event of a session: how many seconds after the first one, and what people want to see of it."""
 
     offset_s: float
@@ -32,7 +32,7 @@ class Story:
 
     id: str
     facts: tuple[tuple[str, str], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[StoryStep, ...]
     is_over: bool
 
 
@@ -81,10 +81,10 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     ]
 
 
-def _step(event: Event, begun: datetime | None) -> Step:
+def _step(event: Event, begun: datetime | None) -> StoryStep:
     at, row = _moment(event), describe(event)
     offset_s = (at - begun).total_seconds() if at is not None and begun is not None else 0.0
-    return Step(offset_s, row.outcome, row.action, row.message)
+    return StoryStep(offset_s, row.outcome, row.action, row.message)
 
 
 def _moment(event: Event) -> datetime | None:

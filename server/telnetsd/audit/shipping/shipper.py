@@ -51,7 +51,7 @@ class Shipper:
         self._collector = collector
         self._report = report
         self._source = LogSource(home.audit_file, 0, load_public_keys(home.audit_public_keys))
-        self._place = Place(home.shipping_folder / settings.name)
+        self._place = ShippedPosition(home.shipping_folder / settings.name)
         self._source.skip_to(self._place.load(self._source.seal.sequence()))
         self._has_ended = threading.Event()
         self._is_reached = True
@@ -134,7 +134,7 @@ class Shipper:
             self._place.save(self._source.after)
 
 
-class Place:
+class ShippedPosition:
     """How far a collector has got, in a file.
 
     Args:

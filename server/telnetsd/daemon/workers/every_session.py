@@ -1,14 +1,12 @@
 """The open sessions of all workers, as one worker asks for them."""
 
-import msgspec
-
-from telnetsd.commands.caller import SessionRow
 from telnetsd.daemon.workers.rlimits import raise_unrecorded
 from telnetsd.rpc.channel import Channel, ChannelError
+from telnetsd.rpc.messages import KickAnywhere, ListEverySession, NotifyOthers, SessionRow
 from telnetsd.session.registry import SessionRegistry
 
 
-class EverySession:
+class RemoteSessions:
     """The open sessions of all workers; see `commands.caller.LiveSessions`."""
 
     def __init__(self, channel: Channel, registry: SessionRegistry) -> None:
@@ -22,7 +20,7 @@ class EverySession:
 
     async def rows(self) -> list[SessionRow]:
         """See LiveSessions."""
-        return msgspec.convert(await self._channel.ask("rows"), type=list[SessionRow])
+        return await self._channel.ask(ListEverySession())
 
     async def matching(self, id_end: str) -> list[SessionRow]:
         """See LiveSessions."""
@@ -31,11 +29,11 @@ class EverySession:
     async def kick(self, session_id: str, by: str) -> None:
         """See LiveSessions."""
         try:
-            await self._channel.ask("kick", [session_id, by])
+            await self._channel.ask(KickAnywhere(session_id, by))
         except ChannelError as error:
             raise_unrecorded(error)
             raise
 
     async def tell_others(self, session_id: str, text: str) -> int:
         """See LiveSessions."""
-        return int(await self._channel.ask("tell-others", [session_id, text]))
+        return await self._channel.ask(NotifyOthers(session_id, text))

@@ -1,4 +1,4 @@
-"""The process that starts workers: it loads a generation once, forks its workers, and another one for each that dies.
+"""The process that starts workers: it loads a batch once, forks its workers, and another one for each that dies.
 
 It has one thread and no event loop, so that forking is safe. Forked from the same TLS context, all workers take each
 other's session tickets. What was loaded is shared by all, until one of them reloads.
@@ -18,17 +18,17 @@ from typing import Final, NoReturn
 import msgspec
 
 from telnetsd.administration.authority.authorities import AskPassphrase
-from telnetsd.administration.installation.generation import Material, load_material
+from telnetsd.administration.installation.generation import Generation, load_generation
 from telnetsd.daemon.workers.process import make_context
 from telnetsd.daemon.workers.rlimits import handle_no_signals, spare_the_collector
-from telnetsd.daemon.workers.worker import Workplace, run_worker
+from telnetsd.daemon.workers.worker import WorkerStart, run_worker
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home
-from telnetsd.listener.endpoint import Endpoint
+from telnetsd.rpc.messages import Plan
 from telnetsd.tls.engine import ServerContext
 
 STDIN: Final = 0
-"""Where a nursery hears the first process: it is let go when that ends."""
+"""Where a forker hears the first process: it is let go when that ends."""
 SHORT_LIFE_S: Final = 1.0
 DELAY_MAX_S: Final = 5.0
 ORPHANED_S: Final = 3.0
@@ -37,31 +37,17 @@ ORPHANED_S: Final = 3.0
 logger = logging.getLogger(__name__)
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What a nursery is to start; `listeners` are inherited descriptors, each with its endpoint.
-
-    `reloads` is how often the server had reloaded before: what the nursery loads is not older than that.
-    """
-
-    home: str
-    hub: str
-    listeners: list[tuple[int, Endpoint]]
-    count: int
-    generation: int
-    reloads: int
-
-
-class Nursery:
+class Forker:
     """Starts workers, and starts them again, until its standard input ends."""
 
-    def __init__(self, plan: Plan, ask: AskPassphrase, material: Material | None = None) -> None:
+    def __init__(self, plan: Plan, ask: AskPassphrase, generation: Generation | None = None) -> None:
         self._plan = plan
         self._ask = ask
         self._parent = os.getppid()
-        self._material = material or load_material(Home(Path(plan.home)))
-        self._context: ServerContext = make_context(self._material)
+        self._generation = generation or load_generation(Home(Path(plan.home)))
+        self._context: ServerContext = make_context(self._generation)
         self._listeners = [(socket.socket(fileno=number), endpoint) for number, endpoint in plan.listeners]
-        self._born: dict[int, float] = {}
+        self._started_at: dict[int, float] = {}
         self._due: list[float] = []
         self._delay_s = 0.0
         self._woken, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -75,9 +61,9 @@ class Nursery:
         for _ in range(self._plan.count):
             self._fork()
         while self._wait():
-            self._bury()
-            self._bear()
-        self._see_them_off()
+            self._reap()
+            self._replace_dead()
+        self._wait_for_the_last()
 
     def _wait(self) -> bool:
         """Wait until something is to be done; False when the server wants no more workers."""
@@ -87,18 +73,18 @@ class Nursery:
             os.read(self._woken, 4096)
         return STDIN not in ready
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Take note of workers that have died."""
-        while self._born:
+        while self._started_at:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            is_short = time.monotonic() - self._born.pop(pid) < SHORT_LIFE_S
+            is_short = time.monotonic() - self._started_at.pop(pid) < SHORT_LIFE_S
             # One that cannot even start is not to keep the machine busy.
             self._delay_s = min(2 * self._delay_s + 0.1, DELAY_MAX_S) if is_short else 0.0
             self._due.append(time.monotonic() + self._delay_s)
 
-    def _bear(self) -> None:
+    def _replace_dead(self) -> None:
         """Start workers in the place of those that have died."""
         now = time.monotonic()
         due, self._due = [one for one in self._due if one <= now], [one for one in self._due if one > now]
@@ -109,7 +95,7 @@ class Nursery:
         pid = os.fork()
         if pid == 0:
             self._become_worker()
-        self._born[pid] = time.monotonic()
+        self._started_at[pid] = time.monotonic()
 
     def _become_worker(self) -> NoReturn:
         signal.set_wakeup_fd(-1)
@@ -117,11 +103,11 @@ class Nursery:
         for descriptor in (self._woken, self._waking):
             os.close(descriptor)
         plan = self._plan
-        workplace = Workplace(
-            Home(Path(plan.home)), Path(plan.hub), plan.count, plan.generation, plan.reloads, self._listeners
+        start = WorkerStart(
+            Home(Path(plan.home)), Path(plan.hub), plan.count, plan.batch, plan.reloads, self._listeners
         )
         try:
-            run_worker(workplace, self._material, self._context, self._ask)
+            run_worker(start, self._generation, self._context, self._ask)
         except OperatorError as error:
             logger.error("a worker cannot start: %s", error)  # noqa: TRY400 -- an operator's mistake, in words
             sys.exit(1)
@@ -130,30 +116,30 @@ class Nursery:
             sys.exit(1)
         sys.exit(0)
 
-    def _see_them_off(self) -> None:
+    def _wait_for_the_last(self) -> None:
         """Wait for the workers' end, which the server tells them; those of a server that has died are ended."""
         # Where no worker takes connections any more, nobody is to wait for one that does.
         for listener, _ in self._listeners:
             listener.close()
-        self._bury()
-        while self._born:
+        self._reap()
+        while self._started_at:
             select.select([self._woken], [], [], ORPHANED_S)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._woken, 4096)
             if os.getppid() != self._parent:
                 self._kill_orphans()
-            self._bury()
+            self._reap()
 
     def _kill_orphans(self) -> None:
-        for pid, born in self._born.items():
-            if time.monotonic() - born > ORPHANED_S:
+        for pid, started_at in self._started_at.items():
+            if time.monotonic() - started_at > ORPHANED_S:
                 os.kill(pid, signal.SIGKILL)
 
 
-def run_nursery(plan: str, ask: AskPassphrase) -> None:
+def run_forker(plan: str, ask: AskPassphrase) -> None:
     """Start the workers of a plan, which is JSON.
 
     Raises:
         OperatorError: Something that a server needs is missing or wrong.
     """
-    Nursery(msgspec.json.decode(plan, type=Plan), ask).run()
+    Forker(msgspec.json.decode(plan, type=Plan), ask).run()

@@ -1,4 +1,4 @@
-"""A nursery, as the first process of a server has it: forked for the first generation, started anew for later ones.
+"""A forker, as the first process of a server has it: forked for the first batch, started anew for later ones.
 
 The first one is forked before there are threads, an event loop or open files that are not for it, and has what the
 first process has loaded: a server that comes back takes connections half a second sooner. Later ones load what is new
@@ -16,9 +16,10 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 
 from telnetsd.administration.authority.authorities import AskPassphrase
-from telnetsd.administration.installation.generation import Material
-from telnetsd.daemon.workers.forker import STDIN, Nursery, Plan
+from telnetsd.administration.installation.generation import Generation
+from telnetsd.daemon.workers.forker import STDIN, Forker
 from telnetsd.daemon.workers.rlimits import handle_no_signals
+from telnetsd.rpc.messages import Plan
 
 _GO: Final = b"g"
 _STANDARD_DESCRIPTORS: Final = 3
@@ -26,8 +27,8 @@ _STANDARD_DESCRIPTORS: Final = 3
 logger = logging.getLogger(__name__)
 
 
-class NurseryProcess(Protocol):
-    """What is done with a nursery."""
+class ForkerProcess(Protocol):
+    """What is done with a forker."""
 
     @property
     def returncode(self) -> int | None:
@@ -43,33 +44,33 @@ class NurseryProcess(Protocol):
         """End it at once."""
 
 
-class StartedNursery:
-    """A nursery that is a program of its own; see NurseryProcess."""
+class StartedForker:
+    """A forker that is a program of its own; see ForkerProcess."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @property
     def returncode(self) -> int | None:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         return self._process.returncode
 
     async def wait(self) -> int:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         return await self._process.wait()
 
     def let_go(self) -> None:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     def kill(self) -> None:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         self._process.kill()
 
 
-class ForkedNursery:
-    """A nursery that waits for its first word; see NurseryProcess.
+class FirstForker:
+    """A forker that waits for its first word; see ForkerProcess.
 
     Args:
         pid: Its process.
@@ -88,7 +89,7 @@ class ForkedNursery:
 
     @property
     def returncode(self) -> int | None:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         if self._returncode is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
@@ -96,7 +97,7 @@ class ForkedNursery:
         return self._returncode
 
     async def wait(self) -> int:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         loop, has_ended = asyncio.get_running_loop(), asyncio.Event()
         while (code := self.returncode) is None:
             descriptor = os.pidfd_open(self._pid)
@@ -109,47 +110,47 @@ class ForkedNursery:
         return code
 
     def let_go(self) -> None:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         if self._words >= 0:
             os.close(self._words)
             self._words = -1
 
     def kill(self) -> None:
-        """See NurseryProcess."""
+        """See ForkerProcess."""
         if self.returncode is None:
             os.kill(self._pid, signal.SIGKILL)
 
 
-async def start_nursery(plan: Plan, options: tuple[str, ...]) -> StartedNursery:
-    """Start the program that is a nursery; `options` are of `telnetsd workers`."""
+async def start_forker(plan: Plan, options: tuple[str, ...]) -> StartedForker:
+    """Start the program that is a forker; `options` are of `telnetsd workers`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "telnetsd", "workers", *options),
         msgspec.json.encode(plan).decode(),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=[descriptor for descriptor, _ in plan.listeners],
     )
-    return StartedNursery(process)
+    return StartedForker(process)
 
 
-def fork_nursery(plan: Plan, material: Material, ask: AskPassphrase) -> ForkedNursery:
-    """Fork a nursery that has everything already; must be called before there are threads."""
+def fork_first_forker(plan: Plan, generation: Generation, ask: AskPassphrase) -> FirstForker:
+    """Fork a forker that has everything already; must be called before there are threads."""
     hearing, words = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _be_nursery(plan, material, ask, hearing)
+        _be_forker(plan, generation, ask, hearing)
     os.close(hearing)
-    return ForkedNursery(pid, words)
+    return FirstForker(pid, words)
 
 
-def _be_nursery(plan: Plan, material: Material, ask: AskPassphrase, hearing: int) -> NoReturn:
-    """Be a nursery, or a worker of it, and nothing of the process before: what that would clean up is not ours."""
+def _be_forker(plan: Plan, generation: Generation, ask: AskPassphrase, hearing: int) -> NoReturn:
+    """Be a forker, or a worker of it, and nothing of the process before: what that would clean up is not ours."""
     code = 1
     try:
         handle_no_signals()
         os.dup2(hearing, STDIN)
         _close_all_but({descriptor for descriptor, _ in plan.listeners})
         if os.read(STDIN, len(_GO)) == _GO:
-            Nursery(plan, ask, material).run()
+            Forker(plan, ask, generation).run()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

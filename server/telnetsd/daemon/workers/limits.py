@@ -6,13 +6,13 @@ Changes gather for a moment, so that a login is not a message for each thing tha
 import asyncio
 import time
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from telnetsd.listener.admission import Admission
-from telnetsd.listener.penalties import Fine, Penalties, Penalty
+from telnetsd.listener.penalties import Fine, Penalties
 from telnetsd.rpc.channel import Channel
+from telnetsd.rpc.messages import LimitsChanged
 
-NEWS: Final = "limits"
 GATHER_S: Final = 0.02
 
 
@@ -33,7 +33,7 @@ class SharedLimits:
         self._is_due = False
         admission.tally.tell = self._count
         admission.penalties.tell = self._fine
-        channel.listeners[NEWS] = self._hear
+        channel.hear(LimitsChanged, self._hear)
 
     def _count(self, key: str, change: int) -> None:
         self._changes[key] += change
@@ -54,14 +54,13 @@ class SharedLimits:
         fines = self._fines
         self._changes, self._fines = Counter(), []
         if changes or fines:
-            self._channel.tell(NEWS, [changes, fines, []])
+            self._channel.tell(LimitsChanged(changes, fines))
 
-    def _hear(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
-        changes, fines, penalties = told
-        self._admission.tally.hear(changes)
-        self._admission.penalties.take_over(Penalty(*one) for one in penalties)
-        for fine in fines:
-            self._admission.penalties.hear(Fine(*fine), time.monotonic())
+    def _hear(self, news: LimitsChanged) -> None:
+        self._admission.tally.hear(news.counts)
+        self._admission.penalties.take_over(news.penalties)
+        for fine in news.fines:
+            self._admission.penalties.hear(fine, time.monotonic())
 
 
 class LimitsHub:
@@ -75,27 +74,26 @@ class LimitsHub:
         """Take in a worker, and tell it what it has missed."""
         sum_of_all = sum(self._counts.values(), Counter())
         self._counts[channel] = Counter()
-        channel.listeners[NEWS] = lambda told: self._hear(channel, told)
-        channel.tell(NEWS, [sum_of_all, [], list(self._penalties.all)])
+        channel.hear(LimitsChanged, lambda news: self._hear(channel, news))
+        channel.tell(LimitsChanged(sum_of_all, [], list(self._penalties.all)))
 
     def leave(self, channel: Channel) -> None:
         """Note that a worker has ended, and everything that it counted with it."""
         lost = self._counts.pop(channel, Counter())
         self._pass_on(channel, {key: -count for key, count in lost.items() if count}, [])
 
-    def _hear(self, channel: Channel, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
-        changes, fines, _ = told
+    def _hear(self, channel: Channel, news: LimitsChanged) -> None:
         counts = self._counts[channel]
-        for key, change in changes.items():
+        for key, change in news.counts.items():
             counts[key] += change
             if not counts[key]:
                 del counts[key]
-        for fine in fines:
-            self._penalties.hear(Fine(*fine), time.monotonic())
-        self._pass_on(channel, changes, fines)
+        for fine in news.fines:
+            self._penalties.hear(fine, time.monotonic())
+        self._pass_on(channel, news.counts, news.fines)
 
-    def _pass_on(self, origin: Channel, changes: dict[str, int], fines: list[Any]) -> None:
+    def _pass_on(self, origin: Channel, changes: dict[str, int], fines: list[Fine]) -> None:
         if changes or fines:
             for channel in self._counts:
                 if channel is not origin:
-                    channel.tell(NEWS, [changes, fines, []])
+                    channel.tell(LimitsChanged(changes, fines))

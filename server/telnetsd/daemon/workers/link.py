@@ -4,18 +4,20 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.open_sessions import event_of, fields_of_session
 from telnetsd.audit.reading.row import source_of, text_of, who_of
-from telnetsd.commands.caller import SessionRow
 from telnetsd.events.part import Fields
 from telnetsd.listener.arrival import LOCAL
 from telnetsd.rpc.channel import Channel, ChannelError
+from telnetsd.rpc.message import Question
+from telnetsd.rpc.messages import SessionRow
 
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
+A = TypeVar("A")
 
 
 @dataclass(eq=False, slots=True)
@@ -30,7 +32,7 @@ class WorkerLink:
 
     channel: Channel
     pid: int
-    generation: int
+    batch: int
     heard_at: float
     is_ready: bool = False
     is_retired: bool = False
@@ -39,17 +41,17 @@ class WorkerLink:
 
 
 async def ask_all(
-    workers: Iterable[WorkerLink], verb: str, payload: object = None, timeout_s: float = ANSWER_TIMEOUT_S
-) -> list[tuple[WorkerLink, object | ChannelError]]:
+    workers: Iterable[WorkerLink], question: Question[A], timeout_s: float = ANSWER_TIMEOUT_S
+) -> list[tuple[WorkerLink, A | ChannelError]]:
     """Ask workers, and return the answer of each; of one that does not answer in time, an error."""
     asked = list(workers)
-    answers = await asyncio.gather(*(_ask(one.channel, verb, payload, timeout_s) for one in asked))
+    answers = await asyncio.gather(*(_ask(one.channel, question, timeout_s) for one in asked))
     return list(zip(asked, answers, strict=True))
 
 
-async def _ask(channel: Channel, verb: str, payload: object, timeout_s: float) -> object | ChannelError:
+async def _ask(channel: Channel, question: Question[A], timeout_s: float) -> A | ChannelError:
     try:
-        return await asyncio.wait_for(channel.ask(verb, payload), timeout_s)
+        return await asyncio.wait_for(channel.ask(question), timeout_s)
     except ChannelError as error:
         return error
     except TimeoutError:

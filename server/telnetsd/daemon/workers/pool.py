@@ -1,15 +1,15 @@
-"""Who serves the connections of a server: this process alone, or several workers (see `crew`)."""
+"""Who serves the connections of a server: this process alone, or several workers (see `supervisor`)."""
 
 import asyncio
 import socket
 from functools import partial
 from typing import Final, Protocol
 
-from telnetsd.administration.installation.generation import Material
+from telnetsd.administration.installation.generation import Generation
 from telnetsd.control.server import WatchableSessions
-from telnetsd.daemon.workers.process import Serving
+from telnetsd.daemon.workers.process import ServingProcess
 from telnetsd.events.reason import ReloadReason
-from telnetsd.lines.directory import LocalSwitchboard
+from telnetsd.lines.directory import LocalDirectory
 from telnetsd.listener.endpoint import Endpoint
 
 STOP_TIMEOUT_S: Final = 5.0
@@ -18,7 +18,7 @@ Listeners = list[tuple[socket.socket, Endpoint]]
 """Listening sockets, each with the endpoint that it is of."""
 
 
-class Service(Protocol):
+class WorkerPool(Protocol):
     """Takes connections and leads them through their sessions."""
 
     @property
@@ -36,8 +36,8 @@ class Service(Protocol):
             OperatorError: It cannot be done.
         """
 
-    async def adopt(self, material: Material, reason: ReloadReason) -> None:
-        """Serve with another generation."""
+    async def adopt(self, generation: Generation, reason: ReloadReason) -> None:
+        """Serve with another batch."""
 
     async def tick(self) -> None:
         """Look at the state, and at the clocks."""
@@ -52,66 +52,66 @@ class Service(Protocol):
         """Take no more connections, end every session, and return when the log knows."""
 
 
-async def accept_on(serving: Serving, listeners: Listeners) -> list[asyncio.Server]:
+async def accept_on(process: ServingProcess, listeners: Listeners) -> list[asyncio.Server]:
     """Let a process take connections."""
     loop = asyncio.get_running_loop()
     servers = []
     for one, endpoint in listeners:
         create = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
-        servers.append(await create(partial(serving.connections.accept, endpoint), sock=one))
+        servers.append(await create(partial(process.connections.accept, endpoint), sock=one))
     return servers
 
 
 class OneProcess:
-    """This process alone; see Service.
+    """This process alone; see WorkerPool.
 
     Args:
-        serving: What it serves with.
-        switchboard: The lines, all of them in this process.
+        process: What it serves with.
+        directory: The lines, all of them in this process.
     """
 
-    def __init__(self, serving: Serving, switchboard: LocalSwitchboard) -> None:
-        self._serving = serving
-        self._switchboard = switchboard
+    def __init__(self, process: ServingProcess, directory: LocalDirectory) -> None:
+        self._process = process
+        self._directory = directory
         self._accepting: list[asyncio.Server] = []
 
     @property
     def sessions(self) -> WatchableSessions:
-        """See Service."""
-        return self._serving.registry
+        """See WorkerPool."""
+        return self._process.registry
 
     @property
     def is_heard(self) -> bool:
-        """See Service: who asks is heard."""
+        """See WorkerPool: who asks is heard."""
         return True
 
     async def start(self, listeners: Listeners) -> None:
-        """See Service."""
-        self._accepting = await accept_on(self._serving, listeners)
+        """See WorkerPool."""
+        self._accepting = await accept_on(self._process, listeners)
 
-    async def adopt(self, material: Material, _: ReloadReason) -> None:
-        """See Service."""
-        self._switchboard.adopt(material.lines)
-        await self._serving.adopt(material)
+    async def adopt(self, generation: Generation, _: ReloadReason) -> None:
+        """See WorkerPool."""
+        self._directory.adopt(generation.lines)
+        await self._process.adopt(generation)
 
     async def tick(self) -> None:
-        """See Service."""
-        await self._serving.tick()
-        self._switchboard.check_clocks()
+        """See WorkerPool."""
+        await self._process.tick()
+        self._directory.check_clocks()
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
-        """See Service."""
-        self._serving.registry.announce(text, is_lasting=is_lasting)
+        """See WorkerPool."""
+        self._process.registry.announce(text, is_lasting=is_lasting)
 
     async def drain(self) -> None:
-        """See Service."""
+        """See WorkerPool."""
         for one in self._accepting:
             one.close()
-        await self._serving.connections.wait_empty()
+        await self._process.connections.wait_empty()
 
     async def stop(self) -> None:
-        """See Service."""
+        """See WorkerPool."""
         for one in self._accepting:
             one.close()
-        await self._serving.connections.stop(STOP_TIMEOUT_S)
-        await self._switchboard.wait_closed()
+        await self._process.connections.stop(STOP_TIMEOUT_S)
+        await self._directory.wait_closed()

@@ -1,19 +1,19 @@
-"""What one process serves with: its generation, the connections that go through it, and its open sessions."""
+"""What one process serves with: its batch, the connections that go through it, and its open sessions."""
 
 import asyncio
 import logging
 from typing import Final
 
 from telnetsd.administration.authority.authorities import AskPassphrase
-from telnetsd.administration.enrolment.worker import EnrolmentOffice
-from telnetsd.administration.installation.generation import Material
+from telnetsd.administration.enrolment.worker import EnrolmentWorker
+from telnetsd.administration.installation.generation import Generation
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import LiveSessions, Services
 from telnetsd.connection.acceptor import Connections, Stages
 from telnetsd.files.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import NamedUser
-from telnetsd.lines.place import Switchboard
+from telnetsd.lines.place import Directory
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import Session
@@ -25,24 +25,24 @@ _DUE: Final = -1
 logger = logging.getLogger(__name__)
 
 
-def make_context(material: Material) -> ServerContext:
-    """Make the TLS context of a generation.
+def make_context(generation: Generation) -> ServerContext:
+    """Make the TLS context of a batch.
 
     Raises:
         OperatorError: OpenSSL does not take the server's certificate.
     """
-    trust = material.trust
+    trust = generation.trust
     return make_server_context(
-        list(material.server_chain),
-        material.server_key,
+        list(generation.server_chain),
+        generation.server_key,
         trust.certificates,
         trust.intermediates,
-        are_all_cas_known=material.policy.built_in.issuperset(map(certificate_sha256, trust.certificates)),
+        are_all_cas_known=generation.policy.built_in.issuperset(map(certificate_sha256, trust.certificates)),
     )
 
 
-def has_same_tls(one: Material, other: Material) -> bool:
-    """Tell whether two generations are the same for TLS, so that the context of one serves the other."""
+def has_same_tls(one: Generation, other: Generation) -> bool:
+    """Tell whether two batches are the same for TLS, so that the context of one serves the other."""
     return (one.server_chain, one.trust.certificates, one.trust.intermediates) == (
         other.server_chain,
         other.trust.certificates,
@@ -50,32 +50,32 @@ def has_same_tls(one: Material, other: Material) -> bool:
     )
 
 
-class Serving:
-    """One process's part in serving.
+class ServingProcess:
+    """One process's part in process.
 
     Args:
         home: The installation.
-        material: The first generation.
+        generation: The first batch.
         context: Its TLS context.
         state: The operator's state.
         trail: Bound to nothing.
         ask: For the passphrase of the CA's key.
         registry: The open sessions of this process.
         sessions: The open sessions of all.
-        switchboard: The way to the lines.
+        directory: The way to the lines.
     """
 
     def __init__(
         self,
         home: Home,
-        material: Material,
+        generation: Generation,
         context: ServerContext,
         state: State,
         trail: Trail,
         ask: AskPassphrase,
         registry: SessionRegistry,
         sessions: LiveSessions,
-        switchboard: Switchboard,
+        directory: Directory,
     ) -> None:
         self._home = home
         self._state = state
@@ -83,24 +83,24 @@ class Serving:
         self._ask = ask
         self.registry = registry
         self._sessions = sessions
-        self._switchboard = switchboard
+        self._directory = directory
         self._state_version = state.version()
         self._context = context
-        self.material = material
-        self._stages = self._compose(material)
+        self.generation = generation
+        self._stages = self._compose(generation)
         self.connections = Connections(self._stages)
         self._judging: asyncio.Task[None] | None = None
 
-    async def adopt(self, material: Material) -> None:
-        """Serve with another generation; sessions that still hold go on.
+    async def adopt(self, generation: Generation) -> None:
+        """Serve with another batch; sessions that still hold go on.
 
         Raises:
             OperatorError: OpenSSL does not take the server's certificate: nothing has changed.
         """
         # Tickets of one context are useless in another: who comes again shakes hands in full.
-        context = self._context if has_same_tls(material, self.material) else make_context(material)
-        self._context, self.material = context, material
-        self._stages = self._compose(material)
+        context = self._context if has_same_tls(generation, self.generation) else make_context(generation)
+        self._context, self.generation = context, generation
+        self._stages = self._compose(generation)
         self.connections.change(self._stages)
         await self._look_again()
 
@@ -127,23 +127,25 @@ class Serving:
     async def _look_at(self, sessions: list[Session]) -> None:
         for session in sessions:
             try:
-                session.reidentify(await self.connections.identify_again(session.peer, session.endpoint))
+                session.reidentify(
+                    await self.connections.identify_again(session.visit.peer, session.visit.origin.endpoint)
+                )
             except Exception:
                 logger.exception("a session could not be looked at; everybody is looked at again")
                 self._state_version = _DUE
 
-    def _compose(self, material: Material) -> Stages:
-        settings = material.settings
+    def _compose(self, generation: Generation) -> Stages:
+        settings = generation.settings
         services = Services(
             self._sessions,
-            material.table,
+            generation.table,
             settings.session.motd,
             self._home.audit_file,
-            EnrolmentOffice(self._home, settings, self._ask),
+            EnrolmentWorker(self._home, settings, self._ask),
             settings.renewal.window_days,
-            material.lines,
-            self._switchboard,
+            generation.lines,
+            self._directory,
             self._home.recordings_folder,
         )
-        identifier = Identifier(material.trust, material.policy, self._state)
+        identifier = Identifier(generation.trust, generation.policy, self._state)
         return Stages(self._context, identifier, services, settings, self.registry, self._trail)

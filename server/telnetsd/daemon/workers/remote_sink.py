@@ -1,12 +1,13 @@
 """A worker's way to the audit log, which the supervisor writes."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.sink import GATHERED_MAX, encode, failed, settle
 from telnetsd.events.part import Fields
 from telnetsd.rpc.channel import Channel
+from telnetsd.rpc.messages import EventRaised, EventsWritten
 
 _NO_ANSWER: Final = "the audit log cannot be written: the process that writes it does not answer"
 
@@ -19,7 +20,7 @@ class RemoteSink:
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        channel.listeners["written"] = self._settle
+        channel.hear(EventsWritten, self._settle)
 
     def put(self, event: Fields) -> asyncio.Future[None]:
         """Take an event; the future is done when it is on disk."""
@@ -33,8 +34,7 @@ class RemoteSink:
         self._number += 1
         self._waiting[self._number] = written
         session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
-        parts = draft.action, draft.head, draft.body, draft.tail
-        self._channel.tell("event", (self._number, session_id, parts))
+        self._channel.tell(EventRaised(self._number, session_id, draft.action, draft.head, draft.body, draft.tail))
         return written
 
     def give_up(self) -> None:
@@ -43,6 +43,6 @@ class RemoteSink:
             settle(written, AuditUnavailableError(_NO_ANSWER))
         self._waiting.clear()
 
-    def _settle(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
-        for number, error in told:
+    def _settle(self, news: EventsWritten) -> None:
+        for number, error in news.written:
             settle(self._waiting.pop(number), AuditUnavailableError(error) if error else None)

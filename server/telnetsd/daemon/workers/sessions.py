@@ -1,18 +1,23 @@
 """The sessions that are open on all workers, as if they were on one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import msgspec
-
-from telnetsd.commands.caller import SessionRow
 from telnetsd.daemon.workers.link import WorkerLink, ask_all, session_row
 from telnetsd.daemon.workers.rlimits import raise_unrecorded
 from telnetsd.errors import OperatorError
 from telnetsd.rpc.channel import ChannelError
+from telnetsd.rpc.messages import (
+    KickSession,
+    ListSessions,
+    NotifyOthers,
+    ScreenShown,
+    SessionRow,
+    StopWatching,
+    WatchSession,
+)
 
 
-class CrewSessions:
+class AllSessions:
     """See `control.WatchableSessions`.
 
     Args:
@@ -30,9 +35,9 @@ class CrewSessions:
     async def rows(self) -> list[SessionRow]:
         """See LiveSessions."""
         rows: list[SessionRow] = []
-        for worker, answer in await ask_all(self._workers, "rows"):
+        for worker, answer in await ask_all(self._workers, ListSessions()):
             if isinstance(answer, list):
-                rows += msgspec.convert(answer, type=list[SessionRow])
+                rows += answer
             elif worker in self._workers:
                 # It may not answer, but its sessions are open: an operator is to see them.
                 rows += map(session_row, worker.open.values())
@@ -49,7 +54,7 @@ class CrewSessions:
             AuditUnavailableError: The event cannot be written; the session goes on.
             OperatorError: Its worker may not have ended it.
         """
-        answers = await ask_all(self._workers, "kick", [session_id, by])
+        answers = await ask_all(self._workers, KickSession(session_id, by))
         if any(answer is True for _, answer in answers):
             return
         for worker, answer in answers:
@@ -72,9 +77,9 @@ class CrewSessions:
             self._shows.pop(number, None)
             self._watched.pop(number, None)
             for worker in self._workers:
-                worker.channel.tell("unwatch", number)
+                worker.channel.tell(StopWatching(number))
 
-        answers = await ask_all(self._workers, "watch", [session_id, by, number])
+        answers = await ask_all(self._workers, WatchSession(session_id, by, number))
         for worker, answer in answers:
             if answer is True and worker in self._workers:
                 self._watched[number] = worker
@@ -88,16 +93,15 @@ class CrewSessions:
         """Tell whoever watches a session of a worker that has ended."""
         for number, worker in list(self._watched.items()):
             if worker is lost:
-                self.pass_on((number, b""))
+                self.pass_on(ScreenShown(number, b""))
 
     async def tell_others(self, session_id: str, text: str) -> int:
         """See LiveSessions."""
-        answers = await ask_all(self._workers, "tell-others", [session_id, text])
+        answers = await ask_all(self._workers, NotifyOthers(session_id, text))
         return sum(one for _, one in answers if isinstance(one, int))
 
-    def pass_on(self, told: Any) -> None:  # noqa: ANN401 -- what a channel carries
-        """Show whoever watches a session what it was shown: the number of the watch, and the data."""
-        number, data = told
-        show = self._shows.get(number)
+    def pass_on(self, news: ScreenShown) -> None:
+        """Show the watcher of a session what it was shown."""
+        show = self._shows.get(news.watch)
         if show is not None:
-            show(data)
+            show(news.data)

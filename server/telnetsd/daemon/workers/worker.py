@@ -10,27 +10,42 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import uvloop
 
 from telnetsd.administration.authority.authorities import AskPassphrase
-from telnetsd.administration.enrolment.worker import close_desk
+from telnetsd.administration.enrolment.worker import stop_enrolment
 from telnetsd.administration.installation.change import is_ending
-from telnetsd.administration.installation.generation import Material, load_material
+from telnetsd.administration.installation.generation import Generation, load_generation
 from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import Settings
 from telnetsd.control.server import BEHIND_MAX_BYTES
-from telnetsd.daemon.workers.every_session import EverySession
+from telnetsd.daemon.workers.every_session import RemoteSessions
 from telnetsd.daemon.workers.limits import SharedLimits
 from telnetsd.daemon.workers.pool import STOP_TIMEOUT_S, Listeners, accept_on
-from telnetsd.daemon.workers.process import Serving
+from telnetsd.daemon.workers.process import ServingProcess
 from telnetsd.daemon.workers.remote_sink import RemoteSink
 from telnetsd.daemon.workers.rlimits import GIL_SWITCH_S, make_room
 from telnetsd.files.home import Home
-from telnetsd.lines.remote import RemoteSwitchboard
+from telnetsd.lines.remote import RemoteDirectory
 from telnetsd.rpc.channel import Channel, open_channel
+from telnetsd.rpc.messages import (
+    TO_WORKER,
+    Alive,
+    Announce,
+    Hello,
+    KickSession,
+    ListSessions,
+    NotifyOthers,
+    Ready,
+    Reload,
+    Retire,
+    ScreenShown,
+    Stop,
+    StopWatching,
+    WatchSession,
+)
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 from telnetsd.tls.engine import ServerContext
@@ -43,13 +58,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
-    """Where a worker works: see `nursery.Plan`."""
+class WorkerStart:
+    """Where a worker works: see `forker.Plan`."""
 
     home: Home
     hub: Path
     count: int
-    generation: int
+    batch: int
     reloads: int
     listeners: Listeners
 
@@ -58,16 +73,16 @@ class Worker:
     """What the first process asks and tells a worker.
 
     Args:
-        workplace: Where it works.
+        start: Where it works.
         channel: To the first process.
-        serving: What it serves with.
+        process: What it serves with.
         sink: Where its events go.
     """
 
-    def __init__(self, workplace: Workplace, channel: Channel, serving: Serving, sink: RemoteSink) -> None:
-        self._workplace = workplace
+    def __init__(self, start: WorkerStart, channel: Channel, process: ServingProcess, sink: RemoteSink) -> None:
+        self._start = start
         self._channel = channel
-        self._serving = serving
+        self._process = process
         self._sink = sink
         self._is_loading = asyncio.Lock()
         self._accepting: list[asyncio.Server] = []
@@ -75,48 +90,44 @@ class Worker:
         self._watches: dict[int, Callable[[], None] | None] = {}
         """What ends each watch; None for one that has not begun."""
         self._ending = asyncio.Event()
-        registry = serving.registry
-        channel.answers = {
-            "rows": lambda _: registry.rows(),
-            "kick": self._kick,
-            "tell-others": lambda told: registry.tell_others(*told),
-            "reload": self._reload,
-            "watch": self._watch,
-        }
-        channel.listeners |= {
-            "announce": lambda told: registry.announce(told[0], is_lasting=told[1]),
-            "retire": lambda _: self._retire(),
-            "stop": lambda _: self._ending.set(),
-            "unwatch": self._unwatch,
-        }
+        registry = process.registry
+        channel.answer(ListSessions, lambda _: registry.rows())
+        channel.answer(KickSession, self._kick)
+        channel.answer(NotifyOthers, lambda asked: registry.tell_others(asked.session_id, asked.text))
+        channel.answer(Reload, lambda asked: self._reload(asked.settings))
+        channel.answer(WatchSession, self._watch)
+        channel.hear(Announce, lambda news: registry.announce(news.text, is_lasting=news.is_lasting))
+        channel.hear(Retire, lambda _: self._retire())
+        channel.hear(Stop, lambda _: self._ending.set())
+        channel.hear(StopWatching, lambda news: self._stop_watching(news.watch))
         channel.on_closed = self._lose
-        self._limits = SharedLimits(serving.connections.admission, channel)
+        self._limits = SharedLimits(process.connections.admission, channel)
 
     async def work(self) -> None:
         """Take connections until there is nothing to do any more."""
-        reloads, settings = await self._channel.ask("hello", [os.getpid(), self._workplace.generation])
-        if reloads != self._workplace.reloads:
-            # What the nursery had loaded is of before: a certificate may have been taken back since.
-            await self._reload(settings)
-        self._accepting = await accept_on(self._serving, self._workplace.listeners)
+        welcome = await self._channel.ask(Hello(os.getpid(), self._start.batch))
+        if welcome.reloads != self._start.reloads:
+            # What the forker had loaded is of before: a certificate may have been taken back since.
+            await self._reload(welcome.settings)
+        self._accepting = await accept_on(self._process, self._start.listeners)
         if self._is_retired:
             self._stop_accepting()
-        self._channel.tell("ready")
+        self._channel.tell(Ready())
         await self._until_end()
         self._stop_accepting()
         is_ending.set()
-        await self._serving.connections.stop(STOP_TIMEOUT_S)
-        await asyncio.to_thread(close_desk)
+        await self._process.connections.stop(STOP_TIMEOUT_S)
+        await asyncio.to_thread(stop_enrolment)
         self._channel.close()
 
     async def _until_end(self) -> None:
         told = ""
-        while not self._ending.is_set() and not (self._is_retired and self._serving.connections.is_empty):
-            self._channel.tell("alive")
+        while not self._ending.is_set() and not (self._is_retired and self._process.connections.is_empty):
+            self._channel.tell(Alive())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), WATCH_INTERVAL_S)
             try:
-                await self._serving.tick()
+                await self._process.tick()
                 told = ""
             except Exception as error:
                 if repr(error) != told:
@@ -137,36 +148,34 @@ class Worker:
         self._sink.give_up()
         self._ending.set()
 
-    async def _reload(self, told: object) -> None:
+    async def _reload(self, settings: Settings) -> None:
         """Load everything anew but the configuration: what the file says now may be what the server has refused."""
-        settings = msgspec.convert(told, Settings)
         async with self._is_loading:
-            before = self._serving.material.trust.crls
-            material = await asyncio.to_thread(load_material, self._workplace.home, before, settings)
-            await self._serving.adopt(material)
+            before = self._process.generation.trust.crls
+            generation = await asyncio.to_thread(load_generation, self._start.home, before, settings)
+            await self._process.adopt(generation)
 
-    async def _kick(self, told: Any) -> bool:  # noqa: ANN401 -- what a channel carries
-        session_id, by = told
-        if not await self._serving.registry.matching(session_id):
+    async def _kick(self, asked: KickSession) -> bool:
+        if not await self._process.registry.matching(asked.session_id):
             return False
-        await self._serving.registry.kick(session_id, by)
+        await self._process.registry.kick(asked.session_id, asked.by)
         return True
 
-    async def _watch(self, payload: Any) -> bool:  # noqa: ANN401 -- what a channel carries
-        session_id, by, number = payload
+    async def _watch(self, asked: WatchSession) -> bool:
+        number = asked.watch
 
         def show(data: bytes) -> None:
             if self._channel.unsent_bytes > BEHIND_MAX_BYTES:
-                self._unwatch(number)
-                self._channel.tell("shown", [number, b""])
+                self._stop_watching(number)
+                self._channel.tell(ScreenShown(number, b""))
             else:
-                self._channel.tell("shown", [number, data])
+                self._channel.tell(ScreenShown(number, data))
 
         self._watches[number] = None
         try:
-            stop = await self._serving.registry.watch(session_id, by, show)
+            stop = await self._process.registry.watch(asked.session_id, asked.by, show)
         except KeyError:
-            self._unwatch(number)
+            self._stop_watching(number)
             return False
         if number not in self._watches:
             stop()  # nobody waits for it any more
@@ -174,46 +183,46 @@ class Worker:
         self._watches[number] = stop
         return True
 
-    def _unwatch(self, number: int) -> None:
+    def _stop_watching(self, number: int) -> None:
         stop = self._watches.pop(number, None)
         if stop is not None:
             stop()
 
 
-def run_worker(workplace: Workplace, material: Material, context: ServerContext, ask: AskPassphrase) -> None:
+def run_worker(start: WorkerStart, generation: Generation, context: ServerContext, ask: AskPassphrase) -> None:
     """Be a worker, until the first process ends it.
 
     Raises:
         OperatorError: It cannot start.
     """
     sys.setswitchinterval(GIL_SWITCH_S)
-    make_room(material.settings.listener.max_connections)
-    with closing(State(workplace.home.state_file)) as state:
-        uvloop.run(_work(workplace, material, context, state, ask))
+    make_room(generation.settings.listener.max_connections)
+    with closing(State(start.home.state_file)) as state:
+        uvloop.run(_work(start, generation, context, state, ask))
 
 
 async def _work(
-    workplace: Workplace, material: Material, context: ServerContext, state: State, ask: AskPassphrase
+    start: WorkerStart, generation: Generation, context: ServerContext, state: State, ask: AskPassphrase
 ) -> None:
     _leave_signals_to_the_first_process()
     try:
-        channel = await open_channel(workplace.hub)
+        channel = await open_channel(start.hub, TO_WORKER)
     except OSError:
         return  # the server has ended meanwhile
     registry = SessionRegistry()
     sink = RemoteSink(channel)
-    serving = Serving(
-        workplace.home,
-        material,
+    process = ServingProcess(
+        start.home,
+        generation,
         context,
         state,
         make_trail(sink),
         ask,
         registry,
-        EverySession(channel, registry),
-        RemoteSwitchboard(channel, workplace.hub),
+        RemoteSessions(channel, registry),
+        RemoteDirectory(channel, start.hub),
     )
-    await Worker(workplace, channel, serving, sink).work()
+    await Worker(start, channel, process, sink).work()
 
 
 def _leave_signals_to_the_first_process() -> None:

@@ -9,8 +9,9 @@ from telnetsd.lines.kinds.program import open_program
 from telnetsd.lines.kinds.streams import open_tcp, open_tls, reason_of
 from telnetsd.lines.kinds.target import ExecTarget, SerialTarget, TcpTarget, TelnetTarget, TlsTarget
 from telnetsd.lines.kinds.telnet import open_telnet
-from telnetsd.lines.kinds.upstream import Terminal, Upstream, UpstreamError
+from telnetsd.lines.kinds.upstream import Upstream, UpstreamError
 from telnetsd.lines.table import Line
+from telnetsd.telnet.terminal import Terminal
 
 
 async def open_upstream(line: Line, terminal: Terminal, environment: Mapping[str, str]) -> Upstream:

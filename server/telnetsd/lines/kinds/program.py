@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.lines.kinds.target import ExecTarget
-from telnetsd.lines.kinds.upstream import READ_BYTES, Terminal, UpstreamError
+from telnetsd.lines.kinds.upstream import READ_BYTES, UpstreamError
 from telnetsd.programs.running import PATH, ProgramStart, SupervisedProgram, start_program
+from telnetsd.telnet.terminal import Terminal
 
 WRITTEN_MAX_BYTES: Final = 65536
 _WINDOW: Final = struct.Struct("HHHH")

@@ -6,7 +6,8 @@ import os
 import ssl
 
 from telnetsd.lines.kinds.target import TcpTarget, TlsTarget
-from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, Terminal, UpstreamError
+from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, UpstreamError
+from telnetsd.telnet.terminal import Terminal
 
 
 class StreamUpstream:

@@ -2,8 +2,9 @@
 
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.target import TelnetTarget
-from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, Terminal, UpstreamError
+from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, UpstreamError
 from telnetsd.telnet.client_protocol import NvtConnection, open_nvt_connection
+from telnetsd.telnet.terminal import Terminal
 
 
 class TelnetUpstream:

@@ -1,20 +1,12 @@
 """What every kind of upstream is to a line: bytes both ways, and what only some of them can do."""
 
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from telnetsd.telnet.terminal import Terminal
 
 READ_BYTES: Final = 16384
 CLOSE_TIMEOUT_S: Final = 2.0
 """How long the other end may take for the last bytes, when a line is closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terminal:
-    """The screen of whoever writes to a line: its type (as in xterm), and its size in characters."""
-
-    kind: str = "vt100"
-    columns: int = 80
-    rows: int = 24
 
 
 class UpstreamError(Exception):

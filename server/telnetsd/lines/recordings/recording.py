@@ -27,7 +27,7 @@ from telnetsd.audit.trail import Trail
 from telnetsd.events.of_sessions import RecordingClosed
 from telnetsd.events.reason import CommonReason, EndReason
 from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder
-from telnetsd.lines.kinds.upstream import Terminal
+from telnetsd.telnet.terminal import Terminal
 
 SUFFIX: Final = ".cast"
 VERSION: Final = 3

@@ -14,17 +14,17 @@ from cryptography.hazmat.primitives.serialization import (
 
 from telnetsd.administration.authority.authorities import load_issuer
 from telnetsd.administration.examine import Verdict, examine
-from telnetsd.administration.installation.generation import load_material, load_server_pair
+from telnetsd.administration.installation.generation import load_generation, load_server_pair
 from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import write_secret
 from telnetsd.files.home import Home, find_home, require_secret
 
 
 def test_a_home_folder_loads_with_one_entry_for_the_built_in_ca(home: Home) -> None:
-    material = load_material(home)
-    assert [entry.id for entry in material.policy.entries] == ["built-in-ca"]
-    assert len(material.trust.anchors) == 1
-    assert material.server_chain
+    generation = load_generation(home)
+    assert [entry.id for entry in generation.policy.entries] == ["built-in-ca"]
+    assert len(generation.trust.anchors) == 1
+    assert generation.server_chain
 
 
 def dsa_key() -> bytes:

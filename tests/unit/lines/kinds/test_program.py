@@ -6,7 +6,7 @@ import pytest
 
 from telnetsd.lines.kinds.program import open_program
 from telnetsd.lines.kinds.target import ExecTarget
-from telnetsd.lines.kinds.upstream import Terminal
+from telnetsd.telnet.terminal import Terminal
 
 
 async def test_whoever_reads_while_a_program_is_closed_does_not_touch_its_descriptor_any_more(

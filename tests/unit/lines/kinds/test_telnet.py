@@ -8,8 +8,8 @@ import uvloop
 
 from telnetsd.lines.kinds.target import TelnetTarget
 from telnetsd.lines.kinds.telnet import open_telnet
-from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.telnet.client_protocol import UNREAD_ANSWERS_MAX_BYTES
+from telnetsd.telnet.terminal import Terminal
 
 DO_TTYPE = b"\xff\xfd\x18"
 ASK_TTYPE = b"\xff\xfa\x18\x01\xff\xf0"

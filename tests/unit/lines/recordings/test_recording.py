@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.lines.kinds.upstream import Terminal
 from telnetsd.lines.recordings.playback import read_frames
 from telnetsd.lines.recordings.recording import INPUT, OUTPUT, Recording
+from telnetsd.telnet.terminal import Terminal
 
 MAX_BYTES = 2**20
 PIECES = [b"text", "größer ✓\ufffd".encode(), b"\xff", b"x\xe2\x82", b"\xf0\x9f", b"\x98\x80", b"\xac", b"AB"]

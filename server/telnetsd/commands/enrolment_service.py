@@ -1,6 +1,6 @@
 """What the enrolment commands ask of the server: to take a request, to hand out what was granted, to renew.
 
-Who sits behind the desk is the server's matter; a command sees only these values.
+Behind the service is `administration.enrolment`; a command sees only these values.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from telnetsd.pki.certification_request import CertificationRequest
 
 
 class EnrolmentError(PeerError):
-    """The desk says no; the message is for the user, `.reason` for the log."""
+    """A request is refused; the message is for the user, `.reason` for the log."""
 
     def __init__(self, reason: EnrolmentReason, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class EnrolmentError(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who stands at the desk: the source address, what TLS has proved, and the fields that the log knows them by."""
+    """The client that asks: its source address, its certificate as TLS proved it, and the fields of its events."""
 
     source: str
     leaf_der: bytes
@@ -41,14 +41,14 @@ class Receipt:
     expires_at: datetime
 
 
-class EnrolmentDesk(Protocol):
-    """The desk. Every method raises EnrolmentError when it says no."""
+class EnrolmentService(Protocol):
+    """Enrolment. Every method raises EnrolmentError when it refuses."""
 
     async def request_acceptance(self, applicant: Applicant, name: str, certificate: CertificateFacts) -> Receipt:
-        """Take the wish to be `name`, of somebody who has proved by TLS the key of a self-signed certificate."""
+        """Request acceptance as `name` of a self-signed certificate, whose key TLS has proved."""
 
     async def request_certificate(self, applicant: Applicant, name: str, csr: CertificationRequest) -> Receipt:
-        """Take the wish to be `name`, of somebody who has proved by a request that a key is theirs."""
+        """Request a certificate for `name`, for a key that the certification request has proved."""
 
     async def renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
         """Renew a user's certificate for a new key: the new chain in PEM, or a receipt when the operator decides."""

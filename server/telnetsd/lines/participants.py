@@ -1,0 +1,230 @@
+"""Who is connected to a line, and what each of them is told when that changes. Pure: it calls no participant.
+
+A line has one writer at the most, and any number of watchers. The writer's place changes in three ways: it is taken
+over, handed over to a watcher that asked, or given to a watcher when it is free. What a change has to say to whom is
+returned, and said by `OpenLine`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from telnetsd.events.of_sessions import ConnectedReason
+from telnetsd.events.reason import LineReason
+from telnetsd.lines.table import LineError
+
+WATCHERS_MAX: Final = 256
+
+
+class Named(Protocol):
+    """What is known of a participant here."""
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+
+
+class Participant(Protocol):
+    """A session that is connected to a line, as the line sees it."""
+
+    @property
+    def name(self) -> str:
+        """The user's name."""
+
+    def show(self, data: bytes) -> None:
+        """Show what the line shows."""
+
+    def tell(self, sentence: str) -> None:
+        """Say something of the line itself."""
+
+    def unread_bytes(self) -> int:
+        """Return how much of what was shown the client has not taken yet."""
+
+    def is_behind(self) -> bool:
+        """Whether the client has to be waited for."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough.
+
+        Raises:
+            ConnectionError: It is gone.
+        """
+
+    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
+        """Tell the log that the session is about to write, or only to watch, and what that comes from.
+
+        Raises:
+            AuditUnavailableError: It cannot be written: nothing may change.
+        """
+
+    def dismiss(self, reason: LineReason, sentence: str) -> None:
+        """Note that the session is no longer connected."""
+
+
+P = TypeVar("P", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[P]):
+    """A participant is told something."""
+
+    to: P
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissed(Generic[P]):
+    """A participant is no longer connected, and is told why."""
+
+    to: P
+    reason: LineReason
+    sentence: str
+
+
+Notices = list[Told[P] | Dismissed[P]]
+"""What a change has to say, in order."""
+
+
+class Participants(Generic[P]):
+    """The participants of one line.
+
+    Args:
+        line_name: What the line is called.
+        is_shared: Whether it may have watchers.
+        writer: The participant that opens it.
+
+    Attributes:
+        writer: Who writes; None while nobody does.
+        asking: The watcher that asked last for the writer's place; it may have left since.
+    """
+
+    def __init__(self, line_name: str, *, is_shared: bool, writer: P) -> None:
+        self._line_name = line_name
+        self._is_shared = is_shared
+        self.writer: P | None = writer
+        self.asking: P | None = None
+        self._watchers: list[P] = []
+
+    @property
+    def watchers(self) -> tuple[P, ...]:
+        """Those that watch, in the order in which they came."""
+        return tuple(self._watchers)
+
+    @property
+    def all(self) -> tuple[P, ...]:
+        """Every participant, the writer first."""
+        return (*([self.writer] if self.writer is not None else []), *self._watchers)
+
+    def has(self, participant: P) -> bool:
+        """Tell whether it is one of them."""
+        return participant is self.writer or participant in self._watchers
+
+    def watch(self, newcomer: P) -> Notices[P]:
+        """Add a watcher.
+
+        Raises:
+            LineError: The line is not shared, or has too many watchers.
+        """
+        if not self._is_shared:
+            raise LineError(LineReason.NOT_SHARED, self.in_use())
+        if len(self._watchers) >= WATCHERS_MAX:
+            count = len(self._watchers)
+            raise LineError(LineReason.TOO_MANY, f"{self._line_name} has {count} watchers already: try again later")
+        notices = self._tell_others(newcomer, f"{newcomer.name} watches {self._line_name}")
+        self._watchers.append(newcomer)
+        return notices
+
+    def take_over(self, newcomer: P, former: P | None) -> Notices[P]:
+        """Give the writer's place away: `former` had it, and watches now, or leaves a line that is not shared."""
+        self._remove_watcher(newcomer)
+        self.writer = newcomer
+        if former is None:
+            return []
+        sentence = f"{newcomer.name} has taken {self._line_name} over"
+        notice: Told[P] | Dismissed[P] = Dismissed(former, LineReason.TAKEN_OVER, sentence)
+        if self._is_shared:
+            self._watchers.append(former)
+            notice = Told(former, f"{sentence}: you watch")
+        return [notice, *self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}")]
+
+    def ask(self, watcher: P) -> Notices[P]:
+        """Ask the writer for its place; to be called while there is one."""
+        if self.writer is None or watcher is self.writer:
+            return [Told(watcher, "you write already")]
+        self.asking = watcher
+        return [
+            Told(watcher, f"{self.writer.name} was asked to hand {self._line_name} over"),
+            Told(self.writer, f"{watcher.name} asks to write: ~h hands {self._line_name} over"),
+        ]
+
+    def next_writer(self, giving: P) -> P | Told[P]:
+        """Return the watcher that is to write when `giving` hands over, or what `giving` is told instead."""
+        if giving is not self.writer:
+            return Told(giving, "you only watch: ~a asks for the writer's place")
+        if self.asking is None or self.asking not in self._watchers:
+            return Told(giving, "nobody has asked to write")
+        return self.asking
+
+    def may_promote(self, watcher: P, former: P | None) -> bool:
+        """Tell whether a watcher still watches, and `former` still writes (None: nobody does)."""
+        return watcher in self._watchers and self.writer is former
+
+    def promote(self, watcher: P, former: P | None) -> Notices[P]:
+        """Let a watcher write; `former` hands over to it, and watches."""
+        self._remove_watcher(watcher)
+        notices: Notices[P] = []
+        if former is not None:
+            self._watchers.append(former)
+            notices.append(Told(former, f"{watcher.name} writes to {self._line_name} now: you watch"))
+        self.writer, self.asking = watcher, None
+        others = self._tell_others(watcher, f"{watcher.name} writes to {self._line_name}")
+        return [*notices, Told(watcher, f"you write to {self._line_name} now"), *others]
+
+    def demote(self, former: P) -> None:
+        """Let the writer only watch: that is what the log has of it."""
+        if self.writer is former:
+            self.writer = None
+            self._watchers.append(former)
+
+    def leave(self, leaving: P) -> Notices[P]:
+        """Remove a participant; nothing for one that is none."""
+        if leaving is self.writer:
+            self.writer = None
+            sentence = f"{leaving.name} has left {self._line_name}: ~a takes the writer's place"
+            return self._tell_others(leaving, sentence)
+        if self._remove_watcher(leaving):
+            return self._tell_others(leaving, f"{leaving.name} no longer watches {self._line_name}")
+        return []
+
+    def drop(self, watcher: P, reason: LineReason, sentence: str) -> Notices[P]:
+        """Dismiss a watcher; the others are not told."""
+        return [Dismissed(watcher, reason, sentence)] if self._remove_watcher(watcher) else []
+
+    def dismiss_all(self, reason: LineReason, sentence: str) -> Notices[P]:
+        """Dismiss every participant."""
+        gone, self.writer, self._watchers = self.all, None, []
+        return [Dismissed(one, reason, sentence) for one in gone]
+
+    def who(self) -> str:
+        """Say who is connected."""
+        writer = self.writer.name if self.writer is not None else "nobody"
+        watching = f"; {', '.join(one.name for one in self._watchers)} watch" if self._watchers else ""
+        return f"{writer} writes to {self._line_name}{watching}"
+
+    def in_use(self) -> str:
+        """Say that the line is in use, and what an operator can do about it."""
+        name = self._line_name
+        writer = self.writer.name if self.writer is not None else "nobody"
+        return f"{name} is in use by {writer}; an operator may take it over: connect --force {name}"
+
+    def _remove_watcher(self, watcher: P) -> bool:
+        if watcher not in self._watchers:
+            return False
+        self._watchers.remove(watcher)
+        return True
+
+    def _tell_others(self, about: P, sentence: str) -> Notices[P]:
+        return [Told(one, sentence) for one in self._others_than(about)]
+
+    def _others_than(self, about: P) -> Iterable[P]:
+        return (one for one in self.all if one is not about)

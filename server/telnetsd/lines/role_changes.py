@@ -1,0 +1,137 @@
+"""Who writes to an open line next: recorded first, one change after the other."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.events.reason import LineReason
+from telnetsd.lines.participants import Notices, Participant, Participants, Told
+from telnetsd.lines.table import Line, LineError
+
+CHANGE_PACE_S: Final = 0.2
+"""How long after a watcher was handed the line the next one is: two that play with it do not fill the log."""
+
+
+class RoleChanges:
+    """The changes of roles on one open line.
+
+    Args:
+        line: Which one.
+        people: Who is connected.
+        apply: Tells participants what a change has to say.
+        require_open: Raises LineError when the line is being closed.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        people: Participants[Participant],
+        apply: Callable[[Notices[Participant]], None],
+        require_open: Callable[[], None],
+    ) -> None:
+        self._line = line
+        self._people = people
+        self._apply = apply
+        self._require_open = require_open
+        self._changing = asyncio.Lock()
+        """Held while another writer is being recorded: one change after the other."""
+        self._changed_at = -CHANGE_PACE_S
+
+    def watch(self, participant: Participant) -> None:
+        """Connect a session that only watches.
+
+        Raises:
+            LineError: The line is not shared, has too many watchers, or is being closed.
+        """
+        self._require_open()
+        self._apply(self._people.watch(participant))
+
+    async def record_watching(self, participant: Participant) -> None:
+        """Tell the log that a session only watches that came to write.
+
+        Raises:
+            LineError: The log cannot be written.
+        """
+        with self._recorded():
+            await participant.record_role(LineReason.WATCHING, LineReason.IN_USE)
+
+    async def take_over(self, participant: Participant, *, is_forced: bool = True) -> None:
+        """Give a session the writer's place; the former writer watches, or leaves where the line is not shared.
+
+        Where that is not forced, and another session was faster, it watches.
+
+        Raises:
+            LineError: The line is being closed, or the log cannot be written, or there are too many watchers.
+        """
+        async with self._changing:
+            self._require_open()
+            former = self._people.writer
+            if former is not None and not is_forced:
+                await self.record_watching(participant)
+                self.watch(participant)
+                return
+            if former is not None and self._line.settings.shared:
+                with self._recorded():
+                    await former.record_role(LineReason.WATCHING, LineReason.TAKEN_OVER)
+                self._require_open()
+            # The former writer may have left meanwhile.
+            self._apply(self._people.take_over(participant, former if former is self._people.writer else None))
+
+    async def ask(self, participant: Participant) -> None:
+        """Ask for the writer's place; it is free, or the writer decides."""
+        if self._people.writer is None:
+            await self._promote(participant)
+        else:
+            self._apply(self._people.ask(participant))
+
+    async def hand_over(self, participant: Participant) -> None:
+        """Give the writer's place to the watcher that asked for it."""
+        found = self._people.next_writer(participant)
+        if isinstance(found, Told):
+            self._apply([found])
+        else:
+            await self._promote(found, participant)
+
+    async def _promote(self, watcher: Participant, former: Participant | None = None) -> None:
+        """Let a watcher write, once that is on the log; `former` hands over to it, None where nobody writes."""
+        async with self._changing:
+            await asyncio.sleep(max(0.0, self._changed_at + CHANGE_PACE_S - time.monotonic()))
+            if not self._people.may_promote(watcher, former):
+                watcher.tell(f"another session was faster: {self._people.who()}")
+                return
+            if not await self._record_change(watcher, former):
+                return
+            self._changed_at = time.monotonic()
+            if self._people.may_promote(watcher, former):  # else one has left meanwhile: that is recorded as well
+                self._apply(self._people.promote(watcher, former))
+
+    async def _record_change(self, watcher: Participant, former: Participant | None) -> bool:
+        """Record who is about to write, and who no longer; False, and words to both, where that cannot be done.
+
+        What the log has of it counts: where it has half of it, nobody writes.
+        """
+        roles = [watcher.record_role(LineReason.HANDED_OVER, LineReason.HANDED_OVER)]
+        if former is not None:
+            roles.insert(0, former.record_role(LineReason.WATCHING, LineReason.HANDED_OVER))
+        written = await asyncio.gather(*roles, return_exceptions=True)
+        failed = [one for one in written if isinstance(one, BaseException)]
+        if not failed:
+            return True
+        if former is not None and len(failed) < len(written):
+            self._people.demote(former)
+        self._apply([Told(one, self._unrecorded()) for one in (watcher, former) if one is not None])
+        return False
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Turn a log that cannot be written into the reason why no role changes."""
+        try:
+            yield
+        except AuditUnavailableError as error:
+            raise LineError(LineReason.NOT_RECORDED, self._unrecorded()) from error
+
+    def _unrecorded(self) -> str:
+        return f"the audit log cannot be written: the writer of {self._line.name} does not change; try again later"

@@ -1,0 +1,47 @@
+"""What a message between two processes of one server is: a question with an answer, or news without."""
+
+from functools import cache
+from typing import Any, Generic, TypeVar, Union, get_args
+
+import msgspec
+
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Message(msgspec.Struct, array_like=True, tag=True):
+    """One message; on the wire its tag is the name of its class."""
+
+
+class Question(Message, Generic[A_co]):
+    """A message that is answered, with a value of the type in brackets."""
+
+
+class News(Message):
+    """A message that is not answered."""
+
+
+class Vocabulary:
+    """The messages that one end of a channel understands.
+
+    Args:
+        kinds: Their classes.
+    """
+
+    def __init__(self, *kinds: type[Message]) -> None:
+        self.kinds = kinds
+        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Union[kinds])  # noqa: UP007 -- of a tuple
+
+    def decode(self, body: bytes | msgspec.Raw) -> Message:
+        """Return the message of a frame.
+
+        Raises:
+            msgspec.MsgspecError: It is none of these.
+        """
+        return self._decoder.decode(body)
+
+
+@cache
+def answer_decoder(kind: type[Question[Any]]) -> msgspec.msgpack.Decoder[Any]:
+    """Return what reads the answers to a kind of question."""
+    (answer,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
+    return msgspec.msgpack.Decoder(answer)

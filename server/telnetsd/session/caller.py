@@ -1,0 +1,113 @@
+"""The session as its commands see it; see `commands.caller.Caller`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from telnetsd.commands.caller import Question, Services
+from telnetsd.commands.enrolment_service import Applicant
+from telnetsd.events.reason import EndReason
+from telnetsd.identity.outcome import Admitted
+from telnetsd.lines.table import Line
+from telnetsd.rpc.messages import Join
+from telnetsd.session.attachment import Attachment, attach
+from telnetsd.session.facts import Facts
+from telnetsd.session.shell import Shell
+from telnetsd.session.typed_input import TypedInput
+from telnetsd.tls.engine import TlsDetails
+
+
+class SessionCaller:
+    """What a command may ask of the session that it runs in.
+
+    Args:
+        facts: The session's.
+        typed: What its user types.
+    """
+
+    __slots__ = ("_facts", "_typed", "shell")
+
+    def __init__(self, facts: Facts, typed: TypedInput) -> None:
+        self._facts = facts
+        self._typed = typed
+        self.shell = Shell(self, facts.user, facts.trail, lambda: facts.is_over)
+        """What runs its lines."""
+
+    @property
+    def id(self) -> str:
+        """See Caller."""
+        return self._facts.visit.id
+
+    @property
+    def identity(self) -> Admitted:
+        """See Caller."""
+        return self._facts.identity
+
+    @property
+    def source(self) -> str:
+        """See Caller."""
+        return self._facts.visit.origin.shown
+
+    @property
+    def started_at(self) -> datetime:
+        """See Caller."""
+        return self._facts.visit.started_at
+
+    @property
+    def tls(self) -> TlsDetails:
+        """See Caller."""
+        return self._facts.visit.tls
+
+    @property
+    def history(self) -> Sequence[str]:
+        """See Caller."""
+        return self.shell.history
+
+    @property
+    def services(self) -> Services:
+        """See Caller."""
+        return self._facts.services
+
+    @property
+    def applicant(self) -> Applicant:
+        """See Caller."""
+        visit = self._facts.visit
+        leaf_der = visit.peer.leaf_der if visit.peer is not None else b""
+        return Applicant(visit.origin.address, leaf_der, self._facts.trail.fields)
+
+    async def connect(self, line: Line, join: Join) -> None:
+        """See Caller; what is typed behind it is lines again."""
+        facts = self._facts
+        is_bare = bool(facts.visit.straight_to)
+        attachment = Attachment(line, facts.user, facts.protocol, facts.trail, is_bare=is_bare)
+        attachment.on_heard = facts.note_heard
+        facts.attachment = attachment
+        try:
+            place = await attach(attachment, join, facts.services, self.id)
+            try:
+                rest, is_after_cr = self._typed.take_rest()
+                self._typed.give_back(await attachment.talk(place, rest, is_after_cr=is_after_cr))
+            finally:
+                await attachment.record_disconnected()
+        finally:
+            facts.attachment = None
+
+    def ask(self, question: Question) -> None:
+        """See Caller."""
+        self.shell.ask(question)
+
+    def say(self, text: str) -> None:
+        """See Caller."""
+        self._facts.screen.say(text)
+
+    async def show_said(self) -> None:
+        """See Caller."""
+        self._facts.screen.show()
+        await self._facts.screen.drain()
+
+    async def wait_gone(self) -> None:
+        """See Caller."""
+        await self._facts.protocol.wait_lost()
+
+    def leave(self) -> None:
+        """See Caller."""
+        self._facts.end_with(EndReason.QUIT)

@@ -1,0 +1,66 @@
+"""The client's terminal while a session is connected to a line: what it is, and who edits lines."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable
+from typing import Final
+
+from telnetsd.telnet.negotiation import ComPort
+from telnetsd.telnet.protocol import NvtProtocol
+from telnetsd.telnet.terminal import Terminal
+
+ANSWERED_S: Final = 0.5
+"""How long a client may take to answer at all, before it counts as one that speaks no telnet."""
+TERMINAL_KNOWN_S: Final = 2.0
+"""How long a client that does may take to say how large its screen is."""
+SIDE_MAX: Final = 1000
+"""The greatest width and height of a screen that is believed."""
+_TERMINAL_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+_DEFAULT: Final = Terminal()
+
+
+class ClientTerminal:
+    """One client's.
+
+    Args:
+        protocol: The telnet protocol of the session.
+        is_bare: Whether nothing is negotiated: the client is connected straight to a line.
+    """
+
+    __slots__ = ("_is_bare", "_protocol")
+
+    def __init__(self, protocol: NvtProtocol, *, is_bare: bool) -> None:
+        self._protocol = protocol
+        self._is_bare = is_bare
+
+    async def ask(self) -> Terminal:
+        """Ask the client for what a full-screen program needs, and return the terminal that it has."""
+        if self._is_bare:
+            return _DEFAULT
+        is_answered, is_known = asyncio.Event(), asyncio.Event()
+        self._protocol.on_answered, self._protocol.on_terminal_known = is_answered.set, is_known.set
+        self._protocol.enter_character_mode()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
+            await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
+        return self._now()
+
+    def follow(self, resized: Callable[[Terminal], None], com_port: ComPort | None) -> None:
+        """Tell of another terminal from now on; let the client control the serial port of the line, if it has one."""
+        self._protocol.on_terminal_known = lambda: resized(self._now())
+        self._protocol.decide_com_port(com_port)
+
+    def give_lines_back(self) -> None:
+        """Let the client echo and edit lines again."""
+        self._protocol.decide_com_port(None)
+        self._protocol.leave_character_mode()
+
+    def _now(self) -> Terminal:
+        columns, rows = self._protocol.window
+        kind = self._protocol.terminal_type
+        return Terminal(
+            kind=kind.lower() if _TERMINAL_TYPE.fullmatch(kind) else _DEFAULT.kind,
+            columns=min(columns, SIDE_MAX) or _DEFAULT.columns,
+            rows=min(rows, SIDE_MAX) or _DEFAULT.rows,
+        )

@@ -1,0 +1,73 @@
+"""What is known of a session now: its parts share it, and each changes only what is its own."""
+
+import asyncio
+
+from telnetsd.audit.trail import Trail
+from telnetsd.commands.caller import Services
+from telnetsd.config.settings import Settings
+from telnetsd.events.reason import EndReason, RefusalReason
+from telnetsd.identity.outcome import Admitted, NamedUser
+from telnetsd.session.attachment import Attachment
+from telnetsd.session.clocks import Clocks
+from telnetsd.session.screen import Screen
+from telnetsd.session.visit import Visit
+from telnetsd.telnet.protocol import NvtProtocol
+
+
+class Facts:
+    """One session's.
+
+    Args:
+        visit: Who, from where, since when.
+        protocol: The telnet protocol of the connection.
+        trail: Bound to the session.
+        services: What commands use.
+        settings: Clocks and limits.
+
+    Attributes:
+        identity: Who it is now: a reload may give a user other roles.
+        end_reason: Why it ended, or None while it has not.
+        attachment: What connects it to a line, or is about to.
+    """
+
+    __slots__ = (
+        "_now", "attachment", "clocks", "end_reason", "identity", "protocol", "screen", "services", "settings",
+        "trail", "visit",
+    )  # fmt: skip
+
+    def __init__(
+        self, visit: Visit, protocol: NvtProtocol, trail: Trail, services: Services, settings: Settings
+    ) -> None:
+        self.visit = visit
+        self.identity: Admitted = visit.identity
+        self.protocol = protocol
+        self.screen = Screen(protocol)
+        self.trail = trail
+        self.services = services
+        self.settings = settings
+        self.end_reason: EndReason | RefusalReason | None = None
+        self.attachment: Attachment | None = None
+        self._now = asyncio.get_running_loop().time
+        self.clocks = Clocks(self._now())
+
+    @property
+    def user(self) -> str:
+        """The user's name, or `guest`."""
+        return self.identity.name if isinstance(self.identity, NamedUser) else "guest"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self.end_reason is not None
+
+    def now(self) -> float:
+        """Return the monotonic clock, in seconds."""
+        return self._now()
+
+    def note_heard(self) -> None:
+        """Note that the user has typed something."""
+        self.clocks.note_heard(self._now())
+
+    def end_with(self, reason: EndReason) -> None:
+        """Note why the session ends; the first reason stays."""
+        self.end_reason = self.end_reason or reason

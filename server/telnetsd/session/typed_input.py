@@ -1,0 +1,47 @@
+"""What a session's user types: lines for the conversation, or bytes for a line that it is connected to."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from telnetsd.telnet.line_discipline import Input, LineDiscipline
+from telnetsd.telnet.protocol import NvtProtocol
+
+READ_BYTES: Final = 4096
+
+
+class TypedInput:
+    """One session's input.
+
+    Args:
+        protocol: The telnet protocol of the connection.
+        line_max_bytes: How long a line may be.
+        endless_max_bytes: After how many bytes without a line end the client is given up.
+    """
+
+    __slots__ = ("_discipline", "_protocol", "_typed_ahead")
+
+    def __init__(self, protocol: NvtProtocol, *, line_max_bytes: int, endless_max_bytes: int) -> None:
+        self._protocol = protocol
+        self._discipline = LineDiscipline(line_max_bytes=line_max_bytes, endless_max_bytes=endless_max_bytes)
+        self._typed_ahead = b""
+
+    async def read(self) -> bytes:
+        """Return what was typed next; nothing at the end.
+
+        Raises:
+            OSError: The connection broke.
+        """
+        data, self._typed_ahead = self._typed_ahead or await self._protocol.reader.read(READ_BYTES), b""
+        return data
+
+    def inputs(self, data: bytes) -> Iterator[Input | None]:
+        """Yield the lines and commands in what was typed; None where others should have a turn."""
+        return self._discipline.inputs(data)
+
+    def take_rest(self) -> tuple[bytes, bool]:
+        """Return what was typed and is no whole line, and whether the last byte before it was a CR."""
+        return self._discipline.take_rest(), self._discipline.is_after_cr
+
+    def give_back(self, data: bytes) -> None:
+        """Have bytes read next that were not for a line."""
+        self._typed_ahead = data

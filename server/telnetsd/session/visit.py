@@ -1,0 +1,45 @@
+"""What is known of a session before its first word, and what guests share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from telnetsd.identity.outcome import Admitted
+from telnetsd.listener.arrival import Origin
+from telnetsd.pki.certificate import PeerCertificate
+from telnetsd.session.pace import Pace
+from telnetsd.tls.engine import TlsDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What does not change while a session lasts.
+
+    Attributes:
+        id: Its UUIDv7.
+        identity: Who it was at the beginning.
+        peer: What was presented, unverified: for `identity` to look at again, and for nothing else.
+        origin: Where the client comes from, and by which of the server's addresses.
+        tls: What the handshake agreed upon.
+        started_at: Since when (aware, UTC).
+        straight_to: The line that the session is connected to at once, and alone; empty for a session with a prompt.
+    """
+
+    id: str
+    identity: Admitted
+    peer: PeerCertificate | None
+    origin: Origin
+    tls: TlsDetails
+    started_at: datetime
+    straight_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestTerms:
+    """What guests share: how fast all of them may type, and whether those of a source may fill more of the log.
+
+    `may_log` counts what it refuses.
+    """
+
+    pace: Pace
+    may_log: Callable[[], bool]

@@ -1,0 +1,36 @@
+"""The messages between processes: each has a direction, and survives its way as it is."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from telnetsd.rpc import messages
+from telnetsd.rpc.message import Message, News, Question, answer_decoder
+
+VOCABULARIES = (messages.TO_SUPERVISOR, messages.TO_WORKER, messages.TO_PARTICIPANT)
+KINDS = [
+    kind
+    for kind in vars(messages).values()
+    if isinstance(kind, type) and issubclass(kind, Message) and kind not in {News, Question}
+]
+REQUESTS = get_args(messages.AnyRequest)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_has_a_direction_and_says_what_it_is_for(kind: type[Message]) -> None:
+    assert [one for one in VOCABULARIES if kind in one.kinds]
+    assert kind.__doc__
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if issubclass(kind, Question)])
+def test_a_question_has_an_answer_that_can_be_read(kind: type[Question[object]]) -> None:
+    assert answer_decoder(kind)
+
+
+def test_every_request_of_the_control_socket_is_known_by_its_verb() -> None:
+    for kind in REQUESTS:
+        line = msgspec.json.encode(kind())
+        assert isinstance(msgspec.json.decode(line, type=messages.AnyRequest), kind)
+    with pytest.raises(msgspec.ValidationError, match="Invalid value 'reboot'"):
+        msgspec.json.decode(b'{"verb":"reboot"}', type=messages.AnyRequest)
