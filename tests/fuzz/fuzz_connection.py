@@ -182,7 +182,7 @@ class Target:
 
     async def _connect(self, way: int, packets: list[bytes]) -> None:
         endpoint = self._proxied if way == 0 else self._plain
-        raw = RawConnection(self._loop, self._process.connections.accept(endpoint))
+        raw = RawConnection(self._loop, self._process.acceptor.accept(endpoint))
         tls = _shake_hands(raw, self._known if way % 2 else self._client) if way > 1 else None
         for packet in packets:
             if tls is not None and way < 4:
@@ -194,7 +194,7 @@ class Target:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
         raw.hang_up()
-        await self._process.connections.wait_empty()
+        await self._process.acceptor.wait_empty()
         most = ANSWER_MAX_BYTES + ANSWER_PER_BYTE * sum(map(len, packets))
         assert raw.answered <= most, f"{raw.answered} bytes were answered"
 

@@ -21,141 +21,74 @@ _PROCESS_ID_MAX_BYTES = 16
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
+class _Path:
+    """A path below the home folder: an attribute of `Home`."""
+
+    def __init__(self, below: str) -> None:
+        self._below = below
+
+    def __get__(self, home: "Home", _: type) -> Path:
+        return home.root / self._below
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of one installation, all below `root` (an absolute path)."""
 
     root: Path
 
-    @property
-    def config_file(self) -> Path:
-        """The configuration; every key in it is optional."""
-        return self.root / "telnetsd.toml"
-
-    @property
-    def certs_folder(self) -> Path:
-        """Everything that has to do with certificates."""
-        return self.root / "certs"
-
-    @property
-    def ca_certificate(self) -> Path:
-        """The built-in CA's root certificate, and behind it those of before a rotation that are still trusted."""
-        return self.certs_folder / "ca.pem"
-
-    @property
-    def ca_key(self) -> Path:
-        """The root's private key; with an intermediate it can be kept elsewhere."""
-        return self.certs_folder / "ca.key"
-
-    @property
-    def server_ca_certificate(self) -> Path:
-        """The CA of the server's own certificate, where not every client verifies the built-in CA's."""
-        return self.certs_folder / "server-ca.pem"
-
-    @property
-    def server_ca_key(self) -> Path:
-        """Its private key."""
-        return self.certs_folder / "server-ca.key"
-
-    @property
-    def issuing_certificate(self) -> Path:
-        """The intermediate that issues, if there is one: else the root does."""
-        return self.certs_folder / "issuing.pem"
-
-    @property
-    def issuing_key(self) -> Path:
-        """The intermediate's private key."""
-        return self.certs_folder / "issuing.key"
-
-    @property
-    def previous_folder(self) -> Path:
-        """Issuing CAs of before a rotation, FINGERPRINT.pem and .key: their keys still sign their CRLs."""
-        return self.certs_folder / "previous"
-
-    @property
-    def intermediates_folder(self) -> Path:
-        """Intermediates of other CAs that clients need not send; they vouch for nothing by themselves."""
-        return self.certs_folder / "intermediates"
-
-    @property
-    def crl_folder(self) -> Path:
-        """CRLs: those of other CAs, which are watched, and ours, which are written here."""
-        return self.certs_folder / "crl"
-
-    @property
-    def staging_folder(self) -> Path:
-        """Files of a change that has not been finished."""
-        return self.certs_folder / ".staged"
-
-    @property
-    def change_lock(self) -> Path:
-        """Locked by whoever changes the installation."""
-        return self.certs_folder / ".lock"
-
-    @property
-    def trust_folder(self) -> Path:
-        """Further trust anchors, one or more PEM certificates a file."""
-        return self.certs_folder / "trust"
-
-    @property
-    def server_certificate(self) -> Path:
-        """The server's certificate, leaf first, then its chain."""
-        return self.certs_folder / "server.pem"
-
-    @property
-    def server_key(self) -> Path:
-        """The server's private key."""
-        return self.certs_folder / "server.key"
-
-    @property
-    def users_folder(self) -> Path:
-        """What an operator hands to users: NAME.pem, NAME.key, NAME.p12."""
-        return self.certs_folder / "users"
-
-    @property
-    def state_file(self) -> Path:
-        """The SQLite database of users and issued certificates."""
-        return self.root / "state.db"
-
-    @property
-    def audit_file(self) -> Path:
-        """The audit log that is being written."""
-        return self.root / "audit" / "audit.jsonl"
-
-    @property
-    def recordings_folder(self) -> Path:
-        """What lines have shown, where they are recorded."""
-        return self.audit_file.parent / "recordings"
-
-    @property
-    def audit_key(self) -> Path:
-        """The private key that signs the audit log."""
-        return self.certs_folder / "audit.key"
-
-    @property
-    def audit_public_keys(self) -> Path:
-        """The public keys of the audit log, the current one first: what an auditor is given."""
-        return self.certs_folder / "audit.pem"
-
-    @property
-    def shipping_folder(self) -> Path:
-        """How far each collector has got the audit log."""
-        return self.audit_file.parent / "shipping"
-
-    @property
-    def server_lock(self) -> Path:
-        """Locked by the server that runs on this home folder; holds its process id."""
-        return self.root / "run" / "server.lock"
-
-    @property
-    def control_socket(self) -> Path:
-        """The operator's socket of a running server."""
-        return self.root / "run" / "control.sock"
-
-    @property
-    def workers_socket(self) -> Path:
-        """Where the workers of a running server connect to its first process."""
-        return self.root / "run" / "workers.sock"
+    config_file = _Path("telnetsd.toml")
+    """The configuration; every key in it is optional."""
+    certs_folder = _Path("certs")
+    """Everything that has to do with certificates."""
+    ca_certificate = _Path("certs/ca.pem")
+    """The built-in CA's root certificate, and behind it those of before a rotation that are still trusted."""
+    ca_key = _Path("certs/ca.key")
+    """The root's private key; with an intermediate it can be kept elsewhere."""
+    server_ca_certificate = _Path("certs/server-ca.pem")
+    """The CA of the server's own certificate, where not every client verifies the built-in CA's."""
+    server_ca_key = _Path("certs/server-ca.key")
+    """Its private key."""
+    issuing_certificate = _Path("certs/issuing.pem")
+    """The intermediate that issues, if there is one: else the root does."""
+    issuing_key = _Path("certs/issuing.key")
+    """The intermediate's private key."""
+    previous_folder = _Path("certs/previous")
+    """Issuing CAs of before a rotation, FINGERPRINT.pem and .key: their keys still sign their CRLs."""
+    intermediates_folder = _Path("certs/intermediates")
+    """Intermediates of other CAs that clients need not send; they vouch for nothing by themselves."""
+    crl_folder = _Path("certs/crl")
+    """CRLs: those of other CAs, which are watched, and ours, which are written here."""
+    staging_folder = _Path("certs/.staged")
+    """Files of a change that has not been finished."""
+    change_lock = _Path("certs/.lock")
+    """Locked by whoever changes the installation."""
+    trust_folder = _Path("certs/trust")
+    """Further trust anchors, one or more PEM certificates a file."""
+    server_certificate = _Path("certs/server.pem")
+    """The server's certificate, leaf first, then its chain."""
+    server_key = _Path("certs/server.key")
+    """The server's private key."""
+    users_folder = _Path("certs/users")
+    """What an operator hands to users: NAME.pem, NAME.key, NAME.p12."""
+    state_file = _Path("state.db")
+    """The SQLite database of users and issued certificates."""
+    audit_file = _Path("audit/audit.jsonl")
+    """The audit log that is being written."""
+    recordings_folder = _Path("audit/recordings")
+    """What lines have shown, where they are recorded."""
+    audit_key = _Path("certs/audit.key")
+    """The private key that signs the audit log."""
+    audit_public_keys = _Path("certs/audit.pem")
+    """The public keys of the audit log, the current one first: what an auditor is given."""
+    shipping_folder = _Path("audit/shipping")
+    """How far each collector has got the audit log."""
+    server_lock = _Path("run/server.lock")
+    """Locked by the server that runs on this home folder; holds its process id."""
+    control_socket = _Path("run/control.sock")
+    """The operator's socket of a running server."""
+    workers_socket = _Path("run/workers.sock")
+    """Where the workers of a running server connect to its first process."""
 
     def shown(self, path: Path) -> str:
         """Return `path` as a person would write it: relative to the home folder where it is below it."""

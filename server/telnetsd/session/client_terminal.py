@@ -39,8 +39,11 @@ class ClientTerminal:
         if self._is_bare:
             return _DEFAULT
         is_answered, is_known = asyncio.Event(), asyncio.Event()
-        self._protocol.on_answered, self._protocol.on_terminal_known = is_answered.set, is_known.set
-        self._protocol.enter_character_mode()
+        self._protocol.agreement.on_answered, self._protocol.agreement.on_terminal_known = (
+            is_answered.set,
+            is_known.set,
+        )
+        self._protocol.agreement.enter_character_mode()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
             await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
@@ -48,17 +51,17 @@ class ClientTerminal:
 
     def follow(self, resized: Callable[[Terminal], None], com_port: ComPort | None) -> None:
         """Tell of another terminal from now on; let the client control the serial port of the line, if it has one."""
-        self._protocol.on_terminal_known = lambda: resized(self._now())
-        self._protocol.decide_com_port(com_port)
+        self._protocol.agreement.on_terminal_known = lambda: resized(self._now())
+        self._protocol.agreement.decide_com_port(com_port)
 
     def give_lines_back(self) -> None:
         """Let the client echo and edit lines again."""
-        self._protocol.decide_com_port(None)
-        self._protocol.leave_character_mode()
+        self._protocol.agreement.decide_com_port(None)
+        self._protocol.agreement.leave_character_mode()
 
     def _now(self) -> Terminal:
-        columns, rows = self._protocol.window
-        kind = self._protocol.terminal_type
+        columns, rows = self._protocol.agreement.window
+        kind = self._protocol.agreement.terminal_type
         return Terminal(
             kind=kind.lower() if _TERMINAL_TYPE.fullmatch(kind) else _DEFAULT.kind,
             columns=min(columns, SIDE_MAX) or _DEFAULT.columns,

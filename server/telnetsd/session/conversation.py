@@ -88,7 +88,7 @@ class Conversation:
 
     async def _greet_and_converse(self) -> None:
         facts = self._facts
-        facts.protocol.decide_com_port(None)
+        facts.protocol.agreement.decide_com_port(None)
         window_days, started_at = facts.services.renewal_window_days, facts.visit.started_at
         greeting = greet(facts.identity, facts.services.table, started_at, window_days)
         notice = facts.services.sessions.notice

@@ -12,8 +12,8 @@ from typing import Final, cast
 from telnetlib3 import TelnetReader
 from telnetlib3.telopt import IAC, SB
 
+from telnetsd.telnet.agreement import Agreement
 from telnetsd.telnet.gate import ReadingGate
-from telnetsd.telnet.negotiation import ComPort, NvtNegotiator
 from telnetsd.telnet.turns import Turns
 
 READER_LIMIT_BYTES: Final = 8192
@@ -24,10 +24,6 @@ _TCP_ESTABLISHED: Final = 1
 """The state of a connection that nobody has closed, as Linux tells it (tcp(7), TCP_INFO)."""
 SLICE_BYTES: Final = 256
 """How much of what holds more of them, or is of a client that takes turns, is interpreted at once."""
-
-
-def _nothing() -> None:
-    pass
 
 
 def _is_dense(data: bytes) -> bool:
@@ -83,18 +79,15 @@ class NvtProtocol(asyncio.Protocol):
     """The telnet protocol of one connection; `reader` and `writer` are for the session."""
 
     writer: NvtOutput
+    agreement: Agreement
+    """What the client and the server agree upon."""
 
     def __init__(self) -> None:
         self.reader = TelnetReader(READER_LIMIT_BYTES)
-        self.on_answered: Callable[[], None] = _nothing
-        """Told of each answer to what was offered or asked: the client speaks telnet."""
-        self.on_terminal_known: Callable[[], None] = _nothing
         self.is_over = False
         """Whether the connection is closed, or about to be: nothing is read from it any more."""
-        self._shell: NvtNegotiator | None = None
         self._transport: asyncio.Transport
         self._gate: ReadingGate
-        self._com_port: tuple[ComPort | None] | None = None
         self._is_writable = True
         self._waiting: list[asyncio.Future[None]] = []
         self._backlog = b""
@@ -109,6 +102,7 @@ class NvtProtocol(asyncio.Protocol):
         self.writer = NvtOutput(self._transport, self)
         self._gate = ReadingGate(self._transport)
         self.reader.set_transport(self._gate)
+        self.agreement = Agreement(self._transport, self.reader)
 
     def data_received(self, data: bytes) -> None:
         """Interpret what came in; what is dense with commands a little at a time, to leave room for others."""
@@ -120,7 +114,7 @@ class NvtProtocol(asyncio.Protocol):
             self._backlog = data
             self._gate.hold("backlog")
             self._turns.take(self._work_off)
-        elif self._is_amidst_command or _is_dense(data):
+        elif self.agreement.is_amidst_command or _is_dense(data):
             self._backlog = data
             self._gate.hold("backlog")
             self._work_off()
@@ -164,8 +158,7 @@ class NvtProtocol(asyncio.Protocol):
         self.is_over = True
         self.reader.feed_eof()
         self._wake()
-        if self._shell is not None:
-            self._shell.close()
+        self.agreement.close()
 
     @property
     def is_writable(self) -> bool:
@@ -200,50 +193,11 @@ class NvtProtocol(asyncio.Protocol):
             return False  # no TCP, as of a Unix socket
         return state != _TCP_ESTABLISHED
 
-    # What is agreed upon with the client.
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """Columns and rows of the client's screen; 0 where it has not said."""
-        return self._shell.window if self._shell is not None else (0, 0)
-
-    @property
-    def terminal_type(self) -> str:
-        """The type of the client's terminal; empty where it has not said."""
-        return self._shell.terminal_type if self._shell is not None else ""
-
-    def enter_character_mode(self) -> None:
-        """Offer what a full-screen program needs, and ask for the screen's type and size."""
-        self._telnet().enter_character_mode()
-
-    def leave_character_mode(self) -> None:
-        """Go back to lines that the client echoes and edits, where it does not do so."""
-        self.on_answered = self.on_terminal_known = _nothing
-        if self._shell is not None and self._shell.is_in_character_mode and not self.is_over:
-            self._shell.leave_character_mode()
-
-    def decide_com_port(self, answer: ComPort | None) -> None:
-        """Say whether the client may control a port, to one that has asked already and to one that will."""
-        self._com_port = (answer,)
-        if self._shell is not None:
-            self._shell.decide_com_port(answer)
-
     # The inner life.
 
-    def _telnet(self) -> NvtNegotiator:
-        if self._shell is None:
-            self._shell = NvtNegotiator(self._transport, self.reader, self)
-            if self._com_port is not None:
-                self._shell.decide_com_port(*self._com_port)
-        return self._shell
-
-    @property
-    def _is_amidst_command(self) -> bool:
-        return self._shell is not None and self._shell.is_oob
-
     def _take_in(self, data: bytes) -> None:
-        if self._is_amidst_command or IAC in data:
-            self._telnet().interpret(data)
+        if self.agreement.is_amidst_command or IAC in data:
+            self.agreement.interpret(data)
         else:
             self.reader.feed_data(data)
 

@@ -12,15 +12,14 @@ to it from the first one. It promises:
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from telnetsd.config.settings import TlsSettings
 from telnetsd.events.reason import TlsReason
 from telnetsd.incoming import IncomingProtocol
 from telnetsd.tls.engine import HANDSHAKE_RECORD, ServerContext, TlsEngine, TlsError
+from telnetsd.tls.farewell import Farewell
 
 PLAIN_TEXT_ANSWER: Final = (
     b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"
@@ -28,21 +27,19 @@ PLAIN_TEXT_ANSWER: Final = (
 COALESCE_MAX_BYTES: Final = 16384
 """What is written goes out at the end of the turn, or at once when it is more than this."""
 HANDSHAKE_RECORDS_PER_TURN: Final = 8
-LINGER_S: Final = 3.0
-LINGER_MAX_BYTES: Final = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class TlsEvents:
-    """Whom a transport tells of its life.
+class TlsEvents(Protocol):
+    """What a transport tells of its life to the one object that its connection belongs to."""
 
-    `established` returns the application's protocol; `failed` is told why there will be none; `lost` is told when
-    the raw connection is gone, whatever happened before.
-    """
+    def established(self, transport: "TlsTransport") -> asyncio.Protocol:
+        """Take note that the handshake is complete; returns the application's protocol."""
 
-    established: Callable[["TlsTransport"], asyncio.Protocol]
-    failed: Callable[["TlsTransport", TlsError], None]
-    lost: Callable[["TlsTransport"], None]
+    def failed(self, error: TlsError) -> None:
+        """Take note that there will be none, and why."""
+
+    def lost(self, transport: "TlsTransport") -> None:
+        """Take note that the raw connection is gone, whatever happened before."""
 
 
 class _State(Enum):
@@ -53,60 +50,65 @@ class _State(Enum):
     CLOSED = auto()
 
 
-class TlsTransport(asyncio.Transport, IncomingProtocol):
-    """The server's end of one TLS connection.
+class TlsConnection(IncomingProtocol):
+    """One TLS connection as the event loop sees it: the protocol of the raw connection.
 
     Args:
         context: The TLS context of the current generation.
-        events: Whom to tell.
+        events: The object that the connection belongs to.
         settings: How long the handshake may take, and how much the peer may send for it.
-        owned_by: What whoever is told keeps with the connection.
     """
 
-    def __init__(
-        self, context: ServerContext, events: TlsEvents, settings: TlsSettings, *, owned_by: object = None
-    ) -> None:
+    def __init__(self, context: ServerContext, events: TlsEvents, settings: TlsSettings) -> None:
         super().__init__()
-        self.owned_by = owned_by
         self._loop = asyncio.get_running_loop()
         self._engine = TlsEngine(context)
         self._events = events
         self._settings = settings
         self._raw: asyncio.Transport
+        self._farewell: Farewell
         self._protocol: asyncio.Protocol = asyncio.Protocol()
         self._state = _State.NEW
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle
         self._has_heard = False
         self._reading_paused = False
         self._raw_reading_paused = False
         self._raw_eof = False
         self._eof_told = False
         self._loss_told = False
-        self._dropped_bytes = 0
-        self._unsent = bytearray()
         self._is_advancing_soon = False
         self._is_aborted = False
 
-    # What the raw transport tells.
+    def established(self) -> asyncio.Protocol:
+        """Tell that the handshake is complete, and return the application's protocol, connected."""
+        raise NotImplementedError
+
+    def tell_lost(self) -> None:
+        """Tell that the raw connection is gone."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Say close_notify, let everything written so far reach the peer, and close."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the handshake."""
         self._raw = cast("asyncio.Transport", transport)
+        self._farewell = Farewell(self._raw)
         self._state = _State.HANDSHAKE
+        self._timer = self._loop.call_later(self._settings.handshake_timeout_s, self._give_up_handshake)
         if self._is_aborted:
             self._raw.abort()
-            return
-        self._timer = self._loop.call_later(self._settings.handshake_timeout_s, self._give_up_handshake)
 
     def data_received(self, data: bytes) -> None:
         """Take in ciphertext."""
-        if self.is_closing():
-            self._drop(len(data))
+        if self._state is _State.LINGERING or self._state is _State.CLOSED:
+            self._farewell.drop(len(data))
             return
         if not self._has_heard:
             self._has_heard = True
             if data[0] != HANDSHAKE_RECORD:
-                self._refuse_plain_text(TlsReason.PLAIN_TEXT)
+                self._fail(TlsError(TlsReason.PLAIN_TEXT), PLAIN_TEXT_ANSWER)
                 return
         self._engine.receive(data)
         self._advance()
@@ -124,11 +126,138 @@ class TlsTransport(asyncio.Transport, IncomingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The raw connection is gone."""
-        self._cancel_timer()
+        self._timer.cancel()
+        self._farewell.end()
         if self._state is _State.HANDSHAKE:
-            self._events.failed(self, TlsError(TlsReason.CONNECTION_CLOSED))
+            self._events.failed(TlsError(TlsReason.CONNECTION_CLOSED))
         self._state = _State.CLOSED
         self._tell_loss(exc)
+        self.tell_lost()
+
+    def _advance_soon(self) -> None:
+        """Go on in the next turn of the event loop, once, however often it is asked for."""
+        if not self._is_advancing_soon:
+            self._is_advancing_soon = True
+            self._loop.call_soon(self._advance_now)
+
+    def _advance_now(self) -> None:
+        self._is_advancing_soon = False
+        self._advance()
+
+    def _advance(self) -> None:
+        try:
+            if self._state is _State.HANDSHAKE and not self._shake_hands():
+                return
+            if self._state is _State.OPEN:
+                self._hand_on()
+        except TlsError as error:
+            self._fail(error)
+
+    def _shake_hands(self) -> bool:
+        is_complete = False
+        for _ in range(HANDSHAKE_RECORDS_PER_TURN):
+            if is_complete or not self._engine.has_records:
+                break
+            is_complete = self._engine.do_handshake()
+            if self._engine.handshake_bytes > self._settings.handshake_max_bytes:
+                raise TlsError(TlsReason.TOO_LONG)
+        if not (is_complete and self._engine.has_only_tickets_left):
+            # Tickets are of no use before the application has spoken, and go out with its first words.
+            self._flush()
+        if is_complete:
+            self._timer.cancel()
+            self._state = _State.OPEN
+            self._protocol = self.established()
+        else:
+            if self._engine.has_records:
+                self._advance_soon()
+            self._steer_raw_reading()
+        return is_complete
+
+    def _hand_on(self) -> None:
+        if not self._reading_paused:
+            if self._engine.has_records:
+                plaintext = self._engine.read()
+                if plaintext:
+                    self._protocol.data_received(plaintext)
+                else:
+                    # A record without text may have been answered: a key update, for instance.
+                    self._flush()
+            if self._engine.has_records and not self._engine.peer_closed:
+                self._advance_soon()
+            elif self._engine.peer_closed or self._raw_eof:
+                self._tell_eof()
+        self._steer_raw_reading()
+
+    def _steer_raw_reading(self) -> None:
+        """Take in ciphertext only while what came before it has been handed on, or gone into the handshake."""
+        if self._state not in {_State.HANDSHAKE, _State.OPEN}:
+            return
+        should_pause = self._reading_paused or self._engine.has_records
+        if should_pause and not self._raw_reading_paused:
+            self._raw.pause_reading()
+        elif self._raw_reading_paused and not should_pause:
+            self._raw.resume_reading()
+        self._raw_reading_paused = should_pause
+
+    def _tell_eof(self) -> None:
+        if not self._eof_told:
+            self._eof_told = True
+            if not self._protocol.eof_received():
+                self.close()
+
+    def _tell_loss(self, exc: Exception | None) -> None:
+        if not self._loss_told:
+            self._loss_told = True
+            self._protocol.connection_lost(exc)
+
+    def _flush(self) -> None:
+        outgoing = self._engine.take_outgoing()
+        if outgoing:
+            self._raw.write(outgoing)
+
+    def _give_up_handshake(self) -> None:
+        if self._has_heard:
+            self._fail(TlsError(TlsReason.TIMEOUT))
+        else:
+            # A client that waits for the server to speak first: a person with a plain telnet client.
+            self._fail(TlsError(TlsReason.TIMEOUT), PLAIN_TEXT_ANSWER)
+
+    def _fail(self, error: TlsError, answer: bytes = b"") -> None:
+        """End the connection; `answer` is a last word in plain text."""
+        was_handshake = self._state is _State.HANDSHAKE
+        if answer:
+            self._raw.write(answer)
+        self._flush()
+        self._linger(error)
+        if was_handshake:
+            self._events.failed(error)
+
+    def _linger(self, error: TlsError | None) -> None:
+        """Send nothing more, and wait for the peer to close, so that it can read what was sent."""
+        self._state = _State.LINGERING
+        self._timer.cancel()
+        self._loop.call_soon(self._tell_loss, error)
+        self._farewell.begin(has_peer_closed=self._raw_eof, is_reading_paused=self._raw_reading_paused)
+
+
+class TlsTransport(TlsConnection, asyncio.Transport):
+    """The same connection as the application sees it: the server's end of TLS; see TlsConnection."""
+
+    def __init__(self, context: ServerContext, events: TlsEvents, settings: TlsSettings) -> None:
+        super().__init__(context, events, settings)
+        self._unsent = bytearray()
+
+    def established(self) -> asyncio.Protocol:
+        """See TlsConnection."""
+        protocol = self._events.established(self)
+        # Before anything is handed on, the protocol knows its transport.
+        self._protocol = protocol
+        protocol.connection_made(self)
+        return protocol
+
+    def tell_lost(self) -> None:
+        """See TlsConnection."""
         self._events.lost(self)
 
     def pause_writing(self) -> None:
@@ -138,8 +267,6 @@ class TlsTransport(asyncio.Transport, IncomingProtocol):
     def resume_writing(self) -> None:
         """Pass on that the peer has read."""
         self._protocol.resume_writing()
-
-    # What the application asks.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and send; after closing, forget."""
@@ -152,7 +279,7 @@ class TlsTransport(asyncio.Transport, IncomingProtocol):
             self._send()
 
     def close(self) -> None:
-        """Say close_notify, let everything written so far reach the peer, and close."""
+        """See TlsConnection."""
         if self._state is _State.HANDSHAKE:
             self.abort()
         elif self._state is _State.OPEN:
@@ -226,86 +353,6 @@ class TlsTransport(asyncio.Transport, IncomingProtocol):
                 return self._engine
         return self._raw.get_extra_info(name, default)
 
-    # The inner life.
-
-    def _advance_soon(self) -> None:
-        """Go on in the next turn of the event loop, once, however often it is asked for."""
-        if not self._is_advancing_soon:
-            self._is_advancing_soon = True
-            self._loop.call_soon(self._advance_now)
-
-    def _advance_now(self) -> None:
-        self._is_advancing_soon = False
-        self._advance()
-
-    def _advance(self) -> None:
-        try:
-            if self._state is _State.HANDSHAKE and not self._shake_hands():
-                return
-            if self._state is _State.OPEN:
-                self._hand_on()
-        except TlsError as error:
-            self._fail(error)
-
-    def _shake_hands(self) -> bool:
-        is_complete = False
-        for _ in range(HANDSHAKE_RECORDS_PER_TURN):
-            if is_complete or not self._engine.has_records:
-                break
-            is_complete = self._engine.do_handshake()
-            if self._engine.handshake_bytes > self._settings.handshake_max_bytes:
-                raise TlsError(TlsReason.TOO_LONG)
-        if not (is_complete and self._engine.has_only_tickets_left):
-            # Tickets are of no use before the application has spoken, and go out with its first words.
-            self._flush()
-        if is_complete:
-            self._cancel_timer()
-            self._state = _State.OPEN
-            self._protocol = self._events.established(self)
-            self._protocol.connection_made(self)
-        else:
-            if self._engine.has_records:
-                self._advance_soon()
-            self._steer_raw_reading()
-        return is_complete
-
-    def _hand_on(self) -> None:
-        if not self._reading_paused:
-            if self._engine.has_records:
-                plaintext = self._engine.read()
-                if plaintext:
-                    self._protocol.data_received(plaintext)
-                else:
-                    # A record without text may have been answered: a key update, for instance.
-                    self._flush()
-            if self._engine.has_records and not self._engine.peer_closed:
-                self._advance_soon()
-            elif self._engine.peer_closed or self._raw_eof:
-                self._tell_eof()
-        self._steer_raw_reading()
-
-    def _steer_raw_reading(self) -> None:
-        """Take in ciphertext only while what came before it has been handed on, or gone into the handshake."""
-        if self._state not in {_State.HANDSHAKE, _State.OPEN}:
-            return
-        should_pause = self._reading_paused or self._engine.has_records
-        if should_pause and not self._raw_reading_paused:
-            self._raw.pause_reading()
-        elif self._raw_reading_paused and not should_pause:
-            self._raw.resume_reading()
-        self._raw_reading_paused = should_pause
-
-    def _tell_eof(self) -> None:
-        if not self._eof_told:
-            self._eof_told = True
-            if not self._protocol.eof_received():
-                self.close()
-
-    def _tell_loss(self, exc: Exception | None) -> None:
-        if not self._loss_told:
-            self._loss_told = True
-            self._protocol.connection_lost(exc)
-
     def _send(self) -> None:
         """Encrypt and send what was written in this turn."""
         if self._state is not _State.OPEN or not self._unsent:
@@ -317,51 +364,3 @@ class TlsTransport(asyncio.Transport, IncomingProtocol):
             self._fail(error)
         else:
             self._flush()
-
-    def _flush(self) -> None:
-        outgoing = self._engine.take_outgoing()
-        if outgoing:
-            self._raw.write(outgoing)
-
-    def _give_up_handshake(self) -> None:
-        if self._has_heard:
-            self._fail(TlsError(TlsReason.TIMEOUT))
-        else:
-            # Somebody waits for the server to speak first: a person with a plain telnet client.
-            self._refuse_plain_text(TlsReason.TIMEOUT)
-
-    def _refuse_plain_text(self, reason: TlsReason) -> None:
-        self._raw.write(PLAIN_TEXT_ANSWER)
-        self._fail(TlsError(reason))
-
-    def _fail(self, error: TlsError) -> None:
-        was_handshake = self._state is _State.HANDSHAKE
-        self._flush()
-        self._linger(error)
-        if was_handshake:
-            self._events.failed(self, error)
-
-    def _linger(self, error: TlsError | None) -> None:
-        """Send nothing more, and wait for the peer to close, so that it can read what was sent."""
-        self._state = _State.LINGERING
-        self._cancel_timer()
-        self._loop.call_soon(self._tell_loss, error)
-        # Only the loss of the connection stops this clock: a peer that reads nothing would hold it for ever.
-        self._timer = self._loop.call_later(LINGER_S, self._raw.abort)
-        if self._raw_eof or self._raw.is_closing():
-            self._raw.close()
-            return
-        if self._raw_reading_paused:
-            self._raw_reading_paused = False
-            self._raw.resume_reading()
-        self._raw.write_eof()
-
-    def _drop(self, count: int) -> None:
-        self._dropped_bytes += count
-        if self._dropped_bytes > LINGER_MAX_BYTES:
-            self._raw.abort()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -93,7 +93,7 @@ def made(kind: Kind) -> tuple[Any, Wire]:
 
 
 def interpreter_of(protocol: Any) -> Any:
-    return protocol._telnet() if isinstance(protocol, NvtProtocol) else protocol.writer
+    return protocol.agreement._telnet() if isinstance(protocol, NvtProtocol) else protocol.writer
 
 
 DOORS = pytest.mark.parametrize(
@@ -211,13 +211,13 @@ async def test_a_client_that_sends_no_command_gets_no_interpreter_of_them() -> N
     """It is most of what a session would cost."""
     protocol, wire = made(NvtProtocol)
     protocol.data_received(b"echo hello\r\n")
-    protocol.decide_com_port(None)
-    protocol.leave_character_mode()
+    protocol.agreement.decide_com_port(None)
+    protocol.agreement.leave_character_mode()
     protocol.writer.write(b"hello \xff\r\n")
-    assert protocol._shell is None
+    assert protocol.agreement._negotiator is None
     assert wire.written == b"hello \xff\xff\r\n"
     protocol.data_received(IAC + NOP)
-    assert protocol._shell is not None
+    assert protocol.agreement._negotiator is not None
 
 
 async def test_nothing_is_sent_before_the_client_speaks() -> None:

@@ -21,7 +21,7 @@ from telnetsd.events.reason import TlsReason
 from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.tls.engine import ServerContext, TlsDetails, TlsError, make_server_context
-from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsEvents, TlsTransport
+from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsTransport
 
 
 class Recorder(asyncio.Protocol):
@@ -68,6 +68,25 @@ class Recorder(asyncio.Protocol):
                 await self.changed.wait()
 
 
+class Connection:
+    """What a transport tells of its life; see TlsEvents."""
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+
+    def established(self, _: TlsTransport) -> asyncio.Protocol:
+        protocol = Recorder()
+        self._server.protocols.put_nowait(protocol)
+        return protocol
+
+    def failed(self, error: TlsError) -> None:
+        self._server.failures.put_nowait(error)
+
+    def lost(self, transport: TlsTransport) -> None:
+        self._server.open.discard(transport)
+        self._server.lost.set()
+
+
 class Server:
     """A listening socket whose connections are TlsTransports."""
 
@@ -78,21 +97,11 @@ class Server:
         self.failures: asyncio.Queue[TlsError] = asyncio.Queue()
         self.open: set[TlsTransport] = set()
         self.lost = asyncio.Event()
-        self._events = TlsEvents(self._established, lambda _, error: self.failures.put_nowait(error), self._lost)
         self._context = context
         self.port = 0
 
-    def _established(self, _: TlsTransport) -> asyncio.Protocol:
-        protocol = Recorder()
-        self.protocols.put_nowait(protocol)
-        return protocol
-
-    def _lost(self, transport: TlsTransport) -> None:
-        self.open.discard(transport)
-        self.lost.set()
-
     def make(self) -> TlsTransport:
-        transport = TlsTransport(self._context, self._events, self._settings)
+        transport = TlsTransport(self._context, Connection(self), self._settings)
         self.open.add(transport)
         return transport
 

@@ -58,7 +58,7 @@ async def accept_on(process: ServingProcess, listeners: Listeners) -> list[async
     servers = []
     for one, endpoint in listeners:
         create = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
-        servers.append(await create(partial(process.connections.accept, endpoint), sock=one))
+        servers.append(await create(partial(process.acceptor.accept, endpoint), sock=one))
     return servers
 
 
@@ -107,11 +107,11 @@ class OneProcess:
         """See WorkerPool."""
         for one in self._accepting:
             one.close()
-        await self._process.connections.wait_empty()
+        await self._process.acceptor.wait_empty()
 
     async def stop(self) -> None:
         """See WorkerPool."""
         for one in self._accepting:
             one.close()
-        await self._process.connections.stop(STOP_TIMEOUT_S)
+        await self._process.acceptor.stop(STOP_TIMEOUT_S)
         await self._directory.wait_closed()

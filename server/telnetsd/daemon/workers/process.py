@@ -9,7 +9,8 @@ from telnetsd.administration.enrolment.worker import EnrolmentWorker
 from telnetsd.administration.installation.generation import Generation
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import LiveSessions, Services
-from telnetsd.connection.acceptor import Connections, Stages
+from telnetsd.connection.acceptor import Acceptor
+from telnetsd.connection.stages import Stages
 from telnetsd.files.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import NamedUser
@@ -88,7 +89,7 @@ class ServingProcess:
         self._context = context
         self.generation = generation
         self._stages = self._compose(generation)
-        self.connections = Connections(self._stages)
+        self.acceptor = Acceptor(self._stages)
         self._judging: asyncio.Task[None] | None = None
 
     async def adopt(self, generation: Generation) -> None:
@@ -101,7 +102,7 @@ class ServingProcess:
         context = self._context if has_same_tls(generation, self.generation) else make_context(generation)
         self._context, self.generation = context, generation
         self._stages = self._compose(generation)
-        self.connections.change(self._stages)
+        self.acceptor.adopt(self._stages)
         await self._look_again()
 
     async def tick(self) -> None:
@@ -109,7 +110,7 @@ class ServingProcess:
         if self._state.version() != self._state_version:
             await self._look_again()
         self.registry.check_clocks()
-        self.connections.tick()
+        self.acceptor.tick()
 
     async def _look_again(self) -> None:
         version = self._state.version()
@@ -118,7 +119,7 @@ class ServingProcess:
         self.registry.adopt(self._stages.services, self._stages.settings)
         if self._judging is not None:
             self._judging.cancel()
-        costly = await self.registry.reidentify(self.connections.identify_at_once)
+        costly = await self.registry.reidentify(self.acceptor.identification.at_once)
         self._state_version = version
         # Users first. Nothing else waits for it: who presents much must not keep the clocks from being looked at.
         costly.sort(key=lambda session: not isinstance(session.identity, NamedUser))
@@ -128,7 +129,7 @@ class ServingProcess:
         for session in sessions:
             try:
                 session.reidentify(
-                    await self.connections.identify_again(session.visit.peer, session.visit.origin.endpoint)
+                    await self.acceptor.identification.again(session.visit.peer, session.visit.origin.endpoint)
                 )
             except Exception:
                 logger.exception("a session could not be looked at; everybody is looked at again")

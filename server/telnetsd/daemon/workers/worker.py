@@ -101,7 +101,7 @@ class Worker:
         channel.hear(Stop, lambda _: self._ending.set())
         channel.hear(StopWatching, lambda news: self._stop_watching(news.watch))
         channel.on_closed = self._lose
-        self._limits = SharedLimits(process.connections.admission, channel)
+        self._limits = SharedLimits(process.acceptor.admission, channel)
 
     async def work(self) -> None:
         """Take connections until there is nothing to do any more."""
@@ -116,13 +116,13 @@ class Worker:
         await self._until_end()
         self._stop_accepting()
         is_ending.set()
-        await self._process.connections.stop(STOP_TIMEOUT_S)
+        await self._process.acceptor.stop(STOP_TIMEOUT_S)
         await asyncio.to_thread(stop_enrolment)
         self._channel.close()
 
     async def _until_end(self) -> None:
         told = ""
-        while not self._ending.is_set() and not (self._is_retired and self._process.connections.is_empty):
+        while not self._ending.is_set() and not (self._is_retired and self._process.acceptor.is_empty):
             self._channel.tell(Alive())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), WATCH_INTERVAL_S)

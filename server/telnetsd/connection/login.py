@@ -1,0 +1,236 @@
+"""One connection, from its handshake to the end of its session: the only module that names every stage.
+
+TLS, identity, session: each returns a value, and this module passes it on and records the event before the effect
+that it describes. A connection that fails anywhere ends here, in words to the peer and in an event.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.trail import Trail
+from telnetsd.audit.who import presented, who_is
+from telnetsd.connection import messages
+from telnetsd.connection.identification import Identification
+from telnetsd.connection.messages import STOPPING, Refused
+from telnetsd.connection.stages import Shared
+from telnetsd.connection.turned_away import source_of
+from telnetsd.events.context import Session as SessionPart
+from telnetsd.events.of_sessions import SessionEnded, SessionRefused, SessionStarted
+from telnetsd.events.reason import AdmissionReason, EndReason, TlsReason
+from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
+from telnetsd.lines.table import LineTable
+from telnetsd.listener.admission import Slot
+from telnetsd.listener.arrival import Origin
+from telnetsd.racing import unless
+from telnetsd.session.greeting import AUDIT_UNAVAILABLE
+from telnetsd.session.session import Session
+from telnetsd.session.session_id import new_session_id
+from telnetsd.session.visit import Visit
+from telnetsd.telnet.protocol import NvtProtocol
+from telnetsd.tls.engine import TlsDetails, TlsError
+from telnetsd.tls.transport import TlsTransport
+
+GONE_EARLY: Final = "the connection was closed before its client was identified"
+
+logger = logging.getLogger(__name__)
+
+
+class Login:
+    """One connection; see `tls.transport.TlsEvents`.
+
+    Args:
+        shared: What all connections share.
+        identification: Says who presented a certificate.
+        origin: Where the connection comes from.
+        slot: What it takes up of the limits.
+    """
+
+    __slots__ = ("_begun", "_handshake_s", "_identification", "_origin", "_shared", "_slot")
+
+    def __init__(self, shared: Shared, identification: Identification, origin: Origin, slot: Slot) -> None:
+        self._shared = shared
+        self._identification = identification
+        self._origin = origin
+        self._slot = slot
+        self._begun = asyncio.get_running_loop().time()
+        self._handshake_s = 0.0
+
+    # What the transport tells.
+
+    def established(self, transport: TlsTransport) -> asyncio.Protocol:
+        """See TlsEvents."""
+        self._shared.admission.establish(self._slot)
+        self._handshake_s = asyncio.get_running_loop().time() - self._begun
+        protocol = NvtProtocol()
+        self._shared.start(self._serve(transport, protocol))
+        return protocol
+
+    def failed(self, error: TlsError) -> None:
+        """See TlsEvents."""
+        shared, limits = self._shared, self._shared.stages.settings.limits
+        shared.admission.establish(self._slot)
+        is_late = error.reason is TlsReason.TIMEOUT
+        seconds = limits.penalty_timeout_s if is_late else limits.penalty_handshake_s
+        shared.admission.penalise(self._slot.source, seconds)
+        words = error.reason.sentence
+        message = f"{words} ({error.detail})" if error.detail else words
+        shared.turned_away.note_failed(self._origin, error.reason, message)
+
+    def lost(self, transport: TlsTransport) -> None:
+        """See TlsEvents."""
+        self._shared.open.discard(transport)
+        self._shared.admission.leave(self._slot)
+        self._shared.changed.set()
+
+    # From identity to session.
+
+    async def _serve(self, transport: TlsTransport, protocol: NvtProtocol) -> None:
+        try:
+            admitted = await self._admit(transport, protocol)
+            if admitted is not None:
+                await self._talk(*admitted)
+        except AuditUnavailableError:
+            _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
+        except Exception:
+            logger.exception("a connection failed by a fault of the server")
+            event = SessionRefused(
+                reason=AdmissionReason.INTERNAL_ERROR, message="the server failed to serve a connection"
+            )
+            self._shared.stages.trail.bound_to(source_of(self._origin)).record(event)
+            _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
+
+    async def _admit(self, transport: TlsTransport, protocol: NvtProtocol) -> tuple[Session, int] | None:
+        """Identify a client, and return its session and the round of looks that it was found in; None for a refusal.
+
+        What is needed for that alone is let go of before the session begins, which may last for days.
+        """
+        # Before the decision, which may take several turns: a round of looks after this misses the session.
+        rounds, session_id = self._shared.stages.registry.rounds, new_session_id()
+        identity = await self._identify(transport, protocol)
+        if identity is None:
+            return None
+        trail = self._trail_of(identity, session_id, transport.get_extra_info("tls"))
+        admitted = self._decide(identity)
+        if isinstance(admitted, Refused):
+            if admitted.event is not None:
+                await trail.record(admitted.event)
+            _say_goodbye(protocol, admitted.words)
+            return None
+        return await self._start_session(admitted, transport, protocol, trail, session_id), rounds
+
+    async def _identify(self, transport: TlsTransport, protocol: NvtProtocol) -> Identity | None:
+        """Say who has come; None when the client has gone meanwhile: its certificate is judged no more then."""
+        endpoint, peer = self._origin.endpoint, transport.get_extra_info("peer_certificate")
+        identity = self._identification.at_once(peer, endpoint)
+        if identity is not None:
+            return identity
+        identity = await unless(
+            protocol.wait_lost(), self._identification.arriving(peer, endpoint, self._slot.source)
+        )
+        if identity is None:
+            shared = self._shared
+            shared.admission.penalise(self._slot.source, shared.stages.settings.limits.penalty_handshake_s)
+            shared.turned_away.note_failed(self._origin, TlsReason.CONNECTION_CLOSED, GONE_EARLY)
+        return identity
+
+    def _trail_of(self, identity: Identity, session_id: str, tls: TlsDetails) -> Trail:
+        trail = self._shared.stages.trail.bound_to(
+            SessionPart(
+                id=session_id,
+                who=who_is(identity),
+                tls=messages.tls_part(tls),
+                source=source_of(self._origin),
+            )
+        )
+        if isinstance(identity, NamedUser):
+            return trail
+        return trail.metered(partial(self._shared.admission.charge_log, self._slot.source))
+
+    def _decide(self, identity: Identity) -> Admitted | Refused:
+        """Admit a client, which counts as a session then, or say why not."""
+        shared, source = self._shared, self._slot.source
+        if not isinstance(identity, NamedUser) and not shared.may_log(source, is_command=False):
+            return messages.refused_for_log()
+        if shared.is_stopping:
+            return messages.refused_for_stop(identity)
+        if isinstance(identity, Refusal):
+            shared.admission.penalise(source, shared.stages.settings.limits.penalty_refused_s)
+            return messages.refused_for_identity(identity)
+        return identity if self._take_session(identity) else messages.refused_for_number(identity)
+
+    def _take_session(self, identity: Admitted) -> bool:
+        admission = self._shared.admission
+        if isinstance(identity, NamedUser):
+            return admission.take_session(self._slot, identity.name, is_guest=False)
+        # A client that comes and goes without a name, again and again, only fills the log.
+        admission.penalise(self._slot.source, self._shared.stages.settings.limits.penalty_guest_s)
+        return admission.take_session(self._slot, GUEST_ROLE, is_guest=True)
+
+    async def _start_session(
+        self, identity: Admitted, transport: TlsTransport, protocol: NvtProtocol, trail: Trail, session_id: str
+    ) -> Session:
+        """Start a session, once that is on the log.
+
+        Raises:
+            AuditUnavailableError: It cannot be written.
+        """
+        stages, tls = self._shared.stages, transport.get_extra_info("tls")
+        guests = None
+        if isinstance(identity, Guest):
+            protocol.take_turns(self._shared.guest_turns)
+            guests = self._shared.guest_terms(self._slot.source)
+        visit = Visit(
+            session_id,
+            identity,
+            transport.get_extra_info("peer_certificate"),
+            self._origin,
+            tls,
+            datetime.now(UTC),
+            straight_to=self._origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name),
+        )
+        await trail.record(
+            SessionStarted(
+                reason=identity.reason if isinstance(identity, Guest) else AdmissionReason.IDENTIFIED,
+                message=messages.start_message(identity),
+                handshake_s=round(self._handshake_s, 6),
+                certificate=presented(identity),
+            )
+        )
+        return Session(visit, protocol, trail, stages.services, stages.settings, guests=guests)
+
+    async def _talk(self, session: Session, rounds: int) -> None:
+        registry = self._shared.stages.registry
+        registry.add(session)
+        try:
+            await self._look_once_more(session, rounds)
+            await session.run()
+        finally:
+            registry.remove(session)
+            reason = session.end_reason or EndReason.INTERNAL_ERROR
+            message = f"{session.user}: the session ended ({reason.value})"
+            await session.trail.record(SessionEnded(reason=reason, message=message))
+
+    async def _look_once_more(self, session: Session, rounds: int) -> None:
+        """Look at a session that was admitted while something changed, or while the server stops."""
+        stages = self._shared.stages
+        if self._shared.is_stopping:
+            session.end(EndReason.SERVER_STOPPED, STOPPING)
+        elif rounds != stages.registry.rounds:
+            # Every session was looked at again while the event was being written, and this one was not there yet.
+            session.adopt(stages.services, stages.settings)
+            session.reidentify(await self._identification.again(session.visit.peer, session.visit.origin.endpoint))
+
+
+def _line_by_name(lines: LineTable, server_name: str) -> str:
+    """Return the line that a server name leads straight to; empty when it leads to none."""
+    line = lines.by_server_name(server_name)
+    return line.name if line is not None else ""
+
+
+def _say_goodbye(protocol: NvtProtocol, lines: list[str]) -> None:
+    protocol.writer.write("".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace"))
+    protocol.writer.close()

@@ -1,0 +1,89 @@
+"""What the log and the screen say of a login: the parts and messages of its events, and the words of a refusal."""
+
+from dataclasses import dataclass
+
+from telnetsd.audit.who import path_fault, presented, revoked, shown_subject
+from telnetsd.escaping import escape
+from telnetsd.events.context import Tls
+from telnetsd.events.fields import CAUSE_MAX_CHARS, TEXT_MAX_CHARS
+from telnetsd.events.of_sessions import SessionRefused
+from telnetsd.events.reason import AdmissionReason, RefusalReason
+from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
+from telnetsd.session.greeting import LOG_FILLED, refuse
+from telnetsd.tls.engine import TlsDetails
+
+STOPPING = "the server is being stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A client that is refused: the event (None: it is counted), and the words on its screen."""
+
+    event: SessionRefused | None
+    words: list[str]
+
+
+def refused_for_log() -> Refused:
+    """Refuse a client whose source has used up its share of the log."""
+    return Refused(None, list(LOG_FILLED))
+
+
+def refused_for_stop(identity: Identity) -> Refused:
+    """Refuse a client of a server that ends."""
+    return Refused(_event(identity, AdmissionReason.SERVER_STOPPED, STOPPING), [f"refused: {STOPPING}"])
+
+
+def refused_for_identity(refusal: Refusal) -> Refused:
+    """Refuse a client for what it presented."""
+    return Refused(_event(refusal, refusal.reason, _refusal_message(refusal)), refuse(refusal))
+
+
+def refused_for_number(identity: Admitted) -> Refused:
+    """Refuse a session that would be one too many."""
+    if isinstance(identity, NamedUser):
+        message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
+        words = [f"refused: {identity.name} has too many sessions open", "end one of them first"]
+    else:
+        message = "as many guests are in, from one source or from all, as [limits] allows"
+        words = ["refused: too many guests are connected", "connect with a certificate, or try again later"]
+    return Refused(_event(identity, AdmissionReason.TOO_MANY_SESSIONS, message), words)
+
+
+def tls_part(tls: TlsDetails) -> Tls:
+    """Return what the log has of a handshake."""
+    return Tls(
+        version=tls.version,
+        cipher=tls.cipher,
+        curve=tls.group,
+        resumed=tls.resumed,
+        server_name=escape(tls.server_name, TEXT_MAX_CHARS) if tls.server_name else None,
+    )
+
+
+def _event(identity: Identity, reason: AdmissionReason | RefusalReason, message: str) -> SessionRefused:
+    refusal = identity if isinstance(identity, Refusal) else None
+    revocation = refusal.revocation if refusal is not None else None
+    return SessionRefused(
+        reason=reason,
+        message=message,
+        certificate=presented(identity),
+        revocation=revoked(revocation) if revocation is not None else None,
+        fault=path_fault(refusal.problem) if refusal is not None else None,
+    )
+
+
+def start_message(identity: Admitted) -> str:
+    """Return the message of a session's start."""
+    if isinstance(identity, NamedUser):
+        return f"{identity.name} logged in"
+    subject = shown_subject(identity)
+    claimed = f", presenting {subject}" if subject else ""
+    return f"a guest came in ({identity.reason.value}{claimed})"
+
+
+def _refusal_message(refusal: Refusal) -> str:
+    subject = shown_subject(refusal)
+    claimed = f"a client presenting {subject}" if subject else "a client without a certificate"
+    problem = refusal.problem
+    cause = f": {escape(problem.cause, CAUSE_MAX_CHARS)}" if problem is not None and problem.cause else ""
+    return f"{claimed} was refused ({refusal.reason.value}){cause}"

@@ -1,0 +1,93 @@
+"""What client and server agree upon: the terminal, who edits lines, who controls a serial port.
+
+A client that sends no telnet command needs no negotiator; so there is none before the first one comes, or is needed.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from telnetlib3 import TelnetReader
+
+from telnetsd.telnet.negotiation import ComPort, NvtNegotiator
+
+
+def _nothing() -> None:
+    pass
+
+
+class Agreement:
+    """The one of a connection.
+
+    Args:
+        transport: Where answers go.
+        reader: Where what is no command goes.
+    """
+
+    __slots__ = (
+        "_com_port",
+        "_is_closed",
+        "_negotiator",
+        "_reader",
+        "_transport",
+        "on_answered",
+        "on_terminal_known",
+    )
+
+    def __init__(self, transport: asyncio.Transport, reader: TelnetReader) -> None:
+        self._transport = transport
+        self._reader = reader
+        self._negotiator: NvtNegotiator | None = None
+        self._com_port: tuple[ComPort | None] | None = None
+        self._is_closed = False
+        self.on_answered: Callable[[], None] = _nothing
+        """Told of each answer to what was offered or asked: the client speaks telnet."""
+        self.on_terminal_known: Callable[[], None] = _nothing
+        """Told when the client has said what its terminal is, and of each change then."""
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Columns and rows of the client's screen; 0 where it has not said."""
+        return self._negotiator.window if self._negotiator is not None else (0, 0)
+
+    @property
+    def terminal_type(self) -> str:
+        """The type of the client's terminal; empty where it has not said."""
+        return self._negotiator.terminal_type if self._negotiator is not None else ""
+
+    @property
+    def is_amidst_command(self) -> bool:
+        """Whether the last byte that came was within a telnet command."""
+        return self._negotiator is not None and self._negotiator.is_oob
+
+    def interpret(self, data: bytes) -> None:
+        """Take in bytes as they came: commands are answered, and the rest goes to the reader."""
+        self._telnet().interpret(data)
+
+    def enter_character_mode(self) -> None:
+        """Offer what a full-screen program needs, and ask for the screen's type and size."""
+        self._telnet().enter_character_mode()
+
+    def leave_character_mode(self) -> None:
+        """Go back to lines that the client echoes and edits, where it does not do so."""
+        self.on_answered = self.on_terminal_known = _nothing
+        if self._negotiator is not None and self._negotiator.is_in_character_mode and not self._is_closed:
+            self._negotiator.leave_character_mode()
+
+    def decide_com_port(self, answer: ComPort | None) -> None:
+        """Say whether the client may control a port, to one that has asked already and to one that will."""
+        self._com_port = (answer,)
+        if self._negotiator is not None:
+            self._negotiator.decide_com_port(answer)
+
+    def close(self) -> None:
+        """Agree upon nothing more."""
+        self._is_closed = True
+        if self._negotiator is not None:
+            self._negotiator.close()
+
+    def _telnet(self) -> NvtNegotiator:
+        if self._negotiator is None:
+            self._negotiator = NvtNegotiator(self._transport, self._reader, self)
+            if self._com_port is not None:
+                self._negotiator.decide_com_port(*self._com_port)
+        return self._negotiator
