@@ -166,9 +166,16 @@ class Target:
         sink = GroupCommit(open_log(home, generation.settings.audit), generation.settings.audit)
         registry = SessionRegistry()
         return ServingProcess(
-            home, generation, make_context(generation), State(home.state_file), make_trail(sink), lambda: b"",
-            registry, registry, LocalDirectory(),
-        )  # fmt: skip
+            home,
+            generation,
+            context=make_context(generation),
+            state=State(home.state_file),
+            trail=make_trail(sink),
+            ask=lambda: b"",
+            registry=registry,
+            sessions=registry,
+            directory=LocalDirectory(),
+        )
 
     def try_one(self, data: bytes) -> None:
         """Let one connection bring an input, and see that it ends."""

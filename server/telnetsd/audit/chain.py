@@ -76,7 +76,7 @@ class Head:
 EMPTY: Final = Head(0, GENESIS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """What a line says of its place in the chain; its own hash fits.
 

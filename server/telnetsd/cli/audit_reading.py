@@ -33,7 +33,15 @@ _COLOURS = {"success": "green", "failure": "red"}
 _USER_COLUMNS = 13
 _WIDE_COLUMNS = 130
 """From this width on, where somebody came from is shown as well."""
-_HEADER = EventRow("time (UTC)", "outcome", "user", "source", "session", "event", "what")
+_HEADER = EventRow(
+    time="time (UTC)",
+    outcome="outcome",
+    user="user",
+    source="source",
+    session="session",
+    action="event",
+    message="what",
+)
 _FILTERED_LINES = 10_000
 """Among so many of the last lines `tail` looks for those that are wanted."""
 _BAR_COLUMNS = 40
@@ -221,7 +229,16 @@ def _select(
         begin, end = (parse_moment(text, now) if text else None for text in (since, until))
     except ValueError as error:
         fail_usage(str(error))
-    return Selection(user, session.lower(), action, network, hexadecimal, failed, begin, end)
+    return Selection(
+        user=user,
+        session=session.lower(),
+        action=action,
+        source=network,
+        certificate=hexadecimal,
+        only_failed=failed,
+        since=begin,
+        until=end,
+    )
 
 
 def _matching(lines: Iterable[bytes], selection: Selection) -> Iterator[bytes]:

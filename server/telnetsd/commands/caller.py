@@ -98,7 +98,7 @@ class Permissions(Protocol):
         """Return a line as the log may have it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What the server offers to commands."""
 

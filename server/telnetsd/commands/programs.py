@@ -62,11 +62,11 @@ def _make_command(settings: ProgramSettings) -> Command:
 
     usage = f"[ARGUMENT … {settings.arguments_max}]" if settings.arguments_max else ""
     return Command(
-        settings.name,
-        settings.summary,
-        usage,
-        "",
-        run,
+        name=settings.name,
+        summary=settings.summary,
+        usage=usage,
+        role="",
+        handler=run,
         arguments_max=settings.arguments_max,
         check=check,
         roles=settings.roles,

@@ -46,7 +46,7 @@ class CommandError(PeerError):
         self.exit_status = exit_status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One row of the table.
 
@@ -111,7 +111,18 @@ def command(
     """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it takes."""
 
     def make(handler: Handler) -> Command:
-        return Command(name, summary, usage, role, handler, *arguments, aliases, words_logged, check)
+        return Command(
+            name=name,
+            summary=summary,
+            usage=usage,
+            role=role,
+            handler=handler,
+            arguments_min=arguments[0],
+            arguments_max=arguments[1],
+            aliases=aliases,
+            words_logged=words_logged,
+            check=check,
+        )
 
     return make
 

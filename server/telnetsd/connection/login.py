@@ -184,12 +184,12 @@ class Login:
             protocol.take_turns(self._shared.guest_turns)
             guests = self._shared.guest_terms(self._slot.source)
         visit = Visit(
-            session_id,
-            identity,
-            transport.get_extra_info("peer_certificate"),
-            self._origin,
-            tls,
-            datetime.now(UTC),
+            id=session_id,
+            identity=identity,
+            peer=transport.get_extra_info("peer_certificate"),
+            origin=self._origin,
+            tls=tls,
+            started_at=datetime.now(UTC),
             straight_to=self._origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name),
         )
         await trail.record(

@@ -28,7 +28,7 @@ GUESTS_BURST_S: Final = 10
 """For how many seconds' worth of lines all guests together may be ahead of their pace."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """What a connection goes through; one generation."""
 

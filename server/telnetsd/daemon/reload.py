@@ -57,6 +57,7 @@ class Reloader:
         home: Home,
         generation: Generation,
         trail: Trail,
+        *,
         ask: AskPassphrase,
         adopt: Adopt,
         manager: ServiceManager,
@@ -76,7 +77,7 @@ class Reloader:
         self._told_crls: set[CrlFinding] = set()
         self._told_upkeep = ""
         self._told_waiting = ""
-        self._reloading: asyncio.Task[None] | None = None
+        self._reloading: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
 
     @property
@@ -143,12 +144,13 @@ class Reloader:
 
     def reload_in_background(self, reason: ReloadReason, by: str) -> None:
         """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
-        self._reloading = asyncio.get_running_loop().create_task(self._reload_and_warn(reason, by))
+        reloading = asyncio.get_running_loop().create_task(self._reload_and_warn(reason, by))
+        self._reloading.add(reloading)
+        reloading.add_done_callback(self._reloading.discard)
 
     async def finish(self) -> None:
-        """Wait for a reload that has begun."""
-        if self._reloading is not None:
-            await self._reloading
+        """Wait for every reload that has begun."""
+        await asyncio.gather(*self._reloading)
 
     async def _reload_and_warn(self, reason: ReloadReason, by: str) -> None:
         try:

@@ -25,7 +25,7 @@ SUCCESS: Final = Outcome.SUCCESS
 FAILURE: Final = Outcome.FAILURE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """One row.
 
@@ -96,28 +96,115 @@ _CHANGED_BY: Final = (Operator, Session)
 
 def _change(event: type[Event], category: str, *kinds: str) -> Definition:
     """Define a change of the installation that was made."""
-    return Definition(event, (category,), kinds, SUCCESS, sometimes=_CHANGED_BY)
+    return Definition(event=event, categories=(category,), types=kinds, outcome=SUCCESS, sometimes=_CHANGED_BY)
 
 
 DEFINITIONS: Final = {
     row.event: row
     for row in (
-        Definition(s.SessionStarted, ("authentication", "session"), ("start",), SUCCESS, _OF_SESSION),
-        Definition(s.SessionContinued, ("session",), ("info",), SUCCESS, _OF_SESSION, (Certificate,)),
-        Definition(s.SessionEnded, ("session",), ("end",), SUCCESS, _OF_SESSION, is_kept=True),
-        Definition(s.SessionRefused, ("authentication",), ("start",), FAILURE, (), _OF_SESSION, is_kept=True),
-        Definition(s.SessionKicked, ("session",), ("end",), SUCCESS, _OF_SESSION),
-        Definition(s.SessionWatched, ("session",), ("info",), SUCCESS, _OF_SESSION),
-        Definition(s.SessionSlowed, ("session",), ("info",), SUCCESS, _OF_SESSION),
-        Definition(s.GuestsRefused, ("network",), ("denied",), FAILURE, (), (Source,)),
-        Definition(s.HandshakeFailed, ("network",), ("connection", "denied"), FAILURE, (), (Source,), is_kept=True),
-        Definition(s.ConnectionRefused, ("network",), ("connection", "denied"), FAILURE, (), (Source,)),
-        Definition(s.CommandExecuted, ("api",), ("allowed",), SUCCESS, _OF_SESSION),
-        Definition(s.CommandDenied, ("api",), ("denied",), FAILURE, _OF_SESSION),
-        Definition(s.CommandFailed, ("api",), ("end",), FAILURE, _OF_SESSION, is_kept=True),
-        Definition(s.LineConnected, ("session", "network"), ("start",), SUCCESS, _ON_LINE),
-        Definition(s.LineDisconnected, ("session", "network"), ("end",), SUCCESS, _ON_LINE, is_kept=True),
-        Definition(s.RecordingClosed, ("file",), ("creation",), SUCCESS, _ON_LINE, is_kept=True),
+        Definition(
+            event=s.SessionStarted,
+            categories=("authentication", "session"),
+            types=("start",),
+            outcome=SUCCESS,
+            always=_OF_SESSION,
+        ),
+        Definition(
+            event=s.SessionContinued,
+            categories=("session",),
+            types=("info",),
+            outcome=SUCCESS,
+            always=_OF_SESSION,
+            sometimes=(Certificate,),
+        ),
+        Definition(
+            event=s.SessionEnded,
+            categories=("session",),
+            types=("end",),
+            outcome=SUCCESS,
+            always=_OF_SESSION,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.SessionRefused,
+            categories=("authentication",),
+            types=("start",),
+            outcome=FAILURE,
+            always=(),
+            sometimes=_OF_SESSION,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.SessionKicked, categories=("session",), types=("end",), outcome=SUCCESS, always=_OF_SESSION
+        ),
+        Definition(
+            event=s.SessionWatched, categories=("session",), types=("info",), outcome=SUCCESS, always=_OF_SESSION
+        ),
+        Definition(
+            event=s.SessionSlowed, categories=("session",), types=("info",), outcome=SUCCESS, always=_OF_SESSION
+        ),
+        Definition(
+            event=s.GuestsRefused,
+            categories=("network",),
+            types=("denied",),
+            outcome=FAILURE,
+            always=(),
+            sometimes=(Source,),
+        ),
+        Definition(
+            event=s.HandshakeFailed,
+            categories=("network",),
+            types=("connection", "denied"),
+            outcome=FAILURE,
+            always=(),
+            sometimes=(Source,),
+            is_kept=True,
+        ),
+        Definition(
+            event=s.ConnectionRefused,
+            categories=("network",),
+            types=("connection", "denied"),
+            outcome=FAILURE,
+            always=(),
+            sometimes=(Source,),
+        ),
+        Definition(
+            event=s.CommandExecuted, categories=("api",), types=("allowed",), outcome=SUCCESS, always=_OF_SESSION
+        ),
+        Definition(
+            event=s.CommandDenied, categories=("api",), types=("denied",), outcome=FAILURE, always=_OF_SESSION
+        ),
+        Definition(
+            event=s.CommandFailed,
+            categories=("api",),
+            types=("end",),
+            outcome=FAILURE,
+            always=_OF_SESSION,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.LineConnected,
+            categories=("session", "network"),
+            types=("start",),
+            outcome=SUCCESS,
+            always=_ON_LINE,
+        ),
+        Definition(
+            event=s.LineDisconnected,
+            categories=("session", "network"),
+            types=("end",),
+            outcome=SUCCESS,
+            always=_ON_LINE,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.RecordingClosed,
+            categories=("file",),
+            types=("creation",),
+            outcome=SUCCESS,
+            always=_ON_LINE,
+            is_kept=True,
+        ),
         _change(c.CertificateIssued, "iam", "creation"),
         _change(c.CertificateRenewed, "iam", "creation"),
         _change(c.CertificateRevoked, "iam", "deletion"),
@@ -138,18 +225,30 @@ DEFINITIONS: Final = {
         _change(c.CaRotated, "configuration", "change"),
         _change(c.CaRetired, "configuration", "deletion"),
         _change(c.CrlIssued, "configuration", "change"),
-        Definition(c.CrlRejected, ("configuration",), ("info",), FAILURE, is_kept=True),
-        Definition(c.ChangeUndone, ("configuration",), ("change",), FAILURE),
-        Definition(o.ServerStarted, ("process",), ("start",), SUCCESS),
-        Definition(o.ServerStopped, ("process",), ("end",), SUCCESS),
-        Definition(o.ServerReloaded, ("configuration",), ("change",), SUCCESS),
-        Definition(o.ReloadFailed, ("configuration",), ("info",), FAILURE, is_kept=True),
-        Definition(o.AuditCheckpoint, ("file",), ("info",), SUCCESS, (Signature,)),
-        Definition(o.AuditRecovered, ("file",), ("change",), SUCCESS),
-        Definition(o.AuditDamaged, ("file",), ("info",), FAILURE),
-        Definition(o.AuditPruned, ("file",), ("deletion",), SUCCESS),
-        Definition(o.AuditKeyChanged, ("configuration",), ("change",), SUCCESS, (Operator,)),
-        Definition(o.AuditNotShipped, ("network",), ("info",), FAILURE, is_kept=True),
+        Definition(
+            event=c.CrlRejected, categories=("configuration",), types=("info",), outcome=FAILURE, is_kept=True
+        ),
+        Definition(event=c.ChangeUndone, categories=("configuration",), types=("change",), outcome=FAILURE),
+        Definition(event=o.ServerStarted, categories=("process",), types=("start",), outcome=SUCCESS),
+        Definition(event=o.ServerStopped, categories=("process",), types=("end",), outcome=SUCCESS),
+        Definition(event=o.ServerReloaded, categories=("configuration",), types=("change",), outcome=SUCCESS),
+        Definition(
+            event=o.ReloadFailed, categories=("configuration",), types=("info",), outcome=FAILURE, is_kept=True
+        ),
+        Definition(
+            event=o.AuditCheckpoint, categories=("file",), types=("info",), outcome=SUCCESS, always=(Signature,)
+        ),
+        Definition(event=o.AuditRecovered, categories=("file",), types=("change",), outcome=SUCCESS),
+        Definition(event=o.AuditDamaged, categories=("file",), types=("info",), outcome=FAILURE),
+        Definition(event=o.AuditPruned, categories=("file",), types=("deletion",), outcome=SUCCESS),
+        Definition(
+            event=o.AuditKeyChanged,
+            categories=("configuration",),
+            types=("change",),
+            outcome=SUCCESS,
+            always=(Operator,),
+        ),
+        Definition(event=o.AuditNotShipped, categories=("network",), types=("info",), outcome=FAILURE, is_kept=True),
     )
 }
 """Every event."""

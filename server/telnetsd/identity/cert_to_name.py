@@ -65,7 +65,7 @@ class IssuedEntry:
         return user or NoMatch.NOT_ISSUED_TO_A_USER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MappedEntry:
     """An entry of the configuration; `fingerprint_sha256` is of a CA or of the leaf itself, in lower case."""
 

@@ -82,7 +82,7 @@ class _Outcome:
     end: datetime
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Verdict:
     """What became of a presentation, from one moment to before another: a path, or why there is none."""
 
@@ -109,8 +109,12 @@ def restrict(
         otherwise = restrict(identity.otherwise, needs_certificate=needs_certificate, has_role=has_role)
         return replace(identity, otherwise=None) if isinstance(otherwise, Refusal) else identity
     if needs_certificate and isinstance(identity, Guest):
-        return Refusal(identity.reason, identity.status, identity.certificate)
-    return identity if has_role(identity) else Refusal(EndpointReason.ROLE, identity.status, identity.certificate)
+        return Refusal(reason=identity.reason, status=identity.status, certificate=identity.certificate)
+    return (
+        identity
+        if has_role(identity)
+        else Refusal(reason=EndpointReason.ROLE, status=identity.status, certificate=identity.certificate)
+    )
 
 
 class Identifier:
@@ -151,11 +155,18 @@ class Identifier:
         try:
             path = validate_path(peer, self._trust, at)
         except PathError as error:
-            return Verdict(None, error.problem, describe_der(peer.leaf_der), begin, end)
+            return Verdict(path=None, problem=error.problem, facts=describe_der(peer.leaf_der), begin=begin, end=end)
         for certificate, signers in zip(path.certificates, path.signers, strict=False):
             # The signature of a long CRL of a CA that the client brought takes long, once: it is checked here.
             status_of(certificate, signers, self._trust, at)
-        return Verdict(path, None, describe(path.leaf), begin, end, self._policy.classes.class_of(path))
+        return Verdict(
+            path=path,
+            problem=None,
+            facts=describe(path.leaf),
+            begin=begin,
+            end=end,
+            assurance_class=self._policy.classes.class_of(path),
+        )
 
     def keep(self, peer: PeerCertificate, verdict: Verdict) -> None:
         """Keep a verdict for who presents the same."""
@@ -223,20 +234,22 @@ class Identifier:
         problem = verdict.problem or PathProblem(PathReason.BAD_PATH)
         if problem.reason is PathReason.SELF_SIGNED:
             return self._identify_pinned(peer, verdict.facts, at)
-        return Refusal(problem.reason, CertificateStatus.REJECTED, verdict.facts, problem=problem)
+        return Refusal(
+            reason=problem.reason, status=CertificateStatus.REJECTED, certificate=verdict.facts, problem=problem
+        )
 
     def _name(self, verdict: Verdict, path: Path) -> Admitted:
         match = map_to_name(path, self._policy.entries, self._register)
         if match is None:
             return Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, verdict.facts)
         return NamedUser(
-            match.user.name,
-            match.user.roles,
-            match.rule_id,
-            verdict.facts,
-            path.valid_until,
-            verdict.assurance_class,
-            self._policy.classes.name_of(verdict.assurance_class),
+            name=match.user.name,
+            roles=match.user.roles,
+            rule_id=match.rule_id,
+            certificate=verdict.facts,
+            valid_until=path.valid_until,
+            assurance_class=verdict.assurance_class,
+            class_name=self._policy.classes.name_of(verdict.assurance_class),
         )
 
     def _identify_pinned(self, peer: PeerCertificate, facts: CertificateFacts, at: datetime) -> Identity:
@@ -249,8 +262,10 @@ class Identifier:
             return Guest(GuestReason.SELF_SIGNED, CertificateStatus.PROVISIONAL, facts)
         problem = pin_problem(parse_certificate(peer.leaf_der), at)
         if problem is not None:
-            return Refusal(problem, CertificateStatus.REJECTED, facts)
-        return NamedUser(user.name, user.roles, PIN_RULE_ID, facts, facts.not_after)
+            return Refusal(reason=problem, status=CertificateStatus.REJECTED, certificate=facts)
+        return NamedUser(
+            name=user.name, roles=user.roles, rule_id=PIN_RULE_ID, certificate=facts, valid_until=facts.not_after
+        )
 
     def _revoked(self, verdict: Verdict, path: Path, at: datetime) -> Refusal | None:
         """Look at every certificate of the path but the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""
@@ -267,7 +282,12 @@ class Identifier:
         if is_known or is_built_in or self._policy.crl_policy is CrlPolicy.PREFER:
             return None
         otherwise = self._name(verdict, path)
-        return Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, verdict.facts, otherwise=otherwise)
+        return Refusal(
+            reason=StatusReason.UNKNOWN,
+            status=CertificateStatus.REJECTED,
+            certificate=verdict.facts,
+            otherwise=otherwise,
+        )
 
     def _is_hold_over(
         self, ours: Revocation | None, found: Revocation, issuer_sha256: str, certificate: x509.Certificate
@@ -310,4 +330,4 @@ def _readable(peer: PeerCertificate) -> Iterator[x509.Certificate]:
 
 def _refuse_revoked(revocation: Revocation, facts: CertificateFacts) -> Refusal:
     reason = StatusReason.ON_HOLD if revocation.is_hold else StatusReason.REVOKED
-    return Refusal(reason, CertificateStatus.REJECTED, facts, revocation)
+    return Refusal(reason=reason, status=CertificateStatus.REJECTED, certificate=facts, revocation=revocation)

@@ -26,7 +26,7 @@ class User:
     roles: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamedUser:
     """A user, known by a verified certificate.
 
@@ -70,7 +70,7 @@ class Guest:
 Admitted = NamedUser | Guest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Somebody who may not come in, with the reason; the certificate, if any, is what was claimed.
 

@@ -76,13 +76,13 @@ class RemoteDirectory:
         except OSError as error:
             raise LineError(LineReason.UNREACHABLE, f"{line.name} cannot be reached: {error.strerror}") from error
         request = ReservePlace(
-            line.name,
-            join,
-            visitor.participant.name,
-            visitor.terminal,
-            dict(visitor.environment),
-            str(visitor.recording),
-            visitor.trail.fields,
+            line=line.name,
+            join=join,
+            name=visitor.participant.name,
+            terminal=visitor.terminal,
+            environment=dict(visitor.environment),
+            recording=str(visitor.recording),
+            fields=visitor.trail.fields,
         )
         place = RemotePlace(channel, line, visitor.participant)
         try:

@@ -83,7 +83,7 @@ class NameFacts:
     attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFacts:
     """What a certificate says of itself, as text: to be shown and logged, never to be decided upon."""
 

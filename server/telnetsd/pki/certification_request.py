@@ -31,7 +31,7 @@ class CsrError(PeerError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationRequest:
     """A request whose holder has proved possession of the private key. Its subject is a wish, never a name."""
 
@@ -69,7 +69,15 @@ def parse_csr(data: bytes, name: str) -> CertificationRequest:
             CsrReason.WEAK_KEY, f"the request's key is too weak or not taken ({shown}): use {SUPPORTED_KEYS}"
         )
     _check_wishes(subject, extensions, name)
-    return CertificationRequest(key, key_sha256(key), *key_facts(key), shown, csr.public_bytes(Encoding.DER))
+    algorithm, bits = key_facts(key)
+    return CertificationRequest(
+        public_key=key,
+        spki_sha256=key_sha256(key),
+        key_algorithm=algorithm,
+        key_bits=bits,
+        subject=shown,
+        der=csr.public_bytes(Encoding.DER),
+    )
 
 
 def _check_proof(csr: x509.CertificateSigningRequest) -> None:

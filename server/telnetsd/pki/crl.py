@@ -102,7 +102,7 @@ def _names_of(
     return tuple(full or ())
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RevocationList:
     """One CRL that could be read whole, and the file that it came from.
 
@@ -361,9 +361,18 @@ def _parse(der: bytes, shown: str, digest: str) -> RevocationList:
     is_understood = is_understood and all(oid in _UNDERSTOOD for oid, one in extensions.items() if one.critical)
     scope = _scope_of(crl)
     is_supported = is_understood and scope is not None and ExtensionOID.DELTA_CRL_INDICATOR not in extensions
-    times = crl.last_update_utc, crl.next_update_utc
     return RevocationList(
-        crl, shown, digest, *times, crl_number, is_supported, scope or Scope(), positions, dates, bytes(reasons)
+        crl=crl,
+        source=shown,
+        sha256=digest,
+        this_update=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+        number=crl_number,
+        is_supported=is_supported,
+        scope=scope or Scope(),
+        positions=positions,
+        dates=dates,
+        reasons=bytes(reasons),
     )
 
 

@@ -69,7 +69,7 @@ class Signer:
     issuer: x509.Certificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
     """A validated path: the leaf first, the trust anchor last.
 
@@ -211,13 +211,13 @@ def _make_path(chain: Chain, policies: frozenset[str], search: Search, at: datet
     leaf, fingerprints = chain[0], tuple(map(certificate_sha256, chain))
     variants = (fingerprints_of(one, issuer) for one, issuer in pairwise(chain))
     return Path(
-        chain,
-        fingerprints,
-        frozenset(fingerprints).union(*variants),
-        spki_sha256(leaf),
-        f"{leaf.serial_number:X}",
-        policies,
-        tuple(
+        certificates=chain,
+        fingerprints_sha256=fingerprints,
+        known_by=frozenset(fingerprints).union(*variants),
+        leaf_spki_sha256=spki_sha256(leaf),
+        leaf_serial_number=f"{leaf.serial_number:X}",
+        policies=policies,
+        signers=tuple(
             (Signer(issuer, sha256), *_other_signers(issuer, chain[-1], search, at))
             for issuer, sha256 in zip(chain[1:], fingerprints[1:], strict=True)
         ),

@@ -20,7 +20,7 @@ from telnetsd.rpc.message import News, Question, Vocabulary
 from telnetsd.telnet.terminal import Terminal
 
 
-class SessionRow(msgspec.Struct, frozen=True):
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One open session, as others see it; `user` is the name, or `guest`; times are aware, UTC.
 
     Of a worker that does not answer it is not known how long its sessions are idle: `idle_s` is None.
@@ -70,7 +70,7 @@ class Alive(News):
     """The worker is not hung; several times a second."""
 
 
-class EventRaised(News):
+class EventRaised(News, kw_only=True):
     """An event is to be written; `EventsWritten` says that it was. The parts are those of `audit.chain.Draft`."""
 
     number: int
@@ -192,7 +192,7 @@ class ReservedPlace(msgspec.Struct, frozen=True):
     writer: str
 
 
-class ReservePlace(Question[ReservedPlace]):
+class ReservePlace(Question[ReservedPlace], kw_only=True):
     """Find a place on a line, which is opened if it is not; the first message. Refused with a LineReason."""
 
     line: str
@@ -299,7 +299,7 @@ TO_PARTICIPANT: Final = Vocabulary(Show, Say, Dismiss, ComPortSaid)
 # From the supervisor to the forker, on its command line.
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Which workers a forker is to start; `listeners` are inherited descriptors, each with its endpoint.
 
     `reloads` is how often the server had reloaded before: what the forker loads is not older than that.

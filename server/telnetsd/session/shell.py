@@ -35,7 +35,7 @@ _BLOCK_END: Final = "-----END "
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Answer:
     """The lines so far of an answer to a question, and the command line that led to it."""
 
@@ -76,7 +76,7 @@ class Shell:
 
     def ask(self, question: Question) -> None:
         """Have the next lines answer a question of the command that runs."""
-        self._answer = _Answer(question, *self._running)
+        self._answer = _Answer(question=question, name=self._running[0], line=self._running[1])
 
     def give_up_answer(self) -> None:
         """Forget the question, and what is left of a pasted block: the next line is a command."""

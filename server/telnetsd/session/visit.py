@@ -11,7 +11,7 @@ from telnetsd.session.pace import Pace
 from telnetsd.tls.engine import TlsDetails
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """What does not change while a session lasts.
 

@@ -127,15 +127,15 @@ class Certificates:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM certificates WHERE {where}", values).fetchall()
         for sha256, name, issuer, spki, serial, key, not_before, not_after, number, is_renewed, *revocation in rows:
             yield IssuedCertificate(
-                sha256,
-                name,
-                issuer,
-                spki,
-                serial,
-                key,
-                to_time(not_before),
-                to_time(not_after),
-                number,
-                bool(is_renewed),
-                to_revocation(*revocation),
+                sha256=sha256,
+                user_name=name,
+                issuer_sha256=issuer,
+                spki_sha256=spki,
+                serial_number=serial,
+                public_key=key,
+                not_before=to_time(not_before),
+                not_after=to_time(not_after),
+                assurance_class=number,
+                is_renewed=bool(is_renewed),
+                revocation=to_revocation(*revocation),
             )

@@ -9,7 +9,7 @@ from telnetsd.identity.outcome import User
 from telnetsd.pki.revocation import Revocation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCertificate:
     """A certificate that the built-in CA issued; `is_renewed` says that it has a successor by way of `renew`."""
 
@@ -72,7 +72,7 @@ class RequestStatus(StrEnum):
     COLLECTED = "collected"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentRequest:
     """Somebody's wish for a certificate.
 

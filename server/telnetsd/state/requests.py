@@ -11,6 +11,7 @@ _COLUMNS: Final = (
     "id, kind, name, subject, public_key, spki_sha256, source, requested_at, expires_at, status, user_name,"
     " certificate_sha256, replaces_sha256, code_failures"
 )
+_FIELDS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 
 
 class Requests:
@@ -120,17 +121,9 @@ class Requests:
 
     def _select(self, where: str, *values: str) -> Iterator[EnrolmentRequest]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM requests WHERE {where}", values).fetchall()
-        for request_id, kind, name, subject, key, spki, source, requested_at, expires_at, status, *rest in rows:
-            yield EnrolmentRequest(
-                request_id,
-                RequestKind(kind),
-                name,
-                subject,
-                key,
-                spki,
-                source,
-                to_time(requested_at),
-                to_time(expires_at),
-                RequestStatus(status),
-                *rest,
-            )
+        for row in rows:
+            fields = dict(zip(_FIELDS, row, strict=True))
+            fields["kind"], fields["status"] = RequestKind(fields["kind"]), RequestStatus(fields["status"])
+            for name in ("requested_at", "expires_at"):
+                fields[name] = to_time(fields[name])
+            yield EnrolmentRequest(**fields)

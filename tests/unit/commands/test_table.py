@@ -23,7 +23,14 @@ def make(name: str, role: str = "user", **options: object) -> Command:
 
 
 def somebody(*roles: str, assurance_class: int = 0) -> NamedUser:
-    return NamedUser("alice", roles, "test", CertificateFacts(""), datetime.now(UTC), assurance_class)
+    return NamedUser(
+        name="alice",
+        roles=roles,
+        rule_id="test",
+        certificate=CertificateFacts(sha256=""),
+        valid_until=datetime.now(UTC),
+        assurance_class=assurance_class,
+    )
 
 
 def table(**roles: RoleSettings) -> CommandTable:

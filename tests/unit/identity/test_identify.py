@@ -257,7 +257,9 @@ def test_what_cannot_be_a_user_name(text: str) -> None:
 
 def test_who_would_come_in_but_for_a_late_crl_has_to_meet_the_same_demands(state: State) -> None:
     guest = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
-    unknown = Refusal(StatusReason.UNKNOWN, CertificateStatus.REJECTED, None, otherwise=guest)
+    unknown = Refusal(
+        reason=StatusReason.UNKNOWN, status=CertificateStatus.REJECTED, certificate=None, otherwise=guest
+    )
     assert restrict(unknown, needs_certificate=False, has_role=lambda _: True) is unknown
     for kept_out in (
         restrict(unknown, needs_certificate=False, has_role=lambda _: False),

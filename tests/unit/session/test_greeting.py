@@ -20,7 +20,7 @@ REASONS = [*GuestReason, *StatusReason, *(one for one in PathReason if one is no
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(reason: RefusalReason) -> None:
     for facts in (FACTS, None):
-        sentence, remedy = refuse(Refusal(reason, CertificateStatus.REJECTED, facts))
+        sentence, remedy = refuse(Refusal(reason=reason, status=CertificateStatus.REJECTED, certificate=facts))
         assert sentence.startswith(("refused: your c", "refused: the ", "refused: no current CRL "))
         assert sentence.isprintable()
         assert "{" not in sentence
@@ -32,6 +32,8 @@ def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(
     [(timedelta(hours=5), "few hours"), (timedelta(days=1), "day"), (timedelta(days=30, hours=2), "30 days")],
 )
 def test_the_greeting_says_who_and_for_how_long(left: timedelta, words: str) -> None:
-    user = NamedUser("alice", ("operator", "user"), "built-in-ca", FACTS, NOW + left)
+    user = NamedUser(
+        name="alice", roles=("operator", "user"), rule_id="built-in-ca", certificate=FACTS, valid_until=NOW + left
+    )
     first, *_ = greet(user, CommandTable([], {}), NOW, 30)
     assert first == f"you are alice (operator, user; class 0); your certificate is valid for another {words}"

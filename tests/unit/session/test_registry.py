@@ -38,7 +38,9 @@ class OpenSession:
         self.user = "guest"
         origin = Origin("127.0.0.1", 1, Endpoint(EndpointSettings(listen="127.0.0.1:0")))
         tls = TlsDetails("1.3", "", "", False, "")
-        self.visit = Visit(id_, self.identity, None, origin, tls, datetime.now(UTC))
+        self.visit = Visit(
+            id=id_, identity=self.identity, peer=None, origin=origin, tls=tls, started_at=datetime.now(UTC)
+        )
         self.idle_s = 0.0
         self.trail = make_trail(sink)
         self.ended: list[EndReason] = []
@@ -89,7 +91,7 @@ async def test_sessions_are_found_by_the_end_of_their_id() -> None:
 
 
 async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybody_is_due_again() -> None:
-    refusal = Refusal(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
+    refusal = Refusal(reason=GuestReason.NO_CERTIFICATE, status=CertificateStatus.NONE, certificate=None)
     looked: list[str] = []
 
     class Looked(OpenSession):

@@ -60,7 +60,17 @@ class Person:
 
     def __init__(self, table: CommandTable) -> None:
         enrolment, lines = cast(EnrolmentService, None), LineTable((), Path())
-        self.services = Services(SessionRegistry(), table, "", Path(), enrolment, 30, lines, LocalDirectory(), Path())
+        self.services = Services(
+            sessions=SessionRegistry(),
+            table=table,
+            motd="",
+            audit_file=Path(),
+            enrolment=enrolment,
+            renewal_window_days=30,
+            lines=lines,
+            directory=LocalDirectory(),
+            recordings=Path(),
+        )
         self.said: list[str] = []
         self.is_over = False
 
@@ -174,7 +184,13 @@ async def test_what_is_kept_of_the_history_is_bounded() -> None:
 
 
 NOBODY = Person.identity
-BOB = NamedUser("bob", ("user",), "rule", CertificateFacts(""), datetime.now(UTC))
+BOB = NamedUser(
+    name="bob",
+    roles=("user",),
+    rule_id="rule",
+    certificate=CertificateFacts(sha256=""),
+    valid_until=datetime.now(UTC),
+)
 
 
 def logged_lines(disk: Disk) -> list[str]:

@@ -21,7 +21,16 @@ ALICE = User("alice", ("operator", "user"))
 
 
 def certificate(sha256: str = "c", serial: str = "1F", user: str = "alice") -> IssuedCertificate:
-    return IssuedCertificate(sha256, user, "i", "s", serial, "EC 256", NOW, NOW + timedelta(days=1))
+    return IssuedCertificate(
+        sha256=sha256,
+        user_name=user,
+        issuer_sha256="i",
+        spki_sha256="s",
+        serial_number=serial,
+        public_key="EC 256",
+        not_before=NOW,
+        not_after=NOW + timedelta(days=1),
+    )
 
 
 @pytest.fixture
@@ -109,7 +118,15 @@ def test_crl_numbers_increase_for_each_issuer(state: State) -> None:
 
 def test_a_request_is_found_counted_decided_and_forgotten(state: State) -> None:
     request = EnrolmentRequest(
-        "r", RequestKind.CSR, "bob", "CN=bob", "EC 256", "s", "192.0.2.1", now(), now() + timedelta(1)
+        id="r",
+        kind=RequestKind.CSR,
+        name="bob",
+        subject="CN=bob",
+        public_key="EC 256",
+        spki_sha256="s",
+        source="192.0.2.1",
+        requested_at=now(),
+        expires_at=now() + timedelta(1),
     )
     with state.transaction():
         state.requests.add(request, b"csr", "hash")

@@ -40,7 +40,7 @@ _CODE_BYTES: Final = 15
 _CODE_GROUP: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
     """What somebody brings: the kind, the name, the key that was proved, and the request or certificate (DER)."""
 

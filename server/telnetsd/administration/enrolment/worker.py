@@ -68,12 +68,12 @@ class EnrolmentWorker:
                 f"that key is too weak or not taken: use {SUPPORTED_KEYS}",
             )
         requested = Requested(
-            RequestKind.SELF_SIGNED,
-            name,
-            certificate.subject.distinguished_name,
-            f"{certificate.public_key_algorithm} {certificate.public_key_size}",
-            certificate.spki_sha256,
-            applicant.leaf_der,
+            kind=RequestKind.SELF_SIGNED,
+            name=name,
+            subject=certificate.subject.distinguished_name,
+            public_key=f"{certificate.public_key_algorithm} {certificate.public_key_size}",
+            spki_sha256=certificate.spki_sha256,
+            content=applicant.leaf_der,
         )
         return await self._do(take_request, self._home, self._settings.enrolment, applicant, requested)
 
@@ -165,7 +165,9 @@ class EnrolmentWorker:
 
 def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Requested:
     key = f"{csr.key_algorithm} {csr.key_bits}"
-    return Requested(kind, name, csr.subject, key, csr.spki_sha256, csr.der)
+    return Requested(
+        kind=kind, name=name, subject=csr.subject, public_key=key, spki_sha256=csr.spki_sha256, content=csr.der
+    )
 
 
 def _find_renewable(

@@ -29,7 +29,7 @@ from telnetsd.pki.trust import Trust, TrustAnchor, load_certificates, make_trust
 EXPIRY_WARNING_DAYS: Final = 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One generation of everything that is loaded."""
 
@@ -59,7 +59,15 @@ def load_generation(
     trust = load_home_trust(home, before)
     chain, key = load_server_pair(home)
     lines = load_lines(home, settings)
-    return Generation(settings, table, lines, trust, make_policy(home, settings, trust), chain, key)
+    return Generation(
+        settings=settings,
+        table=table,
+        lines=lines,
+        trust=trust,
+        policy=make_policy(home, settings, trust),
+        server_chain=chain,
+        server_key=key,
+    )
 
 
 def load_table(settings: Settings) -> CommandTable:

@@ -18,7 +18,7 @@ Event = Mapping[str, Any]
 """An event as it was read: nothing is known of its members."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
     """One event for people: every value is one line of printable text, `-` where there is none."""
 

@@ -18,7 +18,7 @@ _HEXADECIMAL: Final = re.compile("[0-9A-F]{1,80}")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What an event has to be; what is empty, None or False asks for nothing.
 

@@ -12,7 +12,7 @@ HOURS = range(24)
 _TURNED_AWAY = {SessionRefused.action, HandshakeFailed.action, CommandDenied.action}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """Counts, each by a word, the most frequent first; hours (UTC, 00 to 23) in their order."""
 
@@ -40,5 +40,10 @@ def count(events: Iterable[Event]) -> Figures:
             reasons[text_of(event, "event.reason")] += 1
     by_hour = {f"{hour:02}": hours[f"{hour:02}"] for hour in HOURS}
     return Figures(
-        dict(users.most_common()), dict(reasons.most_common()), by_hour, dict(actions.most_common()), total, failures
+        logins_by_user=dict(users.most_common()),
+        refusals_by_reason=dict(reasons.most_common()),
+        logins_by_hour=by_hour,
+        events_by_action=dict(actions.most_common()),
+        events=total,
+        failures=failures,
     )

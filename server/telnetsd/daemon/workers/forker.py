@@ -104,7 +104,12 @@ class Forker:
             os.close(descriptor)
         plan = self._plan
         start = WorkerStart(
-            Home(Path(plan.home)), Path(plan.hub), plan.count, plan.batch, plan.reloads, self._listeners
+            home=Home(Path(plan.home)),
+            hub=Path(plan.hub),
+            count=plan.count,
+            batch=plan.batch,
+            reloads=plan.reloads,
+            listeners=self._listeners,
         )
         try:
             run_worker(start, self._generation, self._context, self._ask)

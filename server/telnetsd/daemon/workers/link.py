@@ -20,7 +20,7 @@ ANSWER_TIMEOUT_S: Final = 5.0
 A = TypeVar("A")
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class WorkerLink:
     """One worker, as the first process sees it.
 

@@ -13,6 +13,8 @@ from telnetsd.lines.directory import LocalDirectory
 from telnetsd.listener.endpoint import Endpoint
 
 STOP_TIMEOUT_S: Final = 5.0
+WATCH_INTERVAL_S: Final = 0.25
+"""How often clocks, state and files are looked at: a session ends within a second of what ends it."""
 
 Listeners = list[tuple[socket.socket, Endpoint]]
 """Listening sockets, each with the endpoint that it is of."""
@@ -37,7 +39,7 @@ class WorkerPool(Protocol):
         """
 
     async def adopt(self, generation: Generation, reason: ReloadReason) -> None:
-        """Serve with another batch."""
+        """Serve with another generation."""
 
     async def tick(self) -> None:
         """Look at the state, and at the clocks."""

@@ -1,4 +1,4 @@
-"""What one process serves with: its batch, the connections that go through it, and its open sessions."""
+"""What one process serves with: its generation, the connections that go through it, and its open sessions."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def make_context(generation: Generation) -> ServerContext:
-    """Make the TLS context of a batch.
+    """Make the TLS context of a generation.
 
     Raises:
         OperatorError: OpenSSL does not take the server's certificate.
@@ -43,7 +43,7 @@ def make_context(generation: Generation) -> ServerContext:
 
 
 def has_same_tls(one: Generation, other: Generation) -> bool:
-    """Tell whether two batches are the same for TLS, so that the context of one serves the other."""
+    """Tell whether two generations are the same for TLS, so that the context of one serves the other."""
     return (one.server_chain, one.trust.certificates, one.trust.intermediates) == (
         other.server_chain,
         other.trust.certificates,
@@ -52,11 +52,11 @@ def has_same_tls(one: Generation, other: Generation) -> bool:
 
 
 class ServingProcess:
-    """One process's part in process.
+    """One process's part in serving.
 
     Args:
         home: The installation.
-        generation: The first batch.
+        generation: The first generation.
         context: Its TLS context.
         state: The operator's state.
         trail: Bound to nothing.
@@ -70,6 +70,7 @@ class ServingProcess:
         self,
         home: Home,
         generation: Generation,
+        *,
         context: ServerContext,
         state: State,
         trail: Trail,
@@ -93,7 +94,7 @@ class ServingProcess:
         self._judging: asyncio.Task[None] | None = None
 
     async def adopt(self, generation: Generation) -> None:
-        """Serve with another batch; sessions that still hold go on.
+        """Serve with another generation; sessions that still hold go on.
 
         Raises:
             OperatorError: OpenSSL does not take the server's certificate: nothing has changed.
@@ -138,15 +139,22 @@ class ServingProcess:
     def _compose(self, generation: Generation) -> Stages:
         settings = generation.settings
         services = Services(
-            self._sessions,
-            generation.table,
-            settings.session.motd,
-            self._home.audit_file,
-            EnrolmentWorker(self._home, settings, self._ask),
-            settings.renewal.window_days,
-            generation.lines,
-            self._directory,
-            self._home.recordings_folder,
+            sessions=self._sessions,
+            table=generation.table,
+            motd=settings.session.motd,
+            audit_file=self._home.audit_file,
+            enrolment=EnrolmentWorker(self._home, settings, self._ask),
+            renewal_window_days=settings.renewal.window_days,
+            lines=generation.lines,
+            directory=self._directory,
+            recordings=self._home.recordings_folder,
         )
         identifier = Identifier(generation.trust, generation.policy, self._state)
-        return Stages(self._context, identifier, services, settings, self.registry, self._trail)
+        return Stages(
+            context=self._context,
+            identifier=identifier,
+            services=services,
+            settings=settings,
+            registry=self.registry,
+            trail=self._trail,
+        )

@@ -34,7 +34,16 @@ class RemoteSink:
         self._number += 1
         self._waiting[self._number] = written
         session_id = event.get("telnetsd", {}).get("session", {}).get("id", "")
-        self._channel.tell(EventRaised(self._number, session_id, draft.action, draft.head, draft.body, draft.tail))
+        self._channel.tell(
+            EventRaised(
+                number=self._number,
+                session_id=session_id,
+                action=draft.action,
+                head=draft.head,
+                body=draft.body,
+                tail=draft.tail,
+            )
+        )
         return written
 
     def give_up(self) -> None:

@@ -1,9 +1,9 @@
-"""Several workers that serve as one: started, heard, restarted, and told what concerns them all.
+"""Several workers that serve as one: started, watched, restarted, and told what concerns them all.
 
-Workers take connections from the same sockets and have sessions; everything of which there is one is in this process:
-the audit log, the lines, the operator's socket, the files that are watched. A forker (see `forker`) loads what a
-batch of workers needs, and forks them. A rolling restart raises another batch beside the one that serves,
-and then retires that: it takes no more connections, and ends with its last session.
+Workers accept connections from the same sockets and have sessions; everything of which there is one is in this
+process: the audit log, the lines, the control socket, the watched files. A forker (see `forker`) loads what a batch
+of workers needs, and forks them. A rolling restart starts another batch beside the one that serves, and then retires
+that: it accepts no more connections, and ends with its last session.
 """
 
 import asyncio
@@ -11,45 +11,28 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from telnetsd.administration.installation.generation import Generation
-from telnetsd.audit.chain import Draft
-from telnetsd.audit.reading.row import who_of
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import Trail
 from telnetsd.control.server import WatchableSessions
 from telnetsd.daemon.workers.forker_process import FirstForker, ForkerProcess, start_forker
-from telnetsd.daemon.workers.limits import LimitsHub
-from telnetsd.daemon.workers.link import ANSWER_TIMEOUT_S, WorkerLink, ask_all, session_fields
+from telnetsd.daemon.workers.hub import Common, Hub
+from telnetsd.daemon.workers.link import ANSWER_TIMEOUT_S, WorkerLink, ask_all
 from telnetsd.daemon.workers.pool import STOP_TIMEOUT_S, Listeners
 from telnetsd.daemon.workers.process import has_same_tls
-from telnetsd.daemon.workers.sessions import AllSessions
 from telnetsd.errors import OperatorError
-from telnetsd.events.of_sessions import SessionEnded, SessionStarted
-from telnetsd.events.reason import EndReason, ReloadReason
+from telnetsd.events.reason import ReloadReason
 from telnetsd.files.home import Home
 from telnetsd.lines.hosting import LineHost
-from telnetsd.listener.sockets import BACKLOG, open_unix_listener
-from telnetsd.rpc.channel import Channel, ChannelError
+from telnetsd.rpc.channel import ChannelError
 from telnetsd.rpc.messages import (
-    TO_SUPERVISOR,
-    Alive,
     Announce,
-    EventRaised,
-    EventsWritten,
-    Hello,
-    KickAnywhere,
-    ListEverySession,
-    NotifyOthers,
     Plan,
-    Ready,
     Reload,
     Retire,
-    ScreenShown,
     Stop,
     Welcome,
 )
@@ -106,14 +89,10 @@ class Supervisor:
         self._settings = settings
         self._first = settings.first
         self._generation = generation
-        self._sink = sink
-        self._trail = trail
         self._host = LineHost(generation.lines, trail)
-        self._limits = LimitsHub()
+        self._hub = Hub(home, Common(sink, trail, self._host), self)
+        self._workers = self._hub.workers
         self._loop = asyncio.get_running_loop()
-        self._workers: list[WorkerLink] = []
-        self._sessions = AllSessions(self._workers)
-        self._changed = asyncio.Event()
         self._listeners: Listeners = []
         self._batch = self._accepting = 0
         """The last batch that was started, and the one that takes connections."""
@@ -122,7 +101,6 @@ class Supervisor:
         self._is_starting = asyncio.Lock()
         self._forkers: list[ForkerProcess] = []
         self._starting: asyncio.Task[None] | None = None
-        self._hub: asyncio.Server | None = None
         self._is_stopping = False
         self._retry_at = 0.0
         self._ticked_at = self._loop.time()
@@ -132,12 +110,12 @@ class Supervisor:
     @property
     def sessions(self) -> WatchableSessions:
         """See WorkerPool."""
-        return self._sessions
+        return self._hub.sessions
 
     async def start(self, listeners: Listeners) -> None:
         """See WorkerPool."""
         self._listeners = listeners
-        self._hub = await self._open_hub()
+        await self._hub.open()
         await self._start_batch()
 
     async def adopt(self, generation: Generation, reason: ReloadReason) -> None:
@@ -184,7 +162,7 @@ class Supervisor:
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
         """See WorkerPool."""
-        self._sessions.notice = text if is_lasting else ""
+        self._hub.sessions.notice = text if is_lasting else ""
         for worker in self._workers:
             worker.channel.tell(Announce(text, is_lasting))
 
@@ -194,7 +172,7 @@ class Supervisor:
         for worker in self._workers:
             worker.is_retired = True
             worker.channel.tell(Retire())
-        await self._wait_until(lambda: not self._workers)
+        await self._hub.wait_empty()
 
     def _begin_to_stop(self) -> None:
         self._is_stopping = True
@@ -212,16 +190,34 @@ class Supervisor:
         for worker in self._workers:
             worker.channel.tell(Stop())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wait_until(lambda: not self._workers), KILL_AFTER_S)
+            await asyncio.wait_for(self._hub.wait_empty(), KILL_AFTER_S)
         for worker in self._workers:
             _kill(worker.pid)
         for forker in self._forkers:
             await _end(forker)
-        await self._wait_until(lambda: not self._workers)
+        await self._hub.wait_empty()
         await self._host.directory.wait_closed()
-        if self._hub is not None:
-            self._hub.close()
-            self._home.workers_socket.unlink(missing_ok=True)
+        self._hub.close()
+
+    # See Admittance.
+
+    def welcome(self) -> Welcome:
+        """See Admittance."""
+        return Welcome(self._reloads, self._generation.settings)
+
+    def is_unwanted(self, batch: int) -> bool:
+        """See Admittance."""
+        return self._is_stopping or batch in self._failed
+
+    def note_ready(self, worker: WorkerLink) -> None:
+        """See Admittance; a worker that is late, and of an earlier batch, retires at once."""
+        if worker.batch < self._accepting and not worker.is_retired:
+            worker.is_retired = True
+            worker.channel.tell(Retire())
+
+    def is_missed(self, worker: WorkerLink) -> bool:
+        """See Admittance."""
+        return not self._is_stopping and not worker.is_retired
 
     # Batches of workers.
 
@@ -255,7 +251,7 @@ class Supervisor:
         def is_ready() -> bool:
             return sum(one.is_ready and one.batch == batch for one in self._workers) >= self._settings.count
 
-        ready, ended = asyncio.ensure_future(self._wait_until(is_ready)), asyncio.ensure_future(forker.wait())
+        ready, ended = asyncio.ensure_future(self._hub.wait_until(is_ready)), asyncio.ensure_future(forker.wait())
         try:
             await asyncio.wait({ready, ended}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
@@ -285,103 +281,14 @@ class Supervisor:
         plan = make_plan(self._home, self._settings.count, self._listeners, batch, self._reloads)
         return await start_forker(plan, self._settings.options)
 
-    def _retire_if_old(self, worker: WorkerLink) -> None:
-        if worker.batch < self._accepting and not worker.is_retired:
-            worker.is_retired = True
-            worker.channel.tell(Retire())
-
     def _retire(self) -> None:
         """Let the workers of earlier batches end with their last session."""
         for worker in self._workers:
-            self._retire_if_old(worker)
+            self.note_ready(worker)
         retired = [one for one in self._workers if one.is_retired]
         most = max(RETIRED_MAX, 2 * self._settings.count)
         for worker in retired[: max(0, len(retired) - most)]:
             worker.channel.tell(Stop())
-
-    # The hub, where workers and the places of their sessions connect.
-
-    async def _open_hub(self) -> asyncio.Server:
-        listener = open_unix_listener(self._home.workers_socket)
-        return await self._loop.create_unix_server(self._connected, sock=listener, backlog=BACKLOG)
-
-    def _connected(self) -> Channel:
-        channel = Channel(TO_SUPERVISOR)
-        channel.answer(Hello, partial(self._greet, channel))
-        self._host.serve_participant(channel)
-        return channel
-
-    async def _greet(self, channel: Channel, hello: Hello) -> Welcome:
-        """Take a worker in, and return how often the server has reloaded, and with what: it may be late."""
-        worker = WorkerLink(channel, hello.pid, hello.batch, self._loop.time())
-        channel.on_closed = partial(self._lose, worker)
-        channel.answer(ListEverySession, lambda _: self._sessions.rows())
-        channel.answer(KickAnywhere, lambda asked: self._sessions.kick(asked.session_id, asked.by))
-        channel.answer(NotifyOthers, lambda asked: self._sessions.tell_others(asked.session_id, asked.text))
-        channel.hear(Alive, lambda _: self._note_alive(worker))
-        channel.hear(EventRaised, partial(self._take_event, worker))
-        channel.hear(Ready, lambda _: self._note_ready(worker))
-        channel.hear(ScreenShown, self._sessions.pass_on)
-        self._host.serve_worker(channel)
-        self._limits.join(channel)
-        self._workers.append(worker)
-        if self._sessions.notice:
-            channel.tell(Announce(self._sessions.notice, is_lasting=True))
-        if self._is_stopping or hello.batch in self._failed:
-            channel.tell(Stop())
-        return Welcome(self._reloads, self._generation.settings)
-
-    def _note_alive(self, worker: WorkerLink) -> None:
-        worker.heard_at = self._loop.time()
-
-    def _note_ready(self, worker: WorkerLink) -> None:
-        worker.is_ready = True
-        self._retire_if_old(worker)
-        self._changed.set()
-
-    def _take_event(self, worker: WorkerLink, raised: EventRaised) -> None:
-        number, session_id = raised.number, raised.session_id
-        event = Draft(raised.action, raised.head, raised.body, raised.tail)
-        if event.action == SessionStarted.action:
-            worker.open[session_id] = event
-        elif event.action == SessionEnded.action:
-            worker.open.pop(session_id, None)
-        written = self._sink.put_draft(event)
-        written.add_done_callback(partial(self._acknowledge, worker, number, session_id, event.action))
-
-    def _acknowledge(
-        self, worker: WorkerLink, number: int, session_id: str, action: str, written: asyncio.Future[None]
-    ) -> None:
-        if not worker.written:
-            self._loop.call_soon(self._tell_written, worker)
-        error = written.exception()
-        if error is not None and action == SessionStarted.action:
-            worker.open.pop(session_id, None)  # nobody was let in
-        worker.written.append((number, str(error) if error is not None else ""))
-
-    def _tell_written(self, worker: WorkerLink) -> None:
-        written, worker.written = worker.written, []
-        worker.channel.tell(EventsWritten(written))
-
-    def _lose(self, worker: WorkerLink) -> None:
-        """Note that a worker has ended; what it had open has ended with it, and the log is told by us."""
-        self._workers.remove(worker)
-        self._limits.leave(worker.channel)
-        self._sessions.lose(worker)
-        self._changed.set()
-        for fields in map(session_fields, worker.open.values()):
-            user = who_of(fields)
-            reason = EndReason.WORKER_LOST
-            message = f"{user}: the session ended ({reason.value})"
-            self._trail.with_fields(fields).record(SessionEnded(reason=reason, message=message))
-        if not self._is_stopping and not worker.is_retired:
-            sessions = f"{len(worker.open)} session{'' if len(worker.open) == 1 else 's'}"
-            logger.warning("worker %d has ended, and %s with it; another takes its place", worker.pid, sessions)
-
-    async def _wait_until(self, is_so: Callable[[], bool]) -> None:
-        while not is_so():
-            self._changed.clear()
-            await self._changed.wait()
 
 
 def _kill(pid: int) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import uvloop
 
@@ -23,7 +22,7 @@ from telnetsd.config.settings import Settings
 from telnetsd.control.server import BEHIND_MAX_BYTES
 from telnetsd.daemon.workers.every_session import RemoteSessions
 from telnetsd.daemon.workers.limits import SharedLimits
-from telnetsd.daemon.workers.pool import STOP_TIMEOUT_S, Listeners, accept_on
+from telnetsd.daemon.workers.pool import STOP_TIMEOUT_S, WATCH_INTERVAL_S, Listeners, accept_on
 from telnetsd.daemon.workers.process import ServingProcess
 from telnetsd.daemon.workers.remote_sink import RemoteSink
 from telnetsd.daemon.workers.rlimits import GIL_SWITCH_S, make_room
@@ -50,14 +49,10 @@ from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.state import State
 from telnetsd.tls.engine import ServerContext
 
-WATCH_INTERVAL_S: Final = 0.25
-"""How often the clocks and the state are looked at."""
-
-
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
     """Where a worker works: see `forker.Plan`."""
 
@@ -214,13 +209,13 @@ async def _work(
     process = ServingProcess(
         start.home,
         generation,
-        context,
-        state,
-        make_trail(sink),
-        ask,
-        registry,
-        RemoteSessions(channel, registry),
-        RemoteDirectory(channel, start.hub),
+        context=context,
+        state=state,
+        trail=make_trail(sink),
+        ask=ask,
+        registry=registry,
+        sessions=RemoteSessions(channel, registry),
+        directory=RemoteDirectory(channel, start.hub),
     )
     await Worker(start, channel, process, sink).work()
 

@@ -21,7 +21,7 @@ from telnetsd.lines.recordings.recording import OUTPUT, RAW, SUFFIX, VERSION
 LINE_MAX_BYTES: Final = 16 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
     """What the log says of a recording."""
 

@@ -168,7 +168,15 @@ def test_cef_escapes_what_separates_its_fields() -> None:
 
 @given(EVENTS)
 def test_whatever_an_event_holds_it_can_be_selected_shown_told_counted_and_exported(event: dict[str, Any]) -> None:
-    selection = Selection("bob", "1", "x*", parse_network("192.0.2.1"), only_failed=True, since=NOW, until=NOW)
+    selection = Selection(
+        user="bob",
+        session="1",
+        action="x*",
+        source=parse_network("192.0.2.1"),
+        only_failed=True,
+        since=NOW,
+        until=NOW,
+    )
     assert selection.takes(event) in {True, False}
     assert all(text.isprintable() for text in describe(event).__dataclass_fields__)
     row = describe(event)
