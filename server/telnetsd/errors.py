@@ -16,3 +16,11 @@ class PeerError(TelnetsdError):
 
 class OperatorError(TelnetsdError):
     """Something on this machine needs the operator: what, where, remedy, in one line."""
+
+
+class StoreError(TelnetsdError):
+    """The engine of the store fails: it is locked for too long, or damaged, or the disk is full."""
+
+
+class StoreConflictError(StoreError):
+    """What is to be added is there already, or names what is not."""

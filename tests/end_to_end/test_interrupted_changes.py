@@ -32,7 +32,7 @@ from telnetsd.events.of_changes import UserRemoved
 from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType
-from telnetsd.state.state import State
+from telnetsd.state.store import open_store
 
 pytestmark = pytest.mark.unmeasured
 
@@ -121,7 +121,7 @@ def test_a_revocation_that_is_killed_at_any_moment_is_made_or_not_and_reaches_th
     for moment in killed_at_each_moment(work, partial(copied, home)):
         copy = copied(home, moment)
         recover(copy)
-        with closing(State(copy.state_file)) as state:
+        with closing(open_store(copy)) as state:
             (certificate,) = state.certificates.of_user("bob")
         told = [action_of(one) for one in read_events(copy) if "of bob was revoked" in str(one["message"])]
         if certificate.revocation is not None:
@@ -147,7 +147,7 @@ def test_a_rotation_that_is_killed_at_any_moment_leaves_a_ca_that_issues(home: H
 
 
 def user_exists(home: Home, name: str) -> bool:
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         return state.users.has(name)
 
 

@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=["telnetsd"]):
     from telnetsd.identity.outcome import NamedUser, Refusal
     from telnetsd.pki.certificate import PeerCertificate, describe_der
     from telnetsd.session.greeting import refuse
-    from telnetsd.state.state import State
+    from telnetsd.state.store import open_store
 
 EXPLAINED_EVERY: Final = 50
 """Of so many inputs one is explained as well: that loads the installation each time."""
@@ -48,7 +48,7 @@ def main() -> None:
         bases = [Recipe().signed_by(ca).der, ca.der, *vectors]
         generation, counter = load_generation(home), itertools.count()
         file = Path(folder) / "presented.pem"
-        with closing(State(home.state_file)) as state:
+        with closing(open_store(home)) as state:
             identifier = Identifier(generation.trust, generation.policy, state)
 
             def look(data: bytes) -> None:

@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.lines.directory import LocalDirectory
     from telnetsd.listener.endpoint import Endpoint
     from telnetsd.session.registry import SessionRegistry
-    from telnetsd.state.state import State
+    from telnetsd.state.store import open_store
 
 END_S: Final = DEADLINE_S
 TURNS: Final = 6
@@ -169,7 +169,7 @@ class Target:
             home,
             generation,
             context=make_context(generation),
-            state=State(home.state_file),
+            state=open_store(home),
             trail=make_trail(sink),
             ask=lambda: b"",
             registry=registry,

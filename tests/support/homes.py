@@ -16,14 +16,14 @@ from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.pki.keys import KeyType, generate_key, key_to_pem
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate
-from telnetsd.state.state import State
+from telnetsd.state.store import Store, open_store
 
 
 def add(home: Home, name: str, role: str = "user", key_type: KeyType = KeyType.EC, **grant: int) -> Issuance:
     return add_user(home, NewUser(User(name, (role,))), GeneratedKey(key_type), Grant(**grant))
 
 
-def note_issued(state: State, issuer: Pair, leaf: Pair, user: str, revocation: Revocation | None = None) -> None:
+def note_issued(state: Store, issuer: Pair, leaf: Pair, user: str, revocation: Revocation | None = None) -> None:
     """Note in the state that a certificate was issued to a user, who is added if they are not there."""
     facts = describe(leaf.certificate)
     record = IssuedCertificate(
@@ -50,7 +50,7 @@ def issue_until(home: Home, name: str, not_after: datetime) -> None:
     authority, key = load_issuer(home), generate_key(KeyType.EC)
     certificate = authority.issue_user(key.public_key(), UserProfile(name, 1), not_after - timedelta(days=1))
     root = Pair(authority.certificate, authority.key)
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         note_issued(state, root, Pair(certificate, key), name)
     files = user_files(home, name)
     files.certificate.write_bytes(to_pem(certificate, *authority.chain))

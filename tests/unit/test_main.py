@@ -1,12 +1,11 @@
 """The command line's last resort: whatever goes wrong is one line and a status."""
 
-import sqlite3
 import sys
 
 import pytest
 
 from telnetsd import __version__, cli
-from telnetsd.errors import OperatorError
+from telnetsd.errors import OperatorError, StoreError
 
 
 @pytest.mark.parametrize(
@@ -15,7 +14,11 @@ from telnetsd.errors import OperatorError
         (OperatorError("what: where; remedy"), "error: what: where; remedy\n", 1),
         (PermissionError(13, "Permission denied", "/x"), "error: /x: Permission denied; run this as the owner", 1),
         (OSError("odd"), "error: odd; repair that\n", 1),
-        (sqlite3.OperationalError("database is locked"), "error: state.db: database is locked; try again", 1),
+        (
+            StoreError("state.db: database is locked; try again"),
+            "error: state.db: database is locked; try again\n",
+            1,
+        ),
         (KeyboardInterrupt(), "", 130),
     ],
 )

@@ -41,7 +41,7 @@ from telnetsd.pki.certificate import certificate_sha256, days_left
 from telnetsd.pki.keys import is_locked_pem
 from telnetsd.pki.path import Signer
 from telnetsd.pki.trust import authority_limits
-from telnetsd.state.state import State
+from telnetsd.state.store import open_store
 
 
 class Verdict(StrEnum):
@@ -206,7 +206,7 @@ def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
     if not home.state_file.exists():
         raise OperatorError("there is no state.db; is this the home folder? to make one: telnetsd init")
     recover(home)
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         count = len(state.users.names())
     yield Verdict.OK, f"{home.shown(home.state_file)}: {count} user{'' if count == 1 else 's'}"
 

@@ -14,7 +14,7 @@ from telnetsd.files.atomic import make_secret_folder, write_public, write_secret
 from telnetsd.files.home import Home, close_to_others
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
 from telnetsd.pki.keys import KeyType, MlDsaPrivateKey, key_to_pem
-from telnetsd.state.state import State
+from telnetsd.state.store import open_store
 
 BY_INIT: Final[Fields] = {"telnetsd": {"operator": {"name": "init"}}}
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
@@ -168,7 +168,7 @@ def initialise(
         path.unlink(missing_ok=True)
     if not home.config_file.exists():
         write_public(home.config_file, CONFIGURATION.encode())
-    State(home.state_file).close()
+    open_store(home, create=True).close()
     now = utc_now()
     root = create_root(CA_NAME, now, int(has_intermediate), key_type)
     issuer = _make_intermediate(home, root, passphrase) if has_intermediate else root

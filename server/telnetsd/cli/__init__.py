@@ -2,7 +2,6 @@
 
 import io
 import os
-import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +25,7 @@ from telnetsd.cli import (
     user,
     user_certificates,
 )
-from telnetsd.errors import OperatorError
+from telnetsd.errors import OperatorError, StoreError
 
 app = typer.Typer(
     name="telnetsd",
@@ -93,7 +92,7 @@ def main() -> None:
         sys.exit(2)
     try:
         app()
-    except OperatorError as error:
+    except (OperatorError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -106,7 +105,4 @@ def main() -> None:
         where = f" {error.filename}:" if error.filename else ""
         remedy = "run this as the owner of the home folder" if isinstance(error, PermissionError) else "repair that"
         print(f"error:{where} {error.strerror or error}; {remedy}", file=sys.stderr)
-        sys.exit(1)
-    except sqlite3.Error as error:
-        print(f"error: state.db: {error}; try again, or put back a backup", file=sys.stderr)
         sys.exit(1)

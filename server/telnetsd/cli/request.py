@@ -14,7 +14,7 @@ from telnetsd.cli.user import ClassOption, DaysOption, RoleOption
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
 from telnetsd.state.records import RequestStatus
-from telnetsd.state.state import open_state
+from telnetsd.state.store import open_store
 
 app = typer.Typer(help="Enrolment requests: see and decide.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -24,7 +24,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `request list`
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the requests whose time is not over."""
-    with closing(open_state(home_of(context, home).state_file)) as state:
+    with closing(open_store(home_of(context, home))) as state:
         requests = state.requests.every()
     if json:
         print_json(requests)
@@ -54,7 +54,7 @@ def show(
     home: HomeOption = None,
 ) -> None:
     """Show one request, with what is to be compared before it is approved."""
-    with closing(open_state(home_of(context, home).state_file)) as state:
+    with closing(open_store(home_of(context, home))) as state:
         found = state.requests.find(request_id.lower())
         names = state.users.names()
     if found is None:

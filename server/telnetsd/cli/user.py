@@ -32,7 +32,7 @@ from telnetsd.pki.certificate import days_left
 from telnetsd.pki.keys import KeyType
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, UserRecord
-from telnetsd.state.state import open_state
+from telnetsd.state.store import open_store
 
 app = typer.Typer(help="Users: add, renew, revoke, see.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -154,7 +154,7 @@ def list_(
 ) -> None:
     """List the users."""
     now = datetime.now(UTC)
-    with closing(open_state(home_of(context, home).state_file)) as state:
+    with closing(open_store(home_of(context, home))) as state:
         users = state.users.every()
     if expiring is not None:
         end = now + _span(expiring)
@@ -174,7 +174,7 @@ def list_(
 @app.command()
 def show(context: typer.Context, name: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
     """Show one user, with every certificate and pin of theirs."""
-    with closing(open_state(home_of(context, home).state_file)) as state:
+    with closing(open_store(home_of(context, home))) as state:
         found = state.users.require(name)
     if json:
         print_json(found)

@@ -44,7 +44,7 @@ from telnetsd.lines.directory import LocalDirectory
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.state.state import State
+from telnetsd.state.store import Store, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def serve(home: Home, options: Options) -> None:
             forker = fork_first_forker(plan, generation, options.ask)
             to_close.callback(forker.let_go)
         supervisor = WorkerSettings(count, forker, options.worker_options)
-        state = to_close.enter_context(closing(State(home.state_file)))
+        state = to_close.enter_context(closing(open_store(home, create=True)))
         last = look_back(home)
         log = to_close.enter_context(closing(open_log(home, generation.settings.audit)))
         uvloop.run(
@@ -134,7 +134,7 @@ def serve(home: Home, options: Options) -> None:
         )
 
 
-async def _serve(start: _Start, generation: Generation, state: State, log: AuditLog) -> None:
+async def _serve(start: _Start, generation: Generation, state: Store, log: AuditLog) -> None:
     settings = generation.settings.audit
     pools: list[WorkerPool] = []
     meter = Meter()
@@ -168,7 +168,7 @@ def _count_workers(options: Options, settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
 
 
-def _make_workers(start: _Start, generation: Generation, state: State, sink: GroupCommit, trail: Trail) -> WorkerPool:
+def _make_workers(start: _Start, generation: Generation, state: Store, sink: GroupCommit, trail: Trail) -> WorkerPool:
     if start.supervisor.count > 1:
         return Supervisor(start.home, start.supervisor, generation, sink, trail)
     registry, directory = SessionRegistry(), LocalDirectory()

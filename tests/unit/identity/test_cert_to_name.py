@@ -22,7 +22,7 @@ from telnetsd.identity.outcome import User, is_user_name
 from telnetsd.pki.path import Path as CertificatePath
 from telnetsd.pki.path import validate_path
 from telnetsd.pki.trust import TrustAnchor, make_trust
-from telnetsd.state.state import State
+from telnetsd.state.sqlite.store import SqliteStore
 
 CA = make_ca()
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -40,8 +40,8 @@ def path_of(pair: Pair) -> CertificatePath:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(tmp_path / "state.db")) as opened:
+def state(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "state.db")) as opened:
         with opened.transaction():
             opened.users.add(User("dora", ("operator",)), now(), is_mapped=True)
             opened.users.add(User("alice", ("operator",)), now(), is_mapped=False)
@@ -52,7 +52,7 @@ def settings(map_type: MapType, pair: Pair = CA, **options: object) -> CertToNam
     return CertToNameSettings(id="e", fingerprint=fingerprint(pair), map_type=map_type, **options)  # type: ignore[arg-type]
 
 
-def find(state: State, pair: Pair, map_type: MapType, **options: object) -> str:
+def find(state: SqliteStore, pair: Pair, map_type: MapType, **options: object) -> str:
     return make_entry(settings(map_type, CA, **options)).find(path_of(pair), state).name
 
 
@@ -80,7 +80,7 @@ URI = x509.UniformResourceIdentifier("spiffe://example.com/user/dora")
     ],
 )
 def test_each_map_type_finds_its_name(
-    map_type: MapType, pair: Pair, options: dict[str, object], state: State
+    map_type: MapType, pair: Pair, options: dict[str, object], state: SqliteStore
 ) -> None:
     assert find(state, pair, map_type, **options) == "dora"
 
@@ -101,12 +101,12 @@ def test_each_map_type_finds_its_name(
     ],
 )
 def test_what_leads_to_nobody_says_why(
-    map_type: MapType, pair: Pair, options: dict[str, object], why: NoMatch, state: State
+    map_type: MapType, pair: Pair, options: dict[str, object], why: NoMatch, state: SqliteStore
 ) -> None:
     assert find(state, pair, map_type, **options) == why.name
 
 
-def test_roles_of_an_entry_are_for_who_is_no_user_and_was_none(state: State) -> None:
+def test_roles_of_an_entry_are_for_who_is_no_user_and_was_none(state: SqliteStore) -> None:
     entry = make_entry(settings(MapType.COMMON_NAME, roles=("user",)))
     assert entry.find(path_of(leaf(subject=name("nobody"))), state) == User("nobody", ("user",))
     assert entry.find(path_of(leaf()), state) == User("dora", ("operator",)), "her own roles count"
@@ -115,7 +115,7 @@ def test_roles_of_an_entry_are_for_who_is_no_user_and_was_none(state: State) -> 
     assert entry.find(path_of(leaf()), state) is NoMatch.NOT_MAPPED, "who was removed does not come back by the entry"
 
 
-def test_the_first_entry_that_yields_a_user_decides_and_each_is_bound_to_a_fingerprint(state: State) -> None:
+def test_the_first_entry_that_yields_a_user_decides_and_each_is_bound_to_a_fingerprint(state: SqliteStore) -> None:
     other = make_ca("Other")
     entries = tuple(
         make_entry(settings(MapType.SPECIFIED, pair, name=user, roles=("user",)))
@@ -130,7 +130,7 @@ def test_the_first_entry_that_yields_a_user_decides_and_each_is_bound_to_a_finge
     )
 
 
-def test_an_intermediate_can_be_what_an_entry_is_bound_to(state: State) -> None:
+def test_an_intermediate_can_be_what_an_entry_is_bound_to(state: SqliteStore) -> None:
     intermediate = make_intermediate(CA)
     below = Recipe(subject=name("dora")).signed_by(intermediate)
     below.chain = [intermediate.certificate]

@@ -21,7 +21,7 @@ from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.pki.der import BIT_STRING, SEQUENCE, content_of
 from telnetsd.pki.fingerprints import fingerprints_of
 from telnetsd.pki.trust import TrustAnchor, make_trust
-from telnetsd.state.state import State
+from telnetsd.state.sqlite.store import SqliteStore
 
 CURVES: list[type[ec.EllipticCurve]] = [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1]
 
@@ -71,8 +71,8 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(tmp_path / "state.db")) as opened:
+def state(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "state.db")) as opened:
         with opened.transaction():
             for one in ("alice", "contractor"):
                 opened.users.add(User(one, ("user",)), now(), is_mapped=True)
@@ -97,7 +97,7 @@ def with_signature(der: bytes, content: bytes) -> bytes:
     return encode(SEQUENCE, der[signed:signature] + encode(BIT_STRING, content))
 
 
-def identifier(world: World, first: bytes, state: State, tmp_path: Path) -> Identifier:
+def identifier(world: World, first: bytes, state: SqliteStore, tmp_path: Path) -> Identifier:
     """Return what decides by a configuration whose first entry is for the certificate that has these bytes."""
     path = tmp_path / "telnetsd.toml"
     path.write_text(CONFIGURATION.format(first=colons(first), root=colons(world.root.der)))
@@ -115,7 +115,7 @@ def user(identity: Identity) -> str:
 @pytest.mark.parametrize("named", ["intermediate", "leaf"])
 @pytest.mark.parametrize("is_flipped_first", [True, False])
 def test_a_flipped_signature_names_nobody_else_whichever_comes_first(
-    named: str, is_flipped_first: bool, world: World, state: State, tmp_path: Path
+    named: str, is_flipped_first: bool, world: World, state: SqliteStore, tmp_path: Path
 ) -> None:
     honest, twin = world.leaf.der, flipped(world.leaf, world.intermediate)
     above, above_twin = world.intermediate.der, flipped(world.intermediate, world.root)
@@ -126,14 +126,16 @@ def test_a_flipped_signature_names_nobody_else_whichever_comes_first(
 
 
 def test_an_entry_with_the_fingerprint_of_either_signature_names_both(
-    world: World, state: State, tmp_path: Path
+    world: World, state: SqliteStore, tmp_path: Path
 ) -> None:
     """Whoever wrote the configuration may have been given the twin."""
     one = identifier(world, flipped(world.leaf, world.intermediate), state, tmp_path)
     assert user(one.identify(PeerCertificate(world.leaf.der, (world.intermediate.der,)), now())) == "contractor"
 
 
-def test_the_entry_of_a_ca_is_held_against_the_copy_that_is_here(world: World, state: State, tmp_path: Path) -> None:
+def test_the_entry_of_a_ca_is_held_against_the_copy_that_is_here(
+    world: World, state: SqliteStore, tmp_path: Path
+) -> None:
     """The root is self-signed: its twin, sent by the client, is not looked at."""
     one = identifier(world, world.root.der, state, tmp_path)
     twin = flipped(world.root, world.root)
@@ -165,7 +167,7 @@ def other_algorithm(der: bytes) -> bytes:
 
 @pytest.mark.parametrize("change", [padded, longer_length, other_algorithm, lambda der: der + b"\0"])
 def test_other_bytes_around_what_was_signed_are_no_certificate(
-    change: Callable[[bytes], bytes], world: World, state: State, tmp_path: Path
+    change: Callable[[bytes], bytes], world: World, state: SqliteStore, tmp_path: Path
 ) -> None:
     one = identifier(world, world.leaf.der, state, tmp_path)
     recipe = Recipe(subject=name("alice"))
@@ -183,7 +185,9 @@ def test_other_bytes_around_what_was_signed_are_no_certificate(
     assert found.reason is PathReason.UNKNOWN_ISSUER
 
 
-def test_what_stands_beside_one_leaf_pushes_no_other_verdict_out(world: World, state: State, tmp_path: Path) -> None:
+def test_what_stands_beside_one_leaf_pushes_no_other_verdict_out(
+    world: World, state: SqliteStore, tmp_path: Path
+) -> None:
     one = identifier(world, world.leaf.der, state, tmp_path)
     for junk in range(10 * PER_LEAF_MAX):
         one.identify(PeerCertificate(world.leaf.der, (world.intermediate.der, b"%d" % junk)), now())

@@ -24,7 +24,7 @@ from telnetsd.pki.crl import RevocationLists, load_revocation_lists
 from telnetsd.pki.path import Path, validate_path
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
-from telnetsd.state.state import State
+from telnetsd.state.sqlite.store import SqliteStore
 
 CA = make_ca()
 
@@ -33,13 +33,13 @@ ISSUER = certificate_sha256(CA.certificate)
 
 
 @pytest.fixture
-def state(tmp_path: FilePath) -> Iterator[State]:
-    with closing(State(tmp_path / "state.db")) as opened:
+def state(tmp_path: FilePath) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "state.db")) as opened:
         yield opened
 
 
 def identifier(
-    state: State,
+    state: SqliteStore,
     *,
     entries: tuple[CertToNameEntry, ...] = (IssuedEntry(ISSUER),),
     require: bool = False,
@@ -53,7 +53,7 @@ def identifier(
     return Identifier(trust, policy, state)
 
 
-def test_who_was_issued_the_key_is_named_whatever_the_subject_says(state: State) -> None:
+def test_who_was_issued_the_key_is_named_whatever_the_subject_says(state: SqliteStore) -> None:
     leaf = Recipe(subject=name("root")).signed_by(CA)
     note_issued(state, CA, leaf, "alice")
     identity = identifier(state).identify(leaf.peer, now())
@@ -62,7 +62,7 @@ def test_who_was_issued_the_key_is_named_whatever_the_subject_says(state: State)
     assert identity.valid_until == leaf.certificate.not_valid_after_utc
 
 
-def test_the_same_key_from_another_ca_of_the_same_name_is_another_person(state: State) -> None:
+def test_the_same_key_from_another_ca_of_the_same_name_is_another_person(state: SqliteStore) -> None:
     key = Recipe().key
     note_issued(state, CA, Recipe(key=key).signed_by(CA), "alice")
     impostor = Recipe(key=key).signed_by(make_ca())
@@ -71,7 +71,7 @@ def test_the_same_key_from_another_ca_of_the_same_name_is_another_person(state: 
     assert identity.reason is PathReason.BAD_SIGNATURE
 
 
-def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca(state: State) -> None:
+def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca(state: SqliteStore) -> None:
     """The state has (CA, key); a certificate for that key by somebody below the CA is not what was issued."""
     key = Recipe().key
     note_issued(state, CA, Recipe(key=key).signed_by(CA), "alice")
@@ -81,7 +81,7 @@ def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca(state: State) -> No
     assert isinstance(identifier(state).identify(leaf.peer, now()), Guest)
 
 
-def test_an_entry_that_is_not_in_the_path_names_nobody(state: State) -> None:
+def test_an_entry_that_is_not_in_the_path_names_nobody(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     note_issued(state, CA, leaf, "alice")
     elsewhere = IssuedEntry("0" * 64)
@@ -90,7 +90,7 @@ def test_an_entry_that_is_not_in_the_path_names_nobody(state: State) -> None:
 
 
 def test_a_path_is_validated_once_and_the_user_is_asked_for_when_somebody_has_written(
-    monkeypatch: pytest.MonkeyPatch, state: State, tmp_path: FilePath
+    monkeypatch: pytest.MonkeyPatch, state: SqliteStore, tmp_path: FilePath
 ) -> None:
     validated: list[PeerCertificate] = []
 
@@ -100,7 +100,7 @@ def test_a_path_is_validated_once_and_the_user_is_asked_for_when_somebody_has_wr
 
     monkeypatch.setattr(identify, "validate_path", counted)
     leaf = Recipe().signed_by(CA)
-    one, writing = identifier(state), State(tmp_path / "state.db")
+    one, writing = identifier(state), SqliteStore(tmp_path / "state.db")
     assert isinstance(one.identify(leaf.peer, now()), Guest)
     note_issued(writing, CA, leaf, "alice")
     alice = one.identify(leaf.peer, now())
@@ -113,7 +113,7 @@ def test_a_path_is_validated_once_and_the_user_is_asked_for_when_somebody_has_wr
     assert len(validated) == 1
 
 
-def test_a_path_that_was_kept_does_not_outlive_its_certificate(state: State) -> None:
+def test_a_path_that_was_kept_does_not_outlive_its_certificate(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     note_issued(state, CA, leaf, "alice")
     one, end = identifier(state), leaf.certificate.not_valid_after_utc
@@ -123,7 +123,7 @@ def test_a_path_that_was_kept_does_not_outlive_its_certificate(state: State) -> 
     assert after.reason is PathReason.EXPIRED
 
 
-def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: State) -> None:
+def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     one = identifier(state)
     one.identify(leaf.peer, now())
@@ -131,7 +131,7 @@ def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: State
     assert isinstance(before, Refusal)
 
 
-def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: State, tmp_path: FilePath) -> None:
+def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: SqliteStore, tmp_path: FilePath) -> None:
     leaf, end = Recipe().signed_by(CA), now() + timedelta(minutes=5)
     note_issued(state, CA, leaf, "alice")
     crl = tmp_path / "ca.crl"
@@ -145,7 +145,9 @@ def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: State, tm
     assert late.reason is StatusReason.UNKNOWN
 
 
-def test_a_refusal_is_kept_for_the_same_presentation_alone(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_kept_for_the_same_presentation_alone(
+    state: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
     one = identifier(state)
@@ -159,7 +161,7 @@ def test_a_refusal_is_kept_for_the_same_presentation_alone(state: State, monkeyp
 
 
 def test_what_is_kept_is_bounded_and_strangers_push_no_user_out(
-    monkeypatch: pytest.MonkeyPatch, state: State
+    monkeypatch: pytest.MonkeyPatch, state: SqliteStore
 ) -> None:
     monkeypatch.setattr(identify, "VERDICTS_MAX", 3)
     monkeypatch.setattr(identify, "OTHERS_MAX", 2)
@@ -173,7 +175,7 @@ def test_what_is_kept_is_bounded_and_strangers_push_no_user_out(
     assert dict(one._paths) == kept
 
 
-def test_a_verdict_holds_until_the_clock_changes_it(state: State) -> None:
+def test_a_verdict_holds_until_the_clock_changes_it(state: SqliteStore) -> None:
     begin, end = now() + DAY, now() + 2 * DAY
     leaf = Recipe(not_before=begin, not_after=end).signed_by(CA)
     one = identifier(state)
@@ -183,14 +185,14 @@ def test_a_verdict_holds_until_the_clock_changes_it(state: State) -> None:
     ]  # fmt: skip
 
 
-def test_guests_become_refusals_where_a_certificate_is_required(state: State) -> None:
+def test_guests_become_refusals_where_a_certificate_is_required(state: SqliteStore) -> None:
     one = identifier(state, require=True)
     refused = [one.identify(peer, now()) for peer in (None, Recipe().self_signed().peer, Recipe().signed_by(CA).peer)]
     assert all(isinstance(one, Refusal) for one in refused)
     assert [one.status for one in refused] == ["none", "provisional", "verified"]
 
 
-def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_required(state: State) -> None:
+def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_required(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     for require in (False, True):
         one = identifier(state, entries=(), require=require, is_built_in=False)
@@ -200,7 +202,7 @@ def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_require
         assert isinstance(refusal.otherwise, Guest) is not require
 
 
-def test_an_intermediate_with_another_signature_hides_no_revocation(state: State) -> None:
+def test_an_intermediate_with_another_signature_hides_no_revocation(state: SqliteStore) -> None:
     """What was issued is known by the issuer's certificate; of that a peer can send another one, as valid."""
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
@@ -255,7 +257,7 @@ def test_what_cannot_be_a_user_name(text: str) -> None:
     assert not is_user_name(text)
 
 
-def test_who_would_come_in_but_for_a_late_crl_has_to_meet_the_same_demands(state: State) -> None:
+def test_who_would_come_in_but_for_a_late_crl_has_to_meet_the_same_demands(state: SqliteStore) -> None:
     guest = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
     unknown = Refusal(
         reason=StatusReason.UNKNOWN, status=CertificateStatus.REJECTED, certificate=None, otherwise=guest

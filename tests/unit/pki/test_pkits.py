@@ -17,7 +17,7 @@ from telnetsd.identity.outcome import Guest, Identity, Refusal
 from telnetsd.pki.certificate import MalformedCertificateError, PeerCertificate, parse_certificate
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
 from telnetsd.pki.trust import TrustAnchor, make_trust
-from telnetsd.state.state import State
+from telnetsd.state.sqlite.store import SqliteStore
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 TESTS = sorted(path.stem for path in (PKITS_FOLDER / "certs").glob("*EE.crt"))
@@ -69,14 +69,14 @@ def identifier(tmp_path_factory: pytest.TempPathFactory) -> Identifier:
     lists = load_revocation_lists(crls, RevocationLists())
     trust = make_trust((TrustAnchor(root, "root.pem"),), tuple(known), lists)
     policy = Policy((), make_classes({}, (), ()), frozenset())
-    with closing(State(tmp_path_factory.mktemp("pkits") / "state.db")) as state:
+    with closing(SqliteStore(tmp_path_factory.mktemp("pkits") / "state.db")) as state:
         return Identifier(trust, policy, _Nobody(state))
 
 
-class _Nobody(State):
+class _Nobody(SqliteStore):
     """The register of an installation that has issued nothing: PKITS is about other CAs."""
 
-    def __init__(self, _: State) -> None:
+    def __init__(self, _: SqliteStore) -> None:
         pass
 
     def version(self) -> int:

@@ -21,7 +21,7 @@ from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Guest, Identity, Refusal
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.greeting import refuse
-from telnetsd.state.state import State
+from telnetsd.state.store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def identifier(home: Home) -> Iterator[Identifier]:
     generation = load_generation(home)
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         yield Identifier(generation.trust, generation.policy, state)
 
 

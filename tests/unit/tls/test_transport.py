@@ -538,7 +538,7 @@ async def test_what_is_written_in_one_turn_is_one_record(server: Server) -> None
 async def test_a_peer_that_closed_its_side_and_reads_nothing_does_not_hold_the_connection(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telnetsd.tls.transport.LINGER_S", 0.2)
+    monkeypatch.setattr("telnetsd.tls.farewell.LINGER_S", 0.2)
     tls, protocol = await server.connect()
     while not protocol.is_writing_paused:
         protocol.transport.write(b"a" * 65536)

@@ -31,7 +31,7 @@ from telnetsd.files.home import Home
 from telnetsd.listener.admission import find_source, network_of
 from telnetsd.pki.authority import to_pem
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
-from telnetsd.state.state import State
+from telnetsd.state.store import Store, open_store
 
 CODE_FAILURES_MAX: Final = 5
 SUBJECT_MAX_CHARS: Final = 256
@@ -89,7 +89,7 @@ def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
     Raises:
         EnrolmentError: There is no request for that key, or it was not granted.
     """
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         # Without a lock: who has no request keeps nobody waiting.
         if not _requests_of(state, spki_sha256):
             raise EnrolmentError(
@@ -113,7 +113,7 @@ def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str
     is_right = False
     # Whether there is such a request is not told to who does not have its code.
     wrong = EnrolmentError(EnrolmentReason.WRONG_CODE, "no request has that id and that code")
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         if state.requests.find(request_id.lower()) is None:
             raise wrong
     with changing(home, applicant.fields) as change:
@@ -149,7 +149,7 @@ def about(request: EnrolmentRequest) -> Enrolment:
     )
 
 
-def _requests_of(state: State, spki_sha256: str) -> list[EnrolmentRequest]:
+def _requests_of(state: Store, spki_sha256: str) -> list[EnrolmentRequest]:
     """Return what was asked for by the holder of a key: for the key itself, or to renew a certificate for it."""
     return state.requests.of_key(spki_sha256) or state.requests.replacing_key(spki_sha256)
 

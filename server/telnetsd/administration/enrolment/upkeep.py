@@ -20,7 +20,7 @@ from telnetsd.events.part import Fields
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.state.state import State
+from telnetsd.state.store import Store, open_store
 
 BY_SERVER: Final[Fields] = {"telnetsd": {"operator": {"name": "upkeep"}}}
 
@@ -32,7 +32,7 @@ def keep_up(home: Home, ask: AskPassphrase) -> None:
         OperatorError: The CA's key is not here or locked, or something cannot be written.
     """
     recover(home)
-    with closing(State(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         has_expired = bool(state.requests.expired(utc_now()))
         is_due = issuing_key_file(home).exists() and _is_crl_due(home, state)
     if has_expired:
@@ -42,7 +42,7 @@ def keep_up(home: Home, ask: AskPassphrase) -> None:
         rewrite_crls(home, BY_SERVER, ask)
 
 
-def _is_crl_due(home: Home, state: State) -> bool:
+def _is_crl_due(home: Home, state: Store) -> bool:
     """Tell whether a CRL of ours is missing, in the second half of its time, or older than a revocation."""
     issuers = [load_certificate_of_issuer(home)]
     if home.server_ca_key.exists():
@@ -50,7 +50,7 @@ def _is_crl_due(home: Home, state: State) -> bool:
     return any(_is_crl_of_due(home, state, one) for one in issuers)
 
 
-def _is_crl_of_due(home: Home, state: State, issuer: x509.Certificate) -> bool:
+def _is_crl_of_due(home: Home, state: Store, issuer: x509.Certificate) -> bool:
     try:
         crl = x509.load_pem_x509_crl(crl_file(home, issuer).read_bytes())
     except (OSError, ValueError):

@@ -27,7 +27,7 @@ from telnetsd.pki.certificate import CertificateFacts, days_left, parse_certific
 from telnetsd.pki.certification_request import CertificationRequest
 from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
 from telnetsd.state.records import IssuedCertificate, RequestKind
-from telnetsd.state.state import State
+from telnetsd.state.store import Store, open_store
 
 THREADS: Final = 2
 WAITING_MAX: Final = 32
@@ -122,7 +122,7 @@ class EnrolmentWorker:
         authority = self._load_issuer() if settings.renewal.policy is RenewalPolicy.AUTO else None
         if authority is not None:
             return self._renew_at_once(applicant, authority, user, csr, check)
-        with closing(State(self._home.state_file)) as state:
+        with closing(open_store(self._home)) as state:
             replaced = check(state, utc_now())
         requested = replace(_wish_of(RequestKind.RENEWAL, user.name, csr), replaces_sha256=replaced.sha256)
         return take_request(self._home, settings.enrolment, replace(applicant, source=f"user {user.name}"), requested)
@@ -133,7 +133,7 @@ class EnrolmentWorker:
         authority: Authority,
         user: NamedUser,
         csr: CertificationRequest,
-        check: Callable[[State, datetime], IssuedCertificate],
+        check: Callable[[Store, datetime], IssuedCertificate],
     ) -> str:
         with changing(self._home, applicant.fields) as change:
             replaced = check(change.state, change.at)
@@ -171,7 +171,7 @@ def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Request
 
 
 def _find_renewable(
-    state: State, at: datetime, *, user: NamedUser, csr: CertificationRequest, window_days: int
+    state: Store, at: datetime, *, user: NamedUser, csr: CertificationRequest, window_days: int
 ) -> IssuedCertificate:
     """Return the certificate that a session shows and that may be renewed now.
 

@@ -12,7 +12,7 @@ from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_the_server import AuditKeyChanged
 from telnetsd.files.home import Home, alone
-from telnetsd.state.audit_head import AuditHead
+from telnetsd.state.store import audit_head_of
 
 
 def change_audit_key(home: Home) -> None:
@@ -39,7 +39,7 @@ def change_audit_key(home: Home) -> None:
 
 
 def _tell(home: Home, key: AuditKey, event: AuditKeyChanged) -> None:
-    with closing(AuditLog(home.audit_file, key, witness=AuditHead(home.state_file))) as log:
+    with closing(AuditLog(home.audit_file, key, witness=audit_head_of(home))) as log:
         log.append([make_event(event, by_operator())])
 
 

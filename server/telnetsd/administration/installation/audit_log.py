@@ -5,7 +5,7 @@ from telnetsd.audit.chain import EMPTY, Head
 from telnetsd.audit.log import UNROTATED, AuditLog
 from telnetsd.config.settings import AuditSettings
 from telnetsd.files.home import Home
-from telnetsd.state.audit_head import AuditHead
+from telnetsd.state.store import audit_head_of
 
 
 def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
@@ -15,12 +15,12 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
         OperatorError: The audit key is missing, open to others, or cannot be read.
         AuditUnavailableError: The file cannot be opened.
     """
-    return log.open_log(home, settings, AuditHead(home.state_file))
+    return log.open_log(home, settings, audit_head_of(home))
 
 
 def remembered_end(home: Home) -> Head:
     """Return the line with which the log ended, as the state remembers it; EMPTY where it remembers none."""
-    sequence, sha256 = AuditHead(home.state_file).read()
+    sequence, sha256 = audit_head_of(home).read()
     return Head(sequence, sha256) if sequence else EMPTY
 
 

@@ -35,7 +35,7 @@ from telnetsd.files.atomic import (
 from telnetsd.files.home import Home
 from telnetsd.files.locking import take_lock
 from telnetsd.pki.authority import utc_now
-from telnetsd.state.state import State, require_state
+from telnetsd.state.store import Store, open_store, require_store
 
 LOCK_TIMEOUT_S: Final = 10.0
 _MANIFEST: Final = "manifest.json"
@@ -64,7 +64,7 @@ class Change:
         at: The time of the change (aware, UTC, whole seconds).
     """
 
-    def __init__(self, home: Home, state: State, who: Fields) -> None:
+    def __init__(self, home: Home, state: Store, who: Fields) -> None:
         self.home = home
         self.state = state
         self.at: datetime = utc_now()
@@ -119,7 +119,7 @@ def changing(home: Home, who: Fields) -> Iterator[Change]:
         OperatorError: There is no home folder, or it cannot be written.
         AuditUnavailableError: The log cannot be written: nothing was changed.
     """
-    with _locked(home), closing(State(home.state_file)) as state, closing(open_log(home)) as log:
+    with _locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
         _recover(home, state, log)
         folder = home.staging_folder / uuid.uuid4().hex
         is_told = False
@@ -150,13 +150,13 @@ def recover(home: Home) -> None:
         OperatorError: It cannot be done.
     """
     if any(home.staging_folder.glob("*")):
-        with _locked(home), closing(State(home.state_file)) as state, closing(open_log(home)) as log:
+        with _locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
             _recover(home, state, log)
 
 
 @contextmanager
 def _locked(home: Home) -> Iterator[None]:
-    require_state(home.state_file)
+    require_store(home)
     descriptor = os.open(home.change_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
     try:
         _wait_for_lock(home, descriptor)
@@ -173,7 +173,7 @@ def _wait_for_lock(home: Home, descriptor: int) -> None:
         )
 
 
-def _recover(home: Home, state: State, log: AuditLog) -> None:
+def _recover(home: Home, state: Store, log: AuditLog) -> None:
     for folder in sorted(home.staging_folder.glob("*")):
         if state.has_change(folder.name):
             _put_in_place(home, folder, state)
@@ -190,7 +190,7 @@ def _undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _put_in_place(home: Home, folder: Path, state: State) -> None:
+def _put_in_place(home: Home, folder: Path, state: Store) -> None:
     # Without a manifest it was cut off while the folder was being taken away: the files are in their places.
     files = _read_manifest(folder).files if (folder / _MANIFEST).exists() else []
     for one in files:

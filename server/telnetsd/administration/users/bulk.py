@@ -16,7 +16,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.keys import KeyType
-from telnetsd.state.state import open_state
+from telnetsd.state.store import open_store
 
 CHUNK_USERS: Final = 25
 """How many are added together: all of them or none."""
@@ -65,7 +65,7 @@ def read_users(home: Home, file: Path, template: Template, *, is_skipping: bool)
 
 
 def _taken_names(home: Home) -> set[str]:
-    with closing(open_state(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         return set(state.users.names())
 
 

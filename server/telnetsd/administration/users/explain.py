@@ -23,7 +23,7 @@ from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe
 from telnetsd.pki.path import Path as CertificatePath
 from telnetsd.pki.path import PathError, validate_path
 from telnetsd.pki.path_reason import PathProblem
-from telnetsd.state.state import State, open_state
+from telnetsd.state.store import Store, open_store
 
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
@@ -54,7 +54,7 @@ def explain(home: Home, file: Path) -> Explanation:
     Raises:
         OperatorError: The file or the installation cannot be read.
     """
-    with closing(open_state(home.state_file)) as state:
+    with closing(open_store(home)) as state:
         peer, now, generation = _read_presented(file), datetime.now(UTC), load_generation(home)
         facts = describe_der(peer.leaf_der)
         steps = [_describe_leaf(facts)]
@@ -102,7 +102,7 @@ def _describe_problem(problem: PathProblem) -> Iterator[Step]:
         yield Step("cause", _shown(problem.cause))
 
 
-def _describe_pin(facts: CertificateFacts, state: State) -> list[Step]:
+def _describe_pin(facts: CertificateFacts, state: Store) -> list[Step]:
     spki = facts.spki_sha256
     pin = state.pins.find(spki)
     if pin is None:
@@ -121,7 +121,7 @@ def _describe_path(path: CertificatePath, generation: Generation) -> list[Step]:
     return steps
 
 
-def _describe_revocation(path: CertificatePath, generation: Generation, state: State, at: datetime) -> list[Step]:
+def _describe_revocation(path: CertificatePath, generation: Generation, state: Store, at: datetime) -> list[Step]:
     """Say what the state (of the built-in CA) or the CRLs (of others) know of each certificate below the anchor."""
     is_built_in = path.fingerprints_sha256[-1] in generation.policy.built_in
     steps = []
@@ -144,7 +144,7 @@ def _describe_class(path: CertificatePath, generation: Generation) -> Step:
     return Step("class", f"{assurance_class}{f' ({name})' if name else ''}")
 
 
-def _describe_entries(path: CertificatePath, generation: Generation, state: State) -> list[Step]:
+def _describe_entries(path: CertificatePath, generation: Generation, state: Store) -> list[Step]:
     steps = []
     for entry in generation.policy.entries:
         found = entry.find(path, state)

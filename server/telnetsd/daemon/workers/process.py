@@ -18,7 +18,7 @@ from telnetsd.lines.place import Directory
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import Session
-from telnetsd.state.state import State
+from telnetsd.state.store import Store
 from telnetsd.tls.engine import ServerContext, make_server_context
 
 _DUE: Final = -1
@@ -72,7 +72,7 @@ class ServingProcess:
         generation: Generation,
         *,
         context: ServerContext,
-        state: State,
+        state: Store,
         trail: Trail,
         ask: AskPassphrase,
         registry: SessionRegistry,

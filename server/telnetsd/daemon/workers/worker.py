@@ -46,7 +46,7 @@ from telnetsd.rpc.messages import (
     WatchSession,
 )
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.state.state import State
+from telnetsd.state.store import Store, open_store
 from telnetsd.tls.engine import ServerContext
 
 logger = logging.getLogger(__name__)
@@ -192,12 +192,12 @@ def run_worker(start: WorkerStart, generation: Generation, context: ServerContex
     """
     sys.setswitchinterval(GIL_SWITCH_S)
     make_room(generation.settings.listener.max_connections)
-    with closing(State(start.home.state_file)) as state:
+    with closing(open_store(start.home)) as state:
         uvloop.run(_work(start, generation, context, state, ask))
 
 
 async def _work(
-    start: WorkerStart, generation: Generation, context: ServerContext, state: State, ask: AskPassphrase
+    start: WorkerStart, generation: Generation, context: ServerContext, state: Store, ask: AskPassphrase
 ) -> None:
     _leave_signals_to_the_first_process()
     try:

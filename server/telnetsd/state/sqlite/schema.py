@@ -3,11 +3,11 @@
 A certificate outlives its user here: it stays on the CRL until it expires.
 """
 
-import sqlite3
 from pathlib import Path
 from typing import Final
 
 from telnetsd.errors import OperatorError
+from telnetsd.state.sqlite.database import Database
 
 _USERS: Final = """
 CREATE TABLE users (
@@ -109,19 +109,19 @@ _STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 
-def is_current(database: sqlite3.Connection) -> bool:
+def is_current(database: Database) -> bool:
     """Tell whether a database is of this version: who only reads need not wait for who writes."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (version,) = database.one_row("PRAGMA user_version")
     return bool(version == SCHEMA_VERSION)
 
 
-def migrate(database: sqlite3.Connection, path: Path) -> None:
+def migrate(database: Database, path: Path) -> None:
     """Bring a database to this version; inside a transaction.
 
     Raises:
         OperatorError: It is of a newer telnetsd.
     """
-    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (version,) = database.one_row("PRAGMA user_version")
     if version > SCHEMA_VERSION:
         raise OperatorError(f"{path} was written by a newer telnetsd; install that one")
     for step in _STEPS[version:]:

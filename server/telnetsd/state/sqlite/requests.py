@@ -1,11 +1,11 @@
 """The table of enrolment requests: bounded by the limits of whoever adds to it, and emptied as they expire."""
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus, to_text, to_time
+from telnetsd.state.sqlite.database import Database
 
 _COLUMNS: Final = (
     "id, kind, name, subject, public_key, spki_sha256, source, requested_at, expires_at, status, user_name,"
@@ -15,44 +15,44 @@ _FIELDS: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 
 
 class Requests:
-    """Enrolment requests, by id."""
+    """See `state.store.RequestTable`."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, request_id: str) -> EnrolmentRequest | None:
-        """Return a request."""
+        """See RequestTable."""
         return next(self._select("id = ?", request_id), None)
 
     def of_key(self, spki_sha256: str) -> list[EnrolmentRequest]:
-        """Return the requests for a public key, the newest first."""
+        """See RequestTable."""
         return list(self._select("spki_sha256 = ? ORDER BY requested_at DESC, id", spki_sha256))
 
     def replacing_key(self, spki_sha256: str) -> list[EnrolmentRequest]:
-        """Return the renewals of certificates for a public key, the newest first."""
+        """See RequestTable."""
         where = "replaces_sha256 IN (SELECT sha256 FROM certificates WHERE certificates.spki_sha256 = ?)"
         return list(self._select(f"{where} ORDER BY requested_at DESC, id", spki_sha256))
 
     def every(self) -> list[EnrolmentRequest]:
-        """Return every request, the oldest first."""
+        """See RequestTable."""
         return list(self._select("TRUE ORDER BY requested_at, id"))
 
     def expired(self, at: datetime) -> list[EnrolmentRequest]:
-        """Return the requests whose time is over."""
+        """See RequestTable."""
         return list(self._select("expires_at <= ?", to_text(at)))
 
     def content_of(self, request_id: str) -> bytes:
-        """Return what was brought: a CSR or a certificate, in DER."""
-        (content,) = self._database.execute("SELECT content FROM requests WHERE id = ?", (request_id,)).fetchone()
+        """See RequestTable."""
+        (content,) = self._database.one_row("SELECT content FROM requests WHERE id = ?", (request_id,))
         return bytes(content)
 
     def code_of(self, request_id: str) -> str:
-        """Return the SHA-256 of the one-time code."""
-        (code,) = self._database.execute("SELECT code_sha256 FROM requests WHERE id = ?", (request_id,)).fetchone()
+        """See RequestTable."""
+        (code,) = self._database.one_row("SELECT code_sha256 FROM requests WHERE id = ?", (request_id,))
         return str(code)
 
     def add(self, one: EnrolmentRequest, content: bytes, code_sha256: str) -> None:
-        """Note a request; inside a transaction."""
+        """See RequestTable."""
         self._database.execute(
             f"INSERT INTO requests ({_COLUMNS}, content, code_sha256)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -79,7 +79,7 @@ class Requests:
     def decide(
         self, request_id: str, status: RequestStatus, user_name: str | None = None, certificate_sha256: str = ""
     ) -> None:
-        """Note what became of a request; inside a transaction."""
+        """See RequestTable."""
         self._database.execute(
             "UPDATE requests SET status = ?, user_name = coalesce(?, user_name),"
             " certificate_sha256 = coalesce(nullif(?, ''), certificate_sha256) WHERE id = ?",
@@ -87,40 +87,38 @@ class Requests:
         )
 
     def count_failure(self, request_id: str) -> None:
-        """Note that a wrong code was given; inside a transaction."""
+        """See RequestTable."""
         self._database.execute("UPDATE requests SET code_failures = code_failures + 1 WHERE id = ?", (request_id,))
 
     def remove(self, request_id: str) -> None:
-        """Forget a request; inside a transaction."""
+        """See RequestTable."""
         self._database.execute("DELETE FROM requests WHERE id = ?", (request_id,))
 
     def count_pending(self) -> int:
-        """Return how many requests of those who have no name yet wait for the operator."""
+        """See RequestTable."""
         where = "status = ? AND kind <> ?"
         values = (RequestStatus.PENDING.value, RequestKind.RENEWAL.value)
-        return int(self._database.execute(f"SELECT count(*) FROM requests WHERE {where}", values).fetchone()[0])
+        return int(self._database.one_row(f"SELECT count(*) FROM requests WHERE {where}", values)[0])
 
     def pending_of_strangers(self) -> list[EnrolmentRequest]:
-        """Return the requests of those who have no name yet that wait for the operator, the oldest first."""
+        """See RequestTable."""
         where = "status = ? AND kind <> ? ORDER BY requested_at, id"
         return list(self._select(where, RequestStatus.PENDING.value, RequestKind.RENEWAL.value))
 
     def count_pending_from(self, source: str) -> int:
-        """Return how many requests of a source wait for the operator."""
+        """See RequestTable."""
         values = (RequestStatus.PENDING.value, source)
-        row = self._database.execute(
-            "SELECT count(*) FROM requests WHERE status = ? AND source = ?", values
-        ).fetchone()
-        return int(row[0])
+        statement = "SELECT count(*) FROM requests WHERE status = ? AND source = ?"
+        return int(self._database.one_row(statement, values)[0])
 
     def has_pending_renewal(self, replaces_sha256: str) -> bool:
-        """Tell whether the renewal of a certificate waits for the operator."""
+        """See RequestTable."""
         values = (RequestStatus.PENDING.value, replaces_sha256)
-        row = self._database.execute("SELECT 1 FROM requests WHERE status = ? AND replaces_sha256 = ?", values)
-        return row.fetchone() is not None
+        row = self._database.row("SELECT 1 FROM requests WHERE status = ? AND replaces_sha256 = ?", values)
+        return row is not None
 
     def _select(self, where: str, *values: str) -> Iterator[EnrolmentRequest]:
-        rows = self._database.execute(f"SELECT {_COLUMNS} FROM requests WHERE {where}", values).fetchall()
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM requests WHERE {where}", values)
         for row in rows:
             fields = dict(zip(_FIELDS, row, strict=True))
             fields["kind"], fields["status"] = RequestKind(fields["kind"]), RequestStatus(fields["status"])

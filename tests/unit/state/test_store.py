@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from support.certificates import now
-from telnetsd.errors import OperatorError
+from telnetsd.errors import OperatorError, StoreConflictError, StoreError
 from telnetsd.events.reason import RevocationReason
+from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, RequestKind, RequestStatus
-from telnetsd.state.state import State
+from telnetsd.state.sqlite.store import SqliteStore
+from telnetsd.state.store import open_store
 
 NOW = now()
 ALICE = User("alice", ("operator", "user"))
@@ -34,20 +36,22 @@ def certificate(sha256: str = "c", serial: str = "1F", user: str = "alice") -> I
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(tmp_path / "state.db")) as opened:
+def state(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path / "state.db")) as opened:
         yield opened
 
 
 @pytest.fixture
-def with_alice(state: State) -> State:
+def with_alice(state: SqliteStore) -> SqliteStore:
     with state.transaction():
         state.users.add(ALICE, now(), is_mapped=False)
         state.certificates.add(certificate(), b"der")
     return state
 
 
-def test_who_was_issued_a_certificate_is_found_by_issuer_serial_number_and_key_together(with_alice: State) -> None:
+def test_who_was_issued_a_certificate_is_found_by_issuer_serial_number_and_key_together(
+    with_alice: SqliteStore,
+) -> None:
     assert with_alice.user_of("i", "1F", "s") == ALICE
     for other in (("j", "1F", "s"), ("i", "2F", "s"), ("i", "1F", "t")):
         assert with_alice.user_of(*other) is None
@@ -59,7 +63,9 @@ def test_who_was_issued_a_certificate_is_found_by_issuer_serial_number_and_key_t
     assert with_alice.certificates.der_of("c") == b"der"
 
 
-def test_a_revoked_certificate_names_nobody_and_one_that_was_on_hold_names_its_user_again(with_alice: State) -> None:
+def test_a_revoked_certificate_names_nobody_and_one_that_was_on_hold_names_its_user_again(
+    with_alice: SqliteStore,
+) -> None:
     hold = Revocation(now(), RevocationReason.CERTIFICATE_HOLD)
     with with_alice.transaction():
         with_alice.certificates.revoke("c", hold)
@@ -72,26 +78,26 @@ def test_a_revoked_certificate_names_nobody_and_one_that_was_on_hold_names_its_u
     assert with_alice.user_of("i", "1F", "s") == ALICE
 
 
-def test_the_certificates_of_a_user_who_was_removed_stay_for_the_crl(with_alice: State) -> None:
+def test_the_certificates_of_a_user_who_was_removed_stay_for_the_crl(with_alice: SqliteStore) -> None:
     with with_alice.transaction():
         with_alice.users.remove("alice")
     assert with_alice.user_of("i", "1F", "s") is None
     assert with_alice.certificates.find("c") == certificate()
 
 
-def test_the_newest_certificate_comes_first_even_of_one_second(with_alice: State) -> None:
+def test_the_newest_certificate_comes_first_even_of_one_second(with_alice: SqliteStore) -> None:
     for serial in ("2F", "0F", "3F"):
         with with_alice.transaction():
             with_alice.certificates.add(certificate(serial.lower(), serial), b"")
     assert [one.serial_number for one in with_alice.certificates.of_user("alice")] == ["3F", "0F", "2F", "1F"]
 
 
-def test_a_serial_number_is_issued_once_below_one_issuer(with_alice: State) -> None:
-    with pytest.raises(sqlite3.IntegrityError):
+def test_a_serial_number_is_issued_once_below_one_issuer(with_alice: SqliteStore) -> None:
+    with pytest.raises(StoreConflictError):
         with_alice.certificates.add(certificate("d"), b"")
 
 
-def test_a_pin_names_its_user_until_it_is_taken_back(with_alice: State) -> None:
+def test_a_pin_names_its_user_until_it_is_taken_back(with_alice: SqliteStore) -> None:
     with with_alice.transaction():
         with_alice.pins.add("k", "alice", now())
     assert with_alice.pinned_user("k") == ALICE
@@ -103,7 +109,7 @@ def test_a_pin_names_its_user_until_it_is_taken_back(with_alice: State) -> None:
     assert with_alice.revocation_of_pin("k") == revocation
 
 
-def test_only_a_user_who_was_added_as_mapped_is_named_by_mapping(with_alice: State) -> None:
+def test_only_a_user_who_was_added_as_mapped_is_named_by_mapping(with_alice: SqliteStore) -> None:
     assert with_alice.is_taken("alice")
     assert with_alice.mapped_user("alice") is None
     with with_alice.transaction():
@@ -111,12 +117,12 @@ def test_only_a_user_who_was_added_as_mapped_is_named_by_mapping(with_alice: Sta
     assert with_alice.mapped_user("alice") == User("alice", ("user",))
 
 
-def test_crl_numbers_increase_for_each_issuer(state: State) -> None:
+def test_crl_numbers_increase_for_each_issuer(state: SqliteStore) -> None:
     with state.transaction():
         assert [state.certificates.next_crl_number(one) for one in ("i", "i", "j", "i")] == [1, 2, 1, 3]
 
 
-def test_a_request_is_found_counted_decided_and_forgotten(state: State) -> None:
+def test_a_request_is_found_counted_decided_and_forgotten(state: SqliteStore) -> None:
     request = EnrolmentRequest(
         id="r",
         kind=RequestKind.CSR,
@@ -154,7 +160,7 @@ def test_a_request_is_found_counted_decided_and_forgotten(state: State) -> None:
     assert state.requests.every() == []
 
 
-def test_what_fails_in_a_transaction_leaves_nothing(state: State) -> None:
+def test_what_fails_in_a_transaction_leaves_nothing(state: SqliteStore) -> None:
     def add_and_fail() -> None:
         with state.transaction():
             state.users.add(ALICE, now(), is_mapped=False)
@@ -165,10 +171,10 @@ def test_what_fails_in_a_transaction_leaves_nothing(state: State) -> None:
     assert state.users.names() == []
 
 
-def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: State, tmp_path: Path) -> None:
+def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: SqliteStore, tmp_path: Path) -> None:
     version = state.version()
     assert state.version() == version
-    with closing(State(tmp_path / "state.db")) as other:
+    with closing(SqliteStore(tmp_path / "state.db")) as other:
         before = state.version()
         with other.transaction():
             other.users.add(ALICE, now(), is_mapped=False)
@@ -176,15 +182,15 @@ def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: State
     assert state.version() != before
 
 
-def test_who_only_reads_does_not_wait_for_who_writes(with_alice: State, tmp_path: Path) -> None:
+def test_who_only_reads_does_not_wait_for_who_writes(with_alice: SqliteStore, tmp_path: Path) -> None:
     with with_alice.transaction():
         with_alice.users.change(User("alice", ("user",)), is_mapped=True)
-        with closing(State(tmp_path / "state.db")) as reader:
+        with closing(SqliteStore(tmp_path / "state.db")) as reader:
             assert reader.user_of("i", "1F", "s") == ALICE
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    from telnetsd.state import schema
+    from telnetsd.state.sqlite import schema
 
     with sqlite3.connect(tmp_path / "state.db") as database:
         database.executescript(schema._USERS)
@@ -196,7 +202,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         database.execute("INSERT INTO certificates VALUES ('f', 'alice', 'i', 's', '0F', 'EC 256', ?, ?)", times)
         database.execute("PRAGMA user_version = 1")
     database.close()
-    with closing(State(tmp_path / "state.db")) as state:
+    with closing(SqliteStore(tmp_path / "state.db")) as state:
         assert state.user_of("i", "1F", "s") == User("alice", ("operator",))
         assert state.certificates.der_of("c") is None
         found = state.users.find("alice")
@@ -211,10 +217,28 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(OperatorError, match="was written by a newer telnetsd"):
-        State(tmp_path / "state.db")
+        SqliteStore(tmp_path / "state.db")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("hello" * 1000)
     with pytest.raises(OperatorError, match=r"cannot open .*state\.db: file is not a database"):
-        State(tmp_path / "state.db")
+        SqliteStore(tmp_path / "state.db")
+
+
+def test_an_error_of_the_engine_is_one_of_the_store(state: SqliteStore, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute("DROP TABLE pins")
+    with pytest.raises(StoreError, match=r"state\.db: no such table: pins; try again, or put back a backup"):
+        state.pins.find("0" * 64)
+
+
+def test_a_store_that_is_not_there_is_not_made_unless_asked_for(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with pytest.raises(OperatorError, match="no state at .*is this the home folder"):
+        open_store(home)
+    assert not home.state_file.exists()
+    with closing(open_store(home, create=True)) as store:
+        assert store.users.names() == []
+    with closing(open_store(home)) as store:
+        assert store.requests.every() == []

@@ -1,6 +1,5 @@
 """The table of issued certificates, with their revocations and the numbers of the CRLs that tell of them."""
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, to_revocation, to_text, to_time
+from telnetsd.state.sqlite.database import Database
 
 _COLUMNS: Final = (
     "sha256, user_name, issuer_sha256, spki_sha256, serial_number, public_key, not_before, not_after,"
@@ -16,13 +16,13 @@ _COLUMNS: Final = (
 
 
 class Certificates:
-    """Issued certificates; the serial number is unique below its issuer (RFC 5280 section 4.1.2.2)."""
+    """See `state.store.CertificateTable`."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, one: IssuedCertificate, der: bytes) -> None:
-        """Note that a certificate was issued; inside a transaction."""
+        """See CertificateTable."""
         self._database.execute(
             f"INSERT INTO certificates ({_COLUMNS}, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
             (
@@ -41,90 +41,84 @@ class Certificates:
         )
 
     def find(self, sha256: str) -> IssuedCertificate | None:
-        """Return a certificate by its fingerprint."""
+        """See CertificateTable."""
         return next(self._select("sha256 = ?", sha256), None)
 
     def with_serial(self, serial_number: str) -> list[IssuedCertificate]:
-        """Return the certificates of a serial number, of whatever issuing CA of ours."""
+        """See CertificateTable."""
         return list(self._select("serial_number = ?", serial_number))
 
     def of_user(self, name: str) -> tuple[IssuedCertificate, ...]:
-        """Return a user's certificates, the newest first."""
+        """See CertificateTable."""
         # Two may be issued in one second: the rows are numbered as they come.
         return tuple(self._select("user_name = ? ORDER BY rowid DESC", name))
 
     def der_of(self, sha256: str) -> bytes | None:
-        """Return a certificate itself; None for one of before it was kept."""
-        row = self._database.execute("SELECT der FROM certificates WHERE sha256 = ?", (sha256,)).fetchone()
+        """See CertificateTable."""
+        row = self._database.row("SELECT der FROM certificates WHERE sha256 = ?", (sha256,))
         return None if row is None else row[0]
 
     def has(self, issuer_sha256: str, serial_number: str) -> bool:
-        """Tell whether an issuer issued a certificate of that serial number."""
-        row = self._database.execute(
+        """See CertificateTable."""
+        row = self._database.row(
             "SELECT 1 FROM certificates WHERE issuer_sha256 = ? AND serial_number = ?", (issuer_sha256, serial_number)
-        ).fetchone()
+        )
         return row is not None
 
     def revocation_of(self, issuer_sha256: str, serial_number: str) -> Revocation | None:
-        """Return the revocation of a certificate."""
-        row = self._database.execute(
+        """See CertificateTable."""
+        row = self._database.row(
             "SELECT revoked_at, revocation_reason FROM certificates WHERE issuer_sha256 = ? AND serial_number = ?",
             (issuer_sha256, serial_number),
-        ).fetchone()
+        )
         return None if row is None else to_revocation(*row)
 
     def revoked_by(self, issuer_sha256: str, at: datetime) -> list[IssuedCertificate]:
-        """Return what stands on a CRL: the revoked certificates of an issuer that have not expired at `at`."""
+        """See CertificateTable."""
         where = "issuer_sha256 = ? AND revoked_at IS NOT NULL AND not_after >= ? ORDER BY revoked_at, serial_number"
         return list(self._select(where, issuer_sha256, to_text(at)))
 
-    def issuers(self) -> list[str]:
-        """Return the fingerprints of the CAs that issued anything."""
-        return [issuer for (issuer,) in self._database.execute("SELECT DISTINCT issuer_sha256 FROM certificates")]
-
     def owner_of_key(self, spki_sha256: str) -> str | None:
-        """Return the name to which a certificate for this public key was issued."""
-        row = self._database.execute(
-            "SELECT user_name FROM certificates WHERE spki_sha256 = ?", (spki_sha256,)
-        ).fetchone()
+        """See CertificateTable."""
+        row = self._database.row("SELECT user_name FROM certificates WHERE spki_sha256 = ?", (spki_sha256,))
         return None if row is None else row[0]
 
     def is_compromised(self, spki_sha256: str) -> bool:
-        """Tell whether this public key stood in a certificate that was revoked for keyCompromise."""
+        """See CertificateTable."""
         return any(
             one.revocation is not None and one.revocation.reason is RevocationReason.KEY_COMPROMISE
             for one in self.of_key(spki_sha256)
         )
 
     def of_key(self, spki_sha256: str) -> tuple[IssuedCertificate, ...]:
-        """Return the certificates for a public key."""
+        """See CertificateTable."""
         return tuple(self._select("spki_sha256 = ?", spki_sha256))
 
     def of_issuer(self, issuer_sha256: str) -> tuple[IssuedCertificate, ...]:
-        """Return everything that a CA issued."""
+        """See CertificateTable."""
         return tuple(self._select("issuer_sha256 = ? ORDER BY user_name, not_before", issuer_sha256))
 
     def revoke(self, sha256: str, revocation: Revocation | None) -> None:
-        """Note a certificate's revocation, or with None the end of a hold; inside a transaction."""
+        """See CertificateTable."""
         values = (to_text(revocation.revoked_at), revocation.reason.value) if revocation else (None, None)
         self._database.execute(
             "UPDATE certificates SET revoked_at = ?, revocation_reason = ? WHERE sha256 = ?", (*values, sha256)
         )
 
     def mark_renewed(self, sha256: str) -> None:
-        """Note that a certificate has a successor; inside a transaction."""
+        """See CertificateTable."""
         self._database.execute("UPDATE certificates SET is_renewed = 1 WHERE sha256 = ?", (sha256,))
 
     def next_crl_number(self, issuer_sha256: str) -> int:
-        """Return the number of an issuer's next CRL (RFC 5280 section 5.2.3: ever increasing); in a transaction."""
-        row = self._database.execute(
+        """See CertificateTable."""
+        row = self._database.one_row(
             "INSERT INTO crl_numbers VALUES (?, 1) ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number",
             (issuer_sha256,),
-        ).fetchone()
+        )
         return int(row[0])
 
     def _select(self, where: str, *values: str) -> Iterator[IssuedCertificate]:
-        rows = self._database.execute(f"SELECT {_COLUMNS} FROM certificates WHERE {where}", values).fetchall()
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM certificates WHERE {where}", values)
         for sha256, name, issuer, spki, serial, key, not_before, not_after, number, is_renewed, *revocation in rows:
             yield IssuedCertificate(
                 sha256=sha256,

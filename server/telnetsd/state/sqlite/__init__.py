@@ -1,0 +1,1 @@
+"""The store in SQLite: one file, any number of processes (WAL)."""

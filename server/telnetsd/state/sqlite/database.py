@@ -1,0 +1,79 @@
+"""A connection to SQLite whose errors are those of the store."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from telnetsd.errors import StoreConflictError, StoreError
+
+BUSY_TIMEOUT_S: Final = 10.0
+Row = tuple[Any, ...]
+"""What SQLite has in a row: None, int, str or bytes."""
+
+
+class Database:
+    """One connection; each statement is a transaction of its own, unless one is begun.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with _store_errors():
+            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self._connection.execute(f"PRAGMA {pragma}")
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
+    def execute(self, statement: str, values: Iterable[object] = ()) -> None:
+        """Execute a statement."""
+        with _store_errors():
+            self._connection.execute(statement, tuple(values))
+
+    def execute_many(self, statement: str, rows: Iterable[Row]) -> None:
+        """Execute a statement once for each row of values."""
+        with _store_errors():
+            self._connection.executemany(statement, rows)
+
+    def row(self, statement: str, values: Iterable[object] = ()) -> Row | None:
+        """Return the first row of a result; None for an empty one."""
+        with _store_errors():
+            found: Row | None = self._connection.execute(statement, tuple(values)).fetchone()
+            return found
+
+    def one_row(self, statement: str, values: Iterable[object] = ()) -> Row:
+        """Return the first row of a result that has one.
+
+        Raises:
+            StoreError: It is empty.
+        """
+        found = self.row(statement, values)
+        if found is None:
+            raise StoreError("state.db: what was just read is gone; try again")
+        return found
+
+    def rows(self, statement: str, values: Iterable[object] = ()) -> list[Row]:
+        """Return the rows of a result."""
+        with _store_errors():
+            return self._connection.execute(statement, tuple(values)).fetchall()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """Turn an error of SQLite into one of the store."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise StoreConflictError(f"state.db: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"state.db: {error}; try again, or put back a backup") from error
