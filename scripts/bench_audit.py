@@ -13,7 +13,8 @@ from support.server import RunningServer
 from telnetsd.audit.reading.archive import read_lines, take_snapshot
 from telnetsd.audit.reading.verification import Expectation, verify
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.config.settings import AuditSettings, Durability
+from telnetsd.config.settings import AuditSettings
+from telnetsd.config.values import Durability
 from telnetsd.files.home import Home
 
 MEASURED_S = 2.0

@@ -1,11 +1,9 @@
 """The man pages, made from the command line and from the settings: telnetsd(8) and telnetsd.toml(5)."""
 
-import builtins
 import inspect
 import re
 import typing
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -13,18 +11,19 @@ import typer.main
 
 from telnetsd import __version__
 from telnetsd.cli import app
-from telnetsd.config.settings import Settings
+from telnetsd.config.documents import default_of, sections, values_of
+from telnetsd.config.key import Key, keys_of
 
 PROGRAM: Final = "telnetsd"
 FILES: Final = (
     ("telnetsd.toml", "the configuration; see telnetsd.toml(5)"),
-    ("state.db", "users, certificates and pins: who is who"),
+    ("state.db", "users, certificates, pins and enrolment requests"),
     ("certs/ca.pem, certs/ca.key", "the built-in CA; clients need ca.pem"),
     ("certs/server.pem, certs/server.key", "what the server shows to clients"),
-    ("certs/users/", "certificates and keys that are to be handed over"),
+    ("certs/users/", "certificates and keys to hand to users"),
     ("certs/trust/, certs/crl/", "other trust anchors, and CRLs"),
     ("audit/audit.jsonl", "the audit log; rotated files and recordings are beside it"),
-    ("run/control.sock", "what verbs like `session list` ask of the running server"),
+    ("run/control.sock", "where verbs like `session list` ask the running server"),
 )
 ENVIRONMENT: Final = (
     ("TELNETSD_HOME", "the home folder, where --home is not given"),
@@ -32,10 +31,10 @@ ENVIRONMENT: Final = (
     ("LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC", "of systemd: sockets, readiness, a sign of life"),
 )
 SIGNALS: Final = (
-    ("SIGHUP", "reload, and raise new workers"),
+    ("SIGHUP", "reload, and start new workers"),
     (
         "SIGTERM, SIGINT",
-        "take nobody in any more, wait for open sessions up to drain_timeout_s, stop; a second: at once",
+        "accept no more connections, wait for open sessions up to drain_timeout_s, stop; a second: at once",
     ),
 )
 STATUS: Final = (("0", "done"), ("1", "refused, or not found"), ("2", "wrong usage"))
@@ -54,8 +53,8 @@ def command_page() -> str:
         ".SH DESCRIPTION",
         *_text(
             "Every client is asked for a certificate; a verified one makes it a named user, with roles that say which"
-            " commands and lines it may use. Whoever has none may come in as a guest. Each session, command and"
-            " refusal is on a chained and signed audit log before it has an effect."
+            " commands and lines it may use. A client without one may come in as a guest. Each session, command"
+            " and refusal is on a chained and signed audit log before it has an effect."
         ),
         ".SH COMMANDS",
     ]
@@ -80,13 +79,13 @@ def settings_page() -> str:
         f"{PROGRAM}.toml \\- the configuration of {PROGRAM}(8)",
         ".SH DESCRIPTION",
         *_text(
-            "Every key is optional. A running server takes a change at once, but for [listener], [audit] and"
-            " [metrics], which wait for a restart; `telnetsd check` reads the file without starting."
+            "Every key is optional, unless it says that it is required. A running server takes a change at once,"
+            " unless the key says that it waits for a restart. `telnetsd check` reads the file without starting."
             " Names that end in _s are seconds, in _bytes bytes."
         ),
     ]
-    for field in msgspec.structs.fields(Settings):
-        lines += _describe_section(field)
+    for header, section, about in sections():
+        lines += _describe_section(header, section, about)
     lines += [".SH SEE ALSO", f".BR {PROGRAM} (8)"]
     return "\n".join(lines) + "\n"
 
@@ -117,64 +116,19 @@ def _metavar(parameter: Any) -> str:  # noqa: ANN401
     return name if parameter.required else f"[{name}]"
 
 
-def _describe_section(field: msgspec.structs.FieldInfo) -> list[str]:
-    kind, name = _section_kind(field.type)
-    header = name.format(field.encode_name)
-    lines = [f".SH {_escape(header)}", *_text(inspect.getdoc(kind) or "")]
+def _describe_section(header: str, section: type[msgspec.Struct], about: Key) -> list[str]:
+    lines = [f".SH {_escape(header)}", *_text(f"{about.meaning[:1].upper()}{about.meaning[1:]}.")]
     rows = []
-    for one in msgspec.structs.fields(kind):
-        default = "" if one.required or one.default is msgspec.NODEFAULT else _shown(one.default)
-        about = [_type_words(one.type), f"default {default}" if default else "must be given" if one.required else ""]
-        rows.append((one.encode_name, "; ".join(word for word in about if word)))
+    for field, key in keys_of(section):
+        default = default_of(field)
+        said = [
+            key.meaning.replace("`", ""),
+            values_of(field.type),
+            f"default {default}" if default else "required" if field.required else "",
+            "a change waits for a restart" if key.waits else "",
+        ]
+        rows.append((field.encode_name, "; ".join(word for word in said if word)))
     return lines + _list(rows)
-
-
-def _section_kind(kind: Any) -> tuple[type, str]:  # noqa: ANN401
-    """Return the struct that a key of the file stands for, and how its table is written."""
-    arguments = [one for one in typing.get_args(kind) if inspect.isclass(one) and issubclass(one, msgspec.Struct)]
-    if not arguments:
-        return kind, "[{}]"
-    return arguments[0], "[[{}]]" if typing.get_origin(kind) is tuple else "[{}.NAME]"
-
-
-def _type_words(kind: Any) -> str:  # noqa: ANN401
-    """Say what a value may be."""
-    arguments = typing.get_args(kind)
-    match typing.get_origin(kind):
-        case typing.Annotated:
-            words = " ".join(filter(None, (_type_words(arguments[0]), _bounds(arguments[1]))))
-        case typing.Literal:
-            words = " or ".join(f'"{one}"' for one in arguments)
-        case builtins.tuple:
-            words = f"list of {_type_words(arguments[0])}"
-        case builtins.dict:
-            words = "table"
-        case None:
-            words = _plain_type_words(kind)
-        case _:
-            words = " or ".join(_type_words(one) for one in arguments if one is not msgspec.UnsetType)
-    return words
-
-
-def _plain_type_words(kind: type) -> str:
-    if issubclass(kind, StrEnum):
-        return " or ".join(f'"{one.value}"' for one in kind)
-    if issubclass(kind, msgspec.Struct):
-        return "table of: " + ", ".join(one.encode_name for one in msgspec.structs.fields(kind))
-    return {str: "text", int: "number", float: "number", bool: "true or false"}[kind]
-
-
-def _bounds(meta: msgspec.Meta) -> str:
-    least = meta.ge if meta.ge is not None else meta.gt
-    if least is None and meta.le is None:
-        return f"({meta.description})" if meta.description else ""
-    return f"from {least:.12g} to {meta.le:.12g}" if meta.gt is None else f"above {least:.12g}, up to {meta.le:.12g}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, msgspec.Struct) or value in ((), {}) or value is msgspec.UNSET:
-        return ""
-    return msgspec.json.encode(value).decode()
 
 
 def _list(rows: typing.Iterable[tuple[str, str]]) -> list[str]:

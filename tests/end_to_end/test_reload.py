@@ -155,7 +155,7 @@ def test_a_reload_with_an_error_changes_nothing_and_says_why(
 
 def test_a_reload_says_what_waits_for_a_restart(start: Callable[..., RunningServer]) -> None:
     server = start()
-    said = "a change of [listener] and the addresses of lines waits for a restart"
+    said = "a change of [listener] and [[line]] waits for a restart"
     line = f'[[line]]\nname = "a"\ntarget = "tcp://127.0.0.1:1"\nlisten = "127.0.0.1:{free_port()}"\n'
     server.home.config_file.write_text(f"[listener]\nkeepalive_s = 9\nmax_connections = 9\n{line}")
     assert server.wait_for(lambda one: action_of(one) == "server-reloaded")["message"].endswith(said)

@@ -33,7 +33,8 @@ from telnetsd.audit.key import load_audit_key
 from telnetsd.config.address import unix_path
 from telnetsd.config.contradictions import listen_settings
 from telnetsd.config.loading import load_settings
-from telnetsd.config.settings import CrlPolicy, Settings, fingerprint_hex
+from telnetsd.config.settings import Settings
+from telnetsd.config.values import CrlPolicy, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home, require_only_ours
 from telnetsd.listener.sockets import require_address

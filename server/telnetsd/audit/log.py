@@ -23,7 +23,8 @@ from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.open_sessions import OpenSessions
 from telnetsd.audit.recovery import ChainEnd, LogFault, find_end
 from telnetsd.audit.trail import make_event
-from telnetsd.config.settings import AuditSettings, Durability
+from telnetsd.config.settings import AuditSettings
+from telnetsd.config.values import Durability
 from telnetsd.errors import OperatorError
 from telnetsd.events.fields import parse_timestamp
 from telnetsd.events.of_the_server import AuditCheckpoint, AuditDamaged, AuditRecovered

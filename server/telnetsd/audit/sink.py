@@ -20,7 +20,8 @@ from typing import Final, ParamSpec
 from telnetsd.audit.chain import Draft, make_draft
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.outage import Outage
-from telnetsd.config.settings import AuditSettings, Durability, FailurePolicy
+from telnetsd.config.settings import AuditSettings
+from telnetsd.config.values import Durability, FailurePolicy
 from telnetsd.events.part import Fields
 from telnetsd.events.reason import CheckpointReason
 

@@ -7,7 +7,7 @@ import typer
 
 from telnetsd.cli.common import HomeOption, home_of
 from telnetsd.cli.passphrase import ServerPassphraseOption, passphrase_from
-from telnetsd.config.settings import AUTO, WORKERS_MAX
+from telnetsd.config.values import AUTO, WORKERS_MAX
 
 
 def _workers(text: str | None) -> int | Literal["auto"] | None:

@@ -2,7 +2,6 @@
 
 import difflib
 import tomllib
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import msgspec
 
 from telnetsd.config.contradictions import contradictions
+from telnetsd.config.key import section_of
 from telnetsd.config.position import Position, SourceText
-from telnetsd.config.settings import Section, Settings
+from telnetsd.config.settings import Settings
 from telnetsd.config.wording import describe_wrong_value
 from telnetsd.errors import OperatorError
 
@@ -53,7 +53,9 @@ def parse_settings(text: str, file_name: str) -> Settings:
     return settings
 
 
-def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], path: Position, source: SourceText) -> None:
+def _refuse_unknown_keys(
+    tree: dict[str, Any], section: type[msgspec.Struct], path: Position, source: SourceText
+) -> None:
     known = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
     for key, value in tree.items():
         here = (*path, key)
@@ -61,24 +63,17 @@ def _refuse_unknown_keys(tree: dict[str, Any], section: type[Section], path: Pos
             near = difflib.get_close_matches(key, known, n=1)
             meant = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             raise OperatorError(f"unknown key {key!r} in {source.place_of(here)}; {meant}")
-        inner = _section_of(known[key])
+        inner, form = section_of(known[key])
         if inner is not None:
-            for below, one in _tables_in(value, known[key]):
+            for below, one in _tables_in(value, is_alone=form == "[{}]"):
                 _refuse_unknown_keys(one, inner, (*here, *below), source)
 
 
-def _section_of(kind: Any) -> type[Section] | None:  # noqa: ANN401 -- a type expression
-    """Return the kind of section that a key holds: itself, or the values of a table or list of them."""
-    candidates = (kind, *typing.get_args(kind))
-    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Section)), None)
-
-
-def _tables_in(value: Any, kind: Any) -> Iterator[tuple[Position, dict[str, Any]]]:  # noqa: ANN401
-    """Give the tables that stand for sections in a value of the file; what is no table is refused later."""
-    match typing.get_origin(kind), value:
-        case None, dict():
-            yield (), value
-        case _, dict():
-            yield from (((key,), one) for key, one in value.items() if isinstance(one, dict))
-        case _, list():
-            yield from (((index,), one) for index, one in enumerate(value) if isinstance(one, dict))
+def _tables_in(value: object, *, is_alone: bool) -> Iterator[tuple[Position, dict[str, Any]]]:
+    """Yield the tables that stand for sections in a value of the file; what is no table is refused later."""
+    if isinstance(value, dict) and is_alone:
+        yield (), value
+    elif isinstance(value, dict):
+        yield from (((key,), one) for key, one in value.items() if isinstance(one, dict))
+    elif isinstance(value, list):
+        yield from (((index,), one) for index, one in enumerate(value) if isinstance(one, dict))

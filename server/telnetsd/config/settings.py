@@ -1,132 +1,40 @@
-"""The settings in `telnetsd.toml`: one struct a stage, every key optional, an unknown key refused.
+"""The settings in `telnetsd.toml`: one struct a section, every key optional, an unknown key refused.
 
-A default here is the documented default; the README and the file that `telnetsd init` writes say the same. Units are
-in the names: `_s` seconds, `_bytes` bytes.
+A key is declared here once, with its default and its meaning: see `config.key`. Units are in the names: `_s`
+seconds, `_bytes` bytes.
 """
 
-from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 365 * 86400)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-WORKERS_MAX: Final = 64
-AUTO: Final = "auto"
-"""As many as there are cores."""
-Workers = Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)]
-ARGUMENT_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-"
-Name = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
-        description="a name of up to 32 lower-case letters, digits, - and _, a letter first",
-    ),
-]
-RoleName = Name
-AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
-Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
-Penalty = Annotated[float, msgspec.Meta(ge=0, le=86400)]
-Network = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", description="an address or a network, as in 192.0.2.0/24, no name"
-    ),
-]
-Fingerprint = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^SHA256:[0-9A-Fa-f]{64}$", description="a fingerprint: SHA256: and 64 hexadecimal digits"),
-]
-Oid = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$",
-        description="an object identifier, as in 1.3.6.1.4.1.99999.1",
-        max_length=128,
-    ),
-]
-EntryId = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-        description="a name of up to 64 lower-case letters, digits, ., _ and -",
-    ),
-]
-OptionalUser = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^([a-z_][a-z0-9_-]{0,31})?$", description="the name of a user of this machine, or nothing"
-    ),
-]
-OptionalUrl = Annotated[
-    str, msgspec.Meta(pattern=r"^(https?://[!-~]{1,250})?$", description="an address of the web, or nothing")
-]
-OptionalHostName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*)?$",
-        description="a host name in lower case, or nothing",
-        max_length=253,
-    ),
-]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-FINGERPRINT_PREFIX: Final = "SHA256:"
-Collector = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^(stdout|journald|syslog\+(udp|tcp|tls)://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$",
-        description="stdout, journald, or syslog+udp://HOST:PORT, syslog+tcp:// or syslog+tls://",
-    ),
-]
-
-
-def fingerprint_hex(text: str) -> str:
-    """Return a fingerprint, or its start, as it is compared: lower-case hexadecimal, without prefix and colons."""
-    return text.removeprefix(FINGERPRINT_PREFIX).replace(":", "").lower()
-
-
-class CrlPolicy(StrEnum):
-    """What becomes of a certificate of another CA of which there is no current CRL."""
-
-    REQUIRE = "require"
-    PREFER = "prefer"
-
-
-class RenewalPolicy(StrEnum):
-    """What becomes of a user's `renew`."""
-
-    AUTO = "auto"
-    APPROVAL = "approval"
-    OFF = "off"
-
-
-class MapType(StrEnum):
-    """Where in a verified certificate the name is found (RFC 7407 section 4, and three kinds of name beyond it)."""
-
-    SPECIFIED = "specified"
-    SAN_RFC822_NAME = "san-rfc822-name"
-    SAN_DNS_NAME = "san-dns-name"
-    SAN_IP_ADDRESS = "san-ip-address"
-    SAN_ANY = "san-any"
-    COMMON_NAME = "common-name"
-    SUBJECT = "subject"
-    SAN_URI = "san-uri"
-    SAN_UPN = "san-upn"
-
-
-class Durability(StrEnum):
-    """When an event counts as written."""
-
-    COMMIT = "commit"
-    INTERVAL = "interval"
-
-
-class FailurePolicy(StrEnum):
-    """What becomes of sessions and commands while the audit log cannot be written."""
-
-    REFUSE = "refuse"
-    CONTINUE = "continue"
+from telnetsd.config.key import setting
+from telnetsd.config.values import (
+    ARGUMENT_CHARACTERS,
+    AssuranceClass,
+    Collector,
+    Count,
+    CrlPolicy,
+    Days,
+    Durability,
+    EntryId,
+    FailurePolicy,
+    Fingerprint,
+    MapType,
+    Name,
+    Network,
+    Oid,
+    OptionalHostName,
+    OptionalUrl,
+    OptionalUser,
+    Penalty,
+    RenewalPolicy,
+    RoleName,
+    Seconds,
+    Text,
+    Workers,
+)
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -134,32 +42,52 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class EndpointSettings(Section, frozen=True):
-    """An address that connections come in by, and what is asked of them there beside what is asked everywhere.
+    """An address that connections come in by, with demands of its own beside those of [identity]."""
 
-    `listen` is HOST:PORT, or unix:PATH. `proxies` are the networks of proxies that speak for others, by a PROXY
-    header that is demanded of them and of nobody else. `roles` lets in those who have one of them; none, everybody.
-    """
-
-    listen: str
-    require_certificate: bool = False
-    roles: tuple[RoleName, ...] = ()
-    proxies: tuple[Network, ...] = ()
+    listen: Annotated[str, setting("HOST:PORT, or unix:PATH")]
+    require_certificate: Annotated[bool, setting("whether a client without a certificate is refused here")] = False
+    roles: Annotated[tuple[RoleName, ...], setting("the roles that are admitted here; none: all")] = ()
+    proxies: Annotated[
+        tuple[Network, ...], setting("networks of proxies whose PROXY header is required and believed here")
+    ] = ()
 
 
 class ListenerSettings(Section, frozen=True):
-    """Where connections come in, how many, and by whom they are served.
+    """Where connections come in, how many, and by how many processes they are served."""
 
-    `keepalive_s` 0 leaves silent peers to the session's clocks. `user` is whom root becomes when it has the sockets.
-    """
-
-    listen: str = "127.0.0.1:9992"
-    proxies: tuple[Network, ...] = ()
-    also: tuple[EndpointSettings, ...] = ()
-    max_connections: Count = 4000
-    workers: Workers | Literal["auto"] = 1
-    keepalive_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 60
-    drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
-    user: OptionalUser = ""
+    listen: Annotated[
+        str,
+        setting(
+            "HOST:PORT, an IPv6 host in brackets, or unix:PATH; the IANA port of telnets is 992",
+            waits=True,
+            common=True,
+        ),
+    ] = "127.0.0.1:9992"
+    proxies: Annotated[
+        tuple[Network, ...],
+        setting("networks of proxies whose PROXY header is required and believed", waits=True, common=True),
+    ] = ()
+    also: Annotated[
+        tuple[EndpointSettings, ...], setting("further addresses, each with demands of its own", waits=True)
+    ] = ()
+    max_connections: Annotated[Count, setting("connections beyond it are closed, and recorded", common=True)] = 4000
+    workers: Annotated[
+        Workers | Literal["auto"],
+        setting('how many processes serve; `"auto"`: one for each core', waits=True, common=True),
+    ] = 1
+    keepalive_s: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=86400),
+        setting("after so long a silence TCP asks whether the peer is there; 0: never", waits=True, common=True),
+    ] = 60
+    drain_timeout_s: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=86400),
+        setting("how long open sessions have to end when the server is stopped", waits=True, common=True),
+    ] = 10.0
+    user: Annotated[
+        OptionalUser, setting("the user that root becomes when it has opened the sockets", waits=True, common=True)
+    ] = ""
 
     @property
     def endpoints(self) -> tuple[EndpointSettings, ...]:
@@ -168,153 +96,246 @@ class ListenerSettings(Section, frozen=True):
 
 
 class LimitSettings(Section, frozen=True):
-    """What one source, one user or one session may take up, and what becomes of sources that fail.
+    """What a source, a user or a session may take up, and what happens to sources that fail: docs/service.md."""
 
-    `exempt` are networks whose sources have no limit of their own and no penalty. From `handshakes_begin` handshakes
-    at a time on, `handshakes_refused` in a hundred connections are turned away, and more and more up to
-    `handshakes_full`, from which on all are. A penalty is in force from `penalty_threshold_s` on; that of a network,
-    to which each of its sources adds up to that threshold, from eight times as much on. `guest_log_bytes_per_hour` is
-    how much of the log the guests and refused clients of one source may fill; those of a network eight times as much.
-    """
-
-    exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
-    per_source: Count = 128
-    per_network: Count = 1024
-    sessions_per_user: Count = 128
-    guests: Count = 1000
-    guests_per_source: Count = 16
-    handshakes_begin: Count = 256
-    handshakes_refused: Annotated[int, msgspec.Meta(ge=0, le=100)] = 30
-    handshakes_full: Count = 1024
-    handshakes_per_source: Count = 32
-    handshakes_per_network: Count = 96
-    penalty_threshold_s: Penalty = 15.0
-    penalty_max_s: Penalty = 600.0
-    penalty_handshake_s: Penalty = 2.0
-    penalty_timeout_s: Penalty = 10.0
-    penalty_refused_s: Penalty = 5.0
-    penalty_guest_s: Penalty = 1.0
-    lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1000.0
-    lines_burst: Count = 2000
-    guest_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 2.0
-    guest_lines_burst: Count = 100
-    all_guests_lines_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 100.0
-    guest_log_bytes_per_hour: Annotated[int, msgspec.Meta(ge=16_384, le=1_000_000_000)] = 4_194_304
+    exempt: Annotated[
+        tuple[Network, ...], setting("networks whose sources have no limit of their own, and no penalty", common=True)
+    ] = ("127.0.0.0/8", "::1/128")
+    per_source: Annotated[Count, setting("connections from one IPv4 address or IPv6 /64", common=True)] = 128
+    per_network: Annotated[Count, setting("connections from one IPv4 /24 or IPv6 /48", common=True)] = 1024
+    sessions_per_user: Annotated[Count, setting("open sessions of one user", common=True)] = 128
+    guests: Annotated[Count, setting("guests that are connected")] = 1000
+    guests_per_source: Annotated[Count, setting("guests from one source")] = 16
+    handshakes_begin: Annotated[
+        Count, setting("from so many handshakes at a time on, some connections are turned away")
+    ] = 256
+    handshakes_refused: Annotated[int, msgspec.Meta(ge=0, le=100), setting("how many in a hundred, at first")] = 30
+    handshakes_full: Annotated[
+        Count, setting("from so many handshakes at a time on, all connections are turned away")
+    ] = 1024
+    handshakes_per_source: Annotated[Count, setting("handshakes at a time from one source")] = 32
+    handshakes_per_network: Annotated[Count, setting("handshakes at a time from one network")] = 96
+    penalty_threshold_s: Annotated[
+        Penalty, setting("from so many seconds on a penalty is in force; for a network, eight times as many")
+    ] = 15.0
+    penalty_max_s: Annotated[Penalty, setting("the longest penalty")] = 600.0
+    penalty_handshake_s: Annotated[Penalty, setting("what a failed handshake adds to the penalty of its source")] = (
+        2.0
+    )
+    penalty_timeout_s: Annotated[Penalty, setting("what a handshake that takes too long adds")] = 10.0
+    penalty_refused_s: Annotated[Penalty, setting("what a refused certificate adds")] = 5.0
+    penalty_guest_s: Annotated[Penalty, setting("what a guest adds")] = 1.0
+    lines_per_s: Annotated[
+        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines a second that a user may type", common=True)
+    ] = 1000.0
+    lines_burst: Annotated[Count, setting("lines that a user may type at once before that")] = 2000
+    guest_lines_per_s: Annotated[
+        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines a second that a guest may type")
+    ] = 2.0
+    guest_lines_burst: Annotated[Count, setting("lines that a guest may type at once before that")] = 100
+    all_guests_lines_per_s: Annotated[
+        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines a second that all guests together may type")
+    ] = 100.0
+    guest_log_bytes_per_hour: Annotated[
+        int,
+        msgspec.Meta(ge=16_384, le=1_000_000_000),
+        setting("how much of the log the guests and refused clients of a source may fill; of a network: 8 times"),
+    ] = 4_194_304
 
 
 class TlsSettings(Section, frozen=True):
-    """The handshake: how long it may take, and how much a client may send for it, with its chain of certificates."""
+    """The TLS handshake."""
 
-    handshake_timeout_s: Seconds = 10.0
-    handshake_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1_048_576)] = 65536
+    handshake_timeout_s: Annotated[Seconds, setting("a handshake that takes longer is given up", common=True)] = 10.0
+    handshake_max_bytes: Annotated[
+        int,
+        msgspec.Meta(ge=4096, le=1_048_576),
+        setting("what a client may send for its handshake, with its chain of certificates", common=True),
+    ] = 65536
 
 
 class IdentitySettings(Section, frozen=True):
-    """Who may come in."""
+    """Who is admitted."""
 
-    require_certificate: bool = False
-    crl_policy: CrlPolicy = CrlPolicy.REQUIRE
+    require_certificate: Annotated[
+        bool, setting("`true`: a client without a certificate is refused", common=True)
+    ] = False
+    crl_policy: Annotated[
+        CrlPolicy,
+        setting('`"prefer"`: a certificate of another CA counts as good without a current CRL', common=True),
+    ] = CrlPolicy.REQUIRE
 
 
 class IssuingSettings(Section, frozen=True):
     """What the built-in CA issues."""
 
-    days: Days = 365
-    crl_url: OptionalUrl = ""
-    crl_days: Days = 7
+    days: Annotated[Days, setting("how long a user's certificate is valid", common=True)] = 365
+    crl_url: Annotated[OptionalUrl, setting("where others find our CRL; goes into each certificate", common=True)] = (
+        ""
+    )
+    crl_days: Annotated[Days, setting("how long our CRL is valid; it is signed anew before", common=True)] = 7
 
 
 class RenewalSettings(Section, frozen=True):
     """Renewing a certificate, and warning of its end."""
 
-    policy: RenewalPolicy = RenewalPolicy.APPROVAL
-    window_days: Days = 30
+    policy: Annotated[
+        RenewalPolicy,
+        setting(
+            '`"auto"`: `renew` gives a certificate; `"approval"`: an operator decides; `"off"`: refused', common=True
+        ),
+    ] = RenewalPolicy.APPROVAL
+    window_days: Annotated[
+        Days, setting("how long before the end of its certificate a user is warned and may renew", common=True)
+    ] = 30
 
 
 class EnrolmentSettings(Section, frozen=True):
-    """Requests of those who have no certificate yet."""
+    """Requests of clients that have no certificate yet."""
 
-    is_open: bool = True
-    per_source: Count = 3
-    total: Count = 100
-    expiry_days: Days = 7
+    is_open: Annotated[bool, setting("whether `enroll` accepts requests", common=True)] = True
+    per_source: Annotated[Count, setting("open requests from one source", common=True)] = 3
+    total: Annotated[Count, setting("open requests in all", common=True)] = 100
+    expiry_days: Annotated[Days, setting("how long a request is kept", common=True)] = 7
 
 
 class SessionSettings(Section, frozen=True):
-    """One session's clocks and limits.
+    """The clocks and limits of one session."""
 
-    Who has not read `pending_max_bytes` of what was sent is shown no notices: of other users, of the server.
-    """
-
-    idle_timeout_s: Seconds = 1800.0
-    idle_warning_s: Seconds = 60.0
-    max_time_s: Seconds = 7 * 86400.0
-    line_max_bytes: Annotated[int, msgspec.Meta(ge=80, le=65536)] = 4096
-    pending_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=16_777_216)] = 65536
-    motd: Annotated[str, msgspec.Meta(max_length=4096)] = "no message today"
+    idle_timeout_s: Annotated[
+        Seconds, setting("a session in which nothing is typed for so long ends", common=True)
+    ] = 1800.0
+    idle_warning_s: Annotated[Seconds, setting("how long before that end its user is warned", common=True)] = 60.0
+    max_time_s: Annotated[Seconds, setting("no session lasts longer", common=True)] = 7 * 86400.0
+    line_max_bytes: Annotated[
+        int, msgspec.Meta(ge=80, le=65536), setting("a longer line is refused", common=True)
+    ] = 4096
+    pending_max_bytes: Annotated[
+        int,
+        msgspec.Meta(ge=4096, le=16_777_216),
+        setting("a client with so much unread is shown no notices", common=True),
+    ] = 65536
+    motd: Annotated[str, msgspec.Meta(max_length=4096), setting("what `motd` shows", common=True)] = (
+        "no message today"
+    )
 
 
 class ShippingSettings(Section, frozen=True):
-    """A collector that gets every event; `ca` and `certificate` are files, and for TLS only."""
+    """A collector that gets every event."""
 
-    name: EntryId
-    to: Collector
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
-    queue_events: Count = 100_000
+    name: Annotated[EntryId, setting("what events and metrics call it", waits=True)]
+    to: Annotated[Collector, setting("where the events go", waits=True)]
+    ca: Annotated[str, setting("the CA of its certificate, for TLS", waits=True)] = ""
+    certificate: Annotated[str, setting("our certificate for it, for TLS", waits=True)] = ""
+    key: Annotated[str, setting("the key of that certificate", waits=True)] = ""
+    queue_events: Annotated[
+        Count, setting("a collector that is further behind loses events, and the log says which", waits=True)
+    ] = 100_000
 
 
 class AuditSettings(Section, frozen=True):
-    """The audit log: when it is synced, signed, rotated, removed; what if it cannot be written; who gets it.
+    """The audit log: when it is synced, signed, rotated and removed, and who else gets it."""
 
-    0 turns rotation or removal by that measure off.
-    """
-
-    durability: Durability = Durability.COMMIT
-    sync_interval_s: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 1.0
-    on_audit_failure: FailurePolicy = FailurePolicy.REFUSE
-    checkpoint_interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86400)] = 300.0
-    checkpoint_events: Count = 1000
-    rotate_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 64 * 2**20
-    rotate_age_s: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 7 * 86400.0
-    compress: bool = True
-    retention_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 400
-    retention_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**50)] = 10 * 2**30
-    shipping: tuple[ShippingSettings, ...] = ()
+    durability: Annotated[
+        Durability,
+        setting(
+            '`"commit"`: an event counts when it is on the disk; `"interval"`: it is synced later',
+            waits=True,
+            common=True,
+        ),
+    ] = Durability.COMMIT
+    sync_interval_s: Annotated[
+        float,
+        msgspec.Meta(ge=0.01, le=60),
+        setting('with `"interval"`: how much a power cut may cost', waits=True, common=True),
+    ] = 1.0
+    on_audit_failure: Annotated[
+        FailurePolicy,
+        setting(
+            '`"continue"`: sessions go on while the log cannot be written, and what they do is recorded later',
+            waits=True,
+            common=True,
+        ),
+    ] = FailurePolicy.REFUSE
+    checkpoint_interval_s: Annotated[
+        float,
+        msgspec.Meta(ge=0.1, le=86400),
+        setting("how often the log is signed, at least", waits=True, common=True),
+    ] = 300.0
+    checkpoint_events: Annotated[
+        Count, setting("after how many events the log is signed, at the latest", waits=True, common=True)
+    ] = 1000
+    rotate_bytes: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=2**40),
+        setting("the size at which another file is begun; 0: never", waits=True, common=True),
+    ] = 64 * 2**20
+    rotate_age_s: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=10 * 365 * 86400),
+        setting("the age at which another file is begun; 0: never", waits=True, common=True),
+    ] = 7 * 86400.0
+    compress: Annotated[bool, setting("whether rotated files are compressed with zstd", waits=True, common=True)] = (
+        True
+    )
+    retention_days: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=36500),
+        setting("rotated files that are older are removed; 0: never", waits=True, common=True),
+    ] = 400
+    retention_bytes: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=2**50),
+        setting(
+            "rotated files beyond so much in all are removed, the oldest first; 0: never", waits=True, common=True
+        ),
+    ] = 10 * 2**30
+    shipping: Annotated[tuple[ShippingSettings, ...], setting("collectors that get every event", waits=True)] = ()
 
 
 class MetricsSettings(Section, frozen=True):
-    """Where figures and health can be asked for by HTTP, on this machine alone; empty for nowhere."""
+    """Figures and health, by HTTP on this machine alone."""
 
-    listen: str = ""
+    listen: Annotated[
+        str, setting("127.0.0.1:PORT for /metrics, /healthz and /readyz; empty: nowhere", waits=True, common=True)
+    ] = ""
 
 
 class LineSettings(Section, frozen=True):
-    """A line: where it leads, who has it, how it is shared, recorded and bounded.
+    """A line: where it leads, who has it, and how it is shared, recorded and bounded."""
 
-    `target` is telnet://HOST:PORT, tcp://, tls://, serial:///dev/NAME?baud=9600 or exec:PROGRAM ARGUMENTS; 0 seconds
-    is no limit. `listen` and `server_name` lead straight to the line: a port of its own, a name that clients ask for.
-    """
-
-    name: EntryId
-    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-    description: Annotated[str, msgspec.Meta(max_length=256)] = ""
-    roles: tuple[RoleName, ...] = ("user",)
-    min_class: AssuranceClass = 0
-    shared: bool = False
-    record: bool = False
-    record_input: bool = False
-    idle_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 0.0
-    max_time_s: Annotated[float, msgspec.Meta(ge=0, le=10 * 365 * 86400)] = 0.0
-    connect_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
-    recording_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**40)] = 64 * 2**20
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
-    run_as: str = ""
-    listen: str = ""
-    server_name: OptionalHostName = ""
+    name: Annotated[EntryId, setting("what users call it")]
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096), setting("where it leads: see docs/lines.md")]
+    description: Annotated[str, msgspec.Meta(max_length=256), setting("what `lines` shows of it")] = ""
+    roles: Annotated[tuple[RoleName, ...], setting("the roles that have it")] = ("user",)
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has it")] = 0
+    shared: Annotated[bool, setting("whether several sessions may be connected: one writes, the others watch")] = (
+        False
+    )
+    record: Annotated[bool, setting("whether what it shows is recorded")] = False
+    record_input: Annotated[bool, setting("whether what is typed is recorded as well")] = False
+    idle_timeout_s: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=10 * 365 * 86400),
+        setting("a line on which nothing is typed for so long is closed; 0: never"),
+    ] = 0.0
+    max_time_s: Annotated[
+        float, msgspec.Meta(ge=0, le=10 * 365 * 86400), setting("no line is open for longer; 0: no limit")
+    ] = 0.0
+    connect_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, le=600), setting("how long it may take to reach the upstream")
+    ] = 10.0
+    recording_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**40), setting("a recording ends at this size")] = (
+        64 * 2**20
+    )
+    ca: Annotated[str, setting("the CA of its certificate, for tls://")] = ""
+    certificate: Annotated[str, setting("our certificate for it, for tls://")] = ""
+    key: Annotated[str, setting("the key of that certificate")] = ""
+    run_as: Annotated[str, setting("the user that its program runs as, for exec:")] = ""
+    listen: Annotated[
+        str, setting("an address that leads straight to the line: HOST:PORT, or unix:PATH", waits=True)
+    ] = ""
+    server_name: Annotated[OptionalHostName, setting("a TLS server name that leads straight to the line")] = ""
 
 
 class RoleSettings(Section, frozen=True):
@@ -323,84 +344,96 @@ class RoleSettings(Section, frozen=True):
     With neither `includes` nor `commands`, a built-in role keeps its own.
     """
 
-    includes: tuple[RoleName, ...] | UnsetType = UNSET
-    commands: tuple[str, ...] | UnsetType = UNSET
-    min_class: AssuranceClass = 0
+    includes: Annotated[tuple[RoleName, ...] | UnsetType, setting("roles whose commands it has as well")] = UNSET
+    commands: Annotated[tuple[str, ...] | UnsetType, setting("the commands that it has")] = UNSET
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has the role")] = 0
 
 
 class CommandSettings(Section, frozen=True):
-    """One command's own demands."""
+    """What one command demands."""
 
-    min_class: AssuranceClass = 0
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has the command")] = 0
 
 
 class ProgramSettings(Section, frozen=True):
-    """A command that runs a program: its words (no shell), who has it, what may stand behind it, and its limits.
+    """A command that runs a program. The words that a user adds come after the program's own."""
 
-    What is typed behind the command's name is words of `argument_characters`, up to `arguments_max` of them, none of
-    which begins with `-`: they are added to the program's own.
-    """
-
-    name: Name
-    exec: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-    summary: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
-    roles: tuple[RoleName, ...] = ("user",)
-    min_class: AssuranceClass = 0
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
-    arguments_max: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    argument_characters: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] = ARGUMENT_CHARACTERS
-    output_max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**30)] = 2**20
+    name: Annotated[Name, setting("what users type")]
+    exec: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=4096), setting("the program and its own words; no shell")
+    ]
+    summary: Annotated[str, msgspec.Meta(min_length=1, max_length=60), setting("what `help` says of it")]
+    roles: Annotated[tuple[RoleName, ...], setting("the roles that have it")] = ("user",)
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has it")] = 0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600), setting("a program that runs for longer is stopped")] = (
+        60.0
+    )
+    arguments_max: Annotated[
+        int, msgspec.Meta(ge=0, le=64), setting("how many words a user may add; none of them begins with `-`")
+    ] = 0
+    argument_characters: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=128), setting("the characters that such a word may have")
+    ] = ARGUMENT_CHARACTERS
+    output_max_bytes: Annotated[
+        int, msgspec.Meta(ge=1024, le=2**30), setting("a program that says more is stopped")
+    ] = 2**20
 
 
 class ClassSettings(Section, frozen=True):
-    """An assurance class: its policy OID, what it is called, and what was checked of who somebody is."""
+    """An assurance class: its policy OID, its name, and what was checked of a person."""
 
-    oid: Oid
-    name: Text
-    checked: Text
+    oid: Annotated[Oid, setting("the certificate policy that carries it; take an OID of your own arc")]
+    name: Annotated[Text, setting("what users are told of it")]
+    checked: Annotated[Text, setting("what was checked of a person")]
 
 
 class TrustAnchorSettings(Section, frozen=True):
-    """How far a trust anchor's word goes.
+    """How far the word of a trust anchor goes."""
 
-    `assurance_class` (in the file: `class`) is that of every certificate below it; up to `max_class` its
-    certificates may assert a class by its policy OID.
-    """
-
-    fingerprint: Fingerprint
-    assurance_class: AssuranceClass = msgspec.field(default=0, name="class")
-    max_class: AssuranceClass = 0
+    fingerprint: Annotated[Fingerprint, setting("which CA: `SHA256:` and its fingerprint")]
+    assurance_class: Annotated[AssuranceClass, setting("the class of every certificate below it")] = msgspec.field(
+        default=0, name="class"
+    )
+    max_class: Annotated[AssuranceClass, setting("up to which class its certificates may assert one by its OID")] = 0
 
 
 class CertToNameSettings(Section, frozen=True):
     """One entry of the mapping from a verified certificate to a user (RFC 7407 section 4)."""
 
-    id: EntryId
-    fingerprint: Fingerprint
-    map_type: MapType
-    name: Text | UnsetType = UNSET
-    pattern: Text | UnsetType = UNSET
-    names: dict[Text, Text] | UnsetType = UNSET
-    roles: tuple[RoleName, ...] | UnsetType = UNSET
+    id: Annotated[EntryId, setting("what events call the entry")]
+    fingerprint: Annotated[Fingerprint, setting("a certificate of the path: the client's own, or a CA's")]
+    map_type: Annotated[MapType, setting("where in the certificate the name is found")]
+    name: Annotated[Text | UnsetType, setting('with `"specified"`: the user')] = UNSET
+    pattern: Annotated[Text | UnsetType, setting("what is found must match, with the name in braces")] = UNSET
+    names: Annotated[dict[Text, Text] | UnsetType, setting("the user for each value that may be found")] = UNSET
+    roles: Annotated[
+        tuple[RoleName, ...] | UnsetType, setting("the roles of users that are named so and were not added")
+    ] = UNSET
 
 
 class Settings(Section, frozen=True):
     """The whole file."""
 
-    listener: ListenerSettings = ListenerSettings()
-    limits: LimitSettings = LimitSettings()
-    tls: TlsSettings = TlsSettings()
-    identity: IdentitySettings = IdentitySettings()
-    issuing: IssuingSettings = IssuingSettings()
-    renewal: RenewalSettings = RenewalSettings()
-    enrolment: EnrolmentSettings = EnrolmentSettings()
-    session: SessionSettings = SessionSettings()
-    audit: AuditSettings = AuditSettings()
-    metrics: MetricsSettings = MetricsSettings()
-    line: tuple[LineSettings, ...] = ()
-    command: tuple[ProgramSettings, ...] = ()
-    roles: dict[RoleName, RoleSettings] = {}
-    commands: dict[str, CommandSettings] = {}
-    classes: dict[AssuranceClass, ClassSettings] = {}
-    trust_anchor: tuple[TrustAnchorSettings, ...] = ()
-    cert_to_name: tuple[CertToNameSettings, ...] = ()
+    listener: Annotated[
+        ListenerSettings, setting("where connections come in, how many, and by how many processes they are served")
+    ] = ListenerSettings()
+    limits: Annotated[LimitSettings, setting("what one source, user or session may take up")] = LimitSettings()
+    tls: Annotated[TlsSettings, setting("the TLS handshake")] = TlsSettings()
+    identity: Annotated[IdentitySettings, setting("who is admitted")] = IdentitySettings()
+    issuing: Annotated[IssuingSettings, setting("what the built-in CA issues")] = IssuingSettings()
+    renewal: Annotated[RenewalSettings, setting("renewing certificates")] = RenewalSettings()
+    enrolment: Annotated[EnrolmentSettings, setting("requests of clients that have no certificate yet")] = (
+        EnrolmentSettings()
+    )
+    session: Annotated[SessionSettings, setting("the clocks and limits of a session")] = SessionSettings()
+    audit: Annotated[AuditSettings, setting("the audit log")] = AuditSettings()
+    metrics: Annotated[MetricsSettings, setting("figures and health, by HTTP on this machine")] = MetricsSettings()
+    line: Annotated[tuple[LineSettings, ...], setting("lines to equipment and programs")] = ()
+    command: Annotated[tuple[ProgramSettings, ...], setting("commands that run a program")] = ()
+    roles: Annotated[dict[RoleName, RoleSettings], setting("named sets of commands")] = {}
+    commands: Annotated[dict[str, CommandSettings], setting("demands of single commands")] = {}
+    classes: Annotated[dict[AssuranceClass, ClassSettings], setting("assurance classes")] = {}
+    trust_anchor: Annotated[tuple[TrustAnchorSettings, ...], setting("how far the word of a trust anchor goes")] = ()
+    cert_to_name: Annotated[
+        tuple[CertToNameSettings, ...], setting("who is a user by a certificate of another CA")
+    ] = ()

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from telnetsd.administration.authority.authorities import AskPassphrase
 from telnetsd.administration.enrolment.upkeep import keep_up
 from telnetsd.administration.installation.change import recover
@@ -20,6 +18,7 @@ from telnetsd.administration.installation.generation import Generation, load_gen
 from telnetsd.administration.watch import Signature, own_crl_files, sign, sign_files
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
+from telnetsd.config.key import fixed_values
 from telnetsd.config.settings import Settings
 from telnetsd.daemon.systemd import ServiceManager
 from telnetsd.daemon.workers.process import make_context
@@ -218,19 +217,10 @@ class Reloader:
 
 def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
     """Say which changes since the server started it cannot take without a restart; nothing where there are none."""
-    before = _fixed_parts(begun_with)
-    waiting = [name for name, part in _fixed_parts(now).items() if part != before[name]]
+    before = dict(fixed_values(begun_with))
+    after = dict(fixed_values(now))
+    waiting = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
     return f"a change of {' and '.join(waiting)} waits for a restart" if waiting else ""
-
-
-def _fixed_parts(settings: Settings) -> dict[str, object]:
-    """Return what a running server goes on with as it began, by what an operator calls it."""
-    return {
-        "[listener]": msgspec.structs.replace(settings.listener, max_connections=1),
-        "[audit]": settings.audit,
-        "[metrics]": settings.metrics,
-        "the addresses of lines": [(one.name, one.listen) for one in settings.line if one.listen],
-    }
 
 
 def _describe(generation: Generation) -> str:

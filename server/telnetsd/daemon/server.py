@@ -22,7 +22,8 @@ from telnetsd.audit.log import AuditLog
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import Trail, make_trail
 from telnetsd.config.loading import load_settings
-from telnetsd.config.settings import AUTO, AuditSettings, EndpointSettings, FailurePolicy, Settings
+from telnetsd.config.settings import AuditSettings, EndpointSettings, Settings
+from telnetsd.config.values import AUTO, FailurePolicy
 from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping

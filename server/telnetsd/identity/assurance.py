@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from telnetsd.config.settings import ClassSettings, TrustAnchorSettings, fingerprint_hex
+from telnetsd.config.settings import ClassSettings, TrustAnchorSettings
+from telnetsd.config.values import fingerprint_hex
 from telnetsd.pki.path import Path
 
 CLASS_MAX: Final = 9

@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 
 from msgspec import UnsetType
 
-from telnetsd.config.settings import CertToNameSettings, MapType, fingerprint_hex
+from telnetsd.config.settings import CertToNameSettings
+from telnetsd.config.values import MapType, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.identity.name_pattern import NamePattern
 from telnetsd.identity.names import values_of

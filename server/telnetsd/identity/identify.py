@@ -20,7 +20,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.config.settings import CrlPolicy
+from telnetsd.config.values import CrlPolicy
 from telnetsd.events.reason import CertificateStatus, EndpointReason, GuestReason, PathReason, StatusReason
 from telnetsd.identity.assurance import AssuranceClasses
 from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_name

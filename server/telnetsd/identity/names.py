@@ -6,7 +6,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from telnetsd.config.settings import MapType
+from telnetsd.config.values import MapType
 
 VALUES_MAX: Final = 16
 VALUE_MAX_CHARS: Final = 256

@@ -15,7 +15,8 @@ from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.reading.tail import last_lines
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import make_event, make_trail
-from telnetsd.config.settings import AuditSettings, Durability
+from telnetsd.config.settings import AuditSettings
+from telnetsd.config.values import Durability
 from telnetsd.events.of_sessions import CommandExecuted, HandshakeFailed
 from telnetsd.events.reason import TlsReason
 

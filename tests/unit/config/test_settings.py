@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.administration.initialise import CONFIGURATION
 from telnetsd.config.address import exclude_each_other, parse_address
+from telnetsd.config.documents import template
+from telnetsd.config.key import fixed_values, keys_of
 from telnetsd.config.loading import load_settings, parse_settings
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
@@ -18,11 +20,11 @@ def test_no_file_means_every_default(tmp_path: Path) -> None:
 
 
 def test_the_file_that_init_writes_says_the_defaults() -> None:
-    stages, _ = CONFIGURATION.split("# A role is", 1)
+    stages, _ = template().split("# A role is", 1)
     uncommented = [line.removeprefix("# ") for line in stages.splitlines() if " = " in line or line[:1] == "["]
     settings = parse_settings("\n".join(uncommented), "telnetsd.toml")
     assert settings == Settings()
-    assert parse_settings(CONFIGURATION, "telnetsd.toml") == Settings()
+    assert parse_settings(template(), "telnetsd.toml") == Settings()
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,28 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(OperatorError):
         parse_address(text)
+
+
+def test_a_key_that_is_not_declared_as_one_is_found_out() -> None:
+    class Undeclared(msgspec.Struct):
+        port: int = 0
+
+    with pytest.raises(LookupError, match=r"Undeclared\.port has no meaning"):
+        list(keys_of(Undeclared))
+
+
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [
+        ("", set()),
+        ("[listener]\nmax_connections = 5\n[session]\nmotd = 'x'\n", set()),
+        ("[listener]\nworkers = 2\n", {"[listener]"}),
+        ("[[audit.shipping]]\nname = 'x'\nto = 'stdout'\n", {"[audit]"}),
+        ("[metrics]\nlisten = '127.0.0.1:1'\n", {"[metrics]"}),
+        ("[[line]]\nname = 'x'\ntarget = 'tcp://a:1'\n", set()),
+        ("[[line]]\nname = 'x'\ntarget = 'tcp://a:1'\nlisten = '127.0.0.1:1'\n", {"[[line]]"}),
+    ],
+)
+def test_what_a_running_server_cannot_take_is_known_from_the_declarations(text: str, waits: set[str]) -> None:
+    before, after = dict(fixed_values(Settings())), dict(fixed_values(parse_settings(text, "telnetsd.toml")))
+    assert {name for name in after if after[name] != before[name]} == waits

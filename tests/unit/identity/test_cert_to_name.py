@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support.certificates import Pair, Recipe, make_ca, make_intermediate, name, now
 from support.der import encode
 from support.homes import fingerprint
-from telnetsd.config.settings import CertToNameSettings, MapType
+from telnetsd.config.settings import CertToNameSettings
+from telnetsd.config.values import MapType
 from telnetsd.errors import OperatorError
 from telnetsd.identity.cert_to_name import NoMatch, make_entry, map_to_name
 from telnetsd.identity.name_pattern import NamePattern

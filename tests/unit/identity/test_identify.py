@@ -12,7 +12,7 @@ import telnetsd
 from support.certificates import DAY, Recipe, make_ca, make_crl, make_intermediate, name, now
 from support.der import other_signature
 from support.homes import note_issued
-from telnetsd.config.settings import CrlPolicy
+from telnetsd.config.values import CrlPolicy
 from telnetsd.events.reason import CertificateStatus, GuestReason, PathReason, RevocationReason, StatusReason
 from telnetsd.identity import identify
 from telnetsd.identity.assurance import make_classes

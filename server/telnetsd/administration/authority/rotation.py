@@ -29,7 +29,7 @@ from telnetsd.administration.installation.change import Change, changing
 from telnetsd.administration.installation.generation import load_server_chain, server_names
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.audit import who
-from telnetsd.config.settings import fingerprint_hex
+from telnetsd.config.values import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_changes import CaRetired, CaRotated, CertificateIssued, CertificateRevoked
 from telnetsd.events.reason import RevocationReason

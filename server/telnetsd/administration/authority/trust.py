@@ -10,7 +10,7 @@ from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.generation import load_home_authorities
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.audit import who
-from telnetsd.config.settings import fingerprint_hex
+from telnetsd.config.values import fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
 from telnetsd.events.fields import TEXT_MAX_CHARS

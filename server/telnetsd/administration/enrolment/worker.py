@@ -17,7 +17,8 @@ from telnetsd.administration.enrolment.requests import Requested, collect_by_cod
 from telnetsd.administration.installation.change import changing
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.commands.enrolment_service import Applicant, EnrolmentError, Receipt
-from telnetsd.config.settings import RenewalPolicy, Settings
+from telnetsd.config.settings import Settings
+from telnetsd.config.values import RenewalPolicy
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home

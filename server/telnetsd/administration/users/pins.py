@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from telnetsd.config.settings import FINGERPRINT_PREFIX
+from telnetsd.config.values import FINGERPRINT_PREFIX
 from telnetsd.errors import OperatorError
 from telnetsd.pki.certificate import spki_sha256, without_warnings
 from telnetsd.pki.path_reason import pin_problem

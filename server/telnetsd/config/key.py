@@ -1,0 +1,86 @@
+"""What is said of a key of the configuration: its meaning, and whether a running server takes a change of it.
+
+A key is declared once, in `config.settings`. The file that `telnetsd init` writes, README's table, the page
+docs/configuration.md and the manual telnetsd.toml(5) are made from these declarations: see `config.documents`.
+"""
+
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+_EXTRA = "telnetsd"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key.
+
+    Attributes:
+        meaning: What it is for, as a phrase.
+        waits: Whether a change waits for a restart.
+        is_common: Whether the file that `init` writes has it.
+    """
+
+    meaning: str
+    waits: bool = False
+    is_common: bool = False
+
+
+def setting(meaning: str, *, waits: bool = False, common: bool = False) -> msgspec.Meta:
+    """Declare a key, as an annotation of its type."""
+    return msgspec.Meta(extra={_EXTRA: Key(meaning, waits, common)})
+
+
+def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.FieldInfo, Key]]:
+    """Yield the keys of a section, in their order.
+
+    Raises:
+        LookupError: One is not declared with `setting`.
+    """
+    for field in msgspec.structs.fields(section):
+        found = _find(field.type)
+        if found is None:
+            raise LookupError(f"{section.__name__}.{field.name} has no meaning")
+        yield field, found
+
+
+def fixed_values(settings: msgspec.Struct) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+    """Yield what a running server goes on with as it began: the values of a section's keys that wait for a restart.
+
+    Of sections of which there are many, those are yielded together.
+    """
+    for field, _ in keys_of(type(settings)):
+        section, form = section_of(field.type)
+        if section is None:
+            continue
+        waiting = [inner.name for inner, key in keys_of(section) if key.waits]
+        value = getattr(settings, field.name)
+        each = [value] if isinstance(value, section) else list(value.values() if isinstance(value, dict) else value)
+        values: list[tuple[object, ...]] = [tuple(getattr(one, name) for name in waiting) for one in each]
+        yield form.format(field.encode_name), values if form == "[{}]" else [one for one in values if any(one)]
+
+
+def section_of(kind: Any) -> tuple[type[msgspec.Struct] | None, str]:  # noqa: ANN401 -- a type annotation
+    """Return the section that a field of a section holds, and how its table is written; None where it holds none."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind, "[{}]"
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return section_of(arguments[0])
+    for one in arguments:
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one, "[[{}]]" if origin is tuple else "[{}.NAME]"
+    return None, ""
+
+
+def _find(kind: Any) -> Key | None:  # noqa: ANN401 -- a type annotation
+    if typing.get_origin(kind) is not typing.Annotated:
+        return None
+    found = None
+    for one in typing.get_args(kind)[1:]:
+        if isinstance(one, msgspec.Meta) and one.extra and _EXTRA in one.extra:
+            found = one.extra[_EXTRA]
+    return found if isinstance(found, Key) else None
