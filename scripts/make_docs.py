@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from make_man import command_page, settings_page
 
 from telnetsd.config import documents as configuration
 from telnetsd.events.documents import json_schema, page
+from telnetsd.lines.kinds.table import KINDS
+from telnetsd.rpc.message import answer_name
+from telnetsd.rpc.messages import DIRECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -19,17 +22,56 @@ def main() -> None:
     (DOCS / "telnetsd.8").write_text(command_page(), encoding="utf-8")
     (DOCS / "telnetsd.toml.5").write_text(settings_page(), encoding="utf-8")
     (DOCS / "configuration.md").write_text(configuration.page(), encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (ROOT / "README.md").write_text(with_table(readme), encoding="utf-8")
+    for path, name in TABLES:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(with_table(text, name), encoding="utf-8")
     (DOCS / "audit-events.schema.json").write_text(_lay_out(json_schema()), encoding="utf-8")
 
 
-def with_table(readme: str) -> str:
-    """Return README with the present table of settings between its marks."""
-    begin, end = "<!-- settings: made by scripts/make-docs -->\n", "<!-- end of settings -->\n"
-    before, _, rest = readme.partition(begin)
+def with_table(text: str, name: str) -> str:
+    """Return a document with a table as the code has it now, between its marks.
+
+    Raises:
+        LookupError: The document has no such marks.
+    """
+    begin, end = f"<!-- {name}: made by scripts/make-docs -->\n", f"<!-- end of {name} -->\n"
+    if begin not in text or end not in text:
+        raise LookupError(f"no marks for the table of {name}")
+    before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
-    return f"{before}{begin}{configuration.readme_table()}{end}{after}"
+    return f"{before}{begin}{MAKERS[name]()}{end}{after}"
+
+
+def line_kinds() -> str:
+    """Return the table of the kinds of lines."""
+    rows = ["| target | leads to |", "| --- | --- |"]
+    rows += [f"| `{kind.form}` | {kind.summary} |" for kind in KINDS]
+    return "\n".join(rows) + "\n"
+
+
+def messages_table() -> str:
+    """Return the table of the messages between processes."""
+    rows = []
+    for title, kinds in DIRECTIONS:
+        rows += [f"| {title} | answered with | |", "| --- | --- | --- |"]
+        for kind in kinds:
+            answer = answer_name(kind)
+            summary = (kind.__doc__ or "").splitlines()[0]
+            rows.append(f"| `{kind.__name__}` | {f'`{answer}`' if answer else ''} | {summary} |")
+        rows.append("")
+    return "\n".join(rows)
+
+
+TABLES: Final = (
+    (ROOT / "README.md", "settings"),
+    (DOCS / "lines.md", "kinds of lines"),
+    (DOCS / "architecture.md", "messages"),
+)
+MAKERS: Final = {
+    "settings": configuration.readme_table,
+    "kinds of lines": line_kinds,
+    "messages": messages_table,
+}
 
 
 def _lay_out(schema: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: says what it does, and makes the Python environment and Debian packages there are.
+# Sourced by the scripts beside it: makes the Python environment, installs Debian packages, and says what it does.
 # Everything is done once; a second run finds it done.
 
 set -euo pipefail
@@ -28,11 +28,25 @@ need_packages() {
         fail "apt-get could not install: ${missing[*]}"
 }
 
-# Sees to a Python that can make environments.
+# Makes sure of a Python that can make environments.
 need_python() {
     command -v python3 >/dev/null || need_packages python3 python3-venv
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed: python3"
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+}
+
+# Installs Python packages into an environment. What pip says is in .setup/pip.log, and shown when it fails.
+# usage: pip_install ENVIRONMENT WORDS...
+pip_install() {
+    local python=$1/bin/python log=$root/.setup/pip-$BASHPID.log
+    shift
+    mkdir -p "$root/.setup"
+    if "$python" -m pip install --quiet --disable-pip-version-check "$@" >"$log" 2>&1; then
+        rm -f "$log"
+        return
+    fi
+    cat "$log" >&2
+    fail "pip could not install ${*: -1}; what it said is above: check the network and try again"
 }
 
 # Makes .venv with telnetsd in it, and the extra that is named (nothing, or dev).
@@ -46,19 +60,17 @@ need_environment() {
     stamp=$root/.venv/installed-${extra:-run}-$(sha256sum pyproject.toml | cut -c 1-16)
     [ -e "$stamp" ] && return
     say "installing telnetsd${extra:+ and what its tests need} into .venv (a minute the first time)"
-    "$bin/python" -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}" ||
-        fail "pip could not install telnetsd; check the network and try again"
+    pip_install .venv --editable ".${extra:+[$extra]}"
     touch "$stamp"
 }
 
-# Makes an environment for one program, whose libraries are not to be ours: .venv-NAME.
+# Makes an environment for one program whose libraries must not mix with ours: .venv-NAME.
 need_tool() {
     local name=$1
     [ -e "$root/.venv-$name/installed" ] && return
     say "installing $name into .venv-$name"
     python3 -m venv --clear "$root/.venv-$name"
-    "$root/.venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check "$name" ||
-        fail "pip could not install $name; check the network and try again"
+    pip_install "$root/.venv-$name" "$name"
     touch "$root/.venv-$name/installed"
 }
 
@@ -68,7 +80,6 @@ need_vectors() {
     version=$("$bin/python" -c 'import cryptography; print(cryptography.__version__)')
     [ -e "$root/.venv/vectors-$version" ] && return
     say "installing the certificates of cryptography $version's tests"
-    "$bin/python" -m pip install --quiet --disable-pip-version-check "cryptography_vectors==$version" ||
-        fail "pip could not install cryptography_vectors $version; check the network and try again"
+    pip_install .venv "cryptography_vectors==$version"
     touch "$root/.venv/vectors-$version"
 }

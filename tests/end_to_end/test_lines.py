@@ -62,6 +62,28 @@ def test_a_user_is_on_a_line_and_the_log_says_so_before_and_after(
     assert passed["bytes_received"] == len(b"switch-1 console\r\n# SHOW VERSION\r\r")
 
 
+def test_a_line_to_a_unix_socket_is_typed_on_and_is_down_when_there_is_none(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, tmp_path: Path
+) -> None:
+    path = tmp_path / "console.sock"
+    server = start(line("vm-1", f"unix:{path}"))
+    bob = terminal(server, "bob")
+    bob.send(b"connect vm-1\r\n")
+    bob.until(b"vm-1 cannot be reached: no such file or directory\r\n")
+    with Upstream(path=path) as upstream:
+        bob.send(b"lines\r\n")
+        bob.until(b"vm-1  unix    down: no such file or directory\r\n")
+        bob.connect("vm-1")
+        bob.until(b"# ")
+        bob.send(b"show version\r")
+        bob.until(b"SHOW VERSION\r")
+        bob.send(b"\r~.")
+        bob.until(b"bob> ")
+        assert upstream.closed.acquire(timeout=DEADLINE_S)
+        server.stop()
+    assert last(home, "line-connected")["telnetsd"]["line"]["kind"] == "unix"
+
+
 def test_a_script_without_a_terminal_pipes_its_lines_through(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
@@ -389,7 +411,7 @@ def test_window_and_terminal_type_reach_the_program_and_a_resize_too(
     [
         (
             line("a", "gopher://x:1"),
-            "wrong [[line]] 'a' in telnetsd.toml: no target: 'gopher://x:1'; write telnet://",
+            "wrong [[line]] 'a' in telnetsd.toml: not a target: 'gopher://x:1'; write one of telnet://",
         ),
         (line("a", "tcp://x"), "wrong [[line]] 'a' in telnetsd.toml: not an address: 'x'"),
         (line("a", "exec:no-such-program"), "'a' in telnetsd.toml: no program 'no-such-program' that can be run"),
@@ -397,9 +419,12 @@ def test_window_and_terminal_type_reach_the_program_and_a_resize_too(
         (line("a", "exec:true", run_as="nobody-here"), "no user 'nobody-here' on this machine"),
         (line("a", "serial:///dev/ttyS0?baud=9601"), "'a' in telnetsd.toml: not a baud rate: '9601'"),
         (line("a", "serial:///dev/ttyS0?speed=9600"), "unknown option 'speed'; known: baud, bits, parity, stop"),
-        (line("a", "serial:///etc/passwd"), "'a' in telnetsd.toml: /etc/passwd is no device"),
+        (line("a", "serial:///etc/passwd"), "'a' in telnetsd.toml: /etc/passwd is not a device"),
+        (line("a", "unix:console.sock"), "a Unix socket is an absolute path, as in unix:/run/vm/console.sock"),
+        (line("a", f"unix:/{'x' * 107}"), "the path of a Unix socket has at most 107 bytes"),
+        (line("a", "tcp:x:1"), "no host in 'tcp:x:1'; write two slashes before it"),
         (line("a", "tls://x:1", ca="nowhere.pem"), "'a' in telnetsd.toml: no file at "),
-        (line("a", "tcp://x:1", ca="certs/ca.pem"), "ca, certificate and key are for targets like tls://HOST:PORT"),
+        (line("a", "tcp://x:1", ca="certs/ca.pem"), "ca is only for targets like tls://HOST:PORT"),
         (line("a", "tcp://x:1", roles=["boss"]), "no role 'boss'; define [roles.boss]"),
         (line("a", "tcp://x:1") * 2, "two [[line]] entries in telnetsd.toml are called 'a'; rename one"),
         ('[[line]]\nname = "a"\ntarget = "tcp://x:1"\nshred = true\n', "unknown key 'shred' in telnetsd.toml line 4"),

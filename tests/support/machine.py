@@ -5,8 +5,11 @@ A deadline guards against hanging, and against nothing else: what has to be fast
 """
 
 import os
+import shutil
 import time
 from hashlib import sha256
+
+import pytest
 
 VARIABLES = ("TELNETSD_TEST_SLOWNESS", "TELNETSD_TEST_CPU_SLOWNESS")
 """How other processes of a test run are told what the first of them has measured."""
@@ -44,3 +47,8 @@ def _measured() -> tuple[float, float]:
 SLOWNESS, CPU_SLOWNESS = _measured()
 DEADLINE_S = 60.0 * SLOWNESS
 """How long a test waits for what has to come."""
+
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="there is no openssl here; scripts/test without a path installs it"
+)
+"""For unit tests, which run without any Debian package."""

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 Serve = Callable[[socket.socket], None]
@@ -18,12 +19,19 @@ def echo_upper(connection: socket.socket) -> None:
 
 
 class Upstream:
-    """A server on loopback; every connection is served in a thread of its own."""
+    """A server on loopback, or at a Unix socket; every connection is served in a thread of its own."""
 
-    def __init__(self, serve: Serve = echo_upper, context: ssl.SSLContext | None = None) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(
+        self, serve: Serve = echo_upper, context: ssl.SSLContext | None = None, path: Path | None = None
+    ) -> None:
+        if path is not None:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(path))
+            self._listener.listen()
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0))
         self._serve, self._context = serve, context
-        self.port: int = self._listener.getsockname()[1]
+        self.port: int = 0 if path is not None else self._listener.getsockname()[1]
         self.closed = threading.Semaphore(0)
         """Released whenever a connection is over."""
         self._connections: list[socket.socket] = []

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from make_docs import with_table  # noqa: E402 -- scripts are no package
+from make_docs import TABLES, with_table  # noqa: E402 -- scripts are no package
 from make_man import command_page, settings_page  # noqa: E402
 
 from telnetsd.config.documents import page, sections  # noqa: E402
@@ -36,9 +36,10 @@ def test_the_page_of_the_configuration_is_as_the_code_says() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == page()
 
 
-def test_the_table_of_readme_is_as_the_code_says() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert with_table(readme) == readme
+@pytest.mark.parametrize(("path", "name"), TABLES)
+def test_a_table_in_a_document_is_as_the_code_says(path: Path, name: str) -> None:
+    text = path.read_text()
+    assert with_table(text, name) == text
 
 
 def test_every_key_has_a_meaning_and_none_is_said_as_a_sentence() -> None:

@@ -21,6 +21,12 @@ def _workers(text: str | None) -> int | Literal["auto"] | None:
     raise typer.BadParameter(f"--workers takes a number from 1 to {WORKERS_MAX}, or {AUTO}")
 
 
+LogLevelOption = Annotated[
+    Literal["warning", "info", "debug"],
+    typer.Option("--log-level", help="What is printed while the server runs; debug: each step of each session."),
+]
+
+
 def serve(
     context: typer.Context,
     listen: Annotated[
@@ -30,6 +36,7 @@ def serve(
         str | None,
         typer.Option(metavar="N|auto", help="How many processes serve; auto: one for each core."),
     ] = None,
+    log_level: LogLevelOption = "warning",
     passphrase_file: ServerPassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -37,22 +44,28 @@ def serve(
     from telnetsd.daemon.server import Options
     from telnetsd.daemon.server import serve as run
 
-    _say_warnings()
+    _print_log(log_level)
     ask = passphrase_from(passphrase_file, is_person_asked=False)
-    worker_options = ("--passphrase-file", str(passphrase_file.absolute())) if passphrase_file else ()
+    worker_options: tuple[str, ...] = ("--log-level", log_level)
+    if passphrase_file:
+        worker_options += ("--passphrase-file", str(passphrase_file.absolute()))
     run(home_of(context, home), Options(listen, _workers(workers), ask, worker_options))
 
 
 def workers(
     plan: Annotated[str, typer.Argument(help="What `telnetsd serve` wants to be started, as JSON.")],
+    log_level: LogLevelOption = "warning",
     passphrase_file: ServerPassphraseOption = None,
 ) -> None:
     """Start and restart the workers of a server; for `telnetsd serve` alone."""
     from telnetsd.daemon.workers.forker import run_forker
 
-    _say_warnings()
+    _print_log(log_level)
     run_forker(plan, passphrase_from(passphrase_file, is_person_asked=False))
 
 
-def _say_warnings() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+def _print_log(level: str) -> None:
+    """Print warnings, or what is asked for: at `debug` each step of each session, with the session's id."""
+    form = "%(levelname)s: %(message)s" if level == "warning" else "%(asctime)s %(levelname)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=form)
+    logging.getLogger("telnetsd").setLevel(level.upper())

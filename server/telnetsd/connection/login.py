@@ -27,6 +27,7 @@ from telnetsd.listener.admission import Slot
 from telnetsd.listener.arrival import Origin
 from telnetsd.racing import unless
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
+from telnetsd.session.journal import Journal
 from telnetsd.session.session import Session
 from telnetsd.session.session_id import new_session_id
 from telnetsd.session.visit import Visit
@@ -110,12 +111,16 @@ class Login:
         """
         # Before the decision, which may take several turns: a round of looks after this misses the session.
         rounds, session_id = self._shared.stages.registry.rounds, new_session_id()
+        journal = Journal(session_id)
+        journal.debug("connection from %s: handshake in %.3f s", self._origin.shown, self._handshake_s)
         identity = await self._identify(transport, protocol)
         if identity is None:
+            journal.debug("the client has gone before it was identified")
             return None
         trail = self._trail_of(identity, session_id, transport.get_extra_info("tls"))
         admitted = self._decide(identity)
         if isinstance(admitted, Refused):
+            journal.debug("is refused: %s", admitted.words[0])
             if admitted.event is not None:
                 await trail.record(admitted.event)
             _say_goodbye(protocol, admitted.words)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.events.reason import LineReason
-from telnetsd.lines.kinds.opening import open_upstream
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.upstream import UpstreamError
 from telnetsd.lines.open_line import OpenLine
+from telnetsd.lines.opening import open_upstream
 from telnetsd.lines.participants import Participant
 from telnetsd.lines.place import Visitor
 from telnetsd.lines.recordings.recording import Recording

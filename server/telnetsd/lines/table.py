@@ -9,7 +9,8 @@ from telnetsd.config.settings import LineSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
 from telnetsd.events.reason import CommandReason, LineReason
-from telnetsd.lines.kinds.target import Target, kind_of, parse_target
+from telnetsd.lines.kinds.kind import LineKind, Target
+from telnetsd.lines.kinds.table import parse_target
 
 NAME_MAX_CHARS = 64
 
@@ -35,6 +36,7 @@ class Line:
     """A line: what the configuration says of it, and where it leads."""
 
     settings: LineSettings
+    of_kind: LineKind
     target: Target
 
     @property
@@ -45,7 +47,7 @@ class Line:
     @property
     def kind(self) -> str:
         """What kind of target it has, in a word."""
-        return kind_of(self.target)
+        return self.of_kind.name
 
 
 class LineTable:
@@ -64,7 +66,7 @@ class LineTable:
         for one in settings:
             if one.name in self._lines:
                 raise OperatorError(f"two [[line]] entries in telnetsd.toml are called {one.name!r}; rename one")
-            self._lines[one.name] = Line(one, parse_target(one, root))
+            self._lines[one.name] = Line(one, *parse_target(one, root))
         for key in ("listen", "server_name"):
             _refuse_twins(self._lines.values(), key)
 

@@ -40,6 +40,16 @@ class Vocabulary:
         return self._decoder.decode(body)
 
 
+def answer_name(kind: type[Message]) -> str:
+    """Return the type of the answer to a kind of message, as a person writes it; empty for news."""
+    if not issubclass(kind, Question):
+        return ""
+    (answer,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
+    if answer is type(None):
+        return "nothing"
+    return str(answer).replace("telnetsd.rpc.messages.", "") if get_args(answer) else str(answer.__name__)
+
+
 @cache
 def answer_decoder(kind: type[Question[Any]]) -> msgspec.msgpack.Decoder[Any]:
     """Return what reads the answers to a kind of question."""

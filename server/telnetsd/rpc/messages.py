@@ -284,16 +284,28 @@ class ComPortSaid(News):
     answer: bytes
 
 
-TO_SUPERVISOR: Final = Vocabulary(
+FROM_WORKER: Final = (
     Hello, Ready, Alive, EventRaised, ScreenShown, LimitsChanged, ListEverySession, KickAnywhere, NotifyOthers,
-    ListLineStates, RequireFreeLine, ReservePlace, TakePlace, BeginShowing, TypeKeys, ScreenTaken, Resize, AskComPort,
-    SendBreak, AskWho, AskToWrite, HandOver, Leave,
+    ListLineStates, RequireFreeLine,
 )  # fmt: skip
-TO_WORKER: Final = Vocabulary(
+FROM_PARTICIPANT: Final = (
+    ReservePlace, TakePlace, BeginShowing, TypeKeys, ScreenTaken, Resize, AskComPort, SendBreak, AskWho, AskToWrite,
+    HandOver, Leave,
+)  # fmt: skip
+FROM_SUPERVISOR: Final = (
     EventsWritten, LimitsChanged, NotifyOthers, ListSessions, KickSession, WatchSession, StopWatching, Reload,
     Announce, Retire, Stop,
 )  # fmt: skip
-TO_PARTICIPANT: Final = Vocabulary(Show, Say, Dismiss, ComPortSaid)
+FROM_LINE: Final = (Show, Say, Dismiss, ComPortSaid)
+DIRECTIONS: Final = (
+    ("from a worker to the supervisor", FROM_WORKER),
+    ("from the supervisor to a worker", FROM_SUPERVISOR),
+    ("from a session on a line to the supervisor, which has the line", FROM_PARTICIPANT),
+    ("from the supervisor to a session on a line", FROM_LINE),
+)
+TO_SUPERVISOR: Final = Vocabulary(*FROM_WORKER, *FROM_PARTICIPANT)
+TO_WORKER: Final = Vocabulary(*FROM_SUPERVISOR)
+TO_PARTICIPANT: Final = Vocabulary(*FROM_LINE)
 
 
 # From the supervisor to the forker, on its command line.

@@ -140,7 +140,7 @@ class Attachment:
             is_after_cr: Whether the last byte before that was a CR.
         Returns: What was typed and is not for the line any more.
         """
-        self.terminal.follow(place.resize, place.ask_com_port if self.line.kind == "serial" else None)
+        self.terminal.follow(place.resize, place.ask_com_port if self.line.of_kind.has_com_port else None)
         leaving = asyncio.ensure_future(self._leave_when_gone())
         rest = b""
         try:

@@ -29,7 +29,7 @@ class SessionCaller:
     def __init__(self, facts: Facts, typed: TypedInput) -> None:
         self._facts = facts
         self._typed = typed
-        self.shell = Shell(self, facts.user, facts.trail, lambda: facts.is_over)
+        self.shell = Shell(self, facts.user, facts.trail, facts.journal, lambda: facts.is_over)
         """What runs its lines."""
 
     @property
@@ -81,6 +81,7 @@ class SessionCaller:
         attachment = Attachment(line, facts.user, facts.protocol, facts.trail, is_bare=is_bare)
         attachment.on_heard = facts.note_heard
         facts.attachment = attachment
+        facts.journal.debug("asks for the line %s (%s)", line.name, join.value)
         try:
             place = await attach(attachment, join, facts.services, self.id)
             try:
@@ -88,6 +89,7 @@ class SessionCaller:
                 self._typed.give_back(await attachment.talk(place, rest, is_after_cr=is_after_cr))
             finally:
                 await attachment.record_disconnected()
+                facts.journal.debug("has left the line %s", line.name)
         finally:
             facts.attachment = None
 

@@ -9,6 +9,7 @@ from telnetsd.events.reason import EndReason, RefusalReason
 from telnetsd.identity.outcome import Admitted, NamedUser
 from telnetsd.session.attachment import Attachment
 from telnetsd.session.clocks import Clocks
+from telnetsd.session.journal import Journal
 from telnetsd.session.screen import Screen
 from telnetsd.session.visit import Visit
 from telnetsd.telnet.protocol import NvtProtocol
@@ -31,8 +32,8 @@ class Facts:
     """
 
     __slots__ = (
-        "_now", "attachment", "clocks", "end_reason", "identity", "protocol", "screen", "services", "settings",
-        "trail", "visit",
+        "_now", "attachment", "clocks", "end_reason", "identity", "journal", "protocol", "screen", "services",
+        "settings", "trail", "visit",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,7 @@ class Facts:
         self.settings = settings
         self.end_reason: EndReason | RefusalReason | None = None
         self.attachment: Attachment | None = None
+        self.journal = Journal(visit.id)
         self._now = asyncio.get_running_loop().time
         self.clocks = Clocks(self._now())
 

@@ -84,10 +84,13 @@ class Session:
 
     async def run(self) -> None:
         """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
+        facts = self._facts
+        facts.journal.debug("starts, as %s from %s", self.user, facts.visit.origin.shown)
         try:
             await self._conversation.run()
         finally:
-            self._facts.screen.close()
+            facts.screen.close()
+            facts.journal.debug("ends (%s)", facts.end_reason)
 
     def notify(self, text: str) -> None:
         """Show a line at once, and the prompt again behind it."""
@@ -113,6 +116,7 @@ class Session:
     def reidentify(self, identity: Identity) -> None:
         """Go on as whom the same certificate leads to now, or end when that is no user or another one."""
         now = self.identity
+        self._facts.journal.debug("was looked at again: %s", identity.status)
         if isinstance(identity, Refusal) and identity.otherwise is not None:
             # That a CRL is late is no reason to end a session that was admitted while it was not.
             identity = identity.otherwise

@@ -24,6 +24,7 @@ from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.lines.table import LineDeniedError, LineError
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
+from telnetsd.session.journal import Journal
 
 HISTORY_LINES: Final = 50
 HISTORY_LINE_MAX_CHARS: Final = 200
@@ -54,13 +55,15 @@ class Shell:
         caller: The session.
         who: The user's name, or `guest`, for the log's messages.
         trail: Bound to the session.
+        journal: The session's, for its operator's terminal.
         is_over: Tells whether the session was ended; nothing runs then.
     """
 
-    def __init__(self, caller: Caller, who: str, trail: Trail, is_over: Callable[[], bool]) -> None:
+    def __init__(self, caller: Caller, who: str, trail: Trail, journal: Journal, is_over: Callable[[], bool]) -> None:
         self._caller = caller
         self._who = who
         self._trail = trail
+        self._journal = journal
         self._is_over = is_over
         self.history: deque[str] | tuple[()] = ()
         """The last lines, escaped, the oldest first; a session that waits for its first line needs no room for it."""
@@ -112,6 +115,7 @@ class Shell:
             # The session was ended while the event was being written.
             await self._record_failure(CommandReason.SESSION_ENDED, line, found.name)
             return
+        self._journal.debug("runs %s", found.name)
         await self._run(found.name, line, lambda: found.handler(self._caller, arguments))
 
     @staticmethod
@@ -128,6 +132,7 @@ class Shell:
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
         """Refuse a line: an event, and the sentence to the user."""
         name = escape(_split(line)[0], NAME_MAX_CHARS)
+        self._journal.debug("is denied %s (%s)", name or "a line", reason)
         shown, message = self._shown(line, reason)
         if await self._record(CommandDenied(reason=reason, message=message, name=name, line=shown)):
             self._caller.say(sentence)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.certificates import Recipe, make_ca
+from support.machine import needs_openssl
 from telnetsd.pki.certificate import (
     NAMES_MAX,
     SERIAL_MAX_DIGITS,
@@ -86,6 +87,7 @@ def test_bytes_that_are_no_certificate_are_unreadable() -> None:
     assert describe_der(b"hello").subject.distinguished_name == UNREADABLE
 
 
+@needs_openssl
 @pytest.mark.parametrize("serial", ["-5", "0"])
 def test_a_serial_number_that_is_not_positive_can_be_told(serial: str, tmp_path: Path) -> None:
     out = tmp_path / "it.der"
@@ -106,6 +108,7 @@ def test_what_is_kept_of_a_certificate_is_bounded() -> None:
     assert len(facts.alternative_names[0]) == TEXT_MAX_CHARS
 
 
+@needs_openssl
 def test_a_serial_number_of_a_kilobyte_is_cut(tmp_path: Path) -> None:
     out = tmp_path / "it.der"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]

@@ -21,6 +21,7 @@ from support.certificates import (
     name,
     now,
 )
+from support.machine import needs_openssl
 from telnetsd.events.reason import PathReason
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
 from telnetsd.pki.path import Path, PathError, validate_path
@@ -196,6 +197,7 @@ def test_bytes_that_are_no_certificate_are_malformed(der: bytes) -> None:
     assert reason_against(PeerCertificate(der)) is PathReason.MALFORMED
 
 
+@needs_openssl
 def test_a_signature_with_sha1_is_refused(tmp_path: FilePath) -> None:
     ca, ca_key = CA.save(tmp_path, "ca")
     leaf, request = tmp_path / "leaf.der", tmp_path / "leaf.csr"

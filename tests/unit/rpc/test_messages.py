@@ -8,7 +8,6 @@ import pytest
 from telnetsd.rpc import messages
 from telnetsd.rpc.message import Message, News, Question, answer_decoder
 
-VOCABULARIES = (messages.TO_SUPERVISOR, messages.TO_WORKER, messages.TO_PARTICIPANT)
 KINDS = [
     kind
     for kind in vars(messages).values()
@@ -19,7 +18,7 @@ REQUESTS = get_args(messages.AnyRequest)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_message_has_a_direction_and_says_what_it_is_for(kind: type[Message]) -> None:
-    assert [one for one in VOCABULARIES if kind in one.kinds]
+    assert [title for title, kinds in messages.DIRECTIONS if kind in kinds]
     assert kind.__doc__
 
 

@@ -21,6 +21,7 @@ from telnetsd.lines.table import Line, LineTable
 from telnetsd.pki.certificate import CertificateFacts
 from telnetsd.rpc.messages import Join
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
+from telnetsd.session.journal import Journal
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.shell import Shell
 from telnetsd.tls.engine import TlsDetails
@@ -99,7 +100,7 @@ class Person:
 
 def made(*commands: Command) -> tuple[Shell, Person, Disk]:
     person, disk = Person(CommandTable(commands, {})), Disk()
-    person.interpreter = Shell(person, "guest", make_trail(disk), lambda: person.is_over)
+    person.interpreter = Shell(person, "guest", make_trail(disk), Journal("0" * 36), lambda: person.is_over)
     return person.interpreter, person, disk
 
 

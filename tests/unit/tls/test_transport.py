@@ -15,7 +15,7 @@ import pytest
 
 from support.certificates import Recipe, make_ca, name
 from support.client import client_context
-from support.machine import DEADLINE_S
+from support.machine import DEADLINE_S, needs_openssl
 from telnetsd.config.settings import TlsSettings
 from telnetsd.events.reason import TlsReason
 from telnetsd.pki.authority import create_root, to_pem, utc_now
@@ -236,6 +236,7 @@ async def test_what_the_client_presented_arrives_as_it_was_sent(server: Server, 
     tls.close()
 
 
+@needs_openssl
 async def test_the_certificate_request_names_the_trust_anchors(server: Server) -> None:
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}"]
     done = await asyncio.to_thread(
@@ -492,6 +493,7 @@ async def test_a_record_that_was_tampered_with_ends_the_connection_by_an_alert(s
     raw.close()
 
 
+@needs_openssl
 async def test_renegotiation_is_refused(server: Server) -> None:
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"]
     client = await asyncio.create_subprocess_exec(

@@ -17,8 +17,6 @@ from telnetsd.files.home import Home, require_secret
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import IssuedEntry, make_entry
 from telnetsd.identity.identify import Policy
-from telnetsd.lines.kinds.opening import require_serial
-from telnetsd.lines.kinds.target import SerialTarget
 from telnetsd.lines.table import LineTable
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
@@ -106,8 +104,8 @@ def load_lines(home: Home, settings: Settings) -> LineTable:
         OperatorError: One cannot be; the message names it.
     """
     lines = LineTable(settings.line, home.root)
-    if any(isinstance(line.target, SerialTarget) for line in lines):
-        require_serial()
+    for line in lines:
+        line.of_kind.require()
     return lines
 
 

@@ -5,14 +5,17 @@ import errno
 import fcntl
 import os
 import pwd
+import shlex
+import shutil
 import signal
 import struct
 import termios
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from telnetsd.lines.kinds.target import ExecTarget
+from telnetsd.lines.kinds.kind import LineKind, TargetText
 from telnetsd.lines.kinds.upstream import READ_BYTES, UpstreamError
 from telnetsd.programs.running import PATH, ProgramStart, SupervisedProgram, start_program
 from telnetsd.telnet.terminal import Terminal
@@ -120,7 +123,7 @@ class ProgramUpstream:
         self._is_writable.set()
 
 
-def open_program(target: ExecTarget, terminal: Terminal, environment: Mapping[str, str]) -> ProgramUpstream:
+def open_program(target: "ExecTarget", terminal: Terminal, environment: Mapping[str, str]) -> ProgramUpstream:
     """Start the program.
 
     Args:
@@ -149,6 +152,38 @@ def open_program(target: ExecTarget, terminal: Terminal, environment: Mapping[st
     return ProgramUpstream(program, ours)
 
 
+@dataclass(frozen=True, slots=True)
+class ExecTarget:
+    """See Target: its words (no shell), and the user that it runs as (None: the server's)."""
+
+    words: tuple[str, ...]
+    run_as: str | None
+
+    async def open(self, terminal: Terminal, environment: Mapping[str, str]) -> ProgramUpstream:
+        """See Target."""
+        program = open_program(self, terminal, environment)
+        await program.require_started()
+        return program
+
+
+def _parse(text: TargetText) -> ExecTarget:
+    run_as = text.settings.run_as
+    words = tuple(shlex.split(text.rest))
+    if not words:
+        raise ValueError("no program in exec:")
+    program = shutil.which(words[0])
+    if program is None:
+        raise ValueError(f"no program {words[0]!r} that can be run")
+    if run_as:
+        try:
+            pwd.getpwnam(run_as)
+        except KeyError:
+            raise ValueError(f"no user {run_as!r} on this machine") from None
+        if os.geteuid() != 0:
+            raise ValueError("run_as requires a server that runs as root")
+    return ExecTarget((program, *words[1:]), run_as or None)
+
+
 def _settle(ready: "asyncio.Future[None]") -> None:
     if not ready.done():
         ready.set_result(None)
@@ -156,3 +191,12 @@ def _settle(ready: "asyncio.Future[None]") -> None:
 
 def _set_size(descriptor: int, terminal: Terminal) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, _WINDOW.pack(terminal.rows, terminal.columns, 0, 0))
+
+
+KIND: Final = LineKind(
+    name="exec",
+    form="exec:PROGRAM ARGUMENTS",
+    summary="a program on a pty, without a shell",
+    parse=_parse,
+    keys=frozenset({"run_as"}),
+)

@@ -1,87 +1,90 @@
-"""Lines to a serial port, on pyserial-asyncio-fast (the extra `serial`)."""
+"""Lines to a serial port; the library for it is the extra `serial`."""
 
-import asyncio
-import contextlib
-import termios
-from typing import cast
+import importlib.util
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl
 
-import serial
-from serial_asyncio_fast import SerialTransport
+from telnetsd.errors import OperatorError
+from telnetsd.lines.kinds.kind import LineKind, TargetText
+from telnetsd.lines.kinds.upstream import Upstream
+from telnetsd.telnet.terminal import Terminal
 
-from telnetsd.lines.kinds.com_port import answer
-from telnetsd.lines.kinds.streams import StreamUpstream
-from telnetsd.lines.kinds.target import SerialTarget
-from telnetsd.lines.kinds.upstream import READ_BYTES
-
-BREAK_S = 0.25
-
-
-class _Transport(SerialTransport):
-    """The library's transport; that a port is gone is told to whoever is on the line, and is no error of ours."""
-
-    def _fatal_error(self, exc: BaseException, message: str = "") -> None:  # noqa: ARG002 -- the library's signature
-        self._abort(exc)
+BAUD_RATES: Final = frozenset(
+    {300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600, 1000000}
+)
+_PARITIES: Final = frozenset("NEOMS")
+_STOP_BITS: Final = {"1": 1.0, "1.5": 1.5, "2": 2.0}
+_DATA_BITS: Final = frozenset({"5", "6", "7", "8"})
 
 
-class SerialUpstream(StreamUpstream):
-    """An open serial port."""
+@dataclass(frozen=True, slots=True)
+class SerialTarget:
+    """See Target."""
 
-    def send_break(self) -> bool:
-        """Send BREAK, for a quarter of a second."""
-        port = self._port()
-        if port is None:
-            return False
-        try:
-            port.break_condition = True
-        except OSError:
-            return False
-        asyncio.get_running_loop().call_later(BREAK_S, _end_break, port)
-        return True
+    device: str
+    baud: int = 9600
+    data_bits: int = 8
+    parity: str = "N"
+    stop_bits: float = 1.0
 
-    def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
-        """See Upstream."""
-        port = self._port()
-        return None if port is None else answer(port, question, may_change=may_change)
+    async def open(self, _terminal: Terminal, _environment: Mapping[str, str]) -> Upstream:
+        """See Target."""
+        from telnetsd.lines.kinds.serial_port import open_serial
 
-    def abandon(self) -> None:
-        """Forget what the port will not send, which is what its end waits for."""
-        port = self._port()
-        if port is not None:
-            with contextlib.suppress(OSError, termios.error):
-                port.reset_output_buffer()
-        if self._writer.transport.get_write_buffer_size():
-            self._writer.transport.abort()
-
-    def _port(self) -> serial.Serial | None:
-        """The port; None as soon as it is closed, as one is that was unplugged."""
-        port: serial.Serial | None = self._writer.transport.get_extra_info("serial")
-        return port
-
-
-def open_serial(target: SerialTarget) -> SerialUpstream:
-    """Open the port.
-
-    Raises:
-        OSError: It cannot be opened.
-    """
-    try:
-        port = serial.Serial(
-            target.device,
-            baudrate=target.baud,
-            bytesize=target.data_bits,
-            parity=target.parity,
-            stopbits=target.stop_bits,
-            exclusive=True,
+        return open_serial(
+            self.device,
+            baud=self.baud,
+            data_bits=self.data_bits,
+            parity=self.parity,
+            stop_bits=self.stop_bits,
         )
-    except termios.error as error:
-        raise OSError(*error.args) from error
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=READ_BYTES)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport = cast("asyncio.WriteTransport", _Transport(loop, protocol, port))
-    return SerialUpstream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
 
-def _end_break(port: serial.Serial) -> None:
-    with contextlib.suppress(OSError):
-        port.break_condition = False
+def _parse(text: TargetText) -> SerialTarget:
+    if not text.rest.startswith("//"):
+        raise ValueError("a serial port is a path, as in serial:///dev/ttyS0?baud=9600")
+    device, _, query = text.rest[2:].partition("?")
+    options = dict(parse_qsl(query, strict_parsing=True)) if query else {}
+    unknown = options.keys() - {"baud", "bits", "parity", "stop"}
+    if unknown:
+        raise ValueError(f"unknown option {min(unknown)!r}; known: baud, bits, parity, stop")
+    baud, bits = options.get("baud", "9600"), options.get("bits", "8")
+    parity, stop = options.get("parity", "N").upper(), options.get("stop", "1")
+    if not baud.isdecimal() or int(baud) not in BAUD_RATES:
+        raise ValueError(f"not a baud rate: {baud!r}")
+    if parity not in _PARITIES or bits not in _DATA_BITS or stop not in _STOP_BITS:
+        raise ValueError("bits is 5 to 8, parity one of N E O M S, stop 1, 1.5 or 2")
+    _require_device(device)
+    return SerialTarget(device, int(baud), int(bits), parity, _STOP_BITS[stop])
+
+
+def _require_device(device: str) -> None:
+    if not device.startswith("/"):
+        raise ValueError("a serial port is a path, as in serial:///dev/ttyS0?baud=9600")
+    try:
+        is_device = stat.S_ISCHR(Path(device).stat().st_mode)
+    except FileNotFoundError:
+        return  # an adapter may be plugged in later; until then the line is down
+    except OSError as error:
+        raise ValueError(f"{device}: {error.strerror}") from error
+    if not is_device:
+        raise ValueError(f"{device} is not a device")
+
+
+def _require_library() -> None:
+    if importlib.util.find_spec("serial_asyncio_fast") is None:
+        raise OperatorError("serial lines need a library that is not installed; run: pip install 'telnetsd[serial]'")
+
+
+KIND: Final = LineKind(
+    name="serial",
+    form="serial:///dev/NAME?baud=9600",
+    summary="a serial port, which a client may control by RFC 2217",
+    parse=_parse,
+    has_com_port=True,
+    require=_require_library,
+)

@@ -1,17 +1,16 @@
-"""Lines over TCP and TLS: bytes as they are."""
+"""What kinds of lines have in common that are a stream of bytes: TCP, TLS, a Unix socket, a serial port."""
 
 import asyncio
 import contextlib
 import os
 import ssl
 
-from telnetsd.lines.kinds.target import TcpTarget, TlsTarget
 from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, UpstreamError
 from telnetsd.telnet.terminal import Terminal
 
 
 class StreamUpstream:
-    """A TCP or TLS connection."""
+    """A stream of bytes, unchanged."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -59,30 +58,6 @@ class StreamUpstream:
     def abandon(self) -> None:
         """End it at once: what was written and has not gone is lost."""
         self._writer.transport.abort()
-
-
-async def open_tcp(target: TcpTarget) -> StreamUpstream:
-    """Connect.
-
-    Raises:
-        OSError: It cannot be reached.
-    """
-    return StreamUpstream(*await asyncio.open_connection(target.host, target.port, limit=READ_BYTES))
-
-
-async def open_tls(target: TlsTarget) -> StreamUpstream:
-    """Connect; the upstream's certificate has to be the host's, from a CA that the line trusts (RFC 6125).
-
-    Raises:
-        OSError: It cannot be reached or trusted, or a file cannot be read.
-    """
-    context = ssl.create_default_context(cafile=str(target.ca) if target.ca else None)
-    if target.certificate is not None and target.key is not None:
-        context.load_cert_chain(target.certificate, target.key)
-    reader, writer = await asyncio.open_connection(
-        target.host, target.port, ssl=context, server_hostname=target.host, limit=READ_BYTES
-    )
-    return StreamUpstream(reader, writer)
 
 
 def reason_of(error: OSError) -> str:

@@ -1,7 +1,11 @@
 """Lines to a telnet server: we are a terminal that it may ask for its type and size."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from telnetsd.lines.kinds.kind import LineKind, TargetText, parse_host_port
 from telnetsd.lines.kinds.streams import reason_of
-from telnetsd.lines.kinds.target import TelnetTarget
 from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, READ_BYTES, UpstreamError
 from telnetsd.telnet.client_protocol import NvtConnection, open_nvt_connection
 from telnetsd.telnet.terminal import Terminal
@@ -51,14 +55,29 @@ class TelnetUpstream:
         await self._connection.close(CLOSE_TIMEOUT_S)
 
 
-async def open_telnet(target: TelnetTarget, terminal: Terminal) -> TelnetUpstream:
-    """Connect.
+@dataclass(frozen=True, slots=True)
+class TelnetTarget:
+    """See Target."""
 
-    Raises:
-        OSError: It cannot be reached.
-    """
-    return TelnetUpstream(await open_nvt_connection(target.host, target.port), terminal)
+    host: str
+    port: int
+
+    async def open(self, terminal: Terminal, _environment: Mapping[str, str]) -> TelnetUpstream:
+        """See Target."""
+        return TelnetUpstream(await open_nvt_connection(self.host, self.port), terminal)
+
+
+def _parse(text: TargetText) -> TelnetTarget:
+    return TelnetTarget(*parse_host_port(text))
 
 
 def _to_nvt(data: bytes) -> bytes:
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
+
+
+KIND: Final = LineKind(
+    name="telnet",
+    form="telnet://HOST:PORT",
+    summary="a telnet server; terminal type and size are passed on",
+    parse=_parse,
+)

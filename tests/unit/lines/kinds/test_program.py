@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from telnetsd.lines.kinds.program import open_program
-from telnetsd.lines.kinds.target import ExecTarget
+from telnetsd.lines.kinds.program import ExecTarget, open_program
 from telnetsd.telnet.terminal import Terminal
 
 

@@ -6,8 +6,7 @@ import socket
 import pytest
 import uvloop
 
-from telnetsd.lines.kinds.target import TelnetTarget
-from telnetsd.lines.kinds.telnet import open_telnet
+from telnetsd.lines.kinds.telnet import TelnetTarget
 from telnetsd.telnet.client_protocol import UNREAD_ANSWERS_MAX_BYTES
 from telnetsd.telnet.terminal import Terminal
 
@@ -20,7 +19,7 @@ async def ask_without_reading() -> int:
     """Return how many bytes of answers wait, when all was asked and they could be sent no more."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        upstream = await open_telnet(TelnetTarget(*listener.getsockname()), Terminal())
+        upstream = await TelnetTarget(*listener.getsockname()).open(Terminal(), {})
         server = listener.accept()[0]
         with server:
             transport = upstream._connection._transport
@@ -41,7 +40,7 @@ def test_answers_that_nobody_reads_do_not_grow_without_end(caplog: pytest.LogCap
 async def close_amidst(typed: bytes, *, is_read: bool) -> bytes:
     """Type, and close the line; return what the server was sent, which reads before or behind that."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        upstream = await open_telnet(TelnetTarget(*listener.getsockname()), Terminal())
+        upstream = await TelnetTarget(*listener.getsockname()).open(Terminal(), {})
         server = listener.accept()[0]
         with server:
             server.setblocking(False)

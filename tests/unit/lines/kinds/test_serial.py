@@ -5,11 +5,11 @@ import sys
 import pytest
 
 from telnetsd.errors import OperatorError
-from telnetsd.lines.kinds.opening import require_serial
+from telnetsd.lines.kinds.serial import KIND
 
 
 def test_serial_lines_are_refused_where_their_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_serial()
+    KIND.require()
     monkeypatch.setitem(sys.modules, "serial_asyncio_fast", None)
     with pytest.raises(OperatorError, match=r"run: pip install 'telnetsd\[serial\]'"):
-        require_serial()
+        KIND.require()
