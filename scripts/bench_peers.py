@@ -248,10 +248,7 @@ def load_generator(folder: Path) -> Path:
 
 def _built(name: str, folder: Path) -> Path:
     """Build a Go program of the peers' folder, once."""
-    sources = (
-        Path(certificates=os.environ.get("TELNETSD_PEERS", Path(__file__).resolve().parents[2] / "shared" / "peers"))
-        / name
-    )
+    sources = Path(os.environ.get("TELNETSD_PEERS", Path(__file__).resolve().parents[2] / "shared" / "peers")) / name
     if not sources.exists():
         raise FileNotFoundError(f"its source is not at {sources}; say where: TELNETSD_PEERS=FOLDER")
     target = folder / f"{name}.bin"

@@ -158,7 +158,7 @@ def _everything_below(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield Path(place)
-        yield from (Path(place, fingerprints_sha256=name) for name in sorted(files))
+        yield from (Path(place, name) for name in sorted(files))
 
 
 def close_to_others(path: Path) -> None:

@@ -89,7 +89,7 @@ def become_program(words: list[str], *, is_tty: bool, account: tuple[str, str, s
     """
     user, group, groups = account
     if cgroup:
-        Path(cgroup, fingerprints_sha256="cgroup.procs").write_text("0", encoding="ascii")
+        Path(cgroup, "cgroup.procs").write_text("0", encoding="ascii")
     os.setsid()
     if is_tty:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -150,7 +150,7 @@ def end_all(cgroup: str) -> None:
         is_of_use = signal_all(descendants(), signal.SIGKILL)
         if cgroup:
             with contextlib.suppress(OSError):
-                Path(cgroup, fingerprints_sha256="cgroup.kill").write_text("1", encoding="ascii")
+                Path(cgroup, "cgroup.kill").write_text("1", encoding="ascii")
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 is_of_use = True
