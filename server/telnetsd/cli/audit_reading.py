@@ -32,7 +32,7 @@ from telnetsd.files.atomic import SECRET_FILE_MODE
 _COLOURS = {"success": "green", "failure": "red"}
 _USER_COLUMNS = 13
 _WIDE_COLUMNS = 130
-"""From this width on, where somebody came from is shown as well."""
+"""From this width on, the source of an event is shown as well."""
 _HEADER = EventRow(
     time="time (UTC)",
     outcome="outcome",
@@ -43,7 +43,7 @@ _HEADER = EventRow(
     message="what",
 )
 _FILTERED_LINES = 10_000
-"""Among so many of the last lines `tail` looks for those that are wanted."""
+"""How many of the last lines `tail` searches for matching events."""
 _BAR_COLUMNS = 40
 _SHOWN_PER_CHART = 20
 
@@ -74,7 +74,7 @@ def tail(
     json: Annotated[bool, typer.Option("--json", help="The lines as they are in the file.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Show the last events, and with -f those that come."""
+    """Show the last events, and with -f new ones as they are written."""
     path = home_of(context, home).audit_file
     if not following and not path.exists():
         raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
@@ -102,10 +102,10 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="The lines as they are in the files.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Find events in the whole log, rotated files too. Exit status 1 when there are none."""
+    """Find events in the whole log, including rotated files. Exit status 1 if none match."""
     selection = _select(user, session, action, source, certificate, since, until, failed=failed)
     show, found = _shower(json=json), False
-    with _reading(home_of(context, home).audit_file) as lines:
+    with _reading(home_of(context, home).audit_file, prints=True) as lines:
         for line in _matching(lines, selection):
             show(line)
             found = True
@@ -119,7 +119,7 @@ def show(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Tell the whole story of one session: certificate, commands, end."""
+    """Show everything about one session: certificate, commands, end."""
     if not session:
         fail_usage("which session? see: telnetsd audit tail")
     with _reading(home_of(context, home).audit_file) as lines:
@@ -172,8 +172,8 @@ def export_(
     """Write events for other programs."""
     selection = _select(user, session, action, source, certificate, since, until, failed=failed)
     written = 0
-    with _reading(home_of(context, home).audit_file) as lines, _writing(output) as write:
-        # An object of JSON stays what it is in the file: its hash is that of the line.
+    with _reading(home_of(context, home).audit_file, prints=output is None) as lines, _writing(output) as write:
+        # A JSON object stays exactly as it is in the file: its hash is that of the line.
         is_json = to is ExportFormat.JSON
         events = map(read_event, _matching(lines, selection)) if is_json else _events(lines, selection)
         for line in export(events, to):
@@ -184,20 +184,25 @@ def export_(
 
 
 @contextmanager
-def reading_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far a file has been read; yields what is told how many bytes that is."""
+def reading_bar(total: int, *, prints: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far a file has been read; yields a function that takes the number of bytes so far.
+
+    Args:
+        total: The size of the file, in bytes.
+        prints: Whether lines are printed meanwhile. Then there is no bar on the terminal that shows them.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    screen, is_hidden = Console(stderr=True), not sys.stderr.isatty()
+    screen, is_hidden = Console(stderr=True), not sys.stderr.isatty() or (prints and is_terminal())
     with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True, disable=is_hidden) as progress:
         task = progress.add_task("reading the audit log", total=total)
         yield lambda done: progress.update(task, completed=done)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Iterator[bytes]]:
-    """Read a whole log, with a bar on a terminal."""
+def _reading(path: Path, *, prints: bool = False) -> Iterator[Iterator[bytes]]:
+    """Read a whole log, with a progress bar on a terminal."""
     snapshot = take_snapshot(path)
-    with reading_bar(snapshot.size) as on_progress:
+    with reading_bar(snapshot.size, prints=prints) as on_progress:
         yield (line.content for line in read_lines(snapshot, on_progress))
 
 
@@ -253,7 +258,7 @@ def _events(lines: Iterable[bytes], selection: Selection) -> Iterator[Event]:
 
 
 def _shower(*, json: bool) -> Callable[[bytes], None]:
-    """Return what shows a line: as it is, or as a row of a table whose head is shown at once."""
+    """Return a function that shows a line: as it is, or as a row of a table, whose header is printed at once."""
     if json:
         return _echo_line
     screen = console()
@@ -262,7 +267,7 @@ def _shower(*, json: bool) -> Callable[[bytes], None]:
 
 
 def _echo_line(line: bytes) -> None:
-    """Write a line as it is; to a terminal, without what could steer it: a file can have been changed."""
+    """Write a line as it is; on a terminal, with control characters escaped: the file may have been changed."""
     typer.echo(escape_controls(line.decode("utf-8", "replace")) if is_terminal() else line)
 
 
@@ -278,7 +283,7 @@ def _print(screen: Console, row: EventRow, *, is_header: bool = False) -> None:
     line.append(f"{row.session:<8}  ")
     line.append(f"{row.action:<18}  ", colour)
     line.append(row.message)
-    # A person's screen has one line an event; a program gets all of it.
+    # A terminal shows one line per event; a program gets the whole text.
     screen.print(line, no_wrap=True, overflow="ellipsis" if is_terminal() else "ignore", crop=is_terminal())
 
 

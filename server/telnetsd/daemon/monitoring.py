@@ -1,7 +1,7 @@
-"""Figures and health by HTTP, on a loopback port: /metrics for Prometheus, /healthz and /readyz for who starts us.
+"""Metrics and health by HTTP on a loopback port: /metrics for Prometheus, /healthz and /readyz for an orchestrator.
 
-It has threads of its own, so that it answers when the event loop does not. They are few: of too many who say nothing,
-the one that has been here longest makes room.
+It has threads of its own, so that it answers when the event loop does not. There are few of them: if too many
+connections are open, the oldest one is closed to make room.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from telnetsd.config.address import parse_address
 from telnetsd.listener.sockets import open_listener, shown_address
 
 SILENT_S: Final = 5.0
-"""After how long without a sign of life whoever takes connections counts as hung."""
+"""After how long without a sign of life the processes that accept connections count as hung."""
 REQUEST_TIMEOUT_S: Final = 2.0
 REQUESTS_MAX: Final = 16
 """How many connections are open at once."""
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Health:
-    """How the server is, as its event loop says, and as a thread may ask.
+    """The health of the server: its event loop reports it, and any thread may ask for it.
 
     Args:
         is_writable: Tells whether the audit log can be written.
@@ -41,21 +41,21 @@ class Health:
     def __init__(self, is_writable: Callable[[], bool]) -> None:
         self._is_writable = is_writable
         self._turned_at: float | None = None
-        """When that was last so; a server that is starting has nothing to be asked for yet."""
+        """When `turn` was last called; None for a server that is still starting, which does not count as hung."""
         self.takes_connections = False
-        """Whether connections are taken."""
+        """Whether connections are accepted."""
 
     def turn(self) -> None:
-        """Note that the event loop runs, and that somebody takes connections."""
+        """Note that the event loop runs, and that a process accepts connections."""
         self._turned_at = time.monotonic()
 
     def what_is_wrong(self) -> str:
-        """Say why the server should be started anew; nothing where it should not."""
+        """Return why the server should be restarted; empty if it should not be."""
         silent_s = 0.0 if self._turned_at is None else time.monotonic() - self._turned_at
         return f"nobody who takes connections has been heard of for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
     def why_not_ready(self) -> str:
-        """Say why nobody should be sent here now; nothing where somebody may."""
+        """Return why no clients should be sent here now; empty if they may be."""
         if not self.takes_connections:
             return "no connections are taken"
         return self.what_is_wrong() or ("" if self._is_writable() else "the audit log cannot be written")
@@ -63,7 +63,7 @@ class Health:
 
 class _Handler(WSGIRequestHandler):
     def handle(self) -> None:
-        """Answer one request, and cut off who takes too long over it, however slowly they go on."""
+        """Answer one request, and cut off a client that takes too long over it, even if it still sends slowly."""
         clock = threading.Timer(REQUEST_TIMEOUT_S, _cut_off, (self.connection,))
         clock.daemon = True
         clock.start()
@@ -73,11 +73,11 @@ class _Handler(WSGIRequestHandler):
             clock.cancel()
 
     def get_stderr(self) -> io.StringIO:
-        """What goes wrong with a request is its own matter: whoever is on this machine could fill our journal."""
+        """Discard the errors of a request: otherwise any local user could fill our journal."""
         return io.StringIO()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 -- the base class's signature
-        """Nobody is to read of each request."""
+        """Do not log each request."""
 
 
 def _cut_off(connection: socket.socket) -> None:
@@ -96,12 +96,12 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        # What binding would have done; it would also have asked the name service for our name.
+        # Binding would have done this; it would also have asked the name service for our name.
         self.server_name, self.server_port = listener.getsockname()[:2]
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- the base class's
-        """Begin with a request; the connection that is open for longest makes room for it."""
+        """Start a request; if there is no room for it, cut off the oldest connection."""
         while len(self._open) >= REQUESTS_MAX:
             _cut_off(self._open.popleft())
         self._open.append(request)
@@ -114,15 +114,15 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:  # noqa: ANN401 -- the base class's signature
-        """Who asks wrongly, or goes away meanwhile, makes no words."""
+        """Log nothing about a client that sends a bad request or disconnects meanwhile."""
 
 
 @contextlib.contextmanager
 def monitoring(listen: str, registry: CollectorRegistry, health: Health) -> Iterator[None]:
-    """Answer by HTTP, while the block runs; nothing where `listen` is empty.
+    """Answer by HTTP while the block runs; do nothing if `listen` is empty.
 
     Raises:
-        OperatorError: The address cannot be had.
+        OperatorError: The server cannot listen on the address.
     """
     if not listen:
         yield
@@ -151,14 +151,14 @@ def _make_app(registry: CollectorRegistry, health: Health) -> Callable[[dict[str
             start_response("405 Method Not Allowed", list(_PLAIN))
             return [b"only GET is answered\n"]
         if path == "/metrics":
-            # The plain format, which all understand: what else could be asked for is not worth an error.
+            # The plain format, which all clients understand: a request for another format is not worth an error.
             found: Iterable[bytes] = metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
             return found
         if path not in {"/healthz", "/readyz"}:
             start_response("404 Not Found", list(_PLAIN))
             return [b"there are /metrics, /healthz and /readyz\n"]
         wrong = health.what_is_wrong() if path == "/healthz" else health.why_not_ready()
-        start_response("503 WorkerPool Unavailable" if wrong else "200 OK", list(_PLAIN))
+        start_response("503 Service Unavailable" if wrong else "200 OK", list(_PLAIN))
         return [f"{wrong or 'ok'}\n".encode()]
 
     return answer
