@@ -1,8 +1,8 @@
-"""The exception tree: whose fault it is.
+"""The exception tree, by whose fault an error is.
 
-A `PeerError` is a mistake (or an attack) of whoever is connected; it ends a handshake, a command or a session
-and never the server. An `OperatorError` is for whoever runs the server to fix: one line that says what is wrong,
-where, and what to do. Only `cli` and `connection` catch the base classes.
+A `PeerError` is a mistake (or an attack) of the connected peer; it ends a handshake, a command or a session, and
+never the server. An `OperatorError` is for the operator to fix: one line that says what is wrong, where, and what to
+do. Only `cli` and `connection` catch the base classes.
 """
 
 
@@ -15,12 +15,12 @@ class PeerError(TelnetsdError):
 
 
 class OperatorError(TelnetsdError):
-    """Something on this machine needs the operator: what, where, remedy, in one line."""
+    """Something on this machine needs the operator's attention: what, where, remedy, in one line."""
 
 
 class StoreError(TelnetsdError):
-    """The engine of the store fails: it is locked for too long, or damaged, or the disk is full."""
+    """The storage engine fails: it is locked for too long, or damaged, or the disk is full."""
 
 
 class StoreConflictError(StoreError):
-    """What is to be added is there already, or names what is not."""
+    """The item to be added exists already, or it names one that does not exist."""

@@ -1,14 +1,15 @@
-"""The one function through which text of a peer enters a message, an event or another person's terminal."""
+"""The only function through which text of a peer enters a message, an event or another person's terminal."""
 
 _ELLIPSIS = "…"
 
 
 def escape(text: str, max_chars: int) -> str:
-    r"""Return `text` so that it can neither break a line nor steer a terminal.
+    r"""Return `text` so that it can neither break a line nor control a terminal.
 
-    Whatever is not printable (control characters, line separators, bidirectional overrides, zero-width characters,
-    unpaired surrogates) becomes its number, as in `\x1b` or `\u202e`; a backslash is doubled, so that nothing that a
-    peer types looks like an escape that it is not. What is longer than `max_chars` is cut, and ends with an ellipsis.
+    A character that is not printable (control characters, line separators, bidirectional overrides, zero-width
+    characters, unpaired surrogates) becomes its number, as in `\x1b` or `\u202e`. A backslash is doubled, so that no
+    text that a peer types looks like an escape that it is not. A text longer than `max_chars` is cut, and ends with
+    an ellipsis.
     """
     shown = text[: max_chars + 1]
     if not shown.isprintable() or "\\" in shown:
@@ -17,7 +18,7 @@ def escape(text: str, max_chars: int) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """Return `text` so that it cannot steer a terminal; a backslash stays as it is, since it was doubled before."""
+    """Return `text` so that it cannot control a terminal; a backslash is unchanged, since it was doubled before."""
     if text.isprintable():
         return text
     return "".join(one if one == "\\" else _escape_character(one) for one in text)

@@ -1,4 +1,4 @@
-"""Doing something until it is done, or until there is no reason for it any more."""
+"""Running something until it is done, or until it is no longer needed."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 async def unless(over: Awaitable[object], doing: Awaitable[T]) -> T | None:
-    """Do something until it is done, and return its result; give it up, and return None, when `over` comes first.
+    """Await `doing` and return its result; if `over` is done first, cancel `doing` and return None.
 
-    Raises: What `doing` raises.
+    Raises: Any exception that `doing` raises.
     """
     waiting, done = asyncio.ensure_future(over), asyncio.ensure_future(doing)
     try:

@@ -1,1 +1,1 @@
-"""What an operator does to an installation: make it, load it, look it over, add users."""
+"""What an operator does to an installation: create it, load it, check it, add users."""

@@ -1,4 +1,4 @@
-"""Looking an installation over before it is started: what a deploy runs first."""
+"""Checking an installation before it is started: what a deployment runs first."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -46,7 +46,7 @@ from telnetsd.state.store import open_store
 
 
 class Verdict(StrEnum):
-    """How one part was found."""
+    """The result of examining one part."""
 
     OK = "ok"
     WARNING = "warning"
@@ -55,7 +55,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part of an installation, and how it was found."""
+    """One part of an installation, and the result of examining it."""
 
     part: str
     verdict: Verdict
@@ -66,7 +66,7 @@ _Look = Callable[[Home], Iterator[tuple[Verdict, str]]]
 
 
 def examine(home: Home) -> list[Finding]:
-    """Look at every part; an error in one does not hide the others."""
+    """Examine every part; an error in one does not hide the others."""
     parts: dict[str, _Look] = {
         "files": _files,
         "trust anchors": _trust,
@@ -78,7 +78,7 @@ def examine(home: Home) -> list[Finding]:
     try:
         settings = load_settings(home.config_file)
     except OperatorError as error:
-        # What the configuration decides is not looked at: it would say the same of each.
+        # Parts that depend on the configuration are skipped: each would report the same error.
         configuration = [Finding("configuration", Verdict.ERROR, str(error))]
     else:
         configuration = []
@@ -107,7 +107,7 @@ def _files(home: Home) -> Iterator[tuple[Verdict, str]]:
 
 
 def _programs(settings: Settings) -> Iterator[str]:
-    """Say which programs run as the server's user."""
+    """Yield the programs that run as the server's user."""
     for line in settings.line:
         if line.target.startswith("exec:") and not line.run_as:
             yield f"line {line.name}"

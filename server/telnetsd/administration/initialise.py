@@ -1,4 +1,4 @@
-"""Making a home folder: CA, server certificate, audit key, a configuration to edit, an empty state."""
+"""Creating a home folder: CA, server certificate, audit key, a configuration to edit, an empty state."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -23,7 +23,7 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """What was made; `issuing` is the intermediate, where there is one."""
+    """What was created; `issuing` is the certificate of the intermediate, if there is one."""
 
     ca: x509.Certificate
     issuing: x509.Certificate | None
@@ -39,17 +39,17 @@ def initialise(
     passphrase: bytes | None = None,
     key_type: KeyType = KeyType.EC,
 ) -> Initialised:
-    """Make a home folder.
+    """Create a home folder.
 
     Args:
-        home: Where.
-        names: Host names and addresses that clients will use, beside those of this machine alone.
-        has_intermediate: Whether an intermediate issues, so that the root's key can be kept elsewhere.
+        home: The home folder.
+        names: Host names and addresses that clients will use, in addition to the names of the local machine.
+        has_intermediate: Whether an intermediate issues certificates, so that the root's key can be kept elsewhere.
         passphrase: Encrypts the CA's keys.
-        key_type: Of the CA's keys. With ML-DSA, the server's own certificate has a P-256 CA beside it: OpenSSL before
-            3.5, which most clients have, verifies no other.
+        key_type: The type of the CA's keys. With ML-DSA, a separate P-256 CA issues the server's own certificate:
+            OpenSSL before 3.5, which most clients have, cannot verify ML-DSA.
     Raises:
-        OperatorError: There is a CA already, or a name is none.
+        OperatorError: A CA already exists, or a name is neither a host name nor an address.
     """
     if home.ca_certificate.exists():
         raise OperatorError(f"there is a CA already: {home.ca_certificate}; choose another home folder with --home")
@@ -57,7 +57,7 @@ def initialise(
         require_host_name(name)
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
     _make_folders(home)
-    # Of an `init` that was cut off: nothing that it made was ever used.
+    # Left over from an interrupted `init`: nothing that it created was ever used.
     left_over = home.issuing_certificate, home.issuing_key, home.server_ca_certificate, home.audit_public_keys
     for path in left_over:
         path.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def initialise(
     write_public(home.server_certificate, encode_chain(server.certificate, server_issuer))
     write_secret(home.ca_key, key_to_pem(root.key, passphrase))
     make_audit_key(home)
-    # The CA's certificate is last: a home folder that has it is complete.
+    # The CA's certificate is written last: a home folder that has it is complete.
     write_public(home.ca_certificate, to_pem(root.certificate, *server_issuer.chain if has_server_ca else ()))
     rewrite_crls(home, BY_INIT, lambda: passphrase or b"")
     return Initialised(
@@ -88,7 +88,7 @@ def _make_folders(home: Home) -> None:
     for folder in (home.trust_folder, home.intermediates_folder, home.crl_folder):
         folder.mkdir(exist_ok=True)
         close_to_others(folder)
-    # A folder that somebody has made, and a configuration that is kept, may be open to a group.
+    # An existing folder and an existing configuration may be writable by a group.
     close_to_others(home.root)
     if home.config_file.exists():
         close_to_others(home.config_file)

@@ -1,4 +1,4 @@
-"""Noticing that somebody has changed the files of an installation."""
+"""Detecting changes to the files of an installation."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,27 +8,27 @@ from telnetsd.administration.installation.generation import is_crl_file
 from telnetsd.files.home import Home
 
 Signature = tuple[tuple[str, int, int, int], ...]
-"""Name, time, size and inode of each file: another one means another content."""
+"""Name, time, size and inode of each file: a different value means different content."""
 
 
 def own_crl_files(home: Home) -> frozenset[Path]:
-    """Return where the CRLs of the built-in CAs are.
+    """Return the paths of the built-in CAs' CRLs.
 
-    Each revocation signs one anew, and changes nothing for who serves: the state is asked, and not they.
+    Each revocation signs a new CRL. This changes nothing for a running server: it reads the state, not these files.
 
     Raises:
-        OperatorError: The certificate of one cannot be read.
+        OperatorError: The certificate of a built-in CA cannot be read.
     """
     return frozenset(crl_file(home, certificate) for certificate, _ in built_in_authorities(home))
 
 
 def sign_files(home: Home, own_crls: frozenset[Path]) -> Signature:
-    """Return what the files that a server loads look like now, but for its own CRLs."""
+    """Return the current signature of the files that a server loads, except for its own CRLs."""
     return sign(path for path in _files_of(home) if path not in own_crls)
 
 
 def sign(paths: Iterable[Path]) -> Signature:
-    """Return what files look like now."""
+    """Return the current signature of the given files."""
     found = []
     for path in paths:
         try:

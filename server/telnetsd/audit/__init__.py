@@ -1,1 +1,1 @@
-"""The audit log: what happened, in which words, in one chain of lines that cannot be changed unseen."""
+"""The audit log: what happened and the text that records it, in one chain of lines where any change is detected."""

@@ -1,15 +1,15 @@
 """The chain of the audit log, without I/O: every line carries the hash of the line before it.
 
 - `event.sequence` counts the lines of the log from 1.
-- `telnetsd.chain.previous` is the SHA-256 of the whole line before (without its newline), or 64 zeros.
-- `event.hash` is the SHA-256 of its own line as it was before the hash was put in, so that a line can be checked even
-  when nothing follows it yet.
-- A checkpoint is a line that is signed as well: see `audit.checkpoint`.
+- `telnetsd.chain.previous` is the SHA-256 of the whole previous line (without its newline), or 64 zeros.
+- `event.hash` is the SHA-256 of its own line as it was before the hash was inserted, so that a line can be checked
+  even when no other line follows it yet.
+- A checkpoint is a line that is also signed: see `audit.checkpoint`.
 
-Hash and number go in as the first members of `event`, the second member of the line; so the hash can be taken
-out again without parsing and encoding anew, and no text of a peer can stand before it. The link goes in first in
-`telnetsd`, the last member. A signature goes in as the first member of `telnetsd.checkpoint`; inside a
-text those bytes cannot stand, since JSON escapes its quotes.
+The hash and the number are inserted as the first members of `event`, which is the second member of the line. So the
+hash can be removed again without parsing and encoding the line again, and no text of a peer can precede it. The link
+is inserted first in `telnetsd`, the last member. A signature is inserted as the first member of
+`telnetsd.checkpoint`. Those bytes cannot occur inside a text, since JSON escapes its quotes.
 """
 
 import re
@@ -30,7 +30,7 @@ _SIGNED: Final = re.compile(rb'("checkpoint":\{)"signature":"([A-Za-z0-9+/=]{88}
 _encode: Final = msgspec.json.Encoder().encode
 
 Sign = Callable[[bytes], str]
-"""Signs what it is given; returns the signature of 64 bytes in base64."""
+"""Signs the bytes that it is given; returns the 64-byte signature in base64."""
 
 
 class _Chain(msgspec.Struct):
@@ -62,7 +62,7 @@ _decoder: Final = msgspec.json.Decoder(_Line)
 
 
 class ChainError(ValueError):
-    """A line is not one of the chain; the message says why."""
+    """A line does not belong to the chain; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,15 @@ EMPTY: Final = Head(0, GENESIS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """What a line says of its place in the chain; its own hash fits.
+    """The place of a line in the chain, as the line states it; its own hash has been checked.
 
     Attributes:
-        head: The end of a chain whose last line this is.
-        previous: The SHA-256 of the line before, as this line has it.
+        head: The end of the chain, if this is its last line.
+        previous: The SHA-256 of the previous line, as this line states it.
         at: `@timestamp`.
         action: `event.action`.
         reason: `event.reason`.
-        key_id: Who signed it, as it says; empty where it is no checkpoint.
+        key_id: The key that signed it, as the line states it; empty if the line is not a checkpoint.
     """
 
     head: Head
@@ -104,7 +104,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint taken apart: the bytes that were signed, and the signature in base64."""
+    """A checkpoint split into the bytes that were signed and the signature in base64."""
 
     content: bytes
     signature: str
@@ -112,12 +112,12 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event that is encoded, and waits for its place in the chain: what stands before, between and behind.
+    """An encoded event that has no place in the chain yet: the bytes before, between and after the chain's members.
 
     Attributes:
         action: `event.action`.
         head: The line up to the members of `event`.
-        body: From there up to the members of `telnetsd`, which stands last.
+        body: From there up to the members of `telnetsd`, which is the last member of the line.
         tail: Those members, without the braces; may be empty.
     """
 
@@ -128,10 +128,10 @@ class Draft:
 
 
 def make_draft(fields: Fields) -> Draft:
-    """Encode an event, which costs most of what it costs to write it.
+    """Encode an event; this is most of the cost of writing it.
 
     Raises:
-        TypeError: It has something that JSON has not.
+        TypeError: It has a value that JSON cannot represent.
     """
     rest = dict(fields)
     at, event, telnetsd = rest.pop("@timestamp"), rest.pop("event"), rest.pop("telnetsd", {})
@@ -146,7 +146,7 @@ def seal(draft: Draft, head: Head, sign: Sign | None = None) -> tuple[bytes, Hea
     Args:
         draft: The event.
         head: The end of the chain.
-        sign: Signs the line, where it is a checkpoint (it has `telnetsd.checkpoint`).
+        sign: Signs the line if it is a checkpoint (it has `telnetsd.checkpoint`).
     Returns: The line with its newline, and the new end of the chain.
     """
     sequence = head.sequence + 1
@@ -164,7 +164,7 @@ def read_link(line: bytes) -> Link:
     """Check a line's own hash, and return its place in the chain; `line` is without its newline.
 
     Raises:
-        ChainError: The line is no event, or was changed.
+        ChainError: The line is not an event, or it was changed.
     """
     match = _HASHED.match(line)
     if match is None:
@@ -187,7 +187,7 @@ def read_link(line: bytes) -> Link:
 
 
 def link_of(line: bytes) -> Link | None:
-    """Return what `read_link` says of a line; None when it is damaged."""
+    """Return what `read_link` returns for a line; None when the line is damaged."""
     try:
         return read_link(line)
     except ChainError:
@@ -195,7 +195,7 @@ def link_of(line: bytes) -> Link | None:
 
 
 def take_signature(line: bytes) -> Signed | None:
-    """Take hash and signature out of a checkpoint's line; None when there is no signature in it."""
+    """Remove the hash and the signature from a checkpoint's line; None when it has no signature."""
     hashed = _HASHED.match(line)
     if hashed is None:
         return None

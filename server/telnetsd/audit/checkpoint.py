@@ -1,15 +1,15 @@
 """What the audit key signs: checkpoints inside the log, and the seal beside it.
 
-A *checkpoint* is an event whose whole line is signed. Since it carries the hash of the line before, its signature
-covers every line of the log up to it. One begins each file and ends each rotated one.
+A *checkpoint* is an event whose whole line is signed. Since it carries the hash of the previous line, its signature
+covers every line of the log up to it. A checkpoint begins each file and ends each rotated one.
 
-The *seal* is a small file beside the log that holds where the log ends, signed. It is written twice with everything
-that is written to the log: before, with where the log is going to end, and behind, with where it ends. A log that
-ends before its seal was cut off; lines behind it that nobody had announced were written by somebody else. Whoever
-cuts or adds cannot make a seal that fits, and a checkpoint of the log does not serve as one, since each signature
-says what it is for.
+The *seal* is a small signed file beside the log that says where the log ends. It is written twice for every write to
+the log: beforehand with where the log is going to end, and afterwards with where it ends. If a log ends before its
+seal, it was cut off. If lines after the seal were not announced, they did not come from a writer of this log. An
+attacker who removes or adds lines cannot make a seal that fits. A checkpoint of the log does not serve as a seal,
+since each signature says what it is for.
 
-This module knows no files: see `audit.key` and `audit.file`.
+This module does not access files: see `audit.key` and `audit.file`.
 """
 
 import base64
@@ -28,7 +28,7 @@ from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link, take_
 
 ALGORITHM: Final = "Ed25519"
 SEAL_BYTES: Final = 512
-"""The size of the seal: within one sector, so that it is written whole or not at all."""
+"""The size of the seal: it fits in one sector, so that it is written completely or not at all."""
 _CHECKPOINT_PURPOSE: Final = b"telnetsd audit checkpoint v1\n"
 _SEAL_PURPOSE: Final = b"telnetsd audit seal v1\n"
 
@@ -47,7 +47,7 @@ _seal_decoder: Final = msgspec.json.Decoder(_Seal)
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Where a log ends, and where a writer is about to let it end: the same when nobody is writing."""
+    """Where a log ends, and where a writer is about to make it end; both are the same when no process is writing."""
 
     head: Head
     next: Head
@@ -57,13 +57,13 @@ NO_SEAL: Final = Seal(EMPTY, EMPTY)
 
 
 def key_id_of(key: Ed25519PublicKey) -> str:
-    """Return what events call a key by: the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal."""
+    """Return the id of a key in events: the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal."""
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """The keys whose word an auditor takes, by key id."""
+    """The keys whose signatures an auditor accepts, by key id."""
 
     by_id: Mapping[str, Ed25519PublicKey]
 
@@ -80,7 +80,7 @@ class PublicKeys:
 
 
 class AuditKey:
-    """The private key that signs, and every public key of this log, of before too."""
+    """The private key that signs, and every public key of this log, including the previous ones."""
 
     def __init__(self, private: Ed25519PrivateKey, public: PublicKeys) -> None:
         self._private = private
@@ -115,10 +115,10 @@ def is_signed(line: bytes, link: Link, keys: PublicKeys) -> bool:
 
 
 def read_checkpoint(line: bytes, keys: PublicKeys) -> Link:
-    """Return what an exported checkpoint says, once its signature has been checked.
+    """Check the signature of an exported checkpoint, and return what the checkpoint says.
 
     Raises:
-        ChainError: It is no checkpoint, or no key of ours has signed it.
+        ChainError: It is not a checkpoint, or none of our keys has signed it.
     """
     link = read_link(line)
     if not is_signed(line, link, keys):
@@ -130,7 +130,7 @@ def read_seal(content: bytes, keys: PublicKeys) -> Seal:
     """Return what a seal says.
 
     Raises:
-        ChainError: The seal cannot be read, or no key of ours has signed it.
+        ChainError: The seal cannot be read, or none of our keys has signed it.
     """
     try:
         read = _seal_decoder.decode(content[:SEAL_BYTES])

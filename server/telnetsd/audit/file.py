@@ -1,8 +1,8 @@
-"""The file that is written now: its descriptor, its lock, its last line; and the seal beside it.
+"""The file that is currently being written: its descriptor, its lock, its last line; and the seal beside it.
 
-It may be moved away, emptied or deleted at any moment, by a rotation of ours or by somebody else. Who holds the lock
-knows that the descriptor is that of the file at the path. What was deleted while it was open is saved first: its
-lines can still be read.
+It may be moved away, emptied or deleted at any moment, by our own rotation or by another program. A process that
+holds the lock knows that its descriptor is that of the file at the path. If the file was deleted while it was open,
+its content is saved first, since its lines can still be read.
 """
 
 import contextlib
@@ -25,38 +25,38 @@ from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_fol
 from telnetsd.files.locking import take_lock
 
 LOCK_TIMEOUT_S: Final = 3.0
-"""How long another writer may hold the lock: one that was stopped keeps nobody waiting for ever."""
+"""How long another writer may hold the lock: a stopped process does not block the others indefinitely."""
 TAIL_BYTES: Final = 65536
 SEAL_SUFFIX: Final = ".seal"
 
 
 def seal_path(path: Path) -> Path:
-    """Return where the seal of a log is."""
+    """Return the path of a log's seal."""
     return path.with_suffix(SEAL_SUFFIX)
 
 
 def rotated_path(path: Path, first_sequence: int) -> Path:
-    """Return where a log goes whose first line has that sequence number, when it is rotated away."""
+    """Return the path to which a log is rotated, given the sequence number of its first line."""
     return path.with_name(f"{path.stem}-{first_sequence:012d}{path.suffix}")
 
 
 def free_rotated_path(path: Path, first_sequence: int) -> Path:
-    """Return a name for a log that is rotated away that no file has: numbered on where a damaged log needs it."""
+    """Return an unused path to which a log is rotated; a number is appended where a damaged log needs it."""
     wanted = rotated_path(path, first_sequence)
     numbered = (wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}") for number in count(1))
     return next(one for one in (wanted, *islice(numbered, 1000)) if not _is_taken(one))
 
 
 class LogFile:
-    """One process's descriptor of the log, never inherited, always at the end.
+    """One process's descriptor of the log; it is never inherited, and always writes at the end.
 
     Attributes:
-        saved_as: Where the lines of a deleted file went, until somebody takes note of it.
+        saved_as: Where the lines of a deleted file were saved, until the caller has noted it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # As text: a path object makes it anew each time, and these two are used for every batch.
+        # As text: a path object builds its text again each time, and these two are used for every batch.
         self._path_text, self._seal_text = str(path), str(seal_path(path))
         self.saved_as: Path | None = None
         make_secret_folder(path.parent)
@@ -64,13 +64,13 @@ class LogFile:
         self._open()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         os.close(self._descriptor)
         self._descriptor = -1
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
-        """Hold the lock of the file that is at the path now; yields whether it is another file than before.
+        """Hold the lock of the file that is now at the path; yields whether it is a different file than before.
 
         Raises:
             TimeoutError: Another process holds it for too long.
@@ -82,7 +82,7 @@ class LogFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def lock(self) -> bool:
-        """Take the lock of the file that is at the path now; tells whether it is another file than before."""
+        """Lock the file that is now at the path; returns whether it is a different file than before."""
         is_another = False
         while True:
             if not take_lock(self._descriptor, LOCK_TIMEOUT_S):
@@ -93,39 +93,39 @@ class LogFile:
             is_another = True
 
     def size(self) -> int:
-        """Return how long the file is, in bytes."""
+        """Return the size of the file in bytes."""
         return os.fstat(self._descriptor).st_size
 
     def append(self, content: bytes) -> None:
-        """Write all of it at the end."""
+        """Append the whole content."""
         view = memoryview(content)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
     def sync(self) -> None:
-        """Put on the disk what was written."""
+        """Sync what was written to the disk."""
         os.fdatasync(self._descriptor)
 
     def cut(self, size: int) -> None:
-        """Take back what stands behind that offset."""
+        """Remove everything after an offset."""
         os.ftruncate(self._descriptor, size)
 
     def move(self, target: Path) -> None:
-        """Give the file another name; the next `lock` begins a new one."""
+        """Rename the file; the next `lock` begins a new one."""
         self.path.rename(target)
         sync_folder(self.path.parent)
 
     def first_link(self) -> Link | None:
-        """Return what the first line says; None when there is none, or it is damaged or very long."""
+        """Return the link of the first line; None when there is no line, or it is damaged or very long."""
         return link_of(os.pread(self._descriptor, TAIL_BYTES, 0).partition(b"\n")[0])
 
     def last_line(self) -> tuple[bytes, int]:
-        """Return the last whole line without its newline, and the offset behind that newline."""
+        """Return the last whole line without its newline, and the offset after that newline."""
         lines, end = read_tail(self._descriptor, 1)
         return (lines[-1] if lines else b""), end
 
     def end_of(self, head: Head) -> int | None:
-        """Return the offset behind the line that a head is of; None when it is not there. Reads the whole file."""
+        """Return the offset after the line that a head names; None when it is not found. Reads the whole file."""
         offset = 0
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             file.seek(0)
@@ -137,7 +137,7 @@ class LogFile:
         return None
 
     def set_aside(self, start: int) -> Path:
-        """Move what stands behind an offset to a file of its own, and return its path."""
+        """Move everything after an offset to a separate file, and return the path of that file."""
         torn = os.pread(self._descriptor, self.size() - start, start)
         aside = self.path.with_name(f"torn-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.part")
         write_secret(aside, torn)
@@ -150,7 +150,7 @@ class LogFile:
         return read_seal_of(self.path)
 
     def write_seal(self, content: bytes) -> None:
-        """Write the seal in its place: the old one is gone, so that it cannot serve again."""
+        """Overwrite the seal in place: the old one is gone, so that it cannot be used again."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self._seal_text, flags, SECRET_FILE_MODE)
         try:
@@ -169,10 +169,10 @@ class LogFile:
 
     def _open(self) -> None:
         if self._descriptor >= 0:
-            # Of a file that somebody moved away everything has to be on the disk, whatever the durability.
+            # Every byte of a file that was moved away has to be on the disk, whatever the durability.
             os.fdatasync(self._descriptor)
             self._save_if_deleted()
-        # The new file first: a descriptor that was given back already may be somebody else's by now.
+        # Open the new file first: the number of a closed descriptor may already belong to another file.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         opened = os.open(self.path, flags, SECRET_FILE_MODE)
         if not stat.S_ISREG(os.fstat(opened).st_mode):
@@ -184,7 +184,7 @@ class LogFile:
         sync_folder(self.path.parent)
 
     def _save_if_deleted(self) -> None:
-        """Keep the lines of a file that somebody deleted, and that no rotation had closed."""
+        """Save the lines of a file that was deleted before a rotation closed it."""
         if os.fstat(self._descriptor).st_nlink > 0:
             return
         first, (last, end) = self.first_link(), self.last_line()
@@ -203,7 +203,7 @@ class LogFile:
             os.link(unfinished, target)
             self.saved_as = target
         except FileExistsError:
-            pass  # Another process had the file open as well, and has saved it.
+            pass  # Another process also had the file open, and has saved it.
         unfinished.unlink()
 
 
@@ -217,7 +217,7 @@ def _is_closed(line: bytes) -> bool:
 
 
 def read_tail(descriptor: int, count: int) -> tuple[list[bytes], int]:
-    """Return the last `count` whole lines of a file, without their newlines, and the offset behind them."""
+    """Return the last `count` whole lines of a file, without their newlines, and the offset after them."""
     start = os.fstat(descriptor).st_size
     blocks: deque[bytes] = deque()
     newlines = 0
@@ -230,15 +230,15 @@ def read_tail(descriptor: int, count: int) -> tuple[list[bytes], int]:
     end = tail.rfind(b"\n") + 1
     lines = tail[:end].split(b"\n")[:-1]
     if start > 0:
-        del lines[:1]  # the first one may have begun before
+        del lines[:1]  # the first one may have begun before `start`
     return lines[max(0, len(lines) - count) :], start + end
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file for reading; what is a device, a pipe or a folder in its place is refused, and not waited for.
+    """Open a regular file for reading; a device, pipe or folder in its place is refused without waiting for it.
 
     Raises:
-        OSError: It is none, or cannot be opened.
+        OSError: It is not a regular file, or it cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

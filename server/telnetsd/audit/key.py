@@ -1,7 +1,7 @@
-"""The audit key on the disk: an Ed25519 key of its own, that signs nothing but the audit log.
+"""The audit key on the disk: a separate Ed25519 key that signs nothing but the audit log.
 
-`certs/audit.key` is the private key. `certs/audit.pem` has the public key first and those of before behind it: it is
-what an auditor is given, once, by a way that they trust.
+`certs/audit.key` is the private key. `certs/audit.pem` has the current public key first, and then the previous ones.
+An auditor is given `certs/audit.pem` once, over a channel that they trust.
 """
 
 import re
@@ -34,10 +34,10 @@ def make_audit_key(home: Home) -> None:
 
 
 def keep_audit_key(home: Home, key: Ed25519PrivateKey) -> None:
-    """Let a key be the audit key, and put its public key before those of before."""
+    """Make a key the audit key, and put its public key before the previous ones."""
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     before = home.audit_public_keys.read_bytes() if home.audit_public_keys.exists() else b""
-    # The public key first: what a key signs that nobody knows counts for nothing.
+    # Write the public key first: a signature by an unknown key counts for nothing.
     write_public(home.audit_public_keys, public + before)
     write_secret(home.audit_key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
@@ -46,7 +46,7 @@ def load_audit_key(home: Home) -> AuditKey:
     """Load the private key and the public ones.
 
     Raises:
-        OperatorError: One is missing, cannot be read, is open to others, or they do not belong together.
+        OperatorError: One is missing, cannot be read, is accessible to other users, or they do not belong together.
     """
     require_secret(home, home.audit_key, _MAKE_ONE)
     try:

@@ -1,11 +1,11 @@
-"""The audit log: one chain over one file after another, and many writers.
+"""The audit log: one chain over successive files, with many writers.
 
-Each process takes the file's lock, looks where the chain ends if somebody else has written since, appends whole
-lines, syncs them to the disk and seals them before it lets go. When `append` returns, the events are on disk; when
-it raises, nobody may act on them.
+Each process takes the file's lock. If another process has written since, it finds the new end of the chain. It
+appends whole lines, syncs them to the disk and seals them before it releases the lock. When `append` returns, the
+events are on disk; when it raises, the caller must not act on them.
 
-A log that was cut off is not continued as if nothing had been there: the gap stays visible for ever, and an event
-says that it was seen. What a crash leaves behind is set right, and an event says so too.
+A log that was cut off is not continued as if nothing had been there: the gap stays visible permanently, and an event
+records that it was detected. What a crash leaves behind is repaired, and an event records that too.
 """
 
 import logging
@@ -33,34 +33,34 @@ from telnetsd.events.reason import CheckpointReason, DamageReason, RecoveryReaso
 from telnetsd.files.home import Home
 
 UNROTATED: Final = AuditSettings(rotate_bytes=0, rotate_age_s=0)
-"""For who writes a few events, and leaves rotation to the server."""
+"""For command-line writers: no rotation. They write a few events, and leave rotation to the server."""
 ROTATION_RETRY_S: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
 
 class AuditUnavailableError(OperatorError):
-    """The audit log cannot be written: nothing may happen that it would have to record."""
+    """The audit log cannot be written, so nothing that it would have to record may happen."""
 
 
 class Witness(Protocol):
-    """A memory of where the log ended that is kept elsewhere: it knows of a log that is gone."""
+    """A record of where the log ended that is kept elsewhere, so that a missing log is detected."""
 
     def read(self) -> tuple[int, str]:
-        """Return the sequence number and the SHA-256 of the line that was the last; 0 where it knows of none."""
+        """Return the sequence number and the SHA-256 of the last known line; the number is 0 if there is none."""
 
     def write(self, sequence: int, sha256: str) -> bool:
-        """Remember a line; False where that cannot be done now."""
+        """Remember a line; returns False if that is not possible now."""
 
 
 class AuditLog:
-    """One process's access to the audit log. Not for two threads at once.
+    """One process's access to the audit log. Two threads must not use it at the same time.
 
     Args:
         path: The file.
         key: Signs checkpoints and the seal.
-        settings: When to sync, to sign and to rotate.
-        witness: Told where the log ends when this process begins to write, and when it closes the log.
+        settings: When to sync, sign and rotate.
+        witness: Notified of where the log ends when this process begins to write, and when it closes the log.
 
     Raises:
         AuditUnavailableError: The file cannot be opened.
@@ -77,13 +77,13 @@ class AuditLog:
         self._settings = settings
         self._end = ChainEnd(EMPTY)
         self._size = -1
-        """The file's size while it ends where `_end` says; -1 when that has to be found out."""
+        """The file's size while it ends where `_end` says; -1 when the end has to be found again."""
         self._notes: list[Draft] = []
         self._noted: set[str] = set()
-        """What has to be written before anything else: what was found, until it is on the log."""
+        """The findings that have to be written before anything else, until they are on the log."""
         self._open = OpenSessions()
         self._opening_bytes = 0
-        """How much of the file repeats what others have: it does not count towards its greatest length."""
+        """How many bytes of the file repeat what other files have; they do not count towards its maximum size."""
         self._begun_at = datetime.now(UTC)
         self._first_sequence = 0
         self._signed_at = time.monotonic()
@@ -97,10 +97,10 @@ class AuditLog:
         self.append_drafts([make_draft(event) for event in events])
 
     def append_drafts(self, events: Sequence[Draft]) -> None:
-        """Write events to the chain, in their order, and sync them to the disk.
+        """Write events to the chain, in order, and sync them to the disk.
 
         Raises:
-            AuditUnavailableError: They are not on disk. What was written of them is taken back, at the latest by the
+            AuditUnavailableError: They are not on disk. Any part that was written is removed, at the latest by the
                 next append.
         """
         with self._reported(), self._file.locked() as is_another:
@@ -112,7 +112,7 @@ class AuditLog:
             self._tell_witness()
 
     def checkpoint(self, reason: CheckpointReason) -> bytes:
-        """Sign the log where it ends now, unless it is signed already, and return its last line.
+        """Sign the log at its current end, unless it is already signed there, and return its last line.
 
         Raises:
             AuditUnavailableError: It cannot be written.
@@ -124,10 +124,10 @@ class AuditLog:
             return self._file.last_line()[0]
 
     def sync(self) -> None:
-        """Put on the disk what was appended with interval durability.
+        """Sync to the disk what was appended with interval durability.
 
         Raises:
-            AuditUnavailableError: It cannot be done.
+            AuditUnavailableError: The sync failed.
         """
         if not self._is_synced:
             with self._reported():
@@ -135,12 +135,12 @@ class AuditLog:
             self._is_synced = True
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._tell_witness()
         self._file.close()
 
     def _tell_witness(self) -> None:
-        """Have the end of the log remembered; without its lock, which who writes to the state may wait for."""
+        """Save the end of the log with the witness; without its lock, since a writer of the state may wait for it."""
         head = self._end.head
         if self._witness is None or head.sequence <= self._witnessed.sequence:
             return
@@ -152,14 +152,14 @@ class AuditLog:
         try:
             yield
         except OSError as error:
-            # Whatever is there then is looked at again before anything else is written.
+            # The file is examined again before anything else is written.
             self._size = -1
             raise AuditUnavailableError(
                 f"cannot write the audit log: {self._path}: {error.strerror}; free space or repair it"
             ) from error
 
     def _catch_up(self, *, is_another: bool) -> None:
-        """Find where the chain ends, and take note of what else is found."""
+        """Find where the chain ends, and note any other findings."""
         if not is_another and self._file.size() == self._size:
             return
         line, line_end = self._file.last_line()
@@ -177,7 +177,7 @@ class AuditLog:
         self._size = self._file.size()
 
     def _set_right(self, line_end: int) -> Iterator[tuple[LogFault, str]]:
-        """Put away what a crash or a deletion has left; yields what is to be told of it, and the file's name."""
+        """Set aside what a crash or a deletion has left; yields each fault to record, and the file's name."""
         if self._end.is_overrun:
             yield from self._set_overrun_aside()
         torn_bytes = self._file.size() - line_end
@@ -191,7 +191,7 @@ class AuditLog:
             yield LogFault(RecoveryReason.FILE_DELETED, message), name
 
     def _set_overrun_aside(self) -> Iterator[tuple[LogFault, str]]:
-        """Put away lines behind the seal: of a writer that was killed amidst them, or of somebody else."""
+        """Set aside lines after the seal: a writer was killed while it wrote them, or another program added them."""
         end = self._file.end_of(self._end.head)
         if end is None:
             message = "the audit log's last lines are not those that were written"
@@ -204,7 +204,7 @@ class AuditLog:
         yield LogFault(RecoveryReason.UNSEALED_LINES, message), aside
 
     def _note(self, *found: tuple[LogFault, str]) -> None:
-        """Take note of findings that have not been noted yet."""
+        """Note findings that have not been noted yet."""
         for finding, file_name in found:
             if finding.message not in self._noted:
                 self._noted.add(finding.message)
@@ -223,7 +223,7 @@ class AuditLog:
         return is_long or 0 < self._settings.rotate_age_s <= age_s
 
     def _rotate(self) -> None:
-        """Close the file with a checkpoint, and begin another one; where that cannot be done, this one goes on."""
+        """Close the file with a checkpoint, and begin a new one; if that is not possible, continue with this one."""
         self._write([self._make_checkpoint(CheckpointReason.ROTATION)])
         self.sync()
         target = free_rotated_path(self._path, self._first_sequence)
@@ -236,7 +236,7 @@ class AuditLog:
         self._catch_up(is_another=self._file.lock())
 
     def _due_checkpoint(self, count: int) -> list[Draft]:
-        """Return the checkpoint that is due behind so many more lines, or nothing."""
+        """Return the checkpoint that is due after `count` more lines, or an empty list."""
         before, every = self._end.head.sequence, self._settings.checkpoint_events
         if not count:
             return []
@@ -251,7 +251,7 @@ class AuditLog:
         return make_draft(make_event(event))
 
     def _write(self, events: Sequence[Draft]) -> None:
-        """Write events behind the end of the chain, and what was found before them: whole, or not at all."""
+        """Write the noted findings, and then the events, at the end of the chain: completely, or not at all."""
         if not events and not self._notes:
             return
         opening = [] if self._size else [self._make_checkpoint(CheckpointReason.FILE_OPENED), *self._open.continued()]
@@ -278,7 +278,7 @@ class AuditLog:
             self._signed_at = time.monotonic()
 
     def _seal_lines(self, drafts: Sequence[Draft]) -> tuple[list[bytes], Head]:
-        """Make events the next lines of the chain; returns them, and where it ends then."""
+        """Make events the next lines of the chain; returns the lines, and the new end of the chain."""
         head, lines = self._end.head, []
         for draft in drafts:
             is_checkpoint = draft.action == AuditCheckpoint.action
@@ -297,14 +297,14 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED, witness: Witness |
     """Open the audit log of an installation.
 
     Raises:
-        OperatorError: The audit key is missing, open to others, or cannot be read.
+        OperatorError: The audit key is missing, accessible to other users, or cannot be read.
         AuditUnavailableError: The file cannot be opened.
     """
     return AuditLog(home.audit_file, load_audit_key(home), settings, witness)
 
 
 def _note_of(finding: LogFault, file_name: str) -> Draft:
-    """Return the event that tells what was found."""
+    """Return the event that records a finding."""
     reason, message, lines = finding.reason, finding.message, finding.lines or None
     if isinstance(reason, DamageReason):
         return make_draft(make_event(AuditDamaged(reason=reason, message=message, lines=lines)))

@@ -1,7 +1,7 @@
-"""Sessions whose end is not on the log: what a file that is begun repeats of them, and which a crash has left open.
+"""Sessions whose end is not on the log: what a new file repeats of them, and which of them a crash left open.
 
-A session's certificate is in the event of its start, and in later ones by its fingerprint. So that no file of the log
-needs the ones before it, each begins with an event for every session that is open then.
+The first event of a session has its certificate in full; later events have only the fingerprint. Each file of the log
+begins with an event for every session that is open then, so that no file needs the previous ones.
 """
 
 from collections.abc import Iterable
@@ -23,13 +23,13 @@ _OF_ALL_EVENTS_OF_A_SESSION: Final = ("hash", "server_name")
 
 
 class OpenSessions:
-    """The sessions that one process has told the log of, by their ids."""
+    """The sessions that one process has recorded and that are still open, by their ids."""
 
     def __init__(self) -> None:
         self._begun: dict[str, Draft] = {}
 
     def note(self, events: Iterable[Draft]) -> None:
-        """Take note of events that are on disk."""
+        """Note events that are on disk."""
         for event in events:
             if event.action in _BEGINNINGS:
                 self._begun[_session_id(event)] = event
@@ -37,7 +37,7 @@ class OpenSessions:
                 self._begun.pop(_session_id(event), None)
 
     def continued(self) -> list[Draft]:
-        """Return what a file begins with: an event for each."""
+        """Return the events that a file begins with: one for each open session."""
         return [make_draft(_continue(event_of(one))) for one in self._begun.values()]
 
 
@@ -48,7 +48,7 @@ def event_of(draft: Draft) -> Fields:
 
 
 def fields_of_session(began: Fields) -> Fields:
-    """Return the fields that all events of a session share, from the one that it began with: see `Trail`."""
+    """Return the fields that all events of a session share, from the event that it began with: see `Trail`."""
     fields = _own_fields(began)
     client = began.get("tls", {}).get("client")
     if client is not None:
@@ -58,7 +58,7 @@ def fields_of_session(began: Fields) -> Fields:
 
 
 def find_unended(lines: Iterable[bytes]) -> list[Fields]:
-    """Return the events with which sessions began that have no end in these lines; none where there is no event."""
+    """Return the first event of each session that has no end in these lines; lines without an event are skipped."""
     begun: dict[str, Fields] = {}
     for line in lines:
         if _MARK not in line:

@@ -1,4 +1,4 @@
-"""Certificates by their fingerprints, as the log is read: an event has it in full once a session."""
+"""Certificates by fingerprint, collected while the log is read: only one event per session has it in full."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -8,18 +8,18 @@ from telnetsd.audit.reading.row import Event, value_of
 from telnetsd.events.part import merge
 
 CERTIFICATES_MAX: Final = 8192
-"""How many are kept in mind: beyond it the one that was used least lately is forgotten."""
+"""The maximum number of certificates that are kept; beyond it, the least recently used one is dropped."""
 _OF_A_CERTIFICATE: Final = ("x509", "subject", "issuer")
 
 
 class Certificates:
-    """The certificates of the events that were read so far."""
+    """The certificates of the events that have been read so far."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def complete(self, event: Event) -> Event:
-        """Return an event with the certificate of its fingerprint, where an earlier event has that in full."""
+        """Return an event with the certificate of its fingerprint, if an earlier event has that in full."""
         client = value_of(event, "tls.client")
         sha256 = value_of(event, "tls.client.hash.sha256")
         if not isinstance(client, dict) or not isinstance(sha256, str):
@@ -35,6 +35,6 @@ class Certificates:
 
 
 def complete_all(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield each event with the certificate of its fingerprint."""
+    """Yield each event with the certificate of its fingerprint, if an earlier event has that in full."""
     certificates = Certificates()
     return map(certificates.complete, events)

@@ -1,9 +1,9 @@
-"""Where the chain goes on, from what is found when somebody comes back to the log; pure.
+"""Where the chain continues, given what a writer finds when it returns to the log; pure.
 
-The log may have been cut off, changed or left unfinished since this process wrote last. Where it ended is known from
-the seal, and from this process's memory; the furthest of them counts. Lines behind that are the log's only where a
-writer had announced them, all of them: what a killed writer has left of them was never acknowledged, and nobody else
-may add any.
+The log may have been cut off, changed or left incomplete since this process last wrote. The seal and this process's
+memory both say where it ended; the later end counts. Lines after that belong to the log only if a writer announced
+them and wrote all of them. The part that a killed writer left was never acknowledged, and no other program may add
+lines.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from telnetsd.events.reason import DamageReason, RecoveryReason
 
 @dataclass(frozen=True, slots=True)
 class LogFault:
-    """What is to be told of the log.
+    """A fault of the log that has to be recorded.
 
     Attributes:
         reason: What was found.
-        message: The same for people.
-        lines: How many lines it is about, where that is known.
+        message: The same, as a sentence for people.
+        lines: How many lines it is about, if that is known.
     """
 
     reason: RecoveryReason | DamageReason
@@ -31,13 +31,13 @@ class LogFault:
 
 @dataclass(frozen=True, slots=True)
 class ChainEnd:
-    """Where the chain goes on.
+    """Where the chain continues.
 
     Attributes:
         head: The last line that counts.
-        is_signed: Whether that is a checkpoint.
-        is_overrun: Whether there are lines behind it that do not count.
-        findings: What else was found.
+        is_signed: Whether that line is a checkpoint.
+        is_overrun: Whether there are lines after it that do not count.
+        findings: Any other findings.
     """
 
     head: Head
@@ -47,15 +47,15 @@ class ChainEnd:
 
 
 def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys, witnessed: Head = EMPTY) -> ChainEnd:
-    """Find where the chain goes on.
+    """Find where the chain continues.
 
     Args:
         last_line: The last whole line of the file, without its newline; empty when there is none.
         seal: The content of the seal; empty when there is none.
-        remembered: Where the chain ended when this process wrote last; EMPTY at first.
-        keys: Those that may have signed the seal.
-        witnessed: A line that the log had, as is remembered elsewhere; EMPTY where nothing is. There may be others
-            behind it.
+        remembered: Where the chain ended when this process last wrote; EMPTY at first.
+        keys: The keys that may have signed the seal.
+        witnessed: A line that the log had, as remembered elsewhere; EMPTY if none is remembered. Other lines may
+            follow it.
     Raises:
         ChainError: The last line is damaged, and nothing else says where the chain ended.
     """
@@ -78,14 +78,14 @@ def find_end(last_line: bytes, seal: bytes, remembered: Head, keys: PublicKeys, 
         return ChainEnd(witnessed, findings=(*findings, *_compare(link, witnessed)))
     is_announced = link.head == sealed.next and sealed.next.sequence > known.sequence
     if link.head == known or is_announced or known == EMPTY:
-        # Without a seal, and without memory, there is nothing that could say otherwise.
+        # Without a seal and without memory, nothing can contradict the last line.
         return ChainEnd(link.head, is_signed=link.is_checkpoint, findings=tuple(findings))
     findings += _compare(link, known)
     return ChainEnd(known, is_overrun=link.head.sequence > known.sequence, findings=tuple(findings))
 
 
 def _read_seal(seal: bytes, keys: PublicKeys) -> tuple[Seal, DamageReason | None]:
-    """Return what the seal says, or NO_SEAL and why it says nothing."""
+    """Return what the seal says, or NO_SEAL and the reason why it says nothing."""
     if not seal:
         return NO_SEAL, DamageReason.SEAL_MISSING
     try:

@@ -1,7 +1,8 @@
-"""What becomes of rotated files: they are compressed, and removed when they are old or too many.
+"""What happens to rotated files: they are compressed, and removed when they are old or too large together.
 
-Only files that we rotated are touched, the oldest first, so that what is left is one unbroken log. Whoever removes a
-file writes an event first that says where it ended: a log whose beginning is missing without one is damaged.
+Only files that telnetsd rotated are touched, the oldest first, so that the remaining files are one unbroken log. A
+process that removes a file first writes an event that says where the file ended. If the beginning of a log is missing
+without such an event, the log is damaged.
 """
 
 import os
@@ -31,7 +32,7 @@ _DAY_S: Final = 86400
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A rotated file that is to go: why, and its first and last line."""
+    """A rotated file that is to be removed: the reason, and its first and last line."""
 
     path: Path
     reason: RetentionReason
@@ -40,10 +41,10 @@ class Expired:
 
 
 def compress_rotated(path: Path) -> list[Path]:
-    """Compress the rotated files of the log at `path`, and return what was made.
+    """Compress the rotated files of the log at `path`, and return the compressed files.
 
     Raises:
-        OSError: One cannot be read or written; it stays as it is.
+        OSError: A file cannot be read or written; it stays as it is.
     """
     for unfinished in path.parent.glob(f".{path.stem}-*{ZSTD_SUFFIX}.*.part"):
         unfinished.unlink()
@@ -51,12 +52,12 @@ def compress_rotated(path: Path) -> list[Path]:
 
 
 def find_expired(path: Path, settings: AuditSettings, at: datetime) -> Expired | None:
-    """Return the oldest file of the log when it is to go, and nothing otherwise.
+    """Return the oldest file of the log if it is to be removed, and None otherwise.
 
     Args:
         path: The log.
-        settings: How long, and how much of it is kept.
-        at: Now (aware, UTC).
+        settings: How long the log is kept, and how much of it.
+        at: The current time (aware, UTC).
     Raises:
         OperatorError: A file cannot be read, or the oldest is damaged: it stays, and so do the others.
     """
@@ -64,8 +65,8 @@ def find_expired(path: Path, settings: AuditSettings, at: datetime) -> Expired |
     if not files or not _is_ours(files[0].path, path):
         return None
     status = files[0].path.stat()
-    # Who can set a file's time or length must not have it removed: the log's own times count, and what is on the
-    # disk.
+    # A user who can set a file's time or length must not be able to have it removed. So the times in the log itself
+    # count, and the space that is used on the disk.
     is_old = 0 < settings.retention_days * _DAY_S < at.timestamp() - status.st_mtime
     total = sum(min(part.size, part.path.stat().st_blocks * 512) for part in files)
     is_too_much = 0 < settings.retention_bytes < total
@@ -80,7 +81,7 @@ def find_expired(path: Path, settings: AuditSettings, at: datetime) -> Expired |
 
 
 def _is_ours(one: Path, path: Path) -> bool:
-    """Tell from its name whether we have rotated a file."""
+    """Tell from its name whether telnetsd has rotated a file."""
     return _ROTATED.fullmatch(one.name.removeprefix(path.stem)) is not None
 
 
@@ -99,7 +100,7 @@ def _last_link(snapshot: Snapshot) -> Link | None:
 
 
 def _compress(path: Path) -> Path:
-    """Compress a file beside it, and remove it once the copy has been read back and is the same."""
+    """Compress a file to a copy beside it; remove it once the copy has been read back and is the same."""
     target = path.with_name(path.name + ZSTD_SUFFIX)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW

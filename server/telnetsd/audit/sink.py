@@ -1,12 +1,12 @@
-"""Group commit: events of many sessions, one sync of the disk for all that came meanwhile.
+"""Group commit: events of many sessions, with one disk sync for all that arrived during the previous write.
 
-While one batch is being written (in a thread of its own, so that the event loop goes on), the next one
-gathers. Who awaits an event is woken when its batch is on disk, or with the error that kept it from there.
-A session tells of its next deed only when the one before is written. Some events nobody waits for (a handshake that
-failed); so the gathering batch has a limit, and what comes beyond it fails.
+While one batch is being written (in a separate thread, so that the event loop continues), the next one gathers. A
+caller that awaits an event is woken when its batch is on disk, or with the error that prevented the write. A session
+records its next action only when the previous one is written. For some events no caller waits (a handshake that
+failed). So the gathering batch has a limit, and events beyond it fail.
 
-One clock, in the same thread's turn: it signs a log that has gone quiet, syncs what interval durability has left
-unsynced, and tries again while the log cannot be written.
+One clock, whose work runs in the same thread, signs a log that has become quiet, syncs what interval durability has
+left unsynced, and retries while the log cannot be written.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from telnetsd.events.reason import CheckpointReason
 
 GATHERED_MAX: Final = 10_000
 GATHER_S: Final = 0.005
-"""How long events are gathered where many come: one write for all of them costs little more than for one."""
+"""How long events are gathered when many arrive: one write for all of them costs little more than for one."""
 QUIET_TURNS: Final = 2
-"""After how many turns of the event loop without an event the rest is not waited for."""
+"""The number of event loop turns without a new event after which the batch is not delayed any longer."""
 RETRY_S: Final = 1.0
-"""How often a log that cannot be written is tried again, when nobody else does."""
+"""The interval of retries while the log cannot be written and no new event causes one."""
 _Batch = list[tuple[Draft, asyncio.Future[None]]]
 _P = ParamSpec("_P")
 
@@ -42,10 +42,10 @@ class GroupCommit:
     """The sink of a server.
 
     Args:
-        log: Where events go; nobody else in this process may use it.
-        settings: The clock's intervals, and what becomes of events while the log cannot be written.
-        tell: Told that the log cannot be written (True), and that it can again (False).
-        note: Told of each batch that was written, and how many seconds that took.
+        log: Where events go; no other code in this process may use it.
+        settings: The clock's intervals, and what happens to events while the log cannot be written.
+        tell: Called with True when the log cannot be written, and with False when it can be written again.
+        note: Called with each batch that was written, and how many seconds that took.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._gathering: _Batch = []
         self._expected = 0
-        """How many events are expected together."""
+        """The number of events that are expected to arrive together."""
         self._are_enough = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._outage: Outage | None = None
@@ -73,14 +73,14 @@ class GroupCommit:
         self._clock = self._loop.create_task(self._keep_time())
 
     def put(self, event: Fields) -> asyncio.Future[None]:
-        """Take an event; the future is done when it is on disk."""
+        """Accept an event; the future is done when the event is on disk."""
         try:
             return self.put_draft(encode(event))
         except AuditUnavailableError as error:
             return failed(error)
 
     def put_draft(self, event: Draft) -> asyncio.Future[None]:
-        """Take an event that is encoded."""
+        """Accept an encoded event."""
         written: asyncio.Future[None] = self._loop.create_future()
         if self._is_closed:
             settle(written, AuditUnavailableError("the audit log is closed: the server is being stopped"))
@@ -92,7 +92,7 @@ class GroupCommit:
         if len(self._gathering) == self._expected:
             self._are_enough.set()
         if self._outage is not None and self._goes_on:
-            # Nobody waits for it: it is written with what is kept, when that can be.
+            # No caller waits for it: it is written with the kept events, when that is possible.
             written.set_result(None)
         self._write_in_background()
         return written
@@ -104,11 +104,11 @@ class GroupCommit:
 
     @property
     def is_writable(self) -> bool:
-        """Whether the log could be written when it was last tried."""
+        """Whether the log could be written at the last attempt."""
         return self._outage is None
 
     async def close(self) -> None:
-        """Write what is left, sign the log, take nothing more, and end the thread."""
+        """Write the remaining events, sign the log, accept no more events, and end the thread."""
         self._is_closed = True
         self._has_ended.set()
         await self._clock
@@ -134,12 +134,12 @@ class GroupCommit:
             await self._write(batch)
             if not self._gathering:
                 break
-            # Whoever was woken comes back soon, if they do as before.
+            # The callers that were woken will soon record their next events, if they behave as before.
             self._expected = len(batch)
         self._writing = None
 
     async def _gather(self) -> None:
-        """Wait for more events where more are on their way: whoever is alone waits for nothing."""
+        """Wait for more events if more are likely to arrive; a single caller waits for nothing."""
         if len(self._gathering) < self._expected:
             self._are_enough.clear()
             with contextlib.suppress(TimeoutError):
@@ -151,7 +151,7 @@ class GroupCommit:
             await asyncio.sleep(0)
 
     async def _write(self, batch: _Batch) -> None:
-        """Write a batch, behind what an outage has left to be written."""
+        """Write a batch, after the events that an outage has left to be written."""
         outage = self._outage.copy() if self._outage else None
         late = outage.events() if outage else []
         events, begun = [*late, *(event for event, _ in batch)], self._loop.time()
@@ -177,14 +177,14 @@ class GroupCommit:
             settle(written, None if is_kept and self._goes_on else error)
 
     def _end_outage(self, written: Outage | None) -> None:
-        """Note that the log can be written; what came while it was being written stays for the next time."""
+        """Note that the log can be written; events that arrived during the write stay for the next one."""
         if self._outage is not None and written is not None and self._outage.forget_written(written):
             self._outage = None
             logger.warning("the audit log is written again")
             self._tell(False)
 
     async def _keep_time(self) -> None:
-        """Sign, sync and try again, each in its time."""
+        """Sign, sync and retry, each at its own interval."""
         sign_at = time.monotonic() + self._settings.checkpoint_interval_s
         while not self._has_ended.is_set():
             with contextlib.suppress(TimeoutError):
@@ -203,13 +203,13 @@ class GroupCommit:
         return self._settings.sync_interval_s if is_unsynced else min(RETRY_S, self._settings.checkpoint_interval_s)
 
     async def _do(self, work: Callable[_P, object], *arguments: _P.args, **options: _P.kwargs) -> Exception | None:
-        """Use the log in its thread; returns what went wrong."""
+        """Run a call on the log in its thread; returns the error, or None."""
         try:
             await self._loop.run_in_executor(self._thread, lambda: work(*arguments, **options))
         except AuditUnavailableError as error:
             return error
         except Exception as error:
-            # Whatever it is, who waits for these events must learn that they are not on disk.
+            # Whatever the error is, the callers that wait for these events must learn that they are not on disk.
             logger.exception("the audit log failed by a fault of the server")
             return error
         return None
@@ -219,7 +219,7 @@ def encode(event: Fields) -> Draft:
     """Encode an event.
 
     Raises:
-        AuditUnavailableError: It cannot be encoded, by a fault of the server: what it tells of must not happen.
+        AuditUnavailableError: It cannot be encoded, by a fault of the server; what it records must not happen.
     """
     try:
         return make_draft(event)
@@ -229,19 +229,19 @@ def encode(event: Fields) -> Draft:
 
 
 def failed(error: AuditUnavailableError) -> asyncio.Future[None]:
-    """Return what whoever awaits an event gets that is not written."""
+    """Return the future for a caller that awaits an event, when the event is not written."""
     written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     settle(written, error)
     return written
 
 
 def settle(written: asyncio.Future[None], error: AuditUnavailableError | None) -> None:
-    """Wake who awaits an event: it is on disk, or why it is not."""
+    """Wake the caller that awaits an event: it is on disk, or the error says why it is not."""
     if written.done():
         return
     if error is None:
         written.set_result(None)
     else:
         written.set_exception(error)
-        # A failure that nobody awaits is no error of the program: who awaits the next event is told.
+        # A failure that no caller awaits is not a program error: a caller that awaits the next event is notified.
         written.exception()

@@ -1,7 +1,7 @@
-"""From an event to a line's content: structlog's bound loggers, and the processors that give events time and schema.
+"""From an event to a line's content: structlog's bound loggers, and processors that add the time and the schema.
 
-A trail is a logger that is bound once (for a session: with who it is and where from), and told events from then on.
-Where the events go is the sink's matter: straight to the file for a command line, by group commit for a server.
+A trail is a logger that is bound once (for a session: to its identity and source), and records events from then on.
+The sink determines where the events go: straight to the file for a command line, by group commit for a server.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from telnetsd.events.fields import DATASET, ECS_VERSION, timestamp
 from telnetsd.events.part import Fields, Part, merge, to_fields
 
 CHAIN_BYTES: Final = 200
-"""What its place in the chain adds to an event, about."""
+"""The approximate number of bytes that its place in the chain adds to an event."""
 _DONE: Final = "put"
 _CLASSES: Final = {
     event: {
@@ -31,21 +31,21 @@ _CLASSES: Final = {
     }
     for event, definition in DEFINITIONS.items()
 }
-"""What the member `event` says of each kind of event, whatever the reason."""
+"""The content of the member `event` for each kind of event, whatever the reason."""
 
 
 class Sink(Protocol):
     """Where events go. The awaitable is done when the event is on disk."""
 
     def put(self, event: Fields) -> Awaitable[None]:
-        """Take an event, to be written in the order of the calls."""
+        """Accept an event; events are written in the order of the calls."""
 
 
 class Trail(structlog.BoundLoggerBase):
     """A logger of audit events, bound to the fields that all of its events share."""
 
     def record(self, event: Event) -> Awaitable[None]:
-        """Tell what happened.
+        """Record an event.
 
         Returns: An awaitable that is done when the event is on disk.
         Raises:
@@ -61,28 +61,28 @@ class Trail(structlog.BoundLoggerBase):
         return shared
 
     def metered(self, meter: Callable[[int], None]) -> "Trail":
-        """Return a trail that tells how many bytes of the log each of its events takes."""
+        """Return a trail that reports to `meter` how many bytes of the log each of its events uses."""
         trail: Trail = self.bind(meter=meter)
         return trail
 
     def bound_to(self, *parts: Part) -> "Trail":
-        """Return a trail whose events have these parts as well."""
+        """Return a trail whose events also have these parts."""
         return self.with_fields(to_fields(*parts))
 
     def with_fields(self, fields: Fields) -> "Trail":
-        """Return a trail whose events have what another trail, maybe of another process, is bound to."""
+        """Return a trail whose events also have the fields of another trail, possibly of another process."""
         trail: Trail = self.bind(shared=merge(self.fields, fields))
         return trail
 
 
 def make_trail(sink: Sink) -> Trail:
-    """Return a trail that is bound to nothing yet."""
+    """Return a trail without bound fields."""
     trail: Trail = structlog.wrap_logger(sink, processors=[_add_time, _add_schema], wrapper_class=Trail).bind()
     return trail
 
 
 def make_event(event: Event, shared: Fields | None = None) -> Fields:
-    """Return an event as the log has it, for a writer without a sink; `shared` is what stands beside it."""
+    """Return an event as it is in the log, for a writer without a sink; `shared` has the other fields of its line."""
     return _to_ecs(event, datetime.now(UTC), shared or {})
 
 
@@ -99,7 +99,7 @@ def _add_schema(_: WrappedLogger, __: str, event_dict: EventDict) -> tuple[tuple
 
 
 def _to_ecs(event: Event, at: datetime, shared: Fields) -> Fields:
-    # The order of the first two members is the chain's: see audit.chain.
+    # The chain requires this order of the first two members: see audit.chain.
     begun: Fields = {
         "@timestamp": timestamp(at),
         "event": {**_CLASSES[type(event)], "reason": event.reason.value},

@@ -1,6 +1,6 @@
-"""From an identity and a certificate to the parts of events that tell of them.
+"""From an identity and a certificate to the parts of events that describe them.
 
-What a peer controls is escaped here, on its way into an event, and bounded.
+Text that a peer controls is escaped and bounded here, on its way into an event.
 """
 
 from functools import lru_cache
@@ -18,14 +18,14 @@ from telnetsd.pki.path_reason import PathProblem
 from telnetsd.pki.revocation import Revocation
 
 CLAIMED_MAX_BYTES: Final = 2048
-"""How much of the certificate of a client without a name an event has, as JSON."""
+"""The maximum size in an event of the certificate of a client without a name, as JSON."""
 CERTIFICATES_KEPT: Final = 1024
-"""For how many certificates the part is kept: a client that comes again brings the same one."""
+"""The number of certificates whose part is cached: a client that connects again presents the same one."""
 _CLAIMED_TEXT_CHARS: Final = 140
 
 
 def who_is(identity: Identity) -> context.Who:
-    """Return who a client is, or claims to be; the certificate by its fingerprint: see `presented`."""
+    """Return who a client is, or claims to be, with the fingerprint of its certificate: see `presented`."""
     facts = identity.certificate
     sha256 = _hash(facts) if facts is not None else None
     match identity:
@@ -59,7 +59,7 @@ def who_is(identity: Identity) -> context.Who:
 def presented(identity: Identity) -> context.Certificate | None:
     """Return the certificate that a client presented, for the one event of its session that has it in full.
 
-    Of a client without a name it has CLAIMED_MAX_BYTES at most: anybody can make a certificate, as long as they like.
+    For a client without a name it has at most CLAIMED_MAX_BYTES: any client can make a certificate of any length.
     """
     facts = identity.certificate
     if facts is None:
@@ -68,13 +68,13 @@ def presented(identity: Identity) -> context.Certificate | None:
 
 
 def shown_subject(identity: Identity) -> str:
-    """Return the subject of a client's certificate for a sentence; empty where there is none."""
+    """Return the subject of a client's certificate for use in a sentence; empty if there is no certificate."""
     subject = identity.certificate.subject.distinguished_name if identity.certificate else ""
     return escape(subject, _CLAIMED_TEXT_CHARS)
 
 
 def path_fault(problem: PathProblem | None) -> context.PathFault | None:
-    """Say which certificate of a path is at fault, and why; None where the reason says it all."""
+    """Return which certificate of a path is at fault, and why; None if the reason alone is enough."""
     if problem is None or not problem.cause:
         return None
     subject = escape(problem.subject, _CLAIMED_TEXT_CHARS) if problem.subject else None
@@ -82,20 +82,20 @@ def path_fault(problem: PathProblem | None) -> context.PathFault | None:
 
 
 def revoked(revocation: Revocation) -> context.Revocation:
-    """Say since when and why a certificate is revoked."""
+    """Return since when and why a certificate is revoked."""
     return context.Revocation(revoked_at=timestamp(revocation.revoked_at), reason=revocation.reason)
 
 
 @lru_cache(maxsize=CERTIFICATES_KEPT)
 def certificate(facts: CertificateFacts) -> context.Certificate:
-    """Return a certificate as ECS has it."""
+    """Return a certificate in the form that ECS defines."""
     names = tuple(escape(name, TEXT_MAX_CHARS) for name in facts.alternative_names)
     return _make(facts, TEXT_MAX_CHARS, _subject_name(facts.subject), _issuer_name(facts.issuer), names or None)
 
 
 @lru_cache(maxsize=CERTIFICATES_KEPT)
 def _claimed(facts: CertificateFacts) -> context.Certificate:
-    """Return a certificate in CLAIMED_MAX_BYTES: where that is too little, with the beginning of its names."""
+    """Return a certificate in CLAIMED_MAX_BYTES; if that is too little, with only the beginning of its names."""
     whole = certificate(facts)
     if len(msgspec.json.encode(to_fields(whole)["tls"]["client"])) <= CLAIMED_MAX_BYTES:
         return whole

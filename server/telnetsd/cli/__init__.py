@@ -1,4 +1,4 @@
-"""The command line: one file a group of verbs. It prints, and decides nothing."""
+"""The command line: one file per group of verbs. It only prints, and makes no decisions."""
 
 import io
 import os
@@ -73,12 +73,12 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Take the options that stand before the verb."""
+    """Read the options that precede the verb."""
     context.obj = home
 
 
 def _show_every_character() -> None:
-    """Let no output fail on a character that the terminal's encoding has not: it is shown by its number."""
+    """Let no output fail on a character that the terminal's encoding does not have: print its number instead."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -98,7 +98,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has gone: say nothing more, not even when the interpreter flushes.
+        # The reader of our output is gone: write nothing more, not even when the interpreter flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:

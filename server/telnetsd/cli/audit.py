@@ -1,4 +1,4 @@
-"""telnetsd audit verify, checkpoint, key: proving the audit log. Reading it is in `audit_reading`."""
+"""telnetsd audit verify, checkpoint, key: verifying the audit log. Reading it is in `audit_reading`."""
 
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +31,7 @@ app.command("export")(audit_reading.export_)
 
 @app.callback()
 def group() -> None:
-    """Read and prove the audit log."""
+    """Read and verify the audit log."""
 
 
 @app.command()
@@ -50,7 +50,7 @@ def verify(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Check order, chain, signatures, beginning and end. Exit status 1 when something is amiss."""
+    """Check order, chain, signatures, beginning and end. Exit status 1 if something is wrong."""
     where = home_of(context, home)
     keys = load_public_keys(key or where.audit_public_keys)
     exported = _read_exported(checkpoint, keys) if checkpoint else None
@@ -77,7 +77,7 @@ def checkpoint(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Sign the log as it is now, and export that; keep it elsewhere, for `audit verify --checkpoint`."""
+    """Sign the log as it is now, and export the checkpoint; keep it elsewhere, for `audit verify --checkpoint`."""
     with closing(open_log(home_of(context, home))) as log:
         line = log.checkpoint(CheckpointReason.REQUESTED)
     if output is None:
@@ -94,7 +94,7 @@ def key_(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show the public key that an auditor needs, or make another one."""
+    """Show the public key that an auditor needs, or generate a new key."""
     where = home_of(context, home)
     if new:
         change_audit_key(where)
@@ -108,10 +108,10 @@ def key_(
 
 
 def _take_whole(home: Home, witnessed: Head) -> Snapshot:
-    """Take the whole log; one that is gone, but is remembered, is one without a line.
+    """Take a snapshot of the whole log; a log that is missing, but is remembered, counts as one without lines.
 
     Raises:
-        OperatorError: There is none, and never was one; or it cannot be read.
+        OperatorError: There is no log, and never was one; or it cannot be read.
     """
     if witnessed != EMPTY and is_log_gone(home):
         return Snapshot((), b"")

@@ -25,7 +25,7 @@ app = typer.Typer(help="The built-in CA.", no_args_is_help=True, rich_markup_mod
 
 
 class CrlFormat(StrEnum):
-    """How a CRL is written."""
+    """The encoding of a CRL."""
 
     PEM = "pem"
     DER = "der"
@@ -71,7 +71,7 @@ def crl(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Sign our CRL anew, and print it."""
+    """Sign a new CRL, and print it."""
     where = home_of(context, home)
     signed = rewrite_crls(where, by_operator(), passphrase_from(passphrase_file))
     sys.stdout.buffer.write(signed.public_bytes(Encoding.PEM if format is CrlFormat.PEM else Encoding.DER))
@@ -86,7 +86,7 @@ def rotate_(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Make a new CA that issues from now on; what the old one issued stays valid until it is retired."""
+    """Create a new CA that issues from now on; what the old one issued stays valid until it is retired."""
     where = home_of(context, home)
     previous = short_fingerprint(built_in_authorities(where)[0][0])
     if lost_key:
@@ -114,7 +114,7 @@ def retire_(
     fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Of a previous CA, as `ca show` has it.")],
     home: HomeOption = None,
 ) -> None:
-    """Trust a CA of before a rotation no more; what it issued ends."""
+    """Stop trusting a previous CA; the certificates that it issued are revoked."""
     count = retire(home_of(context, home), fingerprint)
     typer.echo(f"retired; {count} certificate{'' if count == 1 else 's'} ended with it")
 
@@ -129,7 +129,7 @@ def renew_server_(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Issue the server another certificate and key; a running server takes them."""
+    """Issue a new certificate and key to the server; a running server loads them."""
     where = home_of(context, home)
     made = renew_server(where, tuple(dict.fromkeys(name or ())), passphrase_from(passphrase_file))
     typer.echo(f"{where.shown(where.server_certificate)} is valid until {made.not_valid_after_utc:%Y-%m-%d}")

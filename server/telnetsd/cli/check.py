@@ -7,7 +7,7 @@ from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, pri
 
 
 def check(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
-    """Look over configuration, keys and expiry dates."""
+    """Check configuration, keys and expiry dates."""
     findings = examine(home_of(context, home))
     if json:
         print_json(findings)

@@ -24,22 +24,22 @@ _PIPE_WIDTH = 200
 
 
 def home_of(context: typer.Context, chosen: Path | None) -> Home:
-    """Return the home folder that was named before or behind the verb."""
+    """Return the home folder that was given before or after the verb."""
     return find_home(chosen or context.find_root().obj)
 
 
 def fail_usage(message: str) -> NoReturn:
-    """End with the exit status of wrong usage, and say what is wrong."""
+    """End with the exit status for wrong usage, and print what is wrong."""
     raise typer.BadParameter(message)
 
 
 def console() -> Console:
-    """Return a console for standard output; in a pipe it neither colours nor folds at 80 columns."""
+    """Return a console for standard output; in a pipe it uses no colours and does not fold at 80 columns."""
     return Console(highlight=False, width=None if is_terminal() else _PIPE_WIDTH)
 
 
 def is_terminal() -> bool:
-    """Tell whether a person reads standard output, and not a program."""
+    """Tell whether a person, not a program, reads standard output."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -59,11 +59,11 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def show_screen(chunks: Iterable[bytes]) -> None:
-    """Show what somebody else's screen was shown; what would steer this terminal is left out."""
+    """Show the output of another screen, without sequences that would control this terminal."""
     decode, shown = codecs.getincrementaldecoder("utf-8")("replace").decode, TerminalFilter()
     try:
         for data in chunks:
-            # Not by way of typer, which takes colours away where there is no terminal.
+            # Not through typer, which removes colours if there is no terminal.
             sys.stdout.write(shown.feed(decode(data)))
             sys.stdout.flush()
     finally:
@@ -71,6 +71,6 @@ def show_screen(chunks: Iterable[bytes]) -> None:
         sys.stdout.flush()
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401 -- whatever can be encoded
-    """Print a value as JSON, in one line."""
+def print_json(value: Any) -> None:  # noqa: ANN401 -- any value that can be encoded
+    """Print a value as JSON, on one line."""
     typer.echo(msgspec.json.encode(value).decode())

@@ -34,7 +34,7 @@ def init(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Make a home folder: CA, server certificate, configuration."""
+    """Create a home folder: CA, server certificate, configuration."""
     where = home_of(context, home)
     if key_type is KeyType.ED25519:
         fail_usage("a CA's key is ec, rsa or ml-dsa-44, -65, -87: not every client verifies Ed25519")

@@ -1,4 +1,4 @@
-"""Passphrases: from a file, from the environment, or from whoever sits at the terminal."""
+"""Passphrases: from a file, from the environment, or typed at the terminal."""
 
 import getpass
 import os
@@ -39,7 +39,7 @@ PasswordOption = Annotated[bool, typer.Option("--password", help="Ask for a pass
 
 
 def passphrase_from(file: Path | None, *, is_person_asked: bool = True) -> AskPassphrase:
-    """Return how the passphrase of the CA's key is found: asked at most once, and only when it is needed."""
+    """Return a function that finds the passphrase of the CA's key, at most once, and only when it is needed."""
     found: list[bytes] = []
 
     def ask() -> bytes:
@@ -51,10 +51,10 @@ def passphrase_from(file: Path | None, *, is_person_asked: bool = True) -> AskPa
 
 
 def new_passphrase(file: Path | None, what: str) -> bytes:
-    """Return a passphrase to lock something with, of a file, of the environment, or typed twice.
+    """Return a passphrase to lock something with: from a file, from the environment, or typed twice.
 
     Raises:
-        OperatorError: There is none, or the two are not the same.
+        OperatorError: There is none, or the two entries differ.
     """
     if file is not None:
         return read_passphrase(file)
@@ -94,7 +94,7 @@ def read_passphrase(file: Path) -> bytes:
 
 
 def pkcs12_password(file: Path | None, *, is_asked: bool) -> bytes | None:
-    """Return the password for NAME.p12, or None: it is not locked."""
+    """Return the password for NAME.p12; None if it is not locked."""
     if file is None and not is_asked:
         return None
     return new_passphrase(file, "NAME.p12")

@@ -59,7 +59,7 @@ def play(
     ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Show a recording as it happened; what would steer the terminal is left out."""
+    """Play a recording with its original timing, without sequences that would control the terminal."""
     path = find_recording(home_of(context, home).recordings_folder, name)
     if raw:
         if is_terminal():
@@ -74,7 +74,7 @@ def play(
 
 
 def _in_time(frames: Iterator[Frame], speed: float, idle_s: float) -> Iterator[bytes]:
-    """Yield what was shown when it is due."""
+    """Yield what was shown, each part at its time."""
     for frame in frames:
         time.sleep(min(frame.delay_s, idle_s) / speed)
         yield frame.data
@@ -87,7 +87,7 @@ def verify(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Compare recordings with what the audit log vouches for. Exit status 1 when one is not as it was."""
+    """Compare recordings with what the audit log vouches for. Exit status 1 if one was changed or is missing."""
     where = home_of(context, home)
     vouched = {one.file: one for one in list_vouched(where.audit_file)}
     if names:

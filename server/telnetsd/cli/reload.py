@@ -8,5 +8,5 @@ from telnetsd.rpc.messages import ReloadRequest
 
 
 def reload(context: typer.Context, home: HomeOption = None) -> None:
-    """Let the running server load configuration, trust anchors, CRLs and its certificate anew, without a drop."""
+    """Reload configuration, trust anchors, CRLs and the server's certificate; no connection is dropped."""
     typer.echo(f"reloaded: {ask(home_of(context, home).control_socket, ReloadRequest())}")

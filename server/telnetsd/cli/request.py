@@ -23,7 +23,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `request list`
 
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
-    """List the requests whose time is not over."""
+    """List the requests that have not expired."""
     with closing(open_store(home_of(context, home))) as state:
         requests = state.requests.every()
     if json:
@@ -53,7 +53,7 @@ def show(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show one request, with what is to be compared before it is approved."""
+    """Show one request, with the values to compare before approving it."""
     with closing(open_store(home_of(context, home))) as state:
         found = state.requests.find(request_id.lower())
         names = state.users.names()
@@ -98,7 +98,7 @@ def approve(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Grant a request."""
+    """Approve a request."""
     approval = Approval(user, tuple(dict.fromkeys(role or ())), Grant(days, assurance_class), pin, allow_similar)
     done = approve_request(home_of(context, home), request_id, approval, USER_ROLE, passphrase_from(passphrase_file))
     name = done.user.name

@@ -1,4 +1,4 @@
-"""telnetsd serve, and the verb by which it starts its workers."""
+"""telnetsd serve, and the verb that it uses to start its workers."""
 
 import logging
 from typing import Annotated, Literal
@@ -57,7 +57,7 @@ def workers(
     log_level: LogLevelOption = "warning",
     passphrase_file: ServerPassphraseOption = None,
 ) -> None:
-    """Start and restart the workers of a server; for `telnetsd serve` alone."""
+    """Start and restart the workers of a server; only for use by `telnetsd serve`."""
     from telnetsd.daemon.workers.forker import run_forker
 
     _print_log(log_level)
@@ -65,7 +65,7 @@ def workers(
 
 
 def _print_log(level: str) -> None:
-    """Print warnings, or what is asked for: at `debug` each step of each session, with the session's id."""
+    """Print log messages from `level` on; `debug` includes each step of each session, with the session's id."""
     form = "%(levelname)s: %(message)s" if level == "warning" else "%(asctime)s %(levelname)s: %(message)s"
     logging.basicConfig(level=logging.WARNING, format=form)
     logging.getLogger("telnetsd").setLevel(level.upper())

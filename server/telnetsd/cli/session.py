@@ -11,7 +11,7 @@ from telnetsd.control.client import ask, watch
 from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, SessionRow
 
 COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
-"""What a table of sessions has."""
+"""The columns of a table of sessions."""
 
 app = typer.Typer(help="See, watch and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -45,7 +45,7 @@ def kick(
     id: Annotated[str, typer.Argument(metavar="ID", help="As `session list` shows it.")],  # noqa: A002
     home: HomeOption = None,
 ) -> None:
-    """End a session; its user is told."""
+    """End a session; its user is notified."""
     row = ask(home_of(context, home).control_socket, KickSessionRequest(id))
     typer.echo(f"session {short_session_id(row.id)} of {row.user} has ended")
 
@@ -56,5 +56,5 @@ def watch_(
     id: Annotated[str, typer.Argument(metavar="ID", help="As `session list` shows it.")],  # noqa: A002
     home: HomeOption = None,
 ) -> None:
-    """See what a session is shown, until it is over or ^C; what would steer this terminal is left out."""
+    """Watch the output of a session, until it ends or ^C, without sequences that would control this terminal."""
     show_screen(watch(home_of(context, home).control_socket, id))

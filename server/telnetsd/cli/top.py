@@ -24,7 +24,7 @@ RATES: Final = {
     "failed handshakes": "handshake-failed",
     "events of refused connections": "connection-refused",
 }
-"""What is shown a second, by the action of the log that it counts."""
+"""The rates that are shown, per second, with the action in the log that each one counts."""
 _HEADER_LINES: Final = 4
 
 Counts = Mapping[str, float]
@@ -36,9 +36,9 @@ def top(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show open sessions and what happens a second, live.
+    """Show open sessions and events per second, live.
 
-    Until ^C; in a pipe, or with --json, once.
+    Runs until ^C; in a pipe or with --json, prints once.
     """
     path = home_of(context, home).control_socket
     before: Counts = ask(path, CountsRequest())
@@ -62,7 +62,7 @@ def top(
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What is shown: the sessions, and how many events of each kind there were so far, and a second."""
+    """What is shown: the sessions, and how many events of each kind there were, in total and per second."""
 
     sessions: list[SessionRow]
     counts: Counts

@@ -22,7 +22,7 @@ def add(
     ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Trust a CA to vouch for users; who of its certificates is a user, [[cert_to_name]] says."""
+    """Trust a CA to vouch for users; [[cert_to_name]] says which of its certificates belong to users."""
     where = home_of(context, home)
     for certificate in add_trust(where, file, is_intermediate=intermediate):
         subject = escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)
@@ -68,6 +68,6 @@ def remove(
     fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its start, as `trust list` has it.")],
     home: HomeOption = None,
 ) -> None:
-    """Trust a CA no more; open sessions that rest on it end within a second."""
+    """Stop trusting a CA; open sessions that depend on it end within a second."""
     certificate = remove_trust(home_of(context, home), fingerprint)
     typer.echo(f"no longer trusted: {escape(certificate.subject.rfc4514_string(), TEXT_MAX_CHARS)}")

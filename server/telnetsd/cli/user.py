@@ -85,7 +85,7 @@ def add(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Add a user, and issue a certificate to them."""
+    """Add a user, and issue a certificate."""
     where = home_of(context, home)
     if sum((csr is not None, pin is not None, mapped)) > 1 or (key_type is not None and (csr or pin or mapped)):
         fail_usage("take one of --key-type, --csr, --pin, --mapped")
@@ -129,7 +129,7 @@ def import_(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Add every user of a CSV file, with a certificate each; the whole file is checked before the first is added."""
+    """Add every user in a CSV file, each with a certificate; the whole file is checked before the first is added."""
     where = home_of(context, home)
     template = Template(tuple(role or [USER_ROLE]), key_type or KeyType.EC, Grant(days, assurance_class))
     users = read_users(where, file, template, is_skipping=skip_existing)
@@ -173,7 +173,7 @@ def list_(
 
 @app.command()
 def show(context: typer.Context, name: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
-    """Show one user, with every certificate and pin of theirs."""
+    """Show one user, with all of their certificates and pins."""
     with closing(open_store(home_of(context, home))) as state:
         found = state.users.require(name)
     if json:
@@ -201,7 +201,7 @@ def change(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Give a user other roles; open sessions have them within a second."""
+    """Change a user's roles; open sessions get them within a second."""
     if role is None and mapped is None:
         fail_usage("say what is to change: --role ROLE, --mapped, --no-mapped")
     roles = None if role is None else tuple(dict.fromkeys(role))
@@ -211,7 +211,7 @@ def change(
 
 
 def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[str]:
-    """Return what a user types to connect, in a folder with their files, with the clients that take their key."""
+    """Return the commands to connect as a user, in a folder with the files, for the clients that accept the key."""
     cert, key, ca = f"{name}.pem", f"{name}.key", "ca.pem"
     verified = f"-verify_return_error -verify_hostname {host} -CAfile {ca}"
     openssl = f"openssl s_client -quiet -connect {host}:{port} {verified} -cert {cert} -key {key}"
@@ -254,7 +254,7 @@ def _span(text: str) -> timedelta:
 
 
 def until_of(issuance: Issuance) -> str:
-    """Say until when what was issued is valid; nothing where nothing was."""
+    """Say until when the issued certificate is valid; empty if none was issued."""
     certificate = issuance.certificate
     return "" if certificate is None else f", certificate valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
 

@@ -43,7 +43,7 @@ def renew(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Issue a user another certificate; the present one stays valid to its end."""
+    """Issue another certificate to a user; the current one stays valid until it expires."""
     where = home_of(context, home)
     if csr is not None and (new_key or key_type):
         fail_usage("--csr brings its own key: leave --new-key and --key-type out")
@@ -83,7 +83,7 @@ def restore_(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Give back what is on hold (--reason certificateHold)."""
+    """Restore what is on hold (--reason certificateHold)."""
     done = restore(home_of(context, home), _target(name, serial), by_operator(), passphrase_from(passphrase_file))
     _tell_what_was_done(done, "valid again")
 
@@ -94,7 +94,7 @@ def remove(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Remove a user: what lets them in is revoked, and their files are deleted."""
+    """Remove a user, revoke their credentials, and delete their files."""
     warning = remove_user(home_of(context, home), name, passphrase_from(passphrase_file))
     typer.echo(f"removed {name}")
     _warn(warning)
@@ -106,7 +106,7 @@ def explain(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Say step by step why a certificate leads to whom, or to nobody."""
+    """Explain step by step which user a certificate identifies, if any, and why."""
     found = explain_certificate(home_of(context, home), cert)
     if json:
         print_json(found)

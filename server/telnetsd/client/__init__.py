@@ -1,1 +1,1 @@
-"""The user's program: it connects to a server, and passes keys and screen."""
+"""The user's program: it connects to a server, and passes on keys and screen output."""

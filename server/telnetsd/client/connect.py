@@ -1,4 +1,4 @@
-"""A telnet client over TLS: lines in, what the server says out.
+"""A telnet client over TLS: lines in, the server's text out.
 
 The server is verified by its certificate and its name before anything is sent (RFC 6125).
 """
@@ -25,7 +25,7 @@ _READ_BYTES: Final = 65536
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a user shows: a certificate with its key."""
+    """What a user presents: a certificate with its key."""
 
     certificate: Path
     key: Path
@@ -36,9 +36,9 @@ def make_client_context(ca: Path, credentials: Credentials | None) -> ssl.SSLCon
 
     Args:
         ca: The PEM file of the CA that the server's certificate must come from.
-        credentials: What to show, or None for a guest.
+        credentials: What to present, or None for a guest.
     Raises:
-        OperatorError: A file cannot be read, or the key is not that of the certificate.
+        OperatorError: A file cannot be read, or the key does not belong to the certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -63,9 +63,9 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int,
         context: From `make_client_context`.
         keyboard: The descriptor that lines are read from.
         screen: Where the server's text is written.
-    Returns: Whether the server let the user in: a refusal is one line that says so.
+    Returns: Whether the server accepted the user; a refusal is one line that says so.
     Raises:
-        OperatorError: There is no connection, or the server is not who it should be.
+        OperatorError: There is no connection, or the server is not the expected one.
     """
     connection, keys = await _connect(address, context), Keyboard(keyboard)
     _offer_terminal(connection, keys)
@@ -87,7 +87,7 @@ async def talk(address: tuple[str, int], context: ssl.SSLContext, keyboard: int,
 
 
 def _offer_terminal(connection: NvtConnection, keys: Keyboard) -> None:
-    """Tell a server that asks of the terminal, and of its size when that changes; pass keys on while it echoes."""
+    """Answer a server that asks about the terminal, report size changes, and pass on keys while the server echoes."""
     connection.offer_terminal(lambda: keys.kind, keys.size)
     connection.on_echo(lambda wanted: keys.set_raw(wanted=wanted))
     asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, lambda: connection.send_window(*keys.size()))
@@ -119,10 +119,10 @@ async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> NvtConn
 
 
 def _read_chunks(keyboard: int) -> "asyncio.Queue[bytes]":
-    """Read in a thread of its own: a terminal, a pipe and a file are read alike. An empty chunk is the end.
+    """Read in a separate thread: a terminal, a pipe and a file are read alike. An empty chunk is the end.
 
-    The thread may still wait for a key when the program ends; so it reads the descriptor itself, since a reader of
-    the standard library holds a lock while it waits, and the interpreter does not end without that.
+    The thread may still wait for a key when the program ends. It therefore reads the descriptor directly. A reader of
+    the standard library holds a lock while it waits, and the interpreter cannot exit without that lock.
     """
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes] = asyncio.Queue()
@@ -142,7 +142,7 @@ def _read_chunks(keyboard: int) -> "asyncio.Queue[bytes]":
 
 async def _send(chunks: "asyncio.Queue[bytes]", connection: NvtConnection, keys: Keyboard) -> None:
     chunk = b"\n"
-    with contextlib.suppress(ConnectionError):  # the end that reads is told of it as well
+    with contextlib.suppress(ConnectionError):  # the reading end gets this error as well
         while chunk and not connection.is_closing:
             chunk = await chunks.get()
             connection.write(_to_nvt(chunk, is_raw=keys.is_raw, is_binary=connection.is_binary) or END_OF_INPUT)
@@ -150,7 +150,7 @@ async def _send(chunks: "asyncio.Queue[bytes]", connection: NvtConnection, keys:
 
 
 def _to_nvt(typed: bytes, *, is_raw: bool, is_binary: bool) -> bytes:
-    """Return what was typed as RFC 854 has it: a line ends with CR LF, and a return key alone is CR NUL."""
+    """Return typed bytes in the form of RFC 854: a line ends with CR LF, and a return key alone is CR NUL."""
     if is_raw:
         return typed if is_binary else typed.replace(b"\r", b"\r\x00")
     return typed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

@@ -1,4 +1,4 @@
-"""The terminal of who uses `telnetsd connect`: line by line, and key by key while the server echoes."""
+"""The terminal of a `telnetsd connect` user: line by line, and key by key while the server echoes."""
 
 import os
 import termios
@@ -9,10 +9,10 @@ DEFAULT_SIZE: Final = (80, 24)
 
 
 class Keyboard:
-    """A descriptor that keys are read from; where it is no terminal, there is nothing to set.
+    """A descriptor that keys are read from; if it is not a terminal, there is nothing to set.
 
     Args:
-        descriptor: As of standard input.
+        descriptor: Such as that of standard input.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -33,7 +33,7 @@ class Keyboard:
             return DEFAULT_SIZE
 
     def set_raw(self, *, wanted: bool) -> None:
-        """Pass every key on as it is, or let the terminal edit and echo lines again."""
+        """Pass on every key unchanged, or let the terminal edit and echo lines again."""
         if self._saved is None or wanted == self.is_raw:
             return
         self.is_raw = wanted

@@ -1,7 +1,7 @@
 """What a command sees of the session that it runs in, and of the server behind it.
 
-A command gets an identity, never a certificate to judge, and speaks to its user through `say` alone: no command
-touches a socket. Text of another peer goes through `telnetsd.escaping.escape` before it is said.
+A command gets an identity, never a certificate to judge, and shows text to its user only through `say`: no command
+touches a socket. Text from another peer goes through `telnetsd.escaping.escape` before it is shown.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,9 +18,9 @@ from telnetsd.rpc.messages import Join, SessionRow
 from telnetsd.tls.engine import TlsDetails
 
 Handler = Callable[["Caller", str], Awaitable[None]]
-"""Runs a command: the caller, and what was typed behind the command's name, stripped."""
+"""Runs a command; receives the caller, and what was typed after the command's name, stripped."""
 Check = Callable[["Caller", str], None]
-"""Raises a PeerError with a `reason` where the caller may not have a command with these arguments."""
+"""Raises a PeerError with a `reason` if the caller may not run a command with these arguments."""
 
 
 class LiveSessions(Protocol):
@@ -28,7 +28,7 @@ class LiveSessions(Protocol):
 
     @property
     def notice(self) -> str:
-        """What whoever comes in now is told as well; may be empty."""
+        """The announcement that each new session also sees; may be empty."""
 
     async def rows(self) -> list[SessionRow]:
         """Return every session, the oldest first."""
@@ -37,14 +37,14 @@ class LiveSessions(Protocol):
         """Return the sessions whose id is `id_end` or ends with it."""
 
     async def kick(self, session_id: str, by: str) -> None:
-        """End a session, with a sentence to its user and an event; `by` says who wants it."""
+        """End a session, with a message to its user and an event; `by` names the operator who requested it."""
 
     async def tell_others(self, session_id: str, text: str) -> int:
-        """Show a line to every session but this one, and return to how many."""
+        """Show a line to every session except this one, and return the number of those sessions."""
 
 
 class PermittedCommand(Protocol):
-    """A command that its caller may have; see `commands.table.Command`."""
+    """A command that its caller may run; see `commands.table.Command`."""
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class PermittedCommand(Protocol):
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Other names for the same."""
+        """Other names for the same command."""
 
     @property
     def handler(self) -> Handler:
@@ -68,34 +68,34 @@ class PermittedCommand(Protocol):
 
     @property
     def check(self) -> Check:
-        """Decides whether the caller may have it with these arguments."""
+        """Decides whether the caller may run it with these arguments."""
 
     def check_arguments(self, arguments: str) -> None:
         """Refuse too few or too many words.
 
         Raises:
-            CommandError: With the usage.
+            CommandError: The number is wrong; the message shows the usage.
         """
 
 
 class Permissions(Protocol):
-    """Which commands there are, and who has which; see `commands.table.CommandTable`."""
+    """The commands, and which identity may run which of them; see `commands.table.CommandTable`."""
 
     def permitted(self, identity: Admitted) -> Sequence[PermittedCommand]:
-        """Return the commands that somebody has, by name."""
+        """Return the commands that `identity` may run, by name."""
 
     def authorise(self, name: str, identity: Admitted) -> PermittedCommand:
-        """Return the command of that name, if `identity` has it.
+        """Return the command of that name, if `identity` may run it.
 
         Raises:
-            CommandError: There is no such command, or it takes a role or a class that `identity` has not.
+            CommandError: There is no such command, or it requires a role or a class that `identity` does not have.
         """
 
     def roles_of(self, identity: Admitted) -> frozenset[str]:
-        """Return the roles of somebody that count, with those that they include."""
+        """Return the effective roles of `identity`, with the roles that they include."""
 
     def shown(self, line: str) -> str:
-        """Return a line as the log may have it."""
+        """Return a line as the log may show it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +115,14 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a command wants to be typed next. The lines are no commands, and no line of them is on the log.
+    """What a command asks its user to type next. These lines are not commands, and none of them is logged.
 
     Attributes:
         prompt: Shown in place of the session's prompt.
-        max_bytes: A longer answer is given up.
-        is_last: Tells from a line, and whether it is the first that is not blank, if the answer is whole with it;
-            raises CommandError when it cannot be one.
-        then: Takes the answer, its lines joined by newlines.
+        max_bytes: A longer answer is discarded.
+        is_last: Receives a line, and whether it is the first that is not blank; tells whether the answer is complete
+            with it. Raises CommandError if the line cannot be part of an answer.
+        then: Receives the answer, its lines joined by newlines.
     """
 
     prompt: str
@@ -140,19 +140,19 @@ class Caller(Protocol):
 
     @property
     def identity(self) -> Admitted:
-        """Who is there: a named user or a guest."""
+        """The current identity: a named user or a guest."""
 
     @property
     def source(self) -> str:
-        """Where they come from: address and port."""
+        """Where the client comes from: address and port."""
 
     @property
     def started_at(self) -> datetime:
-        """Since when (aware, UTC)."""
+        """When the session started (aware, UTC)."""
 
     @property
     def tls(self) -> TlsDetails:
-        """What the handshake agreed upon."""
+        """What the handshake negotiated."""
 
     @property
     def history(self) -> Sequence[str]:
@@ -160,35 +160,35 @@ class Caller(Protocol):
 
     @property
     def services(self) -> Services:
-        """The server."""
+        """What the server offers."""
 
     @property
     def applicant(self) -> Applicant:
-        """How enrolment knows this session."""
+        """This session, as enrolment sees it."""
 
     async def connect(self, line: Line, join: Join) -> None:
-        """Connect the session to a line, until that is over.
+        """Connect the session to a line, and return when the attachment is over.
 
         Raises:
-            LineError: It is in use, cannot be reached, or is not shared.
-            AuditUnavailableError: The log cannot be written: nobody is connected.
+            LineError: The line is in use, cannot be reached, or is not shared.
+            AuditUnavailableError: The log cannot be written; the session is not connected.
         """
 
     def ask(self, question: Question) -> None:
-        """Have the next lines answer a question; a line with a dot alone gives it up."""
+        """Use the next lines as the answer to a question; a line with only a dot cancels it."""
 
     def say(self, text: str) -> None:
         """Show text: one or more lines, without the last line end."""
 
     async def show_said(self) -> None:
-        """Show what was said so far, and wait until the client has taken enough of it.
+        """Show the text so far, and wait until the client has read enough of it.
 
         Raises:
-            ConnectionError: It is gone.
+            ConnectionError: The client has disconnected.
         """
 
     async def wait_gone(self) -> None:
-        """Wait until the client has gone."""
+        """Wait until the client has disconnected."""
 
     def leave(self) -> None:
         """End the session after this command."""

@@ -1,4 +1,4 @@
-"""The commands by which somebody gets a certificate: enroll, collect, renew."""
+"""The commands with which a client gets a certificate: enroll, collect, renew."""
 
 from collections.abc import Awaitable, Callable
 
@@ -78,7 +78,7 @@ async def collect(caller: Caller, arguments: str) -> None:
 
 @command("renew", summary="get a new certificate for a new key: paste its CSR", role=USER_ROLE)
 async def renew(caller: Caller, _: str) -> None:
-    """Renew over a session that the present certificate authenticates."""
+    """Renew over a session that the current certificate authenticates."""
     user = caller.identity
     if not isinstance(user, NamedUser):
         raise CommandError(CommandReason.WRONG_USAGE, "you have no certificate to renew: enroll NAME")

@@ -1,6 +1,6 @@
-"""What the enrolment commands ask of the server: to take a request, to hand out what was granted, to renew.
+"""What the enrolment commands ask of the server: to accept a request, to return what was granted, to renew.
 
-Behind the service is `administration.enrolment`; a command sees only these values.
+`administration.enrolment` is behind the service; a command sees only these values.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Applicant:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an applicant keeps: the id and the fingerprint to read out, the one-time code, until when it holds."""
+    """What an applicant keeps: the id and the fingerprint to read out, the one-time code, and when that expires."""
 
     request_id: str
     spki_sha256: str
@@ -51,10 +51,10 @@ class EnrolmentService(Protocol):
         """Request a certificate for `name`, for a key that the certification request has proved."""
 
     async def renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
-        """Renew a user's certificate for a new key: the new chain in PEM, or a receipt when the operator decides."""
+        """Renew a certificate for a new key; return the new chain in PEM, or a receipt if the operator decides."""
 
     async def collect_by_key(self, applicant: Applicant, spki_sha256: str) -> str:
-        """Return the chain in PEM that was granted for a public key, to somebody who has proved it by TLS."""
+        """Return the chain in PEM that was granted for a public key, to a client that has proved the key by TLS."""
 
     async def collect_by_code(self, applicant: Applicant, request_id: str, code: str) -> str:
-        """Return the chain in PEM that was granted, to somebody who has the request's one-time code; once."""
+        """Return the chain in PEM that was granted, to a client that has the request's one-time code; only once."""

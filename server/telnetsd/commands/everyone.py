@@ -38,7 +38,7 @@ async def help_(caller: Caller, arguments: str) -> None:
 
 @command("whoami", summary="who the server believes you are, and by what", role=GUEST_ROLE)
 async def whoami(caller: Caller, _: str) -> None:
-    """Say the identity, the certificate in full, and the connection."""
+    """Show the identity, the certificate in full, and the connection."""
     identity = caller.identity
     if isinstance(identity, NamedUser):
         _say(caller, "user", identity.name)
@@ -61,7 +61,7 @@ async def whoami(caller: Caller, _: str) -> None:
 
 @command("motd", summary="the message of the day", role=GUEST_ROLE)
 async def motd(caller: Caller, _: str) -> None:
-    """Say what the operator wants everybody to read."""
+    """Show the operator's message to all users."""
     caller.say(caller.services.motd)
 
 

@@ -1,4 +1,4 @@
-"""The commands of lines: lines, connect."""
+"""The commands for lines: lines, connect."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ USAGE: Final = "NAME [--read-only | --force]"
 
 @command("lines", summary="the lines that you may be connected to", role=USER_ROLE)
 async def lines(caller: Caller, _: str) -> None:
-    """List the caller's lines, with what is going on on each."""
+    """List the caller's lines, with the state of each."""
     services = caller.services
     mine = services.lines.permitted(services.table.roles_of(caller.identity), caller.identity.assurance_class)
     if not mine:
@@ -31,11 +31,11 @@ def _check(caller: Caller, arguments: str) -> None:
 
 
 def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
-    """Return the line that is asked for, if the caller may have it so.
+    """Return the requested line and how to join it, if the caller may do that.
 
     Raises:
-        CommandError: The words are none of the usage, or only an operator takes a line over.
-        LineError: There is no such line for the caller.
+        CommandError: The arguments do not match the usage, or only an operator may take a line over.
+        LineError: The caller has access to no such line.
     """
     services, words = caller.services, arguments.split()
     names = [word for word in words if not word.startswith("--")]

@@ -1,4 +1,4 @@
-"""Where the commands come from: the built-in ones, and those that installed packages bring.
+"""Load the commands: the built-in ones, and those of installed packages.
 
 A package registers a `Command` under the entry-point group `telnetsd.commands`; docs/commands.md has an example.
 """
@@ -37,7 +37,7 @@ def load_commands() -> Iterator[Command]:
     """Yield every command of this installation.
 
     Raises:
-        OperatorError: A package registers something that cannot be loaded or is no command.
+        OperatorError: A package registers something that cannot be loaded or is not a command.
     """
     yield from BUILT_IN
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):

@@ -21,7 +21,7 @@ SESSION_ID_MIN_CHARS: Final = 4
 
 @command("sessions", summary="every open session, with where it comes from", role=OPERATOR_ROLE)
 async def sessions(caller: Caller, _: str) -> None:
-    """List the sessions for somebody who may end them."""
+    """List the sessions for an operator, who may end them."""
     caller.say(f"{'id':<8} {'user':<16} {'from':<22} {'since (UTC)':<16} {'idle':>5}  {'certificate':<11} tls")
     for row in await caller.services.sessions.rows():
         caller.say(
@@ -56,7 +56,7 @@ async def kick(caller: Caller, arguments: str) -> None:
     arguments=(1, ARGUMENTS_MAX),
 )
 async def wall(caller: Caller, arguments: str) -> None:
-    """Show a line on every other session."""
+    """Show a line in every other session."""
     text = f"{_name(caller)} to all: {escape(arguments, TEXT_MAX_CHARS)}"
     count = await caller.services.sessions.tell_others(caller.id, text)
     caller.say(f"told {count or 'no'} other session{'' if count == 1 else 's'}")

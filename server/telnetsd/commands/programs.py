@@ -1,9 +1,9 @@
-"""Configured commands: a program of the operator's, run with what was typed behind the command's name.
+"""Configured commands: a program of the operator's, run with the arguments that follow the command's name.
 
-There is no shell: the words are the program's own, and behind them those that were typed, each made of characters
-that the operator allows, none of which begins with a dash. The program has a clean environment, no input and a time
-limit; its output goes to the session as it comes, bounded, and without what would steer a terminal. Its exit status
-is on the log.
+There is no shell. The words are the program's own, followed by those that were typed. A typed word consists of
+characters that the operator allows, and does not begin with a dash. The program has a clean environment, no input and
+a time limit. Its output goes to the session as it comes, up to a limit, and without characters that control a
+terminal. Its exit status is on the log.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ from telnetsd.racing import unless
 from telnetsd.telnet.turns import turns_of_pumps
 
 READ_BYTES: Final = 2048
-"""A millisecond's worth of lines, where each of them is short."""
+"""A millisecond's worth of lines, if each of them is short."""
 
 
 def make_commands(settings: Iterable[ProgramSettings]) -> list[Command]:
-    """Make a command of each `[[command]]` entry.
+    """Make a command from each `[[command]]` entry.
 
     Args:
         settings: The entries.
     Raises:
-        OperatorError: One cannot be; the message names it.
+        OperatorError: An entry is wrong; the message names it.
     """
     return [_make_command(one) for one in settings]
 
@@ -108,7 +108,7 @@ async def _run(settings: ProgramSettings, words: tuple[str, ...], caller: Caller
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """What a program says: its end of the pipe is closed with the transport."""
+    """The output of a program: this end of the pipe is closed with the transport."""
 
     reader: asyncio.StreamReader
     transport: asyncio.ReadTransport
@@ -118,7 +118,7 @@ async def _start(start: ProgramStart) -> tuple[SupervisedProgram, _Output]:
     """Start a program without input, whose output can be read.
 
     Raises:
-        OSError: It cannot be started.
+        OSError: The program cannot be started.
     """
     ours, theirs = os.pipe()
     reader = asyncio.StreamReader(limit=READ_BYTES)
@@ -143,10 +143,10 @@ async def _start(start: ProgramStart) -> tuple[SupervisedProgram, _Output]:
 async def _show_until_gone(
     program: SupervisedProgram, output: asyncio.StreamReader, max_bytes: int, caller: Caller
 ) -> int | None:
-    """Pass the output on until the program ends, while the client is there; None when it is too long, or the status.
+    """Pass the output on until the program ends or the client disconnects; return the status, or None if too long.
 
     Raises:
-        ConnectionError: The client has gone.
+        ConnectionError: The client has disconnected.
     """
     shown = await unless(caller.wait_gone(), _show(program, output, max_bytes, caller))
     if shown is None:
@@ -158,7 +158,7 @@ async def _show_until_gone(
 async def _show(
     program: SupervisedProgram, output: asyncio.StreamReader, max_bytes: int, caller: Caller
 ) -> tuple[bool, int]:
-    """Pass a program's output on as lines, as fast as the client takes it; whether that was all, and its status."""
+    """Pass a program's output on as lines, as fast as the client reads; return whether it was all, and the status."""
     decode, left, line = codecs.getincrementaldecoder("utf-8")("replace").decode, max_bytes, ""
     turns = turns_of_pumps()
     while data := await output.read(READ_BYTES):

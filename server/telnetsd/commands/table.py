@@ -1,9 +1,9 @@
 """The table of commands: a command is a row, and `authorise` alone decides who may run it.
 
-A role is a named set of commands. Three are built in (guest, user, operator; each has what the one before has), and
-every command names the least of them that has it. `[roles.NAME]` in the configuration defines further roles, or
+A role is a named set of commands. Three are built in: guest, user and operator. Each has what the one before it has,
+and every command names the least of them that has it. `[roles.NAME]` in the configuration defines further roles, or
 redefines a built-in one with the commands that it lists and the roles that it includes. A role and a command may
-demand an assurance class: who is of a lower one does not have them, and has what guests have in their place.
+require an assurance class. A user of a lower class does not have them, and has what guests have instead.
 """
 
 import difflib
@@ -23,7 +23,7 @@ from telnetsd.identity.outcome import GUEST_ROLE, Admitted
 
 NAME_MAX_CHARS: Final = 40
 NEEDS_KEPT: Final = 10_000
-"""Of how many pairs of a command and roles it is kept what they need."""
+"""How many pairs of a command and roles are kept, each with the class that it needs."""
 ARGUMENTS_MAX: Final = 2048
 USER_ROLE: Final = "user"
 OPERATOR_ROLE: Final = "operator"
@@ -31,13 +31,13 @@ BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE
 
 
 def _check_nothing(_caller: Caller, _arguments: str) -> None:
-    """Let everything pass."""
+    """Accept all arguments."""
 
 
 class CommandError(PeerError):
     """A command is denied, or fails; the message is for the user, `.reason` for the log.
 
-    `.exit_status` is that of a program which it ran; minus the number of the signal that ended it.
+    `.exit_status` is that of a program that the command ran, or minus the number of the signal that ended it.
     """
 
     def __init__(self, reason: StrEnum, message: str, *, exit_status: int | None = None) -> None:
@@ -56,12 +56,12 @@ class Command:
         usage: The arguments, as in `ID [N]`; empty for none.
         role: The least built-in role that has it: guest, user or operator.
         handler: The function behind it.
-        arguments_min: How many words it needs.
-        arguments_max: How many words it takes.
-        aliases: Other names for the same.
-        words_logged: How many words of its arguments the log has: what stands behind may be a secret.
-        check: Decides whether the caller may have it with these arguments, before it counts as permitted.
-        roles: The roles that have it in place of `role`; the configuration may have defined them.
+        arguments_min: How many words it needs at least.
+        arguments_max: How many words it accepts at most.
+        aliases: Other names for the same command.
+        words_logged: How many words of its arguments are logged: the words after them may be a secret.
+        check: Decides whether the caller may run it with these arguments, before it counts as permitted.
+        roles: The roles that have it instead of `role`; the configuration may have defined them.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Command:
         return f"{self.name} {self.usage}".rstrip()
 
     def shown(self, line: str) -> str:
-        """Return a line with this command as the log may have it."""
+        """Return a line with this command as the log may show it."""
         words = line.split(None, self.words_logged + 1)
         return line if len(words) <= self.words_logged + 1 else f"{' '.join(words[:-1])} …"
 
@@ -90,7 +90,7 @@ class Command:
         """Refuse too few or too many words.
 
         Raises:
-            CommandError: With the usage.
+            CommandError: The number is wrong; the message shows the usage.
         """
         count = len(arguments.split())
         if not self.arguments_min <= count <= self.arguments_max:
@@ -108,7 +108,7 @@ def command(
     words_logged: int = ARGUMENTS_MAX,
     check: Check = _check_nothing,
 ) -> Callable[[Handler], Command]:
-    """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it takes."""
+    """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it accepts."""
 
     def make(handler: Handler) -> Command:
         return Command(
@@ -128,10 +128,10 @@ def command(
 
 
 class CommandTable:
-    """Every command of this server, and which role has which, for whom of which assurance class.
+    """Every command of this server, and which role has which commands at which assurance class.
 
     Raises:
-        OperatorError: Two commands of one name, or a role that includes or lists what there is not.
+        OperatorError: Two commands have the same name, or a role includes or lists something that does not exist.
     """
 
     def __init__(
@@ -156,17 +156,17 @@ class CommandTable:
         return frozenset(self._roles)
 
     def permitted(self, identity: Admitted) -> list[Command]:
-        """Return the commands that somebody has, by name."""
+        """Return the commands that `identity` may run, by name."""
         roles = self._counting_roles(identity)
         needed = {name: self._class_needed(name, roles) for name in sorted(self._commands)}
         mine = (name for name, least in needed.items() if least is not None and least <= identity.assurance_class)
         return [self._commands[name] for name in mine]
 
     def authorise(self, name: str, identity: Admitted) -> Command:
-        """Return the command of that name, if one of the roles of `identity` has it, and its class is enough.
+        """Return the command of that name, if one of the roles of `identity` has it and its class is high enough.
 
         Raises:
-            CommandError: There is no such command, or it takes a role or a class that `identity` has not.
+            CommandError: There is no such command, or it requires a role or a class that `identity` does not have.
         """
         found = self._names.get(name)
         if found is None:
@@ -183,12 +183,12 @@ class CommandTable:
         return found
 
     def _counting_roles(self, identity: Admitted) -> tuple[str, ...]:
-        """Return somebody's roles; with that of guests, where their class is too low for one of them."""
+        """Return the roles of `identity`; with the guest role, if its class is too low for one of them."""
         is_too_low = any(self._least_class.get(role, 0) > identity.assurance_class for role in identity.roles)
         return (*identity.roles, GUEST_ROLE) if is_too_low else identity.roles
 
     def _class_needed(self, name: str, roles: tuple[str, ...]) -> int | None:
-        """Return the least class with which one of these roles has a command, or None when none has it."""
+        """Return the least class with which one of these roles has a command, or None if none has it."""
         known = name, roles
         if known not in self._needs:
             if len(self._needs) >= NEEDS_KEPT:
@@ -198,7 +198,7 @@ class CommandTable:
         return self._needs[known]
 
     def roles_of(self, identity: Admitted) -> frozenset[str]:
-        """Return the roles of somebody that count, with those that they include, as far as the class is enough."""
+        """Return the effective roles of `identity`, with those that they include, where its class is high enough."""
         found: set[str] = set()
         waiting = list(self._counting_roles(identity))
         while waiting:
@@ -210,7 +210,7 @@ class CommandTable:
         return frozenset(found)
 
     def shown(self, line: str) -> str:
-        """Return a line as the log may have it, whether its command is permitted or not."""
+        """Return a line as the log may show it, whether its command is permitted or not."""
         found = self._names.get(next(iter(line.split(None, 1)), ""))
         return line if found is None else found.shown(line)
 
@@ -230,7 +230,7 @@ class CommandTable:
         return {self._names[name].name: one.min_class for name, one in demands.items()}
 
     def _commands_of(self, role: str, configured: Mapping[str, RoleSettings]) -> dict[str, int]:
-        """Collect the commands of a role and of those that it includes, each with the least class that it takes."""
+        """Collect the commands of a role and of the roles that it includes, each with the least class it requires."""
         needed: dict[str, int] = {}
         best: dict[str, int] = {}
         waiting = [(role, 0)]
@@ -277,7 +277,7 @@ class CommandTable:
 
 
 def _is_as_built_in(role: str, settings: RoleSettings) -> bool:
-    """Tell whether a role has what it has by default: nothing else was said of it."""
+    """Tell whether a role has its default commands: the configuration lists and includes nothing for it."""
     is_left = isinstance(settings.commands, UnsetType) and isinstance(settings.includes, UnsetType)
     return role in BUILT_IN_ROLES and is_left
 

@@ -9,7 +9,7 @@ from telnetsd.commands.wording import duration
 
 @command("who", summary="who is here", role=USER_ROLE)
 async def who(caller: Caller, _: str) -> None:
-    """List the sessions: who, since when, idle for how long."""
+    """List the sessions: the user, the start, and how long it has been idle."""
     caller.say(f"{'user':<16} {'since (UTC)':<16} {'idle':>6}")
     for row in await caller.services.sessions.rows():
         mark = "  (this session)" if row.id == caller.id else ""
@@ -18,7 +18,7 @@ async def who(caller: Caller, _: str) -> None:
 
 @command("date", summary="the server's date and time (UTC)", role=USER_ROLE)
 async def date(caller: Caller, _: str) -> None:
-    """Say the time, as in RFC 3339."""
+    """Show the time, in the format of RFC 3339."""
     caller.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
 
 
@@ -31,5 +31,5 @@ async def history(caller: Caller, _: str) -> None:
 
 @command("echo", summary="say it back", role=USER_ROLE, usage="WORDS", arguments=(0, ARGUMENTS_MAX))
 async def echo(caller: Caller, arguments: str) -> None:
-    """Say back what the user typed: their own words to their own terminal, as they are."""
+    """Show what the user typed: their own words on their own terminal, unchanged."""
     caller.say(arguments)

@@ -1,1 +1,1 @@
-"""The configuration: what `telnetsd.toml` may say, and what is wrong with one."""
+"""The configuration: what `telnetsd.toml` may contain, and how errors in it are reported."""

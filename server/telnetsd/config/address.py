@@ -19,7 +19,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
     Returns: The host without brackets and the port (0 to 65535; 0 lets the system choose).
     Raises:
-        OperatorError: No port, or a port that is none.
+        OperatorError: The port is missing or invalid.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > PORT_MAX:
@@ -32,7 +32,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def unix_path(text: str) -> Path | None:
-    """Return the path of `unix:PATH`; None for another address."""
+    """Return the path of `unix:PATH`; None for any other address."""
     return Path(text.removeprefix(UNIX_PREFIX)) if text.startswith(UNIX_PREFIX) else None
 
 
@@ -48,7 +48,7 @@ def is_address(text: str) -> bool:
 
 
 def is_loopback(text: str) -> bool:
-    """Tell whether a text is an address, with its port, that this machine alone can reach."""
+    """Tell whether a text is an address with a port that only this machine can reach."""
     try:
         host, _ = parse_address(text)
         return host == LOCALHOST or ipaddress.ip_address(host).is_loopback
@@ -57,9 +57,9 @@ def is_loopback(text: str) -> bool:
 
 
 def exclude_each_other(one: str, other: str) -> bool:
-    """Tell whether of two addresses, each HOST:PORT or unix:PATH, one alone can be listened on.
+    """Tell whether the server can listen on only one of two addresses, each HOST:PORT or unix:PATH.
 
-    Every IPv6 address includes every IPv4 one, as Linux has it.
+    The IPv6 wildcard address includes every IPv4 address, as on Linux.
     """
     if unix_path(one) is not None or unix_path(other) is not None:
         return one == other

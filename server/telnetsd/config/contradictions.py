@@ -1,4 +1,4 @@
-"""Settings that are right one by one, and do not go together."""
+"""Settings that are valid individually, but contradict each other."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from telnetsd.config.settings import Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
-    """Say which values do not go together."""
+    """Yield a message for each contradiction between values."""
     if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
         yield "idle_warning_s of [session] must be less than idle_timeout_s"
     if 0 in settings.classes:
@@ -68,7 +68,7 @@ def _network_contradictions(settings: Settings) -> Iterator[str]:
 
 
 def listen_settings(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Give every section that names an address to listen on, with that address."""
+    """Yield every section that names an address to listen on, with that address."""
     yield "[listener]", settings.listener.listen
     yield from (("[[listener.also]]", also.listen) for also in settings.listener.also)
     yield from ((f"[[line]] {line.name!r}", line.listen) for line in settings.line if line.listen)
@@ -77,7 +77,7 @@ def listen_settings(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _problem_of_network(text: str) -> str:
-    """Say what is wrong with an address or a network; nothing where it is one."""
+    """Say what is wrong with an address or a network; an empty string if it is valid."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

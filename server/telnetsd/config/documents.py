@@ -83,7 +83,7 @@ def template() -> str:
 
 
 def readme_table() -> str:
-    """Return README's table: a row a section, with a link to all of its keys."""
+    """Return README's table: one row per section, with a link to all of its keys."""
     rows = ["| section | what it sets |", "| --- | --- |"]
     for header, _, key in sections():
         anchor = "".join(one for one in header.lower() if one.isalnum() or one in "-_")
@@ -97,7 +97,7 @@ def page() -> str:
 
 
 def sections() -> Iterator[tuple[str, type[msgspec.Struct], Key]]:
-    """Yield every section: its header as it is written, the struct, and what is said of it."""
+    """Yield every section: its header as it is written in the file, the struct, and the declaration."""
     for field, key in keys_of(Settings):
         section, form = section_of(field.type)
         if section is not None:
@@ -109,7 +109,7 @@ def sections() -> Iterator[tuple[str, type[msgspec.Struct], Key]]:
 
 
 def values_of(kind: Any) -> str:  # noqa: ANN401 -- a type annotation
-    """Say what a value may be."""
+    """Describe the values that a key may have."""
     arguments = typing.get_args(kind)
     match typing.get_origin(kind):
         case typing.Annotated:
@@ -128,7 +128,7 @@ def values_of(kind: Any) -> str:  # noqa: ANN401 -- a type annotation
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
-    """Return a key's default as it is written in the file; empty where there is none to write."""
+    """Return a key's default as it is written in the file; empty if there is none to write."""
     if field.required or field.default is msgspec.NODEFAULT:
         return ""
     return _written(field.default)
@@ -148,7 +148,7 @@ def _page_sections() -> Iterator[str]:
 
 
 def _plain_sections() -> Iterator[tuple[str, type[msgspec.Struct]]]:
-    """Yield the sections of which there is one each."""
+    """Yield the sections that occur only once."""
     for field, _ in keys_of(Settings):
         section, form = section_of(field.type)
         if section is not None and form == "[{}]":

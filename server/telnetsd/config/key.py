@@ -1,4 +1,4 @@
-"""What is said of a key of the configuration: its meaning, and whether a running server takes a change of it.
+"""The declaration of a configuration key: its meaning, and whether a running server applies a change of it.
 
 A key is declared once, in `config.settings`. The file that `telnetsd init` writes, README's table, the page
 docs/configuration.md and the manual telnetsd.toml(5) are made from these declarations: see `config.documents`.
@@ -21,7 +21,7 @@ class Key:
     Attributes:
         meaning: What it is for, as a phrase.
         waits: Whether a change waits for a restart.
-        is_common: Whether the file that `init` writes has it.
+        is_common: Whether the file that `init` writes contains it.
     """
 
     meaning: str
@@ -38,7 +38,7 @@ def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.Fie
     """Yield the keys of a section, in their order.
 
     Raises:
-        LookupError: One is not declared with `setting`.
+        LookupError: A key is not declared with `setting`.
     """
     for field in msgspec.structs.fields(section):
         found = _find(field.type)
@@ -48,9 +48,9 @@ def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.Fie
 
 
 def fixed_values(settings: msgspec.Struct) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
-    """Yield what a running server goes on with as it began: the values of a section's keys that wait for a restart.
+    """Yield the values that a running server keeps from its start: those of each section's keys that need a restart.
 
-    Of sections of which there are many, those are yielded together.
+    If a section can occur many times, the values of all its occurrences are yielded together.
     """
     for field, _ in keys_of(type(settings)):
         section, form = section_of(field.type)
@@ -64,7 +64,7 @@ def fixed_values(settings: msgspec.Struct) -> Iterator[tuple[str, list[tuple[obj
 
 
 def section_of(kind: Any) -> tuple[type[msgspec.Struct] | None, str]:  # noqa: ANN401 -- a type annotation
-    """Return the section that a field of a section holds, and how its table is written; None where it holds none."""
+    """Return the section that a field of a section holds, and the form of its table header; None if it holds none."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind, "[{}]"
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

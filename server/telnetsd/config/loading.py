@@ -1,4 +1,4 @@
-"""Reading `telnetsd.toml`: what is wrong in it is an error that says where."""
+"""Reading `telnetsd.toml`: an error in the file is reported with its position."""
 
 import difflib
 import tomllib
@@ -17,7 +17,7 @@ from telnetsd.errors import OperatorError
 
 
 def load_settings(path: Path) -> Settings:
-    """Read the configuration; a missing file means every default.
+    """Read the configuration; if the file is missing, every key has its default.
 
     Raises:
         OperatorError: The file cannot be read, is not TOML, or holds an unknown key or a wrong value.
@@ -32,7 +32,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def parse_settings(text: str, file_name: str) -> Settings:
-    """Parse the configuration's text; `file_name` is what errors call it.
+    """Parse the configuration's text; error messages name the file as `file_name`.
 
     Raises:
         OperatorError: Not TOML, an unknown key, or a value outside its range.
@@ -70,7 +70,7 @@ def _refuse_unknown_keys(
 
 
 def _tables_in(value: object, *, is_alone: bool) -> Iterator[tuple[Position, dict[str, Any]]]:
-    """Yield the tables that stand for sections in a value of the file; what is no table is refused later."""
+    """Yield the tables in a value that stand for sections; a value that is not a table is refused later."""
     if isinstance(value, dict) and is_alone:
         yield (), value
     elif isinstance(value, dict):

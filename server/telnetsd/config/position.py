@@ -1,6 +1,6 @@
-"""Where in the text of `telnetsd.toml` a value stands: tomllib does not say.
+"""The position of a value in the text of `telnetsd.toml`: tomllib does not report it.
 
-Values inside of arrays, inline tables and text of several lines are not told apart from what holds them.
+A value inside an array, an inline table or a multi-line string has the position of what contains it.
 """
 
 import re
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 from typing import Final
 
 Position = tuple[str | int | None, ...]
-"""Where a value is in the tree: keys, indexes into arrays of tables, and None for a key that is not known."""
+"""Where a value is in the tree: keys, indexes into arrays of tables, and None for an unknown key."""
 _HEADER: Final = re.compile(r"\s*(?P<open>\[{1,2})(?P<keys>[^\[\]]+)\]{1,2}\s*(#.*)?")
 _KEY: Final = re.compile(r"\s*(?P<keys>[^\s=#\[\]\"'][^=#\[\]]*|\"[^\"]*\"|'[^']*')\s*=")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """The text of a configuration, and what its file is called."""
+    """The text of a configuration, and the name of its file."""
 
     text: str
     file_name: str
 
     def place_of(self, position: Position) -> str:
-        """Return where a value stands, as `telnetsd.toml line 3`."""
+        """Return the position of a value, as `telnetsd.toml line 3`."""
         line = _line_of(position, self.text)
         return self.file_name if line is None else f"{self.file_name} line {line}"
 
 
 def _line_of(path: Position, text: str) -> int | None:
-    """Return the number of the line of a value, or of what holds it; None where that is not known, or several."""
+    """Return the line number of a value, or of what contains it; None if it is unknown, or if there are several."""
     found = list(_positions(text))
     for length in range(len(path), 0, -1):
         lines = {line for one, line in found if _is_same(one, path[:length])}
@@ -43,7 +43,7 @@ def _is_same(one: Position, wanted: Position) -> bool:
 
 
 def _positions(text: str) -> Iterator[tuple[Position, int]]:
-    """Give the path and the number of each line that opens a table or sets a key."""
+    """Yield the path and the number of each line that opens a table or sets a key."""
     table: Position = ()
     counts: dict[Position, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -58,7 +58,7 @@ def _positions(text: str) -> Iterator[tuple[Position, int]]:
 
 
 def _resolve(keys: tuple[str, ...], counts: dict[Position, int]) -> Position:
-    """Put in the indexes: a table below an array of tables belongs to the last one of them."""
+    """Insert the indexes: a table below an array of tables belongs to the array's last table."""
     path: Position = ()
     for key in keys:
         if path in counts:

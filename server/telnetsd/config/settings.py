@@ -1,7 +1,7 @@
-"""The settings in `telnetsd.toml`: one struct a section, every key optional, an unknown key refused.
+"""The settings in `telnetsd.toml`: one struct per section, every key optional, unknown keys refused.
 
-A key is declared here once, with its default and its meaning: see `config.key`. Units are in the names: `_s`
-seconds, `_bytes` bytes.
+A key is declared here once, with its default and its meaning: see `config.key`. Units are in the names: `_s` for
+seconds, `_bytes` for bytes.
 """
 
 from typing import Annotated, Literal
@@ -42,7 +42,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class EndpointSettings(Section, frozen=True):
-    """An address that connections come in by, with demands of its own beside those of [identity]."""
+    """An address that accepts connections, with its own requirements in addition to those of [identity]."""
 
     listen: Annotated[str, setting("HOST:PORT, or unix:PATH")]
     require_certificate: Annotated[bool, setting("whether a client without a certificate is refused here")] = False
@@ -53,7 +53,7 @@ class EndpointSettings(Section, frozen=True):
 
 
 class ListenerSettings(Section, frozen=True):
-    """Where connections come in, how many, and by how many processes they are served."""
+    """Where connections are accepted, how many, and how many processes serve them."""
 
     listen: Annotated[
         str,
@@ -96,7 +96,7 @@ class ListenerSettings(Section, frozen=True):
 
 
 class LimitSettings(Section, frozen=True):
-    """What a source, a user or a session may take up, and what happens to sources that fail: docs/service.md."""
+    """What a source, a user or a session may use, and what happens to sources that fail: docs/service.md."""
 
     exempt: Annotated[
         tuple[Network, ...], setting("networks whose sources have no limit of their own, and no penalty", common=True)
@@ -155,7 +155,7 @@ class TlsSettings(Section, frozen=True):
 
 
 class IdentitySettings(Section, frozen=True):
-    """Who is admitted."""
+    """Which clients are admitted."""
 
     require_certificate: Annotated[
         bool, setting("`true`: a client without a certificate is refused", common=True)
@@ -177,7 +177,7 @@ class IssuingSettings(Section, frozen=True):
 
 
 class RenewalSettings(Section, frozen=True):
-    """Renewing a certificate, and warning of its end."""
+    """Renewing a certificate, and warning before it expires."""
 
     policy: Annotated[
         RenewalPolicy,
@@ -200,7 +200,7 @@ class EnrolmentSettings(Section, frozen=True):
 
 
 class SessionSettings(Section, frozen=True):
-    """The clocks and limits of one session."""
+    """The timeouts and limits of one session."""
 
     idle_timeout_s: Annotated[
         Seconds, setting("a session in which nothing is typed for so long ends", common=True)
@@ -221,7 +221,7 @@ class SessionSettings(Section, frozen=True):
 
 
 class ShippingSettings(Section, frozen=True):
-    """A collector that gets every event."""
+    """A collector that receives every event."""
 
     name: Annotated[EntryId, setting("what events and metrics call it", waits=True)]
     to: Annotated[Collector, setting("where the events go", waits=True)]
@@ -234,7 +234,7 @@ class ShippingSettings(Section, frozen=True):
 
 
 class AuditSettings(Section, frozen=True):
-    """The audit log: when it is synced, signed, rotated and removed, and who else gets it."""
+    """The audit log: when it is synced, signed, rotated and removed, and which collectors receive it."""
 
     durability: Annotated[
         Durability,
@@ -294,7 +294,7 @@ class AuditSettings(Section, frozen=True):
 
 
 class MetricsSettings(Section, frozen=True):
-    """Figures and health, by HTTP on this machine alone."""
+    """Metrics and health, over HTTP on this machine only."""
 
     listen: Annotated[
         str, setting("127.0.0.1:PORT for /metrics, /healthz and /readyz; empty: nowhere", waits=True, common=True)
@@ -302,7 +302,7 @@ class MetricsSettings(Section, frozen=True):
 
 
 class LineSettings(Section, frozen=True):
-    """A line: where it leads, who has it, and how it is shared, recorded and bounded."""
+    """A line: its target, the roles that have access to it, and how it is shared, recorded and limited."""
 
     name: Annotated[EntryId, setting("what users call it")]
     target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096), setting("where it leads: see docs/lines.md")]
@@ -350,13 +350,13 @@ class RoleSettings(Section, frozen=True):
 
 
 class CommandSettings(Section, frozen=True):
-    """What one command demands."""
+    """The requirements of one command."""
 
     min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has the command")] = 0
 
 
 class ProgramSettings(Section, frozen=True):
-    """A command that runs a program. The words that a user adds come after the program's own."""
+    """A command that runs a program. The arguments that a user adds come after the program's own."""
 
     name: Annotated[Name, setting("what users type")]
     exec: Annotated[
@@ -388,7 +388,7 @@ class ClassSettings(Section, frozen=True):
 
 
 class TrustAnchorSettings(Section, frozen=True):
-    """How far the word of a trust anchor goes."""
+    """How far a trust anchor is trusted."""
 
     fingerprint: Annotated[Fingerprint, setting("which CA: `SHA256:` and its fingerprint")]
     assurance_class: Annotated[AssuranceClass, setting("the class of every certificate below it")] = msgspec.field(

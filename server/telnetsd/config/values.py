@@ -1,4 +1,4 @@
-"""What values a key of the configuration may have."""
+"""The values that a configuration key may have."""
 
 from enum import StrEnum
 from typing import Annotated, Final
@@ -15,7 +15,7 @@ WORKERS_MAX: Final = 64
 
 
 AUTO: Final = "auto"
-"""As many as there are cores."""
+"""As many workers as there are cores."""
 
 
 Workers = Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)]
@@ -117,19 +117,19 @@ Collector = Annotated[
 
 
 def fingerprint_hex(text: str) -> str:
-    """Return a fingerprint, or its start, as it is compared: lower-case hexadecimal, without prefix and colons."""
+    """Return a fingerprint, or its start, for comparison: lower-case hexadecimal, without prefix and colons."""
     return text.removeprefix(FINGERPRINT_PREFIX).replace(":", "").lower()
 
 
 class CrlPolicy(StrEnum):
-    """What becomes of a certificate of another CA of which there is no current CRL."""
+    """What happens to a certificate of another CA that has no current CRL."""
 
     REQUIRE = "require"
     PREFER = "prefer"
 
 
 class RenewalPolicy(StrEnum):
-    """What becomes of a user's `renew`."""
+    """What happens when a user runs `renew`."""
 
     AUTO = "auto"
     APPROVAL = "approval"
@@ -158,7 +158,7 @@ class Durability(StrEnum):
 
 
 class FailurePolicy(StrEnum):
-    """What becomes of sessions and commands while the audit log cannot be written."""
+    """What happens to sessions and commands while the audit log cannot be written."""
 
     REFUSE = "refuse"
     CONTINUE = "continue"

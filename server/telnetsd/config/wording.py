@@ -1,4 +1,4 @@
-"""What is wrong with a value, in an operator's words rather than msgspec's."""
+"""Messages about wrong values, worded for an operator instead of msgspec's messages."""
 
 import re
 import typing
@@ -26,7 +26,7 @@ SEE_MANUAL: Final = "telnetsd.toml(5) says what may be there"
 
 
 def describe_wrong_value(message: str, source: SourceText) -> str:
-    """Return what msgspec says of a wrong value in words that name the key and its place."""
+    """Convert msgspec's message about a wrong value into one that names the key and its position."""
     what, _, where = message.partition(" - at ")
     steps: Position = tuple(
         int(index) if index.isdigit() else key or None for key, index in _STEP.findall(where.partition("$")[2])
@@ -42,7 +42,7 @@ def describe_wrong_value(message: str, source: SourceText) -> str:
 
 
 def _words_of_patterns(kind: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return what texts of a pattern are, by its literal, for every one in a type expression and below it."""
+    """Return the description of each pattern, by its literal, for every pattern in a type expression and below it."""
     if isinstance(kind, type) and issubclass(kind, Section):
         parts: Iterable[Any] = [field.type for field in msgspec.structs.fields(kind)]
     else:

@@ -1,1 +1,1 @@
-"""One connection, from the moment it is taken to the last event about it."""
+"""One connection, from the moment it is accepted to the last event about it."""

@@ -1,4 +1,4 @@
-"""Accepting connections: each is counted, admitted or turned away, and led to its login."""
+"""Accept connections: count each one, then turn it away, or admit it and start its login."""
 
 import asyncio
 import resource
@@ -27,7 +27,7 @@ class Acceptor:
 
     Attributes:
         admission: The limits.
-        identification: Says who presented a certificate.
+        identification: Identifies the client that presented a certificate.
     """
 
     def __init__(self, stages: Stages) -> None:
@@ -48,7 +48,7 @@ class Acceptor:
             await self._shared.changed.wait()
 
     def adopt(self, stages: Stages) -> None:
-        """Lead every connection from now on through the stages of another generation."""
+        """Use the stages of another generation for every connection from now on."""
         self._shared.adopt(stages)
         self.admission.adopt(_terms(stages))
 
@@ -58,13 +58,13 @@ class Acceptor:
         return Arrival(endpoint, self._receive, self._refuse_proxy, self._arriving, timeout_s)
 
     def tick(self) -> None:
-        """Tell the log of connections that did not become sessions, when it is time."""
+        """Record the connections that did not become sessions, if the interval is over."""
         self._shared.turned_away.tick(time.monotonic())
 
     async def stop(self, timeout_s: float) -> None:
-        """End every connection: sessions with a sentence, and after `timeout_s` seconds whatever is left.
+        """End every connection: sessions with a message, and after `timeout_s` seconds those that remain.
 
-        When it returns, every connection has told the log of its end.
+        When it returns, the end of every connection has been recorded.
         """
         shared = self._shared
         shared.is_stopping = True
@@ -75,7 +75,7 @@ class Acceptor:
         for one in left:
             one.abort()
         if shared.tasks:
-            # What has only just begun sees that the server stops, and says so.
+            # A connection that has only just begun sees that the server is stopping, and says so.
             await asyncio.wait(shared.tasks, timeout=LAST_WORDS_S)
         for task in shared.tasks:
             task.cancel()
@@ -85,7 +85,7 @@ class Acceptor:
         self.identification.stop()
 
     def _receive(self, _: asyncio.Transport, origin: Origin) -> IncomingProtocol | None:
-        """Take a raw connection, or turn it away."""
+        """Accept a raw connection, or turn it away."""
         slot = self.admission.admit(origin.address)
         if isinstance(slot, TurnedAwayReason):
             self._shared.turned_away.note_turned_away(origin, slot)

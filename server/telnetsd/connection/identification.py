@@ -1,7 +1,7 @@
-"""Who presented a certificate, for a connection that arrives and for a session that is open: at once, or in a thread.
+"""Identify the client that presented a certificate, on arrival or in an open session: at once, or in a thread.
 
-What takes long is done in a thread, so that one client that presents much keeps no other waiting. The decision itself
-is made on the event loop, by the generation that serves then.
+Slow validation runs in a thread, so that a client that presents a lot of data keeps no other client waiting. The
+decision itself is made on the event loop, by the generation that serves then.
 """
 
 import asyncio
@@ -20,40 +20,40 @@ from telnetsd.pki.certificate import PeerCertificate
 
 @dataclass(slots=True)
 class _SourceTurn:
-    """Which connection of a source is judged, and how many wait for that."""
+    """The lock for the one connection of a source that is judged, and how many connections use or await it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
 
 
 class Identification:
-    """The one of a process.
+    """The identification of one process.
 
     Args:
-        shared: The generation that serves.
+        shared: Holds the generation that serves.
     """
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        # One thread: clients that present much wait for each other, and no other client does.
+        # One thread: clients that present a lot of data wait for each other, and no other client does.
         self._judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="identity")
         self._judging_again = ThreadPoolExecutor(max_workers=1, thread_name_prefix="identity-again")
         self._turns_of: dict[str, _SourceTurn] = {}
 
     def at_once(self, peer: PeerCertificate | None, endpoint: Endpoint) -> Identity | None:
-        """Say who presented `peer`, and whether it may come in by an endpoint; None where that takes long."""
+        """Return the identity that `peer` leads to at an endpoint, which may be a refusal; None if it takes long."""
         stages, now = self._shared.stages, datetime.now(UTC)
         return None if stages.identifier.is_costly(peer, now) else stages.identify(peer, endpoint, now)
 
     async def again(self, peer: PeerCertificate | None, endpoint: Endpoint) -> Identity:
-        """Say who presented what an open session has: see `arriving`; no arriving connection is waited for."""
+        """Identify the client of an open session: see `arriving`; this does not wait for arriving connections."""
         return await self._in_thread(self._judging_again, peer, endpoint)
 
     async def arriving(self, peer: PeerCertificate | None, endpoint: Endpoint, source: Source) -> Identity:
-        """Say who presented `peer`, and whether it may come in by an endpoint; by the generation that serves now.
+        """Return the identity that `peer` leads to at an endpoint, by the generation that serves now.
 
-        One connection of a source at a time: others are not kept waiting by how many it has. The decision itself is
-        made in one turn with the return from here.
+        One connection of a source is judged at a time, so that a source with many connections does not keep others
+        waiting. The decision itself is made in the same turn of the event loop as the return from here.
         """
         turn = self._turns_of.setdefault(source.name, _SourceTurn())
         turn.waiting += 1
@@ -66,7 +66,7 @@ class Identification:
                 del self._turns_of[source.name]
 
     def stop(self) -> None:
-        """Judge nothing more."""
+        """Stop judging certificates."""
         for judging in (self._judging, self._judging_again):
             judging.shutdown(wait=False, cancel_futures=True)
 
@@ -81,7 +81,7 @@ class Identification:
             judge = partial(identifier.judge, peer, datetime.now(UTC))
             judged = asyncio.get_running_loop().run_in_executor(judging, judge)
             judged.add_done_callback(partial(_keep, identifier, peer))
-            # What is judged for an open session is kept, also where nobody waits for it any more.
+            # A verdict for an open session is kept, even if the caller no longer waits for it.
             await (asyncio.shield(judged) if judging is self._judging_again else judged)
 
 

@@ -1,7 +1,7 @@
 """One connection, from its handshake to the end of its session: the only module that names every stage.
 
-TLS, identity, session: each returns a value, and this module passes it on and records the event before the effect
-that it describes. A connection that fails anywhere ends here, in words to the peer and in an event.
+TLS, identity and session each return a value. This module passes it on, and records each event before the effect that
+it describes. A connection that fails at any stage ends here, with a message to the peer and an event.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ class Login:
 
     Args:
         shared: What all connections share.
-        identification: Says who presented a certificate.
+        identification: Identifies the client that presented a certificate.
         origin: Where the connection comes from.
-        slot: What it takes up of the limits.
+        slot: What the connection counts against the limits.
     """
 
     __slots__ = ("_begun", "_handshake_s", "_identification", "_origin", "_shared", "_slot")
@@ -60,7 +60,7 @@ class Login:
         self._begun = asyncio.get_running_loop().time()
         self._handshake_s = 0.0
 
-    # What the transport tells.
+    # Called by the transport.
 
     def established(self, transport: TlsTransport) -> asyncio.Protocol:
         """See TlsEvents."""
@@ -105,11 +105,11 @@ class Login:
             _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
 
     async def _admit(self, transport: TlsTransport, protocol: NvtProtocol) -> tuple[Session, int] | None:
-        """Identify a client, and return its session and the round of looks that it was found in; None for a refusal.
+        """Identify a client, and return its session and the round of checks that it belongs to; None for a refusal.
 
-        What is needed for that alone is let go of before the session begins, which may last for days.
+        Objects that only this step needs are released before the session begins, since it may last for days.
         """
-        # Before the decision, which may take several turns: a round of looks after this misses the session.
+        # Before the decision, which may take several turns: a round of checks after this misses the session.
         rounds, session_id = self._shared.stages.registry.rounds, new_session_id()
         journal = Journal(session_id)
         journal.debug("connection from %s: handshake in %.3f s", self._origin.shown, self._handshake_s)
@@ -128,7 +128,7 @@ class Login:
         return await self._start_session(admitted, transport, protocol, trail, session_id), rounds
 
     async def _identify(self, transport: TlsTransport, protocol: NvtProtocol) -> Identity | None:
-        """Say who has come; None when the client has gone meanwhile: its certificate is judged no more then."""
+        """Identify a client; None if it disconnects first, since its certificate is then no longer judged."""
         endpoint, peer = self._origin.endpoint, transport.get_extra_info("peer_certificate")
         identity = self._identification.at_once(peer, endpoint)
         if identity is not None:
@@ -156,7 +156,7 @@ class Login:
         return trail.metered(partial(self._shared.admission.charge_log, self._slot.source))
 
     def _decide(self, identity: Identity) -> Admitted | Refused:
-        """Admit a client, which counts as a session then, or say why not."""
+        """Admit a client, which then counts as a session, or return why it is refused."""
         shared, source = self._shared, self._slot.source
         if not isinstance(identity, NamedUser) and not shared.may_log(source, is_command=False):
             return messages.refused_for_log()
@@ -171,17 +171,17 @@ class Login:
         admission = self._shared.admission
         if isinstance(identity, NamedUser):
             return admission.take_session(self._slot, identity.name, is_guest=False)
-        # A client that comes and goes without a name, again and again, only fills the log.
+        # A client that connects and disconnects without a name, again and again, only fills the log.
         admission.penalise(self._slot.source, self._shared.stages.settings.limits.penalty_guest_s)
         return admission.take_session(self._slot, GUEST_ROLE, is_guest=True)
 
     async def _start_session(
         self, identity: Admitted, transport: TlsTransport, protocol: NvtProtocol, trail: Trail, session_id: str
     ) -> Session:
-        """Start a session, once that is on the log.
+        """Record the start of a session, and then start it.
 
         Raises:
-            AuditUnavailableError: It cannot be written.
+            AuditUnavailableError: The log cannot be written.
         """
         stages, tls = self._shared.stages, transport.get_extra_info("tls")
         guests = None
@@ -220,18 +220,18 @@ class Login:
             await session.trail.record(SessionEnded(reason=reason, message=message))
 
     async def _look_once_more(self, session: Session, rounds: int) -> None:
-        """Look at a session that was admitted while something changed, or while the server stops."""
+        """Check a session that was admitted while something changed, or while the server is stopping."""
         stages = self._shared.stages
         if self._shared.is_stopping:
             session.end(EndReason.SERVER_STOPPED, STOPPING)
         elif rounds != stages.registry.rounds:
-            # Every session was looked at again while the event was being written, and this one was not there yet.
+            # Every session was checked again while the event was being written, and this one did not exist yet.
             session.adopt(stages.services, stages.settings)
             session.reidentify(await self._identification.again(session.visit.peer, session.visit.origin.endpoint))
 
 
 def _line_by_name(lines: LineTable, server_name: str) -> str:
-    """Return the line that a server name leads straight to; empty when it leads to none."""
+    """Return the line that a server name leads directly to; empty if it leads to none."""
     line = lines.by_server_name(server_name)
     return line.name if line is not None else ""
 

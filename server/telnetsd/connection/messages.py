@@ -1,4 +1,4 @@
-"""What the log and the screen say of a login: the parts and messages of its events, and the words of a refusal."""
+"""What the log and the screen say about a login: the parts and messages of its events, and the text of a refusal."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ STOPPING = "the server is being stopped"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A client that is refused: the event (None: it is counted), and the words on its screen."""
+    """A client that is refused: the event (None: it is only counted), and the text on its screen."""
 
     event: SessionRefused | None
     words: list[str]
@@ -29,7 +29,7 @@ def refused_for_log() -> Refused:
 
 
 def refused_for_stop(identity: Identity) -> Refused:
-    """Refuse a client of a server that ends."""
+    """Refuse a client because the server is stopping."""
     return Refused(_event(identity, AdmissionReason.SERVER_STOPPED, STOPPING), [f"refused: {STOPPING}"])
 
 
@@ -39,7 +39,7 @@ def refused_for_identity(refusal: Refusal) -> Refused:
 
 
 def refused_for_number(identity: Admitted) -> Refused:
-    """Refuse a session that would be one too many."""
+    """Refuse a session that would exceed the permitted number."""
     if isinstance(identity, NamedUser):
         message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
         words = [f"refused: {identity.name} has too many sessions open", "end one of them first"]
@@ -50,7 +50,7 @@ def refused_for_number(identity: Admitted) -> Refused:
 
 
 def tls_part(tls: TlsDetails) -> Tls:
-    """Return what the log has of a handshake."""
+    """Return what the log records of a handshake."""
     return Tls(
         version=tls.version,
         cipher=tls.cipher,

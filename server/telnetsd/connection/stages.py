@@ -25,7 +25,7 @@ from telnetsd.tls.engine import ServerContext
 from telnetsd.tls.transport import TlsTransport
 
 GUESTS_BURST_S: Final = 10
-"""For how many seconds' worth of lines all guests together may be ahead of their pace."""
+"""How many seconds' worth of lines all guests together may be ahead of their pace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Stages:
     trail: Trail
 
     def identify(self, peer: PeerCertificate | None, endpoint: Endpoint, at: datetime) -> Identity:
-        """Say who presented `peer`, and whether it may come in by an endpoint."""
+        """Return the identity that `peer` leads to at an endpoint, which may be a refusal."""
         identity, asked = self.identifier.identify(peer, at), endpoint.settings
 
         def has_role(admitted: Admitted) -> bool:
@@ -58,7 +58,7 @@ class Shared:
 
     Attributes:
         stages: The generation that serves now.
-        is_stopping: Whether the server is about to end.
+        is_stopping: Whether the server is about to stop.
     """
 
     def __init__(self, stages: Stages, admission: Admission) -> None:
@@ -80,10 +80,10 @@ class Shared:
         return tuple(self._tasks)
 
     def adopt(self, stages: Stages) -> None:
-        """Lead every connection from now on through the stages of another generation."""
+        """Use the stages of another generation for every connection from now on."""
         before, self.stages = self.stages.settings.limits, stages
         if stages.settings.limits.all_guests_lines_per_s != before.all_guests_lines_per_s:
-            # Otherwise guests that are in and guests to come go on sharing one.
+            # Otherwise connected guests and new guests continue to share one.
             self._guest_pace = _make_guest_pace(stages)
 
     def start(self, serving: Coroutine[object, object, None]) -> None:
@@ -97,7 +97,7 @@ class Shared:
         return GuestTerms(self._guest_pace, partial(self.may_log, source, is_command=True))
 
     def may_log(self, source: Source, *, is_command: bool) -> bool:
-        """Tell whether a client without a name may fill more of the log; what may not be logged is counted."""
+        """Tell whether a client without a name may use more of the log; what may not be logged is counted."""
         if self.admission.may_log(source):
             return True
         self.turned_away.note_unlogged(source.name, is_command=is_command)

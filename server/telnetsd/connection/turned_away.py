@@ -1,4 +1,4 @@
-"""What the log is told of connections that do not become sessions: enough, and no more, however many they are."""
+"""Record the connections that do not become sessions: enough, and no more, however many there are."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from telnetsd.listener.arrival import Origin
 
 INTERVAL_S: Final = 10.0
 SOURCES_MAX: Final = 1000
-"""How many sources of connections that were turned away are told apart in one interval; the rest count together."""
+"""How many sources of turned-away connections are counted separately in one interval; the rest count together."""
 FAILURES_MAX: Final = 1000
-"""How many failed handshakes are told one by one in one interval; the rest are counted."""
+"""How many failed handshakes are recorded one by one in one interval; the rest are counted."""
 _EVERYBODY_ELSE: Final = ""
 
 
 @dataclass(slots=True)
 class Unlogged:
-    """What was refused to a source that has filled its part of the log, in one interval."""
+    """What was refused to a source that has used up its share of the log, in one interval."""
 
     connections: int = 0
     commands: int = 0
 
 
 class TurnedAway:
-    """Tells of connections that were turned away, and of handshakes that failed.
+    """Records connections that were turned away, and handshakes that failed.
 
-    Of those that were turned away it tells of the first of a source at once, and of the others once an interval; of
-    failed handshakes, of each as long as they are few.
+    The first turned-away connection of a source is recorded at once, and the others once per interval. Failed
+    handshakes are recorded one by one, as long as they are few.
 
     Args:
         trail: Bound to nothing.
@@ -67,7 +67,7 @@ class TurnedAway:
         self._trail.bound_to(source_of(origin)).record(HandshakeFailed(reason=reason, message=message))
 
     def note_unlogged(self, source: str, *, is_command: bool) -> None:
-        """Take note of what was refused because a source has filled its part of the log."""
+        """Take note of what was refused because a source has used up its share of the log."""
         if source not in self._unlogged and len(self._unlogged) >= SOURCES_MAX:
             source = _EVERYBODY_ELSE
         counts = self._unlogged.setdefault(source, Unlogged())
@@ -77,13 +77,13 @@ class TurnedAway:
             counts.connections += 1
 
     def tick(self, now: float) -> None:
-        """Tell of what has gathered, when it is time; `now` is of the monotonic clock."""
+        """Record what has been gathered, if the interval is over; `now` is of the monotonic clock."""
         if now >= self._flush_at:
             self._flush_at = now + INTERVAL_S
             self.flush()
 
     def flush(self) -> None:
-        """Tell of what has gathered."""
+        """Record what has been gathered."""
         others, self._others = self._others, {}
         for (source, reason), count in others.items():
             if count:
@@ -112,6 +112,6 @@ class TurnedAway:
 
 
 def source_of(origin: Origin) -> Source:
-    """Return what the log says of where a connection comes from."""
+    """Return the source of a connection, as the log shows it."""
     has_address = bool(origin.address)
     return Source(ip=origin.address or None, port=origin.port if has_address else None, proxy_ip=origin.proxy or None)

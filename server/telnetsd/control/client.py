@@ -15,17 +15,17 @@ A = TypeVar("A")
 
 
 class _Answer(msgspec.Struct):
-    """What the server says: one of the two."""
+    """The server's answer: one of the two fields."""
 
     ok: msgspec.Raw | None = None
     error: str = "the running server closed the connection; see its output"
 
 
 def watch(path: Path, session_id: str) -> Iterator[bytes]:
-    """Yield what a session is shown, as it comes, until it is over.
+    """Yield the output of a session as it comes, until the session is over.
 
     Raises:
-        OperatorError: No server runs on this home folder, or it refuses.
+        OperatorError: No server runs on this home folder, or the server refuses.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -43,7 +43,7 @@ def ask(path: Path, request: Request[A]) -> A:
     """Ask the running server, and return its answer.
 
     Raises:
-        OperatorError: No server runs on this home folder, or it refuses.
+        OperatorError: No server runs on this home folder, or the server refuses.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -72,7 +72,7 @@ def _read_answer(line: bytes) -> msgspec.Raw:
 
 
 def _read_line(file: socket.SocketIO) -> bytes:
-    """Read a line, and not a byte behind it."""
+    """Read a line, and no byte after it."""
     line = b""
     while not line.endswith(b"\n") and (byte := file.read(1)):
         line += byte

@@ -1,7 +1,7 @@
 """The operator's socket: a command line asks the running server about its sessions.
 
-A Unix socket of mode 0600 in the home folder; who may open it is the operator. One JSON object a line each way:
-`{"verb": …}` and `{"ok": …}` or `{"error": …}`.
+It is a Unix socket of mode 0600 in the home folder: a user who may open it is the operator. Each line is one JSON
+object, in both directions: `{"verb": …}` and `{"ok": …}` or `{"error": …}`.
 """
 
 import asyncio
@@ -35,17 +35,17 @@ from telnetsd.rpc.messages import (
 )
 
 BEHIND_MAX_BYTES: Final = 1_048_576
-"""How much of a session whoever watches it may have unread."""
+"""How many unread bytes of a session an operator who watches it may have."""
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
 class WatchableSessions(LiveSessions, Protocol):
-    """The sessions that are open now, as an operator has them."""
+    """The sessions that are open now, as an operator sees them."""
 
     async def watch(self, session_id: str, by: str, show: Callable[[bytes], None]) -> Callable[[], None]:
-        """Show somebody what a session is shown, with an event first; returns what ends it.
+        """Record an event, and show an operator the output of a session; return a function that stops that.
 
-        When there is nothing more to be shown, `show` is told so, by nothing: the session is over, or lost.
+        When there is nothing more to show, since the session is over or lost, `show` is called with no bytes.
 
         Raises:
             AuditUnavailableError: The event cannot be written.
@@ -54,12 +54,12 @@ class WatchableSessions(LiveSessions, Protocol):
 
 
 class ControlServer:
-    """The server's end.
+    """The server's end of the operator's socket.
 
     Args:
         path: The socket.
-        sessions: What it answers about.
-        reload: Loads the installation anew, for whom it is told; returns one line that says what serves now.
+        sessions: The sessions that it answers about.
+        reload: Reloads the installation for the operator it is given; returns one line on what serves now.
         counts: Returns how many events of each kind there were so far.
     """
 
@@ -80,13 +80,13 @@ class ControlServer:
         """Listen.
 
         Raises:
-            OperatorError: The socket cannot be made.
+            OperatorError: The socket cannot be created.
         """
         listener = open_unix_listener(self._path)
         self._server = await asyncio.start_unix_server(self._answer, sock=listener, limit=REQUEST_MAX_BYTES)
 
     async def stop(self) -> None:
-        """Stop listening, and take the socket away."""
+        """Stop listening, and remove the socket."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ class ControlServer:
     async def _show(
         self, session_id: str, by: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Pass on what a session is shown, until it is over or whoever watches has gone or does not keep up."""
+        """Pass on the output of a session, until it is over or the operator disconnects or does not keep up."""
         is_over = asyncio.Event()
 
         def show(data: bytes) -> None:
@@ -127,7 +127,7 @@ class ControlServer:
             stop()
 
     async def _read_and_handle(self, reader: asyncio.StreamReader, by: str) -> tuple[AnyRequest | None, Ok | Failed]:
-        """Read a request, and return it with its answer; None for what is no request."""
+        """Read a request, and return it with its answer; None if it is not a request."""
         try:
             request: AnyRequest = msgspec.json.decode(await reader.readline(), type=AnyRequest)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -141,7 +141,7 @@ class ControlServer:
         """Return the answer to a request.
 
         Raises:
-            OperatorError: It is refused.
+            OperatorError: The request is refused.
         """
         match request:
             case ListSessionsRequest():

@@ -1,4 +1,4 @@
-"""What a server that was killed has left open on the log: the next one closes it, and vouches for its recordings."""
+"""After a server was killed, the next one closes what is open on the log, and vouches for its recordings."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """How the server before this one has ended: whether it said so, and which sessions it has left open."""
+    """How the previous server ended: whether it was killed, and which sessions and recordings it has left open."""
 
     was_killed: bool = False
     unended: tuple[Fields, ...] = ()
@@ -42,10 +42,10 @@ class LastRun:
 
 
 def look_back(home: Home) -> LastRun:
-    """Read the last file of the log that has events; each begins with the sessions that are open then.
+    """Read the last file of the log that has events; each file begins with the sessions that are open then.
 
     Raises:
-        OperatorError: It cannot be read.
+        OperatorError: The log cannot be read.
     """
     audit_file = home.audit_file
     if not audit_file.parent.exists():
@@ -53,7 +53,7 @@ def look_back(home: Home) -> LastRun:
     try:
         snapshot = take_snapshot(audit_file)
     except OperatorError:
-        return LastRun()  # there is none; whoever writes to it says what is wrong
+        return LastRun()  # there is no log; the code that writes to it reports what is wrong
     last = [part for part in snapshot.parts if part.size][-1:]
     is_running = True
 
@@ -65,16 +65,16 @@ def look_back(home: Home) -> LastRun:
             yield line.content
 
     unended = tuple(find_unended(lines()))
-    # Before anybody makes others: those may be anybody's by now.
+    # Before any new recordings are made: from then on, a recording may belong to the new server.
     recordings = tuple(sorted(home.recordings_folder.glob(f"*{SUFFIX}")))
     return LastRun(bool(last) and is_running, unended, recordings)
 
 
 async def close_sessions(last: LastRun, trail: Trail) -> None:
-    """Tell the log that the sessions of a server that was killed are over.
+    """Record that the sessions of a server that was killed are over.
 
     Raises:
-        AuditUnavailableError: It cannot be written.
+        AuditUnavailableError: The log cannot be written.
     """
     for start in range(0, len(last.unended), CLOSED_AT_ONCE):
         await asyncio.gather(*(_close(began, trail) for began in last.unended[start : start + CLOSED_AT_ONCE]))
@@ -87,9 +87,9 @@ def _close(began: Fields, trail: Trail) -> Awaitable[None]:
 
 
 async def vouch_for_recordings(home: Home, last: LastRun, trail: Trail) -> None:
-    """Have the log vouch for what the recordings hold that a server was making when it was killed.
+    """Have the log vouch for the content of the recordings that a server was making when it was killed.
 
-    The whole log is read for it, in a thread.
+    The whole log is read for this, in a thread.
     """
     try:
         left = await asyncio.to_thread(_find_unvouched, home, last.recordings)
@@ -103,7 +103,7 @@ async def vouch_for_recordings(home: Home, last: LastRun, trail: Trail) -> None:
 
 
 def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, Event]:
-    """Return recordings that the log does not vouch for, each with the event of how its session came to the line."""
+    """Return recordings that the log does not vouch for, each with the event that connected its session."""
     waiting = {path.name: path for path in recordings}
     by_end = {name[name.index("-") + 1 :]: name for name in waiting}
     found: dict[str, Event] = {}
@@ -121,10 +121,10 @@ def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, Even
 
 
 def _examine(path: Path) -> Recorded:
-    """Say what a recording holds.
+    """Return the digest and size of a recording.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The recording cannot be read.
     """
     digest, size = sha256(), 0
     with open_regular(path) as file:

@@ -1,4 +1,4 @@
-"""What a server does for its audit log beside writing it: rotated files compressed and removed, collectors served."""
+"""Maintain the audit log, in addition to writing it: compress and remove rotated files, and serve collectors."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class AuditKeeper:
-    """Looks after the files of one log.
+    """Maintains the files of one log.
 
     Args:
         home: The installation.
@@ -42,7 +42,7 @@ class AuditKeeper:
         self._told = ""
 
     async def keep_up(self) -> None:
-        """Compress and remove what is due; what is wrong is told to the operator's terminal, once."""
+        """Compress and remove the files that are due; report an error on the operator's terminal, once."""
         try:
             if self._settings.compress:
                 await asyncio.to_thread(compress_rotated, self._home.audit_file)
@@ -80,7 +80,7 @@ async def shipping(home: Home, settings: AuditSettings, trail: Trail) -> AsyncIt
     """Serve the collectors; at the end each has a moment for the last lines.
 
     Raises:
-        OperatorError: A certificate or key of one cannot be read.
+        OperatorError: A certificate or key of a collector cannot be read.
     """
     loop = asyncio.get_running_loop()
 

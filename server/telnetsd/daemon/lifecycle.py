@@ -1,4 +1,4 @@
-"""The life of a running server: signals, clocks, upkeep, and the end; `server` puts together what it is made of."""
+"""The lifecycle of a running server: signals, clocks, maintenance and shutdown; `server` assembles its parts."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a running server is made of."""
+    """The parts of a running server."""
 
     workers: WorkerPool
     reloader: Reloader
@@ -36,7 +36,7 @@ class Parts:
 
 
 async def is_done_before(work: Coroutine[object, object, None], stopping: asyncio.Event) -> bool:
-    """Do something; give it up, and return False, when the server is to stop meanwhile."""
+    """Run `work`; cancel it and return False if the server has to stop first."""
     working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
     try:
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -50,7 +50,7 @@ async def is_done_before(work: Coroutine[object, object, None], stopping: asynci
 
 
 async def take_connections(parts: Parts, manager: ServiceManager, signals: "Signals", drain_timeout_s: float) -> None:
-    """Serve until a signal ends it, and then let those who are in end."""
+    """Serve until a signal stops the server, and then let the open sessions end."""
     async with _upkeep(parts.reloader, parts.keeper):
         parts.health.takes_connections = True
         await _look_after(parts, manager, signals.reloading, until=signals.stopping)
@@ -64,7 +64,7 @@ async def take_connections(parts: Parts, manager: ServiceManager, signals: "Sign
 
 
 class Signals:
-    """What signals want of the server: SIGHUP a reload; SIGTERM and SIGINT the end, and a second one to hurry."""
+    """The signals: SIGHUP reloads the server; SIGTERM and SIGINT stop it; a second one ends the wait for sessions."""
 
     def __init__(self) -> None:
         self.stopping, self.hurrying, self.reloading = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -78,7 +78,7 @@ class Signals:
 
 
 async def _drain(workers: WorkerPool, hurrying: asyncio.Event, timeout_s: float, drained: asyncio.Event) -> None:
-    """Let open sessions end by themselves; set `drained` when they have, or when there is no more time."""
+    """Let open sessions end by themselves; set `drained` when they have, or when the time is over."""
     if timeout_s > 0:
         workers.announce(
             f"the server is being stopped: this session ends in {timeout_s:.0f} seconds", is_lasting=True
@@ -99,7 +99,7 @@ async def _drain(workers: WorkerPool, hurrying: asyncio.Event, timeout_s: float,
 async def _look_after(
     parts: Parts, manager: ServiceManager, reloading: asyncio.Event, *, until: asyncio.Event
 ) -> None:
-    """Look at what may have changed, until something is so."""
+    """Check what may have changed, until `until` is set."""
     told = ""
     while not until.is_set():
         with contextlib.suppress(TimeoutError):
@@ -115,7 +115,7 @@ async def _look_after(
             await parts.workers.tick()
             told = ""
         except Exception as error:
-            # Whatever it is, everybody is looked at again in a moment; the operator reads it once.
+            # Whatever the error is, everything is checked again in a moment; the operator reads it once.
             if repr(error) != told:
                 told = repr(error)
                 logger.exception("the server could not look at its state; it goes on, and tries again")
@@ -123,7 +123,7 @@ async def _look_after(
 
 @contextlib.asynccontextmanager
 async def _upkeep(reloader: Reloader, keeper: AuditKeeper) -> AsyncIterator[None]:
-    """Keep the installation up in the background."""
+    """Maintain the installation in the background."""
     is_over = asyncio.Event()
 
     async def keep_up() -> None:
@@ -137,6 +137,6 @@ async def _upkeep(reloader: Reloader, keeper: AuditKeeper) -> AsyncIterator[None
     try:
         yield
     finally:
-        # What has begun in a thread is finished, and told to the log, before the server says that it stopped.
+        # Work that has begun in a thread is finished and recorded before the server says that it stopped.
         is_over.set()
         await task

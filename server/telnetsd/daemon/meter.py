@@ -1,6 +1,6 @@
-"""What is counted of a running server, in the names of Prometheus: from the events that the log has taken.
+"""The counts of a running server, with Prometheus names: they come from the events that are on the log.
 
-Every event of every worker is written by the first process, so that nothing else has to be counted anywhere.
+The first process writes every event of every worker, so nothing has to be counted anywhere else.
 """
 
 import re
@@ -25,7 +25,7 @@ _COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 
 
 class Meter:
-    """The counts of a server; it is told by `audit.sink.GroupCommit`."""
+    """The counts of a server; `audit.sink.GroupCommit` reports events to it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -76,7 +76,7 @@ class Meter:
                 look(self, event)
 
     def counts(self) -> dict[str, float]:
-        """Return how many events there were so far, as ACTION and as ACTION/REASON."""
+        """Return how many events there were so far, by ACTION and by ACTION/REASON."""
         found: dict[str, float] = {}
         for sample in next(iter(self._events.collect())).samples:
             if sample.name.endswith("_total"):
@@ -114,7 +114,7 @@ _LOOKS: Final[dict[str, Callable[[Meter, Draft], None]]] = {
 
 
 class GenerationCollector(Collector):
-    """What is known of certificates and CRLs at the moment of asking.
+    """What is known of certificates and CRLs at the time of the request.
 
     Args:
         generation: Returns the generation that serves.
@@ -126,7 +126,7 @@ class GenerationCollector(Collector):
         self._sink = sink
 
     def collect(self) -> list[Metric]:
-        """Return the figures of this moment."""
+        """Return the current figures."""
         generation, now = self._generation(), datetime.now(UTC)
         expiry = GaugeMetricFamily(
             "telnetsd_certificate_expiry_seconds", "Seconds until a certificate ends.", labels=["certificate"]
@@ -155,5 +155,5 @@ class GenerationCollector(Collector):
 
 
 def _fields(event: Draft) -> Any:  # noqa: ANN401 -- an event's JSON
-    """Return what an event has below `telnetsd`."""
+    """Return the fields of an event below `telnetsd`."""
     return msgspec.json.decode(b"{" + event.tail + b"}")

@@ -1,4 +1,4 @@
-"""Giving up root, once what only root may do is done."""
+"""Give up root, after everything that only root may do."""
 
 import os
 import pwd
@@ -8,12 +8,12 @@ from telnetsd.files.home import Home
 
 
 def require_owner(home: Home, user: str) -> None:
-    """Demand of root that it serves an installation as whoever it belongs to.
+    """Require that root serves an installation as the user who owns it.
 
-    Whoever may write the configuration would otherwise be root at the next start.
+    Otherwise a user who may write the configuration would be root at the next start.
 
     Raises:
-        OperatorError: It belongs to somebody else.
+        OperatorError: The installation belongs to another user.
     """
     if os.geteuid() != 0:
         return
@@ -25,10 +25,10 @@ def require_owner(home: Home, user: str) -> None:
 
 
 def become(user: str) -> None:
-    """Be a user of this machine from now on, for good; nothing where we are that user already.
+    """Become a user of this machine, permanently; do nothing if the process already runs as that user.
 
     Raises:
-        OperatorError: There is no such user, or only root could become them.
+        OperatorError: There is no such user, or only root could become that user.
     """
     account = _find(user)
     if os.getresuid() == (account.pw_uid,) * 3:

@@ -1,6 +1,6 @@
-"""Reloader: what a server loaded together serves together, until a reload puts another in its place.
+"""The reloader: what a server loaded together serves together, until a reload replaces it.
 
-A reload that finds an error changes nothing and says why. One that succeeds keeps every session that still holds.
+A reload that finds an error changes nothing and says why. A successful one keeps every session that is still valid.
 """
 
 import asyncio
@@ -31,24 +31,24 @@ from telnetsd.pki.authority import utc_now
 from telnetsd.pki.crl import CrlFinding
 
 RETRY_S: Final = 5.0
-"""How long after a reload that failed a change of files is looked at again."""
+"""How long after a failed reload the server checks for changed files again."""
 
 logger = logging.getLogger(__name__)
 
 Adopt = Callable[[Generation, ReloadReason], Awaitable[None]]
-"""Lets whoever serves go on with another generation."""
+"""Makes the serving processes continue with another generation."""
 
 
 class Reloader:
-    """The generation that serves now, and the way to the next.
+    """The generation that serves now, and how to get the next one.
 
     Args:
         home: The installation.
         generation: The first generation.
         trail: Bound to nothing.
-        ask: For the passphrase of the CA's key.
-        adopt: Told of each generation.
-        manager: Told that a reload goes on.
+        ask: Asks for the passphrase of the CA's key.
+        adopt: Called with each new generation.
+        manager: Notified while a reload is in progress.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Reloader:
         return self._generation
 
     async def reload(self, reason: ReloadReason, by: str) -> str:
-        """Load everything anew.
+        """Load everything again.
 
         Args:
             reason: Why.
-            by: Who wants it, for the log.
+            by: Who requested it, for the log.
         Returns: One line that says what serves now.
         Raises:
-            OperatorError: Something is wrong: nothing has changed.
+            OperatorError: Something is wrong; nothing has changed.
         """
         async with self._is_loading:
             self._manager.reloading()
@@ -112,7 +112,7 @@ class Reloader:
         try:
             generation, own_crls = await asyncio.to_thread(self._load)
         except OperatorError as error:
-            # Until another change of files, another try would end the same way.
+            # Until the files change again, another attempt would fail in the same way.
             self._files = files
             message = f"nothing was reloaded: {error}"
             await self._trail.record(ReloadFailed(message=message, operator=by))
@@ -133,16 +133,16 @@ class Reloader:
         return said
 
     def tick(self) -> None:
-        """Look at the files; loading goes on in the background."""
+        """Check the files; loading runs in the background."""
         files = sign_files(self._home, self._own_crls)
-        # Who writes several files, or a long one, is given one interval of quiet.
+        # Wait for one interval without a change: writing several files, or a long one, takes time.
         is_quiet, self._changing_files = files == self._changing_files, files
         is_free = not self._is_loading.locked() and time.monotonic() >= self._retry_at
         if files != self._files and is_quiet and is_free:
             self.reload_in_background(ReloadReason.FILES_CHANGED, "a change of files")
 
     def reload_in_background(self, reason: ReloadReason, by: str) -> None:
-        """Reload without keeping anybody waiting; what is wrong is told to the operator's terminal."""
+        """Reload without keeping the caller waiting; report an error on the operator's terminal."""
         reloading = asyncio.get_running_loop().create_task(self._reload_and_warn(reason, by))
         self._reloading.add(reloading)
         reloading.add_done_callback(self._reloading.discard)
@@ -165,7 +165,7 @@ class Reloader:
         self._retry_at = time.monotonic() + RETRY_S
 
     async def tell_of_crls(self) -> None:
-        """Tell the log of each CRL that is not, or no longer, the current word of its CA; once."""
+        """Record each CRL that is not, or is no longer, the current CRL of its CA; once."""
         trust = self._generation.trust
         problems = set(trust.crls.find_problems(trust.authorities, utc_now()))
         news = sorted(problems - self._told_crls, key=lambda one: one.source)
@@ -179,7 +179,7 @@ class Reloader:
         self._told_crls = problems
 
     async def keep_up(self) -> None:
-        """Sign CRLs before they are late, and forget requests whose time is over."""
+        """Sign CRLs before they are late, and forget requests that have expired."""
         try:
             await asyncio.to_thread(keep_up, self._home, self._ask)
             self._told_upkeep = ""
@@ -193,7 +193,7 @@ class Reloader:
         await self.tell_of_crls()
 
     async def _take_own_crls(self) -> None:
-        """Take note of our own CRLs, which are signed anew with each revocation, for what is told of them."""
+        """Read our own CRLs again, which each revocation re-signs, so that reports about them are current."""
         signature = sign(sorted(self._own_crls))
         if signature == self._own_signature:
             return
@@ -211,12 +211,12 @@ class Reloader:
         require_only_ours(self._home)
         recover(self._home)
         generation = load_generation(self._home, self._generation.trust.crls)
-        make_context(generation)  # what OpenSSL does not take is an error before anything has changed
+        make_context(generation)  # what OpenSSL rejects is an error before anything has changed
         return generation, own_crl_files(self._home)
 
 
 def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
-    """Say which changes since the server started it cannot take without a restart; nothing where there are none."""
+    """Return which changes since the server started need a restart; empty if there are none."""
     before = dict(fixed_values(begun_with))
     after = dict(fixed_values(now))
     waiting = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]

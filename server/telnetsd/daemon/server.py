@@ -1,4 +1,4 @@
-"""One running server: its first process, with sockets, signals, clocks, and everything of which there is one."""
+"""One running server: its first process, with sockets, signals, clocks, and everything that exists only once."""
 
 import asyncio
 import contextlib
@@ -52,13 +52,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a command line says of a server.
+    """What a command line says about a server.
 
     Attributes:
         listen: HOST:PORT instead of the configured address, or None.
         workers: How many processes serve (or one for each core), instead of the configured number, or None.
-        ask: For the passphrase of the CA's key, where it is encrypted; must not wait for a person.
-        worker_options: The options by which workers find that passphrase: see `telnetsd workers`.
+        ask: Asks for the passphrase of the CA's key, if it is encrypted; must not wait for a person.
+        worker_options: The options with which workers find that passphrase: see `telnetsd workers`.
     """
 
     listen: str | None = None
@@ -84,7 +84,7 @@ def serve(home: Home, options: Options) -> None:
     """Run a server in the foreground until a signal ends it.
 
     Raises:
-        OperatorError: It cannot start.
+        OperatorError: The server cannot start.
     """
     manager, settings = ServiceManager(), load_settings(home.config_file)
     endpoints = find_endpoints(settings, options.listen)
@@ -95,7 +95,7 @@ def serve(home: Home, options: Options) -> None:
             to_close.enter_context(one)
             keep_alive(one, settings.listener.keepalive_s)
         if settings.listener.user:
-            # Root alone may have ports below 1024; nothing else is done as root.
+            # Only root may use ports below 1024; nothing else is done as root.
             sockets = sockets or _open_sockets(to_close, endpoints, settings)
             become(settings.listener.user)
         require_only_ours(home)
@@ -188,10 +188,10 @@ def _make_workers(start: _Start, generation: Generation, state: Store, sink: Gro
 
 
 def find_endpoints(settings: Settings, listen: str | None) -> list[Endpoint]:
-    """Return the addresses that connections come in by: those with a prompt first, and then those of the lines.
+    """Return the addresses that accept connections: those with a prompt first, and then those of the lines.
 
     Raises:
-        OperatorError: One is no address.
+        OperatorError: One of them is not an address.
     """
     to_lines = [Endpoint(EndpointSettings(listen=line.listen), line.name) for line in settings.line if line.listen]
     endpoints = [*prompt_endpoints(settings.listener, listen), *to_lines]
@@ -208,7 +208,7 @@ def _open_sockets(
 
 
 async def _listen(start: _Start, generation: Generation, parts: Parts) -> None:
-    """Take connections until a signal ends it, and then let those that are open end."""
+    """Accept connections until a signal stops the server, and then let the open ones end."""
     signals, workers, reloader, trail = Signals(), parts.workers, parts.reloader, parts.trail
     reload = partial(reloader.reload, ReloadReason.OPERATOR)
     control = ControlServer(start.home.control_socket, workers.sessions, reload, parts.meter.counts)
@@ -228,7 +228,7 @@ async def _listen(start: _Start, generation: Generation, parts: Parts) -> None:
                 await looking_back
         finally:
             await workers.stop()
-        # What has begun in a thread is finished, or given up, before the server says that it stopped.
+        # Work that has begun in a thread is finished, or abandoned, before the server says that it stopped.
         await reloader.finish()
         await asyncio.to_thread(stop_enrolment)
         await trail.record(ServerStopped(message="the server stopped"))
@@ -243,7 +243,7 @@ async def _look_back(start: _Start, trail: Trail) -> None:
 
 
 def _announce(pools: list[WorkerPool], settings: AuditSettings, *, is_out: bool) -> None:
-    """Tell everybody that the audit log cannot be written, or that it can again."""
+    """Tell every session that the audit log cannot be written, or that it can be written again."""
     text = "the audit log cannot be written: logins and commands are refused until it can"
     if not is_out:
         text = "the audit log is written again"

@@ -1,6 +1,6 @@
-"""What a service manager gives and wants to be told: sockets, readiness, a sign of life (sd_listen_fds, sd_notify).
+"""A service manager's sockets, and the readiness and keep-alive reports to it (sd_listen_fds, sd_notify).
 
-Without one, which is when its environment variables are not set, nothing of it happens.
+Without a service manager, which is when its environment variables are not set, none of this happens.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from telnetsd.listener.sockets import resolve, shown_address
 
 FIRST_DESCRIPTOR: Final = 3
 STOP_S: Final = 30.0
-"""How long a server may take to stop, beside the time that open sessions have."""
+"""How long a server may take to stop, in addition to the time that open sessions have."""
 
 
 def take_sockets(listens: list[str]) -> list[socket.socket]:
-    """Return the listening sockets that the service manager has opened for us; none where it has not.
+    """Return the listening sockets that the service manager has opened for us; an empty list if it has not.
 
     Args:
         listens: The addresses of the configuration, in the order of the manager's sockets.
     Raises:
-        OperatorError: There is another number of sockets, one does not listen, or is of another address.
+        OperatorError: The number of sockets differs, or one of them does not listen or has another address.
     """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
@@ -55,7 +55,7 @@ def _listening(number: int, listen: str) -> socket.socket:
 
 
 def _require_same(one: socket.socket, listen: str) -> None:
-    """Demand that a socket is of an address: who comes in by it is not to be asked what is asked at another."""
+    """Require that a socket has an address: each address makes its own demands on a client."""
     name = one.getsockname()
     if isinstance(name, str):
         is_same = listen == UNIX_PREFIX + name
@@ -69,31 +69,31 @@ def _require_same(one: socket.socket, listen: str) -> None:
 
 
 class ServiceManager:
-    """Tells the service manager how the server is, where there is one that wants to know."""
+    """Reports the state of the server to the service manager, if there is one that wants to know."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
         watchdog_us, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
         is_ours = watchdog_us.isdecimal() and pid in {"", str(os.getpid())}
-        # Twice as often as it must be told, as sd_watchdog_enabled(3) advises.
+        # Twice as often as required, as sd_watchdog_enabled(3) advises.
         self._interval_s = int(watchdog_us) / 2_000_000 if is_ours else None
         self._told_at = 0.0
 
     def ready(self, status: str) -> None:
-        """Tell that connections are taken, and what serves."""
+        """Report that connections are accepted, and what serves."""
         self._tell(f"READY=1\nSTATUS={_one_line(status)}")
 
     def reloading(self) -> None:
-        """Tell that a reload begins; `ready` ends it."""
+        """Report that a reload begins; `ready` ends it."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, drain_timeout_s: float) -> None:
-        """Tell that no more connections are taken, and for how long open sessions may go on."""
+        """Report that no more connections are accepted, and for how long open sessions may continue."""
         extend_us = int((drain_timeout_s + STOP_S) * 1_000_000)
         self._tell(f"STOPPING=1\nSTATUS=waiting for open sessions to end\nEXTEND_TIMEOUT_USEC={extend_us}")
 
     def alive(self) -> None:
-        """Tell that the event loop runs, when it is time."""
+        """Report that the event loop runs, if the interval is over."""
         now = time.monotonic()
         if self._interval_s is not None and now >= self._told_at + self._interval_s:
             self._told_at = now
@@ -102,14 +102,14 @@ class ServiceManager:
     def _tell(self, state: str) -> None:
         if not self._address:
             return
-        # An address that begins with @ is of the abstract namespace.
+        # An address that begins with @ is in the abstract namespace.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # That nobody listens there any more is the service manager's matter, and no reason to stop.
+        # If the service manager no longer listens there, that is its own problem, and no reason to stop.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
             connection.connect(address)
             connection.sendall(state.encode())
 
 
 def _one_line(text: str) -> str:
-    """Return a text that cannot begin another assignment."""
+    """Return the text as one line, which cannot begin another assignment."""
     return " ".join(text.splitlines())

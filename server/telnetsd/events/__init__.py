@@ -1,1 +1,1 @@
-"""The vocabulary of the audit log: reasons, fields, events, and the catalogue that says what each event has."""
+"""The vocabulary of the audit log: reasons, fields, events, and the catalogue of what each event has."""

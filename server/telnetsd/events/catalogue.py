@@ -1,7 +1,7 @@
-"""The catalogue: one row an event, with what the Elastic Common Schema calls it and what else its line has.
+"""The catalogue: one row per event, with its Elastic Common Schema values and the other parts that its line has.
 
-When an event happens is in the docstring of its struct; its reasons and fields are in the struct's annotations. How
-an event is written, whether it is kept while the log cannot be written, and its documents come from the rows.
+The docstring of an event's struct says when the event happens; the struct's annotations list its reasons and fields.
+The rows determine how an event is written, whether it is kept while the log cannot be written, and its documents.
 """
 
 import inspect
@@ -27,17 +27,17 @@ FAILURE: Final = Outcome.FAILURE
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """One row.
+    """One row of the catalogue.
 
     Attributes:
         event: The struct.
         categories: event.category.
         types: event.type.
         outcome: event.outcome.
-        always: Parts that stand beside it on every line: what the trail is bound to.
-        sometimes: Parts that may stand beside it.
-        is_kept: Whether it is written later when the log cannot be written: it tells of what has happened already,
-            where others record what is refused in that case.
+        always: Other parts that every line of it has: those to which the trail is bound.
+        sometimes: Other parts that a line of it may have.
+        is_kept: Whether it is written later when the log cannot be written. Such an event records what has already
+            happened; the others record what is refused in that case.
     """
 
     event: type[Event]
@@ -56,17 +56,17 @@ class Definition:
 
     @cached_property
     def reasons(self) -> list[str]:
-        """The words that event.reason may be, in order."""
+        """The possible values of event.reason, sorted."""
         return sorted({word.value for word in _words_of(get_type_hints(self.event)["reason"])})
 
     @cached_property
     def has_other_reasons(self) -> bool:
-        """Whether event.reason may be a word of another package as well."""
+        """Whether event.reason may also be a value that another package defines."""
         return StrEnum in get_args(get_type_hints(self.event)["reason"])
 
     @cached_property
     def required(self) -> tuple[str, ...]:
-        """The fields that it always has, beside those of every event."""
+        """The fields that it always has, besides those of every event."""
         of_parts = (slots_of(part) for part in (self.event, *self.always))
         return tuple(dict.fromkeys(slot.field.name for slot in chain.from_iterable(of_parts) if slot.is_required))
 
@@ -95,7 +95,7 @@ _CHANGED_BY: Final = (Operator, Session)
 
 
 def _change(event: type[Event], category: str, *kinds: str) -> Definition:
-    """Define a change of the installation that was made."""
+    """Define the event of a change that was made to the installation."""
     return Definition(event=event, categories=(category,), types=kinds, outcome=SUCCESS, sometimes=_CHANGED_BY)
 
 
@@ -254,4 +254,4 @@ DEFINITIONS: Final = {
 """Every event."""
 
 ACTIONS: Final = {event.action: definition for event, definition in DEFINITIONS.items()}
-"""The rows, by the word of `event.action`."""
+"""The rows, by the value of `event.action`."""

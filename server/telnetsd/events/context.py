@@ -1,11 +1,11 @@
-"""Parts that many events share: where a client comes from, who it is, its certificate, who changes something."""
+"""Parts that many events share: the source, identity and certificate of a client, and who makes a change."""
 
 from telnetsd.events import fields as f
 from telnetsd.events.part import Part
 
 
 class Source(Part):
-    """Where a connection comes from; one by a Unix socket comes from nowhere."""
+    """Where a connection comes from; a connection over a Unix socket has no source."""
 
     ip: f.SourceIp | None = None
     port: f.SourcePort | None = None
@@ -13,7 +13,7 @@ class Source(Part):
 
 
 class Tls(Part):
-    """What a handshake agreed upon."""
+    """What a handshake negotiated."""
 
     cipher: f.TlsCipher
     resumed: f.TlsResumed
@@ -24,9 +24,9 @@ class Tls(Part):
 
 
 class Who(Part):
-    """Who a client is, or claims to be; the certificate by its fingerprint: see `Certificate`.
+    """Who a client is, or claims to be, with the fingerprint of its certificate: see `Certificate`.
 
-    `user_name` is there for a named user only: what a rejected certificate claims never gets there.
+    `user_name` is set for a named user only: what a rejected certificate claims is never put there.
     """
 
     kind: f.IdentityKind
@@ -40,7 +40,7 @@ class Who(Part):
 
 
 class Session(Part):
-    """Which session it is, of whom, from where, and over which connection: what its events share."""
+    """The fields that a session's events share: its id, its client, the source and the TLS connection."""
 
     id: f.SessionId
     who: Who
@@ -61,7 +61,7 @@ class IssuerName(Part):
 
 
 class SubjectName(Part):
-    """The subject of a certificate; its attributes are those that ECS has."""
+    """The subject of a certificate; its attributes are those that ECS defines."""
 
     distinguished_name: f.SubjectDistinguishedName
     common_name: f.SubjectCommonNames | None = None
@@ -73,7 +73,7 @@ class SubjectName(Part):
 
 
 class Certificate(Part):
-    """A certificate; a long one of a client without a name has the beginnings of its names alone."""
+    """A certificate; a long one of a client without a name has only the beginnings of its names."""
 
     sha256: f.ClientSha256
     subject: f.ClientSubject
@@ -91,7 +91,7 @@ class Certificate(Part):
 
 
 class Revocation(Part):
-    """Since when a certificate or a pin is revoked, and why."""
+    """When a certificate or a pin was revoked, and why."""
 
     revoked_at: f.RevokedAt
     reason: f.RevocationReasonField
@@ -113,14 +113,14 @@ class Operator(Part):
 
 
 class Target(Part):
-    """The user whom a change is about."""
+    """The user that a change is about."""
 
     name: f.TargetName
     roles: f.TargetRoles | None = None
 
 
 class Signature(Part):
-    """What signs a checkpoint: put in by `audit.chain`, after everything else."""
+    """The signature of a checkpoint: `audit.chain` inserts it after everything else."""
 
     signature: f.CheckpointSignature
 

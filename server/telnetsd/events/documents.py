@@ -101,7 +101,7 @@ def _actions() -> Iterable[str]:
 
 
 def _reasons() -> Iterable[str]:
-    """Explain each reason; a word that several enumerations have stands with each."""
+    """Explain each reason; a word that is in several enumerations is listed with each of them."""
     yield "## Reasons\n"
     yield "Where a sentence is shown to a client, places in braces are filled from its certificate.\n"
     for kind in vars(reasons).values():
@@ -122,7 +122,7 @@ def _fields() -> Iterable[str]:
 
 
 def _names(names: Iterable[str]) -> str:
-    """Name fields; those of a certificate and its names as a group, since they come together."""
+    """Name fields; those of a certificate and of its names are one group, since they occur together."""
     shown = []
     for name in dict.fromkeys(names):
         one = "tls.client.x509.*" if name.startswith("tls.client.x509.") else name

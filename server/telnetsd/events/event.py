@@ -7,11 +7,11 @@ from telnetsd.events.part import Part
 
 
 class Event(Part):
-    """Something that happened: a subclass says in its docstring when, and by its annotations what is known of it.
+    """The base of all events: a subclass's docstring says when it happens, its annotations what is known about it.
 
     Attributes:
-        action: The word of `event.action`.
-        reason: The word of `event.reason`; its type is the enumeration of what it may be.
+        action: The value of `event.action`.
+        reason: The value of `event.reason`; its type is the enumeration of the possible values.
         message: One sentence for people; text of a peer in it has been escaped.
     """
 

@@ -18,14 +18,14 @@ TEXT_MAX_CHARS: Final = 1024
 """The longest text of a peer in one field; a command line has a limit of its own."""
 LINE_MAX_CHARS: Final = 8192
 GUEST_LINE_MAX_CHARS: Final = 256
-"""How much of a line that is refused to a guest the log keeps; a command that runs is there in full."""
+"""How much of a guest's refused line the log keeps; a command that runs is logged in full."""
 CAUSE_MAX_CHARS: Final = 300
 SERIAL_MAX_CHARS: Final = 80
-"""A serial number has 20 bytes at most (RFC 5280 section 4.1.2.2); one that a peer makes up may be longer."""
+"""A serial number has at most 20 bytes (RFC 5280 section 4.1.2.2); one that a peer makes up may be longer."""
 
 
 class Outcome(StrEnum):
-    """How it went (ECS event.outcome)."""
+    """The outcome of an event (ECS event.outcome)."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -38,7 +38,7 @@ def timestamp(at: datetime) -> str:
 
 
 def parse_timestamp(text: str) -> datetime | None:
-    """Return the moment of a timestamp (aware); None when it is none."""
+    """Return the time of a timestamp (aware); None when the text is not a timestamp."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -84,10 +84,10 @@ def _of_name(whose: Literal["issuer", "subject"], key: str) -> Field:
 
 
 IdentityKindWord = Literal["guest", "refusal", "user"]
-"""What identification came to."""
+"""The outcome of identification."""
 
 # fmt: off
-# What every event has; these are written by `audit.trail` and `audit.chain`.
+# The fields of every event; `audit.trail` and `audit.chain` write these.
 Timestamp = Annotated[str, Field("@timestamp", _TIME, "when it happened, UTC, with microseconds")]
 Message = Annotated[str, Field("message", _TEXT, "one sentence for people; text of a peer in it is escaped")]
 EcsVersion = Annotated[str, Field("ecs.version", {"const": ECS_VERSION}, "the version of the Elastic Common Schema")]
@@ -106,7 +106,7 @@ ChainPrevious = Annotated[
     str, Field("telnetsd.chain.previous", _SHA256, "SHA-256 of the whole line before; zeros in the first line of all")
 ]
 
-# Where a connection comes from, and who it is.
+# The source of a connection, and the identity of the client.
 SourceIp = Annotated[str, Field("source.ip", _TEXT, "where the connection came from")]
 SourcePort = Annotated[int, Field("source.port", {"type": "integer", "minimum": 0, "maximum": 65535}, "its port")]
 ProxyIp = Annotated[str, Field("telnetsd.proxy.ip", _TEXT, "the proxy that spoke for the source")]

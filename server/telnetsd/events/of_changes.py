@@ -1,4 +1,4 @@
-"""Events of changes: what operators, and users in sessions, do to an installation."""
+"""Events of changes: what operators, and users in sessions, change in an installation."""
 
 from typing import ClassVar, Literal
 
@@ -9,13 +9,13 @@ from telnetsd.events.reason import CommonReason, CrlProblem, EnrolmentReason
 
 
 class Done(Event):
-    """A change that was made as it was asked for."""
+    """A change that was made as requested."""
 
     reason: Literal[CommonReason.OK] = CommonReason.OK
 
 
 class CertificateIssued(Done):
-    """A certificate was issued: to a user, or to the server."""
+    """A certificate was issued to a user, or to the server."""
 
     action: ClassVar = "certificate-issued"
     target: context.Target | None = None
@@ -130,7 +130,7 @@ class EnrolmentCollected(Done):
 
 
 class EnrolmentExpired(Event):
-    """A request has expired, or gave way to one from a network that has made fewer."""
+    """A request has expired, or was removed in favour of one from a network that has made fewer."""
 
     action: ClassVar = "enrolment-expired"
     reason: Literal[CommonReason.OK, EnrolmentReason.GAVE_WAY] = CommonReason.OK
@@ -138,21 +138,21 @@ class EnrolmentExpired(Event):
 
 
 class TrustAnchorAdded(Done):
-    """A CA may vouch for users."""
+    """A CA is trusted to vouch for users."""
 
     action: ClassVar = "trust-anchor-added"
     certificate: context.Certificate
 
 
 class TrustAnchorRemoved(Done):
-    """A CA may no longer vouch for users."""
+    """A CA is no longer trusted to vouch for users."""
 
     action: ClassVar = "trust-anchor-removed"
     certificate: context.Certificate
 
 
 class CaRotated(Done):
-    """Another CA of this installation issues from now on."""
+    """Another CA of this installation issues certificates from now on."""
 
     action: ClassVar = "ca-rotated"
     certificate: context.Certificate
@@ -172,14 +172,14 @@ class CrlIssued(Done):
 
 
 class CrlRejected(Event):
-    """A CRL does not count, or no longer."""
+    """A CRL is not accepted, or is no longer accepted."""
 
     action: ClassVar = "crl-rejected"
     reason: CrlProblem
 
 
 class ChangeUndone(Event):
-    """A change was interrupted, and what the log says of it did not happen."""
+    """A change was interrupted, and what the log says about it did not happen."""
 
     action: ClassVar = "change-undone"
     reason: Literal[CommonReason.INTERRUPTED] = CommonReason.INTERRUPTED

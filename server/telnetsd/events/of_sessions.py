@@ -27,7 +27,7 @@ ConnectedReason = Literal[LineReason.WRITING, LineReason.WATCHING, LineReason.TA
 
 
 class SessionStarted(Event):
-    """A session starts: of a named user, or of a guest with the reason."""
+    """A session starts, for a named user or for a guest with the reason."""
 
     action: ClassVar = "session-started"
     reason: Literal[AdmissionReason.IDENTIFIED] | GuestReason
@@ -76,16 +76,16 @@ class SessionWatched(Event):
 
 
 class SessionSlowed(Event):
-    """A session types faster than it may, and is read more slowly from now on; once a session."""
+    """A session types faster than allowed, and is read more slowly from now on; recorded once per session."""
 
     action: ClassVar = "session-slowed"
     reason: Literal[LimitReason.TOO_MANY_LINES] = LimitReason.TOO_MANY_LINES
 
 
 class GuestsRefused(Event):
-    """Guests and refused clients of a source have used up their share of the log for an hour.
+    """Guests and refused clients from one source have used up their share of the log for an hour.
 
-    What else they wanted was refused in words, and is counted every ten seconds.
+    Their further requests are refused with a message, and are counted every ten seconds.
     """
 
     action: ClassVar = "guests-refused"
@@ -95,7 +95,7 @@ class GuestsRefused(Event):
 
 
 class HandshakeFailed(Event):
-    """A TLS handshake was not completed; beyond a thousand in ten seconds they are counted, by reason."""
+    """A TLS handshake was not completed; beyond a thousand in ten seconds, handshakes are counted by reason."""
 
     action: ClassVar = "handshake-failed"
     reason: TlsReason
@@ -103,7 +103,7 @@ class HandshakeFailed(Event):
 
 
 class ConnectionRefused(Event):
-    """Connections are turned away before their handshake: the first of a source at once, others counted."""
+    """Connections are refused before their handshake: the first from a source is recorded at once, others counted."""
 
     action: ClassVar = "connection-refused"
     reason: TurnedAwayReason
@@ -111,7 +111,7 @@ class ConnectionRefused(Event):
 
 
 class CommandExecuted(Event):
-    """A command is about to run; written before it does."""
+    """A command is about to run; the event is written before it does."""
 
     action: ClassVar = "command-executed"
     reason: Literal[CommandReason.PERMITTED] = CommandReason.PERMITTED
@@ -120,7 +120,7 @@ class CommandExecuted(Event):
 
 
 class CommandDenied(Event):
-    """A line was refused; a command of another package may have reasons of its own."""
+    """A typed line was refused; a command of another package may have its own reasons."""
 
     action: ClassVar = "command-denied"
     reason: CommandReason | StrEnum
@@ -129,7 +129,7 @@ class CommandDenied(Event):
 
 
 class CommandFailed(Event):
-    """A command that ran has failed; one of another package may have reasons of its own."""
+    """A command that ran has failed; a command of another package may have its own reasons."""
 
     action: ClassVar = "command-failed"
     reason: CommandReason | EnrolmentReason | CsrReason | LineReason | ProgramReason | StrEnum
@@ -139,7 +139,7 @@ class CommandFailed(Event):
 
 
 class LineConnected(Event):
-    """A session is about to be connected to a line: to write, or to watch the writer."""
+    """A session is about to be connected to a line, to write or to watch the writer."""
 
     action: ClassVar = "line-connected"
     reason: ConnectedReason
@@ -157,7 +157,7 @@ class LineDisconnected(Event):
 
 
 class RecordingClosed(Event):
-    """What a line showed was recorded; the log vouches for the file."""
+    """A recording of what a line showed was closed; the log vouches for the file."""
 
     action: ClassVar = "recording-closed"
     reason: Literal[CommonReason.OK, EndReason.SERVER_LOST] = CommonReason.OK

@@ -31,7 +31,7 @@ class ServerStopped(Event):
 
 
 class ServerReloaded(Event):
-    """The server serves with a new load of configuration, trust and state."""
+    """The server uses a new load of configuration, trust and state."""
 
     action: ClassVar = "server-reloaded"
     reason: ReloadReason
@@ -47,7 +47,7 @@ class ReloadFailed(Event):
 
 
 class AuditCheckpoint(Event):
-    """The log was signed; also where a file of it begins, and where a rotated one ends."""
+    """The log was signed; this also happens where a file of it begins, and where a rotated one ends."""
 
     action: ClassVar = "audit-checkpoint"
     reason: CheckpointReason
@@ -68,7 +68,7 @@ class AuditRecovered(Event):
 
 
 class AuditDamaged(Event):
-    """The log is not as it was left, and cannot be repaired."""
+    """The log is not as the last writer left it, and cannot be repaired."""
 
     action: ClassVar = "audit-damaged"
     reason: DamageReason
@@ -76,7 +76,7 @@ class AuditDamaged(Event):
 
 
 class AuditPruned(Event):
-    """A rotated file is about to be removed: it is too old, or the files are too large together."""
+    """A rotated file is about to be removed, because it is too old or the files are too large together."""
 
     action: ClassVar = "audit-pruned"
     reason: RetentionReason

@@ -1,7 +1,7 @@
-"""Parts of an event: structs whose attributes know which field of the Elastic Common Schema they are.
+"""Parts of an event: structs in which each attribute corresponds to a field of the Elastic Common Schema.
 
 An attribute is annotated with a `Field`, or is a part itself. An attribute without a default is a field that the
-event always has; None stands for a field that it does not have.
+event always has; None means that the event does not have the field.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,8 +24,8 @@ class Field:
 
     Attributes:
         name: Its path, as in `source.ip`.
-        schema: What it holds.
-        summary: Words for people.
+        schema: The schema of its value.
+        summary: A description for people.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Field:
 
 
 class _PartMeta(msgspec.StructMeta):
-    """Makes every part immutable, and its attributes keywords: msgspec does not hand this down to subclasses."""
+    """Makes every part immutable, and its attributes keyword-only: subclasses do not inherit this from msgspec."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> "_PartMeta":  # noqa: PYI034 -- no Self in a metaclass
         """Make a class."""
@@ -48,11 +48,11 @@ class Part(msgspec.Struct, metaclass=_PartMeta):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where an attribute of a part goes.
+    """The place of an attribute of a part in the log.
 
     Attributes:
-        path: The attribute, or the way to it through parts.
-        field: The field that it is.
+        path: The attribute, or the path to it through parts.
+        field: The field that it fills.
         is_required: Whether every event with the part has the field.
     """
 
@@ -68,7 +68,7 @@ def slots_of(part: type[Part]) -> tuple[Slot, ...]:
 
 
 def to_fields(*parts: Part) -> Fields:
-    """Return parts as the nested object that the log has; of a field in two of them the later one counts."""
+    """Return parts as the nested object in the log; if two parts have the same field, the later one counts."""
     fields: Fields = {}
     for part in parts:
         _fill(fields, _tree_of(type(part)), part)
@@ -76,7 +76,7 @@ def to_fields(*parts: Part) -> Fields:
 
 
 def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
-    """Return both objects in one, the inner objects merged as well; `other` wins. Neither is changed."""
+    """Merge two objects, including their inner objects; `other` wins. Neither object is changed."""
     merged = dict(into)
     for key, value in other.items():
         known = merged.get(key)
@@ -87,7 +87,7 @@ def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
 def _find_slots(part: type[Part]) -> Iterator[Slot]:
     hints = get_type_hints(part, include_extras=True)
     for attribute in msgspec.structs.fields(part):
-        # A default that is a value, and not None, stands for a field that is always there.
+        # A default other than None means that the field is always there.
         is_required = attribute.required or attribute.default is not None
         for one in _alternatives(hints[attribute.name]):
             if isinstance(one, type) and issubclass(one, Part):
@@ -105,7 +105,7 @@ def _alternatives(hint: object) -> tuple[Any, ...]:
 
 
 _Tree = dict[str, Any]
-"""By the keys of the log: a tree below one, or the way to the attribute."""
+"""By the keys of the log: the tree below a key, or the path to the attribute."""
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Why: every word that `event.reason` may be, with the sentence that explains it and what to do about it.
+"""Reasons: every word that `event.reason` may be, with the sentence that explains it and what to do about it.
 
-A word, once released, stays: collectors rely on it. The sentence is for people: it stands in the document of the
-audit log, and where a peer is told of the reason, on their screen.
+A released word is never changed, since collectors rely on it. The sentence is for people: it appears in the document
+of the audit log and, if a peer is shown the reason, on the peer's screen.
 """
 
 from enum import StrEnum
@@ -14,7 +14,7 @@ USE_GIVEN_CERTIFICATE = "connect with a certificate that the operator gave you"
 class Reason(StrEnum):
     """A reason: its word, a sentence, and a remedy (empty where there is nothing to do).
 
-    The sentence of a refusal has places in braces for what the certificate says: see `session.greeting`.
+    The sentence of a refusal has placeholders in braces for what the certificate says: see `session.greeting`.
     """
 
     _value_: str
@@ -37,7 +37,7 @@ class Reason(StrEnum):
 
 
 class CertificateStatus(StrEnum):
-    """What became of the certificate that was presented, if one was: no reason, but a fact beside it."""
+    """The status of the presented certificate, if there was one: not a reason, but a fact beside it."""
 
     NONE = "none"
     VERIFIED = "verified"
@@ -46,7 +46,7 @@ class CertificateStatus(StrEnum):
 
 
 class RevocationReason(StrEnum):
-    """Why a certificate was revoked (RFC 5280 section 5.3.1); `removeFromCRL` is no reason but the end of a hold."""
+    """Why a certificate was revoked (RFC 5280 section 5.3.1); `removeFromCRL` is not a reason but ends a hold."""
 
     UNSPECIFIED = "unspecified"
     KEY_COMPROMISE = "keyCompromise"
@@ -59,11 +59,11 @@ class RevocationReason(StrEnum):
     AA_COMPROMISE = "aACompromise"
 
 
-# Connections, before anything is known of the client.
+# Connections, before anything is known about the client.
 
 
 class TurnedAwayReason(Reason):
-    """Which limit a raw connection has met before its handshake."""
+    """Which limit a raw connection reached before its handshake."""
 
     TOO_MANY_CONNECTIONS = (
         "too-many-connections",
@@ -117,11 +117,11 @@ class TlsReason(Reason):
     PROTOCOL_ERROR = "protocol-error", "the client broke the TLS protocol"
 
 
-# Who comes in, and who does not.
+# Which clients are admitted, and which are not.
 
 
 class GuestReason(Reason):
-    """Why a client is a guest and not a named user; a refusal where an endpoint requires a certificate."""
+    """Why a client is a guest and not a named user; a refusal if an endpoint requires a certificate."""
 
     NO_CERTIFICATE = (
         "no-certificate",
@@ -224,7 +224,7 @@ class StatusReason(Reason):
 
 
 class EndpointReason(Reason):
-    """Why a client that may come in may not come in at this address."""
+    """Why a client that may connect to the server is refused at this address."""
 
     ROLE = (
         "role-not-taken-here",
@@ -234,11 +234,11 @@ class EndpointReason(Reason):
 
 
 RefusalReason = PathReason | StatusReason | GuestReason | EndpointReason
-"""Why a client is refused: no path, revoked, a guest where none are admitted, or no role for the address."""
+"""Why a client is refused: no path, revoked, a guest where guests are not admitted, or no role for the address."""
 
 
 class AdmissionReason(Reason):
-    """Why a connection was admitted or not, beside the reasons of its identity."""
+    """Why a connection was admitted or not, besides the reasons of its identity."""
 
     IDENTIFIED = "identified", "a verified certificate named the user"
     TOO_MANY_SESSIONS = "too-many-sessions", "the user has, or guests have, too many sessions open"
@@ -247,7 +247,7 @@ class AdmissionReason(Reason):
 
 
 class EndReason(Reason):
-    """Why a session ended; where the certificate was rejected meanwhile, a reason of a refusal says so."""
+    """Why a session ended; if the certificate was rejected meanwhile, it is the reason of a refusal."""
 
     QUIT = "quit", "the user left"
     END_OF_INPUT = "end-of-input", "the client sent the end of its input"
@@ -272,7 +272,7 @@ class EndReason(Reason):
 
 
 class LimitReason(Reason):
-    """Which limit slows a session down, or refuses what guests want."""
+    """Which limit slows a session down, or causes the requests of guests to be refused."""
 
     TOO_MANY_LINES = "too-many-lines", "lines came faster than [limits] allows"
     LOG_FILLED = (
@@ -286,7 +286,7 @@ class LimitReason(Reason):
 
 
 class CommandReason(Reason):
-    """What became of a typed line."""
+    """What happened to a typed line, and why."""
 
     PERMITTED = "permitted", "the user may run the command"
     UNKNOWN_COMMAND = "unknown-command", "there is no such command"
@@ -375,7 +375,7 @@ class LineReason(Reason):
 
 
 class CommonReason(Reason):
-    """Reasons of changes, most of which happen because they were asked for."""
+    """Reasons of changes, most of which happen because they were requested."""
 
     OK = "ok", "it was done as asked"
     INTERRUPTED = "interrupted", "it was interrupted before it was complete"
@@ -398,7 +398,7 @@ class ReloadReason(Reason):
 
 
 class CrlProblem(Reason):
-    """Why a CRL does not count as the current word of its CA."""
+    """Why a CRL is not accepted as the current one of its CA."""
 
     UNREADABLE = "crl-unreadable", "the CRL cannot be read", "replace it"
     UNSUPPORTED = (
@@ -421,7 +421,7 @@ class CrlProblem(Reason):
 
 
 class CheckpointReason(Reason):
-    """Why a checkpoint was signed. The first and the last word prove where a file begins and ends."""
+    """Why a checkpoint was signed; the first and the last reason prove where a file begins and ends."""
 
     FILE_OPENED = "file-opened", "a file of the audit log begins"
     EVENTS = "checkpoint-events", "the audit log was signed"
@@ -432,7 +432,7 @@ class CheckpointReason(Reason):
 
 
 class RecoveryReason(Reason):
-    """What a writer found when it came back to the log, and repaired without a loss."""
+    """What a writer found when it returned to the log, and repaired without a loss."""
 
     TORN_LINE = "torn-line", "the last line was incomplete and was removed"
     UNSEALED_LINES = "unsealed-lines", "complete lines were not sealed yet"
@@ -441,7 +441,7 @@ class RecoveryReason(Reason):
 
 
 class DamageReason(Reason):
-    """What a writer found when it came back to the log, and cannot repair."""
+    """What a writer found when it returned to the log, and cannot repair."""
 
     LOG_MISSING = "log-missing", "the log and its seal are missing"
     LINES_MISSING = "lines-missing", "sealed lines are missing"

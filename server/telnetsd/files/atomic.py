@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, with the mode that they are to have from their first byte on."""
+"""Writing files completely or not at all, with their final mode from the first byte on."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ PUBLIC_FILE_MODE = 0o644
 
 
 def make_secret_folder(folder: Path) -> None:
-    """Create `folder` (and its parents) so that nobody else can look into it, whatever the umask."""
+    """Create `folder` (and its parents) so that no other user can access it, whatever the umask."""
     for parent in reversed(folder.parents):
         if not parent.exists():
             parent.mkdir(SECRET_FOLDER_MODE, exist_ok=True)
@@ -22,15 +22,16 @@ def make_secret_folder(folder: Path) -> None:
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all.
+    """Write a file that only its owner may read, completely or not at all.
 
-    The content goes to a file beside it that has its mode from its first moment, is synced, and is renamed.
+    The content goes to a temporary file beside it, which has the final mode from the start. That file is synced, and
+    then renamed.
     """
     _write_whole(path, content, SECRET_FILE_MODE)
 
 
 def write_public(path: Path, content: bytes) -> None:
-    """Write a file that everybody may read, whole or not at all."""
+    """Write a file that all users may read, completely or not at all."""
     _write_whole(path, content, PUBLIC_FILE_MODE)
 
 
@@ -47,7 +48,7 @@ def _write_whole(path: Path, content: bytes, mode: int) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Put a folder's entries on the disk: a file that was made is there after a crash."""
+    """Sync a folder's entries to disk: a file that was created is still there after a crash."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""Where everything of one installation is, and with which modes.
+"""The paths of one installation, and their modes.
 
 The home folder is `--home DIR`, else `$TELNETSD_HOME`, else the current folder. This module knows names and
 permissions; it never reads what is inside the files.
@@ -40,31 +40,31 @@ class Home:
     config_file = _Path("telnetsd.toml")
     """The configuration; every key in it is optional."""
     certs_folder = _Path("certs")
-    """Everything that has to do with certificates."""
+    """Everything related to certificates."""
     ca_certificate = _Path("certs/ca.pem")
-    """The built-in CA's root certificate, and behind it those of before a rotation that are still trusted."""
+    """The built-in CA's root certificate, followed by those from before a rotation that are still trusted."""
     ca_key = _Path("certs/ca.key")
     """The root's private key; with an intermediate it can be kept elsewhere."""
     server_ca_certificate = _Path("certs/server-ca.pem")
-    """The CA of the server's own certificate, where not every client verifies the built-in CA's."""
+    """The CA of the server's own certificate, if not every client can verify the built-in CA's signature."""
     server_ca_key = _Path("certs/server-ca.key")
-    """Its private key."""
+    """The private key of that CA."""
     issuing_certificate = _Path("certs/issuing.pem")
-    """The intermediate that issues, if there is one: else the root does."""
+    """The intermediate that issues, if there is one; otherwise the root issues."""
     issuing_key = _Path("certs/issuing.key")
     """The intermediate's private key."""
     previous_folder = _Path("certs/previous")
-    """Issuing CAs of before a rotation, FINGERPRINT.pem and .key: their keys still sign their CRLs."""
+    """Previous issuing CAs, from before a rotation, FINGERPRINT.pem and .key: their keys still sign their CRLs."""
     intermediates_folder = _Path("certs/intermediates")
     """Intermediates of other CAs that clients need not send; they vouch for nothing by themselves."""
     crl_folder = _Path("certs/crl")
-    """CRLs: those of other CAs, which are watched, and ours, which are written here."""
+    """CRLs: those of other CAs, which are watched for changes, and ours, which are written here."""
     staging_folder = _Path("certs/.staged")
-    """Files of a change that has not been finished."""
+    """Files of an unfinished change."""
     change_lock = _Path("certs/.lock")
-    """Locked by whoever changes the installation."""
+    """Locked by a process that changes the installation."""
     trust_folder = _Path("certs/trust")
-    """Further trust anchors, one or more PEM certificates a file."""
+    """Additional trust anchors, one or more PEM certificates per file."""
     server_certificate = _Path("certs/server.pem")
     """The server's certificate, leaf first, then its chain."""
     server_key = _Path("certs/server.key")
@@ -74,24 +74,24 @@ class Home:
     state_file = _Path("state.db")
     """The SQLite database of users and issued certificates."""
     audit_file = _Path("audit/audit.jsonl")
-    """The audit log that is being written."""
+    """The audit log file that is currently written."""
     recordings_folder = _Path("audit/recordings")
-    """What lines have shown, where they are recorded."""
+    """Recordings of what lines have shown."""
     audit_key = _Path("certs/audit.key")
     """The private key that signs the audit log."""
     audit_public_keys = _Path("certs/audit.pem")
-    """The public keys of the audit log, the current one first: what an auditor is given."""
+    """The public keys of the audit log, the current one first: the file that an auditor receives."""
     shipping_folder = _Path("audit/shipping")
-    """How far each collector has got the audit log."""
+    """How far the audit log has been sent to each collector."""
     server_lock = _Path("run/server.lock")
     """Locked by the server that runs on this home folder; holds its process id."""
     control_socket = _Path("run/control.sock")
-    """The operator's socket of a running server."""
+    """A running server's socket for the operator."""
     workers_socket = _Path("run/workers.sock")
     """Where the workers of a running server connect to its first process."""
 
     def shown(self, path: Path) -> str:
-        """Return `path` as a person would write it: relative to the home folder where it is below it."""
+        """Return `path` for display: relative to the home folder if it is below it."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
@@ -106,14 +106,14 @@ def find_home(chosen: Path | None) -> Home:
 
 
 def require_secret(home: Home, path: Path, remedy: str = "put it back, or run this where it is") -> None:
-    """Refuse a private key that anybody but its owner may touch.
+    """Refuse a private key that any user except its owner can access.
 
     Args:
         home: The installation.
         path: The key.
-        remedy: What to do where it is missing.
+        remedy: What to do if the key is missing.
     Raises:
-        OperatorError: The file is missing, or its mode lets group or others in.
+        OperatorError: The file is missing, or its mode gives the group or others access.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -127,11 +127,11 @@ def require_secret(home: Home, path: Path, remedy: str = "put it back, or run th
 def require_only_ours(home: Home) -> None:
     """Refuse an installation that another user could change; the group counts as others, as with sshd's StrictModes.
 
-    What decides who comes in belongs to the server's user or to root, and nobody else may write to it: the home
-    folder, the configuration, the state, and everything below `certs`.
+    The files that decide which clients are admitted must belong to the server's user or to root, and no other user
+    may write to them: the home folder, the configuration, the state, and everything below `certs`.
 
     Raises:
-        OperatorError: Something is open to others, or is somebody else's; the message has what to run.
+        OperatorError: A path is open to others, or belongs to another user; the message says what to run.
     """
     state = [home.state_file.with_name(home.state_file.name + end) for end in ("", "-wal", "-shm")]
     for path in (home.root, home.config_file, *state, *_everything_below(home.certs_folder)):
@@ -149,7 +149,7 @@ def require_only_ours(home: Home) -> None:
 
 
 def _everything_below(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all that is in it, also by way of links, each once."""
+    """Yield a folder and everything in it, including through links, each once."""
     seen: set[Path] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = Path(place).resolve()
@@ -162,16 +162,16 @@ def _everything_below(folder: Path) -> Iterator[Path]:
 
 
 def close_to_others(path: Path) -> None:
-    """Let nobody but the owner write to a file or folder that there is."""
+    """Remove write access to an existing file or folder for every user except its owner."""
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS_WRITE)
 
 
 @contextmanager
 def alone(home: Home) -> Iterator[None]:
-    """Be the only server of a home folder.
+    """Be the only server of a home folder, until the block ends.
 
     Raises:
-        OperatorError: There is one already, or one that was stopped by a signal.
+        OperatorError: There is a server already, which may be one that was suspended by a signal.
     """
     make_secret_folder(home.server_lock.parent)
     descriptor = os.open(home.server_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)

@@ -1,4 +1,4 @@
-"""Waiting for a file's lock, and not for ever: who holds it may have been stopped."""
+"""Waiting for a file's lock, with a timeout: the process that holds it may have been suspended."""
 
 import fcntl
 import time
@@ -12,13 +12,13 @@ _POLL_MAX_S: Final = 0.02
 def take_lock(
     descriptor: int, timeout_s: float, *, is_shared: bool = False, is_given_up: Callable[[], bool] = lambda: False
 ) -> bool:
-    """Take the lock of an open file (flock), and tell whether it was had in time.
+    """Take the lock of an open file (flock), and return whether this succeeded in time.
 
     Args:
         descriptor: The file.
         timeout_s: How long to wait, in seconds.
-        is_shared: Whether others may have it at the same time: to read.
-        is_given_up: Asked while waiting; True ends the wait.
+        is_shared: Whether other processes may hold the lock at the same time: to read.
+        is_given_up: Called while waiting; True ends the wait.
     Raises:
         OSError: The file cannot be locked at all.
     """

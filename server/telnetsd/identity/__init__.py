@@ -1,1 +1,1 @@
-"""Who is connected: the outcomes, the mapping of verified certificates to users, and the one that decides."""
+"""Identification of clients: the outcomes, the mapping of verified certificates to users, and the decision."""

@@ -1,7 +1,8 @@
-"""Assurance classes: how far a CA looked into who somebody is.
+"""Assurance classes: how far a CA investigated a user's identity.
 
-A class is a policy OID that the operator gave a number. An OID in a certificate counts only along a path that asserts
-it throughout, to a trust anchor that may assert it; else the class is what the operator gave the trust anchor.
+A class is a policy OID to which the operator gave a number. An OID in a certificate counts only if the whole path
+asserts it, and leads to a trust anchor that may assert it. Otherwise the class is the one that the operator gave to
+the trust anchor.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,12 @@ from telnetsd.pki.path import Path
 
 CLASS_MAX: Final = 9
 BUILT_IN_CLASS: Final = 1
-"""Of those whom the operator issued a certificate to, without saying more."""
+"""The class of users to whom the operator issued a certificate without specifying more."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorWord:
-    """How far a trust anchor's word goes: the class of all below it, and the highest that they may assert."""
+    """The limits of a trust anchor: the class of all certificates below it, and the highest that they may assert."""
 
     assurance_class: int
     max_class: int
@@ -34,7 +35,7 @@ class AssuranceClasses:
 
     Args:
         classes: Name, policy OID and meaning, by number.
-        words: How far each trust anchor's word goes, by its fingerprint (lower-case hexadecimal).
+        words: The limits of each trust anchor, by its fingerprint (lower-case hexadecimal).
     """
 
     def __init__(self, classes: Mapping[int, ClassSettings], words: Mapping[str, AnchorWord]) -> None:
@@ -50,7 +51,7 @@ class AssuranceClasses:
         return max(asserted, default=word.assurance_class)
 
     def name_of(self, assurance_class: int) -> str:
-        """Return what the operator calls a class and what was checked for it, or nothing."""
+        """Return the operator's name for a class and what was checked for it; empty if the class is unknown."""
         one = self._classes.get(assurance_class)
         return f"{one.name}: {one.checked}" if one else ""
 
@@ -58,7 +59,7 @@ class AssuranceClasses:
 def make_classes(
     classes: Mapping[int, ClassSettings], anchors: Iterable[TrustAnchorSettings], built_in: Iterable[str]
 ) -> AssuranceClasses:
-    """Put the classes together; `built_in` are the fingerprints of the built-in CA's anchors."""
+    """Make the classes; `built_in` holds the fingerprints of the built-in CA's anchors."""
     words = dict.fromkeys(built_in, BUILT_IN_WORD)
     for one in anchors:
         words[fingerprint_hex(one.fingerprint)] = AnchorWord(

@@ -1,13 +1,13 @@
 """cert-to-name: the ordered mapping of a verified certificate to a user (RFC 7407 section 4).
 
-An entry names the certificate that must stand in the validated path by its fingerprint, and says how the name is
-found (map-type). The first entry whose fingerprint is in the path and that yields a user decides.
+An entry gives the fingerprint of a certificate that must be in the validated path, and says how to find the name
+(map-type). The first entry whose fingerprint is in the path and that yields a user decides.
 
-The built-in CA's entries come first: the user is the one that the certificate was issued to, held by the operator's
-state and found by issuer, serial number and public key. Nothing that stands in the subject is looked at.
+The built-in CA's entries come first. Their user is the one to whom the certificate was issued. The operator's state
+holds that user, and is searched by issuer, serial number and public key. The subject is ignored.
 
-The entries of other CAs are the operator's. A name that they yield is a user's only when the operator said so of that
-user (`user add --mapped`), or of everybody below the entry (`roles`) as long as no user has, or had, that name.
+The operator writes the entries of other CAs. A name that they yield belongs to a user only if the operator added that
+user with `user add --mapped`, or gave the entry `roles`. With `roles`, no user may have, or have had, that name.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 class NoMatch(StrEnum):
-    """Why an entry names nobody, in words for the operator."""
+    """Why an entry names no user, as text for the operator."""
 
     OTHER_FINGERPRINT = "its fingerprint is that of no certificate in the path"
     NOT_ISSUED_TO_A_USER = "state.db has no user for the certificate: it was not issued here, or was revoked"
@@ -44,7 +44,7 @@ class NoMatch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NameMatch:
-    """A user, and the entry that found them."""
+    """A user, and the entry that found the user."""
 
     user: User
     rule_id: str
@@ -68,7 +68,7 @@ class IssuedEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedEntry:
-    """An entry of the configuration; `fingerprint_sha256` is of a CA or of the leaf itself, in lower case."""
+    """An entry of the configuration; `fingerprint_sha256` is that of a CA or of the leaf itself, in lower case."""
 
     id: str
     fingerprint_sha256: str
@@ -127,10 +127,10 @@ def map_to_name(path: Path, entries: tuple[CertToNameEntry, ...], register: Regi
 
 
 def make_entry(settings: CertToNameSettings) -> MappedEntry:
-    """Make an entry of its settings.
+    """Make an entry from its settings.
 
     Raises:
-        OperatorError: Its keys do not go together, or it could never name anybody.
+        OperatorError: Its keys cannot be combined, or it could never name a user.
     """
     entry = MappedEntry(
         id=settings.id,

@@ -1,12 +1,13 @@
-"""The only maker of an Identity: from what was presented to a named user, a guest or a refusal.
+"""The only module that makes an Identity from what was presented: a named user, a guest or a refusal.
 
-A full handshake and a resumed TLS session come the same way, and so does an open session that is looked at again.
-What became of a presentation (the leaf with all that was sent beside it) is kept, whatever that was, until the clock
-can change it: the same bytes are validated once in each generation. Revocation and the user are looked up anew once
-the operator's state has another version, or a CRL has come into or out of its time: taking either away works at once.
-A reload makes a new Identifier, and with it forgets every verdict.
+A full handshake, a resumed TLS session and the recheck of an open session all go through the same code. The verdict
+on a presentation (the leaf with everything that was sent with it) is kept, whatever it was, until the passage of time
+can change it. So the same bytes are validated once in each generation. Revocation and the user are looked up again
+when the operator's state has another version, or when a CRL becomes current or expires. So revoking a certificate or
+removing a user works at once. A reload makes a new Identifier, and so discards every verdict.
 
-Validation can take milliseconds, as the peer chooses: `is_costly` tells, and `judge` may be called in a thread.
+Validation can take milliseconds, and the peer decides how many. `is_costly` reports this, and `judge` may be called
+in a thread.
 """
 
 import contextlib
@@ -43,11 +44,11 @@ from telnetsd.pki.trust import Trust
 
 VERDICTS_MAX: Final = 10_000
 OTHERS_MAX: Final = 512
-"""Of how many presentations it is kept that no path leads from them: whoever makes them up pushes no user out."""
+"""The maximum number of kept verdicts without a path: a client that invents presentations displaces no user."""
 PER_LEAF_MAX: Final = 4
-"""Of how many presentations of one leaf it is kept what they came to: its holder chooses what stands beside it."""
+"""The maximum number of kept verdicts for one leaf: its holder chooses what is sent with it."""
 CHEAP_MAX_BYTES: Final = 3072
-"""How much may be presented to be judged within a turn of an event loop; about a millisecond's worth."""
+"""The largest presentation that is judged within a turn of an event loop; it takes about a millisecond."""
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _MOMENT: Final = timedelta(microseconds=1)
@@ -55,14 +56,14 @@ _MOMENT: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator decided about who may come in.
+    """The operator's decisions about which clients may connect.
 
     Attributes:
         entries: The cert-to-name mapping, in order.
         classes: The assurance classes.
-        built_in: The fingerprints of the built-in CA's anchors: what is revoked below them, state.db knows.
-        crl_policy: What becomes of a certificate of another CA without a current CRL.
-        require_certificate: Turn guests into refusals.
+        built_in: The fingerprints of the built-in CA's anchors: state.db knows what is revoked below them.
+        crl_policy: What to do with a certificate of another CA that has no current CRL.
+        require_certificate: Whether to turn guests into refusals.
     """
 
     entries: tuple[CertToNameEntry, ...]
@@ -74,7 +75,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """Who a certificate leads to, while the register has that version, and from one moment to before another."""
+    """The identity that a certificate leads to, for one version of the register, from `begin` until before `end`."""
 
     identity: Identity
     version: int
@@ -84,7 +85,7 @@ class _Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Verdict:
-    """What became of a presentation, from one moment to before another: a path, or why there is none."""
+    """The verdict on a presentation, from `begin` until before `end`: a path, or why there is none."""
 
     path: Path | None
     problem: PathProblem | None
@@ -99,9 +100,10 @@ class Verdict:
 def restrict(
     identity: Identity, *, needs_certificate: bool, has_role: Callable[[Admitted], bool] = lambda _: True
 ) -> Identity:
-    """Return who somebody is where a certificate may be demanded, and a role: a refusal where they lack it.
+    """Return an identity after a check for a required certificate and role: a refusal if the client lacks either.
 
-    Whoever is refused already, but for what is not known of their certificate, must not lack it either.
+    A client that was refused only because the status of its certificate is unknown must not lack them either. If it
+    does, the refusal loses its `otherwise`.
     """
     if isinstance(identity, Refusal):
         if identity.otherwise is None:
@@ -118,11 +120,11 @@ def restrict(
 
 
 class Identifier:
-    """Decides who is connected, for one generation of trust anchors.
+    """Decides the identity of each client, for one generation of trust anchors.
 
     Args:
         trust: Trust anchors, intermediates and CRLs.
-        policy: What the operator decided.
+        policy: The operator's decisions.
         register: The operator's state.
     """
 
@@ -133,31 +135,31 @@ class Identifier:
         self._paths: OrderedDict[bytes, Verdict] = OrderedDict()
         self._others: OrderedDict[bytes, Verdict] = OrderedDict()
         self._of_leaf: dict[bytes, list[bytes]] = {}
-        """The digests of what is kept in `_paths`, by the leaf; the oldest first."""
+        """The digests of the verdicts in `_paths`, by leaf; oldest first."""
         self._known_der = frozenset(one.public_bytes(Encoding.DER) for one in trust.authorities)
 
     def identify(self, peer: PeerCertificate | None, at: datetime) -> Identity:
-        """Say who presented `peer` (None: no certificate came) at the aware UTC time `at`."""
+        """Return the identity of a client that presented `peer` (None: no certificate) at aware UTC time `at`."""
         return restrict(self._identify(peer, at), needs_certificate=self._policy.require_certificate)
 
     def is_costly(self, peer: PeerCertificate | None, at: datetime) -> bool:
-        """Tell whether identifying `peer` may keep an event loop busy: it is to be judged in a thread then.
+        """Tell whether identifying `peer` may keep an event loop busy: it should then be judged in a thread.
 
-        Each CA that is not known here may cost a signature with each key of its name.
+        Each CA that is not known here may cost a signature check with each key of that CA's name.
         """
         if peer is None or (peer.size <= CHEAP_MAX_BYTES and self._known_der.issuperset(peer.presented_der)):
             return False
         return self._find(peer.digest, at) is None
 
     def judge(self, peer: PeerCertificate, at: datetime) -> Verdict:
-        """Validate what was presented; in any thread, since nothing of the identifier is changed."""
+        """Validate what was presented; any thread may call this, because it does not change the identifier."""
         begin, end = _steady_time(peer, self._trust, at)
         try:
             path = validate_path(peer, self._trust, at)
         except PathError as error:
             return Verdict(path=None, problem=error.problem, facts=describe_der(peer.leaf_der), begin=begin, end=end)
         for certificate, signers in zip(path.certificates, path.signers, strict=False):
-            # The signature of a long CRL of a CA that the client brought takes long, once: it is checked here.
+            # If the client sent the CA, the signature of a long CRL is slow to check the first time: do that here.
             status_of(certificate, signers, self._trust, at)
         return Verdict(
             path=path,
@@ -169,7 +171,7 @@ class Identifier:
         )
 
     def keep(self, peer: PeerCertificate, verdict: Verdict) -> None:
-        """Keep a verdict for who presents the same."""
+        """Keep a verdict for the next client that presents the same."""
         digest = peer.digest
         if verdict.path is None:
             self._others[digest] = verdict
@@ -206,7 +208,7 @@ class Identifier:
         return self._outcome(peer, verdict, at)
 
     def _find(self, digest: bytes, at: datetime) -> Verdict | None:
-        """Return the verdict that is kept, and still holds; one that does not is forgotten."""
+        """Return the kept verdict if it still holds; forget it if it does not."""
         kept = self._paths if digest in self._paths else self._others
         verdict = kept.get(digest)
         if verdict is None:
@@ -219,7 +221,7 @@ class Identifier:
         return None
 
     def _outcome(self, peer: PeerCertificate, verdict: Verdict, at: datetime) -> Identity:
-        # The version first: what changes meanwhile makes it another one.
+        # Read the version first: a change in the meantime gives the register another one.
         version, known = self._register.version(), verdict.outcome
         if known is not None and known.version == version and known.begin <= at < known.end:
             return known.identity
@@ -253,7 +255,7 @@ class Identifier:
         )
 
     def _identify_pinned(self, peer: PeerCertificate, facts: CertificateFacts, at: datetime) -> Identity:
-        """Look for the leaf's public key among the pins, and for nothing else of it."""
+        """Look for the leaf's public key among the pins, and for nothing else in the leaf."""
         revocation = self._register.revocation_of_pin(facts.spki_sha256)
         if revocation is not None:
             return _refuse_revoked(revocation, facts)
@@ -268,7 +270,7 @@ class Identifier:
         )
 
     def _revoked(self, verdict: Verdict, path: Path, at: datetime) -> Refusal | None:
-        """Look at every certificate of the path but the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""
+        """Check every certificate of the path except the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""
         is_built_in = path.fingerprints_sha256[-1] in self._policy.built_in
         is_known = True
         for certificate, signers in zip(path.certificates, path.signers, strict=False):
@@ -292,14 +294,14 @@ class Identifier:
     def _is_hold_over(
         self, ours: Revocation | None, found: Revocation, issuer_sha256: str, certificate: x509.Certificate
     ) -> bool:
-        """Tell whether a hold is only on a CRL of before: of what we issued ourselves, the state knows more."""
+        """Tell whether a hold is only on a previous CRL: about certificates that we issued, the state knows more."""
         if ours is not None or not found.is_hold:
             return False
         return self._register.is_issued(issuer_sha256, f"{certificate.serial_number:X}")
 
 
 def status_of(certificate: x509.Certificate, signers: tuple[Signer, ...], trust: Trust, at: datetime) -> CrlStatus:
-    """Say what CRLs say of a certificate of a path; a CA that was revoked itself signs none that count."""
+    """Return what CRLs say about a certificate of a path; a CRL that a revoked CA signed does not count."""
     issuer, *others = signers
     counting = [issuer]
     for other in others:
@@ -311,7 +313,7 @@ def status_of(certificate: x509.Certificate, signers: tuple[Signer, ...], trust:
 
 
 def _steady_time(peer: PeerCertificate, trust: Trust, at: datetime) -> tuple[datetime, datetime]:
-    """Return between which moments the clock changes nothing: no certificate that may matter begins or ends there."""
+    """Return the period in which time changes nothing: no certificate that may matter begins or ends within it."""
     begin, end = _EVER, _NEVER
     for certificate in (*_readable(peer), *trust.authorities):
         for moment in (certificate.not_valid_before_utc, certificate.not_valid_after_utc + _MOMENT):

@@ -1,7 +1,7 @@
-"""Patterns of cert-to-name entries: `{name}` stands for the user name, `*` for one part, all else for itself.
+"""Patterns of cert-to-name entries: `{name}` stands for the user name, `*` for one part, other text for itself.
 
-A pattern covers the whole value, never a piece of it, and there is nothing in it that takes long to match: no
-regular expression of an operator ever meets the text of a peer.
+A pattern matches the whole value, never a part of it, and contains nothing that is slow to match. The server never
+applies an operator's regular expression to a peer's text.
 """
 
 import re
@@ -19,7 +19,7 @@ class NamePattern:
     """One pattern.
 
     Raises:
-        OperatorError: It does not name `{name}` exactly once, or two of its marks have nothing between them.
+        OperatorError: It does not contain `{name}` exactly once, or two of its marks have nothing between them.
     """
 
     def __init__(self, text: str, entry_id: str) -> None:
@@ -35,6 +35,6 @@ class NamePattern:
         self.text = text
 
     def name_in(self, value: str) -> str | None:
-        """Return the user name in a value that the pattern covers whole, or None."""
+        """Return the user name in a value if the pattern matches the whole value, or None."""
         match = self._compiled.fullmatch(value)
         return match[1] if match else None

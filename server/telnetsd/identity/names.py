@@ -1,4 +1,4 @@
-"""The values in a verified certificate that a name may be found in, by map-type (RFC 7407 section 4)."""
+"""The values in a verified certificate that may contain a name, by map-type (RFC 7407 section 4)."""
 
 import ipaddress
 from typing import Final
@@ -13,14 +13,14 @@ VALUE_MAX_CHARS: Final = 256
 _UPN: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _UTF8_STRING: Final = 0x0C
 _STRING_TYPES: Final = {"UTF8String", "PrintableString"}
-"""RFC 5280 section 4.1.2.4: what a conforming CA writes a DirectoryString as."""
+"""RFC 5280 section 4.1.2.4: the string types that a conforming CA uses for a DirectoryString."""
 
 
 def values_of(certificate: x509.Certificate, map_type: MapType) -> list[str]:
-    """Return the values of a certificate that an entry of this map-type looks at.
+    """Return the values of a certificate that an entry of this map-type examines.
 
-    More than `VALUES_MAX` of them, and any that is longer than `VALUE_MAX_CHARS`, not printable or not of a usual
-    string type, count as none: a name is not to be found in what nobody would read.
+    More than `VALUES_MAX` values count as none. So does a value that is longer than `VALUE_MAX_CHARS`, not printable
+    or not of a usual string type: a name must not come from text that no person would read.
     """
     match map_type:
         case MapType.COMMON_NAME:
@@ -37,14 +37,14 @@ def values_of(certificate: x509.Certificate, map_type: MapType) -> list[str]:
 
 def _common_names(subject: x509.Name) -> list[str]:
     found = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    # More than one match of a name attribute is no match: nobody knows which of them the CA meant.
+    # More than one match of a name attribute is no match: it is unknown which of them the CA meant.
     if len(found) != 1 or not _has_usual_strings(subject):
         return []
     return [str(found[0].value)]
 
 
 def _has_usual_strings(name: x509.Name) -> bool:
-    # The library knows each attribute's string type and has no public name for it.
+    # The library knows each attribute's string type but has no public name for it.
     types = (getattr(attribute, "_type", None) for attribute in name)
     return all(getattr(kind, "name", "") in _STRING_TYPES | {"IA5String"} for kind in types)
 
@@ -81,7 +81,7 @@ def _rfc822_name(value: str) -> str | None:
 
 
 def _lower(value: str) -> str | None:
-    # RFC 5280 4.2.1.6: an IA5String. Beyond it there are letters that become others in lower case.
+    # RFC 5280 4.2.1.6: an IA5String. Outside it, some letters become different letters in lower case.
     return value.lower() if value.isascii() else None
 
 
@@ -96,7 +96,7 @@ def _ip_address(address: object) -> str | None:
 
 
 def _utf8_string(der: bytes) -> str | None:
-    """Decode a DER UTF8String of less than 128 bytes; a longer one is nobody's name."""
+    """Decode a DER UTF8String of less than 128 bytes; a longer one is not a user name."""
     if len(der) < 2 or der[0] != _UTF8_STRING or der[1] != len(der) - 2 or der[1] >= 0x80:
         return None
     try:

@@ -1,7 +1,7 @@
 """The three outcomes of identification: a named user, a guest, a refusal.
 
-Only `identify` makes them. Everything behind it takes an `Identity`, never a certificate, so that a certificate
-that was merely presented cannot be mistaken for a user.
+Only `identify` makes them. All code after it takes an `Identity`, never a certificate, so that a certificate that was
+merely presented cannot be mistaken for a user.
 """
 
 import re
@@ -20,7 +20,7 @@ USER_NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody whom the operator added: the name, and the roles."""
+    """A user whom the operator added: the name, and the roles."""
 
     name: str
     roles: tuple[str, ...]
@@ -30,8 +30,8 @@ class User:
 class NamedUser:
     """A user, known by a verified certificate.
 
-    `rule_id` is the cert-to-name entry that named the user; `valid_until` (aware, UTC) is when the path ends;
-    `assurance_class` is how far the CA looked into who it is, `class_name` what the operator calls that.
+    `rule_id` is the cert-to-name entry that named the user; `valid_until` (aware, UTC) is when the path expires;
+    `assurance_class` is how far the CA investigated the user; `class_name` is the operator's name for that class.
     """
 
     name: str
@@ -44,13 +44,13 @@ class NamedUser:
 
     @property
     def status(self) -> CertificateStatus:
-        """A named user's certificate is verified."""
+        """The status of a named user's certificate, which is always verified."""
         return CertificateStatus.VERIFIED
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Somebody without a name, with the reason; the certificate, if any, is unverified or maps to nobody."""
+    """A client without a user name, with the reason; the certificate, if any, is unverified or maps to no user."""
 
     reason: GuestReason
     status: CertificateStatus
@@ -58,12 +58,12 @@ class Guest:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """A guest has the one role that guests have."""
+        """The one role that guests have."""
         return (GUEST_ROLE,)
 
     @property
     def assurance_class(self) -> int:
-        """Nobody has looked into who a guest is."""
+        """The class of every guest: no CA has investigated a guest."""
         return 0
 
 
@@ -72,10 +72,10 @@ Admitted = NamedUser | Guest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Somebody who may not come in, with the reason; the certificate, if any, is what was claimed.
+    """A client that may not connect, with the reason; the certificate, if any, is what the client claimed.
 
-    `otherwise` is who it would be if it were known that the certificate was not revoked; `problem` is what is wrong
-    with the path, where there is none.
+    `otherwise` is the identity that the client would have if its certificate were known not to be revoked. `problem`
+    is what is wrong with the path, if there is no valid path.
     """
 
     reason: RefusalReason

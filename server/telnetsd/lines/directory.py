@@ -1,4 +1,7 @@
-"""The lines that are open in this process: opening one, once, and closing what nobody may have any more."""
+"""The lines that are open in this process.
+
+Each line is opened only once, and closed when no user may use it any longer.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -58,12 +61,12 @@ class LocalDirectory:
         self._down = {name: why for name, why in self._down.items() if table.find(name) is not None}
 
     def check_clocks(self) -> None:
-        """Look at every line's clocks."""
+        """Check every line's clocks."""
         for opened in list(self._open.values()):
             opened.check_clocks()
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is left of what was open."""
+        """Wait until every open line is completely closed."""
         for opened in [*self._open.values(), *self._closing]:
             await opened.wait_closed()
 
@@ -75,7 +78,7 @@ class LocalDirectory:
 
     async def _open_line(self, line: Line, visitor: Visitor) -> OpenLine:
         opened = OpenLine(line, visitor.participant, self._forget)
-        # From now on it is in use, also while the upstream is being reached.
+        # From now on the line is in use, even while its upstream is still being connected.
         self._open[line.name] = opened
         try:
             await self._reach(opened, visitor)
@@ -111,8 +114,8 @@ class LocalPlace:
 
     Args:
         opened: The line.
-        participant: The session's part in it.
-        join: How somebody joins those who are there; None for who has opened it.
+        participant: The session, as a participant of the line.
+        join: How the session joins the participants already there; None for the session that opened the line.
     """
 
     def __init__(self, opened: OpenLine, participant: Participant, join: Join | None = None) -> None:
@@ -133,7 +136,7 @@ class LocalPlace:
             await self._opened.roles.take_over(self._participant, is_forced=self._join is Join.FORCE)
         else:
             if self._is_to_write:
-                # Somebody else was faster, while this was written to the log.
+                # Another session became the writer first, while this one was being logged.
                 await self._opened.roles.record_watching(self._participant)
             self._opened.roles.watch(self._participant)
         return f"{self._opened.people.who()};"
@@ -185,7 +188,7 @@ def _record(line: Line, visitor: Visitor) -> Recording:
     """Begin a recording.
 
     Raises:
-        LineError: It cannot be made.
+        LineError: The recording cannot be created.
     """
     title = f"{line.name}: {visitor.participant.name}"
     try:

@@ -1,7 +1,7 @@
-"""The escapes of who is connected to a line, without I/O: `~.` at the start of a line leaves, as in ssh.
+"""The escapes of a user on a line, without I/O: `~.` at the start of a line of input leaves, as in ssh.
 
-A tilde counts at the very beginning and behind a line end only. `~~` sends one tilde; a tilde before anything else is
-sent as it is, with what follows.
+A tilde starts an escape only at the very beginning of the input and after a line end. `~~` sends one tilde. A tilde
+before any other character is sent unchanged, with that character.
 """
 
 from enum import Enum
@@ -12,7 +12,7 @@ _LINE_ENDS: Final = frozenset(b"\r\n")
 
 
 class Escape(Enum):
-    """What somebody may do while connected; the value is what is typed behind the tilde."""
+    """What a connected user can do; the value is the character typed after the tilde."""
 
     LEAVE = "."
     HELP = "?"
@@ -35,7 +35,7 @@ _BY_BYTE: Final = {ord(one.value): one for one in Escape}
 
 
 class EscapeReader:
-    """Tells escapes from what is meant for the line."""
+    """Separates escapes from the bytes that are meant for the line."""
 
     __slots__ = ("_is_at_start", "_is_escaped")
 
@@ -44,7 +44,7 @@ class EscapeReader:
         self._is_escaped = False
 
     def feed(self, data: bytes) -> list[bytes | Escape]:
-        """Take in what was typed, cut anywhere; returns bytes for the line and escapes, in their order."""
+        """Process typed bytes, split anywhere; return bytes for the line and escapes, in their order."""
         if ESCAPE not in data and not self._is_escaped:
             self._is_at_start = data[-1] in _LINE_ENDS if data else self._is_at_start
             return [data] if data else []

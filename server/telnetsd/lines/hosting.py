@@ -1,4 +1,4 @@
-"""The lines of a server with several workers: places for sessions of other processes, the other end of `remote`."""
+"""The lines of a server with several workers: places for sessions in other processes, the other end of `remote`."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ from telnetsd.rpc.messages import (
 )
 
 BEHIND_BYTES: Final = 65_536
-"""With more than this shown and not taken, a session's client has to be waited for."""
+"""If a client has more than this many shown bytes unread, the line has to wait for it."""
 
 
 class LineHost:
@@ -45,7 +45,7 @@ class LineHost:
 
     Args:
         lines: The lines of the first generation.
-        trail: Bound to nothing.
+        trail: A trail with no bound fields.
     """
 
     def __init__(self, lines: LineTable, trail: Trail) -> None:
@@ -54,7 +54,7 @@ class LineHost:
         self._trail = trail
 
     def adopt(self, lines: LineTable) -> None:
-        """Go on with the lines of another generation."""
+        """Switch to the lines of another generation."""
         self._lines = lines
         self.directory.adopt(lines)
 
@@ -64,14 +64,14 @@ class LineHost:
         channel.answer(RequireFreeLine, self._require_free)
 
     def serve_participant(self, channel: Channel) -> None:
-        """Answer whoever wants a place."""
+        """Answer a session that asks for a place."""
         channel.answer(ReservePlace, HostedPlace(channel, self).reserve)
 
     def find(self, name: str) -> Line:
-        """Return a line.
+        """Return the line of that name.
 
         Raises:
-            LineError: There is none of that name any more.
+            LineError: The line of that name no longer exists.
         """
         line = self._lines.find(name)
         if line is None:
@@ -92,11 +92,11 @@ class LineHost:
 
 
 class HostedPlace:
-    """The place of a session of another process; to the line it is the participant.
+    """The place of a session in another process; for the line, this object is the participant.
 
     Args:
-        channel: To that session.
-        host: The lines.
+        channel: The channel to that session.
+        host: The host of the lines.
     """
 
     def __init__(self, channel: Channel, host: LineHost) -> None:
@@ -112,7 +112,7 @@ class HostedPlace:
         self._typing: asyncio.Task[object] | None = None
 
     async def reserve(self, request: ReservePlace) -> ReservedPlace:
-        """Find a place."""
+        """Find a place on a line."""
         self.name, self._trail = request.name, self._host.trail_of(request)
         visitor = Visitor(self, request.terminal, request.environment, Path(request.recording), self._trail)
         with _told():
@@ -143,7 +143,7 @@ class HostedPlace:
         channel.hear(AskWho, lambda _: place.tell_who())
         channel.hear(Leave, lambda _: self._leave())
 
-    # What the line tells: see Participant.
+    # Calls from the line: see Participant.
 
     def show(self, data: bytes) -> None:
         """See Participant."""
@@ -180,7 +180,7 @@ class HostedPlace:
         self._stop_typing()
         self._channel.tell(Dismiss(reason, sentence))
 
-    # The inner life.
+    # Internals.
 
     async def _enter(self, _: TakePlace) -> str:
         self._taken_at = time.monotonic()
@@ -199,7 +199,7 @@ class HostedPlace:
         return is_writing
 
     def _stop_typing(self) -> None:
-        """Wait no longer for an upstream that does not take what was typed."""
+        """Stop waiting for an upstream that does not accept the typed bytes."""
         if self._typing is not None:
             self._typing.cancel()
 
@@ -214,7 +214,7 @@ class HostedPlace:
         self._place.leave()
 
     def _lose(self) -> None:
-        """Note that the worker has gone, and with it the session."""
+        """Record that the worker is gone, and the session with it."""
         self._let_go()
         if self._taken_at is not None:
             seconds = round(time.monotonic() - self._taken_at, 3)
@@ -232,7 +232,7 @@ class HostedPlace:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Carry the reason of a refusal to the other process."""
+    """Pass the reason for a refusal to the other process."""
     try:
         yield
     except LineError as error:

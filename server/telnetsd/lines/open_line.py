@@ -21,14 +21,14 @@ class OpenLine:
     """An open line.
 
     Args:
-        line: Which one.
+        line: The line to open.
         writer: The session that opens it.
-        on_closed: Told when no session is connected any more.
+        on_closed: Called when no session is connected any longer.
 
     Attributes:
-        people: Who is connected.
-        roles: Who writes next.
-        traffic: What goes through.
+        people: The connected participants.
+        roles: The changes of the writer.
+        traffic: The bytes that pass through.
     """
 
     def __init__(self, line: Line, writer: Participant, on_closed: Callable[["OpenLine"], None]) -> None:
@@ -46,40 +46,40 @@ class OpenLine:
         self._ended = asyncio.Event()
 
     def prepare(self, upstream: Upstream, recording: Recording | None, trail: Trail) -> None:
-        """Take what was opened; `trail` is told of the recording when it is closed."""
+        """Store the opened upstream and recording; `trail` logs the recording when it is closed."""
         self.traffic.upstream, self.traffic.recording, self._trail = upstream, recording, trail
 
     def begin(self) -> None:
-        """Show what the upstream shows, from now on; nothing where every participant has left already."""
+        """Start to show the upstream's output; do nothing if every participant has already left."""
         upstream = self.traffic.upstream
         if upstream is not None and self._closing is None:
             self._pump = asyncio.get_running_loop().create_task(self.traffic.pump(upstream))
 
     @property
     def is_ready(self) -> bool:
-        """Whether its upstream has been reached: until then no other session is connected."""
+        """Whether its upstream has been reached; until then no other session is connected."""
         return self.traffic.upstream is not None
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing of it is left."""
+        """Whether the line is completely closed."""
         return self._ended.is_set()
 
     async def wait_closed(self) -> None:
-        """Wait until nothing of it is left."""
+        """Wait until the line is completely closed."""
         await self._ended.wait()
 
     def require_open(self) -> None:
-        """Refuse what comes too late.
+        """Refuse a request that comes too late.
 
         Raises:
-            LineError: It is being closed.
+            LineError: The line is being closed.
         """
         if self._closing is not None:
             raise LineError(LineReason.UPSTREAM_CLOSED, f"{self.line.name} has just been closed: connect again")
 
     def check_clocks(self) -> None:
-        """Look at the line's clocks: how long nothing was typed, and how long it is open."""
+        """Check the line's clocks: how long nothing was typed, and how long it has been open."""
         settings, now = self.line.settings, time.monotonic()
         if 0 < settings.max_time_s < now - self._opened_at:
             self.end(LineReason.MAX_TIME, f"{self.line.name} was open for its maximum time")
@@ -87,17 +87,17 @@ class OpenLine:
             self.end(LineReason.IDLE_TIMEOUT, f"nothing was typed on {self.line.name} for too long")
 
     def leave(self, participant: Participant) -> None:
-        """Note that a session has left; with the last one the line is closed."""
+        """Remove a session that has left; close the line after the last one."""
         self._apply(self.people.leave(participant))
         self._close_if_empty()
 
     def end(self, reason: LineReason, sentence: str) -> None:
-        """Dismiss every participant, and close it."""
+        """Dismiss every participant, and close the line."""
         self._apply(self.people.dismiss_all(reason, sentence))
         self._close_if_empty()
 
     def _apply(self, notices: Notices[Participant]) -> None:
-        """Tell participants what a change has to say."""
+        """Notify participants of a change."""
         self.traffic.people_changed.set()
         for notice in notices:
             if isinstance(notice, Told):

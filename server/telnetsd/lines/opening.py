@@ -1,4 +1,4 @@
-"""Opening an upstream, whatever kind it is."""
+"""Opening an upstream of any kind."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from telnetsd.telnet.terminal import Terminal
 
 
 async def open_upstream(line: Line, terminal: Terminal, environment: Mapping[str, str]) -> Upstream:
-    """Open where a line leads.
+    """Open the upstream of a line.
 
     Args:
         line: The line.
-        terminal: The terminal of whoever is going to write.
-        environment: What a program is told of who that is.
+        terminal: The terminal of the session that will write.
+        environment: Environment variables that identify that session to a program.
     Raises:
-        UpstreamError: It cannot be reached.
+        UpstreamError: The upstream cannot be reached.
     """
     try:
         async with asyncio.timeout(line.settings.connect_timeout_s):

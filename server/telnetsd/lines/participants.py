@@ -1,8 +1,8 @@
-"""Who is connected to a line, and what each of them is told when that changes. Pure: it calls no participant.
+"""The participants of a line, and the notices to them when that changes. Pure: it calls no participant.
 
-A line has one writer at the most, and any number of watchers. The writer's place changes in three ways: it is taken
-over, handed over to a watcher that asked, or given to a watcher when it is free. What a change has to say to whom is
-returned, and said by `OpenLine`.
+A line has at most one writer, and any number of watchers. The writer role changes in three ways: a session takes it
+over, the writer hands it over to a watcher that asked, or a watcher gets it when it is free. A change returns its
+notices, and `OpenLine` delivers them.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ WATCHERS_MAX: Final = 256
 
 
 class Named(Protocol):
-    """What is known of a participant here."""
+    """What this module knows of a participant."""
 
     @property
     def name(self) -> str:
@@ -32,29 +32,29 @@ class Participant(Protocol):
         """The user's name."""
 
     def show(self, data: bytes) -> None:
-        """Show what the line shows."""
+        """Show output of the line."""
 
     def tell(self, sentence: str) -> None:
-        """Say something of the line itself."""
+        """Show a message about the line itself."""
 
     def unread_bytes(self) -> int:
-        """Return how much of what was shown the client has not taken yet."""
+        """Return how many of the shown bytes the client has not read yet."""
 
     def is_behind(self) -> bool:
-        """Whether the client has to be waited for."""
+        """Tell whether the line has to wait for the client."""
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough.
+        """Wait until the client has read enough.
 
         Raises:
-            ConnectionError: It is gone.
+            ConnectionError: The client is gone.
         """
 
     async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
-        """Tell the log that the session is about to write, or only to watch, and what that comes from.
+        """Record in the log that the session is about to write, or only to watch, and what caused that.
 
         Raises:
-            AuditUnavailableError: It cannot be written: nothing may change.
+            AuditUnavailableError: The event cannot be written, so nothing may change.
         """
 
     def dismiss(self, reason: LineReason, sentence: str) -> None:
@@ -66,7 +66,7 @@ P = TypeVar("P", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class Told(Generic[P]):
-    """A participant is told something."""
+    """A message to a participant."""
 
     to: P
     sentence: str
@@ -74,7 +74,7 @@ class Told(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Dismissed(Generic[P]):
-    """A participant is no longer connected, and is told why."""
+    """The notice to a participant that it is no longer connected, and why."""
 
     to: P
     reason: LineReason
@@ -82,20 +82,20 @@ class Dismissed(Generic[P]):
 
 
 Notices = list[Told[P] | Dismissed[P]]
-"""What a change has to say, in order."""
+"""The notices of a change, in order."""
 
 
 class Participants(Generic[P]):
     """The participants of one line.
 
     Args:
-        line_name: What the line is called.
+        line_name: The line's name.
         is_shared: Whether it may have watchers.
         writer: The participant that opens it.
 
     Attributes:
-        writer: Who writes; None while nobody does.
-        asking: The watcher that asked last for the writer's place; it may have left since.
+        writer: The current writer; None while there is none.
+        asking: The watcher that last asked for the writer role; it may have left since.
     """
 
     def __init__(self, line_name: str, *, is_shared: bool, writer: P) -> None:
@@ -107,7 +107,7 @@ class Participants(Generic[P]):
 
     @property
     def watchers(self) -> tuple[P, ...]:
-        """Those that watch, in the order in which they came."""
+        """The watchers, in the order in which they began to watch."""
         return tuple(self._watchers)
 
     @property
@@ -116,7 +116,7 @@ class Participants(Generic[P]):
         return (*([self.writer] if self.writer is not None else []), *self._watchers)
 
     def has(self, participant: P) -> bool:
-        """Tell whether it is one of them."""
+        """Tell whether this is one of the participants."""
         return participant is self.writer or participant in self._watchers
 
     def watch(self, newcomer: P) -> Notices[P]:
@@ -135,7 +135,7 @@ class Participants(Generic[P]):
         return notices
 
     def take_over(self, newcomer: P, former: P | None) -> Notices[P]:
-        """Give the writer's place away: `former` had it, and watches now, or leaves a line that is not shared."""
+        """Make `newcomer` the writer; `former`, the previous one, watches, or leaves a line that is not shared."""
         self._remove_watcher(newcomer)
         self.writer = newcomer
         if former is None:
@@ -148,7 +148,7 @@ class Participants(Generic[P]):
         return [notice, *self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}")]
 
     def ask(self, watcher: P) -> Notices[P]:
-        """Ask the writer for its place; to be called while there is one."""
+        """Ask the writer to hand over; call this only while there is a writer."""
         if self.writer is None or watcher is self.writer:
             return [Told(watcher, "you write already")]
         self.asking = watcher
@@ -158,7 +158,7 @@ class Participants(Generic[P]):
         ]
 
     def next_writer(self, giving: P) -> P | Told[P]:
-        """Return the watcher that is to write when `giving` hands over, or what `giving` is told instead."""
+        """Return the watcher that writes next when `giving` hands over, or a message to `giving` instead."""
         if giving is not self.writer:
             return Told(giving, "you only watch: ~a asks for the writer's place")
         if self.asking is None or self.asking not in self._watchers:
@@ -166,11 +166,11 @@ class Participants(Generic[P]):
         return self.asking
 
     def may_promote(self, watcher: P, former: P | None) -> bool:
-        """Tell whether a watcher still watches, and `former` still writes (None: nobody does)."""
+        """Tell whether a watcher still watches, and `former` still writes (None: there is no writer)."""
         return watcher in self._watchers and self.writer is former
 
     def promote(self, watcher: P, former: P | None) -> Notices[P]:
-        """Let a watcher write; `former` hands over to it, and watches."""
+        """Make a watcher the writer; `former` hands over to it, and watches."""
         self._remove_watcher(watcher)
         notices: Notices[P] = []
         if former is not None:
@@ -181,13 +181,13 @@ class Participants(Generic[P]):
         return [*notices, Told(watcher, f"you write to {self._line_name} now"), *others]
 
     def demote(self, former: P) -> None:
-        """Let the writer only watch: that is what the log has of it."""
+        """Make the writer a watcher, because the log has it as one."""
         if self.writer is former:
             self.writer = None
             self._watchers.append(former)
 
     def leave(self, leaving: P) -> Notices[P]:
-        """Remove a participant; nothing for one that is none."""
+        """Remove a participant; return no notices if it is not one."""
         if leaving is self.writer:
             self.writer = None
             sentence = f"{leaving.name} has left {self._line_name}: ~a takes the writer's place"
@@ -197,7 +197,7 @@ class Participants(Generic[P]):
         return []
 
     def drop(self, watcher: P, reason: LineReason, sentence: str) -> Notices[P]:
-        """Dismiss a watcher; the others are not told."""
+        """Dismiss a watcher; the others are not notified."""
         return [Dismissed(watcher, reason, sentence)] if self._remove_watcher(watcher) else []
 
     def dismiss_all(self, reason: LineReason, sentence: str) -> Notices[P]:
@@ -206,13 +206,13 @@ class Participants(Generic[P]):
         return [Dismissed(one, reason, sentence) for one in gone]
 
     def who(self) -> str:
-        """Say who is connected."""
+        """Return a sentence that says who is connected."""
         writer = self.writer.name if self.writer is not None else "nobody"
         watching = f"; {', '.join(one.name for one in self._watchers)} watch" if self._watchers else ""
         return f"{writer} writes to {self._line_name}{watching}"
 
     def in_use(self) -> str:
-        """Say that the line is in use, and what an operator can do about it."""
+        """Return a sentence that says that the line is in use, and what an operator can do about it."""
         name = self._line_name
         writer = self.writer.name if self.writer is not None else "nobody"
         return f"{name} is in use by {writer}; an operator may take it over: connect --force {name}"

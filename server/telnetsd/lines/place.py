@@ -1,6 +1,6 @@
-"""What a session sees of the lines: a directory that finds it a place, and the place that it has on one line.
+"""A session's view of the lines: a directory that finds it a place, and the place that it has on one line.
 
-A line may be open in this process or in another one; a session cannot tell.
+A line may be open in this process or in another one; the session sees no difference.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,10 @@ from telnetsd.telnet.terminal import Terminal
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who comes to a line: the session's part in it, their terminal, what a program is told, where it is recorded.
+    """A session that asks for a place on a line.
 
-    `trail` is bound to the session and the line: the log vouches for the recording.
+    The fields are its participant, its terminal, the environment for a program, and the path for a recording. `trail`
+    is bound to the session and the line, so that the log vouches for the recording.
     """
 
     participant: Participant
@@ -32,83 +33,85 @@ class Visitor:
 
 
 class Place(Protocol):
-    """One session's place on a line: reserved at first, and taken when that is on the log."""
+    """One session's place on a line: first reserved, then entered once that is recorded in the log."""
 
     @property
     def reason(self) -> ConnectedReason:
-        """Whether they open it and write, take it over, or watch."""
+        """Whether the session opens the line and writes, takes it over, or watches."""
 
     @property
     def writer(self) -> str:
-        """Who writes to it now; empty for nobody else."""
+        """The name of the current writer; empty if no other session writes."""
 
     async def enter(self) -> str:
-        """Take the place; returns what to say of it.
+        """Enter the place; return the sentence to show about it.
 
         Raises:
-            LineError: It has been closed, or too many watch it, or the log cannot be written.
+            LineError: The line has been closed, or has too many watchers, or the log cannot be written.
         """
 
     def begin(self) -> None:
-        """Show what the line shows, from now on: once it was said that they are connected."""
+        """Start to show the line's output; call this once the user has been notified of the connection."""
 
     async def type(self, keys: bytes) -> bool:
-        """Send what was typed, and wait until it is taken; False for who only watches."""
+        """Send typed bytes, and wait until the upstream accepts them; return False for a watcher."""
 
     def resize(self, terminal: Terminal) -> None:
-        """Pass on another size of the screen."""
+        """Pass on a new screen size."""
 
     def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
-        """Ask about the serial port (RFC 2217); the answer comes in the order of the questions, if at all."""
+        """Ask about the serial port (RFC 2217); answers, if any, come in the order of the questions."""
 
     def send_break(self) -> None:
         """Send BREAK."""
 
     def tell_who(self) -> None:
-        """Have the participant told who is connected."""
+        """Tell the participant who is connected."""
 
     async def ask_to_write(self) -> None:
-        """Ask for the writer's place; whoever came only to watch is told that they did."""
+        """Ask for the writer role; a session that connected only to watch is notified of that."""
 
     async def hand_over(self) -> None:
-        """Give the writer's place to whoever asked for it, once that is on the log."""
+        """Give the writer role to the session that asked for it, once that is recorded in the log."""
 
     def leave(self) -> None:
-        """Give the place up, taken or not; once or more."""
+        """Give up the place, whether entered or only reserved; may be called more than once."""
 
 
 class Directory(Protocol):
-    """The way to every line."""
+    """Access to every line."""
 
     async def states(self, lines: Sequence[Line]) -> list[str]:
-        """Say of each line whether it is free, in use by whom, or could not be reached the last time."""
+        """Return for each line whether it is free, in use and by whom, or was unreachable the last time."""
 
     async def require_free(self, line: Line, join: Join) -> None:
         """Refuse early what `place` would refuse now.
 
         Raises:
-            LineError: It is in use and not shared, or nobody is there to be watched.
+            LineError: The line is in use and not shared, or there is no session to watch.
         """
 
     async def place(self, line: Line, join: Join, visitor: Visitor) -> Place:
-        """Find somebody a place; a line that is not open is opened, and shows nothing before the place is taken.
+        """Find a place for a visitor; open the line if necessary.
+
+        A line that is opened here shows nothing before the place is entered.
 
         Raises:
-            LineError: It is in use, cannot be reached, or cannot be recorded.
+            LineError: The line is in use, cannot be reached, or cannot be recorded.
         """
 
 
 async def record_role(trail: Trail, who: str, line: str, reason: ConnectedReason, cause: LineReason) -> None:
-    """Tell the log that somebody who is on a line is about to write to it, or only to watch.
+    """Record in the log that a session on a line is about to write to it, or only to watch.
 
     Args:
-        trail: Bound to their session and the line.
-        who: Their name.
+        trail: Bound to the session and the line.
+        who: The user's name.
         line: The line's name.
-        reason: WATCHING, or why they write.
-        cause: What it comes from.
+        reason: WATCHING, or why the session writes.
+        cause: What caused the change.
     Raises:
-        AuditUnavailableError: It cannot be written.
+        AuditUnavailableError: The event cannot be written.
     """
     deed = f"only watches {line} now" if reason is LineReason.WATCHING else f"writes to {line}"
     await trail.record(LineConnected(reason=reason, message=f"{who} {deed} ({cause.value})"))

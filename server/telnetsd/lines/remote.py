@@ -1,8 +1,9 @@
-"""Lines that are open in another process of the server, as a session of this one sees them.
+"""Lines that are open in another process of the server, as a session of this process sees them.
 
-One process has every line, so that who watches, who takes over and who waits meet there, whichever worker they came
-to. A session asks it by its worker's channel; each place has a channel of its own, for keys and screen. What the
-client has taken of the screen is told, so that the line waits for who writes. The other end is `lines.hosting`.
+One process has every line, so that sessions that watch, take over or wait meet there, whichever worker they are
+connected to. A session asks that process over its worker's channel. Each place has its own channel, for keys and
+screen. The session reports how much of the screen the client has read, so that the line waits for the writer. The
+other end is `lines.hosting`.
 """
 
 import asyncio
@@ -44,15 +45,15 @@ from telnetsd.rpc.messages import (
 from telnetsd.telnet.terminal import Terminal
 
 TOLD_FROM_BYTES: Final = 16_384
-"""What is less than this is not told to have been taken: it keeps nobody waiting."""
+"""Fewer read bytes than this are not reported, because no line waits for them."""
 
 
 class RemoteDirectory:
-    """The way to lines in another process; see `lines.place.Directory`.
+    """Access to lines in another process; see `lines.place.Directory`.
 
     Args:
-        channel: This worker's.
-        path: Where places are had.
+        channel: This worker's channel.
+        path: The socket on which places are reserved.
     """
 
     def __init__(self, channel: Channel, path: Path) -> None:
@@ -105,10 +106,10 @@ class RemotePlace:
         self._line = line
         self._participant = participant
         self._early: list[bytes] | None = []
-        """What the line has shown before the session was told that it is connected."""
+        """Output of the line from before the session was notified that it is connected."""
         self._has_left = False
         self._shown = 0
-        """How much was shown since what was taken has been told."""
+        """How many bytes were shown since the last report of how many were read."""
         self._catching_up: asyncio.Task[None] | None = None
         self._answers: list[Callable[[bytes], None]] = []
         channel.on_closed = self._lose
@@ -118,7 +119,7 @@ class RemotePlace:
         channel.hear(ComPortSaid, lambda news: self._answers.pop(0)(news.answer))
 
     def reserve(self, answer: ReservedPlace) -> None:
-        """Take note of the place that was found."""
+        """Store the details of the place that was found."""
         self.reason, self.writer = cast("ConnectedReason", answer.reason), answer.writer
 
     async def enter(self) -> str:
@@ -138,7 +139,7 @@ class RemotePlace:
         try:
             return await self._channel.ask(TypeKeys(keys))
         except ChannelError:
-            return False  # the participant is told
+            return False  # the participant is notified
 
     def resize(self, terminal: Terminal) -> None:
         """See Place."""
@@ -166,7 +167,7 @@ class RemotePlace:
         await self._have_done(HandOver())
 
     async def _have_done(self, question: Question[None]) -> None:
-        with contextlib.suppress(ChannelError):  # the participant is told
+        with contextlib.suppress(ChannelError):  # the participant is notified
             await self._channel.ask(question)
 
     def leave(self) -> None:
@@ -208,7 +209,7 @@ class RemotePlace:
 
 @contextlib.contextmanager
 def _line_errors() -> Iterator[None]:
-    """Turn what the other process has refused back into the error that it was."""
+    """Turn a refusal by the other process back into the original error."""
     try:
         yield
     except ChannelError as error:

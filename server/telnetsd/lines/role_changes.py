@@ -1,4 +1,4 @@
-"""Who writes to an open line next: recorded first, one change after the other."""
+"""Changes of the writer of an open line: each is recorded first, and they happen one after the other."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from telnetsd.lines.participants import Notices, Participant, Participants, Told
 from telnetsd.lines.table import Line, LineError
 
 CHANGE_PACE_S: Final = 0.2
-"""How long after a watcher was handed the line the next one is: two that play with it do not fill the log."""
+"""The minimum time between two hand-overs to a watcher, so that two users cannot fill the log with them."""
 
 
 class RoleChanges:
     """The changes of roles on one open line.
 
     Args:
-        line: Which one.
-        people: Who is connected.
-        apply: Tells participants what a change has to say.
+        line: The open line.
+        people: The connected participants.
+        apply: Notifies participants of a change.
         require_open: Raises LineError when the line is being closed.
     """
 
@@ -37,7 +37,7 @@ class RoleChanges:
         self._apply = apply
         self._require_open = require_open
         self._changing = asyncio.Lock()
-        """Held while another writer is being recorded: one change after the other."""
+        """Held while a new writer is being recorded, so that changes happen one after the other."""
         self._changed_at = -CHANGE_PACE_S
 
     def watch(self, participant: Participant) -> None:
@@ -50,7 +50,7 @@ class RoleChanges:
         self._apply(self._people.watch(participant))
 
     async def record_watching(self, participant: Participant) -> None:
-        """Tell the log that a session only watches that came to write.
+        """Record in the log that a session that came to write only watches.
 
         Raises:
             LineError: The log cannot be written.
@@ -59,9 +59,9 @@ class RoleChanges:
             await participant.record_role(LineReason.WATCHING, LineReason.IN_USE)
 
     async def take_over(self, participant: Participant, *, is_forced: bool = True) -> None:
-        """Give a session the writer's place; the former writer watches, or leaves where the line is not shared.
+        """Make a session the writer; the previous writer watches, or leaves if the line is not shared.
 
-        Where that is not forced, and another session was faster, it watches.
+        If this is not forced and another session was faster, the session watches.
 
         Raises:
             LineError: The line is being closed, or the log cannot be written, or there are too many watchers.
@@ -77,18 +77,18 @@ class RoleChanges:
                 with self._recorded():
                     await former.record_role(LineReason.WATCHING, LineReason.TAKEN_OVER)
                 self._require_open()
-            # The former writer may have left meanwhile.
+            # The previous writer may have left meanwhile.
             self._apply(self._people.take_over(participant, former if former is self._people.writer else None))
 
     async def ask(self, participant: Participant) -> None:
-        """Ask for the writer's place; it is free, or the writer decides."""
+        """Ask for the writer role; a free role is given at once, otherwise the writer decides."""
         if self._people.writer is None:
             await self._promote(participant)
         else:
             self._apply(self._people.ask(participant))
 
     async def hand_over(self, participant: Participant) -> None:
-        """Give the writer's place to the watcher that asked for it."""
+        """Give the writer role to the watcher that asked for it."""
         found = self._people.next_writer(participant)
         if isinstance(found, Told):
             self._apply([found])
@@ -96,7 +96,7 @@ class RoleChanges:
             await self._promote(found, participant)
 
     async def _promote(self, watcher: Participant, former: Participant | None = None) -> None:
-        """Let a watcher write, once that is on the log; `former` hands over to it, None where nobody writes."""
+        """Make a watcher the writer, once that is in the log; `former` hands over to it (None: no writer)."""
         async with self._changing:
             await asyncio.sleep(max(0.0, self._changed_at + CHANGE_PACE_S - time.monotonic()))
             if not self._people.may_promote(watcher, former):
@@ -105,13 +105,13 @@ class RoleChanges:
             if not await self._record_change(watcher, former):
                 return
             self._changed_at = time.monotonic()
-            if self._people.may_promote(watcher, former):  # else one has left meanwhile: that is recorded as well
+            if self._people.may_promote(watcher, former):  # otherwise one has left meanwhile, which is also recorded
                 self._apply(self._people.promote(watcher, former))
 
     async def _record_change(self, watcher: Participant, former: Participant | None) -> bool:
-        """Record who is about to write, and who no longer; False, and words to both, where that cannot be done.
+        """Record the new and the previous writer; if that fails, notify both and return False.
 
-        What the log has of it counts: where it has half of it, nobody writes.
+        The log decides: if only half of the change was recorded, the line has no writer.
         """
         roles = [watcher.record_role(LineReason.HANDED_OVER, LineReason.HANDED_OVER)]
         if former is not None:
@@ -127,7 +127,7 @@ class RoleChanges:
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
-        """Turn a log that cannot be written into the reason why no role changes."""
+        """Turn a failure to write the log into the reason why no role changes."""
         try:
             yield
         except AuditUnavailableError as error:

@@ -1,4 +1,4 @@
-"""The lines of this server, and the one decision who may be connected to which."""
+"""The lines of this server, and the single place that decides which user may connect to which line."""
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -16,7 +16,7 @@ NAME_MAX_CHARS = 64
 
 
 class LineDeniedError(PeerError):
-    """A user may not have a line; the message is for the user, `.reason` for the log."""
+    """A user may not use a line; the message is for the user, `.reason` for the log."""
 
     def __init__(self, reason: CommandReason, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class LineDeniedError(PeerError):
 
 
 class LineError(PeerError):
-    """Somebody is not connected to a line; the message is for the user, `.reason` for the log."""
+    """A session is not connected to a line; the message is for the user, `.reason` for the log."""
 
     def __init__(self, reason: LineReason, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class LineError(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: what the configuration says of it, and where it leads."""
+    """A line: its settings from the configuration, and its target."""
 
     settings: LineSettings
     of_kind: LineKind
@@ -41,12 +41,12 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What users call it."""
+        """The line's name, as users see it."""
         return self.settings.name
 
     @property
     def kind(self) -> str:
-        """What kind of target it has, in a word."""
+        """The kind of its target, in one word."""
         return self.of_kind.name
 
 
@@ -58,7 +58,7 @@ class LineTable:
         root: The home folder.
 
     Raises:
-        OperatorError: A line cannot be, or two are alike; the message names it.
+        OperatorError: A line is invalid, or two are alike; the message names it.
     """
 
     def __init__(self, settings: Iterable[LineSettings], root: Path) -> None:
@@ -78,24 +78,25 @@ class LineTable:
         return self._lines.get(name)
 
     def by_server_name(self, server_name: str) -> Line | None:
-        """Return the line that a name leads straight to, which a TLS client asked for."""
+        """Return the line that a TLS client reaches directly with this server name."""
         wanted = server_name.lower()
         return next((one for one in self._lines.values() if wanted and one.settings.server_name == wanted), None)
 
     def permitted(self, roles: AbstractSet[str], assurance_class: int) -> list[Line]:
-        """Return the lines that somebody has, by name."""
+        """Return the lines that a user may use, sorted by name."""
         mine = (one for one in self._lines.values() if _has(one, roles) and one.settings.min_class <= assurance_class)
         return sorted(mine, key=lambda one: one.name)
 
     def authorise(self, name: str, roles: AbstractSet[str], assurance_class: int) -> Line:
-        """Return the line of that name, if one of the roles has it, and the class is enough.
+        """Return the line of that name, if one of the roles has it and the class is high enough.
 
         Args:
-            name: As it was typed.
-            roles: The roles that count, with those that they include.
-            assurance_class: That of the user.
+            name: The name as it was typed.
+            roles: The effective roles, with those that they include.
+            assurance_class: The user's assurance class.
         Raises:
-            LineDeniedError: There is no such line for them. Who may not have it is not told whether it exists.
+            LineDeniedError: The user has no such line. The message does not reveal to a user without the role whether
+                the line exists.
         """
         line = self._lines.get(name)
         if line is None or not _has(line, roles):

@@ -1,7 +1,7 @@
-"""What goes through an open line: keys to the upstream, its bytes to every participant, both to the recording.
+"""The traffic of an open line: keys to the upstream, its bytes to every participant, both to the recording.
 
-The writer sets the pace: while its client does not take what is shown, nothing more is read. A watcher never slows
-the writer: one that does not keep up is dismissed.
+The writer sets the pace: while its client does not read the output, nothing more is read from the upstream. A watcher
+never slows the writer: a watcher that does not keep up is dismissed.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from telnetsd.telnet.terminal import Terminal
 from telnetsd.telnet.turns import turns_of_pumps
 
 SHOWN_PER_TURN: Final = 4
-"""To how many watchers a piece of what is shown is written before others have the event loop."""
+"""How many watchers get a piece of output before the event loop is left to other work."""
 BEHIND_MAX_BYTES: Final = 262_144
-"""How much of what is shown a watcher may have unread."""
+"""How many bytes of output a watcher may have unread."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ class Traffic:
     """The bytes of one open line.
 
     Args:
-        settings: What the configuration says of the line.
-        people: Who is connected.
-        apply: Tells participants what a change has to say.
+        settings: The line's settings.
+        people: The connected participants.
+        apply: Notifies participants of a change.
         end: Ends the line, with a reason and a sentence.
     """
 
@@ -52,15 +52,15 @@ class Traffic:
         self._end = end
         self._turns = turns_of_pumps()
         self.upstream: Upstream | None = None
-        """None while it is being reached: then nothing goes through."""
+        """None while it is being connected; nothing passes through then."""
         self.recording: Recording | None = None
         self.typed_at = time.monotonic()
-        """When something was typed last, by the monotonic clock."""
+        """The time of the last typed input, on the monotonic clock."""
         self.people_changed = asyncio.Event()
-        """Set when a participant came, left, or changed its role: a writer that was waited for may be none now."""
+        """Set when a participant connects, leaves or changes its role: the awaited writer may no longer write."""
 
     async def type(self, participant: Participant, data: bytes) -> bool:
-        """Send what a participant typed, and wait until it is taken; False when it does not write."""
+        """Send what a participant typed, and wait until it is accepted; return False if it is not the writer."""
         if participant is not self._people.writer or self.upstream is None:
             return False
         self.typed_at = time.monotonic()
@@ -69,18 +69,18 @@ class Traffic:
         if participant is not self._people.writer:
             return False  # what cannot be recorded is not sent
         self.upstream.write(data)
-        with contextlib.suppress(UpstreamError):  # what reads is told
+        with contextlib.suppress(UpstreamError):  # the reading side reports it
             await self.upstream.drain()
         return True
 
     def resize(self, participant: Participant, terminal: Terminal) -> None:
-        """Pass on another size of the writer's screen."""
+        """Pass on a new size of the writer's screen."""
         if participant is self._people.writer and self.upstream is not None:
             self.upstream.resize(terminal)
             self._record(lambda recording: recording.note_resize(terminal))
 
     def com_port(self, participant: Participant, question: bytes) -> bytes | None:
-        """Answer a client that controls the port (RFC 2217); only the writer's changes anything."""
+        """Answer a client that controls the port (RFC 2217); only the writer can change anything."""
         if self.upstream is None:
             return None
         return self.upstream.com_port(question, may_change=participant is self._people.writer)
@@ -93,7 +93,7 @@ class Traffic:
             participant.tell(f"{self._settings.name} has no BREAK")
 
     async def pump(self, upstream: Upstream) -> None:
-        """Show what the upstream shows, until it ends; and then end the line."""
+        """Show the upstream's output until it ends, and then end the line."""
         reason, why = LineReason.UPSTREAM_CLOSED, "has closed"
         try:
             while data := await upstream.read():
@@ -102,13 +102,13 @@ class Traffic:
         except UpstreamError as error:
             reason, why = LineReason.UPSTREAM_LOST, f"is lost: {error}"
         except Exception:
-            # No participant would be told, and the line would be in use for ever.
+            # Otherwise no participant would be notified, and the line would stay in use forever.
             logger.exception("the line %s ends on an error", self._settings.name)
             reason, why = LineReason.UPSTREAM_LOST, "is lost; the operator finds the cause in the server's journal"
         self._end(reason, f"{self._settings.name} {why}")
 
     async def _show(self, data: bytes) -> None:
-        """Show every participant what has come, a few of them in a turn: other sessions go on meanwhile."""
+        """Show output to every participant, a few of them per turn, so that other sessions continue meanwhile."""
         self._record(lambda recording: recording.note(OUTPUT, data))
         writer = self._people.writer
         if writer is not None:
@@ -128,7 +128,7 @@ class Traffic:
             watcher.show(data)
 
     async def _wait_for(self, writer: Participant) -> None:
-        """Wait until a writer's client has taken enough, for as long as it writes."""
+        """Wait until a writer's client has read enough, or until it is no longer the writer."""
         while writer is self._people.writer and writer.is_behind():
             self.people_changed.clear()
             try:
@@ -137,7 +137,7 @@ class Traffic:
                 return
 
     def _record(self, note: Callable[[Recording], None]) -> None:
-        """Record; a line that is to be recorded does not go on where that cannot be done."""
+        """Add to the recording; a line that has to be recorded ends if that fails."""
         if self.recording is None:
             return
         try:

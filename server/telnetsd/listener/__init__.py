@@ -1,1 +1,1 @@
-"""How raw connections come in: the sockets, the limits on who is taken, the PROXY header before everything else."""
+"""Raw incoming connections: the sockets, the limits on admission, and the PROXY header before everything else."""

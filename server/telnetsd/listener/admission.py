@@ -1,7 +1,7 @@
-"""Who is taken: limits on connections, handshakes and sources, looked at before a byte of a connection is read.
+"""Admission: limits on connections, handshakes and sources, checked before a byte of a connection is read.
 
-A source is an address of IPv4, or the /64 of one of IPv6, which is what a single customer is given; a network is the
-/24 or the /48 around it.
+A source is an IPv4 address, or the /64 of an IPv6 address, which is what a single customer gets. A network is the /24
+or the /48 around it.
 """
 
 import ipaddress
@@ -21,21 +21,21 @@ IPV4_NETWORK_BITS: Final = 24
 IPV6_SOURCE_BITS: Final = 64
 IPV6_NETWORK_BITS: Final = 48
 SPARE_DESCRIPTORS: Final = 64
-"""How many descriptors a process needs beside those of its connections."""
+"""The number of descriptors that a process needs besides those of its connections."""
 _HOUR_S: Final = 3600.0
 _LOG_LONGEST_S: Final = 3660.0
 _LOG: Final = "log of "
 _OPEN: Final = "connections"
 _STARTING: Final = "handshakes"
 NETWORK_PENALTY_FACTOR: Final = 8
-"""Of how many penalised sources the penalties, added up, keep out everybody in their network."""
+"""The number of penalised sources whose penalties, added up, block their whole network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is allowed at present: `[limits]`, and how many connections there may be, in all and in this process.
+    """The current limits: `[limits]`, and the maximum number of connections, in total and in this process.
 
-    A process that runs out of descriptors could not even turn anybody away.
+    A process that runs out of descriptors could not even turn a client away.
     """
 
     limits: LimitSettings
@@ -45,7 +45,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a connection comes from, as it is counted; `is_exempt` from the limits of one source."""
+    """Where a connection comes from, as it is counted; `is_exempt` means exempt from the limits per source."""
 
     name: str
     network: str
@@ -53,18 +53,18 @@ class Source:
 
     @property
     def keys(self) -> tuple[str, str]:
-        """What is counted of it."""
+        """The keys under which its connections are counted."""
         return f"source {self.name}", f"network {self.network}"
 
     @property
     def starting_keys(self) -> tuple[str, str]:
-        """What is counted of its handshakes."""
+        """The keys under which its handshakes are counted."""
         return f"handshakes of source {self.name}", f"handshakes of network {self.network}"
 
 
 @dataclass(slots=True)
 class Slot:
-    """What one connection takes up; given back when it is lost. `session_keys` is what is counted of its session."""
+    """What one connection uses, released when it is lost; its session is counted under `session_keys`."""
 
     source: Source
     is_starting: bool = True
@@ -73,12 +73,12 @@ class Slot:
 
 
 class Admission:
-    """The limits of one process, which it shares with the others of the server.
+    """The limits of one process, which it shares with the other processes of the server.
 
     Args:
-        terms: What is allowed.
+        terms: The current limits.
         now: The monotonic clock.
-        chance: A number from 0 up to 1, at random.
+        chance: Returns a random number from 0 up to 1.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Admission:
         self.penalties = Penalties()
 
     def adopt(self, terms: Terms) -> None:
-        """Go on with other terms; whoever is in stays."""
+        """Continue with other terms; existing connections stay."""
         self._terms = terms
 
     def admit(self, address: str) -> Slot | TurnedAwayReason:
-        """Give a connection from an address its slot, or say why there is none.
+        """Return a slot for a connection from an address, or the reason why there is none.
 
         Args:
-            address: Of IPv4 or IPv6; anything else, as of a Unix socket, is a source that is exempt.
+            address: An IPv4 or IPv6 address; anything else, such as that of a Unix socket, is an exempt source.
         """
         source = find_source(address, self._terms.limits.exempt)
         why_not = self._why_not(source)
@@ -109,16 +109,16 @@ class Admission:
         return Slot(source)
 
     def establish(self, slot: Slot) -> None:
-        """Note that a handshake is over, however it went."""
+        """Record that a handshake is over, whether it succeeded or not."""
         if slot.is_starting:
             slot.is_starting = False
             for key in (_STARTING, *slot.source.starting_keys):
                 self.tally.remove(key)
 
     def take_session(self, slot: Slot, user: str, *, is_guest: bool) -> bool:
-        """Give a session its slot; False when there are as many as may be, of the user or of guests."""
+        """Give a session its slot; False if the user, or guests, already have the maximum number of sessions."""
         if slot.is_left:
-            return True  # its connection is gone: there is nothing to count, and nobody to be told
+            return True  # its connection is gone: there is nothing to count, and no client to notify
         limits = self._terms.limits
         most = {f"user {user}": limits.guests if is_guest else limits.sessions_per_user}
         if is_guest and not slot.source.is_exempt:
@@ -131,7 +131,7 @@ class Admission:
         return True
 
     def leave(self, slot: Slot) -> None:
-        """Give back what a connection has taken up."""
+        """Release what a connection uses."""
         if slot.is_left:
             return
         slot.is_left = True
@@ -142,8 +142,8 @@ class Admission:
     def penalise(self, source: Source, seconds: float) -> None:
         """Add to a source's penalty for a failure.
 
-        However often it fails, it adds to that of its network no more than its own threshold: several sources have to
-        fail before their neighbours are kept out.
+        However often a source fails, it adds to the penalty of its network no more than its own threshold. So several
+        sources must fail before their neighbours are blocked.
         """
         limits = self._terms.limits
         if not source.is_exempt and seconds > 0:
@@ -151,19 +151,19 @@ class Admission:
             self._impose(Fine(source.name, seconds, *terms), source.network)
 
     def charge_log(self, source: Source, size: int) -> None:
-        """Note that guests or refused clients of a source have filled so many bytes of the log."""
+        """Record that guests or refused clients of a source have filled `size` bytes of the log."""
         if not source.is_exempt:
             seconds = _HOUR_S * size / self._terms.limits.guest_log_bytes_per_hour
             self._impose(Fine(_LOG + source.name, seconds, _HOUR_S, _LOG_LONGEST_S), _LOG + source.network)
 
     def may_log(self, source: Source) -> bool:
-        """Tell whether guests and refused clients of a source may fill more of the log; once not, for an hour."""
+        """Tell whether guests and refused clients of a source may fill more of the log; a refusal lasts an hour."""
         now = self._now()
         keys = _LOG + source.name, _LOG + source.network
         return source.is_exempt or not any(self.penalties.is_in_force(key, now) for key in keys)
 
     def _impose(self, fine: Fine, network: str) -> None:
-        """Fine a source, and its network by as much as the source's own fines have grown below their threshold."""
+        """Fine a source, and fine its network by as much as the source's penalty has grown below its threshold."""
         now = self._now()
         grown_s = self.penalties.impose(fine, now)
         if grown_s > 0:
@@ -200,9 +200,9 @@ class Admission:
         return None
 
     def _is_too_busy(self) -> bool:
-        """Tell whether to turn somebody away for the handshakes that go on: by chance at first, and then always.
+        """Tell whether to turn a client away because of the current handshakes: at random at first, then always.
 
-        The chance grows from `handshakes_refused` in a hundred where it begins to all of them where it is full.
+        The chance grows from `handshakes_refused` percent at `handshakes_begin` to 100 percent at `handshakes_full`.
         """
         limits, starting = self._terms.limits, self.tally[_STARTING]
         if starting < limits.handshakes_begin:
@@ -219,7 +219,7 @@ def find_source(address: str, exempt: tuple[str, ...]) -> Source:
     """Return how an address is counted.
 
     Args:
-        address: As the socket gives it.
+        address: The address as the socket gives it.
         exempt: Networks whose sources have no limits of their own.
     """
     try:
@@ -236,7 +236,7 @@ def find_source(address: str, exempt: tuple[str, ...]) -> Source:
 
 
 def network_of(source: str) -> str:
-    """Return the network around a source, by the name of the source; empty where that is no address."""
+    """Return the network around a source, by the name of the source; empty if the name is not an address."""
     try:
         found = ipaddress.ip_network(source)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A raw connection that has just been taken: who it speaks for, before anything else of it is looked at."""
+"""A raw connection that was just accepted: finding which client it is for, before anything else in it is read."""
 
 import asyncio
 import ipaddress
@@ -11,10 +11,10 @@ from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.proxy_header import ProxyHeaderError, parse_proxy_header
 
 LOCAL: Final = "local"
-"""Where who comes by a Unix socket comes from."""
+"""The origin to show for a client that connects through a Unix socket."""
 MAPPED_PREFIX: Final = "::ffff:"
 UNKNOWN_ADDRESS: Final = ("0.0.0.0", 0)  # noqa: S104 -- says unknown, binds nothing
-"""What stands for the address of a connection that was reset before it could be asked for."""
+"""The substitute for the address of a connection that was reset before its address could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Origin:
     """Where a connection comes from.
 
     Attributes:
-        address: Of the source; empty for one that came by a Unix socket.
-        port: Its port; 0 with no address.
-        proxy: The address of the proxy that spoke for it; empty for none.
-        endpoint: By which of the server's addresses it came in.
+        address: The address of the source; empty for a connection through a Unix socket.
+        port: The port of the source; 0 without an address.
+        proxy: The address of the proxy that spoke for the source; empty for none.
+        endpoint: The address of the server to which the source connected.
     """
 
     address: str
@@ -35,24 +35,25 @@ class Origin:
 
     @property
     def shown(self) -> str:
-        """HOST:PORT for people, an IPv6 host in brackets."""
+        """HOST:PORT for display, with an IPv6 host in brackets."""
         if not self.address:
             return LOCAL
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 Receive = Callable[[asyncio.Transport, Origin], IncomingProtocol | None]
-"""Takes a connection and returns its protocol; None when it was turned away."""
+"""Accepts a connection and returns its protocol; None if the connection was turned away."""
 
 
 class Arrival(IncomingProtocol):
-    """The first protocol of a raw connection, until it is known where it comes from.
+    """The first protocol of a raw connection, until its origin is known.
 
     Args:
-        endpoint: Where it comes in.
-        receive: Who takes it then.
-        turn_away: Who is told of a proxy whose header is wrong, and why.
-        waiting: Is in here while it waits for a header, to be aborted when nobody is taken any more.
+        endpoint: The address of the server to which the client connected.
+        receive: Accepts the connection once its origin is known.
+        turn_away: Called with the origin and the reason, if the header of a proxy is wrong.
+        waiting: Contains this object while it waits for a header, so that it can be aborted when the server no longer
+            accepts connections.
         timeout_s: How long a header may take.
     """
 
@@ -75,7 +76,7 @@ class Arrival(IncomingProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Pass the connection on, or wait for the header of a proxy that is known."""
+        """Pass the connection on, or wait for the header if it comes from a known proxy."""
         self._transport = cast("asyncio.Transport", transport)
         self._origin = _origin_of(self._transport, self._endpoint)
         if _is_one_of(self._origin.address, self._endpoint.settings.proxies):
@@ -86,7 +87,7 @@ class Arrival(IncomingProtocol):
             self._pass_on(self._origin)
 
     def data_received(self, data: bytes) -> None:
-        """Take in the header."""
+        """Receive the header."""
         self._data += data
         try:
             header = parse_proxy_header(self._data)
@@ -95,7 +96,7 @@ class Arrival(IncomingProtocol):
             return
         is_check = header is not None and header.source is None and len(self._data) == header.length
         if header is None or is_check:
-            # A proxy that speaks for itself, and has nothing to say, only looks whether somebody is here.
+            # A proxy that speaks for itself, and sends nothing more, only checks whether the server is up.
             return
         self._data = self._data[header.length :]
         proxy = self._origin
@@ -103,7 +104,7 @@ class Arrival(IncomingProtocol):
         self._pass_on(Origin(address, port, self._endpoint, proxy.address))
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Note that the proxy has gone without a word: a health check."""
+        """Stop waiting: the proxy disconnected without sending anything, as a health check does."""
         self._stop_waiting()
 
     def abort(self) -> None:
@@ -138,7 +139,7 @@ def _origin_of(transport: asyncio.Transport, endpoint: Endpoint) -> Origin:
     if isinstance(peer, (str, bytes)):
         return Origin("", 0, endpoint)  # a Unix socket's
     address, port = (peer or UNKNOWN_ADDRESS)[:2]
-    # An IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2) is known by its own address, to everybody.
+    # An IPv4 peer of an IPv6 socket (RFC 4291 section 2.5.5.2) is known everywhere by its own address.
     return Origin(address.removeprefix(MAPPED_PREFIX) if "." in address else address, port, endpoint)
 
 

@@ -1,4 +1,4 @@
-"""An address of the server that connections come in by."""
+"""An address on which the server accepts connections."""
 
 import msgspec
 
@@ -6,13 +6,13 @@ from telnetsd.config.settings import EndpointSettings, ListenerSettings
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One address, what is asked of those who come by it, and the line that it leads to; empty for a prompt."""
+    """One address, what it requires of clients, and the line that it leads to; empty for a prompt."""
 
     settings: EndpointSettings
     line: str = ""
 
 
 def prompt_endpoints(listener: ListenerSettings, listen: str | None) -> list[Endpoint]:
-    """Return the endpoints that lead to a prompt, the main one first; `listen` stands in for its address."""
+    """Return the endpoints that lead to a prompt, the main one first; `listen` replaces its address."""
     listener = msgspec.structs.replace(listener, listen=listen or listener.listen)
     return [Endpoint(one) for one in listener.endpoints]

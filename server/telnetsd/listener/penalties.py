@@ -1,18 +1,18 @@
-"""Penalties of sources whose connections fail: they grow with each failure, and keep a source out while in force.
+"""Penalties of sources whose connections fail: they grow with each failure, and block a source while in force.
 
-As with the PerSourcePenalties of OpenSSH, a failure adds to the time for which its source is not welcome; one
-failure, or a few, stay below the threshold from which on that counts.
+As with the PerSourcePenalties of OpenSSH, a failure adds to the time for which its source is blocked. One failure, or
+a few, stay below the threshold from which a penalty has an effect.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 SOURCES_MAX: Final = 65_536
-"""How many sources are kept in mind: beyond it the one that has failed least recently is forgotten."""
+"""The maximum number of sources that are remembered; beyond it, the one that failed least recently is forgotten."""
 
 
 class Fine(NamedTuple):
-    """What one failure adds to a source's penalty, in seconds; from when on that counts, and the longest one."""
+    """What one failure adds to a source's penalty; the threshold and the longest penalty; all in seconds."""
 
     source: str
     seconds: float
@@ -21,7 +21,7 @@ class Fine(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """One source's: until when, by the monotonic clock of the machine, and whether it has come into force."""
+    """One source's penalty: its end, by the monotonic clock of the machine, and whether it is in force."""
 
     source: str
     until: float
@@ -29,23 +29,23 @@ class Penalty(NamedTuple):
 
 
 def _tell_nobody(_: Fine) -> None:
-    """Where one process serves, there is nobody to tell."""
+    """Do nothing: a single process has no other process to notify."""
 
 
 class Penalties:
-    """The penalty of each source, those that failed least recently first."""
+    """The penalty of each source; the source that failed least recently comes first."""
 
     def __init__(self) -> None:
         self._all: dict[str, Penalty] = {}
         self.tell: Callable[[Fine], None] = _tell_nobody
-        """Is told of each fine that is imposed here."""
+        """Called with each fine that is imposed here."""
 
     def __len__(self) -> int:
         return len(self._all)
 
     @property
     def all(self) -> Iterable[Penalty]:
-        """Every penalty that is kept in mind."""
+        """Every penalty that is remembered."""
         return self._all.values()
 
     def impose(self, fine: Fine, now: float) -> float:
@@ -55,7 +55,7 @@ class Penalties:
         return grown_s
 
     def hear(self, fine: Fine, now: float) -> float:
-        """Take in a fine that was imposed here, or by another process; see `impose`."""
+        """Apply a fine that was imposed here, or by another process; see `impose`."""
         before = self._all.get(fine.source)
         if before is None or before.until <= now:
             before = Penalty(fine.source, now, is_in_force=False)
@@ -65,7 +65,7 @@ class Penalties:
         return min(until - now, fine.threshold_s) - min(before.until - now, fine.threshold_s)
 
     def take_over(self, penalties: Iterable[Penalty]) -> None:
-        """Take in what others have kept in mind so far."""
+        """Add the penalties that other processes have remembered so far."""
         for one in penalties:
             self._keep(one)
 

@@ -1,7 +1,7 @@
-"""The PROXY header, versions 1 and 2, by which a proxy says whom it speaks for; without I/O.
+"""The PROXY header, versions 1 and 2, in which a proxy names the client that it speaks for; without I/O.
 
-After the specification of HAProxy, "The PROXY protocol", sections 2.1 and 2.2. What a proxy may say beside the
-addresses (TLVs) is passed over.
+It follows the specification of HAProxy, "The PROXY protocol", sections 2.1 and 2.2. Anything that a proxy sends
+besides the addresses (TLVs) is ignored.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from typing import Final
 V1_MAX_BYTES: Final = 107
 V2_SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 V2_MAX_BYTES: Final = 4096
-"""The longest of version 2 that is taken; addresses alone need 28 or 52 bytes."""
+"""The longest header of version 2 that is accepted; a header with only addresses has 28 or 52 bytes."""
 _V1_BEGIN: Final = b"PROXY "
 _V1_WORDS: Final = 6
 _V2_FIXED_BYTES: Final = 16
@@ -24,15 +24,15 @@ PORT_MAX: Final = 65535
 
 
 class ProxyHeaderError(Exception):
-    """What came is not a PROXY header."""
+    """The received bytes are not a PROXY header."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
     """A whole header.
 
-    `source` is address and port of whom the proxy speaks for; None when it speaks for itself, as for a health check.
-    `length` is how many bytes it took.
+    `source` is the address and port of the client that the proxy speaks for. It is None if the proxy speaks for
+    itself, as in a health check. `length` is the length of the header in bytes.
     """
 
     source: tuple[str, int] | None
@@ -40,10 +40,10 @@ class ProxyHeader:
 
 
 def parse_proxy_header(data: bytes) -> ProxyHeader | None:
-    """Read the header that a connection begins with; None while it is not whole.
+    """Read the header that a connection begins with; None while it is incomplete.
 
     Raises:
-        ProxyHeaderError: It is none, or is too long.
+        ProxyHeaderError: The data is not a header, or the header is too long.
     """
     if data.startswith(V2_SIGNATURE):
         return _parse_v2(data)
@@ -104,6 +104,6 @@ def _address_of(word: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """Return an address as the log has it: one of IPv4 as such, even carried by IPv6 (RFC 4291 section 2.5.5.2)."""
+    """Return an address as the log shows it: IPv4 as such, even if mapped into IPv6 (RFC 4291 section 2.5.5.2)."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)

@@ -1,4 +1,4 @@
-"""The listening socket, and who holds a port when it cannot be had."""
+"""The listening socket, and which process holds a port that is not available."""
 
 import contextlib
 import errno
@@ -20,10 +20,10 @@ _TCP_LISTEN: Final = "0A"
 
 
 def require_address(listen: str) -> None:
-    """Demand of a setting that it is HOST:PORT, or unix:PATH with nothing there that is no socket.
+    """Require that a setting is HOST:PORT, or unix:PATH where PATH is a socket or does not exist.
 
     Raises:
-        OperatorError: It is neither.
+        OperatorError: The setting is neither.
     """
     path = unix_path(listen)
     if path is None:
@@ -36,13 +36,13 @@ def require_address(listen: str) -> None:
 
 @contextmanager
 def open_endpoint(listen: str, keepalive_s: int) -> Iterator[socket.socket]:
-    """Bind and listen where a setting says, HOST:PORT or unix:PATH; in the end, close and leave no file.
+    """Bind and listen where a setting says, HOST:PORT or unix:PATH; at the end, close and leave no file.
 
     Args:
         listen: The setting.
-        keepalive_s: After so long a silence, in seconds, a peer is asked whether it is still there; 0 for never.
+        keepalive_s: The silence, in seconds, after which a peer is probed to see if it is still there; 0 for never.
     Raises:
-        OperatorError: See `require_address`, and the two below.
+        OperatorError: See `require_address`, `open_listener` and `_open_unix_endpoint`.
     """
     require_address(listen)
     path = unix_path(listen)
@@ -60,10 +60,10 @@ def open_endpoint(listen: str, keepalive_s: int) -> Iterator[socket.socket]:
 
 
 def keep_alive(listener: socket.socket, keepalive_s: int) -> None:
-    """Have the system ask silent peers of a listener's connections whether they are there, and give up dead ones.
+    """Have the system probe the silent peers of a listener's connections, and drop dead connections.
 
-    What is sent and not acknowledged counts as a silence as well (RFC 5482). Connections inherit it. Nothing of it
-    happens for 0 seconds, and on a Unix socket.
+    Data that is sent and not acknowledged also counts as silence (RFC 5482). Connections inherit the setting. It
+    has no effect for 0 seconds, or on a Unix socket.
     """
     if keepalive_s == 0 or listener.family == socket.AF_UNIX:
         return
@@ -81,7 +81,7 @@ def open_listener(host: str, port: int) -> socket.socket:
 
     Returns: A listening socket that does not block.
     Raises:
-        OperatorError: The address is taken (and by what), is not this machine's, or needs a right.
+        OperatorError: The address is in use (and by what), does not belong to this machine, or needs a privilege.
     """
     family, address = resolve(host, port)
     # With another protocol number asyncio leaves TCP_NODELAY off, and each prompt waits for an acknowledgement.
@@ -98,10 +98,10 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Return the family and the socket address of what is to be listened on.
+    """Return the family and the socket address to listen on.
 
     Raises:
-        OperatorError: Nobody knows that host.
+        OperatorError: The host is not found.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -111,10 +111,10 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]
 
 
 def open_unix_listener(path: Path) -> socket.socket:
-    """Bind a Unix socket that only our user may open, in a secret folder; one that was left there is replaced.
+    """Bind a Unix socket that only our user may open, in a secret folder; replace one that was left there.
 
     Raises:
-        OperatorError: It cannot be made.
+        OperatorError: The socket cannot be made.
     """
     make_secret_folder(path.parent)
     path.unlink(missing_ok=True)
@@ -130,10 +130,10 @@ def open_unix_listener(path: Path) -> socket.socket:
 
 
 def _open_unix_endpoint(path: Path) -> socket.socket:
-    """Bind a Unix socket that our user and group may open, in a folder that is there.
+    """Bind a Unix socket that our user and group may open, in an existing folder.
 
     Raises:
-        OperatorError: The folder is not there, or somebody listens already.
+        OperatorError: The folder does not exist, or another program already listens there.
     """
     where = f"cannot listen on {UNIX_PREFIX}{path}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -153,14 +153,14 @@ def _open_unix_endpoint(path: Path) -> socket.socket:
 
 
 def _remove_unless_replaced(path: Path, made: os.stat_result) -> None:
-    """Remove our socket's file; while our last sessions end, another server may have put its own there."""
+    """Remove our socket's file, unless another server has replaced it while our last sessions ended."""
     with contextlib.suppress(OSError):
         if os.path.samestat(made, path.stat()):
             path.unlink()
 
 
 def shown_address(address: tuple[object, ...] | str) -> str:
-    """Return a socket address as HOST:PORT, an IPv6 host in brackets; that of a Unix socket as unix:PATH."""
+    """Return a socket address as HOST:PORT, with an IPv6 host in brackets; a Unix socket's as unix:PATH."""
     if isinstance(address, str):
         return UNIX_PREFIX + address
     host, port = address[:2]
@@ -179,7 +179,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 
 def who_listens(port: int) -> str:
-    """Return the command and process number of what listens on a TCP port, or nothing when that cannot be seen."""
+    """Return the command and number of the process that listens on a TCP port; empty if that cannot be seen."""
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listening_inodes(Path("/proc/net") / table, port)}
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,7 +1,7 @@
-"""How many of each there are, in all processes of a server: connections, handshakes, sources, sessions of a user.
+"""Counts over all processes of a server: connections, handshakes, sources, sessions of a user.
 
-Each process counts its own, and hears what the others have. What it hears is a moment old: where several processes
-take connections, a limit may be passed by as many as come in that moment.
+Each process counts its own, and receives the counts of the others, which are a moment old. If several processes
+accept connections, a limit may be exceeded by the number of connections that arrive in that moment.
 """
 
 from collections import Counter
@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping
 
 
 def _tell_nobody(_: str, __: int) -> None:
-    """Where one process serves, there is nobody to tell."""
+    """Do nothing: a single process has no other process to notify."""
 
 
 class Tally:
-    """The counts of one process, and what it has heard of the others.
+    """The counts of one process, and what it has received from the others.
 
-    What is counted goes back to zero with the connections: there are never more keys than a few a connection.
+    Counts go back to zero with the connections, so there are never more than a few keys per connection.
     """
 
     def __init__(self) -> None:
         self._here: Counter[str] = Counter()
         self._elsewhere: Counter[str] = Counter()
         self.tell: Callable[[str, int], None] = _tell_nobody
-        """Is told of each change here: the key, and by how much."""
+        """Called with each change here: the key, and by how much."""
 
     def __getitem__(self, key: str) -> int:
         return self._here.get(key, 0) + self._elsewhere.get(key, 0)
@@ -43,7 +43,7 @@ class Tally:
         self.tell(key, -1)
 
     def hear(self, changes: Mapping[str, int]) -> None:
-        """Take in how the counts of others have changed."""
+        """Record how the counts of other processes have changed."""
         for key, change in changes.items():
             _change(self._elsewhere, key, change)
 

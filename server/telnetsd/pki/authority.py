@@ -1,8 +1,8 @@
-"""The built-in CA: issues certificates to the server and to users, and signs the CRLs that take them back.
+"""The built-in CA: issues certificates to the server and to users, and signs the CRLs that revoke them.
 
-What is issued here is decided here: subject, extensions and validity come from policy, of a request nothing but its
-public key. Serial numbers are 159 random bits (RFC 5280 section 4.1.2.2). Everything is made in memory; writing it
-down is the caller's work.
+This module decides what a certificate contains. The subject, extensions and validity come from policy; a request
+contributes only its public key. Serial numbers are 159 random bits (RFC 5280 section 4.1.2.2). Everything is made in
+memory; the caller writes it to disk.
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ INTERMEDIATE_DAYS: Final = 1825
 SERVER_DAYS: Final = 365
 COMMON_NAME_MAX_CHARS: Final = 64
 CLOCK_SKEW: Final = timedelta(minutes=5)
-"""How far notBefore lies in the past, so that a peer whose clock is a little behind takes the certificate."""
+"""How far notBefore lies in the past, so that a peer whose clock is slightly behind accepts the certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class IssuedServer:
-    """The server's certificate, with its P-256 key, which every client verifies."""
+    """The server's certificate, with its P-256 key, which every client can verify."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -49,13 +49,13 @@ class IssuedServer:
 
 @dataclass(frozen=True, slots=True)
 class UserProfile:
-    """What stands in a user's certificate, beside the public key.
+    """The contents of a user's certificate, other than the public key.
 
     Attributes:
         name: The common name.
-        days: How long it is valid.
-        policy_oid: The certificate policy of the assurance class, or nothing.
-        crl_url: Where relying parties find the CRL, or nothing.
+        days: How long the certificate is valid.
+        policy_oid: The certificate policy of the assurance class; empty for none.
+        crl_url: Where relying parties find the CRL; empty for none.
     """
 
     name: str
@@ -66,15 +66,15 @@ class UserProfile:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A CA that is able to sign.
+    """A CA that can sign.
 
     Attributes:
-        certificate: Of the CA that signs: the root, or an intermediate below it.
-        key: Its private key.
-        chain: What a peer needs above a leaf: the intermediate, if any, and the root.
-        beside: The CA that issues to whoever has a key of another kind than ML-DSA, where ours is ML-DSA: OpenSSL
-            before 3.5 does not even load a certificate that is signed so, and a key that a quantum computer breaks
-            is no safer below a CA that it does not.
+        certificate: The certificate of the CA that signs: the root, or an intermediate below it.
+        key: The private key of that CA.
+        chain: The certificates that a peer needs above a leaf: the intermediate, if any, and the root.
+        beside: If this CA has an ML-DSA key, the CA that issues certificates for all other kinds of key. OpenSSL
+            before 3.5 cannot even load a certificate that is signed with ML-DSA. A key that a quantum computer can
+            break is no safer below a CA that it cannot break.
     """
 
     certificate: x509.Certificate
@@ -87,11 +87,11 @@ class Authority:
         return self if self.beside is None or isinstance(key, MlDsaPublicKey) else self.beside
 
     def chain_of(self, leaf: x509.Certificate) -> tuple[x509.Certificate, ...]:
-        """Return what a peer needs above a leaf of ours."""
+        """Return the certificates that a peer needs above a leaf that we issued."""
         return self.issuer_for(leaf.public_key()).chain
 
     def issue_intermediate(self, common_name: str, at: datetime) -> Issued:
-        """Issue a CA certificate for leaves only, with a new key of the kind of ours; it may assert any class."""
+        """Issue a CA certificate that signs leaves only, with a new key of its own type; it may assert any class."""
         key = generate_key(key_type_of(self.key))
         days = timedelta(days=INTERMEDIATE_DAYS)
         builder = _ca_builder(common_name, key, at, min(at + days, self.certificate.not_valid_after_utc), 0)
@@ -104,10 +104,10 @@ class Authority:
         return Issued(self._sign(builder), key)
 
     def issue_server(self, names: Iterable[str], at: datetime) -> IssuedServer:
-        """Issue the server's certificate for host names and IP addresses (RFC 6125: they stand in the SAN)."""
+        """Issue the server's certificate for host names and IP addresses (RFC 6125: they are in the SAN)."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = list(names)
-        # RFC 5280 appendix A: a common name has at most 64 characters. Clients look at the SAN.
+        # RFC 5280 appendix A: a common name has at most 64 characters. Clients check the SAN.
         builder = self._leaf_builder(
             names[0][:64], key.public_key(), at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH
         )
@@ -130,8 +130,8 @@ class Authority:
     def sign_crl(
         self, revoked: Iterable[tuple[int, Revocation]], number: int, at: datetime, days: int
     ) -> x509.CertificateRevocationList:
-        """Sign a CRL (RFC 5280 section 5) of serial numbers and their revocations, good for `days` from `at`."""
-        # One by one they would be copied each time.
+        """Sign a CRL (RFC 5280 section 5) of serial numbers and their revocations, valid for `days` from `at`."""
+        # Adding the entries one by one would copy them all each time.
         entries = [_crl_entry(serial_number, revocation) for serial_number, revocation in revoked]
         builder = (
             x509.CertificateRevocationListBuilder(revoked_certificates=entries)
@@ -175,7 +175,7 @@ class Authority:
 
 
 def create_root(common_name: str, at: datetime, path_length: int, key_type: KeyType = KeyType.EC) -> Authority:
-    """Make a root CA for ten years; with a path length of 0 it signs leaves only, with 1 intermediates."""
+    """Make a root CA for ten years; it signs leaves only if the path length is 0, or intermediates if it is 1."""
     key = generate_key(key_type)
     builder = _ca_builder(common_name, key, at, at + timedelta(days=ROOT_DAYS), path_length)
     certificate = builder.issuer_name(_name(common_name)).sign(key, _hash_for(key))
@@ -183,12 +183,12 @@ def create_root(common_name: str, at: datetime, path_length: int, key_type: KeyT
 
 
 def to_pem(*certificates: x509.Certificate) -> bytes:
-    """Write certificates in PEM, one behind the other."""
+    """Encode certificates as PEM, one after another."""
     return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
 
 
 def utc_now() -> datetime:
-    """The current time, aware, UTC, in whole seconds as certificates have it."""
+    """Return the current time (aware, UTC) in whole seconds, as certificates store it."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -210,7 +210,7 @@ def _ca_builder(
 
 def _crl_entry(serial_number: int, revocation: Revocation) -> x509.RevokedCertificate:
     builder = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(revocation.revoked_at)
-    # RFC 5280 5.3.1: without a reason the extension is left out.
+    # RFC 5280 5.3.1: the extension is omitted if there is no reason.
     if revocation.reason is not RevocationReason.UNSPECIFIED:
         reason = x509.CRLReason(x509.ReasonFlags(revocation.reason.value))
         builder = builder.add_extension(reason, critical=False)
@@ -218,7 +218,7 @@ def _crl_entry(serial_number: int, revocation: Revocation) -> x509.RevokedCertif
 
 
 def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
-    # Ed25519 and ML-DSA do without a hash of the caller's choice.
+    # Ed25519 and ML-DSA do not let the caller choose a hash.
     return hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) else None
 
 

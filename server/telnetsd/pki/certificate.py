@@ -1,7 +1,7 @@
 """What a client presented: the bytes, and the facts that can be read from them.
 
 Nothing here is verified. A `PeerCertificate` has no user: only `identity.identify` turns one into an Identity.
-The peer chose every byte, so each accessor of the X.509 library is expected to raise.
+The peer chose every byte, so any accessor of the X.509 library may raise an exception.
 """
 
 import threading
@@ -25,14 +25,14 @@ from telnetsd.pki.der import BIT_STRING, SEQUENCE, content_of, encode
 
 UNREADABLE: Final = "(unreadable)"
 PRESENTED_MAX: Final = 8
-"""How many intermediates of a peer are looked at."""
+"""The maximum number of a peer's intermediates that are examined."""
 CERTIFICATE_MAX_BYTES: Final = 16_384
-"""How long a certificate may be that a peer sends: each of its names is an object once it is parsed."""
+"""The maximum length of a certificate from a peer: each of its names becomes an object when it is parsed."""
 NAMES_MAX: Final = 16
-"""How many alternative names of a certificate are kept for the log."""
+"""The maximum number of a certificate's alternative names that are kept for the log."""
 
 TEXT_MAX_CHARS: Final = 2048
-"""How much is kept of a text in a certificate: the rest of a name of 90 KB is nobody's name."""
+"""The maximum length that is kept of a text in a certificate: nothing needs the rest of a 90 KB name."""
 SERIAL_MAX_DIGITS: Final = 80
 """Twice what RFC 5280 section 4.1.2.2 allows."""
 PARSED_KEPT: Final = 64
@@ -48,13 +48,13 @@ _ATTRIBUTES: Final = {
 
 
 _VERSION: Final = 0xA0
-"""The tag of the version in what is signed, which stands first where it is there."""
+"""The tag of the version in the signed part; the version comes first if it is present."""
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 class MalformedCertificateError(PeerError):
-    """The bytes are no certificate that can be read (RFC 5280 section 4.1)."""
+    """The bytes are not a readable certificate (RFC 5280 section 4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class PeerCertificate:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over all that was presented, in its order."""
+        """SHA-256 over everything that was presented, in order."""
         return sha256(b"".join(sha256(der).digest() for der in (self.leaf_der, *self.presented_der))).digest()
 
     @property
     def size(self) -> int:
-        """How many bytes were presented."""
+        """The number of bytes that were presented."""
         return len(self.leaf_der) + sum(map(len, self.presented_der))
 
 
@@ -85,7 +85,7 @@ class NameFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFacts:
-    """What a certificate says of itself, as text: to be shown and logged, never to be decided upon."""
+    """What a certificate says about itself, as text: for display and logs, never the basis of a decision."""
 
     sha256: str
     spki_sha256: str = ""
@@ -102,7 +102,7 @@ class CertificateFacts:
 
 
 class _Silence:
-    """The X.509 library's warnings, kept quiet while any thread asks for it: the filters are those of the process."""
+    """Suppresses the X.509 library's warnings while any thread needs it: the filters belong to the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -141,7 +141,7 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     """Parse one certificate and force the parts that are parsed lazily.
 
     Raises:
-        MalformedCertificateError: It cannot be read whole, or is too long.
+        MalformedCertificateError: The certificate cannot be read in full, or is too long.
     """
     parsed = _parse(der)
     if isinstance(parsed, str):
@@ -151,7 +151,7 @@ def parse_certificate(der: bytes) -> x509.Certificate:
 
 @lru_cache(maxsize=PARSED_KEPT)
 def _parse(der: bytes) -> x509.Certificate | str:
-    """Return a certificate, or why it cannot be read: who presents it is looked at from several sides."""
+    """Return a certificate, or why it cannot be read; cached, because several callers examine the same peer."""
     if len(der) > CERTIFICATE_MAX_BYTES:
         return f"it has more than {CERTIFICATE_MAX_BYTES} bytes"
     try:
@@ -161,18 +161,19 @@ def _parse(der: bytes) -> x509.Certificate | str:
             _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
             _ = (certificate.version, certificate.serial_number, certificate.signature_algorithm_oid)
             _require_one_form(der, certificate.signature)
-    except Exception as error:  # noqa: BLE001 -- whatever the X.509 library finds, these bytes are none
+    except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, this is not a certificate
         return str(error)
     return certificate
 
 
 def _require_one_form(der: bytes, signature: bytes) -> None:
-    """Refuse what no CA writes around what it has signed: it would be another certificate with the same content.
+    """Refuse an outer encoding that no CA writes: it would make another certificate with the same signed content.
 
-    The signature is whole bytes, and its algorithm stands outside as it stands inside (RFC 5280 section 4.1.1.2).
+    The signature must be a whole number of bytes. The signature algorithm outside the signed part must be the same
+    as the one inside it (RFC 5280 section 4.1.1.2).
 
     Raises:
-        ValueError: It is not so.
+        ValueError: The outer encoding is different.
     """
     signed, end = content_of(der)
     inside, signed_end = content_of(der, signed)
@@ -200,10 +201,10 @@ def key_sha256(key: CertificatePublicKeyTypes) -> str:
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether a certificate names an issuer and bears its signature; nothing else of either is looked at."""
+    """Tell whether a certificate names an issuer and has its signature; nothing else in either is checked."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in a peer's signature, it does not hold
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library raises, the peer's signature is not valid
         return False
     return True
 
@@ -214,7 +215,7 @@ def is_self_issued(certificate: x509.Certificate) -> bool:
 
 
 def extension_of(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
-    """Return an extension; None where the certificate has none of that kind."""
+    """Return an extension of a certificate; None if it has none of that kind."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
@@ -227,7 +228,7 @@ def certificate_sha256(certificate: x509.Certificate) -> str:
 
 
 def describe_der(der: bytes) -> CertificateFacts:
-    """Say what can be read of a certificate that may be broken; what cannot be read is `UNREADABLE`."""
+    """Describe a certificate that may be broken; what cannot be read is `UNREADABLE`."""
     try:
         with without_warnings():
             return describe(x509.load_der_x509_certificate(der))
@@ -236,7 +237,7 @@ def describe_der(der: bytes) -> CertificateFacts:
 
 
 def describe(certificate: x509.Certificate) -> CertificateFacts:
-    """Say what a certificate says of itself; what cannot be read is `UNREADABLE`."""
+    """Describe what a certificate says about itself; what cannot be read is `UNREADABLE`."""
     with without_warnings():
         return _describe(certificate)
 
@@ -260,7 +261,7 @@ def _describe(certificate: x509.Certificate) -> CertificateFacts:
 
 
 def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
-    """The key's algorithm in words, and its size in bits."""
+    """Return the key's algorithm as text, and its size in bits."""
     match key:
         case rsa.RSAPublicKey() | dsa.DSAPublicKey():
             return type(key).__name__.removesuffix("PublicKey"), key.key_size
@@ -278,7 +279,7 @@ def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
 
 
 def key_words(algorithm: str, size: int) -> str:
-    """Return an algorithm and a size in bits for people; without a size where that means nothing."""
+    """Return an algorithm and its size in bits as readable text; omit a size that has no meaning."""
     return f"{algorithm}, {size} bits" if size else algorithm
 
 
@@ -301,7 +302,7 @@ def _describe_name(name: x509.Name) -> NameFacts:
 
 
 def _attribute_values(name: x509.Name, oid: x509.ObjectIdentifier, max_chars: int) -> tuple[str, ...]:
-    """Return the values of one kind of attribute, of which at most so many characters are kept in all."""
+    """Return the values of one kind of attribute; at most `max_chars` characters are kept in total."""
     values: list[str] = []
     for attribute in name.get_attributes_for_oid(oid)[:NAMES_MAX]:
         text = attribute.value if isinstance(attribute.value, str) else attribute.value.hex()
@@ -311,7 +312,7 @@ def _attribute_values(name: x509.Name, oid: x509.ObjectIdentifier, max_chars: in
 
 
 def _signature_name(certificate: x509.Certificate) -> str:
-    # The registry of names in the library is the only place that has them all; an unknown one stays a number.
+    # Only the library's own registry has all the names; an unknown algorithm keeps its number.
     oid = certificate.signature_algorithm_oid
     return (getattr(oid, "_name", None) or oid.dotted_string)[:TEXT_MAX_CHARS]
 

@@ -1,7 +1,8 @@
-"""Certification requests (PKCS #10, RFC 2986): what is taken from one is its public key, once it has proved itself.
+"""Certification requests (PKCS #10, RFC 2986): the server uses only the public key, after proof of possession.
 
-A request comes from anybody. It is refused, with a reason, when its signature does not prove possession of the key,
-when the key is weak, or when it asks for what nobody gets: to be a CA, or to have another's name.
+Any client can send a request. The server refuses it, with a reason, if its signature does not prove possession of the
+key, or if the key is weak. It also refuses a request for something that no client gets: to be a CA, or to have
+another user's name.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class CsrError(PeerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationRequest:
-    """A request whose holder has proved possession of the private key. Its subject is a wish, never a name."""
+    """A request whose sender has proved possession of the private key; its subject is a proposal, never a name."""
 
     public_key: CertificatePublicKeyTypes
     spki_sha256: str
@@ -44,10 +45,10 @@ class CertificationRequest:
 
 
 def parse_csr(data: bytes, name: str) -> CertificationRequest:
-    """Read and check a request, in PEM or DER, of somebody who is to be called `name`.
+    """Read and check a request, in PEM or DER, for a user named `name`.
 
     Raises:
-        CsrError: It is refused.
+        CsrError: The request is refused.
     """
     if len(data) > CSR_MAX_BYTES:
         raise CsrError(CsrReason.TOO_LONG, f"the request is too long: at most {CSR_MAX_BYTES} bytes are taken")
@@ -58,7 +59,7 @@ def parse_csr(data: bytes, name: str) -> CertificationRequest:
             key, subject, extensions = csr.public_key(), csr.subject, csr.extensions
             shown = subject.rfc4514_string()
     except Exception as error:
-        # Whoever sent it chose every byte: whatever the X.509 library raises, it cannot be read.
+        # The sender chose every byte: whatever the X.509 library raises, the request cannot be read.
         raise CsrError(
             CsrReason.UNREADABLE, "the request cannot be read: it is no certification request (PKCS #10)"
         ) from error
@@ -85,7 +86,7 @@ def _check_proof(csr: x509.CertificateSigningRequest) -> None:
         algorithm = csr.signature_hash_algorithm
         is_weak = algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
         is_proved = csr.is_signature_valid
-    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in it, nothing is proved
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library raises, nothing is proved
         is_weak, is_proved = True, False
     if is_weak:
         raise CsrError(CsrReason.WEAK_SIGNATURE, "the request is signed with a hash too weak: use SHA-256")

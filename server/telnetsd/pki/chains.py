@@ -1,8 +1,8 @@
 """Chains of signatures that lead from a trust anchor down to a leaf.
 
-They are looked for from the anchors downwards: no signature is ever checked with a key that no trust anchor vouches
-for. So what a peer sends decides neither which keys the server computes with nor how often: at most once for each
-certificate that it sent and each CA of the name that the certificate has as its issuer.
+The search goes from the anchors downwards: no signature is ever checked with a key that no trust anchor vouches for.
+So a peer can decide neither which keys the server computes with nor how often. The maximum is one check for each pair
+of a certificate that the peer sent and a CA with the issuer name of that certificate.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,20 +14,20 @@ from cryptography import x509
 from telnetsd.pki.certificate import PRESENTED_MAX, is_issued_by
 
 AUTHORITIES_MAX: Final = 64
-"""How many ways to CAs are followed: cross-certified CAs can lead to each other in many."""
+"""The maximum number of chains to CAs that are followed: cross-certified CAs can lead to each other in many ways."""
 
 Chain = tuple[x509.Certificate, ...]
-"""Certificates, each signed by the one behind it; the last one is a trust anchor."""
+"""Certificates, each signed by the next one; the last one is a trust anchor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What was found for a leaf.
+    """The result of the search for a leaf's chains.
 
     Attributes:
-        chains: Every chain from the leaf, the shortest first.
-        authorities: The chains of the CAs that lead to it, each from a CA to its anchor.
-        has_named_issuer: Whether a CA that an anchor vouches for has the name that the leaf has as its issuer.
+        chains: Every chain from the leaf, shortest first.
+        authorities: The chains of the CAs that lead to the leaf, each from a CA to its anchor.
+        has_named_issuer: Whether an anchor vouches for a CA with the leaf's issuer name.
     """
 
     chains: tuple[Chain, ...]
@@ -42,13 +42,13 @@ def find_chains(
 
     Args:
         leaf: The leaf.
-        known: Intermediates, in any order; nobody needs to have vouched for them.
+        known: Intermediates, in any order; they may be unverified.
         anchors: The trust anchors.
     """
     names, helpers = _names_above(leaf, known)
     authorities: list[Chain] = [(anchor,) for anchor in anchors if anchor.subject in names]
     verified: dict[tuple[int, int], bool] = {}
-    # The list grows while it is walked: what a CA vouches for is looked at in its turn.
+    # The list grows during the loop: each CA that another CA vouches for is examined in its turn.
     for chain in authorities:
         for one in helpers:
             if len(authorities) >= AUTHORITIES_MAX:

@@ -1,11 +1,11 @@
-"""CRLs of one generation (RFC 5280 sections 5 and 6.3): read, judged, and asked about one certificate at a time.
+"""CRLs of one generation (RFC 5280 sections 5 and 6.3): read, checked, and queried for one certificate at a time.
 
-A CRL counts for a CA when it bears that CA's name and signature. Which CAs there are is not known when CRLs are
-read, since a peer brings its intermediates; so the signature is checked when a path asks, once for each CA.
+A CRL counts for a CA if it has that CA's name and signature. The server does not know all CAs when it reads the CRLs,
+because a peer sends its own intermediates. So it checks a signature when a path needs it, once for each CA.
 
 A file may hold several CRLs in PEM, with text between them (RFC 7468 section 2); each of them counts.
 
-An index of serial numbers is made once, off the event loop: searching a CRL costs milliseconds at each miss.
+The index of serial numbers is built once, outside the event loop: a search of a CRL costs milliseconds per miss.
 """
 
 import base64
@@ -60,25 +60,25 @@ class CrlSigner(Protocol):
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of that."""
+        """The SHA-256 of that certificate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which certificates of its CA a CRL is about (RFC 5280 section 5.2.5); all of them where nothing is said.
+    """The certificates of its CA that a CRL covers (RFC 5280 section 5.2.5); all of them by default.
 
     Attributes:
-        names: The distribution point that it is published at; empty where it does not say.
-        is_of_authorities: Whether it is about CA certificates alone (True), or about all others alone (False).
+        names: The distribution point where the CRL is published; empty if the CRL does not say.
+        is_of_authorities: Whether the CRL covers only CA certificates (True) or only other certificates (False).
     """
 
     names: tuple[x509.GeneralName, ...] = ()
     is_of_authorities: bool | None = None
 
     def covers(self, certificate: x509.Certificate) -> bool:
-        """Tell whether a certificate is among them (RFC 5280 section 6.3.3 (b) (2)).
+        """Tell whether the CRL covers a certificate (RFC 5280 section 6.3.3 (b) (2)).
 
-        One that names no distribution point is covered by a CRL that names where it is published.
+        A certificate that names no distribution point is covered even by a CRL that names its own.
         """
         constraints = extension_of(certificate, x509.BasicConstraints)
         is_authority = constraints is not None and constraints.ca
@@ -87,7 +87,7 @@ class Scope:
         points = extension_of(certificate, x509.CRLDistributionPoints)
         if not self.names or points is None:
             return True
-        # One for some reasons alone is no place where all is said.
+        # A distribution point for only some reasons does not list every revocation.
         whole = (one for one in points if one.reasons is None)
         names = (_names_of(certificate.issuer, one.full_name, one.relative_name) for one in whole)
         return any(name in self.names for name in chain.from_iterable(names))
@@ -96,7 +96,7 @@ class Scope:
 def _names_of(
     issuer: x509.Name, full: list[x509.GeneralName] | None, relative: x509.RelativeDistinguishedName | None
 ) -> tuple[x509.GeneralName, ...]:
-    """Return the names of a distribution point; one may be relative to the issuer's (RFC 5280 section 4.2.1.13)."""
+    """Return the names of a distribution point; each may be relative to the issuer's (RFC 5280 section 4.2.1.13)."""
     if relative is not None:
         return (x509.DirectoryName(x509.Name([*issuer.rdns, relative])),)
     return tuple(full or ())
@@ -104,10 +104,10 @@ def _names_of(
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RevocationList:
-    """One CRL that could be read whole, and the file that it came from.
+    """One CRL that was read in full, and the file that it came from.
 
-    `positions` leads from a serial number to the place of its revocation in `dates` (seconds since 1970) and in
-    `reasons` (places in the list of reasons): a million entries are no million objects.
+    `positions` maps a serial number to the index of its revocation in `dates` (seconds since 1970) and in `reasons`
+    (indexes into the list of reasons). So a million entries do not become a million objects.
     """
 
     crl: x509.CertificateRevocationList
@@ -123,27 +123,27 @@ class RevocationList:
     reasons: bytes = field(repr=False)
 
     def lateness(self, at: datetime) -> CrlProblem | None:
-        """Say whether it is out of its time at the aware UTC time `at`."""
-        # RFC 5280 5.1.2.5: conforming CAs say when the next one comes; without it nothing is ever current.
+        """Return the problem if the CRL is expired or not yet valid at the aware UTC time `at`."""
+        # RFC 5280 5.1.2.5: conforming CAs say when the next CRL comes; a CRL that does not is never current.
         if self.next_update is None or at > self.next_update:
             return CrlProblem.EXPIRED
         return CrlProblem.NOT_YET_VALID if at < self.this_update else None
 
     def revocation_of(self, serial_number: int) -> Revocation | None:
-        """Return the entry of a serial number."""
+        """Return the revocation of a serial number; None if it has no entry."""
         position = self.positions.get(serial_number)
         if position is None:
             return None
         return Revocation(datetime.fromtimestamp(self.dates[position], UTC), _REASONS[self.reasons[position]])
 
     def is_signed_by(self, issuer: x509.Certificate) -> bool:
-        """Tell whether a CA issued it: the name, the right to sign CRLs, and the signature."""
+        """Tell whether a CA issued the CRL: check the name, the right to sign CRLs, and the signature."""
         return self.crl.issuer == issuer.subject and _may_sign_crls(issuer) and _has_signature_of(self.crl, issuer)
 
 
 @dataclass(frozen=True, slots=True)
 class CrlFinding:
-    """A file in the folder of CRLs that is not the current word of any CA."""
+    """A file in the CRL folder that is not the current CRL of any CA."""
 
     source: str
     problem: CrlProblem
@@ -152,7 +152,7 @@ class CrlFinding:
 
 @dataclass(frozen=True, slots=True)
 class CrlStatus:
-    """What the CRLs say of one certificate; not `is_known` when none of its issuer is current."""
+    """What the CRLs say about one certificate; `is_known` is false if no CRL of its issuer is current."""
 
     revocation: Revocation | None
     is_known: bool
@@ -162,8 +162,8 @@ class RevocationLists:
     """Every CRL of one generation.
 
     Args:
-        lists: Those that could be read.
-        unreadable: What was found about files that could not.
+        lists: The CRLs that could be read.
+        unreadable: The findings about files that could not be read.
     """
 
     def __init__(self, lists: Iterable[RevocationList] = (), unreadable: Iterable[CrlFinding] = ()) -> None:
@@ -172,10 +172,10 @@ class RevocationLists:
         self._of_issuer: dict[tuple[bytes, str, bool], tuple[RevocationList, ...]] = {}
 
     def status_of(self, certificate: x509.Certificate, signers: Iterable[CrlSigner], at: datetime) -> CrlStatus:
-        """Say what is known of a certificate, whose CRLs these CAs sign. What an old CRL revoked stays revoked.
+        """Return what is known about a certificate whose CRLs these CAs sign. What an old CRL revoked stays revoked.
 
-        A CRL is outdated by one of the same key and scope alone: what another key of a CA signs, or what is about
-        other certificates, takes no revocation back.
+        Only a CRL with the same key and scope replaces a CRL. A CRL that another key of the CA signed, or that
+        covers other certificates, cancels no revocation.
         """
         newest = [one for lists in self._about(certificate, signers) for one in _newest(lists, at)]
         revocations = (one.revocation_of(certificate.serial_number) for one in newest)
@@ -185,27 +185,27 @@ class RevocationLists:
     def _about(
         self, certificate: x509.Certificate, signers: Iterable[CrlSigner]
     ) -> Iterator[tuple[RevocationList, ...]]:
-        """Yield the lists about a certificate, by signer and scope."""
+        """Yield the lists that cover a certificate, grouped by signer and scope."""
         for lists in map(self._signed_by, signers):
             covering = [one for one in lists if one.scope.covers(certificate)]
             for scope in dict.fromkeys(one.scope for one in covering):
                 yield tuple(one for one in covering if one.scope == scope)
 
     def covers(self, issuer: CrlSigner, at: datetime) -> bool:
-        """Tell whether there is a current CRL of a CA."""
+        """Tell whether a CA has a current CRL."""
         return any(one.lateness(at) is None for one in _newest(self._signed_by(issuer), at))
 
     def next_change(self, at: datetime) -> datetime | None:
-        """Return when the clock alone changes what the CRLs say, after the aware UTC time `at`; None for never."""
-        # At its nextUpdate a list is still current: what changes comes with the next moment.
+        """Return when time alone next changes what the CRLs say, after the aware UTC time `at`; None for never."""
+        # At its nextUpdate a list is still current: the change comes one moment later.
         begins = (one.this_update for one in self.lists)
         ends = (one.next_update + _MOMENT for one in self.lists if one.next_update is not None)
         return min((moment for moment in chain(begins, ends) if moment > at), default=None)
 
     def find_problems(self, authorities: Iterable[x509.Certificate], at: datetime) -> list[CrlFinding]:
-        """Say which CRLs are not the current word of one of these CAs.
+        """Return the CRLs that are not the current CRL of one of these CAs.
 
-        One whose CA is none of them counts for clients that bring that CA along: see `find_unmatched`.
+        A CRL of any other CA counts for clients that send that CA themselves: see `find_unmatched`.
         """
         known = tuple(_Known(one, certificate_sha256(one)) for one in authorities)
         findings = list(self._unreadable)
@@ -216,7 +216,7 @@ class RevocationLists:
         return findings
 
     def find_unmatched(self, authorities: Iterable[x509.Certificate]) -> list[CrlFinding]:
-        """Say which CRLs are of CAs that are none of these: they count for clients that bring the CA along."""
+        """Return the CRLs of CAs other than these: they count for clients that send the CA themselves."""
         names = {one.subject for one in authorities}
         unmatched = (one for one in self.lists if one.is_supported and one.crl.issuer not in names)
         problem = CrlProblem.UNKNOWN_ISSUER
@@ -232,12 +232,12 @@ class RevocationLists:
 
     def _signed_by(self, issuer: CrlSigner) -> tuple[RevocationList, ...]:
         """Return the lists that a CA signed; each signature is checked once."""
-        # By what counts of it: a peer can make other copies of its CA, and a long list takes long to be verified.
+        # The key holds only what matters: a peer can make other copies of its CA, and a long list is slow to verify.
         authority = issuer.certificate
         key = authority.subject.public_bytes(), spki_sha256(authority), _may_sign_crls(authority)
         found = self._of_issuer.get(key)
         if found is None:
-            # A peer brings its intermediates: only those of validated paths come here, yet the table is bounded.
+            # A peer sends its own intermediates: only those of validated paths get here, but the table is bounded.
             if len(self._of_issuer) >= _ISSUERS_MAX:
                 self._of_issuer.clear()
             found = tuple(one for one in self.lists if one.is_supported and one.is_signed_by(authority))
@@ -254,7 +254,7 @@ class _Known:
 
 
 def _newest(lists: Iterable[RevocationList], at: datetime) -> list[RevocationList]:
-    """Return the last word of a CA: one list, or several of the same moment and number, which count together."""
+    """Return the newest list of a CA, or several with the same time and number, which count together."""
     begun = [one for one in lists if one.this_update <= at]
     last = max(map(_age, begun), default=None)
     return [one for one in begun if _age(one) == last]
@@ -264,8 +264,8 @@ def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationL
     """Read CRLs, in PEM or DER.
 
     Args:
-        files: Each file with its name as a person would write it.
-        before: Those of the generation before: the index of a file that has not changed is taken from there.
+        files: Each file with the name to show for it.
+        before: The CRLs of the previous generation: the index of an unchanged file is reused from there.
     Raises:
         OperatorError: A file cannot be opened.
     """
@@ -276,7 +276,7 @@ def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationL
         for place, part in enumerate(_parts_of(_read(path, shown)), 1):
             try:
                 lists.append(_load(part, shown, known))
-            except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, this is no CRL
+            except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, this is not a CRL
                 why = escape(" ".join(str(error).split()), TEXT_MAX_CHARS)
                 which = f"{shown}, part {place}," if place > 1 else shown
                 message = f"{which} is no CRL that can be read ({why}); replace it"
@@ -285,9 +285,9 @@ def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationL
 
 
 def _load(part: "_Part", shown: str, known: dict[str, RevocationList]) -> RevocationList:
-    """Take a CRL from the generation before, or read it.
+    """Reuse a CRL of the previous generation, or read it.
 
-    Raises: Whatever the X.509 library does; ValueError where it is no CRL.
+    Raises: Whatever the X.509 library raises; ValueError if it is not a CRL.
     """
     der = part.decode()
     digest = sha256(der).hexdigest()
@@ -296,7 +296,7 @@ def _load(part: "_Part", shown: str, known: dict[str, RevocationList]) -> Revoca
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a file: DER, or a block of PEM with its label, and the label at its end."""
+    """A part of a file: DER, or a PEM block with its label and the label at its end."""
 
     content: bytes
     label: str = ""
@@ -306,7 +306,7 @@ class _Part:
         """Return the DER of a CRL.
 
         Raises:
-            ValueError: It is a PEM block of something else, or is broken.
+            ValueError: The part is a PEM block of something else, or is broken.
         """
         if not self.label:
             return self.content
@@ -318,7 +318,7 @@ class _Part:
 
 
 def _parts_of(content: bytes) -> Iterator[_Part]:
-    """Yield the blocks of a PEM file, or the whole of another one."""
+    """Yield the blocks of a PEM file, or the whole content of any other file."""
     found = False
     for block in _PEM_BLOCK.finditer(content):
         found = True
@@ -338,7 +338,7 @@ def _read(path: Path, shown: str) -> bytes:
 
 
 def _parse(der: bytes, shown: str, digest: str) -> RevocationList:
-    """Read a CRL, with everything in it that would be parsed lazily: what is wrong is found here, and not later."""
+    """Read a CRL, including every part that is parsed lazily: errors are found here, and not later."""
     with without_warnings():
         crl = x509.load_der_x509_crl(der)
         _ = (crl.issuer.rfc4514_string(), crl.signature_algorithm_oid)
@@ -357,7 +357,7 @@ def _parse(der: bytes, shown: str, digest: str) -> RevocationList:
     number = extensions.get(ExtensionOID.CRL_NUMBER)
     crl_number = number.value.crl_number if number and isinstance(number.value, x509.CRLNumber) else 0
     # RFC 5280 5.2: a CRL with a critical extension that is not understood must not be used. Delta CRLs, indirect
-    # ones, and those of some reasons are not, however they are marked.
+    # CRLs, and CRLs for only some reasons are not understood, however they are marked.
     is_understood = is_understood and all(oid in _UNDERSTOOD for oid, one in extensions.items() if one.critical)
     scope = _scope_of(crl)
     is_supported = is_understood and scope is not None and ExtensionOID.DELTA_CRL_INDICATOR not in extensions
@@ -377,7 +377,7 @@ def _parse(der: bytes, shown: str, digest: str) -> RevocationList:
 
 
 def _scope_of(crl: x509.CertificateRevocationList) -> Scope | None:
-    """Return which certificates a CRL is about; None where that is not supported."""
+    """Return which certificates a CRL covers; None if that scope is not supported."""
     try:
         point = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
     except x509.ExtensionNotFound:
@@ -394,7 +394,7 @@ def _age(one: RevocationList) -> tuple[datetime, int]:
 
 
 def _reason_of(extensions: x509.Extensions) -> int:
-    """Return the place of an entry's reason in the list of reasons."""
+    """Return the index of an entry's reason in the list of reasons."""
     try:
         reason = extensions.get_extension_for_class(x509.CRLReason).value.reason
     except x509.ExtensionNotFound:
@@ -415,7 +415,7 @@ def _has_signature_of(crl: x509.CertificateRevocationList, issuer: x509.Certific
             return False
         key = issuer.public_key()
         return isinstance(key, SUPPORTED_KINDS) and crl.is_signature_valid(key)
-    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in it, the signature does not hold
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library raises, the signature is not valid
         return False
 
 

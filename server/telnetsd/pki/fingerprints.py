@@ -1,7 +1,7 @@
 """The fingerprints by which a certificate may be known.
 
-An ECDSA signature (r, s) has a twin (r, n - s) that is as valid, and anybody can compute it: a certificate that a
-peer presents may have either. So what names a certificate by its fingerprint is held against both.
+An ECDSA signature (r, s) has a twin (r, n - s) that is equally valid, and any party can compute it. A certificate
+that a peer presents may have either. So a fingerprint that names a certificate is compared with both.
 """
 
 from functools import lru_cache
@@ -20,7 +20,7 @@ def fingerprints_of(certificate: x509.Certificate, issuer: x509.Certificate) -> 
     """Return the SHA-256 of a certificate's DER, in lower-case hexadecimal, with each of its valid signatures.
 
     Args:
-        certificate: One whose signature has been verified.
+        certificate: A certificate whose signature has been verified.
         issuer: The certificate of the CA that signed it.
     """
     der = certificate.public_bytes(Encoding.DER)

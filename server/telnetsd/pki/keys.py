@@ -1,4 +1,4 @@
-"""Private keys: making, reading and writing them. What is written here is a secret, or is locked by one."""
+"""Private keys: generation, reading and writing. The output is a secret, or is encrypted with one."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -20,7 +20,7 @@ USER_RSA_BITS: Final = 3072
 RSA_MIN_BITS: Final = 2048
 RSA_MAX_BITS: Final = 8192
 RSA_EXPONENT_MAX_BITS: Final = 32
-"""A longer one makes each verification cost as much as a signature."""
+"""A longer exponent makes each verification cost as much as a signature."""
 CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
@@ -32,7 +32,7 @@ SUPPORTED_KEYS: Final = "P-256, P-384, P-521, RSA from 2048 bits, Ed25519 and ML
 
 
 class KeyType(StrEnum):
-    """The kinds of key that are made for users."""
+    """The kinds of key that the server generates for users."""
 
     EC = "ec"
     RSA = "rsa"
@@ -43,7 +43,7 @@ class KeyType(StrEnum):
 
     @property
     def is_post_quantum(self) -> bool:
-        """Whether it is ML-DSA (FIPS 204), which a client's TLS library may not know."""
+        """Whether the key is ML-DSA (FIPS 204), which a client's TLS library may not support."""
         return self in {KeyType.ML_DSA_44, KeyType.ML_DSA_65, KeyType.ML_DSA_87}
 
 
@@ -52,7 +52,7 @@ class KeyLockedError(ValueError):
 
 
 def generate_key(key_type: KeyType) -> PrivateKey:
-    """Make a private key: P-256, RSA of 3072 bits, Ed25519, or ML-DSA (FIPS 204)."""
+    """Generate a private key: P-256, RSA with 3072 bits, Ed25519, or ML-DSA (FIPS 204)."""
     match key_type:
         case KeyType.EC:
             return ec.generate_private_key(ec.SECP256R1())
@@ -69,10 +69,10 @@ def generate_key(key_type: KeyType) -> PrivateKey:
 
 
 def key_type_of(key: PrivateKey | PublicKeyTypes) -> KeyType:
-    """Return what kind a private or a public key is, to make another one alike.
+    """Return the type of a private or public key, so that another key of the same type can be generated.
 
     Raises:
-        ValueError: It is of none of the kinds that are made.
+        ValueError: The server generates no keys of this type.
     """
     for kinds, key_type in _KEY_TYPES.items():
         if isinstance(key, kinds):
@@ -81,7 +81,7 @@ def key_type_of(key: PrivateKey | PublicKeyTypes) -> KeyType:
 
 
 def is_supported_key(key: PublicKeyTypes) -> bool:
-    """Tell whether keys of this kind are taken at all: RSA, elliptic curves, Ed25519, ML-DSA-44, -65 and -87."""
+    """Tell whether keys of this kind are accepted at all: RSA, elliptic curves, Ed25519, ML-DSA-44, -65 and -87."""
     return isinstance(key, SUPPORTED_KINDS)
 
 
@@ -96,14 +96,14 @@ def is_strong_key(key: PublicKeyTypes) -> bool:
 
 
 def is_costly_key(key: PublicKeyTypes) -> bool:
-    """Tell whether a peer could keep the server busy by having it verify with this key."""
+    """Tell whether a peer could keep the server busy by making it verify with this key."""
     if not isinstance(key, rsa.RSAPublicKey):
         return False
     return key.key_size > RSA_MAX_BITS or key.public_numbers().e.bit_length() > RSA_EXPONENT_MAX_BITS
 
 
 def key_to_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
-    """Write a private key in PEM (PKCS #8), encrypted when there is a passphrase, else a secret."""
+    """Encode a private key as PEM (PKCS #8), encrypted if there is a passphrase; otherwise the result is a secret."""
     lock = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
 
@@ -112,8 +112,8 @@ def key_from_pem(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
     """Read a private key.
 
     Raises:
-        KeyLockedError: It is encrypted, and the passphrase is missing or wrong.
-        ValueError: It is no PEM key, or of a kind that is not taken.
+        KeyLockedError: The key is encrypted, and the passphrase is missing or wrong.
+        ValueError: The input is not a PEM key, or the key is of a kind that is not accepted.
     """
     is_locked = is_locked_pem(pem)
     try:
@@ -139,7 +139,7 @@ def make_pkcs12(
     chain: Iterable[x509.Certificate],
     password: bytes | None,
 ) -> bytes:
-    """Bundle key, certificate and chain (RFC 7292). Without a password the file is a secret as the key is."""
+    """Bundle key, certificate and chain (RFC 7292). Without a password the file is as secret as the key."""
     lock = BestAvailableEncryption(password) if password else NoEncryption()
     return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, list(chain), lock)
 

@@ -1,7 +1,7 @@
 """Name constraints (RFC 5280 sections 4.2.1.10 and 6.1.3 (b) and (c)): which names a CA may vouch for.
 
-Evaluated are directory names, DNS names, e-mail addresses, IP addresses and URIs. A constraint of any other form is
-not evaluated, so that a path with one is refused, critical or not.
+The server evaluates directory names, DNS names, e-mail addresses, IP addresses and URIs. It does not evaluate a
+constraint of any other form, so it refuses a path with one, critical or not.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ from telnetsd.pki.certificate import extension_of
 from telnetsd.pki.names import NameKey, name_key
 
 COMPARISONS_MAX: Final = 5_000
-"""How many comparisons one certificate may cost: each of its names is held against each constraint."""
+"""The maximum number of comparisons for one certificate: each of its names is compared with each constraint."""
 _WILDCARD: Final = "*."
 
 
@@ -27,7 +27,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
-def _as_it_is(value: Any) -> Any:  # noqa: ANN401 -- of whatever form
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401 -- a value of any form
     return value
 
 
@@ -36,11 +36,11 @@ def _reaches_into_nothing(*_: Any) -> bool:  # noqa: ANN401
 
 
 class NameNotPermittedError(ValueError):
-    """A name is outside of what a CA may vouch for; the message says which, and by which constraint."""
+    """A CA may not vouch for a name; the message says for which name, and because of which constraint."""
 
 
 class UnsupportedConstraintError(ValueError):
-    """A CA is constrained in a form of name that is not evaluated here; the message says which."""
+    """A CA has a constraint on a form of name that is not evaluated here; the message says which form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class NameConstraints:
     excluded: tuple[x509.GeneralName, ...]
 
     def check(self, certificate: x509.Certificate) -> None:
-        """Hold every name of a certificate below the CA against the constraints.
+        """Check every name of a certificate below the CA against the constraints.
 
         Raises:
-            NameNotPermittedError: One is not permitted, or is excluded; or there are too many to be compared.
+            NameNotPermittedError: A name is not permitted, or is excluded; or there are too many names to compare.
         """
         names = list(_names_of(certificate))
         if len(names) * (len(self.permitted) + len(self.excluded)) > COMPARISONS_MAX:
@@ -73,7 +73,7 @@ class NameConstraints:
 
 
 def _read_bases(bases: Iterable[x509.GeneralName]) -> dict[type, list[Any]]:
-    """Return the constraints of each form, each read once."""
+    """Return the constraints by form; each one is read once."""
     read: dict[type, list[Any]] = {}
     for base in bases:
         read.setdefault(type(base), []).append(_FORMS[type(base)].read_base(base.value))
@@ -81,10 +81,10 @@ def _read_bases(bases: Iterable[x509.GeneralName]) -> dict[type, list[Any]]:
 
 
 def read_constraints(authority: x509.Certificate) -> NameConstraints | None:
-    """Return the constraints of a CA; None where it has none.
+    """Return the constraints of a CA; None if it has none.
 
     Raises:
-        UnsupportedConstraintError: One is of a form that is not evaluated.
+        UnsupportedConstraintError: A constraint has a form that is not evaluated.
     """
     found = extension_of(authority, x509.NameConstraints)
     if found is None:
@@ -108,7 +108,7 @@ def _names_of(certificate: x509.Certificate) -> Iterable[x509.GeneralName]:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How names of one form are compared: each name and each constraint is read once, and then compared."""
+    """How names of one form are compared: each name and each constraint is read once and then compared."""
 
     is_within: Callable[[Any, Any], bool]
     read_name: Callable[[Any], Any] = _as_it_is
@@ -125,12 +125,12 @@ def _is_dns_name_within(name: str, base: str) -> bool:
 
 
 def _may_reach_into(name: str, base: str) -> bool:
-    """Tell whether a DNS name with a wildcard covers names that are excluded."""
+    """Tell whether a DNS name with a wildcard covers excluded names."""
     return name.startswith(_WILDCARD) and _is_host_within(base.lstrip("."), name.removeprefix(_WILDCARD))
 
 
 def _is_mailbox_within(name: str, base: str) -> bool:
-    """Compare an e-mail address with an address, a host (its own addresses alone), or a domain (`.example.com`)."""
+    """Compare an e-mail address with an address, a host (only its own addresses), or a domain (`.example.com`)."""
     local, at, host = name.rpartition("@")
     wanted_local, wanted_at, wanted_host = base.rpartition("@")
     if not at:
@@ -148,8 +148,8 @@ def _read_uri(value: str) -> str:
     """Return the host of a URI.
 
     Raises:
-        NameNotPermittedError: It has no host name: with constraints on URIs it must not be accepted (RFC 5280 section
-            4.2.1.10).
+        NameNotPermittedError: The URI has no host name; where URIs are constrained, it must not be accepted (RFC 5280
+            section 4.2.1.10).
     """
     try:
         host = (urlsplit(value).hostname or "").lower().removesuffix(".")
@@ -162,13 +162,13 @@ def _read_uri(value: str) -> str:
 
 
 def _is_named_host_within(host: str, base: str) -> bool:
-    """Tell whether a host is the one that is named, or, where a period begins the constraint, is below it."""
+    """Tell whether a host is the one in the constraint or, if the constraint begins with a period, is below it."""
     host, base = host.lower().removesuffix("."), base.lower().removesuffix(".")
     return host.endswith(base) and len(host) > len(base) if base.startswith(".") else host == base
 
 
 def _is_host_within(host: str, base: str) -> bool:
-    """Tell whether a DNS name is a domain or below it; where a period begins it, below it alone."""
+    """Tell whether a DNS name is the domain or below it; only below it, if the domain begins with a period."""
     host, base = host.lower().removesuffix("."), base.lower().removesuffix(".")
     if base.startswith("."):
         return host.endswith(base) and len(host) > len(base)

@@ -1,4 +1,4 @@
-"""Distinguished names as RFC 5280 section 7.1 compares them: without regard to case and to how spaces are written."""
+"""Distinguished names as RFC 5280 section 7.1 compares them: without regard to case and spacing."""
 
 import unicodedata
 from typing import Final
@@ -10,12 +10,12 @@ NameKey = tuple["RdnKey", ...]
 RdnKey = frozenset[tuple[str, str]]
 """A relative distinguished name as it is compared: its attributes, by OID and folded value."""
 _FORMAT: Final = "Cf"
-"""The category of characters that nobody sees, as U+00AD: they count for nothing (RFC 4518 section 2.2)."""
+"""The category of invisible characters, such as U+00AD: comparison ignores them (RFC 4518 section 2.2)."""
 _CASE_EXACT: Final = frozenset({NameOID.SERIAL_NUMBER.dotted_string})
 
 
 def name_key(name: x509.Name) -> NameKey:
-    """Return what two names have in common when they are the same (RFC 5280 section 7.1)."""
+    """Return a key that is equal for two names that are the same (RFC 5280 section 7.1)."""
     return tuple(frozenset(map(_attribute_key, rdn)) for rdn in name.rdns)
 
 

@@ -1,11 +1,11 @@
 """Path validation: RFC 5280 section 6, from the presented leaf to a trust anchor.
 
-Signatures are followed by `chains`, and what else must hold is in `path_rules` and `policies`; the `cryptography`
+The module `chains` follows the signatures; `path_rules` and `policies` hold the other rules. The `cryptography`
 library's own verifier must agree (`second_opinion`).
 
-The chain comes from the peer. At most `PRESENTED_MAX` intermediates are looked at, and one that cannot be read, is
-too long, or is made to keep the server busy, is left out, as if it had not been sent. So is one that is known here,
-and the copy that is known counts in its place: a peer can give a certificate another valid signature.
+The peer sends the chain. At most `PRESENTED_MAX` intermediates are examined. An intermediate is ignored, as if it had
+not been sent, if it cannot be read, is too long, or is made to keep the server busy. An intermediate that is known
+here is also ignored, and the known copy counts instead: a peer can give a certificate another valid signature.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ from telnetsd.pki.second_opinion import library_objection
 from telnetsd.pki.trust import Trust
 
 CONSTRAINTS_MAX: Final = 50
-"""How many name constraints an intermediate that a peer sends may have."""
+"""The maximum number of name constraints in an intermediate that a peer sends."""
 
 
 class PathError(PeerError):
@@ -62,7 +62,7 @@ class PathError(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A CA that may sign CRLs about a certificate of a path; `issuer` is who vouches for the CA itself."""
+    """A CA that may sign CRLs about a certificate of a path; `issuer` is the CA that vouches for it."""
 
     certificate: x509.Certificate
     sha256: str
@@ -75,13 +75,14 @@ class Path:
 
     Attributes:
         certificates: The path.
-        fingerprints_sha256: Of each of them; made once, since every login of its leaf is looked up by them.
-        known_by: Every fingerprint by which somebody may name a certificate of the path: see `pki.fingerprints`.
+        fingerprints_sha256: The fingerprint of each certificate; made once, because every login with the leaf is
+            looked up by them.
+        known_by: Every fingerprint that may name a certificate of the path: see `pki.fingerprints`.
         leaf_spki_sha256: The SHA-256 of the leaf's public key.
         leaf_serial_number: In upper-case hexadecimal.
         policies: The OIDs of the certificate policies that the path asserts, as the trust anchor calls them.
-        signers: For each certificate below the anchor, who may sign CRLs about it: its issuer, and behind it CAs of
-            the same name with other keys, which the same anchor vouches for.
+        signers: For each certificate below the anchor, the CAs that may sign CRLs about it: first its issuer, then
+            CAs with the same name and other keys that the same anchor vouches for.
     """
 
     certificates: tuple[x509.Certificate, ...]
@@ -99,7 +100,7 @@ class Path:
 
     @property
     def valid_until(self) -> datetime:
-        """The earliest notAfter of the path (aware, UTC): from then on it holds no more."""
+        """The earliest notAfter of the path (aware, UTC): the path is valid until then."""
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 
@@ -120,7 +121,7 @@ def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
     except PathError:
         raise
     except Exception as error:
-        # The peer chose the bytes: whatever the X.509 library makes of them, they are no certificate that counts.
+        # The peer chose the bytes: whatever the X.509 library raises, they are not a valid certificate.
         raise PathError(PathProblem(PathReason.MALFORMED, f"{type(error).__name__}: {error}")) from error
 
 
@@ -163,14 +164,14 @@ def _parse_presented(peer: PeerCertificate, trust: Trust) -> list[x509.Certifica
 
 
 def _is_costly(certificate: x509.Certificate) -> bool:
-    """Tell whether a peer's certificate would keep the server busy: each name is held against each constraint."""
+    """Tell whether a peer's certificate would keep the server busy: each name is compared with each constraint."""
     constraints = [one.value for one in certificate.extensions if isinstance(one.value, x509.NameConstraints)]
     count = sum(len(one.permitted_subtrees or ()) + len(one.excluded_subtrees or ()) for one in constraints)
     return count > CONSTRAINTS_MAX or is_costly_key(certificate.public_key())
 
 
 def _leaf_problem(leaf: x509.Certificate, search: Search, trust: Trust, at: datetime) -> PathProblem | None:
-    """Say what is wrong with the leaf, who vouches for it first: the rest of what it says is worth nothing else."""
+    """Return what is wrong with the leaf; its issuer is checked first, because the rest means nothing without it."""
     reason = _vouching_problem(leaf, search, trust, at) or leaf_problem(leaf)
     if reason is None and has_weak_signature(leaf):
         reason = PathReason.WEAK_SIGNATURE

@@ -1,6 +1,6 @@
-"""Why a certificate does not lead to a user: the words for a refusal, and the rules for a leaf and for a CA.
+"""Why a certificate does not lead to a user: the reasons for a refusal, and the rules for a leaf and for a CA.
 
-What a rule names is refused whoever signed it. No rule here makes a path.
+A certificate that breaks a rule is refused, whichever CA signed it. No rule here establishes a path.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,12 +38,12 @@ _PURPOSES: Final = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageO
 
 @dataclass(frozen=True, slots=True)
 class PathProblem:
-    """Why a path does not hold.
+    """Why a path is not valid.
 
     Attributes:
-        reason: The enumerated word.
-        cause: What is wrong, in words of ours or of the X.509 library; empty where the reason says it all.
-        subject: Of the certificate at fault, as RFC 4514 writes it, unescaped; empty for the leaf itself.
+        reason: The enumerated reason.
+        cause: What is wrong, as text of ours or of the X.509 library; empty if the reason is sufficient.
+        subject: The subject of the certificate at fault, in RFC 4514 form, unescaped; empty for the leaf itself.
     """
 
     reason: PathReason
@@ -52,14 +52,14 @@ class PathProblem:
 
 
 def leaf_problem(leaf: x509.Certificate) -> PathReason | None:
-    """The first thing in the leaf alone that forbids a login with it, whoever signed it."""
+    """Return the first problem of the leaf alone that forbids a login with it, whichever CA signed it."""
     return PathReason.CA_CERTIFICATE if _is_ca(leaf) else _problem_beside_ca(leaf)
 
 
 def pin_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
-    """Say what forbids a login with a self-signed leaf whose key is pinned.
+    """Return the problem that forbids a login with a self-signed leaf whose key is pinned.
 
-    That it is a CA certificate does not (it is the default of `openssl req -x509`): a pin names one key, and vouches
+    A CA certificate is no problem here (it is the default of `openssl req -x509`): a pin names one key, and vouches
     for nothing.
     """
     problem = _problem_beside_ca(leaf)
@@ -69,7 +69,7 @@ def pin_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
 
 
 def validity_problem(leaf: x509.Certificate, at: datetime) -> PathReason | None:
-    """Say whether a certificate is out of its time, whose period includes both ends (RFC 5280 section 6.1.3)."""
+    """Return why a certificate is not valid at a time; its period includes both ends (RFC 5280 section 6.1.3)."""
     if at > leaf.not_valid_after_utc:
         return PathReason.EXPIRED
     if at < leaf.not_valid_before_utc:
@@ -81,38 +81,38 @@ def has_weak_signature(certificate: x509.Certificate) -> bool:
     """Tell whether a certificate is signed with a hash that is too weak, or in a way that is not supported."""
     try:
         algorithm = certificate.signature_hash_algorithm
-    except Exception:  # noqa: BLE001 -- whatever the X.509 library finds in a peer's parameters, it cannot be verified
+    except Exception:  # noqa: BLE001 -- whatever the X.509 library raises, the signature cannot be verified
         return True
-    # No algorithm: the signature (as of Ed25519) does without a hash of its own.
+    # No algorithm: the signature scheme (such as Ed25519) has no separate hash.
     return algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES)
 
 
 def unprocessed_extension(certificate: x509.Certificate) -> str:
-    """Return the OID of a critical extension that is not processed here (RFC 5280 section 4.2); empty for none."""
+    """Return the OID of a critical extension that is not processed here (RFC 5280 section 4.2); empty if none."""
     unprocessed = (one.oid for one in certificate.extensions if one.critical and one.oid not in _PROCESSED)
     return next((oid.dotted_string for oid in unprocessed), "")
 
 
 def authority_problem(authority: x509.Certificate, at: datetime) -> str:
-    """Say why a CA certificate may not vouch for clients at a moment (RFC 5280 section 6.1.4); empty if it may."""
+    """Return why a CA certificate may not vouch for clients at a time (RFC 5280 section 6.1.4); empty if it may."""
     return next(authority_problems(authority), "") or _authority_validity_problem(authority, at)
 
 
 def role_problems(authority: x509.Certificate) -> Iterator[str]:
-    """Say what forbids a certificate to be a CA's (RFC 5280 section 6.1.4 (k) and (n))."""
+    """Yield the reasons why a certificate cannot be that of a CA (RFC 5280 section 6.1.4 (k) and (n))."""
     constraints = extension_of(authority, x509.BasicConstraints)
     if constraints is None:
         yield "it has no basicConstraints extension"
     elif not constraints.ca:
         yield "it is not a CA certificate"
     usage = extension_of(authority, x509.KeyUsage)
-    # Without keyUsage, as `openssl req -x509` makes CAs, nothing is restricted.
+    # Without keyUsage, as in a CA made by `openssl req -x509`, nothing is restricted.
     if usage is not None and not usage.key_cert_sign:
         yield "its keyUsage does not allow it to sign certificates"
 
 
 def authority_problems(authority: x509.Certificate) -> Iterator[str]:
-    """Say what forbids a CA certificate ever to vouch for clients."""
+    """Yield the reasons why a CA certificate can never vouch for clients."""
     yield from role_problems(authority)
     purposes = extension_of(authority, x509.ExtendedKeyUsage)
     if purposes is not None and _PURPOSES.isdisjoint(purposes):
@@ -123,7 +123,7 @@ def authority_problems(authority: x509.Certificate) -> Iterator[str]:
 
 
 def subject_of(certificate: x509.Certificate) -> str:
-    """Return a subject as RFC 4514 writes it, bounded and unescaped."""
+    """Return a subject in RFC 4514 form, limited in length and unescaped."""
     return certificate.subject.rfc4514_string()[:TEXT_MAX_CHARS]
 
 
@@ -164,7 +164,7 @@ def _has_weak_key(leaf: x509.Certificate) -> bool:
 
 
 def _has_bad_serial_number(leaf: x509.Certificate) -> bool:
-    # RFC 5280 4.1.2.2: a positive integer of at most 20 octets. It is what a CRL knows a certificate by.
+    # RFC 5280 4.1.2.2: a positive integer of at most 20 octets. A CRL identifies a certificate by it.
     return not (leaf.serial_number > 0 and leaf.serial_number.bit_length() <= SERIAL_MAX_BITS)
 
 

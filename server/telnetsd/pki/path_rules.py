@@ -1,6 +1,6 @@
-"""What must hold of a chain of signatures for it to be a path (RFC 5280 section 6.1), beside the signatures.
+"""The rules that a chain must satisfy to be a path (RFC 5280 section 6.1), other than its signatures.
 
-The trust anchor is held to its own constraints as every other CA is (RFC 5937).
+The trust anchor's own constraints apply, like those of every other CA (RFC 5937).
 """
 
 from datetime import datetime
@@ -16,10 +16,10 @@ from telnetsd.pki.path_reason import PathProblem, authority_problem, has_weak_si
 
 
 def chain_problem(chain: Chain, at: datetime) -> PathProblem | None:
-    """Say which CA of a chain may not vouch for the certificate that the chain begins with.
+    """Return which CA of a chain may not vouch for the certificate that the chain begins with, and why.
 
     Args:
-        chain: Its target first, its trust anchor last.
+        chain: The target certificate first, the trust anchor last.
         at: Aware UTC time of validation.
     """
     for authority in reversed(chain[1:]):
@@ -32,14 +32,14 @@ def chain_problem(chain: Chain, at: datetime) -> PathProblem | None:
 def _algorithm_problem(authority: x509.Certificate, *, is_anchor: bool) -> str:
     if not is_strong_key(authority.public_key()):
         return "its key is too weak, or of a kind that is not supported"
-    # Nobody relies on the signature of a trust anchor.
+    # Validation does not rely on the signature of a trust anchor.
     if not is_anchor and has_weak_signature(authority):
         return "its signature is of a kind that is too weak, or not supported"
     return ""
 
 
 def _length_problem(chain: Chain) -> PathProblem | None:
-    """Count the CAs below each that limits them (RFC 5280 section 6.1.4 (l), (m)); self-issued ones do not count."""
+    """Check the path length limit of each CA (RFC 5280 section 6.1.4 (l), (m)); self-issued CAs do not count."""
     limit: int | None = None
     limiting = chain[-1]
     for authority in reversed(chain[1:]):
@@ -61,7 +61,7 @@ def _names_problem(chain: Chain) -> PathProblem | None:
             if constraints is None:
                 continue
             for below in chain[:place]:
-                # RFC 5280 6.1.3 (b): a self-issued certificate is not held against them, unless it is the final one.
+                # RFC 5280 6.1.3 (b): a self-issued certificate is not checked, unless it is the final one.
                 if below is chain[0] or not is_self_issued(below):
                     constraints.check(below)
         except (NameNotPermittedError, UnsupportedConstraintError) as error:

@@ -1,8 +1,8 @@
 """Certificate policies along a path (RFC 5280 section 6.1): which it asserts, and whether it must assert one.
 
-The policies that are valid at each certificate are kept as a graph and not as a tree, so that no chain of mappings
-makes it grow beyond the policies that each certificate lists (RFC 9618). Every policy is acceptable to us
-(`user-initial-policy-set` is anyPolicy); what a path asserts is what assurance classes are looked up by.
+The policies that are valid at each certificate are kept as a graph and not as a tree. So no chain of mappings makes
+it grow beyond the policies that each certificate lists (RFC 9618). The server accepts every policy
+(`user-initial-policy-set` is anyPolicy). It looks up assurance classes by the policies that a path asserts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from telnetsd.pki.der import SEQUENCE, encode
 ANY_POLICY: Final = "2.5.29.32.0"
 POLICY_MAPPINGS: Final = x509.ObjectIdentifier("2.5.29.33")
 POLICIES_MAX: Final = 100
-"""How many policies, and how many mappings, one certificate may list."""
+"""The maximum number of policies, and of mappings, that one certificate may list."""
 PROCESSED: Final = frozenset(
     {
         ExtensionOID.CERTIFICATE_POLICIES,
@@ -32,7 +32,7 @@ PROCESSED: Final = frozenset(
 
 
 class PolicyError(ValueError):
-    """The policies of a path do not allow it; the message says why, `.certificate` where."""
+    """The policies of a path do not allow it; the message says why, and `.certificate` says where."""
 
     def __init__(self, certificate: x509.Certificate, message: str) -> None:
         super().__init__(message)
@@ -47,14 +47,14 @@ class _Mapping:
 
 @asn1.sequence
 class _Mappings:
-    """PolicyMappings is a SEQUENCE OF; the one around it is put there for the decoder, which takes no such type."""
+    """PolicyMappings is a SEQUENCE OF; the decoder does not accept that type, so another SEQUENCE encloses it."""
 
     mappings: list[_Mapping]
 
 
 @dataclass(eq=False, slots=True)
 class _Node:
-    """A policy that is valid at one certificate, and by which policies of the certificate above it."""
+    """A policy that is valid at one certificate, and the policies of the certificate above that make it valid."""
 
     policy: str
     expected: set[str]
@@ -67,7 +67,7 @@ _Level = dict[str, _Node]
 
 @dataclass(slots=True)
 class _State:
-    """Where processing is: the levels of the graph (none: no policy is valid), and how far each demand is away."""
+    """The processing state: the levels of the graph (none: no policy is valid), and the distance to each demand."""
 
     levels: list[_Level]
     explicit_policy: int
@@ -79,7 +79,7 @@ def asserted_policies(path: Sequence[x509.Certificate]) -> frozenset[str]:
     """Process the policies of a path, and return those that it asserts, as the trust anchor calls them.
 
     Args:
-        path: The leaf first, the trust anchor last. The anchor's own policies are not looked at, its constraints are.
+        path: The leaf first, the trust anchor last. The anchor's own policies are ignored; its constraints are not.
     Raises:
         PolicyError: The path must assert a policy and asserts none, or a certificate maps from or to anyPolicy.
     """
@@ -125,7 +125,7 @@ def _add_what_any_policy_stands_for(level: _Level, above: _Level) -> None:
 
 
 def _prepare_next(state: _State, certificate: x509.Certificate) -> None:
-    """Do what comes between a CA's certificate and the next one (RFC 5280 section 6.1.4 (a), (b), (h) to (j))."""
+    """Prepare for the certificate below a CA's certificate (RFC 5280 section 6.1.4 (a), (b), (h) to (j))."""
     _map(state, _mappings_of(certificate))
     if not is_self_issued(certificate):
         state.explicit_policy = max(0, state.explicit_policy - 1)
@@ -170,7 +170,7 @@ def _require_policy(state: _State, certificate: x509.Certificate) -> None:
 
 
 def _pruned(levels: list[_Level]) -> list[_Level]:
-    """Take away nodes without children, from the last level but one upwards; nothing is left of an empty graph."""
+    """Remove nodes without children, from the last level but one upwards; an empty graph has no levels."""
     for depth in range(len(levels) - 1, 0, -1):
         above = levels[depth - 1]
         for node in above.values():
@@ -183,7 +183,7 @@ def _pruned(levels: list[_Level]) -> list[_Level]:
 
 
 def _of_the_anchors_domain(levels: Iterable[_Level]) -> Iterable[str]:
-    """Yield the policies whose parent is anyPolicy: what the path asserts, in the words of its trust anchor."""
+    """Yield the policies whose parent is anyPolicy: what the path asserts, in its trust anchor's terms."""
     for level in levels:
         for node in level.values():
             if node.policy != ANY_POLICY and any(parent.policy == ANY_POLICY for parent in node.parents):

@@ -1,8 +1,8 @@
-"""What the `cryptography` library's verifier says of a path that holds by our own rules: both must agree.
+"""The verdict of the `cryptography` library's verifier on a path that is valid by our own rules: both must agree.
 
-It is asked about every path that is made of what it knows. Policy constraints, inhibitAnyPolicy, policy mappings,
-name constraints of some forms and self-issued intermediates are beyond it: a path with one of them rests on
-`path_rules` and `policies` alone, which the public path validation suite (PKITS) is run against.
+The verifier checks every path that uses only features that it supports. It does not support policy constraints,
+inhibitAnyPolicy, policy mappings, some forms of name constraints, and self-issued intermediates. A path with one of
+them depends on `path_rules` and `policies` alone. The public path validation suite (PKITS) is run against these.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ _NAMES_IT_KNOWS: Final = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
 
 
 def library_objection(chain: Chain, at: datetime) -> str:
-    """Return why the library refuses a chain, in its own words; empty where it agrees, or was not asked."""
+    """Return the library's message if it refuses a chain; empty if it agrees or was not asked."""
     if not _is_within_its_reach(chain):
         return ""
     leaf, *intermediates, anchor = chain
@@ -88,11 +88,11 @@ def _check_ca_key_usage(_: verification.Policy, __: x509.Certificate, usage: x50
 
 
 def _permit(_: verification.Policy, __: x509.Certificate, ___: x509.ExtensionType | None) -> None:
-    """Let an extension be present: it is judged elsewhere."""
+    """Allow an extension to be present: it is checked elsewhere."""
 
 
-# permit_all() takes a leaf without a subjectAltName, and still refuses critical extensions that nobody handles
-# (RFC 5280 section 4.2); what a certificate must not say is refused by the callbacks.
+# permit_all() accepts a leaf without a subjectAltName, and still refuses critical extensions that are not handled
+# (RFC 5280 section 4.2). The callbacks refuse what a certificate must not say.
 _LEAF_POLICY: Final = (
     ExtensionPolicy.permit_all()
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_key_usage)

@@ -1,9 +1,9 @@
 """The trust anchors of one generation.
 
-A trust anchor is a CA certificate that the operator trusts to vouch for users. One that could never do that (an
-algorithm that is not taken, no keyCertSign, not a CA) is refused when it is loaded, in words, and not at the first
-login. Pins are never among them: they name one key and vouch for nothing. Neither are intermediates: they only help
-to find a path.
+A trust anchor is a CA certificate that the operator trusts to vouch for users. A certificate that could never do that
+(an algorithm that is not accepted, no keyCertSign, not a CA) is refused with a message when it is loaded, and not at
+the first login. A pin is never a trust anchor: it names one key and vouches for nothing. Neither is an intermediate:
+it only helps to find a path.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from telnetsd.pki.path_reason import authority_problems, role_problems
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchor:
-    """A CA certificate, and the file (as a person would write it) that it came from."""
+    """A CA certificate, and the file that it came from, by the name to show for it."""
 
     certificate: x509.Certificate
     source: str
@@ -34,7 +34,7 @@ class TrustAnchor:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Trust anchors, intermediates and CRLs as they were loaded together; a reload makes another one."""
+    """Trust anchors, intermediates and CRLs that were loaded together; a reload makes another Trust."""
 
     anchors: tuple[TrustAnchor, ...]
     intermediates: tuple[x509.Certificate, ...] = ()
@@ -56,10 +56,10 @@ def make_trust(
     intermediates: tuple[x509.Certificate, ...] = (),
     crls: RevocationLists | None = None,
 ) -> Trust:
-    """Put usable anchors together.
+    """Make a Trust of usable anchors.
 
     Raises:
-        OperatorError: There is none, or one cannot be used.
+        OperatorError: There is no anchor, or an anchor cannot be used.
     """
     if not anchors:
         raise OperatorError("no trust anchor: certs/ca.pem is missing and certs/trust is empty; run: telnetsd init")
@@ -71,14 +71,14 @@ def make_trust(
 
 
 def anchor_problem(certificate: x509.Certificate) -> str:
-    """Say why a certificate can never be a trust anchor (RFC 5280 section 6.1.4), or return an empty string."""
+    """Return why a certificate can never be a trust anchor (RFC 5280 section 6.1.4); empty if it can."""
     return next(role_problems(certificate), "") or _key_problem(certificate.public_key())
 
 
 def authority_limits(certificate: x509.Certificate) -> str:
-    """Say why no path through a CA certificate can ever hold here, or return an empty string.
+    """Return why no path through a CA certificate can ever be valid here; empty if one can.
 
-    Such a one is harmless, and of no use: it is refused where it is added, and named by `check`.
+    Such a certificate is harmless but useless: it is refused when it is added, and `check` names it.
     """
     try:
         read_constraints(certificate)
@@ -104,10 +104,10 @@ def _key_problem(key: CertificatePublicKeyTypes) -> str:
 
 
 def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
-    """Read the CA certificates in a PEM file; `shown` is its name as a person would write it.
+    """Read the CA certificates in a PEM file; `shown` is the name to show for it.
 
     Raises:
-        OperatorError: It cannot be read, holds no certificate in PEM, or one that is broken.
+        OperatorError: The file cannot be read, holds no PEM certificate, or holds one that is broken.
     """
     try:
         content = path.read_bytes()
@@ -117,7 +117,7 @@ def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
         try:
             certificates = x509.load_pem_x509_certificates(content)
         except Exception as error:
-            # As below: a file may come from anywhere, and the library raises what it likes.
+            # As below: a file may come from any source, and the library may raise any exception.
             why = _one_line(error)
             raise OperatorError(f"not a PEM certificate: {shown}: {why}; remove it or convert it to PEM") from error
         for certificate in certificates:
@@ -126,7 +126,7 @@ def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
 
 
 def _require_readable(certificate: x509.Certificate, shown: str) -> None:
-    """Read what the library parses lazily: it would raise later, and elsewhere.
+    """Read what the library parses lazily; otherwise it would raise later, and elsewhere.
 
     Raises:
         OperatorError: A part cannot be read.

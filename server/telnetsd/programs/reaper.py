@@ -1,12 +1,14 @@
-"""A program's reaper: it starts the program, and when it is let go of, ends it with everything that it started.
+"""A program's reaper: it starts the program, and on release ends it with everything that the program started.
 
-It is a process of its own, which imports nothing of telnetsd, between the server and each program of the operator's.
-As a child subreaper (prctl(2)) it becomes the parent of every descendant whose own parent has died, also of one that
-has forked twice and called setsid: none of them gets out of its sight. It lives until the last of them is gone.
+It is a separate process, which imports nothing from telnetsd, between the server and each of the operator's programs.
+As a child subreaper (prctl(2)) it becomes the parent of every descendant whose own parent has died. This includes a
+descendant that has forked twice and called setsid, so none of them escapes. The reaper lives until the last of them
+is gone.
 
-On its control socket it says, a line each: `started`, `failed ERRNO` (the program was not started), `exit STATUS`
-(negative: the signal). A byte there tells it to ask the program to leave: the number of a signal. When the other end
-is closed, everything is killed; so it is when the server has died.
+On its control socket it reports, one per line: `started`, `failed ERRNO` (the program was not started), `exit STATUS`
+(negative: the signal). A byte that it receives there is the number of a signal: the reaper sends that signal to ask
+the program to exit. When the other end is closed, the reaper kills everything. This also happens when the server has
+died.
 """
 
 import contextlib
@@ -24,7 +26,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 ROUND_S = 0.01
-"""How long after a round of killing it is looked for others, which have been started meanwhile."""
+"""How long after a round of killing the reaper looks for processes that were started meanwhile."""
 VAIN_ROUNDS_MAX = 200
 
 
@@ -32,9 +34,9 @@ def main(arguments: list[str]) -> None:
     """Start one program, and end with it.
 
     Args:
-        arguments: The number of the control socket's descriptor; `tty` where standard input is a terminal that is
-            to be the program's own, or `pipe`; the user, group and groups that it runs as, or empty; the cgroup that
-            it is to be in, or empty; and its words.
+        arguments: The number of the control socket's descriptor; `tty` if standard input is a terminal that becomes
+            the program's own, otherwise `pipe`; the user, group and groups that it runs as, or empty; the cgroup
+            that it runs in, or empty; and the program's path and arguments.
     """
     control, kind, user, group, groups, cgroup, *words = arguments
     server = socket.socket(fileno=int(control))
@@ -58,7 +60,7 @@ def main(arguments: list[str]) -> None:
 def start(
     words: list[str], *, is_tty: bool, account: tuple[str, str, str], cgroup: str, server: socket.socket
 ) -> int:
-    """Start the program, and say whether it was; returns its process id, 0 where it was not."""
+    """Start the program, and report whether it started; return its process id, or 0 if it did not start."""
     failed, failing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -70,7 +72,7 @@ def start(
             os.write(failing, str(errno.EIO).encode())
         os._exit(127)
     os.close(failing)
-    # The program alone has its terminal or its output: whoever reads that sees the end of it.
+    # Only the program has its terminal or its output, so that a reader of them sees their end.
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nothing, descriptor)
@@ -82,10 +84,10 @@ def start(
 
 
 def become_program(words: list[str], *, is_tty: bool, account: tuple[str, str, str], cgroup: str) -> None:
-    """Become the program, in a session and, where there is one, in a cgroup of its own.
+    """Become the program, in its own session and, if there is one, in its own cgroup.
 
     Raises:
-        OSError: It cannot be.
+        OSError: The program cannot be started.
     """
     user, group, groups = account
     if cgroup:
@@ -99,14 +101,14 @@ def become_program(words: list[str], *, is_tty: bool, account: tuple[str, str, s
         os.setuid(int(user))
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(one, signal.SIG_DFL)
-    # Python sets this variable where there is no locale (PEP 538); it is not part of the program's environment.
+    # Python sets this variable if there is no locale (PEP 538); it is not part of the program's environment.
     os.environ.pop("LC_CTYPE", None)
-    os.execv(words[0], words)  # noqa: S606 -- the operator's own words, and no shell
+    os.execv(words[0], words)  # noqa: S606 -- the operator's own command, and no shell
 
 
 def supervise(child: int, server: socket.socket, waking: int) -> None:
-    """Wait until the server lets go; tell it meanwhile how the program has ended, and pass on what it wants."""
-    # Not select(), which takes no descriptor above 1023: the control socket has the number that it has in the server.
+    """Wait until the server releases the program; until then, report its exit and pass on the server's signals."""
+    # Not select(), which accepts no descriptor above 1023: the control socket has the same number as in the server.
     polling = select.poll()
     for descriptor in (server.fileno(), waking):
         polling.register(descriptor, select.POLLIN)
@@ -129,7 +131,7 @@ def supervise(child: int, server: socket.socket, waking: int) -> None:
 
 
 def reap(child: int) -> int | None:
-    """Wait for whoever is dead; returns the status of the program, negative for a signal, when it is among them."""
+    """Reap dead processes; return the program's status, negative for a signal, if it is among them."""
     found = None
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -142,10 +144,10 @@ def reap(child: int) -> int | None:
 
 
 def end_all(cgroup: str) -> None:
-    """Kill every descendant, until there is none: what is started meanwhile as well."""
+    """Kill every descendant until none is left, including those that are started meanwhile."""
     vain_rounds = 0
     while vain_rounds < VAIN_ROUNDS_MAX:
-        # First stopped, so that none of them starts others while the rest are looked for.
+        # Stop them all first, so that none of them starts others while the rest are being found.
         signal_all(descendants(), signal.SIGSTOP)
         is_of_use = signal_all(descendants(), signal.SIGKILL)
         if cgroup:
@@ -156,7 +158,7 @@ def end_all(cgroup: str) -> None:
                 is_of_use = True
         except ChildProcessError:
             break
-        # What runs as somebody else, and in no cgroup of ours, is not ours to kill.
+        # We cannot kill a process that runs as another user and is in none of our cgroups.
         vain_rounds = 0 if is_of_use else vain_rounds + 1
         time.sleep(ROUND_S)
     if cgroup:
@@ -169,7 +171,7 @@ def descendants() -> list[int]:
     found, waiting = [], [os.getpid()]
     while waiting:
         parent = waiting.pop()
-        # Any of them may end while it is looked at.
+        # Any process may end while it is being examined.
         with contextlib.suppress(OSError):
             for thread in Path(f"/proc/{parent}/task").iterdir():
                 children = _children_of(thread / "children")
@@ -186,7 +188,7 @@ def _children_of(path: Path) -> list[int]:
 
 
 def signal_all(processes: list[int], number: signal.Signals) -> bool:
-    """Send a signal, and tell whether anybody got it; whoever is gone, or is somebody else's, is passed over."""
+    """Send a signal, and tell whether any process got it; skip those that are gone or belong to another user."""
     is_sent = False
     for one in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -196,7 +198,7 @@ def signal_all(processes: list[int], number: signal.Signals) -> bool:
 
 
 def tell(server: socket.socket, line: bytes) -> None:
-    """Tell the server, if it is still there."""
+    """Send a line to the server, if it is still there."""
     with contextlib.suppress(OSError):
         server.sendall(line + b"\n")
 

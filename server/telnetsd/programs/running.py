@@ -1,7 +1,7 @@
-"""Programs of the operator's, each below a reaper that leaves nothing of it behind: see `reaper`.
+"""The operator's programs, each below a reaper that leaves nothing of it behind; see `reaper`.
 
-No descriptor of the server reaches a program but its own input and output. Under systemd, with `Delegate=yes`, each
-has a cgroup of its own besides, which ends also what runs as another user.
+A program gets no descriptors of the server except its own input and output. Under systemd, with `Delegate=yes`, each
+program also has its own cgroup, through which processes that run as another user are ended too.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from telnetsd.programs import reaper
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HANGUP_S: Final = 1.0
-"""How long a program may take to leave when it was asked to, before it is killed."""
+"""How long a program may take to exit when asked, before it is killed."""
 _LINE_MAX_BYTES: Final = 64
 _CGROUP_NUMBERS: Final = itertools.count(1)
 _CGROUP_MOUNTS: Final = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
@@ -32,14 +32,14 @@ _CGROUP_MOUNTS: Final = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 @dataclass(frozen=True, slots=True)
 class ProgramStart:
-    """What is started, and how.
+    """What to start, and how.
 
     Attributes:
         words: The program's path, and its arguments.
-        environment: Everything that it is told.
-        folder: Where it begins.
-        is_tty: Whether its standard input is a terminal that is to be its own.
-        account: As whom it runs; None for the server's user.
+        environment: Its complete environment.
+        folder: The folder in which it starts.
+        is_tty: Whether its standard input is a terminal that becomes its controlling terminal.
+        account: The account that it runs as; None for the server's user.
     """
 
     words: Sequence[str]
@@ -50,7 +50,7 @@ class ProgramStart:
 
 
 class SupervisedProgram:
-    """A program that runs, with its reaper."""
+    """A running program, with its reaper."""
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
         self._process = process
@@ -60,7 +60,7 @@ class SupervisedProgram:
         self._status: int | None = None
 
     async def wait(self) -> int:
-        """Wait until the program itself has ended; returns its exit status, negative for the signal that ended it."""
+        """Wait until the program itself has ended; return its exit status, negative for the signal that ended it."""
         while self._status is None:
             word, value = await self._hear()
             if word == "exit":
@@ -70,7 +70,7 @@ class SupervisedProgram:
         return self._status
 
     async def end(self, by: signal.Signals) -> None:
-        """Ask it to leave by a signal, and a moment later kill it with all that it has started; then none is left."""
+        """Ask it to exit by a signal, and a moment later kill it with everything that it started; nothing is left."""
         if self._status is None:
             with contextlib.suppress(OSError, TimeoutError):
                 self._control.send(bytes([by]))
@@ -83,14 +83,14 @@ class SupervisedProgram:
         await asyncio.to_thread(self._process.wait)
 
     def abandon(self) -> None:
-        """Let go of it: the reaper ends everything."""
+        """Release the program: the reaper ends everything."""
         self._control.close()
 
     async def require_started(self) -> None:
-        """Wait until it runs; where it does not, nothing of it is left.
+        """Wait until the program runs; if it does not start, leave nothing of it behind.
 
         Raises:
-            OSError: It cannot be started.
+            OSError: The program cannot be started.
         """
         try:
             word, value = await self._hear()
@@ -104,7 +104,7 @@ class SupervisedProgram:
             raise OSError(number, os.strerror(number))
 
     async def _hear(self) -> tuple[str, str]:
-        """Return the next word of the reaper with its value; empty ones when it has ended."""
+        """Return the reaper's next word with its value; both are empty when the reaper has ended."""
         while b"\n" not in self._heard:
             try:
                 said = await self._loop.sock_recv(self._control, _LINE_MAX_BYTES)
@@ -119,11 +119,11 @@ class SupervisedProgram:
 
 
 def start_program(start: ProgramStart, *, stdin: int, stdout: int, stderr: int) -> SupervisedProgram:
-    """Start the reaper of a program; whether the program itself runs, `require_started` says.
+    """Start the reaper of a program; `require_started` reports whether the program itself runs.
 
     Args:
-        start: What, and how.
-        stdin: Its standard input: a descriptor, which stays the caller's, or subprocess.DEVNULL.
+        start: What to start, and how.
+        stdin: Its standard input: a descriptor, which the caller keeps, or subprocess.DEVNULL.
         stdout: Its standard output.
         stderr: Its standard error, or subprocess.STDOUT.
     Raises:
@@ -132,7 +132,7 @@ def start_program(start: ProgramStart, *, stdin: int, stdout: int, stderr: int) 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     try:
-        process = subprocess.Popen(  # noqa: S603 -- the operator's own words, and no shell
+        process = subprocess.Popen(  # noqa: S603 -- the operator's own command, and no shell
             [
                 *(sys.executable, "-I", "-S", reaper.__file__, str(theirs.fileno())),
                 *("tty" if start.is_tty else "pipe", *_who(start.account), _make_cgroup(), *start.words),
@@ -154,7 +154,7 @@ def start_program(start: ProgramStart, *, stdin: int, stdout: int, stderr: int) 
 
 
 def _who(account: pwd.struct_passwd | None) -> tuple[str, str, str]:
-    """Return user, group and groups of an account, as the reaper is told them."""
+    """Return the user, group and groups of an account, in the form that the reaper expects."""
     if account is None:
         return "", "", ""
     groups = ",".join(map(str, os.getgrouplist(account.pw_name, account.pw_gid)))
@@ -162,7 +162,7 @@ def _who(account: pwd.struct_passwd | None) -> tuple[str, str, str]:
 
 
 def _make_cgroup() -> str:
-    """Make a cgroup for a program, and return its folder; empty where none is delegated to the server."""
+    """Make a cgroup for a program, and return its folder; empty if none is delegated to the server."""
     delegated = _delegated_cgroup()
     if delegated is None:
         return ""

@@ -1,8 +1,8 @@
-"""A connection between two processes of one server: questions with answers, and news without.
+"""A connection between two processes of one server: questions with answers, and news without answers.
 
 Both ends are ours, over a Unix socket that only the server's user may open. A frame is its length in four bytes, and
-MessagePack: kind, number, message. What is written in one turn of the event loop goes out together. What the messages
-are is in `rpc.messages`.
+MessagePack: kind, number, message. Frames that are written in one turn of the event loop are sent together. The
+messages are defined in `rpc.messages`.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ A = TypeVar("A")
 
 
 class ChannelError(OperatorError):
-    """A question was not answered; `kind` is the word of the other end for why, empty where it is gone."""
+    """A question was not answered; `kind` is the reason from the other end, empty if that end is gone."""
 
     def __init__(self, message: str, kind: str = "") -> None:
         super().__init__(message)
@@ -68,13 +68,13 @@ class _Asked(NamedTuple):
 
 
 class Channel(asyncio.Protocol):
-    """One end.
+    """One end of a connection.
 
     Args:
         vocabulary: The messages that it understands.
 
     Attributes:
-        on_closed: Told when the other end has gone.
+        on_closed: Called when the other end is gone.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -92,14 +92,14 @@ class Channel(asyncio.Protocol):
         self.is_closed = False
         self._has_finished = False
 
-    # What the event loop tells.
+    # Calls from the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take in frames, cut anywhere."""
+        """Process received frames, split anywhere."""
         received, start = self._received + data, 0
         while len(received) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(received, start)
@@ -114,7 +114,7 @@ class Channel(asyncio.Protocol):
         self._received = received[start:]
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Tell everybody that the other end has gone."""
+        """Notify every waiting caller that the other end is gone."""
         self.is_closed = True
         for asked in self._asked.values():
             if not asked.answer.done():
@@ -124,18 +124,18 @@ class Channel(asyncio.Protocol):
             task.cancel()
         self.on_closed()
 
-    # What the application asks.
+    # Calls from the application.
 
     def answer(self, kind: type[Q], by: Callable[[Q], Awaitable[object]]) -> None:
-        """Have a kind of question answered; one that nothing answers is an error at the other end."""
+        """Register the handler of a kind of question; a question without one is an error at the other end."""
         self._answerers[kind] = by
 
     def hear(self, kind: type[N], by: Callable[[N], None]) -> None:
-        """Have a kind of news taken, in the order in which it was told; other news is dropped."""
+        """Register the handler of a kind of news, which gets it in the order sent; other news is dropped."""
         self._listeners[kind] = by
 
     async def ask(self, question: Question[A]) -> A:
-        """Ask, and return the answer.
+        """Ask a question, and return the answer.
 
         Raises:
             ChannelError: The other end has refused, or has gone.
@@ -149,23 +149,24 @@ class Channel(asyncio.Protocol):
         return await answer
 
     def tell(self, news: News) -> None:
-        """Tell news; to an end that has gone, nothing."""
+        """Send news; do nothing if the other end is gone."""
         self._send(_Kind.NEWS, 0, news)
 
     @property
     def unsent_bytes(self) -> int:
-        """How much the other end has not taken yet."""
+        """How many bytes the other end has not read yet."""
         return 0 if self.is_closed else len(self._unsent) + self._transport.get_write_buffer_size()
 
     def close(self) -> None:
-        """Close, once what was told has gone out."""
+        """Close, once everything that was written is sent."""
         self._flush()
         self._transport.close()
 
     def finish(self) -> None:
-        """Tell, ask and hear nothing more; the other end hears what it was told, and closes.
+        """Send and receive nothing more; the other end reads what was already sent, and closes.
 
-        Whoever closes instead may not be heard out: to an end that is writing, the channel is broken before it reads.
+        With `close` instead, the last messages may be lost: if the other end is writing, the channel breaks before it
+        reads them.
         """
         self._flush()
         self._has_finished = True
@@ -173,7 +174,7 @@ class Channel(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write_eof()
 
-    # The inner life.
+    # Internals.
 
     def _take(self, frame: _Frame) -> None:
         match frame.kind:
@@ -200,7 +201,7 @@ class Channel(asyncio.Protocol):
         try:
             listen(news)
         except Exception:
-            # One piece of news must not take the channel along, and with it a worker and its sessions.
+            # A failure on one piece of news must not end the channel, and with it a worker and its sessions.
             logger.exception("news of another process of the server could not be taken: %s", type(news).__name__)
 
     async def _answer(self, number: int, body: msgspec.Raw) -> None:
@@ -244,7 +245,7 @@ class Channel(asyncio.Protocol):
 
 
 def _settle(asked: _Asked, frame: _Frame) -> None:
-    """Give an answer to whoever waits for it."""
+    """Pass an answer to the waiting caller."""
     try:
         if frame.kind == _Kind.ANSWER:
             asked.answer.set_result(asked.decoder.decode(frame.body))
@@ -261,7 +262,7 @@ async def open_channel(path: Path, vocabulary: Vocabulary) -> Channel:
     """Connect to the process that listens at a path.
 
     Raises:
-        OSError: None does.
+        OSError: No process listens there.
     """
     _, channel = await asyncio.get_running_loop().create_unix_connection(partial(Channel, vocabulary), str(path))
     return channel

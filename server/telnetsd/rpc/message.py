@@ -1,4 +1,4 @@
-"""What a message between two processes of one server is: a question with an answer, or news without."""
+"""Messages between two processes of one server: a question has an answer, news has none."""
 
 from functools import cache
 from typing import Any, Generic, TypeVar, Union, get_args
@@ -35,13 +35,13 @@ class Vocabulary:
         """Return the message of a frame.
 
         Raises:
-            msgspec.MsgspecError: It is none of these.
+            msgspec.MsgspecError: The frame is none of these messages.
         """
         return self._decoder.decode(body)
 
 
 def answer_name(kind: type[Message]) -> str:
-    """Return the type of the answer to a kind of message, as a person writes it; empty for news."""
+    """Return the readable type of the answer to a kind of message; empty for news."""
     if not issubclass(kind, Question):
         return ""
     (answer,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
@@ -52,6 +52,6 @@ def answer_name(kind: type[Message]) -> str:
 
 @cache
 def answer_decoder(kind: type[Question[Any]]) -> msgspec.msgpack.Decoder[Any]:
-    """Return what reads the answers to a kind of question."""
+    """Return the decoder of the answers to a kind of question."""
     (answer,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
     return msgspec.msgpack.Decoder(answer)

@@ -1,8 +1,8 @@
 """Every message between the processes of a server, by direction; and every request on the control socket.
 
 Workers and sessions on lines connect to one socket of the supervisor. The first message on a channel says which of
-the two it is: `Hello` or `ReservePlace`. All others are allowed once that is answered. What a channel was not told to
-answer is refused in words, so that processes of two versions do not hang on each other.
+the two it is: `Hello` or `ReservePlace`. All others are allowed once that message is answered. A question without a
+handler is refused with an error message, so that processes of two versions do not wait for each other forever.
 """
 
 from datetime import datetime
@@ -23,7 +23,7 @@ from telnetsd.telnet.terminal import Terminal
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One open session, as others see it; `user` is the name, or `guest`; times are aware, UTC.
 
-    Of a worker that does not answer it is not known how long its sessions are idle: `idle_s` is None.
+    If a worker does not answer, the idle time of its sessions is not known: `idle_s` is None.
     """
 
     id: str
@@ -38,7 +38,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Join(Enum):
-    """How a session wants to come to a line."""
+    """How a session wants to join a line."""
 
     WRITE = "write"
     WATCH = "watch"
@@ -49,29 +49,29 @@ class Join(Enum):
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """What a worker is answered: how often the server has reloaded, and with which settings; it may be late."""
+    """The answer to `Hello`: how many times the server has reloaded, and its settings; the worker may be behind."""
 
     reloads: int
     settings: Settings
 
 
 class Hello(Question[Welcome]):
-    """A worker is there; its first message."""
+    """The first message of a worker: it has started."""
 
     pid: int
     batch: int
 
 
 class Ready(News):
-    """The worker accepts connections; once."""
+    """The worker accepts connections; sent once."""
 
 
 class Alive(News):
-    """The worker is not hung; several times a second."""
+    """The worker does not hang; sent several times a second."""
 
 
 class EventRaised(News, kw_only=True):
-    """An event is to be written; `EventsWritten` says that it was. The parts are those of `audit.chain.Draft`."""
+    """An event to be written; `EventsWritten` confirms that it was. The parts are those of `audit.chain.Draft`."""
 
     number: int
     session_id: str
@@ -82,14 +82,14 @@ class EventRaised(News, kw_only=True):
 
 
 class ScreenShown(News):
-    """A watched session was shown something; nothing, when there is nothing more to come."""
+    """The output of a watched session; empty data means that no more will come."""
 
     watch: int
     data: bytes
 
 
 class LimitsChanged(News):
-    """Counts have changed, and sources were fined; both ways. `penalties` is for a worker that joins."""
+    """Counts have changed, and sources were fined; sent both ways. `penalties` is for a worker that joins."""
 
     counts: dict[str, int]
     fines: list[Fine]
@@ -101,14 +101,14 @@ class ListEverySession(Question[list[SessionRow]]):
 
 
 class KickAnywhere(Question[None]):
-    """End a session of any worker; refused with AuditUnavailableError where that cannot be recorded."""
+    """End a session of any worker; refused with AuditUnavailableError if that cannot be recorded."""
 
     session_id: str
     by: str
 
 
 class NotifyOthers(Question[int]):
-    """Show a line to every session but one, and return to how many; also from the supervisor to a worker."""
+    """Show a line to every session but one, and return how many; also sent from the supervisor to a worker."""
 
     session_id: str
     text: str
@@ -131,7 +131,7 @@ class RequireFreeLine(Question[None]):
 
 
 class EventsWritten(News):
-    """Events are on disk (an empty text), or could not be written: number and error of each."""
+    """The number and error of each event: on disk if the error is empty, otherwise not written."""
 
     written: list[tuple[int, str]]
 
@@ -141,14 +141,14 @@ class ListSessions(Question[list[SessionRow]]):
 
 
 class KickSession(Question[bool]):
-    """End a session, if it is here; refused with AuditUnavailableError where that cannot be recorded."""
+    """End a session, if this worker has it; refused with AuditUnavailableError if that cannot be recorded."""
 
     session_id: str
     by: str
 
 
 class WatchSession(Question[bool]):
-    """Begin to show a session, if it is here: `ScreenShown` follows, with this number."""
+    """Start to show a session, if this worker has it; `ScreenShown` follows, with this number."""
 
     session_id: str
     by: str
@@ -156,26 +156,26 @@ class WatchSession(Question[bool]):
 
 
 class StopWatching(News):
-    """Show no more for this number."""
+    """Stop sending `ScreenShown` with this number."""
 
     watch: int
 
 
 class Reload(Question[None]):
-    """Load everything but the settings anew, and serve with it."""
+    """Reload everything but the settings, and serve with the result."""
 
     settings: Settings
 
 
 class Announce(News):
-    """Show a line to every session; a lasting one also to each that comes."""
+    """Show a line to every session; a lasting line also to each later session."""
 
     text: str
     is_lasting: bool
 
 
 class Retire(News):
-    """Accept no more connections, and end with the last session."""
+    """Accept no more connections, and exit after the last session."""
 
 
 class Stop(News):
@@ -186,14 +186,14 @@ class Stop(News):
 
 
 class ReservedPlace(msgspec.Struct, frozen=True):
-    """A place on a line that was found: how the session is connected, and who else writes."""
+    """The place that was found on a line: how the session is connected, and which other user writes."""
 
     reason: LineReason
     writer: str
 
 
 class ReservePlace(Question[ReservedPlace], kw_only=True):
-    """Find a place on a line, which is opened if it is not; the first message. Refused with a LineReason."""
+    """Find a place on a line, and open the line if necessary; the first message. Refused with a LineReason."""
 
     line: str
     join: Join
@@ -205,11 +205,11 @@ class ReservePlace(Question[ReservedPlace], kw_only=True):
 
 
 class TakePlace(Question[str]):
-    """Take the place, once that is on the log, and return what to say of it. Refused with a LineReason."""
+    """Enter the place once that is in the log, and return the sentence to show. Refused with a LineReason."""
 
 
 class BeginShowing(News):
-    """Show what the line shows: the session was told that it is connected."""
+    """Start to show the line's output: the session has been notified that it is connected."""
 
 
 class TypeKeys(Question[bool]):
@@ -219,13 +219,13 @@ class TypeKeys(Question[bool]):
 
 
 class ScreenTaken(News):
-    """The client has taken so many bytes of what was shown."""
+    """The client has read this many of the shown bytes."""
 
     count: int
 
 
 class Resize(News):
-    """The terminal has another size."""
+    """The terminal has a new size."""
 
     terminal: Terminal
 
@@ -245,34 +245,34 @@ class AskWho(News):
 
 
 class AskToWrite(Question[None]):
-    """Ask for the writer's place."""
+    """Ask for the writer role."""
 
 
 class HandOver(Question[None]):
-    """Give the writer's place to the participant that asked for it."""
+    """Give the writer role to the participant that asked for it."""
 
 
 class Leave(News):
-    """Give the place up; the last message."""
+    """Give up the place; the last message."""
 
 
 # From the process that has a line to a session on it.
 
 
 class Show(News):
-    """The line shows bytes."""
+    """Output of the line."""
 
     data: bytes
 
 
 class Say(News):
-    """The line tells its participant something."""
+    """A message from the line to its participant."""
 
     sentence: str
 
 
 class Dismiss(News):
-    """The session's part in the line is over."""
+    """The session is no longer connected to the line."""
 
     reason: LineReason
     sentence: str
@@ -312,9 +312,9 @@ TO_PARTICIPANT: Final = Vocabulary(*FROM_LINE)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Which workers a forker is to start; `listeners` are inherited descriptors, each with its endpoint.
+    """The workers that a forker has to start; `listeners` are inherited descriptors, each with its endpoint.
 
-    `reloads` is how often the server had reloaded before: what the forker loads is not older than that.
+    `reloads` is how many times the server had already reloaded: what the forker loads is not older than that.
     """
 
     home: str
@@ -346,7 +346,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, Generic[A_co], forbid_unknown_fields=True, tag_field="verb"):
-    """What a command-line verb asks the running server for; it is answered with a value of the type in brackets."""
+    """A command-line verb's request to the running server; the answer is a value of the type in brackets."""
 
 
 class ListSessionsRequest(Request[list[SessionRow]], tag="session-list"):
@@ -354,13 +354,13 @@ class ListSessionsRequest(Request[list[SessionRow]], tag="session-list"):
 
 
 class WatchSessionRequest(Request[SessionRow], tag="session-watch"):
-    """Return the session whose id ends so, and show it until it is over: bytes follow the answer."""
+    """Return the session whose id ends with `id`, and show it until it ends; its bytes follow the answer."""
 
     id: str = ""
 
 
 class KickSessionRequest(Request[SessionRow], tag="session-kick"):
-    """End the session whose id ends so, and return it."""
+    """End the session whose id ends with `id`, and return it."""
 
     id: str = ""
 
@@ -370,7 +370,7 @@ class CountsRequest(Request[dict[str, float]], tag="counts"):
 
 
 class ReloadRequest(Request[str], tag="reload"):
-    """Load the installation anew, and return a line that says what serves now."""
+    """Reload the installation, and return a line that says what is in use now."""
 
 
 AnyRequest = ListSessionsRequest | WatchSessionRequest | KickSessionRequest | CountsRequest | ReloadRequest

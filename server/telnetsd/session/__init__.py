@@ -1,1 +1,1 @@
-"""One session, greeting to goodbye: prompt, lines, clocks; and the registry of those that are open."""
+"""One session from greeting to goodbye (prompt, lines, clocks), and the registry of open sessions."""

@@ -1,6 +1,6 @@
-"""One session's connection to a line: keys one way, the screen the other, until somebody or something ends it.
+"""One session's connection to a line: it carries keys one way and the screen the other, until it ends.
 
-It is on the log before a byte goes through, and again when it is over, with how much went each way.
+The log records the connection before any byte passes, and its end with the number of bytes each way.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ from telnetsd.telnet.protocol import NvtProtocol
 
 READ_BYTES: Final = 4096
 TAKEN_AFTER_S: Final = 2.0
-"""How long what a client has typed may take to be taken, after it has gone."""
+"""How long a line may take to accept the remaining input of a client that has disconnected."""
 T = TypeVar("T")
 
 
 class Attachment:
-    """A session's part in a line; see `lines.open_line.Participant`.
+    """A session's connection to a line; see `lines.open_line.Participant`.
 
     Args:
         line: The line.
         user: The user's name.
         protocol: The telnet protocol of the session.
         trail: Bound to the session.
-        is_bare: Whether it is connected straight to the line: nothing is negotiated, said or escaped.
+        is_bare: Whether the client is connected directly to the line: no negotiation, no server messages, no escapes.
     """
 
     def __init__(self, line: Line, user: str, protocol: NvtProtocol, trail: Trail, *, is_bare: bool = False) -> None:
@@ -55,7 +55,7 @@ class Attachment:
         self._reason: LineReason | None = None
         self._is_dismissed = asyncio.Event()
         self._scope: asyncio.Timeout | None = None
-        """What keys and screen pass through; it ends when this session's part in the line is over."""
+        """The scope in which keys and screen are passed on; it ends when the attachment ends."""
         self._received = self._sent = 0
         self._begun = time.monotonic()
 
@@ -64,7 +64,7 @@ class Attachment:
         """Bound to the session and the line."""
         return self._trail
 
-    # What the line tells.
+    # Called by the line.
 
     def show(self, data: bytes) -> None:
         """See Participant."""
@@ -72,7 +72,7 @@ class Attachment:
         self._writer.write(data)
 
     def tell(self, sentence: str) -> None:
-        """See Participant; who is connected straight to a line is told nothing that the line did not say."""
+        """See Participant; a client connected directly to a line sees only what the line itself sends."""
         if not self._is_bare:
             self._writer.write(f"\r\n*** {sentence}\r\n".encode())
 
@@ -102,43 +102,43 @@ class Attachment:
             if self._scope is not None:
                 self._scope.reschedule(asyncio.get_running_loop().time())
 
-    # What the session does.
+    # Called by the session.
 
     def require_here(self) -> None:
-        """Refuse to go on for somebody who was sent away meanwhile.
+        """Refuse to continue if the session was dismissed in the meantime.
 
         Raises:
-            LineError: They were; it has been said why.
+            LineError: The session was dismissed; its user has been shown why.
         """
         if self._reason is not None:
             raise self.sent_away()
 
     def sent_away(self) -> LineError:
-        """Return the error of somebody who was sent away before they were connected."""
+        """Return the error for a session that was dismissed before it was connected."""
         return LineError(self._reason or LineReason.SESSION_ENDED, f"{self.line.name} was not connected")
 
     async def unless_dismissed(self, doing: Awaitable[T]) -> T | None:
-        """Do something, until it is done or this session's part in the line is over; None then."""
+        """Await `doing` and return its result; None if the session is dismissed first."""
         return await unless(self._is_dismissed.wait(), doing)
 
     async def record_connected(self, reason: ConnectedReason, writer: str = "") -> None:
-        """Tell the log that this session is about to be connected.
+        """Record that this session is about to be connected.
 
         Raises:
-            AuditUnavailableError: It cannot be written.
+            AuditUnavailableError: The log cannot be written.
         """
         deed = "watches" if reason is LineReason.WATCHING else "is connected to"
         message = f"{self.name} {deed} {self.line.name} ({reason.value})"
         await self._trail.record(LineConnected(reason=reason, message=message, writer=writer or None))
 
     async def talk(self, place: Place, typed: bytes, *, is_after_cr: bool) -> bytes:
-        """Pass keys and screen on until it is over.
+        """Pass keys and screen on until the attachment ends.
 
         Args:
-            place: Where it is connected.
-            typed: What was typed already.
+            place: The session's place on the line.
+            typed: The input that was already typed.
             is_after_cr: Whether the last byte before that was a CR.
-        Returns: What was typed and is not for the line any more.
+        Returns: The typed input that is no longer for the line.
         """
         self.terminal.follow(place.resize, place.ask_com_port if self.line.of_kind.has_com_port else None)
         leaving = asyncio.ensure_future(self._leave_when_gone())
@@ -166,7 +166,7 @@ class Attachment:
 
     @contextlib.asynccontextmanager
     async def _until_dismissed(self) -> AsyncIterator[None]:
-        """Give up what is done within when this session's part in the line is over: one scope for all keys."""
+        """Cancel the block when the attachment ends: one scope for all keys."""
         scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -180,10 +180,10 @@ class Attachment:
                 raise
 
     async def record_disconnected(self) -> None:
-        """Tell the log that it is over, and give the client its lines back.
+        """Record the end of the attachment, and let the client edit lines again.
 
         Raises:
-            AuditUnavailableError: It cannot be written now; it will be.
+            AuditUnavailableError: The log cannot be written now; the event is written later.
         """
         self.terminal.give_lines_back()
         reason = self._reason or LineReason.SESSION_ENDED
@@ -200,13 +200,13 @@ class Attachment:
         )
 
     async def _leave_when_gone(self) -> None:
-        """Let go of a line that does not take what was typed, when whoever typed it has gone."""
+        """Leave a line that does not accept the remaining input of a client that has disconnected."""
         await self._protocol.wait_lost()
         await asyncio.sleep(TAKEN_AFTER_S)
         self.dismiss(LineReason.SESSION_ENDED, "")
 
     async def _pass_on(self, place: Place, escapes: EscapeReader, data: bytes) -> bytes:
-        """Send keys, and do what escapes ask for; returns what stands behind the one that leaves."""
+        """Send keys and run escapes; return the input after the escape that leaves the line."""
         found = [data] if self._is_bare else escapes.feed(data)
         for number, one in enumerate(found):
             if self._reason is not None:
@@ -223,14 +223,14 @@ class Attachment:
     async def _type(self, place: Place, keys: bytes) -> None:
         if not keys:
             return
-        # What nobody waited for any more was sent as well; only what a watcher types is not.
+        # Keys count as sent even if the wait for them was cancelled; only a watcher's keys are not sent.
         self._sent += len(keys)
         if not await place.type(keys):
             self._sent -= len(keys)
 
 
 async def _do(escape: Escape, place: Place, tell: Callable[[str], None]) -> None:
-    """Do what a user asks the server for, amidst the keys for a line."""
+    """Run an escape that a user typed among the keys for a line."""
     match escape:
         case Escape.HELP:
             for text in HELP:
@@ -246,12 +246,12 @@ async def _do(escape: Escape, place: Place, tell: Callable[[str], None]) -> None
 
 
 async def attach(attachment: Attachment, join: Join, services: Services, session_id: str) -> Place:
-    """Connect a session to a line: it opens it, watches it, or takes it over; recorded before anything is shown.
+    """Connect a session to a line (open, watch or take over), and record that before anything is shown.
 
-    Returns: Its place there; the line may be over already.
+    Returns: The session's place on the line; the line may have closed already.
     Raises:
-        LineError: It is in use, cannot be reached, or is not shared.
-        AuditUnavailableError: The log cannot be written: nobody is connected.
+        LineError: The line is in use, cannot be reached, or is not shared.
+        AuditUnavailableError: The log cannot be written; the session is not connected.
     """
     await services.directory.require_free(attachment.line, join)
     try:
@@ -276,7 +276,7 @@ async def _find_place(attachment: Attachment, join: Join, services: Services, se
 
 
 async def _enter(attachment: Attachment, place: Place) -> None:
-    """Take a place, once that is on the log."""
+    """Record that the session is being connected, and then take its place on the line."""
     try:
         attachment.require_here()
         await attachment.record_connected(place.reason, place.writer)
@@ -295,5 +295,5 @@ async def _enter(attachment: Attachment, place: Place) -> None:
 
 
 def _recording_path(folder: Path, line: Line, session_id: str) -> Path:
-    # With the microseconds: a session may come back to a line at once.
+    # With microseconds: a session may reconnect to a line at once.
     return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{recording_end(line.name, session_id)}"

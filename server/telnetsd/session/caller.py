@@ -20,8 +20,8 @@ class SessionCaller:
     """What a command may ask of the session that it runs in.
 
     Args:
-        facts: The session's.
-        typed: What its user types.
+        facts: The session's facts.
+        typed: The user's input.
     """
 
     __slots__ = ("_facts", "_typed", "shell")
@@ -30,7 +30,7 @@ class SessionCaller:
         self._facts = facts
         self._typed = typed
         self.shell = Shell(self, facts.user, facts.trail, facts.journal, lambda: facts.is_over)
-        """What runs its lines."""
+        """Runs the session's lines."""
 
     @property
     def id(self) -> str:
@@ -75,7 +75,7 @@ class SessionCaller:
         return Applicant(visit.origin.address, leaf_der, self._facts.trail.fields)
 
     async def connect(self, line: Line, join: Join) -> None:
-        """See Caller; what is typed behind it is lines again."""
+        """See Caller; input after the attachment is interpreted as lines again."""
         facts = self._facts
         is_bare = bool(facts.visit.straight_to)
         attachment = Attachment(line, facts.user, facts.protocol, facts.trail, is_bare=is_bare)

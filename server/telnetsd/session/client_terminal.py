@@ -1,4 +1,4 @@
-"""The client's terminal while a session is connected to a line: what it is, and who edits lines."""
+"""The client's terminal while a session is connected to a line: its type and size, and which side edits lines."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,21 @@ from telnetsd.telnet.protocol import NvtProtocol
 from telnetsd.telnet.terminal import Terminal
 
 ANSWERED_S: Final = 0.5
-"""How long a client may take to answer at all, before it counts as one that speaks no telnet."""
+"""How long a client may take to answer at all, before it counts as one that does not speak telnet."""
 TERMINAL_KNOWN_S: Final = 2.0
-"""How long a client that does may take to say how large its screen is."""
+"""How long a client that speaks telnet may take to report its screen size."""
 SIDE_MAX: Final = 1000
-"""The greatest width and height of a screen that is believed."""
+"""The limit for the width and the height that a client reports for its screen."""
 _TERMINAL_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 _DEFAULT: Final = Terminal()
 
 
 class ClientTerminal:
-    """One client's.
+    """The terminal of one client.
 
     Args:
         protocol: The telnet protocol of the session.
-        is_bare: Whether nothing is negotiated: the client is connected straight to a line.
+        is_bare: Whether nothing is negotiated: the client is connected directly to a line.
     """
 
     __slots__ = ("_is_bare", "_protocol")
@@ -35,7 +35,7 @@ class ClientTerminal:
         self._is_bare = is_bare
 
     async def ask(self) -> Terminal:
-        """Ask the client for what a full-screen program needs, and return the terminal that it has."""
+        """Ask the client for what a full-screen program needs, and return its terminal."""
         if self._is_bare:
             return _DEFAULT
         is_answered, is_known = asyncio.Event(), asyncio.Event()
@@ -50,7 +50,7 @@ class ClientTerminal:
         return self._now()
 
     def follow(self, resized: Callable[[Terminal], None], com_port: ComPort | None) -> None:
-        """Tell of another terminal from now on; let the client control the serial port of the line, if it has one."""
+        """Report each terminal change from now on; let the client control the line's serial port, if there is one."""
         self._protocol.agreement.on_terminal_known = lambda: resized(self._now())
         self._protocol.agreement.decide_com_port(com_port)
 

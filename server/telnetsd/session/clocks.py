@@ -8,7 +8,7 @@ from telnetsd.pki.certificate import days_left
 
 
 class Due(Enum):
-    """What a look at the clocks has found: the reasons to end a session, and two warnings."""
+    """What a check of the clocks has found: the reasons to end a session, and two warnings."""
 
     CERTIFICATE_EXPIRED = auto()
     MAX_TIME = auto()
@@ -19,7 +19,7 @@ class Due(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a session may last, in seconds, and how many days before its end a certificate is warned of."""
+    """How long a session may last, in seconds, and how many days before expiry the certificate warning starts."""
 
     idle_timeout_s: float
     idle_warning_s: float
@@ -28,7 +28,7 @@ class Bounds:
 
 
 class Clocks:
-    """When a session started, when something was heard of it, and which warnings were given.
+    """When a session started, when its user last typed, and which warnings were given.
 
     Args:
         now: The monotonic clock, in seconds.
@@ -40,7 +40,7 @@ class Clocks:
         self._started = self._heard = now
         self._is_warned = False
         self.is_told_of_expiry = False
-        """Whether the user was told that the certificate is about to expire."""
+        """Whether the user was warned that the certificate is about to expire."""
 
     def note_heard(self, now: float) -> None:
         """Note that the user has typed something."""
@@ -48,11 +48,11 @@ class Clocks:
         self._is_warned = False
 
     def idle_s(self, now: float) -> float:
-        """Return for how long nothing was heard, in seconds."""
+        """Return how long the user has typed nothing, in seconds."""
         return now - self._heard
 
     def look(self, now: float, at: datetime, valid_until: datetime | None, bounds: Bounds) -> list[Due]:
-        """Return what is due: at most one reason to end, or the warnings that were not given yet.
+        """Return what is due: at most one reason to end, or the warnings that are not given yet.
 
         Args:
             now: The monotonic clock, in seconds.

@@ -1,4 +1,4 @@
-"""The conversation of a session: greeting, prompt, lines as fast as they may come, and the last word."""
+"""The conversation of a session: the greeting, the prompt, lines within their rate limit, and the goodbye."""
 
 import asyncio
 import contextlib
@@ -29,19 +29,19 @@ from telnetsd.telnet.line_discipline import (
 
 INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
-"""After so many bytes without a line end a client is given up."""
+"""After this many bytes without a line end, the server ends the session."""
 CONNECT: Final = "connect"
-"""The command that leads to lines: a user who may no longer run it has no line."""
+"""The command that connects to lines: a user who may no longer run it may use no line."""
 _HTTP_REQUEST: Final = re.compile(r"[A-Z]{2,20} [^ ]+ HTTP/[0-9](\.[0-9])?")
-"""A request line (RFC 9112 section 3): what a web page makes a browser send, in the name of the browser's user."""
+"""A request line (RFC 9112 section 3): a web page can make a browser send it, on behalf of the browser's user."""
 
 
 class Conversation:
-    """What is typed in a session, and answered.
+    """The input of a session, and the answers to it.
 
     Args:
-        facts: The session's.
-        guests: What the session of a guest shares with those of others; None for that of a user.
+        facts: The session's facts.
+        guests: What a guest's session shares with those of other guests; None for a named user.
     """
 
     __slots__ = ("_facts", "_guests", "_is_busy", "_is_first_line", "_pace", "_screen", "_shell", "_typed")
@@ -51,7 +51,7 @@ class Conversation:
         self._guests = guests
         self._screen = facts.screen
         self._pace: Pace | None = None
-        """Kept from the first line on: many sessions are open, and few type."""
+        """Created at the first line: many sessions are open, but few users type."""
         self._typed = TypedInput(
             facts.protocol,
             line_max_bytes=facts.settings.session.line_max_bytes,
@@ -63,7 +63,7 @@ class Conversation:
 
     @property
     def prompt_now(self) -> str:
-        """What stands behind the last line on the screen; while a command runs the prompt comes with its answer."""
+        """The prompt that is on the screen now; empty while a command runs, since the prompt follows its answer."""
         return "" if self._is_busy else self._prompt
 
     @property
@@ -71,17 +71,17 @@ class Conversation:
         return self._shell.prompt_for(f"{self._facts.user}> ")
 
     async def run(self) -> None:
-        """Talk until the end; the session's `end_reason` says why it came."""
+        """Run the conversation to its end; the session's `end_reason` says why it ended."""
         try:
             await (self._be_straight() if self._facts.visit.straight_to else self._greet_and_converse())
         except (OSError, PeerError):
-            # A command's own errors end in the shell: what comes up to here is the connection's.
+            # The shell handles a command's own errors: an error that reaches this point is the connection's.
             self._facts.end_with(EndReason.CONNECTION_LOST)
         else:
             self._facts.end_with(EndReason.CONNECTION_CLOSED)
 
     async def _be_straight(self) -> None:
-        """Be a bare line: nothing is said that the line does not say, but why there is none."""
+        """Act as a bare line: the server itself sends nothing, except the reason why there is no line."""
         await self._shell.interpret(f"{CONNECT} {self._facts.visit.straight_to}")
         self._facts.end_with(EndReason.LINE_ENDED)
         self._screen.show()
@@ -105,7 +105,7 @@ class Conversation:
                 return
             facts.note_heard()
             for one in self._typed.inputs(data):
-                # A client that always has something to say must not keep the others waiting.
+                # A client that sends without a pause must not keep the others waiting.
                 taken += 1
                 if one is None or taken % INPUTS_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -124,7 +124,7 @@ class Conversation:
         return Pace(limits.guest_lines_per_s, limits.guest_lines_burst)
 
     async def _keep_pace(self) -> None:
-        """Read on only as fast as lines may come, and record that once."""
+        """Delay further reading to the permitted rate of lines, and record the first delay."""
         if self._pace is None:
             self._pace = self._make_pace()
         delay_s = self._pace.take(self._facts.now())
@@ -135,12 +135,12 @@ class Conversation:
                 await self._record_slowed(self._pace)
             await asyncio.sleep(delay_s)
             if self._guests is not None and self._facts.protocol.has_other_end_closed:
-                # The rest of the input is read so slowly that its end would come late, and nobody reads the answers.
+                # At this rate the end of the input would be reached late, and the client no longer reads the answers.
                 self._facts.end_with(EndReason.CONNECTION_CLOSED)
 
     async def _record_slowed(self, pace: Pace) -> None:
         message = f"{self._facts.user} types faster than [limits] allows, and is slowed down"
-        # While the log cannot be written, what is typed is refused in words; it is recorded later.
+        # While the log cannot be written, each line is refused with a message; the slowdown is recorded later.
         with contextlib.suppress(AuditUnavailableError):
             await self._facts.trail.record(SessionSlowed(message=message))
             pace.is_told = True
@@ -162,7 +162,7 @@ class Conversation:
         self._answer()
 
     async def _take_line(self, one: TypedLine | LineTooLong | LineNotUtf8) -> None:
-        """Interpret a line, whether it can be read or not: each leaves an event, where the log may have more."""
+        """Interpret a line, readable or not: each leaves an event, unless a guest's share of the log is used up."""
         if self._is_first_line and isinstance(one, TypedLine) and _HTTP_REQUEST.fullmatch(one.text):
             self._screen.say("goodbye: this is a telnet server, and that was an HTTP request")
             self._facts.end_with(EndReason.HTTP_REQUEST)

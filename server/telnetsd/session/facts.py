@@ -1,4 +1,4 @@
-"""What is known of a session now: its parts share it, and each changes only what is its own."""
+"""The current facts of a session: its parts share them, and each part changes only its own."""
 
 import asyncio
 
@@ -16,19 +16,19 @@ from telnetsd.telnet.protocol import NvtProtocol
 
 
 class Facts:
-    """One session's.
+    """The facts of one session.
 
     Args:
-        visit: Who, from where, since when.
+        visit: Who is connected, from where, and since when.
         protocol: The telnet protocol of the connection.
         trail: Bound to the session.
         services: What commands use.
         settings: Clocks and limits.
 
     Attributes:
-        identity: Who it is now: a reload may give a user other roles.
-        end_reason: Why it ended, or None while it has not.
-        attachment: What connects it to a line, or is about to.
+        identity: The current identity: a reload may give a user other roles.
+        end_reason: Why the session ended; None while it has not.
+        attachment: The session's attachment to a line, or the one that is being made.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class Facts:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, or is about to."""
+        """Whether the session has ended, or is about to."""
         return self.end_reason is not None
 
     def now(self) -> float:

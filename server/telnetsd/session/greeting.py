@@ -1,6 +1,6 @@
-"""The words at the door: who the server believes you are, or in plain words why it does not.
+"""The first text on the screen: who the server believes the user is, or a plain reason for the refusal.
 
-Everything that a certificate says is escaped: it may come from anybody.
+All text from a certificate is escaped: any client may have written it.
 """
 
 from datetime import UTC, datetime
@@ -29,13 +29,13 @@ _NO_CLAIM: Final = CertificateFacts(sha256="")
 
 
 def greet(identity: Admitted, table: Permissions, at: datetime, window_days: int) -> list[str]:
-    """Return the first lines on the screen of somebody who was let in.
+    """Return the first lines on the screen of an admitted client.
 
     Args:
-        identity: Who it is.
+        identity: The client's identity.
         table: The commands.
         at: The current time (aware, UTC).
-        window_days: How long before its end a certificate is warned of.
+        window_days: How many days before expiry the certificate warning starts.
     """
     if isinstance(identity, NamedUser):
         days = days_left(identity.valid_until, at)
@@ -51,7 +51,7 @@ def greet(identity: Admitted, table: Permissions, at: datetime, window_days: int
 
 
 def warn_of_expiry(identity: NamedUser) -> str:
-    """Return the warning of a certificate's end, and what to do about it."""
+    """Return the warning that a certificate expires, and what to do about it."""
     remedy = "renew it (`renew`), or ask the operator"
     if identity.rule_id != BUILT_IN_RULE_ID:
         remedy = "get another one where it is from, and tell the operator"
@@ -59,7 +59,7 @@ def warn_of_expiry(identity: NamedUser) -> str:
 
 
 def withdraw(identity: Admitted | Refusal) -> str:
-    """Return the words for an open session whose certificate does not lead to its user any more."""
+    """Return the message for an open session whose certificate no longer leads to its user."""
     if isinstance(identity, Refusal):
         sentence, _ = _words(identity)
         return f"{sentence}: this session ends"
@@ -69,7 +69,7 @@ def withdraw(identity: Admitted | Refusal) -> str:
 
 
 def refuse(refusal: Refusal) -> list[str]:
-    """Return the words for somebody who is not let in: the reason, and whom to ask."""
+    """Return the text for a refused client: the reason, and whom to ask."""
     sentence, remedy = _words(refusal)
     return [f"refused: {sentence}", remedy]
 
@@ -92,7 +92,7 @@ def _words(refusal: Refusal) -> tuple[str, str]:
 
 
 def _fault(problem: PathProblem | None) -> str:
-    """Return which certificate is at fault, and why, behind a colon; nothing where the reason says it all."""
+    """Return which certificate is at fault, and why, after a colon; empty if the reason says it all."""
     if problem is None or not problem.cause:
         return ""
     return ": " + ": ".join(_shown(text) for text in (problem.subject, problem.cause) if text)

@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class Journal(logging.LoggerAdapter[logging.Logger]):
-    """The one of a session; what a peer sent is escaped before it comes here, and a secret never does.
+    """The journal of one session; text from a peer is escaped before it gets here, and a secret never gets here.
 
     Args:
         session_id: The session's UUIDv7.

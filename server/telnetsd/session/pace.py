@@ -2,11 +2,11 @@
 
 
 class Pace:
-    """So many lines a second on the long run, and a burst before that.
+    """A limit on lines per second in the long run, and on the burst before that.
 
     Args:
-        per_s: Lines a second.
-        burst: How many may come at once.
+        per_s: Lines per second.
+        burst: How many lines may come at once.
     """
 
     __slots__ = ("_burst_s", "_free_at", "_interval_s", "is_told")
@@ -15,11 +15,11 @@ class Pace:
         self._interval_s = 1 / per_s
         self._burst_s = burst / per_s
         self.is_told = False
-        """Whether somebody was told that it is too fast."""
+        """Whether the log has recorded that the lines come too fast."""
         self._free_at = 0.0
-        """When what was taken so far has been earned, by the clock of `take`."""
+        """When the rate catches up with the lines counted so far, by the clock of `take`."""
 
     def take(self, now: float) -> float:
-        """Take in a line at a moment, in seconds, and return for how many seconds to wait before the next."""
+        """Count a line at the time `now`, in seconds, and return how many seconds to wait before the next."""
         self._free_at = max(self._free_at, now) + self._interval_s
         return max(0.0, self._free_at - now - self._burst_s)

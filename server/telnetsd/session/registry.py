@@ -1,4 +1,4 @@
-"""The sessions that are open now: who is here, ending one, telling all, and the one clock that looks at theirs."""
+"""The open sessions: list them, end one, notify all, and check all their clocks."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,9 +24,9 @@ class SessionRegistry:
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
         self.rounds = 0
-        """How often everybody was looked at again."""
+        """How many times all sessions have been identified again."""
         self.notice = ""
-        """What whoever comes in now is told as well."""
+        """The announcement that each new session also sees."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -36,7 +36,7 @@ class SessionRegistry:
         self._sessions[session.id] = session
 
     def remove(self, session: Session) -> None:
-        """Note that a session is over; whoever watches it is told."""
+        """Note that a session is over, and notify the operators who watch it."""
         self._sessions.pop(session.id, None)
         session.end_watches()
 
@@ -49,10 +49,10 @@ class SessionRegistry:
         return [_row(session) for session in self._sessions.values() if session.id.endswith(id_end)]
 
     async def kick(self, session_id: str, by: str) -> None:
-        """End a session, with an event first and a sentence to its user; nothing when it is over already.
+        """Record an event, and end a session with a message to its user; do nothing if it is already over.
 
         Raises:
-            AuditUnavailableError: The event cannot be written; the session goes on.
+            AuditUnavailableError: The event cannot be written; the session continues.
         """
         session = self._sessions.get(session_id)
         if session is not None:
@@ -75,7 +75,7 @@ class SessionRegistry:
         return session.add_spectator(show)
 
     async def tell_others(self, session_id: str, text: str) -> int:
-        """Show a line to every session but this one, and return to how many."""
+        """Show a line to every session except this one, and return the number of those sessions."""
         return self._tell(session_id, text)
 
     def _tell(self, session_id: str, text: str) -> int:
@@ -85,7 +85,7 @@ class SessionRegistry:
         return len(others)
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
-        """Show a line to every session; and to each that comes in, until something else is announced."""
+        """Show a line to every session; a lasting one also to each new session, until the next announcement."""
         self.notice = text if is_lasting else ""
         self._tell("", text)
 
@@ -95,21 +95,21 @@ class SessionRegistry:
             session.end(reason, sentence)
 
     def adopt(self, services: Services, settings: Settings) -> None:
-        """Let every session go on with what a reload brought."""
+        """Let every session continue with the reloaded services and settings."""
         for session in self._sessions.values():
             session.adopt(services, settings)
 
     async def reidentify(
         self, identify: Callable[[PeerCertificate | None, Endpoint], Identity | None]
     ) -> list[Session]:
-        """Look again at who each session is; those that do not hold any more end.
+        """Identify the user of each session again; a session whose identity is no longer valid ends.
 
-        Others are served in between: an installation may have many sessions. When one cannot be looked at, the others
-        are, and then what was wrong is raised: everybody is due again.
+        Other clients are served in between, since an installation may have many sessions. If one session cannot be
+        checked, the others still are. Then the error is raised, and all sessions are due for another check.
 
         Args:
-            identify: Says who somebody is; None where that takes longer.
-        Returns: The sessions whose identity takes longer: they are not looked at yet.
+            identify: Returns the identity of a client; None if that takes longer.
+        Returns: The sessions whose identification takes longer: they are not checked yet.
         """
         self.rounds += 1
         failed: Exception | None = None
@@ -123,14 +123,14 @@ class SessionRegistry:
                     costly.append(session)
                 else:
                     session.reidentify(identity)
-            except Exception as error:  # noqa: BLE001 -- raised below: one session must not keep the others in
+            except Exception as error:  # noqa: BLE001 -- raised below: the others must be checked as well
                 failed = error
         if failed is not None:
             raise failed
         return costly
 
     def check_clocks(self) -> None:
-        """Look at every session's clocks."""
+        """Check every session's clocks."""
         now = datetime.now(UTC)
         failed: Exception | None = None
         for session in list(self._sessions.values()):

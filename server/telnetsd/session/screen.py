@@ -1,4 +1,4 @@
-"""What a session shows its user between the bytes of a line: lines of text, and the prompt."""
+"""What a session itself shows its user, between the bytes of a line: lines of text, and the prompt."""
 
 from collections.abc import Sequence
 
@@ -25,27 +25,27 @@ class Screen:
         self._said.extend(text.splitlines() or [""])
 
     def show(self, prompt: str = "") -> None:
-        """Show what was said, and the prompt behind it."""
+        """Show the text that was kept, and the prompt after it."""
         self.write(self._said, prompt)
         self._said.clear()
 
     def write(self, lines: Sequence[str], prompt: str = "") -> None:
-        """Show lines at once, and the prompt behind them."""
+        """Show lines at once, and the prompt after them."""
         text = "".join(f"{line}{NEWLINE}" for line in lines) + prompt
         self._protocol.writer.write(text.encode("utf-8", "replace"))
 
     def interject(self, text: str, prompt: str = "") -> None:
-        """Show a line amidst whatever stands on the screen, and the prompt again behind it."""
+        """Show a line among what is already on the screen, and the prompt again after it."""
         self.write([f"{NEWLINE}*** {text}"], prompt)
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was shown.
+        """Wait until the client has read enough of what was shown.
 
         Raises:
-            ConnectionError: It is gone.
+            ConnectionError: The client has disconnected.
         """
         await self._protocol.drain()
 
     def close(self) -> None:
-        """Close the connection behind what was shown."""
+        """Close the connection after what was shown."""
         self._protocol.writer.close()

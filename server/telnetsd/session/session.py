@@ -1,6 +1,6 @@
-"""One session: who it is of, and what others do to it. What its user types is the conversation's.
+"""One session: its identity, and actions on it from outside. The conversation handles the user's input.
 
-It has no timers of its own: the registry looks at the clocks of all sessions, every so often.
+It has no timers of its own: the registry checks the clocks of all sessions at intervals.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ class Session:
     """The session of one client that was admitted.
 
     Args:
-        visit: Who, from where, since when.
+        visit: Who is connected, from where, and since when.
         protocol: The telnet protocol of the connection.
         trail: Bound to the session.
         services: What commands use.
         settings: Clocks and limits.
-        guests: What the session of a guest shares with those of others; None for that of a user.
+        guests: What a guest's session shares with those of other guests; None for a named user.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Session:
 
     @property
     def visit(self) -> Visit:
-        """What does not change while it lasts."""
+        """What does not change while the session lasts."""
         return self._facts.visit
 
     @property
     def identity(self) -> Admitted:
-        """Who it is now."""
+        """The current identity."""
         return self._facts.identity
 
     @property
@@ -74,16 +74,16 @@ class Session:
 
     @property
     def end_reason(self) -> EndReason | RefusalReason | None:
-        """Why it ended, or None while it has not."""
+        """Why the session ended; None while it has not."""
         return self._facts.end_reason
 
     @property
     def idle_s(self) -> float:
-        """For how long nothing was heard, in seconds."""
+        """How long the user has typed nothing, in seconds."""
         return self._facts.clocks.idle_s(self._facts.now())
 
     async def run(self) -> None:
-        """Talk until the end; `end_reason` says why it came. The event of the end is the caller's to write."""
+        """Run the session to its end; `end_reason` says why it ended. The caller records the end."""
         facts = self._facts
         facts.journal.debug("starts, as %s from %s", self.user, facts.visit.origin.shown)
         try:
@@ -93,32 +93,32 @@ class Session:
             facts.journal.debug("ends (%s)", facts.end_reason)
 
     def notify(self, text: str) -> None:
-        """Show a line at once, and the prompt again behind it."""
+        """Show a line at once, and the prompt again after it."""
         if self._facts.end_reason is not None or self._facts.visit.straight_to:
             return
         if self._facts.protocol.writer.unread_bytes() <= self._facts.settings.session.pending_max_bytes:
             self._facts.screen.interject(text, self._conversation.prompt_now)
 
     def add_spectator(self, spectator: Callable[[bytes], None]) -> Callable[[], None]:
-        """Show an operator what this session is shown; returns what ends it."""
+        """Show an operator the output of this session; return a function that stops that."""
         return self._facts.protocol.writer.add_spectator(spectator)
 
     def end_watches(self) -> None:
-        """Tell the operators that watch that there is nothing more to be shown."""
+        """Notify the operators who watch that there is nothing more to show."""
         for spectator in self._facts.protocol.writer.spectators:
             spectator(b"")
 
     def adopt(self, services: Services, settings: Settings) -> None:
-        """Go on with what a reload brought."""
+        """Continue with the reloaded services and settings."""
         self._facts.services, self._facts.settings = services, settings
         self._authorise_line()
 
     def reidentify(self, identity: Identity) -> None:
-        """Go on as whom the same certificate leads to now, or end when that is no user or another one."""
+        """Continue with the identity that the same certificate leads to now; end if it is no user or another one."""
         now = self.identity
         self._facts.journal.debug("was looked at again: %s", identity.status)
         if isinstance(identity, Refusal) and identity.otherwise is not None:
-            # That a CRL is late is no reason to end a session that was admitted while it was not.
+            # A late CRL is no reason to end a session that was admitted while the CRL was current.
             identity = identity.otherwise
         if isinstance(identity, Refusal):
             self.end(identity.reason, withdraw(identity))
@@ -135,7 +135,7 @@ class Session:
             self.notify(f"you were accepted as {identity.name}: connect again to be {identity.name}")
 
     def end(self, reason: EndReason | RefusalReason, sentence: str) -> None:
-        """End the session from outside: its user reads the sentence."""
+        """End the session from outside, and show `sentence` to its user."""
         if self._facts.end_reason is None:
             self._facts.end_reason = reason
             self._facts.screen.interject(sentence)
@@ -144,7 +144,7 @@ class Session:
             self._facts.screen.close()
 
     def check_clocks(self, at: datetime) -> None:
-        """Look at the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""
+        """Check the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""
         facts, settings, identity = self._facts, self._facts.settings.session, self.identity
         valid_until = identity.valid_until if isinstance(identity, NamedUser) else None
         bounds = Bounds(
@@ -172,7 +172,7 @@ class Session:
                     self.notify(warn_of_expiry(self.identity))
 
     def _authorise_line(self) -> None:
-        """End the attachment to a line that the user may no longer have."""
+        """End the attachment to a line that the user may no longer use."""
         if self._facts.attachment is None:
             return
         line, services = self._facts.attachment.line, self._facts.services

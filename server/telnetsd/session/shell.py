@@ -1,7 +1,7 @@
-"""From a line to a command: authorised, recorded, run, in this order.
+"""Turn a line into a command: authorise it, record it and run it, in this order.
 
-A command runs only after its event is on disk. When the log cannot be written it is refused, in words. A command may
-ask for more lines: they are its answer, and go to it alone.
+A command runs only after its event is on disk. If the log cannot be written, the command is refused with a message. A
+command may ask for more lines: they are the answer to its question, and only that command receives them.
 """
 
 import logging
@@ -55,8 +55,8 @@ class Shell:
         caller: The session.
         who: The user's name, or `guest`, for the log's messages.
         trail: Bound to the session.
-        journal: The session's, for its operator's terminal.
-        is_over: Tells whether the session was ended; nothing runs then.
+        journal: The session's journal, for the operator's terminal.
+        is_over: Tells whether the session has ended; no command runs then.
     """
 
     def __init__(self, caller: Caller, who: str, trail: Trail, journal: Journal, is_over: Callable[[], bool]) -> None:
@@ -66,27 +66,27 @@ class Shell:
         self._journal = journal
         self._is_over = is_over
         self.history: deque[str] | tuple[()] = ()
-        """The last lines, escaped, the oldest first; a session that waits for its first line needs no room for it."""
+        """The last lines, escaped, the oldest first; a session needs no memory for them before its first line."""
         self._running: tuple[str, str] = ("", "")
         self._answer: _Answer | None = None
         self._dropping = 0
 
     def prompt_for(self, prompt: str) -> str:
-        """Return what is shown before the next line: the prompt of commands, or what a question has in its place."""
+        """Return what is shown before the next line: the prompt for commands, or the prompt of a question."""
         if self._answer is not None:
             return self._answer.question.prompt
         return "" if self._dropping else prompt
 
     def ask(self, question: Question) -> None:
-        """Have the next lines answer a question of the command that runs."""
+        """Use the next lines as the answer to a question of the running command."""
         self._answer = _Answer(question=question, name=self._running[0], line=self._running[1])
 
     def give_up_answer(self) -> None:
-        """Forget the question, and what is left of a pasted block: the next line is a command."""
+        """Forget the question, and the rest of a pasted block: the next line is a command."""
         self._answer, self._dropping = None, 0
 
     async def interpret(self, line: str) -> None:
-        """Run what a line says, or say why not."""
+        """Run a line, or show why it cannot run."""
         if self._answer is not None:
             await self._take_answer(self._answer, line)
         elif not await self._is_dropped(line):
@@ -96,7 +96,7 @@ class Shell:
         name, arguments = _split(line)
         if not name:
             return
-        # From here on only what the log may have, as it runs; the arguments are the command's.
+        # From here on, `line` is only what the log may contain; the command gets the full arguments.
         line = self._caller.services.table.shown(f"{name} {arguments}".rstrip())
         self.history = self.history or deque(maxlen=HISTORY_LINES)
         self.history.append(escape(line, HISTORY_LINE_MAX_CHARS))
@@ -120,7 +120,7 @@ class Shell:
 
     @staticmethod
     def _check_record(line: str) -> None:
-        """Refuse a command whose record would not have all of its words: nothing runs that the log does not say.
+        """Refuse a command if its event would not contain the full line: only a command that the log shows may run.
 
         Raises:
             CommandError: The line is too long for the log.
@@ -130,7 +130,7 @@ class Shell:
             raise CommandError(CommandReason.LINE_TOO_LONG, f"too long: {limit}; shorten the line")
 
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
-        """Refuse a line: an event, and the sentence to the user."""
+        """Refuse a line: record an event, and show `sentence` to the user."""
         name = escape(_split(line)[0], NAME_MAX_CHARS)
         self._journal.debug("is denied %s (%s)", name or "a line", reason)
         shown, message = self._shown(line, reason)
@@ -138,7 +138,7 @@ class Shell:
             self._caller.say(sentence)
 
     async def _is_dropped(self, line: str) -> bool:
-        """Tell whether a line is of a pasted block that nobody asked for: it may be a secret, and is not logged."""
+        """Tell whether a line is part of an unexpected pasted block: it may be a secret, and is not logged."""
         if self._dropping > 0:
             is_end = _BLOCK_END in line or line.strip() == GIVE_UP
             self._dropping = 0 if is_end else self._dropping - 1
@@ -157,7 +157,7 @@ class Shell:
         if line.strip() == GIVE_UP:
             await self._give_up(answer, "given up")
         elif answer.size > answer.question.max_bytes or answer.count > ANSWER_LINES_MAX:
-            # What comes of a block still is no command.
+            # The rest of a pasted block is not a command.
             is_block = any(_BLOCK_BEGIN in first for first in (*answer.lines[:1], line)) and _BLOCK_END not in line
             self._dropping = ANSWER_LINES_MAX if is_block else 0
             limit = f"at most {answer.question.max_bytes} bytes are taken"
@@ -168,7 +168,7 @@ class Shell:
             await self._run(answer.name, answer.line, lambda: self._go_on(answer))
 
     async def _go_on(self, answer: _Answer) -> None:
-        """Hand an answer that is whole to its command, or wait for more of it."""
+        """Pass a complete answer to its command, or wait for more lines of it."""
         self._answer = None
         if answer.question.is_last(answer.lines[-1], len(answer.lines) == 1):
             await answer.question.then("\n".join(answer.lines))
@@ -191,12 +191,12 @@ class Shell:
             self._caller.say(str(failed))
             await self._record_failure(failed.reason, line, name)
         except ConnectionError:
-            # The client has gone while the command ran; the session is told by whoever reads.
+            # The client disconnected while the command ran; the session's next read detects that.
             await self._record_failure(CommandReason.SESSION_ENDED, line, name)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
         except Exception:
-            # A command may come from another package: its fault ends the command and not the session.
+            # A command may come from another package: its fault ends the command, not the session.
             logger.exception("command %s failed", name)
             self._caller.say(f"{name} failed; the operator finds the cause in the server's output")
             await self._record_failure(CommandReason.INTERNAL_ERROR, line, name)
@@ -207,14 +207,14 @@ class Shell:
         await self._record(event)
 
     def _shown(self, line: str, reason: StrEnum) -> tuple[str, str]:
-        """Return a line as the log has it, and the message of its event."""
-        # A command that runs is logged in full; of a line that is refused to a guest the beginning is enough.
+        """Return a line as the log shows it, and the message of its event."""
+        # A command that runs is logged in full; for a refused line of a guest, the beginning is enough.
         is_full = isinstance(self._caller.identity, NamedUser)
         shown = escape(line, LINE_MAX_CHARS if is_full else GUEST_LINE_MAX_CHARS)
         return shown, f"{self._who}: {' '.join(filter(None, (shown, f'({reason.value})')))}"
 
     async def _record(self, event: Event) -> bool:
-        """Write the event of a line; False, and words to the user, when it cannot be written."""
+        """Write the event of a line; if that fails, show a message to the user and return False."""
         try:
             await self._trail.record(event)
         except AuditUnavailableError:
@@ -224,6 +224,6 @@ class Shell:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """Split a line into the command's name and what stands behind it; both may be empty."""
+    """Split a line into the command's name and the rest of the line; both may be empty."""
     name, *rest = line.split(None, 1) or [""]
     return name, rest[0].rstrip() if rest else ""

@@ -15,7 +15,7 @@ class TypedInput:
     Args:
         protocol: The telnet protocol of the connection.
         line_max_bytes: How long a line may be.
-        endless_max_bytes: After how many bytes without a line end the client is given up.
+        endless_max_bytes: After how many bytes without a line end the session ends.
     """
 
     __slots__ = ("_discipline", "_protocol", "_typed_ahead")
@@ -26,7 +26,7 @@ class TypedInput:
         self._typed_ahead = b""
 
     async def read(self) -> bytes:
-        """Return what was typed next; nothing at the end.
+        """Return the next input; empty at the end.
 
         Raises:
             OSError: The connection broke.
@@ -35,13 +35,13 @@ class TypedInput:
         return data
 
     def inputs(self, data: bytes) -> Iterator[Input | None]:
-        """Yield the lines and commands in what was typed; None where others should have a turn."""
+        """Yield the lines and commands in the input; None where other clients should have a turn."""
         return self._discipline.inputs(data)
 
     def take_rest(self) -> tuple[bytes, bool]:
-        """Return what was typed and is no whole line, and whether the last byte before it was a CR."""
+        """Return the input that is not interpreted yet, and whether the last byte before it was a CR."""
         return self._discipline.take_rest(), self._discipline.is_after_cr
 
     def give_back(self, data: bytes) -> None:
-        """Have bytes read next that were not for a line."""
+        """Give back bytes that were not for a line; `read` returns them next."""
         self._typed_ahead = data

@@ -1,4 +1,4 @@
-"""What is known of a session before its first word, and what guests share."""
+"""What is known of a session before its first input, and what guests share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class Visit:
 
     Attributes:
         id: Its UUIDv7.
-        identity: Who it was at the beginning.
-        peer: What was presented, unverified: for `identity` to look at again, and for nothing else.
-        origin: Where the client comes from, and by which of the server's addresses.
-        tls: What the handshake agreed upon.
-        started_at: Since when (aware, UTC).
-        straight_to: The line that the session is connected to at once, and alone; empty for a session with a prompt.
+        identity: The identity at the beginning.
+        peer: What the client presented, unverified: for `identity` to check again, and for nothing else.
+        origin: Where the client comes from, and which of the server's addresses it used.
+        tls: What the handshake negotiated.
+        started_at: When the session started (aware, UTC).
+        straight_to: The only line of the session, connected at once; empty for a session with a prompt.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class GuestTerms:
-    """What guests share: how fast all of them may type, and whether those of a source may fill more of the log.
+    """What guests share: how fast all of them may type, and whether a source's guests may use more of the log.
 
     `may_log` counts what it refuses.
     """

@@ -11,7 +11,7 @@ from telnetsd.pki.revocation import Revocation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCertificate:
-    """A certificate that the built-in CA issued; `is_renewed` says that it has a successor by way of `renew`."""
+    """A certificate that the built-in CA issued; `is_renewed` says that it has a successor, issued by `renew`."""
 
     sha256: str
     user_name: str
@@ -38,7 +38,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """Everything that is known of a user; the certificates newest first.
+    """Everything that is known about a user; the certificates are sorted newest first.
 
     `is_mapped` says that cert-to-name entries of other CAs may name this user.
     """
@@ -51,12 +51,12 @@ class UserRecord:
 
     @property
     def last_day(self) -> datetime | None:
-        """The end of the last certificate that still counts, or None when there is none."""
+        """The end of the last certificate that is not revoked, or None if there is none."""
         return max((one.not_after for one in self.certificates if one.revocation is None), default=None)
 
 
 class RequestKind(StrEnum):
-    """What an enrolment request brings."""
+    """What an enrolment request contains."""
 
     SELF_SIGNED = "self-signed"
     CSR = "csr"
@@ -64,7 +64,7 @@ class RequestKind(StrEnum):
 
 
 class RequestStatus(StrEnum):
-    """What became of an enrolment request."""
+    """The status of an enrolment request."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -74,10 +74,10 @@ class RequestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentRequest:
-    """Somebody's wish for a certificate.
+    """A request for a certificate.
 
-    `name` is what they asked for, `user_name` what the operator granted. `subject` is escaped. `replaces_sha256` is
-    the certificate that a renewal came with.
+    `name` is the requested name, `user_name` the name that the operator granted. `subject` is escaped.
+    `replaces_sha256` is the certificate that a renewal replaces.
     """
 
     id: str
@@ -97,17 +97,17 @@ class EnrolmentRequest:
 
 
 def to_text(at: datetime) -> str:
-    """Write a time as the database has it."""
+    """Format a time as the database stores it."""
     return at.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def to_time(text: str) -> datetime:
-    """Read a time of the database."""
+    """Parse a time from the database."""
     return datetime.fromisoformat(text)
 
 
 def to_revocation(revoked_at: str | None, reason: str | None) -> Revocation | None:
-    """Read a revocation of the database."""
+    """Parse a revocation from the database."""
     if revoked_at is None:
         return None
     return Revocation(to_time(revoked_at), RevocationReason(reason or RevocationReason.UNSPECIFIED))

@@ -1,6 +1,7 @@
-"""What client and server agree upon: the terminal, who edits lines, who controls a serial port.
+"""What client and server agree on: the terminal, which side edits lines, and control of a serial port.
 
-A client that sends no telnet command needs no negotiator; so there is none before the first one comes, or is needed.
+A client that sends no telnet command needs no negotiator. The negotiator is therefore created when the first command
+arrives, or when the server needs one.
 """
 
 import asyncio
@@ -16,11 +17,11 @@ def _nothing() -> None:
 
 
 class Agreement:
-    """The one of a connection.
+    """The agreement of one connection.
 
     Args:
         transport: Where answers go.
-        reader: Where what is no command goes.
+        reader: Where bytes that are not commands go.
     """
 
     __slots__ = (
@@ -40,27 +41,27 @@ class Agreement:
         self._com_port: tuple[ComPort | None] | None = None
         self._is_closed = False
         self.on_answered: Callable[[], None] = _nothing
-        """Told of each answer to what was offered or asked: the client speaks telnet."""
+        """Called for each answer to an offer or a request: the client speaks telnet."""
         self.on_terminal_known: Callable[[], None] = _nothing
-        """Told when the client has said what its terminal is, and of each change then."""
+        """Called when the client has described its terminal, and for each change after that."""
 
     @property
     def window(self) -> tuple[int, int]:
-        """Columns and rows of the client's screen; 0 where it has not said."""
+        """Columns and rows of the client's screen; 0 if the client has not reported them."""
         return self._negotiator.window if self._negotiator is not None else (0, 0)
 
     @property
     def terminal_type(self) -> str:
-        """The type of the client's terminal; empty where it has not said."""
+        """The type of the client's terminal; empty if the client has not reported it."""
         return self._negotiator.terminal_type if self._negotiator is not None else ""
 
     @property
     def is_amidst_command(self) -> bool:
-        """Whether the last byte that came was within a telnet command."""
+        """Whether the last received byte was within a telnet command."""
         return self._negotiator is not None and self._negotiator.is_oob
 
     def interpret(self, data: bytes) -> None:
-        """Take in bytes as they came: commands are answered, and the rest goes to the reader."""
+        """Interpret received bytes: answer commands, and pass the rest to the reader."""
         self._telnet().interpret(data)
 
     def enter_character_mode(self) -> None:
@@ -68,19 +69,19 @@ class Agreement:
         self._telnet().enter_character_mode()
 
     def leave_character_mode(self) -> None:
-        """Go back to lines that the client echoes and edits, where it does not do so."""
+        """Return to lines that the client echoes and edits, if it does not do so already."""
         self.on_answered = self.on_terminal_known = _nothing
         if self._negotiator is not None and self._negotiator.is_in_character_mode and not self._is_closed:
             self._negotiator.leave_character_mode()
 
     def decide_com_port(self, answer: ComPort | None) -> None:
-        """Say whether the client may control a port, to one that has asked already and to one that will."""
+        """Decide whether the client may control a port, whether it has asked already or asks later."""
         self._com_port = (answer,)
         if self._negotiator is not None:
             self._negotiator.decide_com_port(answer)
 
     def close(self) -> None:
-        """Agree upon nothing more."""
+        """Stop negotiating."""
         self._is_closed = True
         if self._negotiator is not None:
             self._negotiator.close()

@@ -1,9 +1,9 @@
-"""telnetlib3's interpreter of telnet commands, by way of its public methods, with its doors closed.
+"""telnetlib3's interpreter of telnet commands, restricted through its public methods.
 
-telnetlib3 5.0.1 trusts its peer in ways that neither a server on the internet nor a client of broken equipment can:
-an unsolicited MCCP3 subnegotiation switches on inflation, short subnegotiations log tracebacks, an unterminated one
-keeps a million entries, and NEW-ENVIRON and CHARSET are open to every peer that offers them. Here the options are a
-short list, and subnegotiations are bounded and accepted only for an option that was agreed upon.
+telnetlib3 5.0.1 trusts its peer in ways that neither a server on the internet nor a client of broken equipment can.
+An unsolicited MCCP3 subnegotiation switches on inflation. Short subnegotiations log tracebacks. An unterminated one
+keeps a million entries. NEW-ENVIRON and CHARSET are open to every peer that offers them. This class accepts only a
+short list of options. Subnegotiations are bounded, and accepted only for an option that was agreed on.
 """
 
 import collections
@@ -17,7 +17,7 @@ SUBNEGOTIATION_MAX_BYTES: Final = 64
 
 
 class BoundedWriter(TelnetWriter):
-    """Interprets telnet commands (IAC) of an unidentified peer, and answers them."""
+    """Interprets telnet commands (IAC) from an unidentified peer, and answers them."""
 
     slc_simulated = False
 
@@ -54,14 +54,14 @@ class BoundedWriter(TelnetWriter):
 
     @property
     def _is_whole(self) -> bool:
-        """Whether nothing of the present subnegotiation was dropped."""
+        """Whether nothing of the current subnegotiation was dropped."""
         return self._subnegotiation_bytes <= SUBNEGOTIATION_MAX_BYTES
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
-        """Accept a subnegotiation only of an option that was agreed upon, and only whole.
+        """Accept a subnegotiation only if its option was agreed on, and only if it is complete.
 
         Raises:
-            ValueError: It is refused; telnetlib3 ignores it then.
+            ValueError: The subnegotiation is refused; telnetlib3 then ignores it.
         """
         if not self._is_whole:
             raise ValueError("subnegotiation too long")
@@ -73,7 +73,7 @@ class BoundedWriter(TelnetWriter):
             raise ValueError("malformed subnegotiation") from error
 
     def handle_do(self, opt: bytes) -> bool:
-        """Agree to what is on the list; refuse the rest (RFC 854: WONT)."""
+        """Accept the options on the list; refuse the rest (RFC 854: WONT)."""
         if self.agrees_to_do(opt):
             return super().handle_do(opt)
         if self.local_option.get(opt) is not False:
@@ -81,7 +81,7 @@ class BoundedWriter(TelnetWriter):
         return False
 
     def handle_will(self, opt: bytes) -> None:
-        """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
+        """Accept the options on the list; refuse the rest (RFC 854: DONT)."""
         if self.agrees_to_will(opt):
             super().handle_will(opt)
         else:

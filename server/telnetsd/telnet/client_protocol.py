@@ -1,8 +1,8 @@
 """The client's end of a telnet connection, on telnetlib3: for `telnetsd connect`, and for lines to telnet servers.
 
-It negotiates nothing of itself: the server asks. The server is told the terminal's type and size, and nothing
-else: no environment, no speed, no location, no compression. What it sends is bounded before it is interpreted, since
-equipment can be broken or hostile as well.
+The client starts no negotiation: the server asks. The server learns the terminal's type and size, and nothing else:
+no environment, no speed, no location, no compression. Data from the server is bounded before it is interpreted, since
+equipment can also be broken or hostile.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ ANSWERED_DO: Final = frozenset({BINARY, NAWS, SGA, TTYPE})
 """What the server may ask us to do: the window size (RFC 1073) and terminal type (RFC 1091) are our user's."""
 ANSWERED_WILL: Final = frozenset({BINARY, ECHO, SGA})
 UNREAD_ANSWERS_MAX_BYTES: Final = 262_144
-"""More than a server that reads ever leaves: what is written waits from 64 KiB on."""
+"""More than a server that reads ever leaves unread: writes wait from 64 KiB on."""
 READER_LIMIT_BYTES: Final = 65_536
 COSTLY_BYTES: Final = 256
-"""How much is interpreted in a turn where there is a command every few bytes."""
+"""How many bytes are interpreted per turn if there is a command every few bytes."""
 PLAIN_BYTES: Final = 16_384
 PLAIN_BYTES_A_COMMAND: Final = 64
 
 
 class _Writer(BoundedWriter):
-    """The interpreter of what a telnet server asks; it says when the server echoes, and when it no longer does."""
+    """The interpreter of a telnet server's commands; it reports when the server starts and stops to echo."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- telnetlib3's signature, passed on
         super().__init__(*args, **options)
@@ -46,11 +46,11 @@ class _Writer(BoundedWriter):
         return opt in ANSWERED_WILL
 
     def is_subnegotiated(self, opt: bytes) -> bool:
-        """See BoundedWriter; the one question that we answer is of which type our terminal is."""
+        """See BoundedWriter; the only question that we answer is the type of our terminal."""
         return opt == TTYPE
 
     def send_iac(self, buf: bytes) -> None:
-        """Send a command, or an answer; a server that asks and reads no answers gets no more of them."""
+        """Send a command or an answer; a server that asks but does not read answers gets no more of them."""
         if not self.is_closing() and self._transport.get_write_buffer_size() <= UNREAD_ANSWERS_MAX_BYTES:
             super().send_iac(buf)
 
@@ -68,23 +68,23 @@ class _Writer(BoundedWriter):
 
 
 class _Client(BaseClient):
-    """Negotiates nothing of itself, and is read to its end; telnetlib3's lets go of its queue with the connection."""
+    """A client that starts no negotiation and reads to the end; telnetlib3's drops its queue with the connection."""
 
     _writer_factory = _Writer
 
     def begin_negotiation(self) -> None:
-        """Wait for what the server asks; telnetlib3 would look after a timer of its negotiation otherwise."""
+        """Wait for the server's requests; telnetlib3 would otherwise run a timer for its negotiation."""
         self._waiter_connected.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the reader, and what is not interpreted yet, pause the server, each for itself."""
+        """Let the reader and the uninterpreted backlog pause the server, independently of each other."""
         super().connection_made(transport)
         self._gate = ReadingGate(cast("asyncio.Transport", transport))
         if self.reader is not None:
             self.reader.set_transport(self._gate)
 
     def data_received(self, data: bytes) -> None:
-        """Read nothing more before this is interpreted."""
+        """Queue the data, and read nothing more before it is interpreted."""
         self._rx_queue.append(data)
         self._rx_bytes += len(data)
         self._gate.hold("backlog")
@@ -92,9 +92,9 @@ class _Client(BaseClient):
             self._rx_task = asyncio.get_running_loop().create_task(self._process_rx())
 
     async def _process_rx(self) -> None:
-        """Interpret what has come, a little in a turn: telnetlib3 takes 128 KiB at a time, at microseconds a byte.
+        """Interpret received data, a little per turn: telnetlib3 takes 128 KiB at a time, at microseconds a byte.
 
-        What telnetlib3 does besides, to look after its timer of a negotiation, there is no need for.
+        telnetlib3 also maintains its negotiation timer at this point, which is not needed here.
         """
         turns = turns_of_pumps()
         try:
@@ -119,10 +119,10 @@ class _Client(BaseClient):
         self._process_chunk(chunk[:size])
 
     def _detect_syncterm_font(self, data: bytes) -> None:
-        """Take what looks like another font's name for what it is: bytes."""
+        """Treat what looks like the name of another font as plain bytes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End when everything that had come is read."""
+        """End once all received data is interpreted."""
         pending = self._rx_task
         if pending is not None and not pending.done():
             pending.add_done_callback(lambda _: self.connection_lost(exc))
@@ -131,17 +131,17 @@ class _Client(BaseClient):
 
 
 class NvtConnection:
-    """A connection to a telnet server: plain bytes each way, and what is agreed upon besides."""
+    """A connection to a telnet server: plain bytes each way, and the options that are agreed on."""
 
     def __init__(self, transport: asyncio.Transport, client: _Client) -> None:
         self._transport = transport
         self._client = client
-        # Without an encoding, telnetlib3's reader gives bytes; both are set by connection_made.
+        # Without an encoding, telnetlib3's reader returns bytes; both are set by connection_made.
         self._reader, self._writer = cast("TelnetReader", client.reader), cast("_Writer", client.writer)
 
     @property
     def is_binary(self) -> bool:
-        """Whether the server takes bytes unchanged (RFC 856)."""
+        """Whether the server accepts bytes unchanged (RFC 856)."""
         return self._writer.local_option.enabled(BINARY)
 
     @property
@@ -155,7 +155,7 @@ class NvtConnection:
         self._writer.set_ext_send_callback(NAWS, lambda: size()[::-1])
 
     def on_echo(self, told: Callable[[bool], None]) -> None:
-        """Have it told when the server begins to echo (true), and when it ends (false)."""
+        """Set the callback for when the server starts to echo (true) and when it stops (false)."""
         self._writer.on_echo = told
 
     async def read(self, count: int) -> bytes:
@@ -171,7 +171,7 @@ class NvtConnection:
         self._writer.write(data)
 
     def send_window(self, columns: int, rows: int) -> None:
-        """Tell the server of another size of the window, where it has asked for it (RFC 1073)."""
+        """Send the server a new window size, if it has asked for it (RFC 1073)."""
         if self._writer.local_option.enabled(NAWS):
             size = columns.to_bytes(2, "big") + rows.to_bytes(2, "big")
             self._writer.send_iac(IAC + SB + NAWS + size.replace(IAC, IAC + IAC) + IAC + SE)
@@ -181,7 +181,7 @@ class NvtConnection:
         self._writer.send_iac(IAC + BRK)
 
     async def drain(self) -> None:
-        """Wait until enough of what was written is sent.
+        """Wait until enough of the written data is sent.
 
         Raises:
             ConnectionError: The connection is gone.
@@ -192,7 +192,7 @@ class NvtConnection:
             raise ConnectionResetError("the connection is gone") from error
 
     async def close(self, timeout_s: float) -> None:
-        """Close, and after `timeout_s` seconds drop what could not be sent."""
+        """Close the connection, and after `timeout_s` seconds drop unsent data."""
         self._transport.close()
         try:
             await asyncio.wait_for(self._client.waiter_closed, timeout_s)
@@ -210,7 +210,7 @@ async def open_nvt_connection(host: str, port: int, *, context: ssl.SSLContext |
         context: For TLS; None for a plain connection.
 
     Raises:
-        OSError: It cannot be reached, or (ssl.SSLError) TLS fails.
+        OSError: The server cannot be reached, or (ssl.SSLError) TLS fails.
     """
     transport, client = await asyncio.get_running_loop().create_connection(
         lambda: _Client(encoding=False, limit=READER_LIMIT_BYTES),

@@ -1,10 +1,10 @@
-"""Reading from a connection, or not, for several reasons at a time."""
+"""A gate that pauses reading from a connection, for one or several reasons at a time."""
 
 import asyncio
 
 
 class ReadingGate(asyncio.ReadTransport):
-    """Reads from the client only while nobody has a reason not to."""
+    """Reads from the client only while there is no reason to pause."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
@@ -12,11 +12,11 @@ class ReadingGate(asyncio.ReadTransport):
         self._reasons: set[str] = set()
 
     def pause_reading(self) -> None:
-        """The reader holds enough."""
+        """Pause, because the reader holds enough."""
         self.hold("reader")
 
     def resume_reading(self) -> None:
-        """The reader has been read."""
+        """Resume, because the reader's data has been read."""
         self.release("reader")
 
     def hold(self, reason: str) -> None:
@@ -25,7 +25,7 @@ class ReadingGate(asyncio.ReadTransport):
         self._transport.pause_reading()
 
     def release(self, reason: str) -> None:
-        """A reason is gone."""
+        """Remove a reason; resume reading when none is left."""
         self._reasons.discard(reason)
         if not self._reasons:
             self._transport.resume_reading()

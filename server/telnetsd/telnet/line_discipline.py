@@ -1,12 +1,12 @@
 """Bytes to bounded lines, without I/O: the line discipline of the network virtual terminal.
 
-A line ends with CR LF (RFC 854), CR NUL, LF or CR alone, wherever the packets were cut. Line editing is for clients
-that send what is typed as it is typed: backspace and delete take a character back, ^U the line. ^D on an empty line
-is the end of input, ^C drops the line. telnet's own commands for the same (IAC EC, EL, EOF, IP) reach this module as
-these bytes.
+A line ends with CR LF (RFC 854), CR NUL, LF or CR alone, wherever the packets were split. Line editing is for clients
+that send keys as they are typed: backspace and delete erase a character, and ^U erases the line. ^D on an empty line
+is the end of input, and ^C drops the line. telnet's own commands for these (IAC EC, EL, EOF, IP) reach this module as
+the same bytes.
 
-A line has a limit. What goes beyond it is dropped up to the next line end; whoever sends `endless_max_bytes` without
-one is not typing lines at all.
+A line has a length limit. Bytes beyond it are dropped up to the next line end. A client that sends
+`endless_max_bytes` without a line end is not typing lines at all.
 """
 
 import re
@@ -21,7 +21,7 @@ ERASE_LINE: Final = b"\x15"
 _DELETE: Final = b"\x7f"
 _TOKENS: Final = re.compile(rb"[^\x00\x03\x04\x08\n\r\x15\x7f]+|[\x08\x7f]+|\x00+|\x15+|[\x00-\xff]")
 TOKENS_PER_TURN: Final = 256
-"""After so many that complete nothing, whoever takes inputs is given a chance to do something else."""
+"""After this many tokens that complete nothing, the caller gets a chance to do something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class LineNotUtf8:
 
 @dataclass(frozen=True, slots=True)
 class LineTooLong:
-    """A line went beyond its limit; the rest of it is being dropped. Told once a line."""
+    """A line exceeded its limit; the rest of it is being dropped. Reported once per line."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineEndless:
-    """No line end is in sight. Told once; nothing comes after it."""
+    """A line has no end in sight. Reported once; no other input follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """The user gave up the line that was being typed (^C, IAC IP)."""
+    """The user cancelled the line that was being typed (^C, IAC IP)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,13 @@ class LineDiscipline:
         self._tokens = 0
 
     def feed(self, data: bytes) -> list[Input]:
-        """Take in bytes as they came, cut anywhere, and return what they complete."""
+        """Process received bytes, split anywhere, and return the inputs that they complete."""
         return [one for one in self.inputs(data) if one is not None]
 
     def inputs(self, data: bytes) -> Iterator[Input | None]:
-        """Take in bytes as they came, one input after another; `take_rest` takes what has not been looked at yet.
+        """Process received bytes and yield one input after another; `take_rest` returns the unprocessed bytes.
 
-        None comes in between, once in TOKENS_PER_TURN, where what is typed completes nothing.
+        It also yields None, once in TOKENS_PER_TURN, while the typed bytes complete nothing.
         """
         if self._dropped_bytes > self._endless_max_bytes:
             return
@@ -113,11 +113,11 @@ class LineDiscipline:
 
     @property
     def is_after_cr(self) -> bool:
-        """Whether the last byte was a CR, whose LF or NUL may still come."""
+        """Whether the last byte was a CR, whose LF or NUL may still arrive."""
         return self._after_cr
 
     def take_rest(self) -> bytes:
-        """Take away what has not been looked at; it is for something else than lines."""
+        """Remove and return the unprocessed bytes; they are meant for something other than lines."""
         rest = self._data[self._looked_at :]
         self._data, self._looked_at = b"", 0
         return rest

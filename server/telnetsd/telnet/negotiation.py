@@ -1,6 +1,6 @@
-"""What the server agrees upon with a telnet client: a short list of options, and more of them while it is on a line.
+"""What the server agrees on with a telnet client: a short list of options, and a longer one while it is on a line.
 
-The client is not identified yet when this begins: see `bounded_writer` for what it may not do.
+The client is not identified yet when negotiation begins; see `bounded_writer` for what it may not do.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ ANSWERED_DO: Final = frozenset({SGA, TM})
 ANSWERED_WILL: Final = frozenset({SGA, NAWS, TTYPE})
 """What the client may offer: suppress go-ahead, its window size (RFC 1073), its terminal type (RFC 1091)."""
 CHARACTER_MODE_WILL: Final = (ECHO, SGA, BINARY)
-"""What we do while a line is connected: echo (RFC 857), no go-ahead, bytes as they are (RFC 856)."""
+"""What we do while a line is connected: echo (RFC 857), no go-ahead, unchanged bytes (RFC 856)."""
 CHARACTER_MODE_DO: Final = (SGA, BINARY, NAWS, TTYPE)
 SUBNEGOTIATED: Final = frozenset({NAWS, TTYPE})
 AYT_ANSWER: Final = b"[yes]\r\n"
@@ -47,28 +47,28 @@ _IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: I
 _IAC: Final = IAC[0]
 
 ComPort = Callable[[bytes, Callable[[bytes], None]], None]
-"""Takes a question of a client that controls a serial port (RFC 2217), and who takes the answer, if there is one."""
+"""Takes a question of a client that controls a serial port (RFC 2217), and a callback for the answer, if any."""
 
 logger = logging.getLogger(__name__)
 
 
 class Owner(Protocol):
-    """Whose client it is: told of what the client says of itself."""
+    """The owner of the client, which is notified of what the client reports about itself."""
 
     def on_answered(self) -> None:
-        """Take note of an answer to what was offered or asked: the client speaks telnet."""
+        """Note an answer to an offer or a request: the client speaks telnet."""
 
     def on_terminal_known(self) -> None:
-        """Take note that the client has said what its terminal is, or that it is another one now."""
+        """Note that the client has described its terminal, or that the terminal has changed."""
 
 
 class NvtNegotiator(BoundedWriter):
-    """Interprets telnet commands (IAC) of a peer that nobody has identified yet, and answers them.
+    """Interprets telnet commands (IAC) from a peer that is not identified yet, and answers them.
 
     Args:
         transport: Where answers go.
-        reader: Where what is no command goes.
-        owner: Told of what the client says of itself.
+        reader: Where bytes that are not commands go.
+        owner: Notified of what the client reports about itself.
     """
 
     def __init__(self, transport: asyncio.Transport, reader: TelnetReader, owner: Owner) -> None:
@@ -79,19 +79,19 @@ class NvtNegotiator(BoundedWriter):
         self.is_in_character_mode = False
         self.terminal_type = ""
         self.window = (0, 0)
-        """Columns and rows; 0 where they are not known."""
+        """Columns and rows; 0 if they are not known."""
         self._unanswered = set(SUBNEGOTIATED)
         self._com_port: ComPort | None = None
         self._wants_com_port = False
         self._is_com_port_decided = False
         self.set_ext_callback(NAWS, self._note_window)
         self.set_ext_callback(TTYPE, self._note_terminal_type)
-        # Editing commands go the way of the data, so that they act in the order in which they were sent.
+        # Editing commands are passed on with the data, so that they act in the order in which they were sent.
         for command, byte in _IN_BAND.items():
             self.set_iac_callback(command, _feeder(reader, byte))
 
     def interpret(self, data: bytes) -> None:
-        """Take in bytes as they came: commands are answered, and the rest goes to the reader."""
+        """Interpret received bytes: answer commands, and pass the rest to the reader."""
         self._may_answer_ayt = True
         start, end = 0, len(data)
         while start < end:
@@ -109,7 +109,7 @@ class NvtNegotiator(BoundedWriter):
         try:
             return self.feed_byte(byte)
         except ValueError:
-            return False  # refused, as our own methods refuse it
+            return False  # refused by one of our own methods
         except Exception as error:  # noqa: BLE001 -- a peer's bytes must not end in a traceback
             logger.warning("telnetlib3 stumbled over what a client sent: %r", error)
             return False
@@ -129,10 +129,10 @@ class NvtNegotiator(BoundedWriter):
         return opt in SUBNEGOTIATED and self.remote_option.enabled(opt)
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
-        """Pass a question about the serial port on; see BoundedWriter for the others.
+        """Pass on a question about the serial port; see BoundedWriter for the other options.
 
         Raises:
-            ValueError: It is refused; telnetlib3 ignores it then.
+            ValueError: The subnegotiation is refused; telnetlib3 then ignores it.
         """
         if buf[0] == COM_PORT_OPTION and self._com_port is not None and self._is_whole:
             self._com_port(b"".join(list(buf)[1:]), self._answer)
@@ -148,10 +148,10 @@ class NvtNegotiator(BoundedWriter):
             self.iac(DO, opt)
 
     def leave_character_mode(self) -> None:
-        """Go back to lines that the client echoes and edits."""
+        """Return to lines that the client echoes and edits."""
         self.is_in_character_mode = False
         for opt in CHARACTER_MODE_WILL:
-            # What was never agreed upon is taken back as well: the answer may still be under way.
+            # Withdraw even an option that was never agreed on: the answer may still be on its way.
             self.pending_option[WILL + opt] = False
             self.local_option[opt] = True
             self.iac(WONT, opt)
@@ -160,7 +160,7 @@ class NvtNegotiator(BoundedWriter):
         self.iac(DONT, BINARY)
 
     def decide_com_port(self, answer: ComPort | None) -> None:
-        """Say whether the client may control a port, to one that has asked already and to one that will."""
+        """Decide whether the client may control a port, whether it has asked already or asks later."""
         self._com_port, self._is_com_port_decided = answer, True
         if self._wants_com_port:
             self._answer_com_port()
@@ -177,41 +177,41 @@ class NvtNegotiator(BoundedWriter):
             self.iac(DO, opt)
 
     def handle_do(self, opt: bytes) -> bool:
-        """Agree to what is on the list; refuse the rest (RFC 854: WONT)."""
+        """Accept the options on the list; refuse the rest (RFC 854: WONT)."""
         self._owner.on_answered()
         if opt == COM_PORT_OPTION and self._com_port is not None:
             return self.iac(WILL, opt)
         return super().handle_do(opt)
 
     def handle_dont(self, opt: bytes) -> None:
-        """Take note; there is nothing to say (RFC 1143)."""
+        """Note the refusal; no reply is needed (RFC 1143)."""
         self._owner.on_answered()
         self.pending_option[WILL + opt] = False
         self.local_option[opt] = False
 
     def handle_will(self, opt: bytes) -> None:
-        """Agree to what is on the list; refuse the rest (RFC 854: DONT)."""
+        """Accept the options on the list; refuse the rest (RFC 854: DONT)."""
         self._owner.on_answered()
         if opt == COM_PORT_OPTION:
-            # Who asks before a line is there is answered when it is.
+            # A client that asks before it is on a line gets the answer when it is.
             self._wants_com_port = True
             if self._is_com_port_decided:
                 self._answer_com_port()
             return
         if opt == TTYPE and not self.remote_option.enabled(opt):
-            # telnetlib3 asks for the type without having agreed to be told it.
+            # telnetlib3 asks for the type without first agreeing to receive it.
             self.iac(DO, opt)
         super().handle_will(opt)
 
     def handle_wont(self, opt: bytes) -> None:
-        """Take note; there is nothing to say (RFC 1143)."""
+        """Note the refusal; no reply is needed (RFC 1143)."""
         self._owner.on_answered()
         self.pending_option[DO + opt] = False
         self.remote_option[opt] = False
         self._note_answer(opt)
 
     def handle_ayt(self, _byte: bytes) -> None:
-        """Are You There (RFC 854): yes, said once to however many that came together."""
+        """Answer Are You There (RFC 854) with yes, once for any number that arrive together."""
         if self._may_answer_ayt:
             self._may_answer_ayt = False
             self.send_iac(AYT_ANSWER)
@@ -229,7 +229,7 @@ class NvtNegotiator(BoundedWriter):
         self._note_answer(TTYPE)
 
     def _note_answer(self, opt: bytes) -> None:
-        """Tell that the terminal is known, once the client has answered both questions; and of each change then."""
+        """Report that the terminal is known once the client has answered both questions, then report each change."""
         self._unanswered.discard(opt)
         if opt in SUBNEGOTIATED and not self._unanswered:
             self._owner.on_terminal_known()

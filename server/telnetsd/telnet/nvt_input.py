@@ -1,11 +1,11 @@
-"""What is typed in character mode, without I/O: a line end of the network virtual terminal is one CR, as a key is."""
+"""Typed input in character mode, without I/O: a network virtual terminal's line end becomes one CR, as from a key."""
 
 
 class NvtInput:
-    """Turns CR LF and CR NUL (RFC 854) into CR, wherever the packets were cut.
+    """Turns CR LF and CR NUL (RFC 854) into CR, wherever the packets were split.
 
     Args:
-        is_after_cr: Whether the last byte before was a CR.
+        is_after_cr: Whether the previous byte was a CR.
     """
 
     __slots__ = ("_is_after_cr",)
@@ -14,7 +14,7 @@ class NvtInput:
         self._is_after_cr = is_after_cr
 
     def feed(self, data: bytes) -> bytes:
-        """Take in bytes as they came, and return them as a keyboard would send them."""
+        """Process received bytes, and return them as a keyboard would send them."""
         if self._is_after_cr and data[:1] in {b"\n", b"\x00"}:
             data = data[1:]
             self._is_after_cr = False

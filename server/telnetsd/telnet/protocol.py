@@ -1,7 +1,7 @@
-"""The telnet protocol of one connection: its input, its output, and what is agreed upon with the client.
+"""The telnet protocol of one connection: its input, its output, and what is agreed on with the client.
 
 A session starts as the plain NVT of RFC 854: nothing is negotiated until the client starts, or until a line needs it.
-A client that sends no telnet command needs no interpreter of them; so there is none before the first one comes.
+A client that sends no telnet command needs no interpreter, so there is none before the first command arrives.
 """
 
 import asyncio
@@ -17,23 +17,23 @@ from telnetsd.telnet.gate import ReadingGate
 from telnetsd.telnet.turns import Turns
 
 READER_LIMIT_BYTES: Final = 8192
-"""Half of what the reader holds before it pauses the client."""
+"""Half of the data that the reader holds before it pauses the client."""
 COMMANDS_PER_TURN: Final = 64
-"""Up to how many IAC bytes are interpreted at once: telnetlib3 takes a microsecond or two for each."""
+"""The maximum number of IAC bytes interpreted at once: telnetlib3 takes a microsecond or two for each."""
 _TCP_ESTABLISHED: Final = 1
-"""The state of a connection that nobody has closed, as Linux tells it (tcp(7), TCP_INFO)."""
+"""The state of a connection that neither end has closed, as Linux reports it (tcp(7), TCP_INFO)."""
 SLICE_BYTES: Final = 256
-"""How much of what holds more of them, or is of a client that takes turns, is interpreted at once."""
+"""How many bytes are interpreted at once if the data holds more IAC bytes, or if the client takes turns."""
 
 
 def _is_dense(data: bytes) -> bool:
-    """Tell whether interpreting all of it at once would keep others waiting."""
+    """Tell whether interpreting all the data at once would delay other sessions."""
     commands = data.count(IAC)
     return commands > COMMANDS_PER_TURN or (commands > 0 and IAC + SB in data)
 
 
 class NvtOutput:
-    """What the client is shown; nothing of it is telnet's own."""
+    """The output that the client is shown, without telnet's own commands."""
 
     __slots__ = ("_protocol", "_transport", "spectators")
 
@@ -41,19 +41,19 @@ class NvtOutput:
         self._transport = transport
         self._protocol = protocol
         self.spectators: tuple[Callable[[bytes], None], ...] = ()
-        """Who else sees what is written."""
+        """Callbacks that also get what is written."""
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing that is written is shown any more."""
+        """Whether written data is no longer shown."""
         return self._protocol.is_over or self._transport.is_closing()
 
     def unread_bytes(self) -> int:
-        """Return how much the client has not taken yet."""
+        """Return how many bytes the client has not read yet."""
         return 0 if self.is_closed else self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
-        """Write to the client, and to whoever watches."""
+        """Write to the client, and to every spectator."""
         if self.is_closed:
             return
         self._transport.write(data.replace(IAC, IAC + IAC))
@@ -61,7 +61,7 @@ class NvtOutput:
             spectator(data)
 
     def add_spectator(self, spectator: Callable[[bytes], None]) -> Callable[[], None]:
-        """Show somebody what is written; returns what ends it."""
+        """Add a spectator of what is written; return a function that removes it."""
         self.spectators += (spectator,)
 
         def end() -> None:
@@ -70,7 +70,7 @@ class NvtOutput:
         return end
 
     def close(self) -> None:
-        """Let what was written reach the client, and close the connection."""
+        """Let the written data reach the client, and close the connection."""
         self._protocol.end()
         self._transport.close()
 
@@ -80,12 +80,12 @@ class NvtProtocol(asyncio.Protocol):
 
     writer: NvtOutput
     agreement: Agreement
-    """What the client and the server agree upon."""
+    """What the client and the server agree on."""
 
     def __init__(self) -> None:
         self.reader = TelnetReader(READER_LIMIT_BYTES)
         self.is_over = False
-        """Whether the connection is closed, or about to be: nothing is read from it any more."""
+        """Whether the connection is closed, or about to be: nothing more is read from it."""
         self._transport: asyncio.Transport
         self._gate: ReadingGate
         self._is_writable = True
@@ -94,7 +94,7 @@ class NvtProtocol(asyncio.Protocol):
         self._turns: Turns | None = None
         self._has_eof = False
 
-    # What the transport tells.
+    # Calls from the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the reader pause a client that sends faster than it is read."""
@@ -105,7 +105,7 @@ class NvtProtocol(asyncio.Protocol):
         self.agreement = Agreement(self._transport, self.reader)
 
     def data_received(self, data: bytes) -> None:
-        """Interpret what came in; what is dense with commands a little at a time, to leave room for others."""
+        """Interpret received data; slice data that is dense with commands, to leave time for other sessions."""
         if self.is_over:
             return
         if self._backlog:
@@ -122,37 +122,37 @@ class NvtProtocol(asyncio.Protocol):
             self._take_in(data)
 
     def eof_received(self) -> bool:
-        """Let the session read what came before the end, and answer it."""
+        """Let the session read and answer what the client sent before the end."""
         self._has_eof = True
         if not self._backlog:
             self.reader.feed_eof()
         return True
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is written to: take nothing more from it."""
+        """Stop reading from the client, because it reads more slowly than it is written to."""
         self._is_writable = False
         self._gate.hold("writer")
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """Continue, because the client has read."""
         self._is_writable = True
         self._wake()
         self._gate.release("writer")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever reads or waits to write; a reader is told of what broke the connection."""
+        """Wake waiting readers and writers; a reader gets the error that broke the connection."""
         if exc is not None and not self.is_over:
             self.reader.set_exception(exc)
         self.end()
 
-    # What the session asks.
+    # Calls from the session.
 
     def take_turns(self, turns: Turns) -> None:
-        """Interpret what comes in from now on together with that of others: nobody answers for this client."""
+        """Interpret further input in turns shared with other clients: no user answers for this client."""
         self._turns = turns
 
     def end(self) -> None:
-        """Take nothing more in, and wake whoever reads or waits."""
+        """Accept no more input, and wake waiting readers and writers."""
         if self.is_over:
             return
         self.is_over = True
@@ -183,17 +183,17 @@ class NvtProtocol(asyncio.Protocol):
 
     @property
     def has_other_end_closed(self) -> bool:
-        """Whether the client has closed its end, or is gone: TCP knows that also while nothing is read from it."""
+        """Whether the client has closed its end, or is gone: TCP knows that even while nothing is read from it."""
         if self.is_over or self._transport.is_closing():
             return True
         try:
             connection = self._transport.get_extra_info("socket")
             state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
         except (AttributeError, OSError, ValueError):
-            return False  # no TCP, as of a Unix socket
+            return False  # not TCP, such as a Unix socket
         return state != _TCP_ESTABLISHED
 
-    # The inner life.
+    # Internals.
 
     def _take_in(self, data: bytes) -> None:
         if self.agreement.is_amidst_command or IAC in data:

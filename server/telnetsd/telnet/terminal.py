@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The terminal of a line's writer: its type (as in xterm), and its size in characters."""
+    """The terminal of a line's writer: its type (such as xterm), and its size in characters."""
 
     kind: str = "vt100"
     columns: int = 80

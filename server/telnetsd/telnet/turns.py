@@ -1,4 +1,4 @@
-"""Work that many clients make, done a little at a time, so that together they do not keep anybody else waiting."""
+"""Work caused by many clients, done a little at a time, so that together they do not delay other clients."""
 
 import asyncio
 from collections import deque
@@ -8,11 +8,11 @@ from weakref import WeakKeyDictionary
 
 PER_TURN: Final = 4
 PAUSE_S: Final = 0.005
-"""How long others have the event loop for themselves, when more is waiting than is done in a turn."""
+"""How long the event loop is left to other work, if more is waiting than fits in a turn."""
 
 
 class Turns:
-    """A queue of pieces of work, each of a millisecond at most; who has more to do queues again."""
+    """A queue of pieces of work, each of a millisecond at most; a caller with more work queues again."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -20,14 +20,14 @@ class Turns:
         self._is_due = False
 
     def take(self, work: Callable[[], None]) -> None:
-        """Do a piece of work when it is its turn: in the next one of the event loop, where nobody else waits."""
+        """Queue a piece of work; if nothing else waits, it runs in the next turn of the event loop."""
         self._waiting.append(work)
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._run)
 
     async def wait(self) -> None:
-        """Wait for a turn; what is done until the next wait is a piece of work."""
+        """Wait for a turn; the work until the next wait counts as one piece."""
         ready: asyncio.Future[None] = self._loop.create_future()
         self.take(lambda: None if ready.done() else ready.set_result(None))
         await ready
@@ -47,7 +47,7 @@ _OF_LOOPS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]] = WeakKeyD
 
 
 def turns_of_pumps() -> Turns:
-    """Return the turns of everything in this event loop that passes bytes on, from whatever end to whatever end."""
+    """Return the turns of everything in this event loop that passes bytes on, in any direction."""
     loop = asyncio.get_running_loop()
     found = _OF_LOOPS.get(loop)
     if found is None:

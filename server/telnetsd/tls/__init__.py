@@ -1,1 +1,1 @@
-"""TLS: the handshake proves that the client holds a key. Who that is, `identity` decides."""
+"""TLS: the handshake proves that the client holds a key; `identity` decides who the client is."""

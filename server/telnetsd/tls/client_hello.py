@@ -1,4 +1,4 @@
-"""What is read of a ClientHello before OpenSSL has it: whether TLS 1.3 is offered, and the server name.
+"""What is read from a ClientHello before OpenSSL gets it: whether it offers TLS 1.3, and the server name.
 
 Sources: RFC 8446 sections 4.1.2 and 4.2.1, RFC 6066 section 3.
 """
@@ -19,14 +19,14 @@ _TLS_1_3: Final = b"\x03\x04"
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What a client asks for; `server_name` is the content of that extension, empty where there is none."""
+    """What a client asks for; `server_name` is the content of that extension, empty if there is none."""
 
     offers_tls_1_3: bool
     server_name: bytes
 
     @property
     def host_name(self) -> bytes:
-        """The host name in it; empty where there is none."""
+        """The host name in `server_name`; empty if there is none."""
         try:
             entry = _Reader(_Reader(self.server_name).take_vector(2))
             return entry.take_vector(2) if entry.take(1) == _HOST_NAME else b""
@@ -35,10 +35,10 @@ class ClientHello:
 
 
 class _Reader:
-    """Reads a ClientHello from its beginning to its end.
+    """Reads a ClientHello from beginning to end.
 
     Raises:
-        EOFError: By each method: less is there than is asked for.
+        EOFError: From each method: fewer bytes are left than it asks for.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -57,15 +57,15 @@ class _Reader:
         return taken
 
     def take_vector(self, length_bytes: int) -> bytes:
-        """Take a vector, whose length stands before it (RFC 8446 section 3.4)."""
+        """Take a vector, which follows its length (RFC 8446 section 3.4)."""
         return self.take(int.from_bytes(self.take(length_bytes), "big"))
 
 
 def read_client_hello(record: bytes) -> ClientHello | None:
-    """Read a client's first record; None where it does not hold a whole ClientHello.
+    """Read a client's first record; None if it does not hold a whole ClientHello.
 
     Args:
-        record: With its header, as `RecordSplitter` gives it out; whatever bytes a peer made it of.
+        record: The record with its header, as `RecordSplitter` returns it; the peer may have sent any bytes.
     """
     try:
         hello = _Reader(record[RECORD_HEADER_BYTES:])

@@ -1,8 +1,8 @@
 """TLS over memory BIOs, without sockets: ciphertext in, plaintext out, and the other way round.
 
-The engine is OpenSSL as the `cryptography` wheel carries it. The verify callback takes every chain: TLS proves that
-the client holds the private key of the certificate that it sent, and nothing more. So no value that leaves this
-module names anybody; the peer's certificate leaves it as bytes.
+The engine is the OpenSSL that the `cryptography` wheel includes. The verify callback accepts every chain: TLS proves
+that the client holds the private key of the certificate that it sent, and nothing more. So no value that leaves this
+module names a user; the peer's certificate leaves it as bytes.
 """
 
 import contextlib
@@ -30,15 +30,15 @@ ServerContext = SSL.Context
 """The TLS settings of one generation; opaque outside this package."""
 _TLS_1_3: Final = SSL.TLS1_3_VERSION
 _PATH_DEPTH: Final = -2
-"""OpenSSL looks for no issuer then, whose signature would cost it a tenth of a handshake: `pki.path` does."""
+"""OpenSSL then looks for no issuer, whose signature would cost a tenth of a handshake; `pki.path` does that."""
 _SESSION_ID_CONTEXT: Final = b"telnetsd"
 _ACCEPT_LOOP: Final = SSL.SSL_CB_ACCEPT_LOOP
 _WEB_PROTOCOLS: Final = frozenset({b"h2", b"http/1.1", b"http/1.0", b"http/0.9"})
-"""What browsers offer (RFC 7301); a page that they show must not speak to a telnet server in its user's name."""
+"""What browsers offer (RFC 7301): a web page must not talk to a telnet server in the name of the browser's user."""
 
 
 class TlsError(PeerError):
-    """The peer broke TLS; `.reason` is the audit reason, `.detail` OpenSSL's own words (never the peer's)."""
+    """The peer violated TLS; `.reason` is the audit reason, `.detail` is OpenSSL's own text (never the peer's)."""
 
     def __init__(self, reason: TlsReason, detail: str = "") -> None:
         super().__init__(detail or reason.value)
@@ -52,7 +52,7 @@ class _WebClientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsDetails:
-    """What was negotiated: `version` as in `1.3`, the cipher suite, the group, and whether it was resumed."""
+    """What was negotiated: `version` as in `1.3`, the cipher suite, the group, and whether a session was resumed."""
 
     version: str
     cipher: str
@@ -69,20 +69,20 @@ def make_server_context(
     *,
     are_all_cas_known: bool = True,
 ) -> ServerContext:
-    """Make the context of one generation; tickets of another are useless in it.
+    """Make the context of one generation; tickets of another generation do not work in it.
 
-    A ticket carries the leaf alone, and nothing of what was sent beside it. So a client that sends a CA that is not
-    known here gets none: it shakes hands in full, and is who it was. Under TLS 1.2 a ticket is promised before the
-    client sends anything, so that none is given where clients may have to send CAs.
+    A ticket carries only the leaf, and nothing that was sent with it. So a client that sends a CA that is not known
+    here gets no ticket: it makes a full handshake, and keeps its identity. Under TLS 1.2 the server promises a ticket
+    before the client sends anything, so it gives none if clients may have to send CAs.
 
     Args:
         certificates: The server's certificate first, then its chain.
         key: The private key of that certificate.
         trust_anchors: Their names go into the certificate request (RFC 8446 section 4.2.4).
         intermediates: CAs that clients need not send.
-        are_all_cas_known: Whether these are all that the trust anchors have issued, as far as users have them.
+        are_all_cas_known: Whether these are all the CAs below the trust anchors that issued users' certificates.
     Raises:
-        OperatorError: OpenSSL does not take the certificate or the key: it is too weak, for instance.
+        OperatorError: OpenSSL does not accept the certificate or the key, for instance because it is too weak.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -90,7 +90,8 @@ def make_server_context(
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
     context.set_verify_depth(_PATH_DEPTH)
-    # Sessions are resumed by tickets, which every worker takes; kept ones would only be what a peer can make grow.
+    # Sessions are resumed by tickets, which every worker accepts. A session cache would only be something that a peer
+    # can make grow.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(_SESSION_ID_CONTEXT)
     try:
@@ -113,12 +114,12 @@ def make_server_context(
 
 
 def _accept_every_chain(_: SSL.Connection, certificate: crypto.X509, __: int, depth: int, ___: int) -> bool:
-    """Take every certificate; but a leaf whose key would keep the server busy is not computed with at all."""
+    """Accept every certificate, except a leaf whose key would keep the server busy: that key is never used."""
     if depth > 0:
         return True
     try:
         key = certificate.get_pubkey().to_cryptography_key()
-    except Exception:  # noqa: BLE001 -- what cannot be read is refused in words, behind the handshake
+    except Exception:  # noqa: BLE001 -- what cannot be read is refused with a message, after the handshake
         return True
     return not (isinstance(key, rsa.RSAPublicKey) and is_costly_key(key))
 
@@ -131,7 +132,7 @@ def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:  # noqa: A
 
 
 def _ticket_watcher(known: Iterable[x509.Certificate]) -> Callable[[SSL.Connection, int, int], None]:
-    """Return what takes tickets away from a client that sends CAs which are not known here."""
+    """Return a callback that denies tickets to a client that sends CAs which are not known here."""
     known_der = frozenset(one.public_bytes(Encoding.DER) for one in known)
 
     def watch(connection: SSL.Connection, where: int, _: int) -> None:
@@ -147,7 +148,7 @@ def _ticket_watcher(known: Iterable[x509.Certificate]) -> Callable[[SSL.Connecti
 
 
 class TlsEngine:
-    """One TLS connection, seen from the server."""
+    """One TLS connection, from the server's side."""
 
     __slots__ = ("_connection", "_host_name", "_records", "handshake_bytes", "peer_closed")
 
@@ -156,7 +157,7 @@ class TlsEngine:
         self._host_name = b""
         self._records = RecordSplitter()
         self.handshake_bytes = 0
-        """How many bytes of the peer the handshake has taken so far."""
+        """The number of bytes from the peer that the handshake has used so far."""
         self.peer_closed = False
         """Whether the peer has sent close_notify: it will send nothing more."""
 
@@ -166,14 +167,14 @@ class TlsEngine:
         return self._records.has_record
 
     def receive(self, ciphertext: bytes) -> None:
-        """Take in bytes as they came from the network."""
+        """Receive bytes from the network."""
         self._records.feed(ciphertext)
 
     def do_handshake(self) -> bool:
-        """Go on with the handshake by the next record; True when it is complete.
+        """Continue the handshake with the next record; True when it is complete.
 
         Raises:
-            TlsError: It failed; the alert is waiting in `take_outgoing`.
+            TlsError: The handshake failed; the alert is waiting in `take_outgoing`.
         """
         record = self._records.take()
         if not self.handshake_bytes:
@@ -191,10 +192,10 @@ class TlsEngine:
         return True
 
     def _bind_session(self, record: bytes) -> None:
-        """Have a session of TLS 1.2 resumed with its own server name alone (RFC 6066 section 3).
+        """Let a TLS 1.2 session be resumed only with its own server name (RFC 6066 section 3).
 
-        The name becomes OpenSSL's session id context, which a ticket carries, and which must be that of the
-        connection that it comes by. Under TLS 1.3 each handshake says its own name.
+        The name becomes OpenSSL's session id context. A ticket carries that context, which must be the same as the
+        context of the connection that presents the ticket. Under TLS 1.3 each handshake carries its own name.
         """
         hello, context = read_client_hello(record), self._connection.get_context()
         if hello is None or not (hello.offers_tls_1_3 or context.get_app_data()):
@@ -202,20 +203,20 @@ class TlsEngine:
         elif not hello.offers_tls_1_3:
             _set_session_id_context(context, sha256(_SESSION_ID_CONTEXT + hello.server_name).digest())
             self._connection = _accepting(context)
-            # OpenSSL forgets the name of a session that is resumed.
+            # OpenSSL forgets the name of a resumed session.
             self._host_name = hello.host_name
             _set_session_id_context(context, _SESSION_ID_CONTEXT)
 
     @property
     def has_only_tickets_left(self) -> bool:
-        """Whether what is to be sent after a complete handshake can wait: under TLS 1.3 it is tickets alone."""
+        """Whether the data to send after a complete handshake can wait: under TLS 1.3 it is only tickets."""
         return self._connection.get_protocol_version() == _TLS_1_3
 
     def read(self) -> bytes:
-        """Take the next record, where there is one, and return its plaintext; nothing when it carries none.
+        """Take the next record, if there is one, and return its plaintext; empty if it carries none.
 
         Raises:
-            TlsError: A record is not what it should be; the alert is waiting in `take_outgoing`.
+            TlsError: A record is invalid; the alert is waiting in `take_outgoing`.
         """
         if self.peer_closed:
             return b""
@@ -231,7 +232,7 @@ class TlsEngine:
             raise _tls_error(error) from None
 
     def write(self, plaintext: bytes) -> None:
-        """Encrypt; the records are waiting in `take_outgoing`.
+        """Encrypt plaintext; the records then wait in `take_outgoing`.
 
         Raises:
             TlsError: The connection is broken.
@@ -242,12 +243,12 @@ class TlsEngine:
             raise _tls_error(error) from None
 
     def shut_down(self) -> None:
-        """Say close_notify (RFC 8446 section 6.1), if the connection still can."""
+        """Send close_notify (RFC 8446 section 6.1), if the connection still can."""
         with contextlib.suppress(SSL.Error):
             self._connection.shutdown()
 
     def take_outgoing(self) -> bytes:
-        """Return what is to be sent, and forget it."""
+        """Return the data to send, and forget it."""
         outgoing = b""
         try:
             while True:
@@ -259,19 +260,19 @@ class TlsEngine:
             return outgoing
 
     def details(self) -> TlsDetails:
-        """Say what was negotiated; after the handshake."""
+        """Return what was negotiated; for use after the handshake."""
         connection = self._connection
         return TlsDetails(
             version=connection.get_protocol_version_name().removeprefix("TLSv"),
             cipher=connection.get_cipher_name() or "",
             group=connection.get_group_name() or "",
-            # pyOpenSSL has no public name for this question.
+            # pyOpenSSL has no public function for this.
             resumed=bool(SSL._lib.SSL_session_reused(connection._ssl)),  # type: ignore[attr-defined]  # noqa: SLF001
             server_name=(connection.get_servername() or self._host_name).decode("ascii", "replace"),
         )
 
     def peer_certificate(self) -> PeerCertificate | None:
-        """Return what the client presented, or None when it presented nothing; after the handshake."""
+        """Return what the client presented, or None if it presented nothing; for use after the handshake."""
         leaf = self._connection.get_peer_certificate()
         if leaf is None:
             return None
@@ -280,8 +281,9 @@ class TlsEngine:
 
 
 def _set_session_id_context(context: ServerContext, name: bytes) -> None:
-    """Set what the connections to come are told apart by; those that there are keep theirs."""
-    # pyOpenSSL takes no change of a context in use, and has no name for the same of a connection. One thread uses it.
+    """Set the session id context of future connections; existing connections keep theirs."""
+    # pyOpenSSL accepts no change to a context in use, and has no function to do the same for a connection. Only one
+    # thread uses the context.
     SSL._lib.SSL_CTX_set_session_id_context(context._context, name, len(name))  # type: ignore[attr-defined]  # noqa: SLF001
 
 
@@ -292,7 +294,7 @@ def _accepting(context: ServerContext) -> SSL.Connection:
 
 
 def _to_der(certificate: crypto.X509) -> bytes:
-    # By way of DER and not of the library's parser, which refuses certificates that are to be refused in words.
+    # Through DER and not the library's parser, which rejects certificates that must be refused with a message.
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 

@@ -1,7 +1,7 @@
-"""Closing a raw connection so that the peer can read the last words.
+"""Closing a raw connection so that the peer can read the last message.
 
-Our side is closed, and what the peer still sends is taken in and dropped: otherwise the kernel would answer it with a
-reset, and the last words would be lost with it.
+The server closes its side, and reads and drops what the peer still sends. Otherwise the kernel would answer it with a
+reset, and the last message would be lost.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ LINGER_MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 class Farewell:
-    """One raw connection's.
+    """The closing of one raw connection.
 
     Args:
-        raw: Its transport.
+        raw: The transport of the connection.
     """
 
     __slots__ = ("_dropped_bytes", "_raw", "_timer")
@@ -27,7 +27,7 @@ class Farewell:
 
     def begin(self, *, has_peer_closed: bool, is_reading_paused: bool) -> None:
         """Close our side, and wait for the peer to close its own."""
-        # Only the loss of the connection stops this clock: a peer that reads nothing would hold it for ever.
+        # Only the loss of the connection stops this timer: a peer that reads nothing would keep it open indefinitely.
         self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._raw.abort)
         if has_peer_closed or self._raw.is_closing():
             self._raw.close()
@@ -37,12 +37,12 @@ class Farewell:
         self._raw.write_eof()
 
     def drop(self, count: int) -> None:
-        """Note that the peer has sent so many bytes more; beyond a limit the connection is cut."""
+        """Record that the peer has sent `count` more bytes; beyond a limit, abort the connection."""
         self._dropped_bytes += count
         if self._dropped_bytes > LINGER_MAX_BYTES:
             self._raw.abort()
 
     def end(self) -> None:
-        """Note that the connection is gone."""
+        """Stop the timer: the connection is lost."""
         if self._timer is not None:
             self._timer.cancel()

@@ -1,13 +1,13 @@
 """An asyncio transport that speaks TLS: between the raw TCP transport and the protocol of the application.
 
-To the event loop it is the protocol of the raw connection, to the application it is a transport; the raw bytes belong
-to it from the first one. It promises:
+To the event loop it is the protocol of the raw connection; to the application it is a transport. It handles the raw
+bytes from the first one. It guarantees:
 
 - a plain-text client reads one plain line, and no TLS bytes;
-- at most one record is handed on in a turn of the event loop, so that a flood of one peer leaves room for others;
-- what is written in one turn goes out together, so that many small answers are one record;
-- closing says close_notify, closes the sending side, and goes on taking in (and dropping) what the peer still
-  sends: otherwise the kernel would answer that with a reset, and the last words would be lost with it;
+- at most one record is passed on in a turn of the event loop, so that a flood from one peer leaves room for others;
+- what is written in one turn is sent together, so that many small answers are one record;
+- closing sends close_notify, closes the sending side, and continues to read (and drop) what the peer still sends:
+  otherwise the kernel would answer that with a reset, and the last message would be lost;
 - `connection_lost` reaches the application once, when it can no longer write.
 """
 
@@ -25,21 +25,21 @@ PLAIN_TEXT_ANSWER: Final = (
     b"this is a TLS port: connect with a TLS client, as in: openssl s_client -connect HOST:PORT\r\n"
 )
 COALESCE_MAX_BYTES: Final = 16384
-"""What is written goes out at the end of the turn, or at once when it is more than this."""
+"""Written data is sent at the end of the turn, or at once if it is more than this."""
 HANDSHAKE_RECORDS_PER_TURN: Final = 8
 
 
 class TlsEvents(Protocol):
-    """What a transport tells of its life to the one object that its connection belongs to."""
+    """The events that a transport reports to the one object that its connection belongs to."""
 
     def established(self, transport: "TlsTransport") -> asyncio.Protocol:
-        """Take note that the handshake is complete; returns the application's protocol."""
+        """Handle a complete handshake; return the application's protocol."""
 
     def failed(self, error: TlsError) -> None:
-        """Take note that there will be none, and why."""
+        """Handle a failed handshake; `error` says why."""
 
     def lost(self, transport: "TlsTransport") -> None:
-        """Take note that the raw connection is gone, whatever happened before."""
+        """Handle the loss of the raw connection, whatever happened before."""
 
 
 class _State(Enum):
@@ -56,7 +56,7 @@ class TlsConnection(IncomingProtocol):
     Args:
         context: The TLS context of the current generation.
         events: The object that the connection belongs to.
-        settings: How long the handshake may take, and how much the peer may send for it.
+        settings: How long the handshake may take, and how much the peer may send during it.
     """
 
     def __init__(self, context: ServerContext, events: TlsEvents, settings: TlsSettings) -> None:
@@ -80,19 +80,19 @@ class TlsConnection(IncomingProtocol):
         self._is_aborted = False
 
     def established(self) -> asyncio.Protocol:
-        """Tell that the handshake is complete, and return the application's protocol, connected."""
+        """Report that the handshake is complete, and return the application's protocol, connected."""
         raise NotImplementedError
 
     def tell_lost(self) -> None:
-        """Tell that the raw connection is gone."""
+        """Report that the raw connection is lost."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Say close_notify, let everything written so far reach the peer, and close."""
+        """Send close_notify, let everything written so far reach the peer, and close."""
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of the handshake."""
+        """Start the handshake timer."""
         self._raw = cast("asyncio.Transport", transport)
         self._farewell = Farewell(self._raw)
         self._state = _State.HANDSHAKE
@@ -101,7 +101,7 @@ class TlsConnection(IncomingProtocol):
             self._raw.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take in ciphertext."""
+        """Receive ciphertext."""
         if self._state is _State.LINGERING or self._state is _State.CLOSED:
             self._farewell.drop(len(data))
             return
@@ -114,7 +114,7 @@ class TlsConnection(IncomingProtocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """Note that the peer closed its side, with or without close_notify, and keep ours open to answer."""
+        """Handle the peer closing its side, with or without close_notify, and keep ours open to answer."""
         self._raw_eof = True
         if self._state is _State.HANDSHAKE:
             self._fail(TlsError(TlsReason.CONNECTION_CLOSED))
@@ -125,7 +125,7 @@ class TlsConnection(IncomingProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The raw connection is gone."""
+        """Handle the loss of the raw connection."""
         self._timer.cancel()
         self._farewell.end()
         if self._state is _State.HANDSHAKE:
@@ -135,7 +135,7 @@ class TlsConnection(IncomingProtocol):
         self.tell_lost()
 
     def _advance_soon(self) -> None:
-        """Go on in the next turn of the event loop, once, however often it is asked for."""
+        """Continue in the next turn of the event loop, once, however often this is called."""
         if not self._is_advancing_soon:
             self._is_advancing_soon = True
             self._loop.call_soon(self._advance_now)
@@ -162,7 +162,7 @@ class TlsConnection(IncomingProtocol):
             if self._engine.handshake_bytes > self._settings.handshake_max_bytes:
                 raise TlsError(TlsReason.TOO_LONG)
         if not (is_complete and self._engine.has_only_tickets_left):
-            # Tickets are of no use before the application has spoken, and go out with its first words.
+            # Tickets are useless before the application has written, and are sent with its first output.
             self._flush()
         if is_complete:
             self._timer.cancel()
@@ -181,7 +181,7 @@ class TlsConnection(IncomingProtocol):
                 if plaintext:
                     self._protocol.data_received(plaintext)
                 else:
-                    # A record without text may have been answered: a key update, for instance.
+                    # OpenSSL may have answered a record without text, for instance a key update.
                     self._flush()
             if self._engine.has_records and not self._engine.peer_closed:
                 self._advance_soon()
@@ -190,7 +190,7 @@ class TlsConnection(IncomingProtocol):
         self._steer_raw_reading()
 
     def _steer_raw_reading(self) -> None:
-        """Take in ciphertext only while what came before it has been handed on, or gone into the handshake."""
+        """Read ciphertext only when what came before it has been passed on, or used by the handshake."""
         if self._state not in {_State.HANDSHAKE, _State.OPEN}:
             return
         should_pause = self._reading_paused or self._engine.has_records
@@ -220,11 +220,11 @@ class TlsConnection(IncomingProtocol):
         if self._has_heard:
             self._fail(TlsError(TlsReason.TIMEOUT))
         else:
-            # A client that waits for the server to speak first: a person with a plain telnet client.
+            # A client that waits for the server to speak first: a user with a plain telnet client.
             self._fail(TlsError(TlsReason.TIMEOUT), PLAIN_TEXT_ANSWER)
 
     def _fail(self, error: TlsError, answer: bytes = b"") -> None:
-        """End the connection; `answer` is a last word in plain text."""
+        """End the connection; `answer` is a last message in plain text."""
         was_handshake = self._state is _State.HANDSHAKE
         if answer:
             self._raw.write(answer)
@@ -251,7 +251,7 @@ class TlsTransport(TlsConnection, asyncio.Transport):
     def established(self) -> asyncio.Protocol:
         """See TlsConnection."""
         protocol = self._events.established(self)
-        # Before anything is handed on, the protocol knows its transport.
+        # The protocol must know its transport before anything is passed on.
         self._protocol = protocol
         protocol.connection_made(self)
         return protocol
@@ -261,15 +261,15 @@ class TlsTransport(TlsConnection, asyncio.Transport):
         self._events.lost(self)
 
     def pause_writing(self) -> None:
-        """Pass on that the peer reads more slowly than we write."""
+        """Notify the protocol that the peer reads more slowly than we write."""
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass on that the peer has read."""
+        """Notify the protocol that the peer has read."""
         self._protocol.resume_writing()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send; after closing, forget."""
+        """Encrypt and send data; after closing, discard it."""
         if self._state is not _State.OPEN or not data:
             return
         if not self._unsent:
@@ -290,35 +290,35 @@ class TlsTransport(TlsConnection, asyncio.Transport):
             self._linger(None)
 
     def abort(self) -> None:
-        """Close at once; what was not sent yet is lost."""
+        """Close at once; unsent data is lost."""
         if self._state is _State.NEW:
-            # The event loop has made this transport and not yet connected it: it is aborted then.
+            # The event loop has made this transport and not yet connected it: connection_made aborts it.
             self._is_aborted = True
         else:
             self._raw.abort()
 
     def is_closing(self) -> bool:
-        """Whether writing has no effect any more."""
-        # Asked for each packet: a set of states would be made, and hashed, each time.
+        """Return whether writing no longer has an effect."""
+        # Called for each packet: a set of states would be made, and hashed, each time.
         return self._state is _State.LINGERING or self._state is _State.CLOSED
 
     def pause_reading(self) -> None:
-        """Stop handing on plaintext, and soon stop taking in ciphertext."""
+        """Stop passing on plaintext, and soon stop reading ciphertext."""
         self._reading_paused = True
         self._steer_raw_reading()
 
     def resume_reading(self) -> None:
-        """Hand on plaintext again."""
+        """Pass on plaintext again."""
         if self._reading_paused:
             self._reading_paused = False
             self._advance_soon()
 
     def is_reading(self) -> bool:
-        """Whether plaintext is handed on."""
+        """Return whether plaintext is passed on."""
         return not self._reading_paused and self._state is _State.OPEN
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand plaintext to another protocol from now on."""
+        """Pass plaintext to another protocol from now on."""
         self._protocol = cast("asyncio.Protocol", protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
@@ -326,15 +326,15 @@ class TlsTransport(TlsConnection, asyncio.Transport):
         return self._protocol
 
     def can_write_eof(self) -> bool:
-        """Tell that closing one side only is not offered."""
+        """Return False: closing only one side is not supported."""
         return False
 
     def get_write_buffer_size(self) -> int:
-        """How many bytes wait to be sent."""
+        """Return how many bytes are waiting to be sent."""
         return len(self._unsent) + self._raw.get_write_buffer_size()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """The low and the high mark of the write buffer, in bytes."""
+        """Return the low and the high mark of the write buffer, in bytes."""
         return self._raw.get_write_buffer_limits()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -342,14 +342,14 @@ class TlsTransport(TlsConnection, asyncio.Transport):
         self._raw.set_write_buffer_limits(high, low)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 -- asyncio's signature
-        """Answer `tls` (TlsDetails), `peer_certificate` (PeerCertificate or None), and what TCP knows."""
+        """Return `tls` (TlsDetails), `peer_certificate` (PeerCertificate or None), or what TCP knows."""
         match name:
             case "tls":
                 return self._engine.details()
             case "peer_certificate":
                 return self._engine.peer_certificate()
             case "ssl_object":
-                # telnetlib3 asks this to know that the connection is encrypted, and then refuses MCCP.
+                # telnetlib3 reads this to learn that the connection is encrypted, and then refuses MCCP.
                 return self._engine
         return self._raw.get_extra_info(name, default)
 

@@ -1,4 +1,4 @@
-"""The built-in CA on this machine: loading it able to sign, its CRLs, its rotation."""
+"""The built-in CA on this machine: loading it together with its keys, its CRLs, its rotation."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,10 +23,10 @@ from telnetsd.pki.trust import load_certificates
 
 PASSPHRASE_VARIABLE: Final = "TELNETSD_CA_PASSPHRASE"  # noqa: S105 -- a name
 FINGERPRINT_CHARS: Final = 16
-"""How much of a fingerprint names a CA in file names and on the command line."""
+"""How many characters of a fingerprint identify a CA in file names and on the command line."""
 
 AskPassphrase = Callable[[], bytes]
-"""Returns the passphrase of the CA's key, from wherever it is; asked only when the key is encrypted."""
+"""Returns the passphrase of the CA's key, from any source; called only when the key is encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class _Files:
 
 
 def passphrase_of_environment() -> bytes:
-    """Return the passphrase of the CA's key, if the environment has it.
+    """Return the passphrase of the CA's key from the environment.
 
     Raises:
-        OperatorError: It has not.
+        OperatorError: The environment does not have it.
     """
     value = os.environ.get(PASSPHRASE_VARIABLE)
     if not value:
@@ -48,10 +48,10 @@ def passphrase_of_environment() -> bytes:
 
 
 def load_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
-    """Load the CA that issues: the intermediate where there is one, else the root; with the one beside it.
+    """Load the issuing CA (the intermediate if there is one, else the root), with any P-256 CA beside it.
 
     Raises:
-        OperatorError: It is missing, cannot be read, its key is open to others, or the passphrase is wrong.
+        OperatorError: A file is missing or cannot be read, the key is open to others, or the passphrase is wrong.
     """
     if home.issuing_certificate.exists():
         files = _Files(home.issuing_certificate, home.issuing_key)
@@ -67,16 +67,16 @@ def load_root(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Aut
     """Load the root CA.
 
     Raises:
-        OperatorError: As above; with an intermediate, the root's key may be kept elsewhere.
+        OperatorError: As in load_issuer. With an intermediate, the root's key may be kept elsewhere.
     """
     return _load(home, _Files(home.ca_certificate, home.ca_key), ask, above=())
 
 
 def load_server_issuer(home: Home, ask: AskPassphrase = passphrase_of_environment) -> Authority:
-    """Load the CA that issues the server's own certificate: the one that issues, unless there is one for that alone.
+    """Load the CA that issues the server's own certificate: a CA for that purpose only, else the issuing CA.
 
     Raises:
-        OperatorError: As above.
+        OperatorError: As in load_issuer.
     """
     if home.server_ca_certificate.exists():
         return _load(home, _Files(home.server_ca_certificate, home.server_ca_key), ask, above=())
@@ -84,7 +84,7 @@ def load_server_issuer(home: Home, ask: AskPassphrase = passphrase_of_environmen
 
 
 def load_server_ca(home: Home) -> list[x509.Certificate]:
-    """Return the certificate of the CA that is for the server's own certificate alone; nothing where there is none.
+    """Return the certificate of the CA that issues only the server's own certificate; empty if there is none.
 
     Raises:
         OperatorError: It cannot be read.
@@ -93,17 +93,17 @@ def load_server_ca(home: Home) -> list[x509.Certificate]:
 
 
 def load_previous(home: Home, ask: AskPassphrase) -> Iterator[Authority]:
-    """Yield the CAs of before a rotation that can still sign CRLs.
+    """Yield the previous CAs, from before a rotation, that can still sign CRLs.
 
     Raises:
-        OperatorError: As above.
+        OperatorError: As in load_issuer.
     """
     for key in sorted(home.previous_folder.glob("*.key")):
         yield _load(home, _Files(key.with_suffix(".pem"), key), ask, above=())
 
 
 def load_certificate_of_issuer(home: Home) -> x509.Certificate:
-    """Return the certificate of the CA that issues.
+    """Return the certificate of the issuing CA.
 
     Raises:
         OperatorError: It is missing or cannot be read.
@@ -113,7 +113,7 @@ def load_certificate_of_issuer(home: Home) -> x509.Certificate:
 
 
 def built_in_authorities(home: Home) -> list[tuple[x509.Certificate, str]]:
-    """Return the certificates of the built-in CA, each with what it is: the one that issues first."""
+    """Return the certificates of the built-in CA with their roles, the issuing CA first."""
     of_server = _certificates_of(home, home.server_ca_certificate)
     roots = [one for one in load_roots(home) if one not in of_server]
     beside = [(one, "P-256 root: the server, users without ML-DSA keys") for one in of_server]
@@ -132,32 +132,32 @@ def _certificates_of(home: Home, path: Path) -> list[x509.Certificate]:
 
 
 def require_current(home: Home, authority: Authority) -> None:
-    """Refuse to go on with a CA that somebody has replaced since it was loaded; inside a change.
+    """Refuse to continue with a CA that was replaced after it was loaded; call this inside a change.
 
     Raises:
-        OperatorError: It was replaced.
+        OperatorError: The CA was replaced.
     """
     if load_certificate_of_issuer(home) != authority.certificate:
         raise OperatorError("the CA was changed by somebody else meanwhile; try again")
 
 
 def issuing_key_file(home: Home) -> Path:
-    """Return where the key of the CA that issues is."""
+    """Return the path of the issuing CA's key."""
     return home.issuing_key if home.issuing_certificate.exists() else home.ca_key
 
 
 def short_fingerprint(certificate: x509.Certificate) -> str:
-    """Return the start of a certificate's fingerprint: what names a CA to people."""
+    """Return the start of a certificate's fingerprint, by which people identify a CA."""
     return certificate_sha256(certificate)[:FINGERPRINT_CHARS]
 
 
 def crl_file(home: Home, issuer: x509.Certificate) -> Path:
-    """Return where the CRL of a CA of ours is."""
+    """Return the path of the CRL of a built-in CA."""
     return home.crl_folder / f"telnetsd-{short_fingerprint(issuer)}.pem"
 
 
 def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.CertificateRevocationList:
-    """Sign a CA's CRL anew, of what state.db says now, and write it with the change."""
+    """Sign a new CRL of a CA from the current contents of state.db, and write it as part of the change."""
     issuer = certificate_sha256(authority.certificate)
     revoked = change.state.certificates.revoked_by(issuer, change.at)
     entries = [(int(one.serial_number, 16), one.revocation) for one in revoked if one.revocation is not None]
@@ -170,12 +170,12 @@ def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.Certif
 
 
 def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase) -> x509.CertificateRevocationList:
-    """Sign the CRLs of the CA that issues and of those before it; return that of the CA that issues.
+    """Sign new CRLs of the issuing CA and of the previous CAs; return that of the issuing CA.
 
     Raises:
-        OperatorError: A key is not here or cannot be used.
+        OperatorError: A key is not on this machine or cannot be used.
     """
-    # The keys first: nobody else waits while a person looks for a passphrase.
+    # Load the keys before taking the lock: no other process waits while a person looks for a passphrase.
     issuer, previous = load_issuer(home, ask), list(load_previous(home, ask))
     previous += [issuer.beside] if issuer.beside is not None else []
     days = load_settings(home.config_file).issuing.crl_days
@@ -186,9 +186,9 @@ def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase) -> x509.Certificat
 
 
 def tell_others(home: Home, who: Fields, ask: AskPassphrase) -> str:
-    """Sign the CRLs anew after a revocation; return why it could not be done, or an empty string.
+    """Sign new CRLs after a revocation; return why that failed, or an empty string.
 
-    A CA whose key is elsewhere must not keep a revocation from counting here.
+    A revocation must take effect here even if the CA's key is elsewhere.
     """
     try:
         rewrite_crls(home, who, ask)
@@ -198,7 +198,7 @@ def tell_others(home: Home, who: Fields, ask: AskPassphrase) -> str:
 
 
 def load_roots(home: Home) -> tuple[x509.Certificate, ...]:
-    """Return the root certificates: the present one, and behind it those of before a rotation.
+    """Return the root certificates: the current one, followed by those from before a rotation.
 
     Raises:
         OperatorError: They cannot be read.
@@ -238,16 +238,16 @@ def load_key(home: Home, path: Path, ask: AskPassphrase) -> PrivateKey:
 
 
 def encode_chain(leaf: x509.Certificate, authority: Authority) -> bytes:
-    """Return what a peer presents, in PEM: the leaf and what is above it, but for the root.
+    """Return what a peer presents, in PEM: the leaf and the certificates above it, without the root.
 
-    Whoever is to trust the root has it (RFC 8446 section 4.4.2); the server would parse it at each login, and keep it
-    with each session.
+    A peer that trusts the root already has it (RFC 8446 section 4.4.2). With the root in the chain, the server would
+    parse it at each login, and keep it with each session.
     """
     return to_pem(leaf, *authority.chain_of(leaf)[:-1])
 
 
 def chain_above(home: Home, leaf_der: bytes) -> list[x509.Certificate]:
-    """Return a certificate of the built-in CA with those above it, the root last, as far as they are here."""
+    """Return a certificate of the built-in CA and those above it, the root last, as far as they are available."""
     chain = [x509.load_der_x509_certificate(leaf_der)]
     known = [certificate for certificate, _ in built_in_authorities(home)]
     while chain[-1].issuer != chain[-1].subject:

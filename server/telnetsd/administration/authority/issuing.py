@@ -1,4 +1,4 @@
-"""Issuing a certificate to a user: policy, the proof that the key is theirs alone, the record and the event."""
+"""Issuing a certificate to a user: policy, the check that no other user has the key, the record and the event."""
 
 from dataclasses import dataclass
 
@@ -24,14 +24,14 @@ DAYS_MAX = 3650
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """For how long a certificate is issued (None: as configured), and of which class (None: none is asserted)."""
+    """How long a certificate is valid (None: as configured), and its class (None: no class is asserted)."""
 
     days: int | None = None
     assurance_class: int | None = None
 
 
 def check_grant(grant: Grant, settings: Settings) -> None:
-    """Refuse what cannot be granted.
+    """Refuse a grant that is not allowed.
 
     Raises:
         OperatorError: Too many days, or a class that is not defined.
@@ -46,17 +46,17 @@ def check_grant(grant: Grant, settings: Settings) -> None:
 
 
 def with_class_of(grant: Grant, replaced: IssuedCertificate, settings: Settings) -> Grant:
-    """Give a certificate the class of the one that it replaces, unless another was asked for."""
+    """Return the grant with the class of the replaced certificate, unless another class was requested."""
     if grant.assurance_class is None and replaced.assurance_class in settings.classes:
         return Grant(grant.days, replaced.assurance_class)
     return grant
 
 
 def check_key(change: Change, name: str, spki_sha256: str) -> None:
-    """Refuse a public key that is somebody else's, or that was given away.
+    """Refuse a public key that belongs to another user, or that was revoked as compromised.
 
     Raises:
-        OperatorError: It is.
+        OperatorError: The key is refused.
     """
     pin = change.state.pins.find(spki_sha256)
     owners = {change.state.certificates.owner_of_key(spki_sha256), pin.user_name if pin else None} - {None, name}
@@ -70,7 +70,7 @@ def check_key(change: Change, name: str, spki_sha256: str) -> None:
 def record_of(
     certificate: x509.Certificate, name: str, issuer_sha256: str, assurance_class: int = 0
 ) -> IssuedCertificate:
-    """Return what the state keeps of a certificate that was issued to a user, or to nobody (an empty name)."""
+    """Return the state's record of a certificate that was issued to a user, or to no user (an empty name)."""
     facts = describe(certificate)
     return IssuedCertificate(
         sha256=facts.sha256,
@@ -99,18 +99,18 @@ def certify(
     *,
     is_renewal: bool = False,
 ) -> x509.Certificate:
-    """Issue a certificate to a user, and note it.
+    """Issue a certificate to a user, and record it.
 
     Args:
-        change: In which it happens.
+        change: The change that this is part of.
         authority: The CA.
         settings: The policy.
         name: The user.
-        key: A public key, of which possession has been proved.
-        grant: For how long, and of which class.
-        is_renewal: Whether it takes the place of another certificate of the user.
+        key: A public key whose possession has been proved.
+        grant: How long the certificate is valid, and its class.
+        is_renewal: Whether it replaces another certificate of the user.
     Raises:
-        OperatorError: The key is somebody else's or compromised, or the CA was replaced meanwhile.
+        OperatorError: The key belongs to another user or is compromised, or the CA was replaced in the meantime.
     """
     require_current(change.home, authority)
     issuer = authority.issuer_for(key)

@@ -1,6 +1,7 @@
-"""Taking a certificate or a pin back, for good or on hold, and giving back what was on hold.
+"""Revoking a certificate or a pin, permanently or on hold, and restoring one that was on hold.
 
-What counts here is state.db, and it counts at once: an open session ends within a second. The CRL tells others.
+On this server, state.db decides, and it takes effect immediately: an open session ends within a second. The CRL
+informs other systems.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is taken back: everything of a user, or one certificate by its serial number (hexadecimal)."""
+    """What to revoke or restore: everything of a user, or one certificate by its serial number (hexadecimal)."""
 
     name: str | None = None
     serial_number: str | None = None
@@ -33,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class RevocationResult:
-    """What was revoked or given back, and why the CRL could not be signed anew, if it could not."""
+    """What was revoked or restored, and why a new CRL could not be signed, if it could not."""
 
     certificates: tuple[IssuedCertificate, ...]
     pins: tuple[Pin, ...]
@@ -47,7 +48,7 @@ def revoke(
     who: Fields,
     ask: AskPassphrase = passphrase_of_environment,
 ) -> RevocationResult:
-    """Revoke what still counts of a target, or what is only on hold.
+    """Revoke everything of a target that is not yet revoked, or is only on hold.
 
     Raises:
         OperatorError: There is no such user or certificate, or nothing left to revoke.
@@ -67,7 +68,7 @@ def revoke(
 def restore(
     home: Home, target: Target, who: Fields, ask: AskPassphrase = passphrase_of_environment
 ) -> RevocationResult:
-    """Give back what is on hold (certificateHold); every other revocation is for good.
+    """Restore what is on hold (certificateHold); every other revocation is permanent.
 
     Raises:
         OperatorError: There is no such user or certificate, or nothing of it is on hold.
@@ -105,14 +106,14 @@ def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ..
 
 
 def revoke_all(change: Change, user: UserRecord, reason: RevocationReason) -> None:
-    """Revoke everything that still counts of a user."""
+    """Revoke everything of a user that is not yet revoked, or is only on hold."""
     certificates = tuple(one for one in user.certificates if _still_counts(one.revocation))
     pins = tuple(one for one in user.pins if _still_counts(one.revocation))
     _revoke(change, certificates, pins, Revocation(change.at, reason))
 
 
 def _still_counts(revocation: Revocation | None) -> bool:
-    """Tell whether something can be revoked: it is not, or it is only on hold."""
+    """Tell whether something can be revoked: it is not revoked yet, or it is only on hold."""
     return revocation is None or revocation.is_hold
 
 
@@ -130,7 +131,7 @@ def _find(change: Change, target: Target) -> tuple[tuple[IssuedCertificate, ...]
 def _with_same_keys(
     change: Change, certificates: tuple[IssuedCertificate, ...], pins: tuple[Pin, ...]
 ) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:
-    """Add what rests on the same keys: who has a key can use every certificate for it."""
+    """Add everything that uses the same keys: the holder of a key can use every certificate for it."""
     keys = {one.spki_sha256 for one in certificates} | {pin.spki_sha256 for pin in pins}
     others = [one for key in sorted(keys) for one in change.state.certificates.of_key(key)]
     pinned = [pin for key in sorted(keys) if (pin := change.state.pins.find(key)) is not None]

@@ -1,4 +1,4 @@
-"""A new CA beside the old one, and later the end of the old one; and the server's own certificate."""
+"""Rotating the CA, retiring the previous one, and renewing the server's own certificate."""
 
 import ipaddress
 import re
@@ -49,13 +49,14 @@ _HOST_NAME: Final = re.compile(
 
 
 def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> tuple[x509.Certificate, str]:
-    """Make a new CA that issues from now on; what the old one issued stays valid to its end.
+    """Create a new CA that issues from now on; what the old one issued stays valid until it expires.
 
-    With an intermediate, the root signs another one; else there is another root, and `certs/ca.pem` has both.
+    With an intermediate, the root signs a new intermediate. Without one, a new root is created, and `certs/ca.pem`
+    contains both roots.
 
     Returns: The certificate of the new CA, and why the CRLs could not be signed, if they could not.
     Raises:
-        OperatorError: A key is not here or cannot be used.
+        OperatorError: A key is not on this machine or cannot be used.
     """
     old = load_issuer(home, ask)
     has_intermediate = home.issuing_certificate.exists()
@@ -76,14 +77,14 @@ def rotate(home: Home, ask: AskPassphrase = passphrase_of_environment) -> tuple[
 
 
 def rotate_without_key(home: Home, passphrase: bytes | None) -> tuple[x509.Certificate, str]:
-    """Make a new CA although the key of the old one is lost; what the old one issued stays valid to its end here.
+    """Create a new CA when the old one's key is lost; what the old one issued stays valid here until it expires.
 
     Args:
         home: The installation.
         passphrase: Encrypts the new keys.
     Returns: The certificate of the new CA, and why the CRLs could not be signed, if they could not.
     Raises:
-        OperatorError: The key is there.
+        OperatorError: The key is not lost: its file exists.
     """
     key = issuing_key_file(home)
     if key.exists():
@@ -121,14 +122,14 @@ def _record_rotation(change: Change, made: Authority, of_the_old_one: str) -> No
 
 
 def retire(home: Home, fingerprint: str) -> int:
-    """End the time of a CA of before a rotation: nothing that it issued counts any more.
+    """Retire a previous CA: nothing that it issued is valid from now on.
 
     Args:
         home: The installation.
-        fingerprint: The start of its fingerprint, as `ca show` has it.
+        fingerprint: The start of its fingerprint, as `ca show` prints it.
     Returns: How many certificates were revoked.
     Raises:
-        OperatorError: There is no such CA, or it still issues, or the server's certificate is of it.
+        OperatorError: There is no such CA, it still issues, or it issued the server's certificate.
     """
     found = _find_previous(home, fingerprint)
     if load_server_chain(home)[0].issuer == found.subject:
@@ -165,10 +166,10 @@ def retire(home: Home, fingerprint: str) -> int:
 def renew_server(
     home: Home, names: tuple[str, ...], ask: AskPassphrase = passphrase_of_environment
 ) -> x509.Certificate:
-    """Issue the server another certificate, for the names of the old one or for others; a running server takes it.
+    """Issue a new server certificate, for the names of the old one or for others; a running server loads it.
 
     Raises:
-        OperatorError: A name is none, or the CA's key is not here.
+        OperatorError: A name is neither a host name nor an address, or the CA's key is not on this machine.
     """
     for name in names:
         require_host_name(name)
@@ -186,7 +187,7 @@ def renew_server(
 
 
 def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[str, ...]:
-    """Encrypt the CA's keys that are here with another passphrase, or with None not at all; return their names."""
+    """Encrypt the CA's keys on this machine with another passphrase, or not at all (None); return their names."""
     keys = [
         path
         for path in (home.ca_key, home.issuing_key, home.server_ca_key, *sorted(home.previous_folder.glob("*.key")))
@@ -202,7 +203,7 @@ def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[st
 
 
 def require_host_name(name: str) -> None:
-    """Refuse what is neither a host name nor an address.
+    """Refuse a name that is neither a host name nor an address.
 
     Raises:
         OperatorError: It is neither.
@@ -239,7 +240,7 @@ def _keep_previous(change: Change, old: x509.Certificate) -> None:
 
 
 def _revoke_intermediate(change: Change, certificate: x509.Certificate, revocation: Revocation) -> None:
-    """Note that an intermediate is revoked: its root stays trusted, and whoever has its certificate can send it."""
+    """Record the revocation of an intermediate: its root stays trusted, and a client can still send it."""
     for root, _ in built_in_authorities(change.home):
         if root.subject == certificate.issuer and certificate.issuer != certificate.subject:
             record = record_of(certificate, "", certificate_sha256(root))
@@ -255,5 +256,5 @@ def _remove_root(change: Change, certificate: x509.Certificate) -> None:
 
 
 def _dated(name: str, change: Change) -> str:
-    """Tell one CA from the next by its name."""
+    """Add the time to a CA's name, to distinguish it from the next CA."""
     return f"{name} {change.at:%Y-%m-%d %H:%M:%S}"

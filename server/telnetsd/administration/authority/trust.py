@@ -1,4 +1,4 @@
-"""Other CAs: trusting one, and ceasing to."""
+"""Other CAs: adding and removing trust in them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from telnetsd.pki.trust import anchor_problem, authority_limits, load_certificat
 
 @dataclass(frozen=True, slots=True)
 class KnownAuthority:
-    """A CA that is known here, and as what: a trust anchor vouches, an intermediate only helps to find a path."""
+    """A known CA, and its kind: a trust anchor vouches, an intermediate only helps to find a path."""
 
     certificate: x509.Certificate
     source: str
@@ -36,10 +36,10 @@ class KnownAuthority:
 
 
 def add_trust(home: Home, file: Path, *, is_intermediate: bool) -> list[x509.Certificate]:
-    """Trust the CA certificates in a PEM file, or know them as intermediates; a running server does so at once.
+    """Trust the CA certificates in a PEM file, or add them as intermediates; a running server applies this at once.
 
     Raises:
-        OperatorError: One cannot be a CA, has expired, or is known already.
+        OperatorError: A certificate cannot be a CA, has expired, or is known already.
     """
     added = [one.certificate for one in load_certificates(file, str(file))]
     known = {certificate_sha256(one.certificate) for one in list_trust(home)}
@@ -56,7 +56,7 @@ def add_trust(home: Home, file: Path, *, is_intermediate: bool) -> list[x509.Cer
 
 
 def remove_trust(home: Home, fingerprint: str) -> x509.Certificate:
-    """Trust a CA no more, or know an intermediate no more; open sessions that rest on it end.
+    """Stop trusting a CA, or remove an intermediate; open sessions that depend on it end.
 
     Raises:
         OperatorError: There is no such CA, or it is the built-in one.
@@ -83,7 +83,7 @@ def remove_trust(home: Home, fingerprint: str) -> x509.Certificate:
 
 
 def list_trust(home: Home) -> list[KnownAuthority]:
-    """Return the trust anchors, and behind them the intermediates of other CAs.
+    """Return the trust anchors, followed by the intermediates of other CAs.
 
     Raises:
         OperatorError: A file cannot be read or used.

@@ -1,4 +1,4 @@
-"""The operator's side of enrolment: granting a request, or not."""
+"""The operator's side of enrolment: approving or denying a request."""
 
 from dataclasses import dataclass
 
@@ -28,11 +28,11 @@ class Approval:
     """What the operator grants.
 
     Attributes:
-        name: Whom: a new user or one who is there; None: the name that was asked for, if nobody has it yet.
-        roles: Of a new user; empty for one who is there.
-        grant: For how long, and of which class.
+        name: The user, new or existing. None: the requested name, if no user has it yet.
+        roles: The roles of a new user; empty for an existing user.
+        grant: How long the certificate is valid, and its class.
         is_pin: Accept the self-signed certificate as it is, and issue none.
-        is_similar_allowed: Take a new name although it is easily read as another's.
+        is_similar_allowed: Accept a new name although it is easily misread as another user's.
     """
 
     name: str | None
@@ -45,10 +45,10 @@ class Approval:
 def approve_request(
     home: Home, request_id: str, approval: Approval, default_role: str, ask: AskPassphrase = passphrase_of_environment
 ) -> Issuance:
-    """Grant a request: a certificate of the built-in CA, or a pin.
+    """Approve a request: issue a certificate of the built-in CA, or add a pin.
 
     Raises:
-        OperatorError: There is no such request, it was decided, or it cannot be granted like this.
+        OperatorError: There is no such request, it was decided already, or it cannot be approved in this way.
     """
     settings = load_settings(home.config_file)
     check_grant(approval.grant, settings)
@@ -73,7 +73,7 @@ def deny_request(home: Home, request_id: str) -> EnrolmentRequest:
     """Deny a request.
 
     Raises:
-        OperatorError: There is no such request, or it was decided.
+        OperatorError: There is no such request, or it was decided already.
     """
     with changing(home, by_operator()) as change:
         forget_expired(change)
@@ -134,10 +134,10 @@ def _certify(
 
 
 def inherit_class(change: Change, settings: Settings, replaced_sha256: str, grant: Grant) -> Grant:
-    """Give a renewed certificate the class of the one that it replaces, unless the operator says otherwise.
+    """Give a renewed certificate the class of the one that it replaces, unless the operator chose another class.
 
     Raises:
-        OperatorError: That one does not count any more.
+        OperatorError: The replaced certificate was revoked, or has a successor already.
     """
     replaced = change.state.certificates.find(replaced_sha256)
     if replaced is None or replaced.revocation is not None:

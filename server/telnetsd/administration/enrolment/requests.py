@@ -1,8 +1,8 @@
-"""Enrolment: somebody without a certificate asks for one, the operator decides, they fetch it.
+"""Enrolment: a client without a certificate requests one, the operator decides, the client collects it.
 
-What a stranger can make grow is bounded: requests in all, from one source, their size, their time, and the codes that
-may be tried. A request is checked before it is stored, and what it wishes for is nobody's name before the operator
-says so.
+Everything that an unknown client can make grow is bounded: the requests in total and from one source, their size,
+their lifetime, and the number of codes that may be tried. A request is checked before it is stored. The name that it
+asks for belongs to no user until the operator approves the request.
 """
 
 import base64
@@ -42,7 +42,7 @@ _CODE_GROUP: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
-    """What somebody brings: the kind, the name, the key that was proved, and the request or certificate (DER)."""
+    """What a client submits: the kind, the name, the key that was proved, and the request or certificate (DER)."""
 
     kind: RequestKind
     name: str
@@ -57,7 +57,7 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
     """Store a request, within the limits.
 
     Raises:
-        EnrolmentError: It is refused; nothing is stored.
+        EnrolmentError: The request is refused; nothing is stored.
     """
     code = _make_code()
     with changing(home, applicant.fields) as change:
@@ -84,13 +84,13 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
 
 
 def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
-    """Hand out what was granted for a public key, in PEM, to somebody who has proved it.
+    """Return what was granted for a public key, in PEM, to a client that has proved possession of the key.
 
     Raises:
         EnrolmentError: There is no request for that key, or it was not granted.
     """
     with closing(open_store(home)) as state:
-        # Without a lock: who has no request keeps nobody waiting.
+        # Checked without the lock: a client without a request must not make others wait.
         if not _requests_of(state, spki_sha256):
             raise EnrolmentError(
                 EnrolmentReason.NO_REQUEST,
@@ -105,13 +105,13 @@ def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
 
 
 def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str) -> str:
-    """Hand out what was granted, in PEM, to somebody who has the one-time code.
+    """Return what was granted, in PEM, to a client that has the one-time code.
 
     Raises:
         EnrolmentError: There is no such request, the code is wrong or used up, or it was not granted.
     """
     is_right = False
-    # Whether there is such a request is not told to who does not have its code.
+    # A client without the code does not learn whether such a request exists.
     wrong = EnrolmentError(EnrolmentReason.WRONG_CODE, "no request has that id and that code")
     with closing(open_store(home)) as state:
         if state.requests.find(request_id.lower()) is None:
@@ -131,7 +131,7 @@ def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str
 
 
 def forget_expired(change: Change) -> None:
-    """Take away the requests whose time is over."""
+    """Remove the requests that have expired."""
     for request in change.state.requests.expired(change.at):
         change.state.requests.remove(request.id)
         message = f"{request.id}: the request for {request.name} has expired ({request.status.value})"
@@ -139,7 +139,7 @@ def forget_expired(change: Change) -> None:
 
 
 def about(request: EnrolmentRequest) -> Enrolment:
-    """Return the part of an event that says which request it is about."""
+    """Return the part of an event that identifies its request."""
     return Enrolment(
         id=request.id,
         kind=request.kind.value,
@@ -150,7 +150,7 @@ def about(request: EnrolmentRequest) -> Enrolment:
 
 
 def _requests_of(state: Store, spki_sha256: str) -> list[EnrolmentRequest]:
-    """Return what was asked for by the holder of a key: for the key itself, or to renew a certificate for it."""
+    """Return the requests of a key's holder: for the key itself, or to renew a certificate for it."""
     return state.requests.of_key(spki_sha256) or state.requests.replacing_key(spki_sha256)
 
 
@@ -171,13 +171,13 @@ def _check_key(change: Change, requested: Requested) -> None:
     try:
         check_key(change, requested.name, requested.spki_sha256)
     except OperatorError as error:
-        # Whose the key is, is nobody's business.
+        # The owner of the key is not disclosed.
         raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one") from error
 
 
 def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant, requested: Requested) -> None:
     if requested.replaces_sha256 is not None:
-        # One for each certificate of a user: strangers do not take the users' places.
+        # One for each certificate of a user: requests from unknown clients do not use up the users' share.
         if change.state.requests.has_pending_renewal(requested.replaces_sha256):
             raise EnrolmentError(
                 EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate waits for the operator already"
@@ -193,10 +193,10 @@ def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applic
 
 
 def _make_room(change: Change, waiting: list[EnrolmentRequest], source: str) -> None:
-    """Drop the oldest request of the network that has the most, for somebody of another one, which has fewer.
+    """Drop the oldest request of the network with the most requests, in favour of a network with fewer.
 
     Raises:
-        EnrolmentError: No network has enough more than theirs.
+        EnrolmentError: No network has at least two more requests than the applicant's network.
     """
     counts = Counter(filter(None, (network_of(one.source) for one in waiting)))
     fullest, most = max(counts.items(), key=itemgetter(1), default=("", 0))

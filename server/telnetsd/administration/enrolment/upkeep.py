@@ -1,4 +1,4 @@
-"""What a running server does for its installation by itself: CRLs signed before they are late, requests forgotten."""
+"""The upkeep that a running server does by itself: signing CRLs in time, removing expired requests."""
 
 from contextlib import closing
 from datetime import UTC, datetime
@@ -26,10 +26,10 @@ BY_SERVER: Final[Fields] = {"telnetsd": {"operator": {"name": "upkeep"}}}
 
 
 def keep_up(home: Home, ask: AskPassphrase) -> None:
-    """Do what is due.
+    """Do the upkeep that is currently needed.
 
     Raises:
-        OperatorError: The CA's key is not here or locked, or something cannot be written.
+        OperatorError: The CA's key is not on this machine or is locked, or something cannot be written.
     """
     recover(home)
     with closing(open_store(home)) as state:
@@ -43,7 +43,7 @@ def keep_up(home: Home, ask: AskPassphrase) -> None:
 
 
 def _is_crl_due(home: Home, state: Store) -> bool:
-    """Tell whether a CRL of ours is missing, in the second half of its time, or older than a revocation."""
+    """Tell whether one of our CRLs is missing, in the second half of its validity, or older than a revocation."""
     issuers = [load_certificate_of_issuer(home)]
     if home.server_ca_key.exists():
         issuers += load_server_ca(home)

@@ -1,4 +1,4 @@
-"""Enrolment in a running server: each request of a command is carried out in a thread, in one change."""
+"""Enrolment in a running server: each request from a command is carried out in a thread, in one change."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def stop_enrolment() -> None:
-    """Finish what has begun, and begin nothing more; for the end of a server."""
+    """Finish the work in progress and start no more; called when a server stops."""
     _threads.shutdown(cancel_futures=True)
 
 
@@ -51,7 +51,7 @@ class EnrolmentWorker:
     Args:
         home: The installation.
         settings: The limits and the policies.
-        ask: For the passphrase of the CA's key.
+        ask: Returns the passphrase of the CA's key.
     """
 
     def __init__(self, home: Home, settings: Settings, ask: AskPassphrase) -> None:
@@ -61,7 +61,7 @@ class EnrolmentWorker:
         self._waiting = 0
 
     async def request_acceptance(self, applicant: Applicant, name: str, certificate: CertificateFacts) -> Receipt:
-        """Take a request for the key of a self-signed certificate."""
+        """Accept a request for the key of a self-signed certificate."""
         self._require_open()
         if not is_strong_key(parse_certificate(applicant.leaf_der).public_key()):
             raise EnrolmentError(
@@ -79,28 +79,28 @@ class EnrolmentWorker:
         return await self._do(take_request, self._home, self._settings.enrolment, applicant, requested)
 
     async def request_certificate(self, applicant: Applicant, name: str, csr: CertificationRequest) -> Receipt:
-        """Take a request for the key of a certification request."""
+        """Accept a request for the key of a certification request."""
         self._require_open()
         requested = _wish_of(RequestKind.CSR, name, csr)
         return await self._do(take_request, self._home, self._settings.enrolment, applicant, requested)
 
     async def collect_by_key(self, applicant: Applicant, spki_sha256: str) -> str:
-        """Hand out what was granted for a key."""
+        """Return what was granted for a key."""
         return await self._do(collect_by_key, self._home, applicant, spki_sha256)
 
     async def collect_by_code(self, applicant: Applicant, request_id: str, code: str) -> str:
-        """Hand out what was granted, once, for a code."""
+        """Return what was granted, once, for a code."""
         return await self._do(collect_by_code, self._home, applicant, request_id, code)
 
     async def renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
-        """Renew at once, or take a request, as the policy says."""
+        """Renew immediately, or accept a request, as the policy says."""
         return await self._do(self._renew, applicant, user, csr)
 
     async def _do(self, work: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
-        """Do some work in one of the threads of enrolment: strangers keep only each other waiting.
+        """Run some work in one of the enrolment threads, so that unknown clients delay only each other.
 
         Raises:
-            EnrolmentError: Too many wait already, or the operator is changing something for a long time.
+            EnrolmentError: Too many requests wait already, or a change by the operator takes too long.
         """
         if self._waiting >= WAITING_MAX:
             raise EnrolmentError(EnrolmentReason.BUSY, BUSY)
@@ -139,7 +139,7 @@ class EnrolmentWorker:
         with changing(self._home, applicant.fields) as change:
             replaced = check(change.state, change.at)
             try:
-                # Nobody gives themselves more time than the operator gave them.
+                # A renewed certificate is never valid for longer than the operator granted.
                 days = min(self._settings.issuing.days, days_left(replaced.not_after, replaced.not_before))
                 grant = inherit_class(change, self._settings, replaced.sha256, Grant(max(days, 1)))
                 certificate = certify(
@@ -153,7 +153,7 @@ class EnrolmentWorker:
         return encode_chain(certificate, authority).decode()
 
     def _load_issuer(self) -> Authority | None:
-        """Load the CA; where its key is not on this machine, or locked, the operator has to approve."""
+        """Load the CA; None if its key is not on this machine or is locked: then the operator has to approve."""
         try:
             return load_issuer(self._home, self._ask)
         except OperatorError:
@@ -174,10 +174,10 @@ def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Request
 def _find_renewable(
     state: Store, at: datetime, *, user: NamedUser, csr: CertificationRequest, window_days: int
 ) -> IssuedCertificate:
-    """Return the certificate that a session shows and that may be renewed now.
+    """Return the certificate that a session presented, if it may be renewed now.
 
     Raises:
-        EnrolmentError: It is not of the built-in CA, was renewed, is valid for long yet, or the key is not new.
+        EnrolmentError: It is not from the built-in CA, was renewed, does not expire soon, or the key is not new.
     """
     facts = user.certificate
     mine = (one for one in state.certificates.of_user(user.name) if one.serial_number == facts.serial_number)

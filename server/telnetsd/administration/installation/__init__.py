@@ -1,1 +1,1 @@
-"""One installation as a whole: made, changed, loaded, checked."""
+"""One installation as a whole: created, changed, loaded, checked."""

@@ -16,14 +16,13 @@ from telnetsd.state.store import audit_head_of
 
 
 def change_audit_key(home: Home) -> None:
-    """Make another audit key, and tell the log of it in words that the former one has sealed.
+    """Create a new audit key, and record this in the log under the previous key's signature.
 
-    Without a former key (one that was lost, or is broken) the new one tells of itself.
+    Without a previous key (it was lost, or is broken), the new key signs the event about itself.
 
     Raises:
-        OperatorError: A server is running (it would go on signing with the former key), the former key cannot be
-        read,
-            or the log cannot be written.
+        OperatorError: A server is running (it would continue to sign with the previous key), the previous key cannot
+            be read, or the log cannot be written.
     """
     key = Ed25519PrivateKey.generate()
     key_id = key_id_of(key.public_key())
@@ -44,7 +43,7 @@ def _tell(home: Home, key: AuditKey, event: AuditKeyChanged) -> None:
 
 
 def _load_former(home: Home) -> AuditKey | None:
-    """Return the key of before; None where it was lost or cannot be used any more."""
+    """Return the previous key; None if it was lost or can no longer be used."""
     try:
         return load_audit_key(home)
     except OperatorError:

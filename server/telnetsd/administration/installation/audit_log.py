@@ -1,4 +1,4 @@
-"""The audit log of an installation, with the state's memory of where it ended."""
+"""The audit log of an installation, with the state's record of where it ended."""
 
 from telnetsd.audit import log
 from telnetsd.audit.chain import EMPTY, Head
@@ -19,12 +19,12 @@ def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:
 
 
 def remembered_end(home: Home) -> Head:
-    """Return the line with which the log ended, as the state remembers it; EMPTY where it remembers none."""
+    """Return the last line of the log, as the state remembers it; EMPTY if it remembers none."""
     sequence, sha256 = audit_head_of(home).read()
     return Head(sequence, sha256) if sequence else EMPTY
 
 
 def is_log_gone(home: Home) -> bool:
-    """Tell whether there is no file of the log."""
+    """Tell whether the log has no files."""
     file = home.audit_file
     return not any(file.parent.glob(f"{file.stem}*{file.suffix}*"))

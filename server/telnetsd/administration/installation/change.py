@@ -1,8 +1,9 @@
 """One change of an installation: state, log and files, all of it or nothing, whenever the machine stops.
 
-Who changes anything holds one lock. The files are made whole in a staging folder first; then the events are put on
-disk, then the database commits, and then the files are renamed into place. A change that was cut off before the
-commit is undone by the next one (and the log says so); one that was cut off behind it is completed.
+A process that changes anything holds one lock. The files are first written completely, in a staging folder. Then the
+events are written to disk, then the database commits, and then the files are renamed into place. A change that was
+interrupted before the commit is undone by the next change (and the log records this). A change that was interrupted
+after the commit is completed.
 """
 
 import os
@@ -40,11 +41,11 @@ from telnetsd.state.store import Store, open_store, require_store
 LOCK_TIMEOUT_S: Final = 10.0
 _MANIFEST: Final = "manifest.json"
 is_ending: Final = threading.Event()
-"""Set when this process ends: nobody waits for the lock any more."""
+"""Set when this process ends: its threads no longer wait for the lock."""
 
 
 class _StagedFile(msgspec.Struct, frozen=True):
-    """A file of a change: its name in the staging folder (none: it is to be deleted), and where it goes."""
+    """A file of a change: its name in the staging folder (None: delete the target), and its destination."""
 
     staged: str | None
     target: str
@@ -56,11 +57,11 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 class Change:
-    """What happens together.
+    """Modifications that take effect together.
 
     Attributes:
         home: The installation.
-        state: Inside a transaction.
+        state: The store, inside a transaction.
         at: The time of the change (aware, UTC, whole seconds).
     """
 
@@ -73,7 +74,7 @@ class Change:
         self._files: list[tuple[Path, bytes | None, int]] = []
 
     def record(self, event: Event) -> None:
-        """Tell the log, when the change is made."""
+        """Add an event, which is logged when the change is made."""
         self.events.append(make_event(event, self._who))
 
     def write_secret(self, path: Path, content: bytes) -> None:
@@ -81,15 +82,15 @@ class Change:
         self._files.append((path, content, SECRET_FILE_MODE))
 
     def write_public(self, path: Path, content: bytes) -> None:
-        """Write a file that everybody may read."""
+        """Write a file that all users may read."""
         self._files.append((path, content, PUBLIC_FILE_MODE))
 
     def delete(self, path: Path) -> None:
-        """Take a file away, if it is there."""
+        """Delete a file, if it exists."""
         self._files.append((path, None, 0))
 
     def stage(self, folder: Path) -> None:
-        """Write the files beside their places, and what is to become of them."""
+        """Write the files to the staging folder, with a manifest that says where each one belongs."""
         make_secret_folder(folder)
         entries = []
         for number, (path, content, mode) in enumerate(self._files):
@@ -110,11 +111,11 @@ class Change:
 
 @contextmanager
 def changing(home: Home, who: Fields) -> Iterator[Change]:
-    """Make a change: what is done inside happens whole when the block ends, or not at all when it raises.
+    """Make a change: what happens inside the block takes effect when it ends, or not at all if it raises.
 
     Args:
         home: The installation.
-        who: The fields that say on the log who does it.
+        who: The event fields that say who makes the change.
     Raises:
         OperatorError: There is no home folder, or it cannot be written.
         AuditUnavailableError: The log cannot be written: nothing was changed.
@@ -144,7 +145,7 @@ def changing(home: Home, who: Fields) -> Iterator[Change]:
 
 
 def recover(home: Home) -> None:
-    """Complete or undo what a change that was cut off has left.
+    """Complete or undo a change that was interrupted.
 
     Raises:
         OperatorError: It cannot be done.
@@ -182,7 +183,7 @@ def _recover(home: Home, state: Store, log: AuditLog) -> None:
 
 
 def _undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
-    """Take away what was staged; and tell the log, which may say that it was done."""
+    """Remove what was staged; if the log may say that the change was made, record that it was undone."""
     if is_told and (folder / _MANIFEST).exists():
         manifest = _read_manifest(folder)
         message = f"a change was cut off, and undone: {'; '.join(manifest.messages)}"
@@ -191,7 +192,7 @@ def _undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
 
 
 def _put_in_place(home: Home, folder: Path, state: Store) -> None:
-    # Without a manifest it was cut off while the folder was being taken away: the files are in their places.
+    # No manifest: the change was interrupted while its folder was being removed, so the files are in place.
     files = _read_manifest(folder).files if (folder / _MANIFEST).exists() else []
     for one in files:
         target = home.root / one.target

@@ -47,10 +47,10 @@ def load_generation(
 
     Args:
         home: The installation.
-        before: The CRLs of the generation before, to be kept where their files have not changed.
-        settings: The configuration, where it is not to be what the file says now.
+        before: The CRLs of the previous generation; those whose files have not changed are kept.
+        settings: The configuration to use instead of the current file's.
     Raises:
-        OperatorError: Something is missing, cannot be read, is open to others, or does not fit.
+        OperatorError: Something is missing, cannot be read, is open to others, or is inconsistent.
     """
     settings = settings or load_settings(home.config_file)
     table = load_table(settings)
@@ -69,10 +69,10 @@ def load_generation(
 
 
 def load_table(settings: Settings) -> CommandTable:
-    """Put the commands and the roles together.
+    """Build the table of the commands and the roles.
 
     Raises:
-        OperatorError: They do not fit.
+        OperatorError: They are inconsistent.
     """
     _refuse_unknown_roles(settings)
     programs = make_commands(settings.command)
@@ -84,7 +84,7 @@ def load_table(settings: Settings) -> CommandTable:
 
 
 def _refuse_unknown_roles(settings: Settings) -> None:
-    """Refuse a name of a role that nobody has defined, wherever the configuration grants or demands one."""
+    """Refuse the name of an undefined role, wherever the configuration grants or requires one."""
     granted = {
         **{f"[[listener.also]] {one.listen!r}": one.roles for one in settings.listener.also},
         **{f"[[line]] {one.name!r}": one.roles for one in settings.line},
@@ -98,10 +98,10 @@ def _refuse_unknown_roles(settings: Settings) -> None:
 
 
 def load_lines(home: Home, settings: Settings) -> LineTable:
-    """Put the lines together.
+    """Build the table of the lines.
 
     Raises:
-        OperatorError: One cannot be; the message names it.
+        OperatorError: A line cannot be built; the message names it.
     """
     lines = LineTable(settings.line, home.root)
     for line in lines:
@@ -118,13 +118,13 @@ def load_home_trust(home: Home, before: RevocationLists | None = None) -> Trust:
     crls = [(path, home.shown(path)) for path in sorted(home.crl_folder.glob("*")) if is_crl_file(path)]
     loaded = load_revocation_lists(crls, before or RevocationLists())
     trust = replace(load_home_authorities(home), crls=loaded)
-    # Their signatures are checked once, here: that of a long one takes half a second.
+    # Check the signatures once, here: for a long CRL this takes half a second.
     trust.crls.find_problems(trust.authorities, utc_now())
     return trust
 
 
 def load_home_authorities(home: Home) -> Trust:
-    """Load the trust anchors and the intermediates, and no CRLs: a long one takes seconds.
+    """Load the trust anchors and the intermediates, but no CRLs: a long CRL takes seconds.
 
     Raises:
         OperatorError: One cannot be read or used.
@@ -138,15 +138,15 @@ def load_home_authorities(home: Home) -> Trust:
 
 
 def is_crl_file(path: Path) -> bool:
-    """Tell whether a file in the folder of CRLs is one, by its name."""
+    """Tell, by its name, whether a file in the CRL folder is a CRL."""
     return path.suffix in {".pem", ".crl", ".der"} and not path.name.startswith(".")
 
 
 def make_policy(home: Home, settings: Settings, trust: Trust) -> Policy:
-    """Put together what the operator decided about who may come in.
+    """Build the policy: what the operator decided about which clients are admitted.
 
     Raises:
-        OperatorError: An entry of the mapping could never name anybody.
+        OperatorError: An entry of the mapping could never name a user.
     """
     source = home.shown(home.ca_certificate)
     built_in = [certificate_sha256(one.certificate) for one in trust.anchors if one.source == source]
@@ -178,7 +178,7 @@ def load_server_chain(home: Home) -> tuple[x509.Certificate, ...]:
     except FileNotFoundError:
         raise OperatorError(f"no server certificate at {shown}; run: telnetsd init") from None
     except Exception as error:
-        # As with every certificate: the X.509 library raises what it likes.
+        # As with every certificate: the X.509 library may raise any exception.
         raise OperatorError(f"cannot read {shown}: {error}; put back a PEM certificate") from error
 
 
@@ -186,7 +186,7 @@ def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], Classica
     """Load the server's certificate with its chain, and its key.
 
     Raises:
-        OperatorError: One is missing or cannot be read, they do not fit, or the key is open to others.
+        OperatorError: A file is missing or cannot be read, the two do not match, or the key is open to others.
     """
     chain = load_server_chain(home)
     require_secret(home, home.server_key, "put it back, or run: telnetsd ca renew-server")
@@ -217,7 +217,7 @@ def server_names(home: Home) -> tuple[str, ...]:
 
 
 def server_name(home: Home) -> str:
-    """Return the name that clients call the server by: the first host name of its certificate, or localhost."""
+    """Return the name by which clients reach the server: the first host name of its certificate, or localhost."""
     return next((name for name in server_names(home) if not _is_address(name)), LOCALHOST)
 
 

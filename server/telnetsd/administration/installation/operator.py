@@ -1,4 +1,4 @@
-"""Who runs a command line, for the log: the operating system's user, and beside it what is only claimed."""
+"""Who runs a command line, for the log: the operating system's user, and names that are only claimed."""
 
 import os
 import pwd
@@ -12,19 +12,19 @@ from telnetsd.events.part import Fields, to_fields
 
 _LOGIN_UID: Final = Path("/proc/self/loginuid")
 _NO_LOGIN: Final = 2**32 - 1
-"""What Linux says of a process that nobody has logged in for (audit_setloginuid(3))."""
+"""What Linux reports for a process without a login (audit_setloginuid(3))."""
 
 
 def operator_name() -> str:
-    """Return the name of the user that this process runs as: the system knows it, and no variable changes it."""
+    """Return the name of the user that this process runs as: it comes from the system; no variable changes it."""
     return _name_of(os.getuid())
 
 
 def by_operator() -> Fields:
-    """Return the fields that say on the log who runs this command line.
+    """Return the event fields that say who runs this command line.
 
-    Besides the user's name: as whom they have logged in, as far as the system was told of it, and who they say that
-    they were before `sudo`. Both are claims: the log does not rest on them.
+    Besides the user's name, there are two more names: the login name, as far as the system knows it, and the name
+    that the user claims to have had before `sudo`. Both are claims: the log does not rely on them.
     """
     sudo_user = os.environ.get("SUDO_USER")
     return to_fields(

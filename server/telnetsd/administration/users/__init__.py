@@ -1,1 +1,1 @@
-"""Users, and what leads to them: certificates, pins, and why a certificate leads to whom."""
+"""Users and their credentials: certificates, pins, and why a certificate identifies a user."""

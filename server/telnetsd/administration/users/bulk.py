@@ -19,14 +19,14 @@ from telnetsd.pki.keys import KeyType
 from telnetsd.state.store import open_store
 
 CHUNK_USERS: Final = 25
-"""How many are added together: all of them or none."""
+"""How many users are added together: all of them or none."""
 USERS_MAX: Final = 100_000
 _COLUMNS: Final = ("name", "roles", "class", "days", "key_type")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What a row has that does not say otherwise."""
+    """The defaults for a row."""
 
     roles: tuple[str, ...]
     key_type: KeyType
@@ -41,9 +41,9 @@ def read_users(home: Home, file: Path, template: Template, *, is_skipping: bool)
 
     Args:
         home: The installation.
-        file: With a first line that names the columns.
-        template: What a row has that does not say otherwise.
-        is_skipping: Pass over names that are users already.
+        file: The CSV file; its first line names the columns.
+        template: The defaults for a row.
+        is_skipping: Whether to skip the names of existing users.
     Raises:
         OperatorError: The file cannot be read, or one of its rows cannot be added.
     """

@@ -1,4 +1,4 @@
-"""What a user is known by: keys that are made here or brought, and the files that are handed over."""
+"""A user's credentials: keys that are generated here or supplied, and the files that the user receives."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from telnetsd.state.records import UserRecord
 
 @dataclass(frozen=True, slots=True)
 class UserFiles:
-    """What an operator hands to a user."""
+    """The files that an operator hands to a user."""
 
     certificate: Path
     key: Path
@@ -39,7 +39,7 @@ class UserFiles:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKey:
-    """The key is made here; `pkcs12_password` locks NAME.p12 (None: it is a secret as NAME.key is)."""
+    """The key is generated here; `pkcs12_password` locks NAME.p12 (None: it is as secret as NAME.key)."""
 
     key_type: KeyType
     pkcs12_password: bytes | None = None
@@ -47,32 +47,32 @@ class GeneratedKey:
 
 @dataclass(frozen=True, slots=True)
 class RequestFile:
-    """The user made the key, and a certification request for it: the private key never leaves them."""
+    """The user generated the key and a certification request for it: the private key stays with the user."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class KeptKey:
-    """The key stays: NAME.key where it is here, else the public key of the present certificate."""
+    """The key stays the same: NAME.key if it is here, else the public key of the current certificate."""
 
     pkcs12_password: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedKey:
-    """No certificate: a public key is accepted, of a certificate in a file, or by its SHA256 fingerprint."""
+    """No certificate: a public key is accepted, from a certificate in a file, or by its SHA256 fingerprint."""
 
     text: str
 
 
 Credential = GeneratedKey | RequestFile | PinnedKey | None
-"""What a user is added with; None: nothing, since other CAs know them."""
+"""What a user is added with; None: nothing, since other CAs vouch for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issuance:
-    """What was issued: the certificate (None for a pin, or nothing), and the files that were written."""
+    """What was issued: the certificate (None for a pin, or if nothing was issued), and the files written."""
 
     user: User
     certificate: x509.Certificate | None
@@ -81,7 +81,7 @@ class Issuance:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key that is to be certified, and the private key where it is here."""
+    """A public key to certify, and the private key if it is here."""
 
     public: CertificatePublicKeyTypes
     private: PrivateKey | None
@@ -89,13 +89,13 @@ class Key:
 
 
 def user_files(home: Home, name: str) -> UserFiles:
-    """Return where a user's files are, or would be."""
+    """Return the paths of a user's files, which need not exist."""
     folder = home.users_folder
     return UserFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.p12")
 
 
 def write_chain(change: Change, name: str, certificate: x509.Certificate, authority: Authority) -> Path:
-    """Write a user's certificate for a key that is not here; an older key of theirs would not fit it."""
+    """Write a user's certificate for a key that is not here; delete older key files, which would not match it."""
     files = user_files(change.home, name)
     make_secret_folder(change.home.users_folder)
     change.write_public(files.certificate, encode_chain(certificate, authority))
@@ -114,10 +114,10 @@ def issue(
     *,
     is_renewal: bool = False,
 ) -> Issuance:
-    """Issue a certificate to a user for a key, and write what is handed to them.
+    """Issue a certificate to a user for a key, and write the files for the user.
 
     Raises:
-        OperatorError: The key is somebody else's or compromised.
+        OperatorError: The key belongs to another user or is compromised.
     """
     certificate = certify(change, authority, settings, user.name, key.public, grant, is_renewal=is_renewal)
     if key.private is None:
@@ -127,7 +127,7 @@ def issue(
     change.write_public(files.certificate, encode_chain(certificate, authority))
     change.write_secret(files.key, key_to_pem(key.private))
     if isinstance(key.private, MlDsaPrivateKey):
-        # The X.509 library writes no PKCS #12 for such keys; an older one would not fit the new key.
+        # The X.509 library writes no PKCS #12 file for such keys; an older file would not match the new key.
         change.delete(files.pkcs12)
         return Issuance(user, certificate, (files.certificate, files.key))
     bundle = make_pkcs12(user.name, key.private, certificate, authority.chain_of(certificate), key.pkcs12_password)
@@ -136,7 +136,7 @@ def issue(
 
 
 def key_for(name: str, credential: GeneratedKey | RequestFile) -> Key:
-    """Make a key, or take the one of a certification request.
+    """Generate a key, or use the key of a certification request.
 
     Raises:
         OperatorError: The request cannot be read, or is refused.
@@ -147,7 +147,7 @@ def key_for(name: str, credential: GeneratedKey | RequestFile) -> Key:
 
 
 def generate(credential: GeneratedKey) -> Key:
-    """Make a key."""
+    """Generate a key."""
     private = generate_key(credential.key_type)
     return Key(private.public_key(), private, credential.pkcs12_password)
 
@@ -163,7 +163,7 @@ def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
 
 
 def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> Key:
-    """Return the key of a user's present certificate.
+    """Return the key of a user's current certificate.
 
     Raises:
         OperatorError: It is not known here.

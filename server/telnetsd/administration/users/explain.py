@@ -1,4 +1,4 @@
-"""Why a certificate leads to whom, or to nobody: the steps of identification, in words for the operator."""
+"""Why a certificate identifies a user, or no user: the steps of identification, described for the operator."""
 
 import base64
 import re
@@ -30,7 +30,7 @@ _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what was looked at, and what was found."""
+    """One step: what was checked, and the result."""
 
     what: str
     found: str
@@ -46,11 +46,11 @@ class Explanation:
 
 
 def explain(home: Home, file: Path) -> Explanation:
-    """Say what a client that presents this certificate would be, and why.
+    """Explain which identity a client that presents this certificate would get, and why.
 
     Args:
         home: The installation.
-        file: PEM, the leaf first, then what it would present with it.
+        file: PEM: the leaf first, then the certificates that the client would present with it.
     Raises:
         OperatorError: The file or the installation cannot be read.
     """
@@ -74,7 +74,7 @@ def explain(home: Home, file: Path) -> Explanation:
 
 
 def _read_presented(file: Path) -> PeerCertificate:
-    """Read what a client would present; whether a certificate can be parsed is for the explanation to say.
+    """Read what a client would present; the explanation says whether a certificate can be parsed.
 
     Raises:
         OperatorError: The file cannot be read, or has no certificate in PEM.
@@ -122,7 +122,7 @@ def _describe_path(path: CertificatePath, generation: Generation) -> list[Step]:
 
 
 def _describe_revocation(path: CertificatePath, generation: Generation, state: Store, at: datetime) -> list[Step]:
-    """Say what the state (of the built-in CA) or the CRLs (of others) know of each certificate below the anchor."""
+    """Report what the state (built-in CA) or the CRLs (other CAs) say about each certificate below the anchor."""
     is_built_in = path.fingerprints_sha256[-1] in generation.policy.built_in
     steps = []
     for certificate, signers in zip(path.certificates, path.signers, strict=False):

@@ -1,4 +1,4 @@
-"""Which user names can be given away: of the one small alphabet, and none that is easily read as another's."""
+"""Which user names are allowed: from one small alphabet, and not easily misread as another user's name."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,10 +10,10 @@ _LOOK_ALIKE: Final = (("rn", "m"), ("vv", "w"), ("0", "o"), ("1", "l"), ("5", "s
 
 
 def check_user_name(name: str) -> None:
-    """Refuse what cannot be a user name.
+    """Refuse a text that cannot be a user name.
 
     Raises:
-        OperatorError: It cannot.
+        OperatorError: It cannot be a user name.
     """
     if name == GUEST_ROLE:
         raise OperatorError(
@@ -27,7 +27,7 @@ def check_user_name(name: str) -> None:
 
 
 def look_alike(name: str, others: Iterable[str]) -> str | None:
-    """Return one of the other names that is easily read as this one (alice, a1ice), or None."""
+    """Return one of the other names that is easily misread as this one (alice, a1ice), or None."""
     skeleton = _skeleton(name)
     return next((other for other in others if other != name and _skeleton(other) == skeleton), None)
 

@@ -1,4 +1,4 @@
-"""Reading a pin: the SHA-256 of a public key, as it is, or of a certificate in a file."""
+"""Reading a pin: the SHA-256 of a public key, given directly or taken from a certificate in a file."""
 
 import re
 from datetime import datetime
@@ -21,7 +21,7 @@ def parse_pin(text: str, at: datetime) -> str:
         text: `SHA256:…` of the SubjectPublicKeyInfo, or the path of a certificate in PEM.
         at: The time at which the certificate has to be valid.
     Raises:
-        OperatorError: It is neither, or a certificate that could not log in.
+        OperatorError: The text is neither, or the certificate could not log in.
     """
     if text.upper().startswith(FINGERPRINT_PREFIX):
         match = _SPKI.fullmatch(text)

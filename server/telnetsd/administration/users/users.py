@@ -42,7 +42,7 @@ from telnetsd.state.records import UserRecord
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """Who is to be added. `is_mapped`: cert-to-name entries of other CAs may name them."""
+    """A user to add. `is_mapped`: cert-to-name entries of other CAs may name the user."""
 
     user: User
     is_mapped: bool = False
@@ -56,17 +56,17 @@ def add_user(
     grant: Grant,
     ask: AskPassphrase = passphrase_of_environment,
 ) -> Issuance:
-    """Add a user with a certificate or a pin, with the events on the audit log.
+    """Add a user with a certificate or a pin, and record the events in the audit log.
 
     Args:
         home: The installation.
         new: The name and the roles.
-        credential: How they are to be known.
-        grant: For how long, and of which class.
-        ask: For the passphrase of the CA's key.
+        credential: What identifies the user.
+        grant: How long the certificate is valid, and its class.
+        ask: Returns the passphrase of the CA's key.
     Raises:
-        OperatorError: The name cannot be one or is taken, a role is unknown, the key or the request is refused, or
-            something cannot be written.
+        OperatorError: The name is not allowed or exists already, a role is unknown, the key or the request is
+            refused, or something cannot be written.
     """
     settings = load_settings(home.config_file)
     check_new_user(new.user, settings)
@@ -102,7 +102,7 @@ def add_users(
 
 
 def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapped: bool | None) -> UserRecord:
-    """Give a user other roles, or let cert-to-name entries name them; open sessions have them at once.
+    """Change a user's roles, or let cert-to-name entries name the user; open sessions change at once.
 
     Raises:
         OperatorError: There is no such user, or a role is unknown.
@@ -126,7 +126,7 @@ def renew_user(
     grant: Grant,
     ask: AskPassphrase = passphrase_of_environment,
 ) -> Issuance:
-    """Issue another certificate to a user, of the class of the last one; the last one stays valid to its end.
+    """Issue another certificate to a user, of the class of the last one, which stays valid until it expires.
 
     Raises:
         OperatorError: There is no such user, no certificate to renew, or the key or the request is refused.
@@ -150,9 +150,9 @@ def renew_user(
 
 
 def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
-    """Take a user away, with everything that lets them in; open sessions end.
+    """Remove a user, and revoke all of the user's credentials; open sessions end.
 
-    Returns: Why the CRL could not be signed anew, or an empty string.
+    Returns: Why a new CRL could not be signed, or an empty string.
     Raises:
         OperatorError: There is no such user.
     """
@@ -168,20 +168,20 @@ def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_enviro
 
 
 def check_new_user(user: User, settings: Settings) -> None:
-    """Refuse a name that cannot be one, and roles that there are not.
+    """Refuse a name that is not allowed, and unknown roles.
 
     Raises:
-        OperatorError: With what can be done.
+        OperatorError: The message says what to do.
     """
     check_user_name(user.name)
     check_roles(user.roles, settings)
 
 
 def check_roles(roles: Iterable[str], settings: Settings) -> None:
-    """Refuse roles that there are not.
+    """Refuse unknown roles.
 
     Raises:
-        OperatorError: With those that there are.
+        OperatorError: The message suggests known roles.
     """
     known = load_table(settings).roles
     for role in roles:
@@ -192,10 +192,10 @@ def check_roles(roles: Iterable[str], settings: Settings) -> None:
 
 
 def insert_user(change: Change, new: NewUser) -> None:
-    """Note a new user.
+    """Record a new user.
 
     Raises:
-        OperatorError: There is one of that name, or one that is easily taken for it.
+        OperatorError: The name exists already, or is easily misread as an existing one.
     """
     user = new.user
     similar = look_alike(user.name, change.state.users.names())
@@ -212,7 +212,7 @@ def pin_key(change: Change, name: str, spki_sha256: str) -> None:
     """Accept a public key for a user.
 
     Raises:
-        OperatorError: It is somebody else's, or compromised.
+        OperatorError: The key belongs to another user or is compromised.
     """
     check_key(change, name, spki_sha256)
     change.state.pins.add(spki_sha256, name, change.at)

@@ -1,7 +1,7 @@
-"""The files of a log, in the order of its chain: those that were rotated away, and the one that is written now.
+"""The files of a log, in the order of its chain: the rotated ones, and the one that is currently being written.
 
-A rotated file may have been compressed, by us or by somebody else, and may have any name that begins like the log's.
-What orders them is what their first lines say. Nothing here is believed: see `audit.reading.verification`.
+A rotated file may have been compressed, by telnetsd or by another program. It may have any name that begins like the
+log's. The first lines of the files determine their order. Nothing is trusted here: see `audit.reading.verification`.
 """
 
 import bz2
@@ -29,7 +29,7 @@ from telnetsd.escaping import escape
 from telnetsd.files.locking import take_lock
 
 LINE_MAX_BYTES: Final = 16 * 2**20
-"""No event is so long: what is longer is damage, and is not kept in memory."""
+"""No event is this long: a longer line is damage, and is not kept in memory."""
 LOCK_TIMEOUT_S: Final = 5.0
 NAME_MAX_CHARS: Final = 1024
 _PROGRESS_LINES: Final = 4096
@@ -46,7 +46,7 @@ _BROKEN: Final = (zstandard.ZstdError, lzma.LZMAError, zlib.error, EOFError)
 
 
 class Line(NamedTuple):
-    """One line of a log's file, without its newline; `is_whole` tells whether it had one."""
+    """One line of a log file, without its newline; `is_whole` says whether it had one."""
 
     path: Path
     number: int
@@ -60,8 +60,8 @@ class Part:
 
     Attributes:
         path: The file.
-        first: What its first line says; None when that is damaged.
-        size: How long it is, in bytes.
+        first: The link of its first line; None when that line is damaged.
+        size: Its size in bytes.
         is_plain: Whether it is not compressed: then only `size` bytes of it count, since the rest is being written.
     """
 
@@ -85,14 +85,14 @@ class Snapshot:
 
 
 def take_snapshot(path: Path) -> Snapshot:
-    """Find every file of the log whose current file is at `path`, while nobody writes.
+    """Find every file of the log whose current file is at `path`, while no process writes to it.
 
     Raises:
-        OperatorError: There is none, one cannot be read, or a writer does not let go of it.
+        OperatorError: There is no file, one cannot be read, or a writer does not release its lock.
     """
     with _readable(path.parent):
         for _ in range(_LOOKS_MAX):
-            # Again, when a file that was seen has been compressed, or one was begun.
+            # Retry if a file that was listed has been compressed, or a new one was begun.
             with contextlib.suppress(FileNotFoundError):
                 return _look(path)
         raise FileNotFoundError(errno.ENOENT, "its files keep changing; try again", str(path))
@@ -104,7 +104,7 @@ def _look(path: Path) -> Snapshot:
         found = [_examine(one) for one in sorted(path.parent.glob(f"{path.stem}*")) if _is_part(one, path)]
         seal = read_seal_of(path)
     if seal != before:
-        # Between two files there was none to lock, and a writer has begun one.
+        # Between two files there was no file to lock, and a writer has begun a new one.
         raise FileNotFoundError(errno.ENOENT, "it was written meanwhile; try again", str(path))
     if not found:
         raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
@@ -112,10 +112,10 @@ def _look(path: Path) -> Snapshot:
 
 
 def take_files(paths: list[Path]) -> Snapshot:
-    """Take the files that are named; the seal is the one beside the last of them.
+    """Return a snapshot of the named files; the seal is the one beside the last of them.
 
     Raises:
-        OperatorError: One cannot be read, or a writer does not let go of it.
+        OperatorError: A file cannot be read, or a writer does not release its lock.
     """
     with _readable(paths[0]):
         last = _in_order([_examine(path) for path in paths])[-1].path
@@ -124,11 +124,11 @@ def take_files(paths: list[Path]) -> Snapshot:
 
 
 def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _: None) -> Iterator[Line]:
-    """Yield every line of a log, in constant memory, wherever its files are by now.
+    """Yield every line of a log, in constant memory, wherever its files are now.
 
     Args:
         snapshot: The log.
-        on_progress: Told now and then how many bytes of the files have been read.
+        on_progress: Called from time to time with how many bytes of the files have been read.
     Raises:
         OperatorError: A file cannot be read, or was removed meanwhile.
     """
@@ -147,7 +147,7 @@ def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _
 def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[Line]:
     """Yield the lines of one file, up to a limit of its content in bytes.
 
-    Where it cannot be decompressed any further, what is yielded is no line of a log.
+    If the file cannot be decompressed any further, the last line that is yielded is empty, which is not a valid line.
     """
     number, left = 0, limit
     _, source = _unpack(raw)
@@ -158,7 +158,7 @@ def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[Line]:
             if left is not None:
                 left -= len(content)
     except OSError as error:
-        # What decompresses raises these too, without a number: they are about the content.
+        # Decompressors raise OSError too, without a number: then the error is about the content.
         if error.errno is not None:
             raise
         yield Line(path, number + 1, b"")
@@ -178,7 +178,7 @@ def _unpack(raw: IO[bytes]) -> tuple[bool, IO[bytes]]:
 
 
 def _is_part(one: Path, path: Path) -> bool:
-    """Tell from its name whether a file is one of a log's: audit.jsonl, audit-0….jsonl.zst, audit.jsonl.1.gz."""
+    """Tell from its name whether a file belongs to a log: audit.jsonl, audit-0….jsonl.zst, audit.jsonl.1.gz."""
     is_named_so = one.name.startswith((f"{path.stem}-", path.name)) and path.suffix in one.name
     return is_named_so and one.suffix not in {".part", ".seal"} and one.is_file()
 
@@ -197,13 +197,13 @@ def _first_link(raw: IO[bytes], path: Path) -> Link | None:
 
 
 def _find_again(part: Part) -> IO[bytes]:
-    """Open a file that was seen before, which may have been rotated away or compressed meanwhile.
+    """Open a file that was listed before, and may have been rotated away or compressed meanwhile.
 
     Raises:
         FileNotFoundError: It is gone.
     """
     for _ in range(_LOOKS_MAX):
-        # Again, since it may get another name between being listed and being opened.
+        # Retry, since it may be renamed between being listed and being opened.
         others = (one for one in sorted(part.path.parent.iterdir()) if ".jsonl" in one.name and one.suffix != ".part")
         for path in (part.path, *others):
             with contextlib.suppress(OSError):
@@ -215,10 +215,10 @@ def _find_again(part: Part) -> IO[bytes]:
 
 
 def _in_order(parts: list[Part]) -> list[Part]:
-    """Order files by what their first lines say; what only repeats the beginning of another counts once.
+    """Order files by what their first lines say; a file that only repeats the beginning of another is left out.
 
-    Two that begin alike and go on differently both stay: one of them is no file of this log, and verification says
-    so.
+    Two files that begin alike and continue differently both stay: one of them is not a file of this log, and
+    verification reports it.
     """
     ordered: list[Part] = []
     for part in sorted((one for one in parts if one.size), key=_place):
@@ -248,7 +248,7 @@ def _is_beginning(one: Part, other: Part) -> bool:
 
 @contextmanager
 def _quiet(path: Path) -> Iterator[None]:
-    """Keep writers away for a moment, if there is the file that they write."""
+    """Block writers for a moment, if the file that they write exists."""
     with contextlib.ExitStack() as held:
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while not _lock_current(path, held):
@@ -258,11 +258,11 @@ def _quiet(path: Path) -> Iterator[None]:
 
 
 def _lock_current(path: Path, held: contextlib.ExitStack) -> bool:
-    """Lock the file at a path, if there is one, and tell whether it is still there then."""
+    """Lock the file at a path, if it exists, and return whether it is still there afterwards."""
     try:
         file = held.enter_context(open_regular(path))
     except FileNotFoundError:
-        # Between two files there is none for a moment.
+        # Between two files there is no file for a moment.
         time.sleep(_BETWEEN_FILES_S)
         return not path.exists()
     if not take_lock(file.fileno(), LOCK_TIMEOUT_S, is_shared=True):

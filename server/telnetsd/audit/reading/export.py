@@ -1,7 +1,7 @@
 """The log in the formats of other programs: CSV for spreadsheets, CEF for security tools.
 
-What a peer has typed may be meant for the program that reads the export: a cell that a spreadsheet would take for a
-formula is marked as text, and what separates fields in CEF is escaped.
+A peer may have typed text that targets the program that reads the export. So a cell that a spreadsheet would treat
+as a formula is marked as text, and the separators of fields in CEF are escaped.
 """
 
 import csv
@@ -61,7 +61,7 @@ _CEF_SEVERITY: Final = {Outcome.SUCCESS: 3, Outcome.FAILURE: 6}
 
 
 class ExportFormat(StrEnum):
-    """What an export is for."""
+    """The format of an export."""
 
     JSON = "json"
     CSV = "csv"

@@ -1,6 +1,6 @@
-"""One event as a person wants to see it: on one line, printable, whoever wrote it.
+"""One event as it is shown to a person: on one line and printable, whatever wrote it.
 
-What is read here was escaped when it was written; it is looked at again before it is shown, since a file can change.
+The text was escaped when it was written. It is checked again before it is shown, since a file can change.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ MESSAGE_MAX_CHARS: Final = 300
 _NOTHING: Final = "-"
 _SHORT_ID_CHARS: Final = 8
 Event = Mapping[str, Any]
-"""An event as it was read: nothing is known of its members."""
+"""An event as it was read: nothing is known about its members."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One event for people: every value is one line of printable text, `-` where there is none."""
+    """One event for people: every value is one line of printable text, or `-` if there is none."""
 
     time: str
     outcome: str
@@ -32,7 +32,7 @@ class EventRow:
 
 
 def read_event(line: bytes) -> Event:
-    """Return the event of a line; of a damaged one, an event that says so."""
+    """Return the event of a line; for a damaged line, an event that says so."""
     try:
         event = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -41,7 +41,7 @@ def read_event(line: bytes) -> Event:
 
 
 def describe(event: Event) -> EventRow:
-    """Return what a person wants to see of an event."""
+    """Return an event as it is shown to a person."""
     return EventRow(
         time=text_of(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
         outcome=text_of(event, "event.outcome") or _NOTHING,
@@ -54,19 +54,19 @@ def describe(event: Event) -> EventRow:
 
 
 def short_session_id(session_id: str) -> str:
-    """The last 8 characters of a session's id: random, where the first ones are the time."""
+    """The last 8 characters of a session's id: they are random, while the first ones are the time."""
     return session_id[-_SHORT_ID_CHARS:]
 
 
 def who_of(event: Event) -> str:
-    """The user's name; `guest`; or whoever used the command line, in brackets, since that is no user of ours."""
+    """The user's name; `guest`; or the operator of the command line in brackets, as that is not a telnetsd user."""
     operator = text_of(event, "telnetsd.operator.name")
     is_guest = text_of(event, "telnetsd.identity.kind") == "guest"
     return text_of(event, "user.name") or ("guest" if is_guest else f"({operator})" if operator else "")
 
 
 def source_of(event: Event) -> str:
-    """Where a connection came from, as HOST:PORT, or HOST for several; empty where nothing says so."""
+    """Where a connection came from, as HOST:PORT, or HOST for several; empty if the event does not say."""
     address, port = text_of(event, "source.ip"), text_of(event, "source.port")
     if not port:
         return address
@@ -90,5 +90,5 @@ def text_of(event: Event, path: str, max_chars: int = MESSAGE_MAX_CHARS) -> str:
 
 
 def _printable(text: str, max_chars: int) -> str:
-    # Backslashes were doubled when the event was made; only what should not be there at all is escaped again.
+    # Backslashes were doubled when the event was made; only characters that should not occur are escaped again.
     return text[:max_chars] if text.isprintable() else escape(text, max_chars)

@@ -1,4 +1,4 @@
-"""Which events somebody wants to see."""
+"""Selecting the events that a user wants to see."""
 
 import ipaddress
 import re
@@ -20,18 +20,19 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What an event has to be; what is empty, None or False asks for nothing.
+    """The conditions that an event has to meet; an attribute that is empty, None or False sets no condition.
 
-    What a file of the log repeats of open sessions is no event of theirs: it is taken where its action is asked for.
+    The events with which a file of the log repeats the open sessions are not events of those sessions: they are
+    selected only if their action is asked for.
 
     Attributes:
-        user: The user's name, also of whom a change is about; or `guest`.
+        user: The user's name, also as the user that a change is about; or `guest`.
         session: The end of a session's id.
         action: `event.action`, with * for any characters.
         source: The address or network that it came from.
         certificate: The beginning of its certificate's SHA-256, or its serial number, in upper-case hexadecimal.
         only_failed: Whether its outcome has to be a failure.
-        since, until: Between which moments (aware, UTC) it has to have been written.
+        since, until: The times (aware, UTC) between which it has to have been written.
     """
 
     user: str = ""
@@ -45,11 +46,11 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether it takes every event."""
+        """Whether it selects every event."""
         return self == Selection()
 
     def takes(self, event: Event) -> bool:
-        """Tell whether an event is one of them."""
+        """Tell whether an event meets the conditions."""
         return (
             (bool(self.action) or value_of(event, "event.action") != SessionContinued.action)
             and self._is_in_time(value_of(event, "@timestamp"))
@@ -62,7 +63,7 @@ class Selection:
         )
 
     def _is_in_time(self, at: Any) -> bool:  # noqa: ANN401 -- whatever JSON the line holds
-        # RFC 3339 in UTC with six digits: the texts are in the order of the times.
+        # RFC 3339 in UTC with six digits: the texts sort in the order of the times.
         is_late_enough = self.since is None or str(at) >= timestamp(self.since)
         return is_late_enough and (self.until is None or str(at) <= timestamp(self.until))
 
@@ -78,10 +79,10 @@ class Selection:
 
 
 def parse_fingerprint(text: str) -> str:
-    """Return what Selection.certificate has of a text: hexadecimal, with or without colons and SHA256: before it.
+    """Parse a value for Selection.certificate: hexadecimal, with or without colons and a leading SHA256:.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not such a value.
     """
     digits = text.upper().removeprefix("SHA256:").replace(":", "")
     if not _HEXADECIMAL.fullmatch(digits):
@@ -90,10 +91,10 @@ def parse_fingerprint(text: str) -> str:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return the moment of a text: 2h (ago), 2026-01-31, 2026-01-31T12:00, with or without an offset; UTC without.
+    """Parse a time: 2h (ago), 2026-01-31, 2026-01-31T12:00, with or without an offset; it is UTC without one.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a time.
     """
     ago = _AGO.fullmatch(text)
     try:
@@ -106,10 +107,10 @@ def parse_moment(text: str, now: datetime) -> datetime:
 
 
 def parse_network(text: str) -> Network:
-    """Return the network of an address or a network, as in 192.0.2.1, 192.0.2.0/24, 2001:db8::/32.
+    """Parse an address or a network, as in 192.0.2.1, 192.0.2.0/24, 2001:db8::/32.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is neither.
     """
     try:
         return ipaddress.ip_network(text, strict=False)

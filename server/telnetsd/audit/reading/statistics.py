@@ -1,4 +1,4 @@
-"""What the log comes to: logins by user and by hour, refusals by reason, events by action."""
+"""Statistics of the log: logins by user and by hour, refusals by reason, events by action."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _TURNED_AWAY = {SessionRefused.action, HandshakeFailed.action, CommandDenied.act
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Counts, each by a word, the most frequent first; hours (UTC, 00 to 23) in their order."""
+    """Counts by name, the most frequent first; hours (UTC, 00 to 23) are in order."""
 
     logins_by_user: dict[str, int]
     refusals_by_reason: dict[str, int]
@@ -25,7 +25,7 @@ class Figures:
 
 
 def count(events: Iterable[Event]) -> Figures:
-    """Count what there is."""
+    """Count the events."""
     users, reasons, hours, actions = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     total = failures = 0
     for event in events:

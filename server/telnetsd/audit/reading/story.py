@@ -1,4 +1,4 @@
-"""The whole story of one session: who, by which certificate, what they did and when, how it ended."""
+"""The whole story of one session: the user, the certificate, what the user did and when, and how it ended."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from telnetsd.events.of_sessions import SessionEnded, SessionRefused
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One event of a session: how many seconds after the first one, and what people want to see of it."""
+    """One event of a session: how many seconds after the first one it was, and how it is shown to a person."""
 
     offset_s: float
     outcome: str
@@ -25,8 +25,8 @@ class Story:
 
     Attributes:
         id: Its UUIDv7.
-        facts: What is known of it, as pairs of a word and a text.
-        steps: Its events, in their order.
+        facts: What is known about it, as pairs of a label and a text.
+        steps: Its events, in order.
         is_over: Whether its end is on the log.
     """
 
@@ -37,7 +37,7 @@ class Story:
 
 
 def tell_stories(events: Iterable[Event]) -> list[Story]:
-    """Tell the story of each session, from all of its events in the order of the log."""
+    """Return the story of each session, from all of its events in the order of the log."""
     sessions: dict[str, list[Event]] = {}
     for event in events:
         sessions.setdefault(text_of(event, "telnetsd.session.id"), []).append(event)
@@ -48,7 +48,7 @@ def _tell(session_id: str, events: list[Event]) -> Story:
     first = events[0]
     begun, end = _moment(first), next((one for one in reversed(events) if _ends(one)), None)
     steps = tuple(_step(event, begun) for event in events)
-    # What a killed server's recordings hold is on the log behind the session's end.
+    # After a server was killed, the events of its recordings are on the log after the session's end.
     length = f"{_step(end, begun).offset_s:.1f} s, ended: {text_of(end, 'event.reason')}" if end else "not ended"
     facts = [*_facts(first), ("length", length)]
     return Story(session_id, tuple((word, text) for word, text in facts if text), steps, end is not None)

@@ -17,7 +17,7 @@ POLL_S: Final = 0.2
 def last_lines(path: Path, count: int) -> list[bytes]:
     """Return the last `count` whole lines of a log, without their newlines; none when there is no log.
 
-    Where the current file has fewer, those before come from the files that were rotated away.
+    If the current file has fewer, the earlier ones come from the rotated files.
     """
     try:
         with open_regular(path) as file:
@@ -28,7 +28,7 @@ def last_lines(path: Path, count: int) -> list[bytes]:
 
 
 def follow(path: Path, count: int) -> tuple[list[bytes], Iterator[bytes]]:
-    """Return the last `count` lines, and an endless iterator over each line that is written then, across rotation."""
+    """Return the last `count` lines, and an endless iterator over each later line, across rotation."""
     lines = last_lines(path, max(count, 1))
     after = max(map(sequence_of, lines), default=0)
     return lines[max(0, len(lines) - count) :], _go_on(LogSource(path, after))

@@ -1,12 +1,12 @@
-"""Whether a log is what was written: order, chain, signatures, beginning and end; pure.
+"""Verification that a log is what was written: order, chain, signatures, beginning and end; pure.
 
-It needs the lines, the seal and the public key. A log is taken from line to line in constant memory. At the first
-line that does not fit, what follows is searched for the line that should have stood there: that tells what kind of
-damage it is.
+It needs the lines, the seal and the public key. It reads a log line by line, in constant memory. At the first line
+that does not fit, it searches the lines after it for the line that should have been there. That determines what kind
+of damage it is.
 
-What proves the *beginning*: it is the first line of all; or a signed line that opens a file, and either an event of
-retention says what was removed before it, or only some files are looked at. What proves the *end*: the seal; or,
-where only rotated files are looked at, a signed line that closes the last of them.
+What proves the *beginning*: the line is the first of the whole log; or it is a signed line that opens a file. In the
+second case, either a retention event says what was removed before it, or only some files are examined. What proves
+the *end*: the seal; or, if only rotated files are examined, a signed line that closes the last of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ class DamageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """The first line that is bad: the file, the line's number in it (from 1), and what is wrong."""
+    """The first bad line: the file, the line's number in it (from 1), and what is wrong."""
 
     kind: DamageKind
     file: str
@@ -49,19 +49,19 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
         damage: The first damage, or None.
-        events: How many lines hold.
+        events: How many lines are valid.
         checkpoints: How many of them are signed.
-        first_sequence, last_sequence: The first and the last of them; 0 when there is none.
-        first_at, last_at: When those were written, as they say.
+        first_sequence, last_sequence: The numbers of the first and the last of them; 0 when there are none.
+        first_at, last_at: When those were written, as the lines state it.
         key_ids: The keys that have signed.
-        is_sealed: Whether a seal was there.
-        unsealed: How many lines stand behind the seal that a writer had announced, and not sealed before it was
-        killed. pruned: How many lines were removed before the first one by retention, with an event that says so.
-        is_partial: Whether only some files were looked at, and earlier ones exist.
+        is_sealed: Whether there was a seal.
+        unsealed: How many lines after the seal were announced by a writer that was killed before it sealed them.
+        pruned: How many lines before the first one were removed by retention, with an event that says so.
+        is_partial: Whether only some files were examined, and earlier ones exist.
     """
 
     damage: Damage | None
@@ -80,14 +80,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a log has to hold.
+    """What a log is verified against.
 
     Attributes:
         keys: The keys whose signatures count.
-        seal: The content of the seal; empty where there is none.
-        is_whole: Whether every file of the log is looked at, but for those that retention removed.
-        checkpoint: An earlier state that was exported, and whose signature holds; or None.
-        witnessed: A line that the whole log had, as is remembered elsewhere; EMPTY where nothing is.
+        seal: The content of the seal; empty if there is none.
+        is_whole: Whether every file of the log is examined, except those that retention removed.
+        checkpoint: An earlier state that was exported, and whose signature is valid; or None.
+        witnessed: A line that the whole log had, as remembered elsewhere; EMPTY if none is remembered.
     """
 
     keys: PublicKeys
@@ -111,7 +111,7 @@ class _PrunedEvent(msgspec.Struct):
 
 
 class _DamagedError(Exception):
-    """The line that was taken last is bad, or the one `back` before it."""
+    """The line that was checked last is bad, or the one `back` lines before it."""
 
     def __init__(self, kind: DamageKind, message: str, back: int = 0) -> None:
         super().__init__(message)
@@ -128,7 +128,7 @@ def verify(lines: Iterable[Line], expected: Expectation) -> Report:
 
     Args:
         lines: Every line, in order.
-        expected: What it has to hold.
+        expected: What it is verified against.
     """
     rest, verifier = iter(lines), _Verifier(expected)
     try:
@@ -143,7 +143,7 @@ def verify(lines: Iterable[Line], expected: Expectation) -> Report:
 
 
 class _Verifier:
-    """Holds where the chain is; its methods are called with one line after another."""
+    """Keeps the current position in the chain; its methods are called with one line after another."""
 
     def __init__(self, expected: Expectation) -> None:
         self._expected = expected
@@ -163,7 +163,7 @@ class _Verifier:
             self._sealed, self._seal_error = NO_SEAL, str(error)
 
     def take(self, line: Line) -> None:
-        """Take the next line."""
+        """Check the next line."""
         self._line_before, self._line = self._line, line
         if not line.is_whole:
             message = "it has no end: a writer was cut off there, and the next one sets it aside; or the file was cut"
@@ -188,7 +188,7 @@ class _Verifier:
         self._events += 1
 
     def finish(self) -> None:
-        """Judge beginning and end, when every line has been taken."""
+        """Check the beginning and the end, after every line has been checked."""
         first, last, witnessed = self._first, self._last, self._expected.witnessed.sequence
         if last is None and witnessed:
             missing = f"{_range(1, witnessed)} at least {_are(1, witnessed)} missing, as state.db remembers"
@@ -203,7 +203,7 @@ class _Verifier:
             self._judge_checkpoint(self._expected.checkpoint.head.sequence, first, last)
 
     def explain(self, rest: Iterator[Line]) -> _DamagedError:
-        """Tell what was done where the last line does not follow the one before it, from the lines behind it."""
+        """Determine from the lines after it what was done to a line that does not follow the previous one."""
         link, wanted = self._link, self._head.sequence + 1
         if link is None:
             raise AssertionError("a misfit is a line that was read")
@@ -219,7 +219,7 @@ class _Verifier:
             return _DamagedError(DamageKind.REMOVED, f"{missing} before it {_are(wanted, sequence - 1)} missing")
         if is_wanted_behind:
             return _DamagedError(DamageKind.INSERTED, "it was put in: it does not follow the line before it")
-        # Where what is behind follows this line, this one is what was written, and the one before it is not.
+        # If the next line follows this one, this line is what was written, and the previous one is not.
         is_this_one_good = link.head == self._sealed.head or (
             behind is not None and behind.previous == link.head.sha256
         )
@@ -228,7 +228,7 @@ class _Verifier:
         return _DamagedError(DamageKind.CHANGED, "it does not follow the line before it")
 
     def report(self, error: _DamagedError | None) -> Report:
-        """Say what was found."""
+        """Return the result of the verification."""
         first, last = self._first, self._last
         pruned = first.head.sequence - 1 if first is not None and self._is_pruned else 0
         return Report(
@@ -316,7 +316,7 @@ class _Verifier:
 
     def _place(self, error: _DamagedError) -> Damage:
         line = self._line_before if error.back else self._line
-        # Whoever can write to the folder chooses the names of its files.
+        # A user who can write to the folder chooses the names of its files.
         name = escape(line.path.name, NAME_MAX_CHARS) if line else ""
         return Damage(error.kind, name, line.number if line else 0, str(error))
 

@@ -1,1 +1,1 @@
-"""Getting the log to collectors: each has a thread and a place in the log of its own, and keeps nobody waiting."""
+"""Shipping the log to collectors: each has its own thread and its own position in the log, and delays nothing."""

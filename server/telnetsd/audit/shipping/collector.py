@@ -1,7 +1,7 @@
 """The collectors: syslog over UDP, TCP and TLS, journald, and standard output.
 
-Each blocks in its own thread, for a bounded time, and raises OSError when what it was given did not go out. None of
-them is told by its collector that something has arrived: what a network has taken can still be lost there.
+Each blocks in its own thread, for a bounded time, and raises OSError when it could not send an event. None of them
+gets an acknowledgement from its collector: an event that the network accepted can still be lost there.
 """
 
 import errno
@@ -26,14 +26,14 @@ _STDOUT: Final = 1
 
 
 class TooLongError(OSError):
-    """The collector takes no event as long as this one."""
+    """The collector does not accept an event as long as this one."""
 
 
 class Collector(Protocol):
-    """Somebody who gets every event."""
+    """A destination that receives every event."""
 
     def connect(self) -> None:
-        """Reach the collector, unless it is reached already.
+        """Connect to the collector, unless it is already connected.
 
         Raises:
             OSError: It cannot be reached.
@@ -43,19 +43,19 @@ class Collector(Protocol):
         """Send an event's line.
 
         Raises:
-            TooLongError: It is too long for the collector, and would be so again.
-            OSError: It did not go out.
+            TooLongError: It is too long for the collector, and would be too long again.
+            OSError: It could not be sent.
         """
 
     def close(self) -> None:
-        """Let go of the collector."""
+        """Disconnect from the collector."""
 
 
 def make_collector(home: Home, settings: ShippingSettings) -> Collector:
     """Return the collector that a setting names.
 
     Raises:
-        OperatorError: A certificate or key of it cannot be read.
+        OperatorError: Its certificate or key cannot be read.
     """
     kind, _, address = settings.to.partition("://")
     match kind:
@@ -97,7 +97,7 @@ class UdpSyslog:
 
 
 class StreamSyslog:
-    """Syslog over TCP (RFC 6587) or TLS (RFC 5425), each message behind its length."""
+    """Syslog over TCP (RFC 6587) or TLS (RFC 5425), each message after its length."""
 
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext | None) -> None:
         self._address = address
@@ -126,7 +126,7 @@ class StreamSyslog:
 
 
 class Journald:
-    """The journal of systemd, by its native protocol: fields of an event as fields of an entry."""
+    """The journal of systemd, by its native protocol: fields of an event become fields of an entry."""
 
     def __init__(self, path: str = JOURNALD_SOCKET) -> None:
         self._path = path
@@ -150,7 +150,7 @@ class Journald:
 
 
 class StandardOutput:
-    """Lines on standard output, for whoever runs the server and reads them there."""
+    """Lines on standard output, for the process that runs the server and reads them there."""
 
     def connect(self) -> None:
         """See Collector."""
@@ -159,7 +159,7 @@ class StandardOutput:
         """See Collector."""
         view = memoryview(line + b"\n")
         while view:
-            # What a pipe is ready for, it takes without waiting, up to PIPE_BUF bytes.
+            # A pipe that is ready accepts up to PIPE_BUF bytes without waiting.
             _, ready, _ = select.select([], [_STDOUT], [], TIMEOUT_S)
             if not ready:
                 raise TimeoutError("nobody reads standard output")
@@ -184,7 +184,7 @@ _entry_decoder: Final = msgspec.json.Decoder(_Entry)
 
 
 def to_entry(line: bytes) -> bytes:
-    """Return the journal entry of an event's line: newline-separated fields, none of which has a newline in it."""
+    """Return the journal entry of an event's line: newline-separated fields, none of which contains a newline."""
     try:
         entry = _entry_decoder.decode(line)
         event, message = entry.event, entry.message
@@ -197,7 +197,7 @@ def to_entry(line: bytes) -> bytes:
         "TELNETSD_ACTION": event.action,
         "TELNETSD_REASON": event.reason,
     }
-    # Texts of the log have no control characters; a line that was damaged could.
+    # Texts of the log have no control characters, but a damaged line could have some.
     text = "".join(f"{name}={value.partition(chr(10))[0]}\n" for name, value in fields.items())
     return text.encode("utf-8", "replace") + b"TELNETSD_EVENT=" + line + b"\n"
 
@@ -214,7 +214,7 @@ def _send_datagram(one: socket.socket | None, message: bytes) -> None:
 
 
 def _wrap(raw: socket.socket, context: ssl.SSLContext | None, host: str) -> socket.socket:
-    """Put TLS on a connection, if that is wanted; the certificate has to be the host's."""
+    """Use TLS on a connection if there is a context; the certificate has to be the host's."""
     if context is None:
         return raw
     try:
@@ -225,7 +225,7 @@ def _wrap(raw: socket.socket, context: ssl.SSLContext | None, host: str) -> sock
 
 
 def _has_hung_up(one: socket.socket) -> bool:
-    """Tell whether a collector has closed the connection: it has nothing to say otherwise."""
+    """Tell whether a collector has closed the connection; it sends nothing otherwise."""
     ready, _, _ = select.select([one], [], [], 0)
     if not ready:
         return False

@@ -1,9 +1,9 @@
-"""One collector's thread: reads what is new in the log, sends it, and remembers how far it has got.
+"""The thread of one collector: it reads what is new in the log, sends it, and remembers its position.
 
-A collector that is away keeps nobody waiting: the thread tries again, less and less often, and goes on where it was.
-One that has fallen too far behind skips what is too old, and an event says which lines it has not got. How far each
-has got is kept on the disk about once a second: after a crash a collector may get some lines twice, and none not at
-all.
+An unreachable collector delays nothing else: the thread retries at growing intervals, and continues where it was. A
+collector that has fallen too far behind skips the oldest lines, and an event says which lines it did not get. The
+position of each collector is saved to the disk about once a second. After a crash a collector may get some lines
+twice, but it misses none.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ BACKOFF_MAX_S: Final = 30.0
 _PLACE_MAX_BYTES: Final = 32
 
 Report = Callable[[ShippingReason, str, int, int], None]
-"""Told, from another thread, which lines a collector has not got: why, its name, the first and the last of them."""
+"""Called from another thread for lines that a collector did not get: why, its name, the first and the last line."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ class Shipper:
 
     Args:
         home: The installation.
-        settings: The collector.
-        collector: How it is reached.
-        report: Told of what did not reach it.
+        settings: The settings of the collector.
+        collector: The connection to it.
+        report: Called for lines that did not reach it.
     """
 
     def __init__(self, home: Home, settings: ShippingSettings, collector: Collector, report: Report) -> None:
@@ -58,15 +58,15 @@ class Shipper:
         self._thread = threading.Thread(target=self._run, name=f"ship-{settings.name}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def begin_to_end(self) -> None:
-        """Send what is left, and end."""
+        """Make the thread send what is left, and end."""
         self._has_ended.set()
 
     def wait(self, deadline: float) -> None:
-        """Wait for the end up to a moment of the monotonic clock."""
+        """Wait until the thread has ended, or until a time of the monotonic clock."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             logger.warning("the collector %s has not got the last lines yet", self._settings.name)
@@ -91,7 +91,7 @@ class Shipper:
         self._save()
 
     def _ship(self) -> None:
-        """Send what there is now."""
+        """Send the lines that are available now."""
         if self._source.seal.sequence() <= self._source.after:
             return
         self._collector.connect()
@@ -129,13 +129,13 @@ class Shipper:
             )
 
     def _save(self) -> None:
-        # Where it cannot be kept, a restart sends some lines twice.
+        # If the position cannot be saved, a restart sends some lines twice.
         with contextlib.suppress(OSError):
             self._place.save(self._source.after)
 
 
 class ShippedPosition:
-    """How far a collector has got, in a file.
+    """The position of a collector in the log, kept in a file.
 
     Args:
         path: The file.
@@ -146,19 +146,19 @@ class ShippedPosition:
         self._saved = -1
 
     def load(self, last: int) -> int:
-        """Return the number of the last line that it has got; `last` is that of the log."""
+        """Return the number of the last line that the collector got; `last` is the last line of the log."""
         try:
             with open_regular(self._path) as file:
                 self._saved = int(file.read(_PLACE_MAX_BYTES))
         except FileNotFoundError:
-            return last  # whoever is new begins at the end
+            return last  # a new collector begins at the end
         except (OSError, ValueError):
             return 0
-        # A log that was begun anew has lower numbers.
+        # A log that was begun again has lower numbers.
         return max(0, min(self._saved, last))
 
     def save(self, sequence: int) -> None:
-        """Keep the number of the last line that it has got."""
+        """Save the number of the last line that the collector got."""
         if sequence != self._saved:
             make_secret_folder(self._path.parent)
             write_secret(self._path, f"{sequence}\n".encode())

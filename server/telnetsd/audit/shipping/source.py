@@ -1,6 +1,7 @@
-"""The lines that a collector has not got yet, read from the files of the log, wherever they are by now.
+"""The lines that a collector does not have yet, read from the files of the log, wherever they are now.
 
-The log itself is the queue: a collector that is away for an hour costs no memory, and finds what it has missed.
+The log itself is the queue: a collector that is unreachable for an hour costs no memory, and later gets what it
+missed.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ _CHUNK_BYTES: Final = 2**18
 
 
 class Numbered(NamedTuple):
-    """A line of the log, and its place in it."""
+    """A line of the log, and its sequence number."""
 
     sequence: int
     line: bytes
@@ -43,7 +44,7 @@ class SealReader:
 
     Args:
         path: The log.
-        keys: Those that may have signed the seal; None takes its word, for who only shows lines.
+        keys: The keys that may have signed the seal; None accepts any seal, for a reader that only shows lines.
     """
 
     def __init__(self, path: Path, keys: PublicKeys | None = None) -> None:
@@ -53,7 +54,7 @@ class SealReader:
         self._sequence = 0
 
     def sequence(self) -> int:
-        """Return the number of the last line that is sealed; what it was before, where that cannot be read."""
+        """Return the number of the last sealed line; the previous number if the seal cannot be read."""
         try:
             content = read_seal_of(self._path)
             if content != self._content:
@@ -70,12 +71,12 @@ class SealReader:
 
 
 class LogSource:
-    """Reads on from a place.
+    """Reads the log from a given position.
 
     Args:
         path: The log.
-        after: The number of the last line that is not wanted.
-        keys: Those that may have signed the seal; None takes its word, for who only shows lines.
+        after: The number of the last line before that position.
+        keys: The keys that may have signed the seal; None accepts any seal, for a reader that only shows lines.
     """
 
     def __init__(self, path: Path, after: int, keys: PublicKeys | None = None) -> None:
@@ -87,18 +88,18 @@ class LogSource:
         self._missed_limit = 0
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def skip_to(self, after: int) -> None:
-        """Go on behind another line."""
+        """Continue after another line."""
         self.after = after
         self.close()
 
     def read(self) -> Iterator[Numbered]:
-        """Yield what there is now, up to what is sealed; each line counts as read when the next one is asked for.
+        """Yield the lines up to the last sealed one; each counts as read when the next one is asked for.
 
         Raises:
             OperatorError: A file cannot be read.
@@ -113,11 +114,11 @@ class LogSource:
             self.after, self._offset = one.sequence, self._offset + len(one.line) + 1
         if self.after < limit != self._missed_limit:
             yield from self._read_anew(limit)
-            # Lines that are nowhere are not looked for again before there are others.
+            # Lines that were not found are not searched for again until there are new lines.
             self._missed_limit = limit if self.after < limit else 0
 
     def _read_on(self) -> Iterator[Numbered]:
-        """Yield the next whole lines of the file that is open, while they are the ones that come next."""
+        """Yield the next whole lines of the open file, as long as they are the ones that come next."""
         offset, size = self._offset, _CHUNK_BYTES
         while self._descriptor >= 0:
             chunk = os.pread(self._descriptor, size, offset)
@@ -133,7 +134,7 @@ class LogSource:
             offset += end
 
     def _read_anew(self, limit: int) -> Iterator[Numbered]:
-        """Yield lines from wherever they are; the last file that was read is open then."""
+        """Yield lines from whatever files they are in; afterwards the last file that was read is open."""
         snapshot = take_snapshot(self._path)
         begins = [part.first.head.sequence if part.first else 0 for part in snapshot.parts]
         first = max((place for place, begin in enumerate(begins) if begin <= self.after + 1), default=0)
@@ -154,7 +155,7 @@ class LogSource:
 
 
 def sequence_of(line: bytes) -> int:
-    """Return a line's number; 0 for a line that is none."""
+    """Return a line's number; 0 if it is not a line of the log."""
     try:
         return _line_decoder.decode(line).event.sequence
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Syslog messages (RFC 5424), without I/O: an audit event as JSON, behind a header that says what it is."""
+"""Syslog messages (RFC 5424), without I/O: an audit event as JSON, after a header that says what it is."""
 
 from typing import Final
 
@@ -48,7 +48,7 @@ def to_syslog(line: bytes, host_name: str, process_id: int) -> bytes:
 
 
 def to_frame(message: bytes) -> bytes:
-    """Return a message as it goes over a stream: its length, a space, and itself (RFC 5425 section 4.3, RFC 6587)."""
+    """Return a message as sent over a stream: its length, a space, the message (RFC 5425 section 4.3, RFC 6587)."""
     return f"{len(message)} ".encode() + message
 
 

@@ -1,4 +1,4 @@
-"""The open sessions of all workers, as one worker asks for them."""
+"""The open sessions of all workers, as one worker requests them."""
 
 from telnetsd.daemon.workers.rlimits import raise_unrecorded
 from telnetsd.rpc.channel import Channel, ChannelError

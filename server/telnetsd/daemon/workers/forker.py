@@ -1,7 +1,7 @@
-"""The process that starts workers: it loads a batch once, forks its workers, and another one for each that dies.
+"""The process that starts workers: it loads once per batch, forks the workers, and replaces each one that dies.
 
-It has one thread and no event loop, so that forking is safe. Forked from the same TLS context, all workers take each
-other's session tickets. What was loaded is shared by all, until one of them reloads.
+It has one thread and no event loop, so that forking is safe. All workers are forked from the same TLS context, so
+they accept each other's session tickets. All share what was loaded, until one of them reloads.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from telnetsd.rpc.messages import Plan
 from telnetsd.tls.engine import ServerContext
 
 STDIN: Final = 0
-"""Where a forker hears the first process: it is let go when that ends."""
+"""The pipe from the first process: when it ends, the forker starts no more workers."""
 SHORT_LIFE_S: Final = 1.0
 DELAY_MAX_S: Final = 5.0
 ORPHANED_S: Final = 3.0
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Forker:
-    """Starts workers, and starts them again, until its standard input ends."""
+    """Starts workers, and replaces those that die, until its standard input ends."""
 
     def __init__(self, plan: Plan, ask: AskPassphrase, generation: Generation | None = None) -> None:
         self._plan = plan
@@ -53,7 +53,7 @@ class Forker:
         self._woken, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
-        """Have the workers that are planned, until there are to be none any more."""
+        """Keep the planned number of workers running, until the server wants no more."""
         handle_no_signals()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
@@ -66,7 +66,7 @@ class Forker:
         self._wait_for_the_last()
 
     def _wait(self) -> bool:
-        """Wait until something is to be done; False when the server wants no more workers."""
+        """Wait until there is something to do; return False if the server wants no more workers."""
         timeout = max(0.0, min(self._due) - time.monotonic()) if self._due else None
         ready, _, _ = select.select([STDIN, self._woken], [], [], timeout)
         if self._woken in ready:
@@ -80,12 +80,12 @@ class Forker:
             if pid == 0:
                 return
             is_short = time.monotonic() - self._started_at.pop(pid) < SHORT_LIFE_S
-            # One that cannot even start is not to keep the machine busy.
+            # A worker that cannot even start must not keep the machine busy.
             self._delay_s = min(2 * self._delay_s + 0.1, DELAY_MAX_S) if is_short else 0.0
             self._due.append(time.monotonic() + self._delay_s)
 
     def _replace_dead(self) -> None:
-        """Start workers in the place of those that have died."""
+        """Start replacements for the workers that have died."""
         now = time.monotonic()
         due, self._due = [one for one in self._due if one <= now], [one for one in self._due if one > now]
         for _ in due:
@@ -114,7 +114,7 @@ class Forker:
         try:
             run_worker(start, self._generation, self._context, self._ask)
         except OperatorError as error:
-            logger.error("a worker cannot start: %s", error)  # noqa: TRY400 -- an operator's mistake, in words
+            logger.error("a worker cannot start: %s", error)  # noqa: TRY400 -- an operator's mistake, no traceback
             sys.exit(1)
         except Exception:
             logger.exception("a worker ends by a fault of the server")
@@ -122,8 +122,8 @@ class Forker:
         sys.exit(0)
 
     def _wait_for_the_last(self) -> None:
-        """Wait for the workers' end, which the server tells them; those of a server that has died are ended."""
-        # Where no worker takes connections any more, nobody is to wait for one that does.
+        """Wait for the workers to end, as the server tells them to; kill those of a server that has died."""
+        # Once no worker accepts connections, no client should wait in the backlog of a listener.
         for listener, _ in self._listeners:
             listener.close()
         self._reap()

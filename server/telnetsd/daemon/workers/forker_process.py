@@ -1,8 +1,8 @@
-"""A forker, as the first process of a server has it: forked for the first batch, started anew for later ones.
+"""A forker, as the first process of a server sees it: forked for the first batch, a new program for later ones.
 
-The first one is forked before there are threads, an event loop or open files that are not for it, and has what the
-first process has loaded: a server that comes back takes connections half a second sooner. Later ones load what is new
-then.
+The first one is forked before there are threads, an event loop or open files that are not for it. It has what the
+first process has loaded, so that a restarted server accepts connections half a second sooner. Later forkers load what
+is new then.
 """
 
 import asyncio
@@ -28,20 +28,20 @@ logger = logging.getLogger(__name__)
 
 
 class ForkerProcess(Protocol):
-    """What is done with a forker."""
+    """The operations on a forker."""
 
     @property
     def returncode(self) -> int | None:
-        """How it has ended; None while it has not."""
+        """How the forker ended; None while it has not."""
 
     async def wait(self) -> int:
-        """Wait until it has ended."""
+        """Wait until the forker has ended."""
 
     def let_go(self) -> None:
-        """Have it start no more workers, and end with those that it has."""
+        """Make the forker start no more workers, and end with those that it has."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the forker at once."""
 
 
 class StartedForker:
@@ -70,11 +70,11 @@ class StartedForker:
 
 
 class FirstForker:
-    """A forker that waits for its first word; see ForkerProcess.
+    """A forker that waits until it is told to start its workers; see ForkerProcess.
 
     Args:
         pid: Its process.
-        words: Where it hears us; it is let go when that is closed.
+        words: Our end of the pipe to it; when that is closed, it starts no more workers.
     """
 
     def __init__(self, pid: int, words: int) -> None:
@@ -83,7 +83,7 @@ class FirstForker:
         self._returncode: int | None = None
 
     def go(self) -> None:
-        """Have it start its workers."""
+        """Make the forker start its workers."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._words, _GO)
 
@@ -122,7 +122,7 @@ class FirstForker:
 
 
 async def start_forker(plan: Plan, options: tuple[str, ...]) -> StartedForker:
-    """Start the program that is a forker; `options` are of `telnetsd workers`."""
+    """Start a forker as a program; `options` are those of `telnetsd workers`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "telnetsd", "workers", *options),
         msgspec.json.encode(plan).decode(),
@@ -133,7 +133,7 @@ async def start_forker(plan: Plan, options: tuple[str, ...]) -> StartedForker:
 
 
 def fork_first_forker(plan: Plan, generation: Generation, ask: AskPassphrase) -> FirstForker:
-    """Fork a forker that has everything already; must be called before there are threads."""
+    """Fork a forker that already has everything loaded; must be called before there are threads."""
     hearing, words = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -143,7 +143,7 @@ def fork_first_forker(plan: Plan, generation: Generation, ask: AskPassphrase) ->
 
 
 def _be_forker(plan: Plan, generation: Generation, ask: AskPassphrase, hearing: int) -> NoReturn:
-    """Be a forker, or a worker of it, and nothing of the process before: what that would clean up is not ours."""
+    """Run as a forker, or as its worker, and exit without the parent's clean-up, which is not ours to do."""
     code = 1
     try:
         handle_no_signals()

@@ -1,6 +1,6 @@
-"""The hub: where workers, and their sessions on lines, connect to the supervisor; it knows which workers there are.
+"""The hub: workers, and their sessions on lines, connect to the supervisor here; it knows which workers there are.
 
-Everything of which a server has one is reached through it: the audit log, the lines, the shared limits, the sessions.
+It gives access to everything that a server has only once: the audit log, the lines, the shared limits, the sessions.
 """
 
 import asyncio
@@ -46,10 +46,10 @@ class Admittance(Protocol):
     """What the supervisor decides about workers."""
 
     def welcome(self) -> Welcome:
-        """Return what a worker is told that has just come."""
+        """Return the answer to a worker that has just connected."""
 
     def is_unwanted(self, batch: int) -> bool:
-        """Tell whether workers of a batch are to end at once."""
+        """Tell whether workers of a batch have to end at once."""
 
     def note_ready(self, worker: WorkerLink) -> None:
         """Take note that a worker accepts connections."""
@@ -76,8 +76,8 @@ class Hub:
         admittance: Decides about workers.
 
     Attributes:
-        workers: Those that there are.
-        sessions: The open sessions of all.
+        workers: The connected workers.
+        sessions: The open sessions of all workers.
     """
 
     def __init__(self, home: Home, common: Common, admittance: Admittance) -> None:
@@ -97,13 +97,13 @@ class Hub:
         self._server = await self._loop.create_unix_server(self._connected, sock=listener, backlog=BACKLOG)
 
     def close(self) -> None:
-        """Let no worker connect any more."""
+        """Stop accepting workers."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
 
     async def wait_until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something is so that changes only with a worker that comes, is ready, or ends."""
+        """Wait for a condition that changes only when a worker connects, becomes ready, or ends."""
         while not is_so():
             self._changed.clear()
             await self._changed.wait()
@@ -119,7 +119,7 @@ class Hub:
         return channel
 
     async def _greet(self, channel: Channel, hello: Hello) -> Welcome:
-        """Take a worker in, and return how often the server has reloaded, and with what: it may be late."""
+        """Add a worker, and return the number of reloads so far and the settings: the worker may be late."""
         worker = WorkerLink(channel=channel, pid=hello.pid, batch=hello.batch, heard_at=self._loop.time())
         channel.on_closed = partial(self._lose, worker)
         channel.answer(ListEverySession, lambda _: self.sessions.rows())
@@ -171,7 +171,7 @@ class Hub:
         worker.channel.tell(EventsWritten(written))
 
     def _lose(self, worker: WorkerLink) -> None:
-        """Note that a worker has ended; what it had open has ended with it, and the log is told by us."""
+        """Note that a worker has ended, and record the end of its open sessions, which have ended with it."""
         self.workers.remove(worker)
         self._limits.leave(worker.channel)
         self.sessions.lose(worker)

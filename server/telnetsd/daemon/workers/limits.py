@@ -1,6 +1,6 @@
-"""Limits that all workers keep together: what each counts, and whom it penalises, is told to the others.
+"""Limits that all workers share: each worker tells the others what it counts, and which sources it penalises.
 
-Changes gather for a moment, so that a login is not a message for each thing that it counts.
+Changes are gathered for a moment, so that a login does not send a message for each thing that it counts.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ GATHER_S: Final = 0.02
 
 
 class SharedLimits:
-    """A worker's part.
+    """A worker's part of the shared limits.
 
     Args:
-        admission: What it counts.
+        admission: What the worker counts.
         channel: To the first process.
     """
 
@@ -64,21 +64,21 @@ class SharedLimits:
 
 
 class LimitsHub:
-    """The first process's part: passes on to each worker what the others tell, and knows it for those to come."""
+    """The first process's part: passes on to each worker what the others report, and keeps it for new workers."""
 
     def __init__(self) -> None:
         self._counts: dict[Channel, Counter[str]] = {}
         self._penalties = Penalties()
 
     def join(self, channel: Channel) -> None:
-        """Take in a worker, and tell it what it has missed."""
+        """Add a worker, and tell it what it has missed."""
         sum_of_all = sum(self._counts.values(), Counter())
         self._counts[channel] = Counter()
         channel.hear(LimitsChanged, lambda news: self._hear(channel, news))
         channel.tell(LimitsChanged(sum_of_all, [], list(self._penalties.all)))
 
     def leave(self, channel: Channel) -> None:
-        """Note that a worker has ended, and everything that it counted with it."""
+        """Note that a worker has ended, and subtract everything that it counted."""
         lost = self._counts.pop(channel, Counter())
         self._pass_on(channel, {key: -count for key, count in lost.items() if count}, [])
 

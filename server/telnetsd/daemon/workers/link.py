@@ -1,4 +1,4 @@
-"""A worker, as the first process of a server has it: what it says of itself, and asking it."""
+"""A worker, as the first process of a server sees it: what it reports about itself, and how to ask it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from telnetsd.rpc.message import Question
 from telnetsd.rpc.messages import SessionRow
 
 ANSWER_TIMEOUT_S: Final = 5.0
-"""How long a worker may take to say which sessions it has: one that is stopped keeps no operator waiting."""
+"""How long a worker may take to list its sessions: a stopped worker must not keep an operator waiting."""
 A = TypeVar("A")
 
 
@@ -25,9 +25,9 @@ class WorkerLink:
     """One worker, as the first process sees it.
 
     Attributes:
-        heard_at: When it has last given a sign of life, by the event loop's clock.
-        open: The event with which each open session has begun, by the session's id.
-        written: What of its events is on the log, and not yet told to it.
+        heard_at: When it last gave a sign of life, by the event loop's clock.
+        open: The event with which each open session began, by the session's id.
+        written: The results of writing its events that it has not been told yet.
     """
 
     channel: Channel
@@ -43,7 +43,7 @@ class WorkerLink:
 async def ask_all(
     workers: Iterable[WorkerLink], question: Question[A], timeout_s: float = ANSWER_TIMEOUT_S
 ) -> list[tuple[WorkerLink, A | ChannelError]]:
-    """Ask workers, and return the answer of each; of one that does not answer in time, an error."""
+    """Ask workers, and return the answer of each; an error for one that does not answer in time."""
     asked = list(workers)
     answers = await asyncio.gather(*(_ask(one.channel, question, timeout_s) for one in asked))
     return list(zip(asked, answers, strict=True))
@@ -59,7 +59,7 @@ async def _ask(channel: Channel, question: Question[A], timeout_s: float) -> A |
 
 
 def session_row(started: Draft) -> SessionRow:
-    """Return what the event of its start says of a session."""
+    """Return what the start event of a session says about it."""
     event = event_of(started)
     return SessionRow(
         id=text_of(event, "telnetsd.session.id"),
@@ -75,5 +75,5 @@ def session_row(started: Draft) -> SessionRow:
 
 
 def session_fields(started: Draft) -> Fields:
-    """Return the fields of a session's events, from the event of its start."""
+    """Return the fields of a session's events, from its start event."""
     return fields_of_session(event_of(started))

@@ -1,4 +1,4 @@
-"""Who serves the connections of a server: this process alone, or several workers (see `supervisor`)."""
+"""The processes that serve a server's connections: this process alone, or several workers (see `supervisor`)."""
 
 import asyncio
 import socket
@@ -14,14 +14,14 @@ from telnetsd.listener.endpoint import Endpoint
 
 STOP_TIMEOUT_S: Final = 5.0
 WATCH_INTERVAL_S: Final = 0.25
-"""How often clocks, state and files are looked at: a session ends within a second of what ends it."""
+"""How often clocks, state and files are checked: a session ends within a second of the reason for it."""
 
 Listeners = list[tuple[socket.socket, Endpoint]]
-"""Listening sockets, each with the endpoint that it is of."""
+"""Listening sockets, each with its endpoint."""
 
 
 class WorkerPool(Protocol):
-    """Takes connections and leads them through their sessions."""
+    """Accepts connections and runs their sessions."""
 
     @property
     def sessions(self) -> WatchableSessions:
@@ -29,33 +29,33 @@ class WorkerPool(Protocol):
 
     @property
     def is_heard(self) -> bool:
-        """Whether somebody who takes connections has lately given a sign of life."""
+        """Whether a process that accepts connections has recently given a sign of life."""
 
     async def start(self, listeners: Listeners) -> None:
-        """Take connections from now on.
+        """Accept connections from now on.
 
         Raises:
-            OperatorError: It cannot be done.
+            OperatorError: That is not possible.
         """
 
     async def adopt(self, generation: Generation, reason: ReloadReason) -> None:
         """Serve with another generation."""
 
     async def tick(self) -> None:
-        """Look at the state, and at the clocks."""
+        """Check the state and the clocks."""
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
-        """Show a line to every session; and to each that comes in, until something else is announced."""
+        """Show a line to every session; a lasting one also to each new session, until the next announcement."""
 
     async def drain(self) -> None:
-        """Take no more connections, and return when the last of those that are open has ended by itself."""
+        """Accept no more connections, and return when the last open one has ended by itself."""
 
     async def stop(self) -> None:
-        """Take no more connections, end every session, and return when the log knows."""
+        """Accept no more connections, end every session, and return when that is on the log."""
 
 
 async def accept_on(process: ServingProcess, listeners: Listeners) -> list[asyncio.Server]:
-    """Let a process take connections."""
+    """Let a process accept connections."""
     loop = asyncio.get_running_loop()
     servers = []
     for one, endpoint in listeners:
@@ -84,7 +84,7 @@ class OneProcess:
 
     @property
     def is_heard(self) -> bool:
-        """See WorkerPool: who asks is heard."""
+        """See WorkerPool; always true, since this process itself is asked."""
         return True
 
     async def start(self, listeners: Listeners) -> None:

@@ -30,7 +30,7 @@ def make_context(generation: Generation) -> ServerContext:
     """Make the TLS context of a generation.
 
     Raises:
-        OperatorError: OpenSSL does not take the server's certificate.
+        OperatorError: OpenSSL rejects the server's certificate.
     """
     trust = generation.trust
     return make_server_context(
@@ -60,9 +60,9 @@ class ServingProcess:
         context: Its TLS context.
         state: The operator's state.
         trail: Bound to nothing.
-        ask: For the passphrase of the CA's key.
+        ask: Asks for the passphrase of the CA's key.
         registry: The open sessions of this process.
-        sessions: The open sessions of all.
+        sessions: The open sessions of all processes.
         directory: The way to the lines.
     """
 
@@ -94,12 +94,12 @@ class ServingProcess:
         self._judging: asyncio.Task[None] | None = None
 
     async def adopt(self, generation: Generation) -> None:
-        """Serve with another generation; sessions that still hold go on.
+        """Serve with another generation; sessions that are still valid continue.
 
         Raises:
-            OperatorError: OpenSSL does not take the server's certificate: nothing has changed.
+            OperatorError: OpenSSL rejects the server's certificate; nothing has changed.
         """
-        # Tickets of one context are useless in another: who comes again shakes hands in full.
+        # Tickets of one context are useless in another: a client that returns needs a full handshake.
         context = self._context if has_same_tls(generation, self.generation) else make_context(generation)
         self._context, self.generation = context, generation
         self._stages = self._compose(generation)
@@ -107,7 +107,7 @@ class ServingProcess:
         await self._look_again()
 
     async def tick(self) -> None:
-        """Look at the state, and at the sessions' clocks."""
+        """Check the state and the sessions' clocks."""
         if self._state.version() != self._state_version:
             await self._look_again()
         self.registry.check_clocks()
@@ -115,14 +115,14 @@ class ServingProcess:
 
     async def _look_again(self) -> None:
         version = self._state.version()
-        # Until everybody was looked at, everybody is due: the next tick sees it.
+        # Until all sessions have been checked, all are due: the next tick detects that.
         self._state_version = _DUE
         self.registry.adopt(self._stages.services, self._stages.settings)
         if self._judging is not None:
             self._judging.cancel()
         costly = await self.registry.reidentify(self.acceptor.identification.at_once)
         self._state_version = version
-        # Users first. Nothing else waits for it: who presents much must not keep the clocks from being looked at.
+        # Users first. Nothing else waits for it: a client that presents a lot of data must not delay the clocks.
         costly.sort(key=lambda session: not isinstance(session.identity, NamedUser))
         self._judging = asyncio.get_running_loop().create_task(self._look_at(costly)) if costly else None
 

@@ -23,7 +23,7 @@ class RemoteSink:
         channel.hear(EventsWritten, self._settle)
 
     def put(self, event: Fields) -> asyncio.Future[None]:
-        """Take an event; the future is done when it is on disk."""
+        """Accept an event; the future is done when it is on disk."""
         if self._channel.is_closed or len(self._waiting) >= GATHERED_MAX:
             return failed(AuditUnavailableError(_NO_ANSWER))
         try:
@@ -47,7 +47,7 @@ class RemoteSink:
         return written
 
     def give_up(self) -> None:
-        """Tell whoever waits that there is nobody to write any more."""
+        """Fail every event that waits: the process that writes the log is gone."""
         for written in self._waiting.values():
             settle(written, AuditUnavailableError(_NO_ANSWER))
         self._waiting.clear()

@@ -16,33 +16,33 @@ GC_THRESHOLDS: Final = (20_000, 20, 50)
 
 
 def spare_the_collector() -> None:
-    """Let the garbage collector look seldom, and never at what was loaded: sessions leave few cycles behind."""
+    """Make the garbage collector run rarely, and never on what was loaded: sessions leave few cycles behind."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 def handle_no_signals() -> None:
-    """Leave the signals that end or reload a server to its first process, which tells us.
+    """Leave the signals that end or reload a server to its first process, which notifies us.
 
-    A handler that does nothing, since ignoring them would be inherited by the programs that we start.
+    The handler does nothing. If signals were ignored instead, the programs that we start would inherit that.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 
 def raise_unrecorded(answer: object) -> None:
-    """Raise the error that it was, where another process could not record what it was asked for.
+    """Raise the original error if another process could not record what it was asked to do.
 
     Raises:
-        AuditUnavailableError: It was that.
+        AuditUnavailableError: The answer is that error.
     """
     if isinstance(answer, ChannelError) and answer.kind == AuditUnavailableError.__name__:
         raise AuditUnavailableError(str(answer)) from answer
 
 
 def make_room(connections: int) -> None:
-    """Raise the limit of open files to what the connections need, as far as the system lets us."""
+    """Raise the limit of open files to what the connections need, as far as the system allows."""
     needed = connections + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:

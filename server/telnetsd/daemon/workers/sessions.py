@@ -1,4 +1,4 @@
-"""The sessions that are open on all workers, as if they were on one."""
+"""The open sessions of all workers, as if they were on one."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,10 +18,10 @@ from telnetsd.rpc.messages import (
 
 
 class AllSessions:
-    """See `control.WatchableSessions`.
+    """See `control.server.WatchableSessions`.
 
     Args:
-        workers: The workers that there are; the caller changes it.
+        workers: The connected workers; the caller changes this sequence.
     """
 
     def __init__(self, workers: Sequence[WorkerLink]) -> None:
@@ -39,7 +39,7 @@ class AllSessions:
             if isinstance(answer, list):
                 rows += answer
             elif worker in self._workers:
-                # It may not answer, but its sessions are open: an operator is to see them.
+                # The worker may not answer, but its sessions are open: an operator has to see them.
                 rows += map(session_row, worker.open.values())
         return sorted(rows, key=lambda row: row.started_at)
 
@@ -51,8 +51,8 @@ class AllSessions:
         """See LiveSessions.
 
         Raises:
-            AuditUnavailableError: The event cannot be written; the session goes on.
-            OperatorError: Its worker may not have ended it.
+            AuditUnavailableError: The event cannot be written; the session continues.
+            OperatorError: The session's worker may not have ended it.
         """
         answers = await ask_all(self._workers, KickSession(session_id, by))
         if any(answer is True for _, answer in answers):
@@ -90,7 +90,7 @@ class AllSessions:
         raise KeyError(session_id)
 
     def lose(self, lost: WorkerLink) -> None:
-        """Tell whoever watches a session of a worker that has ended."""
+        """Notify the operators who watch a session of a worker that has ended."""
         for number, worker in list(self._watched.items()):
             if worker is lost:
                 self.pass_on(ScreenShown(number, b""))
@@ -101,7 +101,7 @@ class AllSessions:
         return sum(one for _, one in answers if isinstance(one, int))
 
     def pass_on(self, news: ScreenShown) -> None:
-        """Show the watcher of a session what it was shown."""
+        """Pass the output of a session on to its watcher."""
         show = self._shows.get(news.watch)
         if show is not None:
             show(news.data)

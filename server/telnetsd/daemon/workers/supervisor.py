@@ -1,9 +1,9 @@
-"""Several workers that serve as one: started, watched, restarted, and told what concerns them all.
+"""Several workers that serve as one: start, watch and restart them, and tell them what concerns them all.
 
-Workers accept connections from the same sockets and have sessions; everything of which there is one is in this
+Workers accept connections from the same sockets and have sessions. Everything that exists only once is in this
 process: the audit log, the lines, the control socket, the watched files. A forker (see `forker`) loads what a batch
 of workers needs, and forks them. A rolling restart starts another batch beside the one that serves, and then retires
-that: it accepts no more connections, and ends with its last session.
+the old one: it accepts no more connections, and ends with its last session.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ START_TIMEOUT_S: Final = 60.0
 """How long a batch may take to be ready: a CRL of a million entries takes seconds."""
 KILL_AFTER_S: Final = STOP_TIMEOUT_S + 3.0
 HUNG_S: Final = 30.0
-"""How long a worker may give no sign of life: its sessions are lost with it, so it is given time to come back."""
+"""How long a worker may give no sign of life: its sessions are lost with it, so it gets time to recover."""
 RETRY_S: Final = 5.0
-"""How long after workers that did not start others are tried."""
+"""How long after workers did not start the next attempt is made."""
 RETIRED_MAX: Final = 16
-"""How many retired workers there may be: beyond it the oldest end, with a sentence to their users."""
+"""How many retired workers there may be: beyond that the oldest end, with a message to their users."""
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class WorkerSettings:
 
 
 def make_plan(home: Home, count: int, listeners: Listeners, batch: int = 1, reloads: int = 0) -> Plan:
-    """Return what a forker is to start."""
+    """Return the plan of what a forker starts."""
     return Plan(
         home=str(home.root),
         hub=str(home.workers_socket),
@@ -72,12 +72,12 @@ def make_plan(home: Home, count: int, listeners: Listeners, batch: int = 1, relo
 
 
 class Supervisor:
-    """The workers of a server; see `service.WorkerPool`.
+    """The workers of a server; see `pool.WorkerPool`.
 
     Args:
         home: The installation.
         settings: How many workers, and how they are started.
-        generation: The first batch.
+        generation: The generation of the first batch.
         sink: Where events go.
         trail: Bound to nothing.
     """
@@ -95,7 +95,7 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._listeners: Listeners = []
         self._batch = self._accepting = 0
-        """The last batch that was started, and the one that takes connections."""
+        """The last batch that was started, and the one that accepts connections."""
         self._failed: set[int] = set()
         self._reloads = 0
         self._is_starting = asyncio.Lock()
@@ -119,20 +119,20 @@ class Supervisor:
         await self._start_batch()
 
     async def adopt(self, generation: Generation, reason: ReloadReason) -> None:
-        """See WorkerPool; a signal, and other certificates of the server, raise another batch of workers."""
+        """See WorkerPool; a signal, or changed certificates of the server, start another batch of workers."""
         is_same, self._generation = has_same_tls(generation, self._generation), generation
         self._reloads += 1
         self._host.adopt(generation.lines)
         for worker, answer in await ask_all(self._workers, Reload(generation.settings), START_TIMEOUT_S):
             if isinstance(answer, ChannelError):
-                # It would serve with what was taken back; the one in its place loads everything anew.
+                # It would still serve with what was withdrawn; its replacement loads everything again.
                 logger.warning("worker %d has not reloaded, and is replaced: %s", worker.pid, answer)
                 worker.channel.tell(Stop())
         if reason is ReloadReason.SIGNAL or not is_same:
             await self._start_anew()
 
     async def tick(self) -> None:
-        """See WorkerPool; a worker that hangs is ended, and a forker that has ended is replaced."""
+        """See WorkerPool; a worker that hangs is killed, and a forker that has ended is replaced."""
         self._host.directory.check_clocks()
         self._end_the_hung()
         is_busy = self._starting is not None and not self._starting.done()
@@ -155,7 +155,7 @@ class Supervisor:
         before, self._ticked_at = self._ticked_at, now
         for worker in self._workers:
             if now - before > ANSWER_TIMEOUT_S:
-                worker.heard_at = now  # it is we who heard nothing
+                worker.heard_at = now  # this process itself was not running
             elif worker.is_ready and now - worker.heard_at > HUNG_S:
                 logger.warning("worker %d hangs, and is ended", worker.pid)
                 _kill(worker.pid)
@@ -178,7 +178,7 @@ class Supervisor:
         self._is_stopping = True
         if self._starting is not None:
             self._starting.cancel()
-        # First of all: no worker is to be started in the place of one that ends.
+        # This comes first: a worker that ends must not be replaced.
         for forker in self._forkers:
             forker.let_go()
         for listener, _ in self._listeners:
@@ -229,10 +229,10 @@ class Supervisor:
             self._retry_at = self._loop.time() + RETRY_S
 
     async def _start_batch(self) -> None:
-        """Start workers, wait until they take connections, and retire those of before.
+        """Start workers, wait until they accept connections, and retire the previous ones.
 
         Raises:
-            OperatorError: They do not start.
+            OperatorError: The workers do not start.
         """
         async with self._is_starting:
             if not self._is_stopping:
@@ -245,7 +245,7 @@ class Supervisor:
         before = self._forkers
         self._forkers = [*before, forker]
         if self._is_stopping:
-            # It was told while the forker was being started: who ends the others does not know of it.
+            # The stop began while this forker was being started: the code that ends the others does not know it.
             forker.let_go()
 
         def is_ready() -> bool:

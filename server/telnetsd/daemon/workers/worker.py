@@ -1,4 +1,4 @@
-"""One worker: takes connections and has sessions; for everything of which there is one it asks the first process."""
+"""One worker: accepts connections and has sessions; asks the first process for everything that exists only once."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """Where a worker works: see `forker.Plan`."""
+    """What a worker starts with: see `rpc.messages.Plan`."""
 
     home: Home
     hub: Path
@@ -65,10 +65,10 @@ class WorkerStart:
 
 
 class Worker:
-    """What the first process asks and tells a worker.
+    """Handles what the first process asks and tells a worker.
 
     Args:
-        start: Where it works.
+        start: What it starts with.
         channel: To the first process.
         process: What it serves with.
         sink: Where its events go.
@@ -83,7 +83,7 @@ class Worker:
         self._accepting: list[asyncio.Server] = []
         self._is_retired = False
         self._watches: dict[int, Callable[[], None] | None] = {}
-        """What ends each watch; None for one that has not begun."""
+        """The function that ends each watch; None for one that has not begun."""
         self._ending = asyncio.Event()
         registry = process.registry
         channel.answer(ListSessions, lambda _: registry.rows())
@@ -99,10 +99,10 @@ class Worker:
         self._limits = SharedLimits(process.acceptor.admission, channel)
 
     async def work(self) -> None:
-        """Take connections until there is nothing to do any more."""
+        """Accept connections until there is nothing left to do."""
         welcome = await self._channel.ask(Hello(os.getpid(), self._start.batch))
         if welcome.reloads != self._start.reloads:
-            # What the forker had loaded is of before: a certificate may have been taken back since.
+            # What the forker had loaded is older than that: a certificate may have been revoked since.
             await self._reload(welcome.settings)
         self._accepting = await accept_on(self._process, self._start.listeners)
         if self._is_retired:
@@ -139,12 +139,12 @@ class Worker:
         self._accepting = []
 
     def _lose(self) -> None:
-        """Note that the first process has ended: nothing can be recorded, so nothing goes on."""
+        """Note that the first process has ended: nothing can be recorded, so the worker stops."""
         self._sink.give_up()
         self._ending.set()
 
     async def _reload(self, settings: Settings) -> None:
-        """Load everything anew but the configuration: what the file says now may be what the server has refused."""
+        """Load everything again except the configuration: the server may have refused what the file says now."""
         async with self._is_loading:
             before = self._process.generation.trust.crls
             generation = await asyncio.to_thread(load_generation, self._start.home, before, settings)
@@ -173,7 +173,7 @@ class Worker:
             self._stop_watching(number)
             return False
         if number not in self._watches:
-            stop()  # nobody waits for it any more
+            stop()  # the watch was stopped meanwhile
             return False
         self._watches[number] = stop
         return True
@@ -185,10 +185,10 @@ class Worker:
 
 
 def run_worker(start: WorkerStart, generation: Generation, context: ServerContext, ask: AskPassphrase) -> None:
-    """Be a worker, until the first process ends it.
+    """Run as a worker until the first process ends it.
 
     Raises:
-        OperatorError: It cannot start.
+        OperatorError: The worker cannot start.
     """
     sys.setswitchinterval(GIL_SWITCH_S)
     make_room(generation.settings.listener.max_connections)
@@ -221,7 +221,7 @@ async def _work(
 
 
 def _leave_signals_to_the_first_process() -> None:
-    # The loop has its own way of handling them, and would end on an interrupt.
+    # The event loop handles signals in its own way, and would end on an interrupt.
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _nothing)

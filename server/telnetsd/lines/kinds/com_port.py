@@ -1,7 +1,7 @@
-"""The Telnet Com Port Control Option (RFC 2217), without I/O: a client's questions about a serial port, answered.
+"""The Telnet Com Port Control Option (RFC 2217), without I/O: answers to a client's questions about a serial port.
 
-Each question is a command and a value; the answer is the command plus 100, and the value that holds then. Who asks
-for something that the port does not take is told what it has.
+Each question is a command and a value. The answer is the command plus 100, and the value that is then in effect. A
+client that asks for a value that the port does not accept gets the existing value.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ ANSWER: Final = 100
 NAME: Final = b"telnetsd"
 BAUD_MAX: Final = 4_000_000
 _PARITIES: Final = "NOEMS"
-"""In the order of their numbers, from 1 (RFC 2217 section 3)."""
+"""The parities in the order of their numbers, from 1 (RFC 2217 section 3)."""
 _REFUSALS: Final = (OSError, ValueError, termios.error)
 _STOP_SIZES: Final = (1.0, 2.0, 1.5)
 _BAUD_BYTES: Final = 4
 
 
 class SerialPort(Protocol):
-    """What is asked of a serial port; what it does not take raises OSError, ValueError or termios.error."""
+    """The interface of a serial port; a setting that it rejects raises OSError, ValueError or termios.error."""
 
     baudrate: int
     bytesize: int
@@ -42,24 +42,24 @@ class SerialPort(Protocol):
     rts: bool
 
     def reset_input_buffer(self) -> None:
-        """Forget what has come and was not read."""
+        """Discard received bytes that were not read."""
 
     def reset_output_buffer(self) -> None:
-        """Forget what was written and has not gone."""
+        """Discard written bytes that were not sent."""
 
 
 def answer(port: SerialPort, question: bytes, *, may_change: bool) -> bytes:
-    """Do what a client asks, and return the answer; empty where there is none.
+    """Do what a client asks, and return the answer; empty if there is none.
 
     Args:
         port: The serial port.
-        question: The subnegotiation's content, behind the option's number.
-        may_change: Whether the client writes to the line: who watches is told, and changes nothing.
+        question: The subnegotiation's content, after the option's number.
+        may_change: Whether the client writes to the line; a watcher gets answers, and changes nothing.
     """
     respond = _ANSWERS.get(question[0]) if question else None
     if respond is None:
         return b""
-    # A value that is missing asks for what holds, as 0 does.
+    # A missing value asks for the current setting, as 0 does.
     return bytes([question[0] + ANSWER]) + respond(port, question[1:] or b"\x00", may_change)
 
 
@@ -93,7 +93,7 @@ def _stopsize(port: SerialPort, value: bytes, may_change: bool) -> bytes:
 
 
 def _control(port: SerialPort, value: bytes, may_change: bool) -> bytes:
-    """Flow control, BREAK, DTR and RTS: a number asks, and others set (RFC 2217 section 3)."""
+    """Query or set flow control, BREAK, DTR or RTS, depending on the number (RFC 2217 section 3)."""
     wanted = value[0]
     if may_change and wanted in _CONTROLS:
         for attribute, setting in _CONTROLS[wanted]:
@@ -107,7 +107,7 @@ def _control(port: SerialPort, value: bytes, may_change: bool) -> bytes:
 
 
 def _mask(_port: SerialPort, _value: bytes, _may_change: bool) -> bytes:
-    """Changes of the line's and the modem's state are not told: nothing is in the mask."""
+    """Return an empty mask: changes of the line state and the modem state are not reported."""
     return b"\x00"
 
 
@@ -125,7 +125,7 @@ def _try(port: SerialPort, attribute: str, setting: object) -> None:
     try:
         setattr(port, attribute, setting)
     except _REFUSALS:
-        # The library notes a setting before the port refuses it; a port that has no DTR refuses the former as well.
+        # The library stores a setting before the port refuses it; a port without DTR refuses the old one as well.
         with contextlib.suppress(*_REFUSALS):
             setattr(port, attribute, before)
 

@@ -1,4 +1,7 @@
-"""What a kind of line is: how its target is written, parsed and opened; each has a file, and a row in `KINDS`."""
+"""The interface of a kind of line: how its target is written, parsed and opened.
+
+Each kind has its own file, and a row in `KINDS`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,22 +15,22 @@ from telnetsd.telnet.terminal import Terminal
 
 
 class Target(Protocol):
-    """Where a line leads, parsed; two that are equal lead to the same place in the same way."""
+    """The parsed target of a line; two equal targets lead to the same upstream in the same way."""
 
     async def open(self, terminal: Terminal, environment: Mapping[str, str]) -> Upstream:
-        """Open it.
+        """Open the upstream.
 
         Args:
-            terminal: The terminal of the session that is going to write.
-            environment: What a program is told of that session.
+            terminal: The terminal of the session that will write.
+            environment: Environment variables that identify that session to a program.
         Raises:
-            OSError: It cannot be reached.
+            OSError: The upstream cannot be reached.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class TargetText:
-    """A target as the configuration has it: what follows `scheme:`, the line's other keys, and the home folder."""
+    """A target as configured: the text after `scheme:`, the line's other keys, and the home folder."""
 
     rest: str
     settings: LineSettings
@@ -35,7 +38,7 @@ class TargetText:
 
 
 def _need_nothing() -> None:
-    """Most kinds work wherever telnetsd does."""
+    """Require nothing: most kinds work wherever telnetsd does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +46,13 @@ class LineKind:
     """One kind of line.
 
     Attributes:
-        name: Its scheme, and what events and `lines` call it.
-        form: How a target is written.
-        summary: What it leads to, as a phrase; for docs/lines.md.
-        parse: Returns the target of a text; raises ValueError with what is wrong.
-        keys: The keys of a line that only some kinds have.
+        name: Its scheme, which is also its name in events and in `lines`.
+        form: The form of a target.
+        summary: A phrase that says what it leads to; for docs/lines.md.
+        parse: Returns the target of a text; raises ValueError with the cause if the text is invalid.
+        keys: The keys of a line that not every kind has, and that this kind accepts.
         has_com_port: Whether a client may control a serial port there (RFC 2217).
-        require: Raises OperatorError where something that it needs is not installed.
+        require: Raises OperatorError if something that it needs is not installed.
     """
 
     name: str
@@ -65,7 +68,7 @@ def parse_host_port(text: TargetText) -> tuple[str, int]:
     """Return host and port of a target like //HOST:PORT.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not such a target.
     """
     if not text.rest.startswith("//"):
         raise ValueError(f"no host in {text.settings.target!r}; write two slashes before it")

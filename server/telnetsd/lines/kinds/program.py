@@ -1,4 +1,4 @@
-"""Lines to a program on a pty: a clean environment, and nothing left of it when the line ends."""
+"""Lines to a program on a pty: a clean environment, and nothing left of the program when the line ends."""
 
 import asyncio
 import errno
@@ -37,10 +37,10 @@ class ProgramUpstream:
         self._is_closed = False
 
     async def require_started(self) -> None:
-        """Wait until the program runs; where it does not, give the pty back.
+        """Wait until the program runs; if it does not start, close the pty.
 
         Raises:
-            OSError: It cannot be started.
+            OSError: The program cannot be started.
         """
         try:
             await self._program.require_started()
@@ -84,7 +84,7 @@ class ProgramUpstream:
         except BlockingIOError:
             pass
         except OSError:
-            self._unsent.clear()  # whoever reads is told that the program is gone
+            self._unsent.clear()  # the reader learns that the program is gone
         if self._unsent:
             self._loop.add_writer(self._descriptor, self._send)
         else:
@@ -99,23 +99,23 @@ class ProgramUpstream:
         await self._is_writable.wait()
 
     def resize(self, terminal: Terminal) -> None:
-        """Tell the program of another size of its terminal (SIGWINCH)."""
+        """Notify the program of a new size of its terminal (SIGWINCH)."""
         _set_size(self._descriptor, terminal)
 
     def send_break(self) -> bool:
-        """A program has no BREAK."""
+        """Return False: a program has no BREAK."""
         return False
 
     def com_port(self, question: bytes, *, may_change: bool) -> None:
-        """There is no port to control."""
+        """Return no answer: there is no port to control."""
 
     async def close(self) -> None:
-        """End the program with everything that it started, and give the pty back."""
+        """End the program and everything that it started, and close the pty."""
         self._give_back()
         await self._program.end(signal.SIGHUP)
 
     def _give_back(self) -> None:
-        # Whoever still waits to read must not touch the descriptor: its number is somebody else's soon.
+        # A read that still waits must not touch the descriptor: its number will soon be reused.
         self._is_closed = True
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
@@ -127,11 +127,11 @@ def open_program(target: "ExecTarget", terminal: Terminal, environment: Mapping[
     """Start the program.
 
     Args:
-        target: What to run, and as whom.
-        terminal: The terminal that it finds.
-        environment: What it is told beside TERM, PATH and HOME.
+        target: What to run, and as which user.
+        terminal: The terminal that it gets.
+        environment: Environment variables in addition to TERM, PATH and HOME.
     Raises:
-        OSError: Its reaper cannot be started; whether the program runs, `require_started` says.
+        OSError: Its reaper cannot be started; `require_started` reports whether the program runs.
     """
     ours, theirs = os.openpty()
     try:
@@ -154,7 +154,7 @@ def open_program(target: "ExecTarget", terminal: Terminal, environment: Mapping[
 
 @dataclass(frozen=True, slots=True)
 class ExecTarget:
-    """See Target: its words (no shell), and the user that it runs as (None: the server's)."""
+    """See Target; the program with its arguments (no shell), and the user that it runs as (None: the server's)."""
 
     words: tuple[str, ...]
     run_as: str | None

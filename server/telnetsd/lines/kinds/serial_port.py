@@ -16,7 +16,7 @@ BREAK_S = 0.25
 
 
 class _Transport(SerialTransport):
-    """The library's transport; that a port is gone is told to whoever is on the line, and is no error of ours."""
+    """The library's transport; a lost port is reported to the participants, and is not an error of the server."""
 
     def _fatal_error(self, exc: BaseException, message: str = "") -> None:  # noqa: ARG002 -- the library's signature
         self._abort(exc)
@@ -43,7 +43,7 @@ class SerialUpstream(StreamUpstream):
         return None if port is None else answer(port, question, may_change=may_change)
 
     def abandon(self) -> None:
-        """Forget what the port will not send, which is what its end waits for."""
+        """Discard output that the port will not send, because closing would wait for it."""
         port = self._port()
         if port is not None:
             with contextlib.suppress(OSError, termios.error):
@@ -52,7 +52,7 @@ class SerialUpstream(StreamUpstream):
             self._writer.transport.abort()
 
     def _port(self) -> serial.Serial | None:
-        """The port; None as soon as it is closed, as one is that was unplugged."""
+        """Return the port; None once it is closed, as an unplugged port is."""
         port: serial.Serial | None = self._writer.transport.get_extra_info("serial")
         return port
 
@@ -61,7 +61,7 @@ def open_serial(device: str, *, baud: int, data_bits: int, parity: str, stop_bit
     """Open the port.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The port cannot be opened.
     """
     try:
         port = serial.Serial(

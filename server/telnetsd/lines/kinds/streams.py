@@ -1,4 +1,4 @@
-"""What kinds of lines have in common that are a stream of bytes: TCP, TLS, a Unix socket, a serial port."""
+"""The common part of the lines that are a stream of bytes: TCP, TLS, a Unix socket, a serial port."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from telnetsd.telnet.terminal import Terminal
 
 
 class StreamUpstream:
-    """A stream of bytes, unchanged."""
+    """A stream of unchanged bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -35,14 +35,14 @@ class StreamUpstream:
             raise UpstreamError(reason_of(error)) from error
 
     def resize(self, terminal: Terminal) -> None:
-        """Bytes have no size of a screen."""
+        """Do nothing: a byte stream has no screen size."""
 
     def send_break(self) -> bool:
-        """Bytes have no BREAK."""
+        """Return False: a byte stream has no BREAK."""
         return False
 
     def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:  # noqa: ARG002 -- see Upstream
-        """There is no port to control."""
+        """Return None: there is no port to control."""
         return None
 
     async def close(self) -> None:
@@ -56,15 +56,15 @@ class StreamUpstream:
             self.abandon()
 
     def abandon(self) -> None:
-        """End it at once: what was written and has not gone is lost."""
+        """End the connection at once; written bytes that were not sent are lost."""
         self._writer.transport.abort()
 
 
 def reason_of(error: OSError) -> str:
-    """Return an error in a few words for a user: not the operator's paths."""
+    """Return a short description of an error for a user, without the operator's paths."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
         return f"no TLS ({error.reason or 'no reason given'})"
-    # By its number: the text of some libraries has the operator's paths.
+    # Use the error number: the text from some libraries contains the operator's paths.
     return os.strerror(error.errno).lower() if error.errno else type(error).__name__.lower()

@@ -14,13 +14,13 @@ _OF_SOME: Final = frozenset().union(*(kind.keys for kind in KINDS))
 
 
 def parse_target(settings: LineSettings, root: Path) -> tuple[LineKind, Target]:
-    """Parse where a line leads.
+    """Parse the target of a line.
 
     Args:
-        settings: The line.
+        settings: The line's settings.
         root: The home folder, to which the files of a target are relative.
     Raises:
-        OperatorError: It cannot be; the message names the line.
+        OperatorError: The target is invalid; the message names the line.
     """
     try:
         return _parse(settings, root)

@@ -1,4 +1,4 @@
-"""Lines to a TCP port: bytes as they are."""
+"""Lines to a TCP port: bytes pass unchanged."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Lines to a telnet server: we are a terminal that it may ask for its type and size."""
+"""Lines to a telnet server: this end acts as a terminal, whose type and size the server may ask for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TelnetUpstream:
             raise UpstreamError(reason_of(error)) from error
 
     def write(self, data: bytes) -> None:
-        """See Upstream; outside of BINARY a lone CR is CR NUL (RFC 854)."""
+        """See Upstream; outside BINARY, a lone CR is sent as CR NUL (RFC 854)."""
         self._connection.write(data if self._connection.is_binary else _to_nvt(data))
 
     async def drain(self) -> None:
@@ -38,7 +38,7 @@ class TelnetUpstream:
             raise UpstreamError("the connection is gone") from error
 
     def resize(self, terminal: Terminal) -> None:
-        """Tell the server of another size, where it has asked for it."""
+        """Send the server the new size, if it has asked for it."""
         self._terminal = terminal
         self._connection.send_window(terminal.columns, terminal.rows)
 
@@ -48,7 +48,7 @@ class TelnetUpstream:
         return True
 
     def com_port(self, question: bytes, *, may_change: bool) -> None:
-        """There is no port to control."""
+        """Return no answer: there is no port to control."""
 
     async def close(self) -> None:
         """See Upstream."""

@@ -1,4 +1,4 @@
-"""Lines to a TLS port: bytes as they are, to an upstream whose certificate is verified."""
+"""Lines to a TLS port: bytes pass unchanged, to an upstream whose certificate is verified."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ class TlsTarget:
     key: Path | None
 
     async def open(self, _terminal: Terminal, _environment: Mapping[str, str]) -> StreamUpstream:
-        """See Target; the upstream's certificate must be the host's, from a CA that the line trusts (RFC 6125)."""
+        """See Target; the certificate must name the host, and come from a CA that the line trusts (RFC 6125)."""
         context = ssl.create_default_context(cafile=str(self.ca) if self.ca else None)
         if self.certificate is not None and self.key is not None:
             context.load_cert_chain(self.certificate, self.key)

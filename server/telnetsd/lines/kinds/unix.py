@@ -1,4 +1,4 @@
-"""Lines to a Unix socket: bytes as they are, to a program on this machine."""
+"""Lines to a Unix socket: bytes pass unchanged, to a program on this machine."""
 
 import asyncio
 from collections.abc import Mapping

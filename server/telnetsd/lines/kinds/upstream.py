@@ -1,4 +1,4 @@
-"""What every kind of upstream is to a line: bytes both ways, and what only some of them can do."""
+"""The interface of every kind of upstream: bytes both ways, and operations that only some kinds support."""
 
 from typing import Final, Protocol
 
@@ -6,41 +6,41 @@ from telnetsd.telnet.terminal import Terminal
 
 READ_BYTES: Final = 16384
 CLOSE_TIMEOUT_S: Final = 2.0
-"""How long the other end may take for the last bytes, when a line is closed."""
+"""How long the other end may take to receive the last bytes when a line is closed."""
 
 
 class UpstreamError(Exception):
-    """An upstream cannot be reached, or is gone; the message says why, in a few words."""
+    """An upstream cannot be reached, or is lost; the message says why, in a few words."""
 
 
 class Upstream(Protocol):
-    """One connection to where a line leads."""
+    """One connection to the target of a line."""
 
     async def read(self) -> bytes:
-        """Return what has come, at most READ_BYTES; nothing at its end.
+        """Return received bytes, at most READ_BYTES; empty at the end.
 
         Raises:
             UpstreamError: The connection broke.
         """
 
     def write(self, data: bytes) -> None:
-        """Send bytes, as they were typed."""
+        """Send bytes as they were typed."""
 
     async def drain(self) -> None:
-        """Wait until the upstream has taken enough of what was sent.
+        """Wait until the upstream has received enough of the sent bytes.
 
         Raises:
             UpstreamError: The connection broke.
         """
 
     def resize(self, terminal: Terminal) -> None:
-        """Pass on another size of the screen, where that means anything."""
+        """Pass on a new screen size, if the upstream has a use for it."""
 
     def send_break(self) -> bool:
-        """Send BREAK; False where there is no such thing."""
+        """Send BREAK; return False if the upstream has none."""
 
     def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
-        """Answer a client that controls the port (RFC 2217); None where there is no port to control."""
+        """Answer a client that controls the port (RFC 2217); return None if there is no port to control."""
 
     async def close(self) -> None:
-        """End it; nothing of it is left when this returns."""
+        """Close the upstream; nothing of it is left when this returns."""

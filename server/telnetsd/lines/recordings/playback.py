@@ -1,4 +1,4 @@
-"""Recordings as they are read again: which there are, what each shows, and whether it is what the log vouches for."""
+"""Reading recordings: which ones exist, what each one shows, and whether the log vouches for its content."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ LINE_MAX_BYTES: Final = 16 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
-    """What the log says of a recording."""
+    """What the log says about a recording."""
 
     file: str
     sha256: str
@@ -37,7 +37,7 @@ class Vouched:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a recording shows next: how many seconds after what it showed before, and the bytes."""
+    """The next output of a recording: the seconds since the previous output, and the bytes."""
 
     delay_s: float
     data: bytes
@@ -68,10 +68,10 @@ def list_vouched(audit_file: Path) -> list[Vouched]:
 
 
 def find_recording(folder: Path, name: str) -> Path:
-    """Return the file of a recording, by its name or the end of it.
+    """Return the file of a recording, by its name or the end of its name.
 
     Raises:
-        OperatorError: There is none of that name, or more than one.
+        OperatorError: No recording, or more than one, has that name.
     """
     found = [one for one in sorted(folder.glob(f"*{SUFFIX}")) if one.stem.endswith(name.removesuffix(SUFFIX))]
     if len(found) != 1 or not name:
@@ -80,10 +80,10 @@ def find_recording(folder: Path, name: str) -> Path:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Yield what a recording shows, byte for byte.
+    """Yield the output of a recording, byte for byte.
 
     Raises:
-        OperatorError: It cannot be read, or is no recording.
+        OperatorError: The file cannot be read, or is not a recording.
     """
     with _opened(path) as lines:
         _read_header(next(lines, b""), path)
@@ -98,14 +98,14 @@ def read_frames(path: Path) -> Iterator[Frame]:
                 yield Frame(waited_s, data.encode() if raw is None else raw)
                 raw, waited_s = None, 0.0
             else:
-                raw = None  # it was of what was typed
+                raw = None  # the bytes belonged to typed input
 
 
 def is_vouched_for(path: Path, vouched: Vouched) -> bool:
-    """Tell whether a recording is what the log vouches for.
+    """Tell whether a recording is the one that the log vouches for.
 
     Raises:
-        OperatorError: It cannot be read.
+        OperatorError: The file cannot be read.
     """
     digest = sha256()
     with _opened(path) as lines:
@@ -116,7 +116,7 @@ def is_vouched_for(path: Path, vouched: Vouched) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Iterator[bytes]]:
-    """Read a recording's lines, with what goes wrong in words."""
+    """Read a recording's lines; a failure to open it becomes an OperatorError with an explanation."""
     try:
         file = open_regular(path)
     except OSError as error:

@@ -1,11 +1,11 @@
-"""Recordings: what a line showed, as asciicast v3, with its timing.
+"""Recordings: the output of a line, as asciicast v3, with its timing.
 
-The first line is a header, each further one an event: seconds since the one before, a code, data. `o` is output, `i`
-what was typed (only where the line says so), `r` another size, `m` a mark. Texts are UTF-8: bytes that are none are
-shown as U+FFFD, and stand before the event as they were, in base64, under the code `b`, which players pass over; so
-nothing is lost.
+The first line of the file is a header. Each further line is an event: the seconds since the previous event, a code,
+and data. The code `o` is output, `i` typed input (only if the line's settings say so), `r` a new size, and `m` a
+mark. Texts are UTF-8. Bytes that are not UTF-8 are shown as U+FFFD. The original bytes then precede the event, in
+base64, under the code `b`, which players skip; so nothing is lost.
 
-A recording has a greatest length. What comes then is not recorded, and its last event says so.
+A recording has a maximum length. Anything beyond it is not recorded, and the last event says so.
 """
 
 import base64
@@ -43,7 +43,7 @@ _WHOLE_MS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A recording that is closed: its file's name, SHA-256 and length, and whether it has everything."""
+    """A closed recording: its file's name, SHA-256 and length, and whether it is complete."""
 
     file: str
     sha256: str
@@ -52,16 +52,16 @@ class Recorded:
 
 
 class Recording:
-    """A recording that is being made.
+    """A recording in progress.
 
     Args:
-        path: The file, which must not exist; its folder is made.
-        title: What a player calls it.
+        path: The file, which must not exist; its folder is created.
+        title: The title that a player shows.
         terminal: The size and type that it begins with.
-        max_bytes: Its greatest length.
+        max_bytes: Its maximum length.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The recording cannot be created.
     """
 
     def __init__(self, path: Path, title: str, terminal: Terminal, *, max_bytes: int) -> None:
@@ -87,23 +87,23 @@ class Recording:
         """Record bytes that were shown (OUTPUT) or typed (INPUT).
 
         Raises:
-            OSError: They cannot be written.
+            OSError: The bytes cannot be written.
         """
         self._note_bytes(code, data, is_last=False)
 
     def note_resize(self, terminal: Terminal) -> None:
-        """Record another size of the screen.
+        """Record a new screen size.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The event cannot be written.
         """
         self._note_event(RESIZE, f"{terminal.columns}x{terminal.rows}")
 
     def close(self) -> Recorded:
-        """Put it on the disk, and say what the log is to vouch for.
+        """Write the recording to disk, and return what the log has to vouch for.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written.
         """
         try:
             for code in self._texts:
@@ -119,7 +119,7 @@ class Recording:
         data = decoder.getstate()[0] + data
         decoder.reset()
         text = decoder.decode(data, is_last)
-        # The beginning of a character is kept for when the rest of it has come.
+        # The beginning of a character is kept until the rest of it arrives.
         taken = data.removesuffix(decoder.getstate()[0])
         if text.encode() != taken:
             self._note_event(RAW, base64.b64encode(taken).decode())
@@ -138,7 +138,7 @@ class Recording:
         self._write(line)
 
     def _write(self, line: bytes) -> None:
-        """Write a line; the digest is of what is in the file, also where the disk is full amidst it."""
+        """Write a line; the digest covers what is in the file, even if the disk fills up within the line."""
         try:
             written = self._file.write(line)
         except OSError:
@@ -152,7 +152,7 @@ class Recording:
 
 
 def recording_end(line_name: str, session_id: str) -> str:
-    """Return what the name of a recording's file ends with, behind its time and a dash."""
+    """Return the end of a recording's file name, which follows its time and a dash."""
     return f"{line_name}-{session_id[-8:]}{SUFFIX}"
 
 
@@ -164,7 +164,7 @@ async def vouch_for(
 ) -> None:
     """Have the log vouch for a recording."""
     message = f"what {line_name} showed was recorded in {recorded.file}"
-    with contextlib.suppress(AuditUnavailableError):  # kept by the log, and written late
+    with contextlib.suppress(AuditUnavailableError):  # the log keeps it, and writes it late
         await trail.record(
             RecordingClosed(
                 reason=reason,

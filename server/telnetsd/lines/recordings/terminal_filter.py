@@ -1,7 +1,7 @@
-"""Showing somebody else's screen, without I/O: what draws is let through, what steers the terminal is not.
+"""Showing another user's screen, without I/O: sequences that draw pass, sequences that control the terminal do not.
 
-A recording, or a session that is watched, was made for another terminal, by who knows whom. Text, colours and
-movements of the cursor pass. What sets a title or a clipboard, asks the terminal to answer, or programs it does not
+A recording or a watched session was made for another terminal, by an unknown party. Text, colours and cursor
+movements pass. Sequences that set a title or a clipboard, ask the terminal to answer, or program it do not pass
 (ECMA-48: OSC, DCS, SOS, PM, APC, and the control sequences that are not on the list).
 """
 
@@ -9,9 +9,9 @@ import re
 from typing import Final
 
 PENDING_MAX_CHARS: Final = 4096
-"""A sequence that goes on for longer is none."""
+"""Anything longer does not count as a sequence."""
 RESET: Final = "\x1b[!p\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
-"""Behind what was shown: the terminal is again what it was."""
+"""Sent after the shown text: it restores the terminal to its previous state."""
 _TEXT: Final = r"[^\x00-\x1f\x7f-\x9f\x1b]+|[\b\t\n\v\f\r\x07]"
 _CONTROL: Final = r"\x1b\[(?P<parameters>[0-?]*)(?P<intermediates>[ -/]*)(?P<final>[@-~])"
 _STRING: Final = r"\x1b[\]PX^_][^\x1b\x07]*(?:\x07|\x1b\\)"
@@ -20,12 +20,12 @@ _TOKEN: Final = re.compile(rf"(?P<text>{_TEXT})|{_CONTROL}|{_STRING}|{_ESCAPE}|[
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x1b\x07]*\x1b?|[()*+]|[ -/]*)\Z")
 _SAFE_FINALS: Final = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
 _SAFE_MODES: Final = frozenset({"5", "6", "7", "12", "25", "47", "1047", "1048", "1049", "2026"})
-"""DEC's: reverse screen, origin, wrapping, the cursor; xterm's alternate screen; synchronised output."""
+"""DEC modes: reverse screen, origin, wrapping, the cursor; xterm's alternate screen; synchronised output."""
 _CHARSET: Final = re.compile(r"\x1b[()][0-9A-B]")
 
 
 class TerminalFilter:
-    """Lets through what draws."""
+    """Passes only text and sequences that draw."""
 
     __slots__ = ("_pending",)
 
@@ -33,7 +33,7 @@ class TerminalFilter:
         self._pending = ""
 
     def feed(self, text: str) -> str:
-        """Take in text, cut anywhere, and return what may be shown of it."""
+        """Process text, split anywhere, and return the part that may be shown."""
         text, self._pending = self._pending + text, ""
         unfinished = _UNFINISHED.search(text)
         if unfinished is not None and len(text) - unfinished.start() <= PENDING_MAX_CHARS:
@@ -50,7 +50,7 @@ def _is_shown(token: re.Match[str]) -> bool:
     if token["intermediates"] or final not in _SAFE_FINALS:
         return False
     if parameters.startswith("?"):
-        # Among the private ones are questions, and modes in which a terminal reports mouse, focus and paste.
+        # The private ones include queries, and modes in which a terminal reports mouse, focus and paste.
         return final in "JK" or (final in "hl" and _SAFE_MODES.issuperset(parameters[1:].split(";")))
-    # Other private parameters ask or program.
+    # Other private parameters query or program the terminal.
     return not parameters.startswith(("<", "=", ">"))

@@ -1,7 +1,7 @@
-"""Where the audit log ended when it was last closed, as the state remembers it: that is left of a log that is gone.
+"""Where the audit log ended when it was last closed, as the state remembers it: the evidence if the log is gone.
 
-It is no secret and no proof; whoever can remove the log and change the state leaves no trace here, and an exported
-checkpoint is what shows it then.
+It is neither a secret nor a proof. An attacker who can remove the log and change the state leaves no trace here:
+only an exported checkpoint then shows what happened.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class AuditHead:
-    """The memory of one home folder; it neither makes the state, nor waits for who writes to it.
+    """The memory of one home folder; it never creates the state, and never waits for a process that writes to it.
 
     Args:
         path: The state.
@@ -21,7 +21,7 @@ class AuditHead:
         self._path = path
 
     def read(self) -> tuple[int, str]:
-        """Return the sequence number and the SHA-256 of the line that was the last; 0 where nothing is remembered."""
+        """Return the sequence number and the SHA-256 of the last line; 0 if no line is remembered."""
         with contextlib.suppress(sqlite3.Error), self._opened() as database:
             row = database.execute("SELECT sequence, sha256 FROM audit_head").fetchone()
             if row is not None:
@@ -29,7 +29,7 @@ class AuditHead:
         return 0, ""
 
     def write(self, sequence: int, sha256: str) -> bool:
-        """Remember a line; False while another process writes to the state: a later line is remembered then."""
+        """Remember a line; False if another process is writing to the state: a later line is remembered instead."""
         try:
             with self._opened() as database:
                 database.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (sequence, sha256))

@@ -1,4 +1,4 @@
-"""The table of issued certificates, with their revocations and the numbers of the CRLs that tell of them."""
+"""The table of issued certificates, with their revocations and the numbers of the CRLs that list them."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -50,7 +50,7 @@ class Certificates:
 
     def of_user(self, name: str) -> tuple[IssuedCertificate, ...]:
         """See CertificateTable."""
-        # Two may be issued in one second: the rows are numbered as they come.
+        # Two certificates may be issued in the same second: row numbers follow the order of insertion.
         return tuple(self._select("user_name = ? ORDER BY rowid DESC", name))
 
     def der_of(self, sha256: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A connection to SQLite whose errors are those of the store."""
+"""A connection to SQLite that raises the store's errors."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -10,14 +10,14 @@ from telnetsd.errors import StoreConflictError, StoreError
 
 BUSY_TIMEOUT_S: Final = 10.0
 Row = tuple[Any, ...]
-"""What SQLite has in a row: None, int, str or bytes."""
+"""The values in a row of SQLite: None, int, str or bytes."""
 
 
 class Database:
-    """One connection; each statement is a transaction of its own, unless one is begun.
+    """One connection; each statement is its own transaction, unless one is open.
 
     Raises:
-        StoreError: It cannot be opened.
+        StoreError: The database cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class Database:
         """Return the first row of a result that has one.
 
         Raises:
-            StoreError: It is empty.
+            StoreError: The result is empty.
         """
         found = self.row(statement, values)
         if found is None:
@@ -70,7 +70,7 @@ class Database:
 
 @contextmanager
 def _store_errors() -> Iterator[None]:
-    """Turn an error of SQLite into one of the store."""
+    """Convert an error of SQLite into an error of the store."""
     try:
         yield
     except sqlite3.IntegrityError as error:

@@ -1,4 +1,4 @@
-"""The table of enrolment requests: bounded by the limits of whoever adds to it, and emptied as they expire."""
+"""The table of enrolment requests: bounded by the limits of the callers, and emptied as the requests expire."""
 
 from collections.abc import Iterator
 from datetime import datetime

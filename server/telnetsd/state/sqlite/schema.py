@@ -1,6 +1,6 @@
-"""The tables, and how a database of an older version becomes one of this.
+"""The tables, and the migration of a database from an older version to the current one.
 
-A certificate outlives its user here: it stays on the CRL until it expires.
+The certificates of a removed user are kept: they stay on the CRL until they expire.
 """
 
 from pathlib import Path
@@ -110,22 +110,22 @@ SCHEMA_VERSION: Final = len(_STEPS)
 
 
 def is_current(database: Database) -> bool:
-    """Tell whether a database is of this version: who only reads need not wait for who writes."""
+    """Tell whether a database has the current version: a reader need not wait for a writer."""
     (version,) = database.one_row("PRAGMA user_version")
     return bool(version == SCHEMA_VERSION)
 
 
 def migrate(database: Database, path: Path) -> None:
-    """Bring a database to this version; inside a transaction.
+    """Migrate a database to the current version; inside a transaction.
 
     Raises:
-        OperatorError: It is of a newer telnetsd.
+        OperatorError: A newer telnetsd wrote the database.
     """
     (version,) = database.one_row("PRAGMA user_version")
     if version > SCHEMA_VERSION:
         raise OperatorError(f"{path} was written by a newer telnetsd; install that one")
     for step in _STEPS[version:]:
-        # executescript() would commit the transaction behind our back.
+        # executescript() would commit the transaction implicitly.
         for statement in step.split(";"):
             database.execute(statement)
     if version < SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""The store in SQLite: its tables, and what identity asks of them."""
+"""The store in SQLite: its tables, and the lookups that identity needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,10 @@ class SqliteStore:
     """See `state.store.Store`.
 
     Args:
-        path: The database; made where there is none.
+        path: The database; created if there is none.
 
     Raises:
-        OperatorError: It cannot be opened, or is of a newer telnetsd.
+        OperatorError: The database cannot be opened, or a newer telnetsd wrote it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class SqliteStore:
             yield
             self._database.execute("COMMIT")
         except BaseException:
-            # A COMMIT that failed may have rolled back by itself.
+            # A COMMIT that failed may have rolled back already.
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
@@ -62,7 +62,7 @@ class SqliteStore:
         (number,) = self._database.one_row("PRAGMA data_version")
         return int(number)
 
-    # What identity asks: see identity.register.
+    # The lookups that identity needs: see identity.register.
 
     def user_of(self, issuer_sha256: str, serial_number: str, spki_sha256: str) -> User | None:
         """See Register."""
@@ -103,7 +103,7 @@ class SqliteStore:
         """See Register."""
         return self.certificates.has(issuer_sha256, serial_number)
 
-    # What makes a change of files and tables whole: see administration.change.
+    # Support for atomic changes of files and tables: see administration.installation.change.
 
     def note_change(self, change_id: str) -> None:
         """See Store."""
