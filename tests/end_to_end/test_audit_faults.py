@@ -16,7 +16,7 @@ import pytest
 from support.audit import assert_intact, read_log
 from support.client import Client, connect_as
 from support.command_line import telnetsd
-from support.machine import DEADLINE_S
+from support.machine import DEADLINE_S, FAKETIME
 from support.server import Event, RunningServer, action_of, get, wait_until
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.reading.verification import Report
@@ -25,7 +25,6 @@ from telnetsd.files.home import Home
 REFUSED = "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
 TOLD = "*** the audit log cannot be written: logins and commands are refused until it can"
 TOLD_OF_END = b"*** the audit log is written again\r\n"
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 def verify(home: Home) -> Report:

@@ -52,3 +52,6 @@ needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="there is no openssl here; scripts/test without a path installs it"
 )
 """For unit tests, which run without any Debian package."""
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+"""What gives a process another clock, when it is loaded before everything else: of Debian's package faketime."""

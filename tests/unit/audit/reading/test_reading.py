@@ -159,7 +159,9 @@ def test_csv_has_a_row_an_event_that_a_spreadsheet_takes_for_text() -> None:
 def test_cef_escapes_what_separates_its_fields() -> None:
     (line,) = export([an_event(message="a=b|c\\d", user={"name": "x suser=root"})], ExportFormat.CEF)
     assert line.startswith("CEF:0|telnetsd|telnetsd|")
-    assert "|command-executed|a command is about to run; the event is written before it does|3|rt=1795604400000 " in line
+    assert (
+        "|command-executed|a command is about to run; the event is written before it does|3|rt=1795604400000 " in line
+    )
     assert "suser=x suser\\=root " in line
     assert "msg=a\\=b|c\\\\d" in line
     (refused,) = export([an_event("session-refused")], ExportFormat.CEF)
