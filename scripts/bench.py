@@ -1,7 +1,7 @@
-"""What telnetsd costs beside other servers: one table of medians, ratios and spread, from one run.
+"""The cost of telnetsd beside other servers: one table of medians, ratios and spread, from one run.
 
-Each server has the first core and the load the others; the servers take turns of about half a second, and a ratio is
-of two turns of the same round. So a slow moment of the machine is in both.
+Each server runs on the first core, and the load on the others. The servers take turns of about half a second, and a
+ratio compares two turns of the same round, so a slow moment of the machine affects both.
 """
 
 import argparse
@@ -44,7 +44,7 @@ MANY_HELD: Final = 10_000
 BASE: Final = "Go"
 OURS: Final = "telnetsd"
 OURS_FOR_LINES: Final = "telnetsd, interval"
-"""With a log that is on the disk a second later; what is done is recorded before it is done there as well."""
+"""With a log that reaches the disk a second later; there too, an action is recorded before it is done."""
 _OTHER_CLIENTS: Final = {"ssh": "bench_asyncssh.py", "telnet": "bench_telnet_load.py"}
 
 
@@ -53,13 +53,13 @@ class Row:
     """One kind of load.
 
     Attributes:
-        name: The row.
-        options: Those of the load generator, without the count.
-        loads: The ways in which logins come to the servers that take part.
-        names: Which of those take part, where not all do: opening so many sessions would take the others minutes.
-        sessions: How many are open at a time, for lines.
-        counts: How many make a turn, for each server; found by the first turn.
-        turns: What each turn of each server gave.
+        name: The name of the row.
+        options: The options of the load generator, without the count.
+        loads: The kinds of login of the servers that take part.
+        names: The servers that take part, if not all do: opening so many sessions would take the others minutes.
+        sessions: How many sessions are open at a time, for lines.
+        counts: How many logins or lines make a turn, for each server; found by the first turn.
+        turns: The results of each turn of each server.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Bench:
         self.bulk: dict[str, list[float]] = {}
 
     def run(self) -> None:
-        """Measure everything beside each other."""
+        """Measure all servers beside each other."""
         self.peers = [*self.ours, *self.peers]
         for peer in self.peers:
             self._start(peer)
@@ -148,7 +148,7 @@ class Bench:
             row.turns.setdefault(peer.name, []).append(figures)
 
     def _calibrate(self, row: Row, peer: Peer) -> int:
-        """Find out how many make a turn; 0 for a server that does not bear this load."""
+        """Determine how many make a turn; return 0 for a server that does not bear this load."""
         first = self._smallest(row)
         try:
             per_s = self._load(peer, row, first)["per_s"]
@@ -177,7 +177,7 @@ class Bench:
         return {name: float(figures[name]) for name in ("per_s", "p50_ms", "p99_ms") if name in figures}
 
     def _other_client(self, peer: Peer, count: int, verb: str = "load") -> list[str]:
-        """Return a client for a server that the load generator cannot talk to; it is slow, and counts are few."""
+        """Return a client for a server that the load generator cannot talk to; it is slow, and counts are small."""
         script = str(Path(__file__).with_name(_OTHER_CLIENTS[peer.load]))
         if peer.load == "ssh":
             return [sys.executable, script, verb, str(peer.port), str(self.folder / "peers" / "ssh"), str(count)]
@@ -185,7 +185,7 @@ class Bench:
         return [sys.executable, script, str(peer.port), str(count), *files]
 
     def _measure_latency(self, peers: list[Peer]) -> None:
-        """Measure how long a login takes while they come half as fast as telnetsd takes them."""
+        """Measure how long a login takes when logins arrive at half the rate that telnetsd accepts."""
         half = statistics.median(one["per_s"] for one in self.rows[0].turns[OURS]) / 2
         row = self.latencies[f"login latency at {half:,.0f} logins a second, median and p99"] = {}
         takers = [one for one in peers if one.name in (OURS, BASE, "telnetlib3")]
@@ -205,7 +205,7 @@ class Bench:
                     self.bulk.setdefault(peer.name, []).append(measure_bulk(self.home, peer.port))
 
     def _weigh(self, peers: list[Peer]) -> None:
-        """Measure what an idle session costs, each time in a server that has had none before."""
+        """Measure what an idle session costs, each time in a server that has had no session before."""
         for count in (FEW_HELD, MANY_HELD)[: 1 if self.is_quick else 2]:
             row = f"idle memory a session, {count:,} sessions"
             names = (OURS, BASE, "telnetlib3", "stunnel exec") if count == FEW_HELD else (OURS, BASE)

@@ -1,4 +1,4 @@
-"""asyncssh: a line server with user certificates, and the client that logs in to each SSH server that is measured."""
+"""asyncssh: a line server with user certificates, and the client that logs in to each measured SSH server."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ async def _serve(port: int, keys: Path) -> None:
 
 
 async def _log_in(port: int, keys: Path, stay: Callable[[], Awaitable[object]]) -> float:
-    """Log in up to the prompt, and return how long that took, in seconds; stay until somebody lets go."""
+    """Log in up to the prompt, and return how long that took, in seconds; then stay until `stay` returns."""
     begun = time.perf_counter()
     key = (str(keys / "user"), str(keys / "user-cert.pub"))
     async with (
@@ -50,7 +50,7 @@ async def _log_in(port: int, keys: Path, stay: Callable[[], Awaitable[object]]) 
 
 
 async def _leave() -> None:
-    """Not stay."""
+    """Do not stay."""
 
 
 async def _hold(port: int, keys: Path, count: int) -> None:

@@ -1,4 +1,4 @@
-"""What the audit log costs: events a second, what a command waits for its event, and how fast a log is verified."""
+"""The cost of the audit log: events a second, how long a command waits for its event, the speed of verification."""
 
 import asyncio
 import statistics
@@ -41,7 +41,7 @@ def measure_audit(home: Home, start: Callable[[Home], RunningServer]) -> dict[st
 
 
 async def _events_per_s(durability: Durability, sessions: int) -> float:
-    """Let so many sessions tell of one deed after another, each when the one before is on the log."""
+    """Let that many sessions record one event after another, each when the previous one is in the log."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         settings = AuditSettings(durability=durability)
         log = open_test_log(Path(folder) / "audit.jsonl", settings)

@@ -1,4 +1,4 @@
-"""What the load generator does not measure: logins that come at a given rate, and much text through one session."""
+"""What the load generator does not measure: logins at a given rate, and much text through one session."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ def measure_login_latency(home: Home, port: int, per_s: float) -> tuple[float, f
 
 
 def measure_bulk(home: Home, port: int) -> float:
-    """Return how many MiB a second one client gets echoed, that sends long lines without waiting for the answers."""
+    """Return how many MiB a second are echoed to one client that sends long lines without waiting for the answers."""
     return asyncio.run(_stream(_context(home), port))
 
 
@@ -38,7 +38,7 @@ async def _log_in_steadily(context: ssl.SSLContext, port: int, per_s: float) -> 
     begun, logins = loop.time(), []
     for number in range(int(per_s * LATENCY_S)):
         await asyncio.sleep(begun + number / per_s - loop.time())
-        # A client that is late itself counts from when it should have begun: otherwise a queue would not be seen.
+        # A client that starts late counts from its scheduled start; otherwise a queue would not be seen.
         logins.append(loop.create_task(_log_in(context, port, begun + number / per_s)))
     took = sorted(await asyncio.gather(*logins))
     return statistics.median(took) * 1000, took[int(len(took) * 0.99)] * 1000

@@ -1,4 +1,4 @@
-"""How long somebody's login takes while one other address floods the server with connections."""
+"""How long a login takes while one other address floods the server with connections."""
 
 import asyncio
 import contextlib
@@ -16,13 +16,13 @@ FLOODING_ADDRESS: Final = "127.0.0.2"
 AT_A_TIME: Final = 256
 LEAD_S: Final = 1.0
 EVERY_DEFAULT: Final = "[limits]\nexempt = []\n"
-"""The limits as they are, for loopback as well."""
+"""The default limits, for loopback as well."""
 
 
 def measure_flood(
     home: Home, start: Callable[[Home], RunningServer], measure: Callable[[RunningServer], str]
 ) -> dict[str, str]:
-    """Return how long logins take beside each kind of flood, as `measure` puts it, with the rate of the flood."""
+    """Return how long logins take beside each kind of flood, as `measure` formats it, with the rate of the flood."""
     home.config_file.write_text(EVERY_DEFAULT)
     figures = {}
     for kind, is_tls in (("connections that say nothing", False), ("guests", True)):
@@ -40,7 +40,7 @@ def measure_flood(
 
 
 def _count_flood(server: RunningServer, known: int) -> int:
-    """Return how many connections of the flood the log has, that were let in or turned away."""
+    """Return how many connections of the flood are in the log, admitted or refused."""
     events = [one for one in server.events()[known:] if get(one, "source.ip") == FLOODING_ADDRESS]
     refused: int = sum(get(one, "telnetsd.connections") for one in events if action_of(one) == "connection-refused")
     return refused + sum(action_of(one) == "session-started" for one in events)
@@ -68,7 +68,7 @@ async def _pour_at_a_time(port: int, context: ssl.SSLContext | None) -> None:
 
 
 async def _connect_again_and_again(port: int, context: ssl.SSLContext | None) -> None:
-    """Connect, and wait for the end when nothing else is to be said; then again."""
+    """Connect, send nothing more, and wait for the first byte or the end; then connect again."""
     name = "localhost" if context else None
     while True:
         with contextlib.suppress(OSError):

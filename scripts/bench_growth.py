@@ -1,4 +1,4 @@
-"""What a login and a line cost as an installation grows: sessions, users, revoked certificates, mapping entries."""
+"""The cost of a login and a line as an installation grows: sessions, users, revoked certificates, mapping entries."""
 
 import json
 import sqlite3
@@ -115,7 +115,7 @@ def _command(generator: Path, peer: Peer, home: Home, options: list[str]) -> lis
 
 
 def _add_users(home: Home, count: int) -> None:
-    """Put users with a certificate each into the state, as `user add` would, without making their keys."""
+    """Add users with a certificate each to the state, as `user add` would, without making their keys."""
     now = datetime.now(UTC).isoformat()
     with closing(sqlite3.connect(home.state_file)) as database, database:
         columns = [row[1] for row in database.execute("PRAGMA table_info(certificates)")]
@@ -141,7 +141,7 @@ def _revoke(home: Home, count: int) -> None:
 
 
 def _map(home: Home, count: int) -> None:
-    """Put entries for other CAs into the configuration; every one of them is looked at before ours."""
+    """Add entries for other CAs to the configuration; every one of them is checked before ours."""
     entries = "".join(
         f'[[cert_to_name]]\nid = "ca-{number}"\nfingerprint = "SHA256:{number:064x}"\nmap_type = "common-name"\n'
         for number in range(1, count + 1)

@@ -1,4 +1,4 @@
-"""What a line costs beside socat, which relays the same TLS to the same TCP on the same core and knows nobody."""
+"""A line's cost beside socat, which relays the same TLS to the same TCP on the same core and identifies no user."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def measure_lines(home: Home, start: Callable[[Home], RunningServer]) -> dict[st
 
 
 def _serve(connection: socket.socket) -> None:
-    """Echo, but for a line that asks for bulk."""
+    """Echo, except for a line that requests bulk."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while data := connection.recv(4096):
         if data == b"bulk":

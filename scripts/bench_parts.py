@@ -1,7 +1,7 @@
-"""What a server costs with many idle sessions: memory, and how long others wait beside them; and what its log costs.
+"""The cost of many idle sessions, in memory and in the waiting time of others; and the cost of the log.
 
-The server runs on the first core, the load on the others. Times are of one machine and of one moment: compare figures
-of one run, never of two.
+The server runs on the first core, the load on the others. Times are of one machine and of one moment: compare only
+figures of the same run.
 """
 
 import os
@@ -63,7 +63,7 @@ def _start(home: Home) -> RunningServer:
 
 
 def _measure_revocation(home: Home) -> dict[str, str]:
-    """Return what one certificate among REVOKED revoked ones costs, and what it costs to load them."""
+    """Return the cost of one certificate among REVOKED revoked ones, and the cost of loading them."""
     authority, now = load_issuer(home), utc_now()
     revocation = Revocation(now, RevocationReason.UNSPECIFIED)
     print(f"signing a CRL of {REVOKED} entries", file=sys.stderr)
@@ -120,7 +120,7 @@ def _measure(server: RunningServer, sessions: int) -> dict[str, str]:
 
 
 def _beside_others(server: RunningServer, client: Client) -> dict[str, str]:
-    """Return how long commands take beside somebody who floods, and beside logins."""
+    """Return how long commands take beside a client that floods, and beside logins."""
     home, files = server.home, user_files(server.home, "alice")
     connect = f"-connect 127.0.0.1:{server.port} -CAfile {home.ca_certificate} -cert {files.certificate}"
     flood = ["sh", "-c", f"yes 'echo flood' | openssl s_client -quiet {connect} -key {files.key}"]

@@ -1,6 +1,7 @@
-"""The servers that are measured beside each other: how each is started, found and weighed.
+"""The servers that are measured beside each other: how each one is started, found and measured.
 
-Each gets one core of its own (the first), the load the others; only several workers share all of them with the load.
+Each one has a core of its own (the first), and the load has the others; only several workers share all of them with
+the load.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from telnetsd.files.home import Home
 LINE_PROGRAM: Final = (
     '#!/bin/sh\nprintf "hello\\r\\n> "\nwhile read -r command words; do printf "%s\\r\\n> " "$words"; done\n'
 )
-"""The least program that is a line: it greets, and answers `echo WORDS`; what stunnel, telnetd and sshd start."""
+"""The smallest program that is a line: it greets, and answers `echo WORDS`; stunnel, telnetd and sshd start it."""
 ROOM: Final = """\
 [listener]
 max_connections = 15000
@@ -34,7 +35,7 @@ handshakes_begin = 20000
 handshakes_full = 20001
 lines_per_s = 1000000
 """
-"""What lets one user do what is measured here: the defaults would slow them down, and turn them away."""
+"""Settings that allow one user to do what is measured here; the defaults would slow and refuse that user."""
 TICKS_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -46,7 +47,7 @@ class Peer:
         name: The column.
         command: How it is started.
         port: Where it listens.
-        load: How logins come: `tls` by the load generator, or the name of another way.
+        load: How logins arrive: `tls` by the load generator, or the name of another way.
         cores: Which cores it runs on; empty for all.
     """
 
@@ -70,7 +71,7 @@ class Peer:
         wait_until(self._is_open, self.name)
 
     def stop(self) -> None:
-        """End it, and what it has started."""
+        """Stop it, and the processes that it has started."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGTERM)
@@ -81,11 +82,11 @@ class Peer:
                 self.process.wait()
 
     def cpu_us(self) -> int:
-        """Return the CPU time of its process tree so far, of those that have ended as well."""
+        """Return the CPU time of its process tree so far, including processes that have ended."""
         return sum(_cpu_ticks(pid) for pid in self.tree()) * TICKS_US
 
     def memory_kib(self) -> int:
-        """Return what its process tree has to itself; what is shared counts in parts."""
+        """Return the memory that its process tree has to itself; shared memory counts in parts."""
         return sum(_pss_kib(pid) for pid in self.tree())
 
     def tree(self) -> list[int]:
@@ -116,7 +117,7 @@ def telnetsd(home: Home, workers: int, name: str = "telnetsd") -> Peer:
 
 
 def find_peers(home: Home, folder: Path) -> tuple[list[Peer], dict[str, str]]:
-    """Return every other server that can be had here, and of those that cannot, why."""
+    """Return every other server that is available here; for those that are not, return why."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "line-program"
     program.write_text(LINE_PROGRAM)
@@ -185,7 +186,7 @@ def _telnetd_ssl(home: Home, folder: Path, program: Path) -> Peer:
 
 
 def _rsa_server(home: Home, folder: Path) -> tuple[Path, Path]:
-    """Issue a server's certificate for an RSA key: telnetd-ssl takes no other."""
+    """Issue a server certificate for an RSA key, since telnetd-ssl accepts no other kind."""
     key, request, certificate, names = (folder / f"rsa.{kind}" for kind in ("key", "csr", "pem", "ext"))
     names.write_text("subjectAltName = DNS:localhost\n")
     openssl = _program("openssl")
@@ -288,7 +289,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _status(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat behind the name, which may hold blanks."""
+    """Return the fields of /proc/PID/stat after the name, which may contain blanks."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -308,5 +309,5 @@ def _pss_kib(pid: int) -> int:
 
 
 def rest(seconds: float) -> None:
-    """Let what has ended be cleared away, before something else is measured."""
+    """Let ended processes be cleared away before the next measurement."""
     time.sleep(seconds)

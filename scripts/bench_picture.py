@@ -1,4 +1,4 @@
-"""The pictures of a run: servers beside each other, or what grows."""
+"""The charts of a run: servers beside each other, or growth."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ SHOWN: Final = {
     "mib_s": "MiB a second, more is better",
     "p99_ms": "p99 in ms, less is better",
 }
-"""What is drawn of a row: the first that it has."""
+"""What is drawn of a row: the first of these figures that it has."""
 LESS_IS_BETTER: Final = frozenset({"kib", "p99_ms"})
 
 

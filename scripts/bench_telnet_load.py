@@ -1,4 +1,4 @@
-"""Logs in to a telnet server that asks before it greets: refuses every option, and waits for the prompt."""
+"""Logs in to a telnet server that negotiates before it greets: refuses every option, and waits for the prompt."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ PROMPT: Final = b"> "
 
 
 def refuse(data: bytes) -> bytes:
-    """Return the refusal of every option in what came."""
+    """Return the refusal of every option in the received data."""
     pairs = zip(data, data[1:], data[2:], strict=False)
     return b"".join(
         bytes([IAC, REFUSALS[verb], option]) for iac, verb, option in pairs if iac == IAC and verb in REFUSALS
@@ -36,7 +36,7 @@ async def _log_in(port: int, context: ssl.SSLContext) -> float:
 
 
 async def main() -> None:
-    """Log in so often, and print how long that took."""
+    """Log in that many times, and print how long it took."""
     port, count, certificate, key, ca = sys.argv[1:]
     context = ssl.create_default_context(cafile=ca)
     context.load_cert_chain(certificate, key)

@@ -1,4 +1,4 @@
-"""telnetlib3's own server with its defaults, over TLS with client certificates: what telnetsd is compared with."""
+"""telnetlib3's own server with its defaults, over TLS with client certificates, for comparison with telnetsd."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ async def shell(reader: TelnetReader | TelnetReaderUnicode, writer: TelnetWriter
     assert isinstance(reader, TelnetReaderUnicode)  # noqa: S101 -- with an encoding it gives text
     assert isinstance(writer, TelnetWriterUnicode)  # noqa: S101
     writer.write("hello\r\n> ")
-    # At the end of input `async for` goes round for ever.
+    # At the end of input, `async for` loops forever.
     while line := await reader.readline():
         writer.write(f"{str(line).strip().removeprefix('echo ')}\r\n> ")
         await writer.drain()
@@ -21,7 +21,7 @@ async def shell(reader: TelnetReader | TelnetReaderUnicode, writer: TelnetWriter
 
 
 async def main() -> None:
-    """Serve until the end of time."""
+    """Serve until the process is stopped."""
     port, certificate, key, ca = sys.argv[1:]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

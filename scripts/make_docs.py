@@ -1,4 +1,4 @@
-"""Writes the documents that are made from the code; a test says when that is due."""
+"""Writes the documents that are generated from the code; a test fails when they are outdated."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 
 
 def main() -> None:
-    """Write them."""
+    """Write the documents."""
     (DOCS / "audit-events.md").write_text(page(), encoding="utf-8")
     (DOCS / "telnetsd.8").write_text(command_page(), encoding="utf-8")
     (DOCS / "telnetsd.toml.5").write_text(settings_page(), encoding="utf-8")
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def with_table(text: str, name: str) -> str:
-    """Return a document with a table as the code has it now, between its marks.
+    """Return a document with the current table of the code between its marks.
 
     Raises:
         LookupError: The document has no such marks.

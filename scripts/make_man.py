@@ -1,4 +1,4 @@
-"""The man pages, made from the command line and from the settings: telnetsd(8) and telnetsd.toml(5)."""
+"""The man pages telnetsd(8) and telnetsd.toml(5), generated from the command line and from the settings."""
 
 import inspect
 import re
@@ -142,6 +142,6 @@ def _text(text: str) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """Return text that roff shows as it is."""
+    """Return text that roff shows unchanged."""
     plain = text.replace("\\", "\\e").replace("-", "\\-").replace("\N{HORIZONTAL ELLIPSIS}", "...")
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain

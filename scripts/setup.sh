@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: makes the Python environment, installs Debian packages, and says what it does.
-# Everything is done once; a second run finds it done.
+# Sourced by the other scripts here: makes the Python environment, installs Debian packages, and reports its steps.
+# Each step is done once; a second run skips it.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,7 +9,7 @@ bin=$root/.venv/bin
 say() { printf '==> %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# Installs the Debian packages that are not there yet.
+# Installs the Debian packages that are not installed yet.
 need_packages() {
     local missing=()
     for package in "$@"; do
@@ -28,14 +28,14 @@ need_packages() {
         fail "apt-get could not install: ${missing[*]}"
 }
 
-# Makes sure of a Python that can make environments.
+# Makes sure that there is a Python that can make virtual environments.
 need_python() {
     command -v python3 >/dev/null || need_packages python3 python3-venv
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed: python3"
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
 }
 
-# Installs Python packages into an environment. What pip says is in .setup/pip.log, and shown when it fails.
+# Installs Python packages into an environment. The output of pip goes to .setup/pip.log, and is shown if pip fails.
 # usage: pip_install ENVIRONMENT WORDS...
 pip_install() {
     local python=$1/bin/python log=$root/.setup/pip-$BASHPID.log
@@ -49,7 +49,7 @@ pip_install() {
     fail "pip could not install ${*: -1}; what it said is above: check the network and try again"
 }
 
-# Makes .venv with telnetsd in it, and the extra that is named (nothing, or dev).
+# Makes .venv with telnetsd in it, and with the given extra (nothing, or dev).
 need_environment() {
     local extra=${1:-} stamp
     need_python

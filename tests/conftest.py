@@ -1,4 +1,4 @@
-"""Fixtures that both kinds of tests share."""
+"""Fixtures that unit tests and end-to-end tests share."""
 
 import asyncio
 import contextlib
@@ -29,13 +29,13 @@ settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer the tests that need minutes, alone."""
+    """Add the option that runs only the tests that take minutes."""
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, and no others")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give a test as much time as this machine needs, before the plugin looks how much that is."""
+    """Scale the timeout of each test to the speed of this machine, before the timeout plugin reads it."""
     config.option.timeout = config.option.timeout or float(config.getini("timeout")) * SLOWNESS
 
 
@@ -51,7 +51,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.fixture(autouse=True, scope="session")
 def every_event_is_held_against_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """When the tests of a worker are over, look at every log that they have left."""
+    """Check every log that a worker's tests have left against the schema, when the tests are over."""
     yield
     problems = [one for log in tmp_path_factory.getbasetemp().rglob("audit*.jsonl") for one in judge_file(log)]
     assert problems == []
@@ -64,13 +64,13 @@ def stop_measuring(environment: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no coverage measured in what a test starts."""
+    """Turn off coverage measurement in the processes that a test starts."""
     stop_measuring(monkeypatch)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def processes_of_unmeasured_modules_run_as_fast_as_they_can(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have no coverage measured in what a module starts, where other modules go the same ways."""
+    """Turn off coverage measurement in the processes of a module, if other modules run the same code paths."""
     with pytest.MonkeyPatch.context() as environment:
         if request.node.get_closest_marker("unmeasured"):
             stop_measuring(environment)
@@ -79,7 +79,7 @@ def processes_of_unmeasured_modules_run_as_fast_as_they_can(request: pytest.Fixt
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what was not asked for; begin with what lasts longest, so that the others are done beside it."""
+    """Deselect tests that were not requested; run the longest tests first, so that the others run beside them."""
     is_long_run = config.getoption("--long")
     left_out = [one for one in items if (one.get_closest_marker("long") is not None) != is_long_run]
     config.hook.pytest_deselected(items=left_out)
@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home folder with alice (operator, RSA), bob (user) and ed (user, Ed25519); to be copied, not used."""
+    """A home folder with alice (operator, RSA), bob (user) and ed (user, Ed25519); tests use copies of it."""
     home = Home(tmp_path_factory.mktemp("made"))
     initialise(home, ())
     for name, role, key_type in (
@@ -103,14 +103,14 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def home(made_home: Home, tmp_path: Path) -> Home:
-    """A home folder of one test's own."""
+    """A home folder for a single test."""
     shutil.copytree(made_home.root, tmp_path / "home", dirs_exist_ok=True)
     return Home(tmp_path / "home")
 
 
 @pytest.fixture(scope="module")
 def shared_settings() -> str:
-    """What the configuration of the shared server says, for a module to say something else."""
+    """The configuration of the shared server; a module can override it."""
     return ""
 
 
@@ -130,7 +130,7 @@ def server(
 
 @pytest.fixture
 def start(home: Home) -> Iterator[Callable[..., RunningServer]]:
-    """Start a server on the test's own home folder; it is ended with the test."""
+    """Start a server on the test's own home folder; it stops when the test ends."""
     running: list[RunningServer] = []
 
     def run(toml: str = "", **options: Any) -> RunningServer:
@@ -175,7 +175,7 @@ def enter(connect: Callable[..., Client]) -> Callable[..., Client]:
 
 @pytest.fixture
 def terminal() -> Iterator[OpenTerminal]:
-    """Log somebody in with a raw client; their connection is closed with the test."""
+    """Log a user in with a raw client; the connection is closed when the test ends."""
     with contextlib.ExitStack() as clients:
 
         def open_terminal(server: RunningServer, user: str) -> Terminal:

@@ -1,4 +1,4 @@
-"""The layering contract: that it holds is checked by scripts/test; here, that it fails when it should."""
+"""The layering contract. scripts/test checks that it holds; these tests check that it fails when it should."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def check(root: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
-    # The copy is not what is measured.
+    # The coverage of the copy is not measured.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env=environment)
 
@@ -44,7 +44,7 @@ def test_the_package_keeps_the_contract(copy: Path) -> None:
         ("administration/authority/trust.py", "from telnetsd.administration import users", "inside a package"),
     ],
 )
-def test_an_import_that_is_turned_around_breaks_the_contract(
+def test_an_import_in_the_wrong_direction_breaks_the_contract(
     module: str, line: str, contract: str, copy: Path
 ) -> None:
     path = copy / "telnetsd" / module
@@ -55,7 +55,7 @@ def test_an_import_that_is_turned_around_breaks_the_contract(
     assert "BROKEN" in done.stdout
 
 
-def test_a_module_without_a_place_breaks_the_contract(copy: Path) -> None:
+def test_a_module_outside_the_contract_breaks_it(copy: Path) -> None:
     (copy / "telnetsd" / "helpers.py").write_text('"""No duty."""\n')
     done = check(copy)
     assert done.returncode == 1

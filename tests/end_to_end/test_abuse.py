@@ -1,4 +1,4 @@
-"""What hostile clients send to a running server: bounded memory, an event, a sentence, and others undisturbed."""
+"""Hostile clients on a running server: bounded memory, an event, a message, and other users undisturbed."""
 
 import contextlib
 import os
@@ -77,17 +77,17 @@ ON_A_LINE = (
     "hostile terminal types",
     "bytes at random",
 )
-"""What is interpreted otherwise there: a line negotiates, and gives on what is typed as it comes."""
+"""Streams that are interpreted differently on a line: a line negotiates, and passes on each byte as it is typed."""
 
 
 @pytest.fixture(scope="module")
 def shared_settings() -> str:
-    """A line to a program that gives back what it is sent."""
+    """A line to a program that echoes its input."""
     return line("program", "exec:cat")
 
 
 def pour(client: Client, data: bytes, leave: bytes = b"") -> None:
-    """Send, and read whatever comes meanwhile, until the server closes."""
+    """Send the data, and read what arrives meanwhile, until the server closes."""
     left = memoryview(data + IAC + SE + leave + b"\r\nquit\r\n")
     client.tls.setblocking(False)
     is_open = True
@@ -97,13 +97,14 @@ def pour(client: Client, data: bytes, leave: bytes = b"") -> None:
         if writable:
             left = left[send_what_is_taken(client, left[:16384]) :]
             if leave and not left:
-                # A line that ends amidst it takes along what was typed for it, which may be the `quit`.
+                # If the line ends in the middle, the input typed for it is discarded, and that may include the
+                # `quit`.
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(client.tls, socket.SHUT_WR)
 
 
 def read_what_there_is(client: Client) -> bool:
-    """Read and forget, and tell whether the server may still say more."""
+    """Read and discard; return whether the server may still send more."""
     try:
         while client.tls.recv(65536):
             pass
@@ -115,7 +116,7 @@ def read_what_there_is(client: Client) -> bool:
 
 
 def send_what_is_taken(client: Client, data: memoryview) -> int:
-    """Return how many bytes were sent; a server that closed takes no more, and may have said something before."""
+    """Return how many bytes were sent; a closed server accepts no more, but may have sent a message before that."""
     try:
         return client.tls.send(data)
     except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -131,7 +132,9 @@ def drain(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("data", "ends"), STREAMS.values(), ids=STREAMS.keys())
-def test_a_hostile_stream_ends_as_it_may_and_harms_nobody(data: bytes, ends: set[str], server: RunningServer) -> None:
+def test_a_hostile_stream_ends_with_an_allowed_reason_and_disturbs_no_other_user(
+    data: bytes, ends: set[str], server: RunningServer
+) -> None:
     with undisturbed(server), connect_as(server, "bob") as client:
         client.read_until()
         pour(client, data)
@@ -141,7 +144,7 @@ def test_a_hostile_stream_ends_as_it_may_and_harms_nobody(data: bytes, ends: set
 
 
 @pytest.mark.parametrize("name", ON_A_LINE)
-def test_a_hostile_stream_to_a_line_ends_as_it_may_and_frees_the_line(
+def test_a_hostile_stream_to_a_line_ends_with_an_allowed_reason_and_frees_the_line(
     name: str, server: RunningServer, terminal: OpenTerminal
 ) -> None:
     with undisturbed(server):
@@ -156,7 +159,7 @@ def test_a_hostile_stream_to_a_line_ends_as_it_may_and_frees_the_line(
 
 
 @pytest.mark.parametrize("data", [b"ab\x7f\x7f" * 4000, b"\0\x15" * 8000, (IAC + b"\xf1") * 8000, b"who\r\n" * 3000])
-def test_many_guests_who_pour_keep_nobody_waiting(data: bytes, server: RunningServer) -> None:
+def test_many_flooding_guests_delay_no_other_session(data: bytes, server: RunningServer) -> None:
     with contextlib.ExitStack() as guests:
         clients = [guests.enter_context(connect_as(server)) for _ in range(24)]
         pouring = [threading.Thread(target=pour_until_it_is_over, args=(one, data)) for one in clients]
@@ -167,7 +170,7 @@ def test_many_guests_who_pour_keep_nobody_waiting(data: bytes, server: RunningSe
             before = loops.now()
             with connect_as(server, "bob") as bob:
                 bob.read_until()
-                # A login is a handshake of some milliseconds as well.
+                # A login also includes a handshake, which takes some milliseconds.
                 assert loops.most_since(before) < 2 * DELAY_MAX_S
         for client in clients:
             with contextlib.suppress(OSError):
@@ -193,12 +196,12 @@ def test_a_client_that_does_not_read_is_not_written_to_without_end(server: Runni
         server.session_from(client.port, "session-ended")
 
 
-def test_who_does_not_read_is_shown_no_notices(start: Callable[..., RunningServer]) -> None:
+def test_a_client_that_does_not_read_gets_no_notices(start: Callable[..., RunningServer]) -> None:
     server = start("[session]\npending_max_bytes = 4096\n[limits]\nlines_per_s = 1000000\n")
     with connect_as(server, "alice") as alice, connect_as(server, "bob") as bob:
         alice.read_until()
         bob.read_until()
-        # The answers are as long as the lines: when the server takes no more of these, those are stuck.
+        # The answers are as long as the lines: when the server accepts no more lines, the answers are stuck.
         with pytest.raises(TimeoutError):
             send_without_end(bob, b"echo " + b"x" * 4000 + b"\r\n", 2 * SLOWNESS)
         assert alice.command("wall you are not to see this") == "told 1 other session"
@@ -218,18 +221,18 @@ def send_without_end(client: Client, data: bytes, timeout_s: float) -> None:
         client.tls.sendall(data)
 
 
-def test_a_client_that_closes_its_side_has_its_commands_answered_first(server: RunningServer) -> None:
+def test_commands_sent_before_the_client_closes_its_side_are_answered(server: RunningServer) -> None:
     with undisturbed(server), connect_as(server, "bob") as client:
         client.read_until()
         client.send(b"echo last words\r\n")
-        # Without a word of TLS: the way of a program that is killed, not of one that says goodbye.
+        # Without a TLS close_notify, as when a program is killed instead of closing properly.
         socket.socket.shutdown(client.tls, socket.SHUT_WR)
         assert "last words" in client.read_until(b"last words\r\n")
         event = server.session_from(client.port, "session-ended")
         assert event["event"]["reason"] in {"connection-closed", "connection-lost"}
 
 
-def test_a_reset_ends_a_session_and_nothing_else(server: RunningServer) -> None:
+def test_a_reset_ends_only_its_own_session(server: RunningServer) -> None:
     with undisturbed(server):
         client = connect_as(server, "bob")
         client.read_until()
@@ -239,7 +242,7 @@ def test_a_reset_ends_a_session_and_nothing_else(server: RunningServer) -> None:
         assert event["event"]["reason"] in {"connection-closed", "connection-lost"}
 
 
-def test_urgent_data_is_no_way_past_tls(server: RunningServer) -> None:
+def test_tcp_urgent_data_does_not_bypass_tls(server: RunningServer) -> None:
     with undisturbed(server), connect_as(server, "bob") as client:
         client.read_until()
         for _ in range(100):
@@ -252,13 +255,13 @@ def test_urgent_data_is_no_way_past_tls(server: RunningServer) -> None:
         assert server.session_from(client.port, "session-ended")["event"]["reason"] in {"quit", "connection-lost"}
 
 
-def test_a_storm_of_key_updates_is_answered_or_ended(server: RunningServer) -> None:
+def test_a_flood_of_key_updates_is_answered_or_ends_the_session(server: RunningServer) -> None:
     files = user_files(server.home, "bob")
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-nbio"]
     command += ["-CAfile", str(server.home.ca_certificate), "-cert", str(files.certificate), "-key", str(files.key)]
     known = len(server.events())
     with undisturbed(server):
-        # Each K asks for a new key of both sides; each Q at the start of a line ends the client.
+        # Each K requests new keys for both sides; each Q at the start of a line ends the client.
         done = subprocess.run(
             command, input=b"K\n" * 2000 + b"Q\n", capture_output=True, timeout=DEADLINE_S, check=False
         )
@@ -271,7 +274,7 @@ def actions_of(user: str, events: list[Event]) -> list[str]:
     return [action_of(one) for one in events if get(one, "user.name") == user]
 
 
-def test_a_handshake_of_a_byte_at_a_time_is_cut_off_in_time(start: Callable[..., RunningServer]) -> None:
+def test_a_handshake_sent_byte_by_byte_is_cut_off_at_the_timeout(start: Callable[..., RunningServer]) -> None:
     server = start(f"[tls]\nhandshake_timeout_s = {2 * SLOWNESS}\n")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -291,7 +294,7 @@ def test_a_handshake_of_a_byte_at_a_time_is_cut_off_in_time(start: Callable[...,
         assert server.session_from(port, "handshake-failed")["event"]["reason"] == "handshake-timeout"
 
 
-def test_a_chain_of_certificates_without_end_is_refused(server: RunningServer) -> None:
+def test_an_endless_certificate_chain_is_refused(server: RunningServer) -> None:
     files = user_files(server.home, "bob")
     chain = files.certificate.parent / "endless.pem"
     pem = files.certificate.read_text()
@@ -306,8 +309,8 @@ def test_a_chain_of_certificates_without_end_is_refused(server: RunningServer) -
     assert (failed["event"]["action"], failed["event"]["reason"]) == ("handshake-failed", "protocol-error")
 
 
-def test_a_hello_in_records_of_one_byte_is_not_taken_without_end(server: RunningServer) -> None:
-    """Records go into the handshake a few a turn; what comes faster is left in the network, and is bounded in sum."""
+def test_a_client_hello_in_one_byte_records_is_cut_off_at_the_limit(server: RunningServer) -> None:
+    """The handshake gets a few records per turn; further ones stay in the network, and their total is bounded."""
     hello = b"\x01\x01\xff\xff" + b"\0" * 10_000
     records = b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in hello)
     with undisturbed(server), socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
@@ -320,7 +323,7 @@ def test_a_hello_in_records_of_one_byte_is_not_taken_without_end(server: Running
         assert server.session_from(port, "handshake-failed")["event"]["reason"] == "handshake-too-long"
 
 
-def test_a_chain_may_be_as_long_as_the_configuration_says(start: Callable[..., RunningServer]) -> None:
+def test_a_certificate_chain_may_be_as_long_as_the_configuration_allows(start: Callable[..., RunningServer]) -> None:
     server = start("[tls]\nhandshake_max_bytes = 20000\n")
     files = user_files(server.home, "bob")
     short, long = (files.certificate.parent / name for name in ("short.pem", "long.pem"))
@@ -342,7 +345,7 @@ def is_greeted(server: RunningServer, certificate: Path, key: Path) -> bool:
         return False
 
 
-def test_many_who_only_connect_take_up_little(start: Callable[..., RunningServer]) -> None:
+def test_many_silent_connections_use_little_memory(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nexempt = []\nper_source = 200\n[tls]\nhandshake_timeout_s = 30\n")
     with undisturbed(server), contextlib.ExitStack() as silent:
         for _ in range(400):

@@ -1,4 +1,4 @@
-"""When something goes wrong with the audit log: what the client reads, what the log says, what verify finds."""
+"""Faults of the audit log: what the client reads, what the log says, and what verify finds."""
 
 import fcntl
 import grp
@@ -48,7 +48,9 @@ def test_after_kill_9_the_log_is_intact(start: Callable[..., RunningServer], hom
     verify(home)
 
 
-def test_a_stopped_and_continued_server_goes_on_where_it_was(start: Callable[..., RunningServer], home: Home) -> None:
+def test_a_server_that_is_paused_and_resumed_continues_where_it_was(
+    start: Callable[..., RunningServer], home: Home
+) -> None:
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -69,7 +71,7 @@ os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
-def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
+def test_a_stopped_writer_that_holds_the_lock_delays_no_session(
     start: Callable[..., RunningServer], home: Home
 ) -> None:
     server = start("[limits]\nlines_per_s = 100\nlines_burst = 10\n")
@@ -80,7 +82,8 @@ def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
         ) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"held\n"
-            # Who types too fast is slowed down, and not sent away because that cannot be told of.
+            # A client that types too fast is slowed down. It is not disconnected because that event cannot be
+            # recorded.
             client.send(b"\r\n" * 20 + b"echo here\r\n")
             assert TOLD in client.read_until(f"{REFUSED}\r\n".encode())
             client.read_until()
@@ -92,7 +95,7 @@ def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
         assert client.command("echo again") == "again"
     server.stop()
     (recovered,) = find_all(home, "audit-recovered", "writable-again")
-    # The command and the login were refused, and never happened; their number is on the log (with that of a reload).
+    # The command and the login were refused and never happened; their number is in the log (with that of a reload).
     assert recovered["telnetsd"]["audit"]["lost"] >= 2
     assert [get(one, "user.name") for one in find_all(home, "session-started")] == ["bob"]
     assert [get(one, "telnetsd.command.line") for one in find_all(home, "command-executed")] == ["echo again"]
@@ -100,7 +103,7 @@ def test_a_stopped_writer_that_holds_the_lock_keeps_nobody_waiting(
 
 
 def in_its_own_mounts(folder: Path, size: str) -> list[str]:
-    """Run a program where a small filesystem with what is in a folder is mounted on it, that nobody else sees."""
+    """Return a command prefix that mounts a small private filesystem on a folder, with the folder's contents."""
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
     kept = folder.with_name("kept")
     mount = f'cp -a "{folder}" "{kept}" && mount -t tmpfs -o size={size},mode=700 tmpfs "{folder}"'
@@ -110,14 +113,14 @@ def in_its_own_mounts(folder: Path, size: str) -> list[str]:
 
 def fill_disk(filler: Path) -> None:
     descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
-    # The first write takes what room there is, the second one finds none.
+    # The first write takes the remaining space, and the second one finds none.
     os.write(descriptor, b"x" * 2**20)
     with pytest.raises(OSError, match="No space left"):
         os.write(descriptor, b"x" * 2**20)
     os.close(descriptor)
 
 
-def test_a_full_disk_refuses_until_there_is_room_and_loses_nothing(
+def test_commands_and_logins_are_refused_while_the_disk_is_full_and_no_event_is_lost(
     start: Callable[..., RunningServer], home: Home
 ) -> None:
     server = start(wrapper=in_its_own_mounts(home.audit_file.parent, "256k"))
@@ -128,7 +131,7 @@ def test_a_full_disk_refuses_until_there_is_room_and_loses_nothing(
         other.read_until()
         fill_disk(filler)
         answers = [client.command("echo here") for _ in range(12)]
-        # What is left of the last page can still be written.
+        # The rest of the last page can still be written.
         refused = [answer for answer in answers if answer != "here"]
         assert TOLD in refused[0]
         assert refused[0].endswith(REFUSED)
@@ -150,14 +153,14 @@ def test_a_full_disk_refuses_until_there_is_room_and_loses_nothing(
     assert len(executed) == answers.count("here") + 1
     (recovered,) = [one for one in events if one["event"]["reason"] == "writable-again"]
     assert recovered["telnetsd"]["audit"]["lost"] >= len(refused) + 1
-    # That ed was gone could not be refused: it is on the log, late, with the time of the deed.
+    # The end of ed's session could not be refused: it is logged late, with the time at which it happened.
     assert recovered["telnetsd"]["audit"]["late"] == 1
     (ended,) = [one for one in events if action_of(one) == "session-ended"]
     assert ended["user"]["name"] == "ed"
     assert ended["@timestamp"] < recovered["@timestamp"]
 
 
-def test_with_continue_sessions_go_on_and_what_they_did_is_written_late(
+def test_with_continue_sessions_go_on_and_their_events_are_written_late(
     start: Callable[..., RunningServer], home: Home
 ) -> None:
     server = start('[audit]\non_audit_failure = "continue"\n')
@@ -185,7 +188,7 @@ def test_with_continue_sessions_go_on_and_what_they_did_is_written_late(
     verify(home)
 
 
-def test_a_read_only_filesystem_is_told_in_words_and_nothing_is_changed(home: Home) -> None:
+def test_a_read_only_filesystem_is_reported_and_nothing_is_changed(home: Home) -> None:
     folder = home.audit_file.parent
     read_only = [*in_its_own_mounts(folder, "64k")[:-3], "-c"]
     script = f'mount -t tmpfs -o ro tmpfs "{folder}" && exec "$@"'
@@ -199,7 +202,7 @@ def test_a_read_only_filesystem_is_told_in_words_and_nothing_is_changed(home: Ho
     verify(home)
 
 
-def test_a_log_that_was_deleted_is_saved_and_nothing_is_lost(start: Callable[..., RunningServer], home: Home) -> None:
+def test_a_deleted_log_is_restored_and_no_event_is_lost(start: Callable[..., RunningServer], home: Home) -> None:
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -226,7 +229,7 @@ def logrotate(home: Home, tmp_path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["create", "create\n compress", "copytruncate", "nocreate"])
-def test_a_log_that_logrotate_rotates_goes_on(
+def test_a_log_that_logrotate_rotates_is_continued(
     how: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     server = start()
@@ -243,8 +246,10 @@ def test_a_log_that_logrotate_rotates_goes_on(
     verify(home)
 
 
-def test_a_clock_that_is_set_is_no_damage(start: Callable[..., RunningServer], home: Home, tmp_path: Path) -> None:
-    # Nothing else is to write meanwhile: this way of setting a clock breaks the waiting for a lock.
+def test_a_clock_change_is_not_reported_as_damage(
+    start: Callable[..., RunningServer], home: Home, tmp_path: Path
+) -> None:
+    # Nothing else may write meanwhile: this way of setting a clock breaks waiting for a lock.
     assert telnetsd(home, "ca", "crl").returncode == 0
     clock = tmp_path / "clock"
     clock.write_text("+0")
@@ -252,7 +257,7 @@ def test_a_clock_that_is_set_is_no_damage(start: Callable[..., RunningServer], h
     server = start("[audit]\ncheckpoint_events = 2\n", **preload, FAKETIME_DONT_FAKE_MONOTONIC="1", workers=1)
 
     def let_in() -> Client | None:
-        # The server itself looks through its files as it starts, and that is a lock to wait for.
+        # At startup, the server itself reads its files under a lock, and a login has to wait for it.
         client = connect_as(server, "bob")
         try:
             client.read_until()
@@ -269,12 +274,12 @@ def test_a_clock_that_is_set_is_no_damage(start: Callable[..., RunningServer], h
     times = [one["@timestamp"] for one in find_all(home, "command-executed")]
     assert len(times) == 5
     assert times != sorted(times)
-    # The clock went past the age at which a file is closed.
+    # The clock passed the age at which a file is closed.
     assert len(list(home.audit_file.parent.glob("audit-*.jsonl*"))) >= 1
     verify(home)
 
 
-def test_of_two_servers_that_start_at_once_one_serves_and_the_log_is_whole(home: Home) -> None:
+def test_of_two_servers_that_start_at_once_one_serves_and_the_log_is_intact(home: Home) -> None:
     command = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
     servers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     firsts = [server.stderr.readline() for server in servers if server.stderr]
@@ -287,8 +292,8 @@ def test_of_two_servers_that_start_at_once_one_serves_and_the_log_is_whole(home:
     verify(home)
 
 
-def test_a_rotation_that_fails_does_not_keep_anybody_waiting(start: Callable[..., RunningServer], home: Home) -> None:
-    # Nothing else is to open the log meanwhile: whoever does gives the folder its mode back.
+def test_a_failed_rotation_delays_no_session(start: Callable[..., RunningServer], home: Home) -> None:
+    # Nothing else may open the log meanwhile: opening it restores the folder's mode.
     assert telnetsd(home, "ca", "crl").returncode == 0
     server = start("[audit]\nrotate_bytes = 8192\ncompress = false\n", before=_obey_modes)
     folder = home.audit_file.parent
@@ -303,7 +308,7 @@ def test_a_rotation_that_fails_does_not_keep_anybody_waiting(start: Callable[...
 
 
 def _obey_modes() -> None:
-    """Let the modes of files hold for root as well, in a child."""
+    """Make file modes apply to root as well, in a child process."""
     import ctypes
 
     drop_from_bounding_set, dac_override = 24, 1

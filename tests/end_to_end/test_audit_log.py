@@ -1,4 +1,4 @@
-"""The audit log of a running server: nothing seen is lost, nothing happens unrecorded, nobody forges a line."""
+"""The audit log of a running server: no seen event is lost, nothing happens unrecorded, no line can be forged."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def test_every_event_has_the_fields_that_the_schema_promises(start: Callable[...
     started = next(event for event in events if action_of(event) == "session-started" and session in str(event))
     assert get(started, "tls.client.x509.public_key_size") == 256
     assert get(started, "tls.client.x509.not_after").endswith("Z")
-    # Once a session in full, and by its fingerprint behind that.
+    # The certificate is recorded in full once per session, and only by its fingerprint after that.
     assert get(executed, "tls.client") == {"hash": get(started, "tls.client.hash"), "server_name": "localhost"}
     assert session[14] == "7"
     assert {action_of(one) for one in events if get(one, "telnetsd.session.id") == session} == {
@@ -80,7 +80,7 @@ def test_kill_9_in_a_burst_of_commands_loses_no_event_of_a_command_whose_output_
         with contextlib.suppress(OSError, AssertionError):
             for number in range(100_000):
                 word = f"w{who}-{number}"
-                # A worker may outlive the process that writes, for a moment, and then refuses in words.
+                # A worker may briefly outlive the process that writes, and then refuses with a message.
                 assert client.command(f"echo {word}") == word
                 with lock:
                     seen.append(word)
@@ -106,7 +106,7 @@ def test_kill_9_in_a_burst_of_commands_loses_no_event_of_a_command_whose_output_
     assert_intact(server.home.audit_file, load_audit_key(server.home))
 
 
-def test_a_full_disk_refuses_commands_and_logins_in_words_and_runs_nothing(
+def test_a_full_disk_refuses_commands_and_logins_with_a_message_and_runs_nothing(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start(before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)))
@@ -135,7 +135,7 @@ def make_room(server: RunningServer) -> None:
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, infinite)
 
 
-def test_the_log_goes_on_when_there_is_room_again(start: Callable[..., RunningServer]) -> None:
+def test_logging_resumes_when_there_is_space_again(start: Callable[..., RunningServer]) -> None:
     server = start(before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY)))
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -148,7 +148,7 @@ def test_the_log_goes_on_when_there_is_room_again(start: Callable[..., RunningSe
     assert_intact(server.home.audit_file, load_audit_key(server.home))
 
 
-def test_what_a_peer_controls_cannot_break_a_line_forge_a_field_or_steer_a_terminal(
+def test_peer_input_cannot_break_a_line_forge_a_field_or_control_a_terminal(
     server: RunningServer, tmp_path: Path
 ) -> None:
     hostile = 'x","user":{"name":"root"}}\n{"@timestamp":"\x1b]0;owned\x07\u202e'
@@ -182,7 +182,7 @@ def test_audit_tail_shows_a_table_and_json_shows_the_lines(server: RunningServer
     assert raw == server.home.audit_file.read_text().splitlines()[-3:]
 
 
-def test_audit_tail_follows_until_its_reader_goes_away(server: RunningServer) -> None:
+def test_audit_tail_follows_until_its_output_is_closed(server: RunningServer) -> None:
     command = [sys.executable, "-m", "telnetsd", "--home", str(server.home.root), "audit", "tail", "-f", "-n", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -201,7 +201,7 @@ def test_audit_tail_follows_until_its_reader_goes_away(server: RunningServer) ->
         assert tail.stderr.read() == ""
 
 
-def test_there_is_no_log_where_there_is_no_home(tmp_path: Path) -> None:
+def test_audit_tail_reports_a_missing_log(tmp_path: Path) -> None:
     done = telnetsd(Home(tmp_path), "audit", "tail")
     assert done.returncode == 1
     assert done.stderr.startswith(
@@ -219,10 +219,10 @@ def test_no_private_key_is_in_the_log(home: Home) -> None:
 
 
 @pytest.mark.parametrize("kind", ["version 4", "an unknown kind of name"])
-def test_a_certificate_that_the_parser_stumbles_over_is_refused_in_words(
+def test_a_certificate_that_the_parser_fails_on_is_refused_with_a_message(
     kind: str, server: RunningServer, tmp_path: Path
 ) -> None:
-    """OpenSSL takes these; the X.509 library raises what is no ValueError."""
+    """OpenSSL accepts these; the X.509 library raises exceptions other than ValueError for them."""
     folder = tmp_path
     config = folder / "openssl.cnf"
     config.write_text(

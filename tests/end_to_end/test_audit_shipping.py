@@ -1,4 +1,4 @@
-"""Collectors get every event, and none of them keeps a session waiting."""
+"""Collectors get every event, and none of them delays a session."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ def type_words(server: RunningServer, *words: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["udp", "tcp", "tls"])
-def test_a_syslog_collector_gets_every_line_as_it_is(
+def test_a_syslog_collector_gets_every_line_unchanged(
     kind: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     already = lines_of(home)
@@ -62,7 +62,7 @@ def test_a_syslog_collector_gets_every_line_as_it_is(
         assert one.time[:19] == event["@timestamp"][:19]
 
 
-def test_a_collector_that_is_away_gets_what_it_missed_when_it_is_back(
+def test_an_unreachable_collector_gets_the_missed_events_when_it_is_back(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -87,7 +87,7 @@ def test_a_collector_that_is_away_gets_what_it_missed_when_it_is_back(
     assert not [one for one in read_log(home.audit_file) if action_of(one) == "audit-not-shipped"]
 
 
-def test_what_verbs_write_while_no_server_runs_is_shipped_by_the_next_one(
+def test_events_that_verbs_write_while_no_server_runs_are_shipped_by_the_next_server(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     with Rsyslog(tmp_path / "rsyslog", "tcp", home) as collector:
@@ -118,7 +118,7 @@ def test_the_log_is_shipped_across_rotation_and_compression(
         assert any("early-0" in one.content for one in received)
 
 
-def test_a_collector_that_is_too_far_behind_misses_what_is_too_old_and_the_log_says_what(
+def test_a_collector_too_far_behind_misses_the_oldest_events_and_the_log_says_which(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -139,13 +139,13 @@ def test_a_collector_that_is_too_far_behind_misses_what_is_too_old_and_the_log_s
 
 @pytest.fixture
 def hung_collector() -> Iterator[int]:
-    """A collector that takes a connection and reads nothing."""
+    """A collector that accepts a connection and reads nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as held:
         threading.Thread(target=lambda: held.enter_context(listener.accept()[0]), daemon=True).start()
         yield listener.getsockname()[1]
 
 
-def test_a_collector_that_hangs_keeps_no_session_waiting(
+def test_a_hung_collector_delays_no_session(
     hung_collector: int, start: Callable[..., RunningServer], home: Home
 ) -> None:
     server = start(shipping_to(f"syslog+tcp://127.0.0.1:{hung_collector}"))
@@ -154,7 +154,7 @@ def test_a_collector_that_hangs_keeps_no_session_waiting(
     assert_intact(home.audit_file, load_audit_key(home))
 
 
-def test_a_collector_whose_certificate_is_not_trusted_gets_nothing(
+def test_a_collector_with_an_untrusted_certificate_gets_nothing(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     with Rsyslog(tmp_path / "rsyslog", "tls", home) as collector:
@@ -165,12 +165,12 @@ def test_a_collector_whose_certificate_is_not_trusted_gets_nothing(
         assert collector.received() == []
 
 
-def test_standard_output_gets_every_line_and_who_does_not_read_it_keeps_nobody_waiting(
+def test_standard_output_gets_every_line_and_an_unread_pipe_delays_no_session(
     start: Callable[..., RunningServer], home: Home
 ) -> None:
     already = len(lines_of(home))
     server = start(shipping_to("stdout"), stdout=subprocess.PIPE)
-    # Nobody reads yet, and a pipe holds 64 KiB.
+    # The output is not read yet, and a pipe holds 64 KiB.
     type_words(server, *(f"{number}-" + "x" * 3500 for number in range(40)))
     assert server.process.stdout is not None
     got = [server.process.stdout.readline().rstrip("\n") for _ in range(40)]
@@ -223,7 +223,7 @@ def test_the_journal_gets_every_event_with_its_fields(
     assert json.loads(entry["TELNETSD_EVENT"]) == event
 
 
-def test_what_cannot_be_a_collector_is_refused_in_words(home: Home) -> None:
+def test_an_invalid_collector_is_refused_with_a_message(home: Home) -> None:
     for toml, words in (
         (
             shipping_to("syslog://x:1"),
@@ -246,7 +246,7 @@ def test_what_cannot_be_a_collector_is_refused_in_words(home: Home) -> None:
     assert done.stderr.startswith("error: wrong [[audit.shipping]] 'collector' in telnetsd.toml: its ca, certificate")
 
 
-def test_lines_that_were_removed_before_a_collector_got_them_are_named(
+def test_lines_removed_before_they_were_shipped_are_named_in_the_log(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -265,7 +265,7 @@ def test_lines_that_were_removed_before_a_collector_got_them_are_named(
 
 
 @pytest.mark.parametrize("place", ["", "not a number", "-5"])
-def test_a_place_that_cannot_be_read_loses_nothing(
+def test_an_unreadable_shipping_position_loses_no_events(
     place: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     home.shipping_folder.mkdir(mode=0o700)
@@ -279,7 +279,7 @@ def test_a_place_that_cannot_be_read_loses_nothing(
     assert sequences == list(range(1, len(sequences) + 1))
 
 
-def test_a_forged_seal_does_not_move_a_collector(
+def test_a_forged_seal_does_not_change_the_position_of_a_collector(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     with Rsyslog(tmp_path / "rsyslog", "tcp", home) as collector:
@@ -294,11 +294,11 @@ def test_a_forged_seal_does_not_move_a_collector(
         server.stop()
 
 
-def test_collectors_that_hang_do_not_keep_the_server_from_stopping(
+def test_hung_collectors_do_not_prevent_the_server_from_stopping(
     start: Callable[..., RunningServer], hung_collector: int
 ) -> None:
     one = shipping_to(f"syslog+tcp://127.0.0.1:{hung_collector}")
     server = start("".join(one.replace('"collector"', f'"collector-{number}"') for number in range(4)))
     type_words(server, *(f"{number}-" + "x" * 3900 for number in range(1200)))
-    # It says so only of a thread that it did not wait for any longer.
+    # The server prints this only for a thread that it stopped waiting for.
     assert "has not got the last lines yet" in server.stop()

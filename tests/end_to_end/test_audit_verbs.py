@@ -1,4 +1,4 @@
-"""Reading and proving the log on the command line, as an operator and as an auditor do."""
+"""Reading and verifying the log on the command line, as an operator and as an auditor."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ ROTATING = "[audit]\nrotate_bytes = 8192\n"
 
 @pytest.fixture
 def told(start: Callable[..., RunningServer], home: Home) -> Home:
-    """A home folder whose log has, over several files: bob and a guest, commands, denials."""
+    """A home folder with a log in several files: sessions of bob and a guest, commands, and denials."""
     server = start(ROTATING)
     with connect_as(server, "bob") as bob, connect_as(server) as guest:
         bob.read_until()
@@ -53,7 +53,7 @@ def rows(text: str) -> list[list[str]]:
     return [re.split(r" {2,}", line) for line in text.splitlines()[1:]]
 
 
-def test_tail_filters_and_shows_who_what_and_when(told: Home) -> None:
+def test_tail_filters_events_and_shows_their_user_action_and_session(told: Home) -> None:
     shown = rows(telnetsd(told, "audit", "tail", "--user", "bob", "-n", "3").stdout)
     assert [row[2] for row in shown] == ["bob"] * 3
     assert [row[5] for row in shown] == ["command-denied", "command-executed", "session-ended"]
@@ -65,7 +65,7 @@ def test_tail_filters_and_shows_who_what_and_when(told: Home) -> None:
     assert len(rows(telnetsd(told, "audit", "tail", "--source", "127.0.0.0/8", "-n", "2").stdout)) == 2
 
 
-def test_tail_goes_back_into_rotated_files(told: Home) -> None:
+def test_tail_reads_back_into_rotated_files(told: Home) -> None:
     every = [json.dumps(one, separators=(",", ":"), ensure_ascii=False) for one in read_log(told.audit_file)]
     assert len(every) > len(told.audit_file.read_text().splitlines())
     assert telnetsd(told, "audit", "tail", "-n", "1000", "--json").stdout.splitlines() == every
@@ -90,13 +90,13 @@ def test_search_finds_events_in_every_file(told: Home) -> None:
         (["tail", "--source", "example.com"], "not an address or network: 'example.com'"),
     ],
 )
-def test_what_is_no_filter_is_wrong_usage(words: list[str], said: str, home: Home) -> None:
+def test_an_invalid_filter_is_a_usage_error(words: list[str], said: str, home: Home) -> None:
     done = telnetsd(home, "audit", *words)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
 
 
-def test_show_tells_the_whole_story_of_a_session(told: Home) -> None:
+def test_show_prints_the_complete_history_of_a_session(told: Home) -> None:
     session = bobs_session(told)
     story = telnetsd(told, "audit", "show", session[-8:]).stdout
     assert story.splitlines()[0] == f"session {session}"
@@ -118,9 +118,9 @@ def test_show_tells_the_whole_story_of_a_session(told: Home) -> None:
     assert (as_json["id"], as_json["is_over"], len(as_json["steps"])) == (session, True, 12)
 
 
-def test_show_says_which_sessions_could_be_meant(start: Callable[..., RunningServer], home: Home) -> None:
+def test_show_reports_an_ambiguous_session_id(start: Callable[..., RunningServer], home: Home) -> None:
     server = start()
-    # Of seventeen ids two at least have the same last digit.
+    # Of seventeen ids, at least two have the same last digit.
     for _ in range(17):
         with connect_as(server) as guest:
             guest.read_until()
@@ -135,7 +135,7 @@ def test_show_says_which_sessions_could_be_meant(start: Callable[..., RunningSer
     assert telnetsd(home, "audit", "show", "").returncode == 2
 
 
-def test_stats_count_in_bars_and_in_json(told: Home) -> None:
+def test_stats_are_shown_as_bars_and_as_json(told: Home) -> None:
     figures = json.loads(telnetsd(told, "audit", "stats", "--json").stdout)
     assert figures["logins_by_user"] == {"bob": 1, "guest": 1}
     assert figures["refusals_by_reason"] == {"role-missing": 2}
@@ -145,7 +145,7 @@ def test_stats_count_in_bars_and_in_json(told: Home) -> None:
     assert len(re.findall(r"^  [0-2]\d +\d+ ", charts, re.MULTILINE)) == 24
 
 
-def test_export_writes_for_other_programs(told: Home, tmp_path: Path) -> None:
+def test_export_writes_json_csv_and_cef(told: Home, tmp_path: Path) -> None:
     as_json = telnetsd(told, "audit", "export").stdout.splitlines()
     assert [json.loads(line) for line in as_json] == read_log(told.audit_file)
     done = telnetsd(told, "audit", "export", "--format", "csv", "--action", "command-*", "-o", tmp_path / "x.csv")
@@ -156,7 +156,7 @@ def test_export_writes_for_other_programs(told: Home, tmp_path: Path) -> None:
     assert [line.split("|")[4] for line in cef] == ["command-denied"] * 2
 
 
-def test_an_auditor_needs_the_files_and_the_public_key_and_nothing_else(told: Home, tmp_path: Path) -> None:
+def test_an_auditor_needs_only_the_files_and_the_public_key(told: Home, tmp_path: Path) -> None:
     said = telnetsd(told, "audit", "verify")
     assert said.returncode == 0
     count = len(read_log(told.audit_file))
@@ -189,7 +189,7 @@ def test_verify_names_the_first_bad_line_and_the_kind_of_damage(told: Home) -> N
     assert (report["damage"]["kind"], report["damage"]["line"]) == ("removed", 2)
 
 
-def test_an_exported_checkpoint_proves_that_nothing_was_taken_back(told: Home, tmp_path: Path) -> None:
+def test_an_exported_checkpoint_reveals_that_an_older_log_was_restored(told: Home, tmp_path: Path) -> None:
     state = tmp_path / "state"
     folder, before = told.audit_file.parent, tmp_path / "before"
     shutil.copytree(folder, before)
@@ -200,7 +200,7 @@ def test_an_exported_checkpoint_proves_that_nothing_was_taken_back(told: Home, t
     said = telnetsd(told, "audit", "verify", "--checkpoint", state)
     assert said.returncode == 0
     assert f"  the exported checkpoint, line {get(json.loads(state.read_text()), 'event.sequence')}," in said.stdout
-    # Who puts back an older copy, seal and all, is found out by what was kept elsewhere.
+    # Restoring an older copy, including its seal, is detected by a checkpoint that was kept elsewhere.
     shutil.rmtree(folder)
     shutil.copytree(before, folder)
     assert telnetsd(told, "audit", "verify").returncode == 0
@@ -214,7 +214,7 @@ def test_an_exported_checkpoint_proves_that_nothing_was_taken_back(told: Home, t
     )
 
 
-def test_another_audit_key_signs_from_then_on_and_the_former_one_still_counts(
+def test_a_new_audit_key_signs_from_then_on_and_the_previous_key_still_verifies(
     told: Home, start: Callable[..., RunningServer]
 ) -> None:
     former = json.loads(telnetsd(told, "audit", "key", "--json").stdout)["key_ids"]
@@ -236,7 +236,7 @@ def test_another_audit_key_signs_from_then_on_and_the_former_one_still_counts(
     assert telnetsd(told, "audit", "verify").returncode == 0
 
 
-def test_without_an_audit_key_nothing_is_written_and_the_remedy_is_said(home: Home) -> None:
+def test_without_an_audit_key_nothing_is_written_and_the_error_names_the_remedy(home: Home) -> None:
     home.audit_key.unlink()
     for words in (["user", "add", "carol"], ["serve", "--listen", "127.0.0.1:0"], ["audit", "checkpoint"]):
         done = telnetsd(home, *words)
@@ -248,13 +248,13 @@ def test_without_an_audit_key_nothing_is_written_and_the_remedy_is_said(home: Ho
     assert telnetsd(home, "user", "add", "carol").returncode == 0
 
 
-def test_an_audit_key_that_others_can_read_is_refused(home: Home) -> None:
+def test_an_audit_key_readable_by_others_is_refused(home: Home) -> None:
     home.audit_key.chmod(0o640)
     done = telnetsd(home, "user", "add", "carol")
     assert done.stderr.startswith("error: private key open to others (mode 0640): certs/audit.key; run: chmod 600")
 
 
-def test_at_a_terminal_colour_says_the_outcome_and_nothing_of_a_peer_steers_it(
+def test_terminal_colours_show_the_outcome_and_peer_text_cannot_control_the_terminal(
     home: Home, start: Callable[..., RunningServer]
 ) -> None:
     server = start()
@@ -276,7 +276,7 @@ def test_at_a_terminal_colour_says_the_outcome_and_nothing_of_a_peer_steers_it(
     assert "\x1b[31mfailure" in shown
 
 
-def test_a_line_that_was_changed_cannot_steer_a_terminal_as_json_either(home: Home) -> None:
+def test_a_changed_line_shown_as_json_cannot_control_the_terminal(home: Home) -> None:
     with home.audit_file.open("ab") as file:
         file.write(b'{"message":"\x1b[2Jgone\xc2\x9b"}\n')
     shown = at_terminal(home, "audit", "tail", "-n", "1", "--json")
@@ -287,13 +287,13 @@ def test_a_line_that_was_changed_cannot_steer_a_terminal_as_json_either(home: Ho
     )
 
 
-def test_an_export_is_for_its_owner_alone(told: Home, tmp_path: Path) -> None:
+def test_an_export_is_readable_only_by_its_owner(told: Home, tmp_path: Path) -> None:
     telnetsd(told, "audit", "export", "-o", tmp_path / "log.json")
     assert (tmp_path / "log.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
-def test_a_broken_audit_key_is_replaced_by_another(content: bytes | None, home: Home) -> None:
+def test_a_broken_audit_key_can_be_replaced(content: bytes | None, home: Home) -> None:
     home.audit_key.write_bytes(content or b"")
     if content is None:
         home.audit_public_keys.unlink()
@@ -302,9 +302,7 @@ def test_a_broken_audit_key_is_replaced_by_another(content: bytes | None, home: 
     assert telnetsd(home, "user", "add", "carol").returncode == 0
 
 
-def test_verify_holds_against_a_server_that_writes_and_rotates(
-    start: Callable[..., RunningServer], home: Home
-) -> None:
+def test_verify_succeeds_while_a_server_writes_and_rotates(start: Callable[..., RunningServer], home: Home) -> None:
     server = start("[audit]\nrotate_bytes = 4096\n")
     with connect_as(server, "bob") as client:
         client.read_until()

@@ -1,4 +1,4 @@
-"""Assurance classes: how far each identity was investigated, on the screen, in the log, and in what it may do."""
+"""Assurance classes: how far each identity was investigated, on the screen, in the log, and in its permissions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def policies(*numbers: int | str) -> tuple[x509.ExtensionType, bool]:
     return x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(one), None) for one in oids]), False
 
 
-def test_a_class_is_shown_logged_and_decides_what_a_role_and_a_command_have(
+def test_a_class_is_shown_and_logged_and_decides_which_roles_and_commands_apply(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start(CLASSES)
@@ -68,7 +68,7 @@ def test_a_class_is_shown_logged_and_decides_what_a_role_and_a_command_have(
 def company_class(
     start: Callable[..., RunningServer], tmp_path: Path, leaf: Pair, anchor: str, *chain: Pair
 ) -> tuple[int, str]:
-    """Return the class that a certificate of the company's CA has, and its name on the screen."""
+    """Return the class of a certificate of the company's CA, and the text that its client reads."""
     of_company = f'fingerprint = "{fingerprint(COMPANY)}"\n'
     entry = f'[[cert_to_name]]\nid = "c"\n{of_company}map_type = "common-name"\nroles = ["user"]\n'
     trusted = f"[[trust_anchor]]\n{of_company}{anchor}\n"
@@ -92,17 +92,19 @@ def intermediate(*extensions: tuple[x509.ExtensionType, bool]) -> Pair:
     return recipe.signed_by(COMPANY)
 
 
-def test_a_trust_anchor_has_the_class_that_it_was_given(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+def test_a_certificate_has_the_class_configured_for_its_trust_anchor(
+    start: Callable[..., RunningServer], tmp_path: Path
+) -> None:
     assert company_class(start, tmp_path, dora(COMPANY), "class = 2")[0] == 2
 
 
-def test_a_class_counts_up_to_what_the_trust_anchor_may_assert(
+def test_a_class_counts_up_to_the_maximum_of_the_trust_anchor(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     assert company_class(start, tmp_path, dora(COMPANY, policies(3, 2)), "max_class = 2")[0] == 2
 
 
-def test_a_class_counts_through_an_intermediate_that_asserts_it_or_any(
+def test_a_class_counts_through_an_intermediate_that_asserts_it_or_any_policy(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     sub = intermediate(policies("2.5.29.32.0"))
@@ -117,12 +119,14 @@ def test_a_class_does_not_count_through_an_intermediate_that_does_not_assert_it(
     assert company_class(start, tmp_path, dora(sub, policies(3)), "max_class = 3", sub)[0] == 0
 
 
-def test_any_policy_in_a_users_certificate_is_no_class(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+def test_any_policy_in_a_users_certificate_grants_no_class(
+    start: Callable[..., RunningServer], tmp_path: Path
+) -> None:
     leaf = dora(COMPANY, policies("2.5.29.32.0"))
     assert company_class(start, tmp_path, leaf, "max_class = 3")[0] == 0
 
 
-def test_the_log_of_a_guest_has_no_class(start: Callable[..., RunningServer]) -> None:
+def test_guest_events_have_no_class(start: Callable[..., RunningServer]) -> None:
     server = start(CLASSES)
     add(server.home, "dan")
     with connect_as(server) as client:

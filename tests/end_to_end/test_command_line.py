@@ -1,4 +1,4 @@
-"""The command line as operators and scripts use it: what it prints, what it leaves behind, how it fails."""
+"""The command line as operators and scripts use it: its output, the files that it leaves, and its errors."""
 
 import json
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.unmeasured
 
 
 def program(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a verb in a process of its own, with the home folder named behind the verb."""
+    """Run a verb in a process of its own, with the home folder named after the verb."""
     command = [sys.executable, "-m", "telnetsd", *words, "--home", str(home.root)]
     environment = {**os.environ, "COLUMNS": "80"}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S, env=environment)
@@ -51,7 +51,7 @@ def test_init_makes_a_home_folder_once(tmp_path: Path) -> None:
     assert program(home, "check").returncode == 0
 
 
-def test_init_refuses_a_name_that_cannot_be_one(tmp_path: Path) -> None:
+def test_init_refuses_an_invalid_name(tmp_path: Path) -> None:
     done = telnetsd(Home(tmp_path), "init", "--name", "zoë.example")
     assert done.returncode == 1
     assert done.stderr.startswith("error: not a host name: 'zoë.example'; ")
@@ -75,7 +75,7 @@ def test_user_add_writes_the_files_and_says_how_to_connect(home: Home) -> None:
     leaf.verify_directly_issued_by(ca)
 
 
-def test_a_users_certificate_has_the_profile_of_policy(home: Home) -> None:
+def test_a_users_certificate_has_the_profile_that_the_policy_defines(home: Home) -> None:
     (leaf,) = x509.load_pem_x509_certificates((home.users_folder / "bob.pem").read_bytes())
     ca = x509.load_pem_x509_certificate(home.ca_certificate.read_bytes())
     extensions = {type(one.value): one for one in leaf.extensions}
@@ -95,7 +95,7 @@ def test_a_users_certificate_has_the_profile_of_policy(home: Home) -> None:
     assert authority[x509.KeyUsage].value.key_cert_sign
 
 
-def test_user_add_is_on_the_log_with_who_did_it(home: Home) -> None:
+def test_user_add_is_logged_with_the_operator(home: Home) -> None:
     telnetsd(home, "user", "add", "carol")
     added, issued = read_events(home)[-2:]
     assert (action_of(added), action_of(issued)) == ("user-added", "certificate-issued")
@@ -117,7 +117,7 @@ def test_user_add_is_on_the_log_with_who_did_it(home: Home) -> None:
         (["carol", "--days", "0"], "a certificate cannot be valid for 0 days; take 1 to 3650"),
     ],
 )
-def test_a_user_who_cannot_be_added_leaves_nothing_behind(words: list[str], said: str, home: Home) -> None:
+def test_a_refused_user_add_leaves_nothing_behind(words: list[str], said: str, home: Home) -> None:
     files, events = sorted(home.users_folder.iterdir()), read_events(home)
     before = [path.read_bytes() for path in files]
     done = telnetsd(home, "user", "add", *words)
@@ -128,7 +128,7 @@ def test_a_user_who_cannot_be_added_leaves_nothing_behind(words: list[str], said
     assert read_events(home) == events
 
 
-def test_a_user_whose_event_cannot_be_written_is_not_added(home: Home) -> None:
+def test_a_user_is_not_added_if_the_event_cannot_be_written(home: Home) -> None:
     home.audit_file.unlink()
     home.audit_file.mkdir()
     done = telnetsd(home, "user", "add", "carol")
@@ -171,7 +171,7 @@ def test_sessions_are_listed_and_kicked_through_the_control_socket(start: Callab
         assert get(server.session_from(client.port, "session-kicked"), "telnetsd.operator.name")
 
 
-def test_nonsense_on_the_control_socket_is_answered_and_harms_nothing(start: Callable[..., RunningServer]) -> None:
+def test_an_invalid_request_on_the_control_socket_does_no_harm(start: Callable[..., RunningServer]) -> None:
     server = start()
     for sent in (b"nonsense\n", b'{"verb":"launch"}\n', b'{"verb":7}\n', b"x" * 200_000 + b"\n", b""):
         with socket.socket(socket.AF_UNIX) as connection:
@@ -188,7 +188,7 @@ def test_nonsense_on_the_control_socket_is_answered_and_harms_nothing(start: Cal
     assert server.stop() == ""
 
 
-def test_without_a_server_there_are_no_sessions_to_list(home: Home) -> None:
+def test_session_list_without_a_server_is_an_error(home: Home) -> None:
     done = program(home, "session", "list")
     assert done.returncode == 1
     assert done.stderr == f"error: no server answers at {home.control_socket}; start it: telnetsd serve\n"
@@ -201,7 +201,7 @@ def serve_fails(home: Home, *words: str) -> str:
     return done.stderr
 
 
-def test_a_port_that_is_taken_is_told_with_what_has_it(
+def test_a_port_in_use_is_reported_with_the_process_that_uses_it(
     start: Callable[..., RunningServer], tmp_path: Path, home: Home
 ) -> None:
     other = Home(tmp_path / "other")
@@ -215,42 +215,42 @@ def test_a_port_that_is_taken_is_told_with_what_has_it(
     assert re.search(rf"telnetsd serve .* \(process {server.process.pid}\); stop it, or choose another", done.stderr)
 
 
-def test_two_servers_on_one_home_are_refused(start: Callable[..., RunningServer], home: Home) -> None:
+def test_a_second_server_on_the_same_home_is_refused(start: Callable[..., RunningServer], home: Home) -> None:
     server = start()
     said = f"a server is running on this home folder already: process {server.process.pid}; stop it first"
     assert serve_fails(home) == f"error: {said}\n"
 
 
-def test_a_stale_control_socket_does_not_keep_a_server_from_starting(start: Callable[..., RunningServer]) -> None:
+def test_a_stale_control_socket_does_not_prevent_startup(start: Callable[..., RunningServer]) -> None:
     start().kill()
     start()
 
 
-def test_a_key_that_others_can_read_stops_the_start(home: Home) -> None:
+def test_a_key_readable_by_others_prevents_startup(home: Home) -> None:
     home.server_key.chmod(0o644)
     assert serve_fails(home) == (
         "error: private key open to others (mode 0644): certs/server.key; run: chmod 600 certs/server.key\n"
     )
 
 
-def test_a_key_of_another_certificate_stops_the_start(home: Home) -> None:
+def test_a_key_of_another_certificate_prevents_startup(home: Home) -> None:
     home.server_key.write_bytes((home.users_folder / "bob.key").read_bytes())
     assert serve_fails(home).startswith("error: certs/server.key is not the key of certs/server.pem; ")
 
 
-def test_a_trust_anchor_that_cannot_be_used_stops_the_start(home: Home) -> None:
+def test_an_unusable_trust_anchor_prevents_startup(home: Home) -> None:
     (home.trust_folder / "odd.pem").write_bytes((home.users_folder / "bob.pem").read_bytes())
     expected = "error: not usable as a trust anchor: certs/trust/odd.pem: it is not a CA certificate; remove it or "
     assert serve_fails(home).startswith(expected)
 
 
-def test_an_empty_folder_is_no_home(tmp_path: Path) -> None:
+def test_an_empty_folder_is_not_a_home_folder(tmp_path: Path) -> None:
     assert serve_fails(Home(tmp_path)) == (
         "error: no trust anchor: certs/ca.pem is missing and certs/trust is empty; run: telnetsd init\n"
     )
 
 
-def test_check_names_what_is_wrong_and_does_not_make_it(home: Home, tmp_path: Path) -> None:
+def test_check_names_the_errors_and_creates_nothing(home: Home, tmp_path: Path) -> None:
     home.config_file.write_text("[listener]\nlistne = 'x'\n")
     home.server_key.chmod(0o640)
     done = telnetsd(home, "check", "--json")
@@ -269,7 +269,7 @@ def test_check_names_what_is_wrong_and_does_not_make_it(home: Home, tmp_path: Pa
     assert list(empty.root.iterdir()) == []
 
 
-def test_wrong_usage_is_status_2(home: Home) -> None:
+def test_wrong_usage_has_exit_status_2(home: Home) -> None:
     assert program(home, "user", "add").returncode == 2
     assert program(home, "connect", "--guest", "--user", "bob").returncode == 2
     assert program(home, "launch").returncode == 2
@@ -319,7 +319,7 @@ def test_the_shell_completes_verbs(typed: str, completed: str) -> None:
         (["user", "renew", "bob", "--csr", "x", "--new-key"], 2),
     ],
 )
-def test_whatever_is_typed_wrong_is_answered_without_a_traceback(words: list[str], status: int, home: Home) -> None:
+def test_invalid_arguments_are_reported_without_a_traceback(words: list[str], status: int, home: Home) -> None:
     finished = telnetsd(home, *words)
     assert finished.returncode == status
     assert "Traceback" not in finished.stderr
@@ -330,7 +330,7 @@ def test_whatever_is_typed_wrong_is_answered_without_a_traceback(words: list[str
     "text",
     ["[" * 5000, f"x = {'9' * 5000}", "[classes.1]\noid = '0.99.1'\nname = 'a'\nchecked = 'b'\n"],
 )
-def test_a_configuration_that_nobody_would_write_is_an_error_of_one_line(text: str, home: Home) -> None:
+def test_an_extreme_configuration_is_an_error_of_one_line(text: str, home: Home) -> None:
     home.config_file.write_text(text)
     finished = telnetsd(home, "user", "add", "nina")
     assert finished.returncode == 1
@@ -338,12 +338,12 @@ def test_a_configuration_that_nobody_would_write_is_an_error_of_one_line(text: s
     assert finished.stderr.count("\n") == 1
 
 
-def test_a_long_host_name_is_taken(tmp_path: Path) -> None:
+def test_init_accepts_a_long_host_name(tmp_path: Path) -> None:
     home = Home(tmp_path / "long")
     assert telnetsd(home, "init", "--name", f"{'a' * 60}.{'b' * 60}.example").returncode == 0
 
 
-def test_a_folder_in_the_place_of_a_file_is_told_and_nothing_is_changed(home: Home) -> None:
+def test_a_folder_in_place_of_a_file_is_reported_and_nothing_is_changed(home: Home) -> None:
     (home.users_folder / "nina.pem").mkdir()
     finished = telnetsd(home, "user", "add", "nina")
     assert finished.stderr == "error: certs/users/nina.pem is a folder, and a file is to be there; move it away\n"

@@ -37,7 +37,7 @@ def denials(server: RunningServer, client: Client) -> list[tuple[str, str]]:
     ]
 
 
-def test_help_lists_what_its_reader_may_use_and_nothing_else(alice: Client, bob: Client, guest: Client) -> None:
+def test_help_lists_exactly_the_commands_that_its_reader_may_use(alice: Client, bob: Client, guest: Client) -> None:
     def names(client: Client) -> list[str]:
         return [line.split()[0] for line in client.command("help").splitlines()]
 
@@ -57,7 +57,7 @@ def test_help_explains_one_command(alice: Client, guest: Client) -> None:
 @pytest.mark.parametrize(
     "line", ["who", "date", "history", "echo hi", "sessions", "kick abcd", "wall hi", "audit", "audit 5"]
 )
-def test_a_guest_is_denied_what_is_not_for_guests_in_words_that_name_what_would_allow_it(
+def test_a_guest_is_denied_other_commands_with_a_message_that_names_the_required_role(
     line: str, guest: Client, server: RunningServer
 ) -> None:
     said = guest.command(line)
@@ -68,12 +68,12 @@ def test_a_guest_is_denied_what_is_not_for_guests_in_words_that_name_what_would_
     assert denials(server, guest) == [(line, "role-missing")]
 
 
-def test_a_user_is_denied_what_is_for_operators(bob: Client, server: RunningServer) -> None:
+def test_a_user_is_denied_operator_commands(bob: Client, server: RunningServer) -> None:
     assert bob.command("kick abcd") == "kick needs the role operator; you have user: ask the operator"
     assert denials(server, bob) == [("kick abcd", "role-missing")]
 
 
-def test_a_command_that_does_not_exist_gets_a_suggestion_from_what_is_theirs(
+def test_an_unknown_command_gets_a_suggestion_from_the_permitted_commands(
     bob: Client, guest: Client, server: RunningServer
 ) -> None:
     assert bob.command("hepl") == "no command hepl; did you mean help?"
@@ -82,7 +82,7 @@ def test_a_command_that_does_not_exist_gets_a_suggestion_from_what_is_theirs(
     assert denials(server, bob) == [("hepl", "unknown-command"), (r"x\x1b[31m", "unknown-command")]
 
 
-def test_wrong_arguments_get_the_usage(alice: Client, server: RunningServer) -> None:
+def test_wrong_arguments_print_the_usage(alice: Client, server: RunningServer) -> None:
     assert alice.command("kick") == "usage: kick ID"
     assert alice.command("date now") == "usage: date"
     assert alice.command("audit many") == "usage: audit [N], N from 1 to 200"
@@ -108,7 +108,7 @@ def test_whoami_shows_the_certificate_in_full(bob: Client) -> None:
         assert re.search(expected, said, re.MULTILINE), expected
 
 
-def test_who_lists_everybody_and_marks_the_own_session(bob: Client, guest: Client) -> None:
+def test_who_lists_all_sessions_and_marks_the_current_one(bob: Client, guest: Client) -> None:
     lines = bob.command("who").splitlines()
     assert any(re.match(r"bob +\d{4}-\d\d-\d\d \d\d:\d\d +0s  \(this session\)$", line) for line in lines)
     assert any(line.startswith("guest ") for line in lines)
@@ -120,13 +120,15 @@ def test_history_lists_the_lines_of_the_session(bob: Client) -> None:
     assert bob.command("history") == "  1  echo one\n  2  nonsense\n  3  history"
 
 
-def test_motd_and_date(bob: Client) -> None:
+def test_motd_and_date_print_the_message_of_the_day_and_the_time(bob: Client) -> None:
     assert bob.command("motd") == "no message today"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", bob.command("date"))
 
 
 @pytest.mark.parametrize("word", ["quit", "logout", "exit"])
-def test_quit_has_its_names(word: str, connect: Callable[..., Client], server: RunningServer) -> None:
+def test_quit_logout_and_exit_end_the_session(
+    word: str, connect: Callable[..., Client], server: RunningServer
+) -> None:
     client = connect()
     client.read_until()
     client.send(word.encode() + b"\r\n")
@@ -134,7 +136,7 @@ def test_quit_has_its_names(word: str, connect: Callable[..., Client], server: R
     assert server.session_from(client.port, "session-ended")["event"]["reason"] == "quit"
 
 
-def test_an_operator_sees_sessions_and_ends_one_with_a_sentence_and_an_event(
+def test_an_operator_lists_sessions_and_ends_one_with_a_message_and_an_event(
     alice: Client, bob: Client, server: RunningServer
 ) -> None:
     row = next(line for line in alice.command("sessions").splitlines() if f":{bob.port} " in line)
@@ -151,7 +153,7 @@ def test_an_operator_sees_sessions_and_ends_one_with_a_sentence_and_an_event(
     assert failed["event"]["reason"] == "not-found"
 
 
-def test_wall_reaches_everybody_escaped_and_leaves_them_at_their_prompt(alice: Client, bob: Client) -> None:
+def test_wall_reaches_all_sessions_escaped_and_leaves_them_at_their_prompt(alice: Client, bob: Client) -> None:
     alice.send(b"wall back at \x1b[5mfive\r\n")
     assert bob.read_until() == "\r\n*** alice to all: back at \\x1b[5mfive\r\nbob> "
     assert bob.command("echo ok") == "ok"
@@ -192,7 +194,7 @@ async def broken(caller, arguments):
 
 @pytest.fixture
 def plugin_path(tmp_path: Path) -> Path:
-    """An installed package that brings two commands, as pip would have left it."""
+    """An installed package that provides two commands, as pip would have installed it."""
     folder = tmp_path / "plugins"
     metadata = folder / "greetings-1.0.dist-info"
     metadata.mkdir(parents=True)
@@ -204,7 +206,7 @@ def plugin_path(tmp_path: Path) -> Path:
     return folder
 
 
-def test_commands_of_other_packages_are_found_and_their_faults_do_not_end_the_session(
+def test_commands_of_other_packages_are_loaded_and_their_exceptions_do_not_end_the_session(
     start: Callable[..., RunningServer], plugin_path: Path
 ) -> None:
     server = start(PYTHONPATH=str(plugin_path))
@@ -219,7 +221,7 @@ def test_commands_of_other_packages_are_found_and_their_faults_do_not_end_the_se
     assert "a fault of the plugin" in server.stop()
 
 
-def test_a_package_that_brings_no_command_stops_the_start_in_one_line(
+def test_an_entry_point_that_is_not_a_command_prevents_startup_with_a_one_line_error(
     home: Home, plugin_path: Path, tmp_path: Path
 ) -> None:
     (plugin_path / "greetings.py").write_text("greet = broken = 1\n")

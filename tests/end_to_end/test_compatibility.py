@@ -29,7 +29,7 @@ def old_home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def old_server(old_home: Home) -> Iterator[RunningServer]:
-    server = RunningServer(old_home, **CLOCK)
+    server = RunningServer(old_home, before=None, stdout=None, workers=1, **CLOCK)
     yield server
     if server.process.poll() is None:
         server.stop()

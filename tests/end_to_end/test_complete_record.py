@@ -1,4 +1,4 @@
-"""Nothing runs unrecorded, and nothing on the log says more than it has to."""
+"""Nothing runs unrecorded, and the log records no more than necessary."""
 
 import json
 import os
@@ -26,7 +26,9 @@ from telnetsd.files.home import Home
 
 @pytest.mark.parametrize("space", ["\v" * 2050, " " * 300], ids=["vertical tabs", "spaces"])
 @pytest.mark.parametrize("user", ["bob", None])
-def test_space_pushes_no_argument_out_of_the_record(user: str | None, space: str, server: RunningServer) -> None:
+def test_whitespace_cannot_push_an_argument_out_of_the_record(
+    user: str | None, space: str, server: RunningServer
+) -> None:
     command = "echo" if user else "help"
     with connect_as(server, user) as client:
         client.read_until()
@@ -39,7 +41,7 @@ def test_space_pushes_no_argument_out_of_the_record(user: str | None, space: str
     assert lines[0] == f"{command} who"
 
 
-def test_a_command_whose_record_would_be_cut_is_refused_on_both_ends(server: RunningServer) -> None:
+def test_a_command_whose_record_would_be_cut_is_refused_and_the_refusal_is_logged(server: RunningServer) -> None:
     with connect_as(server, "bob") as client:
         client.read_until()
         said = client.command("echo x" + "\v" * 2050 + "hidden")
@@ -51,7 +53,7 @@ def test_a_command_whose_record_would_be_cut_is_refused_on_both_ends(server: Run
 
 
 def certificates_in(home: Home) -> list[tuple[str, str]]:
-    """Return the action of each event that has a certificate in full, with the end of its session's id."""
+    """Return the action of each event with a full certificate, and the end of its session id."""
     return [
         (action_of(event), get(event, "telnetsd.session.id")[-8:])
         for event in read_log(home.audit_file)
@@ -60,7 +62,7 @@ def certificates_in(home: Home) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_certificate_is_in_full_once_a_session_and_all_events_are_found_by_it(
+def test_a_certificate_is_recorded_in_full_once_per_session_and_all_events_are_found_by_it(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     server = start(workers=workers)
@@ -94,7 +96,7 @@ def test_a_certificate_is_in_full_once_a_session_and_all_events_are_found_by_it(
     )
 
 
-def test_each_file_of_the_log_begins_with_the_sessions_that_are_open(start: Callable[..., RunningServer]) -> None:
+def test_each_log_file_begins_with_the_open_sessions(start: Callable[..., RunningServer]) -> None:
     server = start("[audit]\nrotate_bytes = 20000\n")
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -106,7 +108,7 @@ def test_each_file_of_the_log_begins_with_the_sessions_that_are_open(start: Call
     newest = [json.loads(one) for one in server.home.audit_file.read_text().splitlines()]
     continued = [one for one in newest if action_of(one) == "session-continued"]
     assert all(get(one, "tls.client.subject") == "CN=bob" for one in continued)
-    # What is repeated is no deed of bob's.
+    # The repeated events are not actions of bob.
     found = done(server.home, "audit", "search", "--user", "bob", "--json").splitlines()
     assert "session-continued" not in {action_of(json.loads(one)) for one in found}
 
@@ -115,7 +117,7 @@ def _files(home: Home) -> int:
     return len(list(home.audit_file.parent.glob("audit*.jsonl*")))
 
 
-def test_a_guests_certificate_takes_two_kilobytes_of_the_log_at_most(server: RunningServer, tmp_path: Path) -> None:
+def test_a_guests_certificate_uses_at_most_two_kilobytes_of_the_log(server: RunningServer, tmp_path: Path) -> None:
     names = x509.SubjectAlternativeName([x509.DNSName(f"host-{number}.example.com") for number in range(300)])
     pair = Recipe(extensions=[*Recipe().extensions, (names, False)]).self_signed()
     with Client(server.port, server.home.ca_certificate, pair.save(tmp_path, "long")) as client:
@@ -127,7 +129,7 @@ def test_a_guests_certificate_takes_two_kilobytes_of_the_log_at_most(server: Run
     assert len(json.dumps(events[1])) < 2000
 
 
-def test_a_source_fills_its_part_of_the_log_and_no_more_and_users_beside_it_go_on(
+def test_guests_of_a_source_can_fill_only_their_share_of_the_log_and_users_beside_them_are_served(
     start: Callable[..., RunningServer],
 ) -> None:
     limits = "exempt = []\nguest_log_bytes_per_hour = 16384\npenalty_guest_s = 0\nguest_lines_per_s = 1000\n"
@@ -147,7 +149,7 @@ def test_a_source_fills_its_part_of_the_log_and_no_more_and_users_beside_it_go_o
         assert server.home.audit_file.stat().st_size == size
         with connect_as(server, source=ELSEWHERE) as another:
             assert another.read_to_end().splitlines() == said.splitlines()
-        # A user at the same address is served, and is on the log.
+        # A user at the same address is served and logged.
         with connect_as(server, "bob", source=ELSEWHERE) as bob:
             bob.read_until()
             assert bob.command("echo here") == "here"
@@ -198,7 +200,7 @@ def test_the_writer_of_a_line_does_not_change_while_the_log_cannot_be_written(
     assert ("alice", "handed-over") not in connected
 
 
-def test_a_killed_servers_sessions_are_closed_by_the_next_and_its_recordings_vouched_for(
+def test_the_next_server_closes_the_sessions_and_vouches_for_the_recordings_of_a_killed_server(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -220,14 +222,14 @@ def test_a_killed_servers_sessions_are_closed_by_the_next_and_its_recordings_vou
     assert "server-lost" in done(home, "audit", "show", get(ended, "telnetsd.session.id"))
     assert telnetsd(home, "recording", "verify").returncode == 0
     again.stop()
-    # Once: the next one finds nothing open.
+    # Only once: the next server finds nothing open.
     third = start()
     third.stop()
     reasons = [one["event"]["reason"] for one in third.events() if action_of(one) == "session-ended"]
     assert reasons == ["server-lost"]
 
 
-def test_a_log_that_was_removed_is_missed_by_verify_by_check_and_by_the_next_event(home: Home) -> None:
+def test_a_removed_log_is_reported_by_verify_by_check_and_by_the_next_event(home: Home) -> None:
     done(home, "user", "add", "carol")
     shutil.rmtree(home.audit_file.parent)
     said = telnetsd(home, "audit", "verify")
@@ -241,14 +243,14 @@ def test_a_log_that_was_removed_is_missed_by_verify_by_check_and_by_the_next_eve
     assert telnetsd(home, "audit", "verify").returncode == 1
 
 
-def test_an_audit_key_that_was_lost_is_told_of_by_the_new_one(home: Home) -> None:
+def test_the_event_of_a_new_audit_key_says_that_the_previous_one_was_lost(home: Home) -> None:
     home.audit_key.unlink()
     done(home, "audit", "key", "--new")
     (event,) = [one for one in read_log(home.audit_file) if action_of(one) == "audit-key-changed"]
     assert event["message"].endswith("; the former one was lost")
 
 
-def test_the_operator_is_the_systems_user_whatever_variables_say(home: Home) -> None:
+def test_the_logged_operator_is_the_system_user_whatever_the_environment_says(home: Home) -> None:
     done(home, "user", "add", "carol", LOGNAME="mallory", USER="mallory", SUDO_USER="al\x1bice")
     (event,) = [one for one in read_log(home.audit_file) if action_of(one) == "user-added"][-1:]
     assert get(event, "telnetsd.operator.name") != "mallory"
@@ -256,7 +258,7 @@ def test_the_operator_is_the_systems_user_whatever_variables_say(home: Home) -> 
 
 
 @pytest.mark.parametrize("verb", ["tail", "search", "stats", "export"])
-def test_no_output_fails_on_a_character_that_the_terminal_has_not(
+def test_output_does_not_fail_on_a_character_that_the_terminal_lacks(
     verb: str, server: RunningServer, tmp_path: Path
 ) -> None:
     pair = Recipe(subject=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "guest \U0001f600")])).self_signed()

@@ -1,4 +1,4 @@
-"""Commands that run a program of the operator's: what they may be given, what they show, how they end."""
+"""Commands that run a program of the operator's: their arguments, their output, and how they end."""
 
 import json
 import socket
@@ -23,7 +23,7 @@ def program(name: str, words: str, **options: object) -> str:
 
 @pytest.fixture(scope="module")
 def shared_settings() -> str:
-    """A program that shows the words that it is given, each apart."""
+    """A program that prints each of its arguments separately."""
     return program("show", """sh -c 'for word; do printf "[%s] " "$word"; done' show""", arguments_max=2)
 
 
@@ -49,13 +49,15 @@ def test_a_program_runs_with_a_clean_environment_and_its_output_is_shown(start: 
         ("show ä", "show takes words of "),
     ],
 )
-def test_words_are_checked_and_never_reach_a_shell(typed: str, said: str, server: RunningServer) -> None:
+def test_arguments_are_checked_and_never_reach_a_shell(typed: str, said: str, server: RunningServer) -> None:
     with connect_as(server, "bob") as bob:
         bob.read_until()
         assert bob.command(typed).strip().startswith(said)
 
 
-def test_what_fails_is_told_and_logged_with_its_exit_status(start: Callable[..., RunningServer], home: Home) -> None:
+def test_a_failed_program_is_reported_and_logged_with_its_exit_status(
+    start: Callable[..., RunningServer], home: Home
+) -> None:
     toml = program("broken", "sh -c 'echo oh; exit 7'") + program(
         "slow", "sh -c 'echo begun; sleep 60'", timeout_s=0.3
     )
@@ -75,14 +77,14 @@ def test_what_fails_is_told_and_logged_with_its_exit_status(start: Callable[...,
     assert get(failed[0], "telnetsd.command.exit_status") == 7
 
 
-def test_output_cannot_steer_the_terminal(start: Callable[..., RunningServer]) -> None:
+def test_program_output_cannot_control_the_terminal(start: Callable[..., RunningServer]) -> None:
     server = start(program("hostile", r"printf '\033]0;owned\007\377\n'"))
     with connect_as(server, "bob") as bob:
         bob.read_until()
         assert bob.command("hostile") == "\\x1b]0;owned\\x07\ufffd"
 
 
-def test_only_the_roles_that_are_named_have_it_of_a_class_that_is_enough(start: Callable[..., RunningServer]) -> None:
+def test_a_configured_command_requires_its_roles_and_its_class(start: Callable[..., RunningServer]) -> None:
     toml = program("reboot", "true", roles=["operator"]) + program("vault", "true", min_class=3)
     server = start(toml + program("public", "echo hi", roles=["guest"]))
     with connect_as(server, "bob") as bob, connect_as(server, "alice") as alice, connect_as(server) as guest:
@@ -94,14 +96,14 @@ def test_only_the_roles_that_are_named_have_it_of_a_class_that_is_enough(start: 
         assert guest.command("public") == "hi"
 
 
-def test_a_program_is_ended_when_its_client_goes(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+def test_a_program_ends_when_its_client_disconnects(start: Callable[..., RunningServer], tmp_path: Path) -> None:
     note = tmp_path / "pid"
     server = start(program("slow", f"sh -c 'echo $$ > {note}; sleep 1000'"))
     with connect_as(server, "bob") as bob:
         bob.read_until()
         bob.send(b"slow\r\n")
         process = wait_until(lambda: note.read_text().strip() if note.exists() else "", "the program")
-        # Gone, and not only silent: who closes one side may still want to read the answer.
+        # Disconnected, and not only silent: a client that closes one side may still want to read the answer.
         bob.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wait_until(lambda: not Path(f"/proc/{process}").exists(), "the end of the program")
     ended = server.wait_for(lambda event: action_of(event) == "command-failed")
@@ -118,14 +120,14 @@ def test_a_program_is_ended_when_its_client_goes(start: Callable[..., RunningSer
         (program("echo", "true"), "two commands are called 'echo'"),
     ],
 )
-def test_a_command_that_cannot_be_is_refused(toml: str, said: str, home: Home) -> None:
+def test_an_invalid_configured_command_is_refused(toml: str, said: str, home: Home) -> None:
     home.config_file.write_text(toml)
     done = telnetsd(home, "serve", "--listen", "127.0.0.1:0")
     assert done.returncode == 1
     assert said in done.stderr
 
 
-def test_a_program_that_shows_nothing_more_is_gone_with_the_client(
+def test_a_program_that_closed_its_output_ends_when_its_client_disconnects(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     script = tmp_path / "quiet.sh"

@@ -1,4 +1,4 @@
-"""Several addresses of one server, a real HAProxy before one of them, and what each demands."""
+"""Several addresses of one server, one of them behind a real HAProxy, and the requirements of each address."""
 
 import contextlib
 import socket
@@ -24,7 +24,7 @@ PROXIED = '[listener]\nproxies = ["127.0.0.1"]\n'
 
 @contextlib.contextmanager
 def haproxy(folder: Path, server_port: int, option: str) -> Iterator[int]:
-    """Run an HAProxy that passes on to a server what it is sent, with a PROXY header before it."""
+    """Run an HAProxy that forwards its input to a server, with a PROXY header before it."""
     port, configuration = free_port(), folder / "haproxy.cfg"
     configuration.write_text(
         "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n"
@@ -55,7 +55,7 @@ def log_in_over(raw: socket.socket, home: Home) -> ssl.SSLSocket:
 
 
 @pytest.mark.parametrize("option", ["send-proxy", "send-proxy-v2"])
-def test_behind_a_real_haproxy_the_log_shows_the_source_and_the_proxy(
+def test_behind_haproxy_the_log_shows_the_source_and_the_proxy(
     option: str, tmp_path: Path, start: Callable[..., RunningServer]
 ) -> None:
     server = start(PROXIED)
@@ -88,7 +88,7 @@ def test_limits_count_the_source_and_not_the_proxy(start: Callable[..., RunningS
 
 
 @pytest.mark.parametrize("header", [b"GET / HTTP/1.0\r\n\r\n", b"PROXY TCP4 1.2.3 4\r\n", b"\x16\x03\x01\x02\x00"])
-def test_a_proxy_with_a_wrong_header_is_cut_off_and_logged(
+def test_a_connection_with_an_invalid_proxy_header_is_closed_and_logged(
     header: bytes, start: Callable[..., RunningServer]
 ) -> None:
     server = start(PROXIED)
@@ -101,7 +101,7 @@ def test_a_proxy_with_a_wrong_header_is_cut_off_and_logged(
     assert (event["event"]["reason"], event["source"]["ip"]) == ("wrong-proxy-header", "127.0.0.1")
 
 
-def test_a_proxy_that_says_nothing_is_cut_off_in_time_and_a_health_check_is_no_event(
+def test_a_silent_proxy_is_disconnected_at_the_timeout_and_a_health_check_is_not_logged(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start(PROXIED + "[tls]\nhandshake_timeout_s = 2\n")
@@ -116,7 +116,7 @@ def test_a_proxy_that_says_nothing_is_cut_off_in_time_and_a_health_check_is_no_e
     assert [action_of(one) for one in server.events()].count("connection-refused") == 1
 
 
-def test_a_proxy_that_says_nothing_does_not_keep_a_server_from_stopping(start: Callable[..., RunningServer]) -> None:
+def test_a_silent_proxy_does_not_prevent_the_server_from_stopping(start: Callable[..., RunningServer]) -> None:
     server = start(PROXIED)
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
         wait_until(lambda: is_accepted(server, raw), "a proxy that is heard")
@@ -124,7 +124,7 @@ def test_a_proxy_that_says_nothing_does_not_keep_a_server_from_stopping(start: C
 
 
 def is_accepted(server: RunningServer, raw: socket.socket) -> bool:
-    """Whether the server's end of a connection is one of the server's processes': it has taken it from the queue."""
+    """Return whether a process of the server holds the server's end of a connection, that is, has accepted it."""
     port = f":{raw.getsockname()[1]:04X} 01"
     inodes = [line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if port in line]
     processes = (server.process.pid, *workers_of(server))
@@ -133,7 +133,7 @@ def is_accepted(server: RunningServer, raw: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("check", [b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"PROXY UNKNOWN\r\n"])
-def test_a_proxy_that_speaks_for_itself_and_leaves_is_no_event(
+def test_a_health_check_with_a_local_proxy_header_is_not_logged(
     check: bytes, start: Callable[..., RunningServer]
 ) -> None:
     server = start(PROXIED)
@@ -147,7 +147,7 @@ def test_a_proxy_that_speaks_for_itself_and_leaves_is_no_event(
     assert action_of(server.events()[before]) == "session-started"
 
 
-def test_a_proxy_by_ipv4_is_known_where_ipv6_is_listened_to_as_well(start: Callable[..., RunningServer]) -> None:
+def test_an_ipv4_proxy_is_recognised_on_an_address_that_also_serves_ipv6(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     server = start(f'[[listener.also]]\nlisten = "[::]:{port}"\nproxies = ["127.0.0.1"]\n')
     with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as raw:
@@ -157,7 +157,7 @@ def test_a_proxy_by_ipv4_is_known_where_ipv6_is_listened_to_as_well(start: Calla
     assert (event["source"]["ip"], event["telnetsd"]["proxy"]["ip"]) == ("192.0.2.77", "127.0.0.1")
 
 
-def test_a_header_from_somebody_who_is_no_listed_proxy_is_not_believed(start: Callable[..., RunningServer]) -> None:
+def test_a_proxy_header_from_an_unlisted_address_is_not_believed(start: Callable[..., RunningServer]) -> None:
     server = start('[listener]\nproxies = ["127.0.0.200"]\n')
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as raw:
         port = raw.getsockname()[1]
@@ -168,7 +168,7 @@ def test_a_header_from_somebody_who_is_no_listed_proxy_is_not_believed(start: Ca
     assert not any(get(one, "source.ip") == "192.0.2.77" for one in server.events())
 
 
-def test_each_address_of_a_server_has_its_own_demands(start: Callable[..., RunningServer]) -> None:
+def test_each_address_of_a_server_has_its_own_requirements(start: Callable[..., RunningServer]) -> None:
     strict, operators = free_port(), free_port()
     server = start(
         f'[[listener.also]]\nlisten = "127.0.0.1:{strict}"\nrequire_certificate = true\n'
@@ -194,7 +194,7 @@ def log_in(port: int, home: Home, user: str) -> Client:
     return Client(port, home.ca_certificate, (files.certificate, files.key))
 
 
-def test_ipv6_and_a_unix_socket_lead_in_as_well(tmp_path: Path, start: Callable[..., RunningServer]) -> None:
+def test_ipv6_and_unix_sockets_accept_logins(tmp_path: Path, start: Callable[..., RunningServer]) -> None:
     port, path = free_port(), tmp_path / "in.sock"
     server = start(f'[[listener.also]]\nlisten = "[::1]:{port}"\n[[listener.also]]\nlisten = "unix:{path}"\n')
     with socket.create_connection(("::1", port), DEADLINE_S) as raw, log_in_over(raw, server.home) as client:
@@ -209,7 +209,9 @@ def test_ipv6_and_a_unix_socket_lead_in_as_well(tmp_path: Path, start: Callable[
     assert not path.exists()
 
 
-def test_the_socket_of_who_listens_in_our_place_is_left(tmp_path: Path, start: Callable[..., RunningServer]) -> None:
+def test_stopping_does_not_remove_a_unix_socket_that_another_program_has_put_in_its_place(
+    tmp_path: Path, start: Callable[..., RunningServer]
+) -> None:
     path = tmp_path / "in.sock"
     server = start(f'[[listener.also]]\nlisten = "unix:{path}"\n')
     path.unlink()
@@ -219,20 +221,20 @@ def test_the_socket_of_who_listens_in_our_place_is_left(tmp_path: Path, start: C
         assert path.is_socket()
 
 
-def test_a_unix_socket_takes_no_files_place(tmp_path: Path, home: Home) -> None:
+def test_a_unix_socket_does_not_replace_a_file(tmp_path: Path, home: Home) -> None:
     (tmp_path / "file").write_text("precious")
     assert "a file is there that is no socket" in refused(home, "serve", "--listen", f"unix:{tmp_path / 'file'}")
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_who_is_turned_away_is_told_that_by_connect(start: Callable[..., RunningServer]) -> None:
+def test_connect_reports_that_the_server_may_have_refused_the_address(start: Callable[..., RunningServer]) -> None:
     server = start(PROXIED)
     said = refused(server.home, "connect", "--guest", f"localhost:{server.port}")
     assert "closed the connection before it said who it is: it may have turned this address away; try again" in said
     assert server.wait_for(lambda one: action_of(one) == "connection-refused")
 
 
-def test_check_looks_at_every_address(tmp_path: Path, home: Home) -> None:
+def test_check_examines_every_address(tmp_path: Path, home: Home) -> None:
     home.config_file.write_text(f'[[listener.also]]\nlisten = "unix:{tmp_path}/no-folder/in.sock"\n')
     assert f"there is no folder {tmp_path}/no-folder;" in " ".join(done(home, "check", COLUMNS="500").split())
     home.config_file.write_text(f'[[listener.also]]\nlisten = "unix:{home.config_file}"\n')
@@ -248,7 +250,7 @@ def test_check_looks_at_every_address(tmp_path: Path, home: Home) -> None:
         f'[[cert_to_name]]\nid = "x"\nfingerprint = "SHA256:{"0" * 64}"\nmap_type = "subject"\nroles = ["operatr"]\n',
     ],
 )
-def test_a_role_that_nobody_defined_is_not_demanded_or_granted(settings: str, home: Home) -> None:
+def test_an_undefined_role_cannot_be_required_or_granted(settings: str, home: Home) -> None:
     home.config_file.write_text(settings)
     assert "no role 'operatr'; define [roles.operatr]" in refused(home, "serve")
     finished = telnetsd(home, "check", COLUMNS="500")

@@ -1,4 +1,4 @@
-"""A server under everything at once: nothing is lost, nothing grows, and it comes back from every death."""
+"""A server under every kind of load at once: nothing is lost, nothing grows, and it recovers from every kill."""
 
 import os
 import random
@@ -33,7 +33,7 @@ GROWTH_KIB = 20 * 1024
 
 
 def settled(server: RunningServer) -> bool:
-    """Whether nobody is in, and no trouble is being repaired."""
+    """Return whether no session is open, and no worker is missing."""
     listed = telnetsd(server.home, "session", "list").stdout.splitlines()
     return len(listed) == 1 and len(workers_of(server)) == WORKERS
 
@@ -41,7 +41,7 @@ def settled(server: RunningServer) -> bool:
 @pytest.mark.first
 @pytest.mark.timeout(4 * DEADLINE_S + SOAK_S)
 @pytest.mark.parametrize("seconds", [SHORT_SOAK_S, pytest.param(SOAK_S, marks=pytest.mark.long)])
-def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(
+def test_a_server_under_a_long_mixed_load_loses_no_event_and_does_not_grow(
     seconds: float, start: Callable[..., RunningServer]
 ) -> None:
     print(f"seed {SEED}")
@@ -51,7 +51,7 @@ def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(
     descriptors, memory = descriptors_of(server) + 2, resident_kib(server)
     rest = soak(server, seconds * 3 / 4, SEED + 1)
     wait_until(lambda: settled(server), "a server at rest")
-    # The upkeep opens what it needs for a moment, every minute.
+    # Every minute, the maintenance opens what it needs for a moment.
     wait_until(lambda: descriptors_of(server) <= descriptors, "no more descriptors than before")
     assert resident_kib(server) < memory + GROWTH_KIB
     words = server.stop()
@@ -63,7 +63,7 @@ def test_a_server_that_is_soaked_loses_no_event_and_does_not_grow(
 
 
 class Caretaker:
-    """Starts a server again whenever it dies, as systemd does with Restart=always."""
+    """Restarts a server whenever it dies, as systemd does with Restart=always."""
 
     def __init__(self, home: Home, port: int) -> None:
         self._command = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root)]
@@ -115,7 +115,7 @@ def gap_after(kill: Callable[[], None], home: Home, port: int) -> float:
     return time.monotonic() - begun
 
 
-def test_the_service_is_back_after_workers_and_the_first_process_are_killed_under_load(
+def test_the_service_recovers_after_workers_and_the_first_process_are_killed_under_load(
     caretaker: Caretaker, home: Home, port: int
 ) -> None:
     dice = random.Random(SEED)
@@ -146,8 +146,8 @@ def test_the_service_is_back_after_workers_and_the_first_process_are_killed_unde
     assert telnetsd(home, "audit", "verify").stdout.startswith("intact")
 
 
-def test_a_port_that_systemd_holds_refuses_nobody_while_the_first_process_starts_again(home: Home, port: int) -> None:
-    """The sockets outlive the server, as with telnetsd.socket: a client waits for the next one, and gets in."""
+def test_a_port_held_by_systemd_refuses_no_connection_while_the_first_process_restarts(home: Home, port: int) -> None:
+    """The sockets outlive the server, as with telnetsd.socket: a client waits for the next one, and is admitted."""
     listener = socket.create_server(("127.0.0.1", port))
     listener.set_inheritable(True)
 

@@ -1,4 +1,4 @@
-"""Enrolment: somebody without a certificate asks, the operator decides, they fetch it. Both ends of every refusal."""
+"""Enrolment: a guest sends a request, the operator decides, the guest collects. Refusals are checked on both ends."""
 
 import re
 import sqlite3
@@ -31,7 +31,7 @@ def shared_settings() -> str:
 
 @pytest.fixture
 def asking(enter: Callable[..., Client]) -> Client:
-    """A guest of the server that all share from whom nothing is taken."""
+    """A guest on the shared server; none of its requests is accepted."""
     return enter()
 
 
@@ -56,7 +56,7 @@ def connect_with(server: RunningServer, pair: Pair, folder: Path) -> Client:
     return Client(server.port, server.home.ca_certificate, pair.save(folder, "own"))
 
 
-def test_a_pasted_request_is_granted_and_collected_from_anywhere_with_its_code_once(
+def test_a_pasted_request_is_approved_and_collected_once_with_its_code_from_any_session(
     enrolling: RunningServer, guest: Client
 ) -> None:
     home = enrolling.home
@@ -95,7 +95,7 @@ def test_a_pasted_request_is_granted_and_collected_from_anywhere_with_its_code_o
     )
 
 
-def test_five_wrong_codes_use_a_code_up(enrolling: RunningServer, guest: Client) -> None:
+def test_five_wrong_codes_use_up_a_code(enrolling: RunningServer, guest: Client) -> None:
     receipt = paste(guest, "enroll nina", pem(make_csr()))
     request_id, code = field(receipt, "request"), field(receipt, "code")
     done(enrolling.home, "request", "approve", request_id)
@@ -107,7 +107,7 @@ def test_five_wrong_codes_use_a_code_up(enrolling: RunningServer, guest: Client)
     assert reasons == ["wrong-code"] * 6
 
 
-def test_a_self_signed_certificate_is_accepted_as_it_is(enrolling: RunningServer, tmp_path: Path) -> None:
+def test_a_self_signed_certificate_can_be_accepted_unchanged(enrolling: RunningServer, tmp_path: Path) -> None:
     own = make_ca("nina", extensions=ca_extensions()[:1])
     with connect_with(enrolling, own, tmp_path) as client:
         client.read_until()
@@ -126,7 +126,7 @@ def test_a_self_signed_certificate_is_accepted_as_it_is(enrolling: RunningServer
     assert get(pinned, "user.target.name") == "nina"
 
 
-def test_a_denied_request_is_told_to_who_asks(enrolling: RunningServer, tmp_path: Path) -> None:
+def test_a_denied_request_is_reported_to_the_guest(enrolling: RunningServer, tmp_path: Path) -> None:
     with connect_with(enrolling, Recipe(subject=name("nina")).self_signed(), tmp_path) as client:
         client.read_until()
         request_id = field(client.command("enroll nina"), "request")
@@ -201,7 +201,7 @@ BAD_REQUESTS = {
 
 
 @pytest.mark.parametrize(("make", "reason", "said"), BAD_REQUESTS.values(), ids=BAD_REQUESTS.keys())
-def test_a_request_that_is_not_as_it_should_be_is_refused_in_words_and_stored_nowhere(
+def test_an_invalid_request_is_refused_with_a_message_and_not_stored(
     make: Callable[[], str], reason: str, said: str, server: RunningServer, asking: Client
 ) -> None:
     assert said in paste(asking, "enroll nina", make())
@@ -223,7 +223,7 @@ def test_a_request_that_is_not_as_it_should_be_is_refused_in_words_and_stored_no
         ("n" * 4000, "cannot be a user name"),
     ],
 )
-def test_a_name_that_cannot_be_one_is_refused(asked: str, said: str, server: RunningServer, asking: Client) -> None:
+def test_enrolment_refuses_an_invalid_user_name(asked: str, said: str, server: RunningServer, asking: Client) -> None:
     answer = paste(asking, f"enroll {asked}", pem(make_csr()))
     assert said in answer
     assert answer.replace("\n", "").isprintable()
@@ -232,9 +232,7 @@ def test_a_name_that_cannot_be_one_is_refused(asked: str, said: str, server: Run
     assert all(text.isprintable() for text in all_leaves(event))
 
 
-def test_the_key_of_somebody_else_is_not_taken_and_whose_it_is_not_told(
-    server: RunningServer, asking: Client
-) -> None:
+def test_the_key_of_another_user_is_refused_without_naming_that_user(server: RunningServer, asking: Client) -> None:
     key = load_pem_private_key((server.home.users_folder / "bob.key").read_bytes(), None)
     answer = paste(asking, "enroll nina", pem(make_csr("nina", key)))
     assert "that key cannot be taken: make another one" in answer
@@ -242,7 +240,7 @@ def test_the_key_of_somebody_else_is_not_taken_and_whose_it_is_not_told(
     assert refusal(server, asking)["event"]["reason"] == "key-refused"
 
 
-def test_a_weak_self_signed_key_is_not_taken(server: RunningServer, tmp_path: Path) -> None:
+def test_a_weak_self_signed_key_is_refused(server: RunningServer, tmp_path: Path) -> None:
     weak = Recipe(subject=name("nina"), key=rsa.generate_private_key(65537, 1024)).self_signed()
     with connect_with(server, weak, tmp_path) as client:
         client.read_until()
@@ -250,7 +248,7 @@ def test_a_weak_self_signed_key_is_not_taken(server: RunningServer, tmp_path: Pa
         assert refusal(server, client)["event"]["reason"] == "key-refused"
 
 
-def test_requests_are_bounded_by_source_and_in_all(start: Callable[..., RunningServer]) -> None:
+def test_requests_are_limited_per_source_and_in_total(start: Callable[..., RunningServer]) -> None:
     server = start("[enrolment]\nper_source = 2\ntotal = 5\n")
     with connect_as(server) as client:
         client.read_until()
@@ -281,7 +279,7 @@ def test_a_request_expires_and_the_log_says_so(enrolling: RunningServer, guest: 
     assert refused(enrolling.home, "request", "approve", request_id).startswith(f"error: no request '{request_id}'")
 
 
-def test_where_enrolment_is_closed_nobody_is_taken(start: Callable[..., RunningServer]) -> None:
+def test_requests_are_refused_while_enrolment_is_closed(start: Callable[..., RunningServer]) -> None:
     server = start("[enrolment]\nis_open = false\n")
     with connect_as(server) as client:
         client.read_until()
@@ -289,14 +287,14 @@ def test_where_enrolment_is_closed_nobody_is_taken(start: Callable[..., RunningS
         assert server.wait_for(lambda one: one["event"]["reason"] == "enrolment-closed")
 
 
-def test_who_has_a_name_already_is_not_enrolled(server: RunningServer) -> None:
+def test_a_named_user_cannot_enrol(server: RunningServer) -> None:
     with connect_as(server, "bob") as client:
         client.read_until()
         assert client.command("enroll nina") == "you are bob already; for a new certificate: renew"
         assert "no request was made with the key of your certificate" in client.command("collect")
 
 
-def test_the_operator_says_whom_a_request_is_for_when_there_is_such_a_user(
+def test_the_operator_must_name_the_user_of_a_request_when_its_name_is_in_use(
     enrolling: RunningServer, guest: Client
 ) -> None:
     home = enrolling.home
@@ -313,7 +311,9 @@ def test_the_operator_says_whom_a_request_is_for_when_there_is_such_a_user(
     assert done(home, "user", "show", "zoe").startswith("zoe (operator), added ")
 
 
-def test_a_paste_is_no_command_and_an_interrupt_ends_it(enrolling: RunningServer, guest: Client) -> None:
+def test_a_pasted_line_is_not_a_command_and_an_interrupt_ends_the_paste(
+    enrolling: RunningServer, guest: Client
+) -> None:
     guest.send(b"enroll nina\r\n")
     guest.read_until(b"a dot alone gives up\r\n")
     guest.send(b"-----BEGIN CERTIFICATE REQUEST-----\r\nquit\r\n\x03")
@@ -323,8 +323,8 @@ def test_a_paste_is_no_command_and_an_interrupt_ends_it(enrolling: RunningServer
     assert lines == ["enroll nina", "whoami"]
 
 
-def test_a_guest_does_not_learn_who_the_users_are(enrolling: RunningServer, guest: Client) -> None:
-    """A name that is read as a user's is taken as any other is; the operator is told, and has to say a word more."""
+def test_a_guest_does_not_learn_which_users_exist(enrolling: RunningServer, guest: Client) -> None:
+    """A name that can be read as a user's is accepted like any other; the operator sees it, and has to confirm it."""
     home = enrolling.home
     request_id = field(paste(guest, "enroll b0b", pem(make_csr())), "request")
     assert field(paste(guest, "enroll bob", pem(make_csr())), "request")
@@ -332,7 +332,7 @@ def test_a_guest_does_not_learn_who_the_users_are(enrolling: RunningServer, gues
     assert "easily read as the user bob" in refused(home, "request", "approve", request_id)
 
 
-def test_a_decision_makes_room_for_another_request_and_a_renewal_needs_none(
+def test_a_decision_makes_room_for_another_request_and_a_renewal_needs_no_room(
     start: Callable[..., RunningServer],
 ) -> None:
 
@@ -349,12 +349,12 @@ def test_a_decision_makes_room_for_another_request_and_a_renewal_needs_none(
         assert field(paste(client, "enroll nine", pem(make_csr())), "request")
 
 
-def test_a_secret_that_is_pasted_by_mistake_is_not_logged(enrolling: RunningServer, guest: Client) -> None:
+def test_a_secret_pasted_by_mistake_is_not_logged(enrolling: RunningServer, guest: Client) -> None:
     from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat
 
     key = ec_key()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    # With a bag of attributes before it; behind a request; and a code on the line of its command.
+    # After a bag of attributes; after a request; and, for a code, on the line of its command.
     paste(guest, "enroll nina", "Bag Attributes\n")
     guest.send(secret.replace("\n", "\r\n").encode() + b"whoami\r\n")
     assert "ignored: a pasted block that nobody asked for, to its end line" in guest.read_until(b"you are a guest")
@@ -374,8 +374,8 @@ def test_a_secret_that_is_pasted_by_mistake_is_not_logged(enrolling: RunningServ
     assert "secr" not in guest.command("whoami")
 
 
-def test_blank_lines_of_an_answer_cost_next_to_nothing(enrolling: RunningServer, guest: Client) -> None:
-    """Looking at all lines again for each made 16 KB of them cost three seconds; a bound on lines ends it sooner."""
+def test_blank_lines_in_an_answer_cost_almost_nothing(enrolling: RunningServer, guest: Client) -> None:
+    """Re-reading all lines for each new one took three seconds for 16 KB of them; a limit on lines ends it sooner."""
     guest.send(b"enroll nina\r\n")
     guest.read_until(b"a dot alone gives up\r\n")
     guest.send(b"\r\n" * 513)
@@ -383,10 +383,8 @@ def test_blank_lines_of_an_answer_cost_next_to_nothing(enrolling: RunningServer,
     assert guest.command("motd")
 
 
-def test_enrolment_that_is_held_up_says_so_and_no_other_session_waits(
-    enrolling: RunningServer, guest: Client
-) -> None:
-    """An operator's change that stands still, as by ^Z, holds up enrolment, and neither clocks nor a revocation."""
+def test_blocked_enrolment_is_reported_and_delays_no_other_session(enrolling: RunningServer, guest: Client) -> None:
+    """An operator's suspended change, as by ^Z, blocks enrolment, but neither clocks nor a revocation."""
     import fcntl
 
     home = enrolling.home

@@ -1,4 +1,4 @@
-"""Rule 3: no peer delays another. What one session, upstream or program makes is worked off a little at a time."""
+"""Rule 3: no peer delays another. Work that a session, upstream or program causes is done in small parts."""
 
 import contextlib
 import socket
@@ -32,7 +32,7 @@ FLOODS = {
 
 @contextlib.contextmanager
 def reading(client: Client) -> Iterator[None]:
-    """Read what comes, as fast as it does."""
+    """Read everything that arrives, as fast as it arrives."""
 
     def read() -> None:
         with contextlib.suppress(OSError):
@@ -50,7 +50,7 @@ def reading(client: Client) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("flood", "workers"), [*((flood, 1) for flood in FLOODS), ("IAC NOP", 2)])
-def test_an_upstream_that_floods_keeps_nobody_waiting(
+def test_a_flooding_upstream_delays_no_other_session(
     flood: str, workers: int, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     def pour(connection: socket.socket) -> None:
@@ -67,7 +67,7 @@ def test_an_upstream_that_floods_keeps_nobody_waiting(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_programs_with_endless_output_keep_nobody_waiting(
+def test_programs_with_endless_output_delay_no_other_session(
     workers: int, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     command = '[[command]]\nname = "yes"\nexec = "/usr/bin/yes"\nsummary = "yes"\noutput_max_bytes = 1000000000\n'
@@ -88,7 +88,7 @@ def test_programs_with_endless_output_keep_nobody_waiting(
 
 
 def namesakes(count: int) -> Pair:
-    """Return a self-signed leaf with the name of CAs that have one name and key, each another certificate."""
+    """Return a self-signed leaf named like several CAs that share one name and key, each with another certificate."""
     key = ec.generate_private_key(ec.SECP384R1())
     authorities = [
         Recipe(name("Same"), key, not_after=now().replace(year=2035), extensions=ca_extensions()).self_signed()
@@ -100,16 +100,16 @@ def namesakes(count: int) -> Pair:
 
 
 def long_names(count: int) -> Pair:
-    """Return a leaf whose certificate is long by its many short names."""
+    """Return a leaf whose certificate is long because of its many short names."""
     names = [x509.DNSName(chr(97 + number % 26)) for number in range(count)]
     return Recipe(extensions=[*Recipe().extensions, (x509.SubjectAlternativeName(names), False)]).self_signed()
 
 
 @pytest.mark.parametrize("what", ["namesakes", "short names"])
-def test_guests_whose_certificates_take_long_keep_nobody_waiting(
+def test_guests_with_expensive_certificates_delay_no_other_session(
     what: str, start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
-    """Twelve guests who present the most, and changes of state: each is looked at again with every one."""
+    """Twelve guests present the most expensive input, and each change of state makes the server check all again."""
     server = start("[limits]\nexempt = []\nper_source = 1000\nguests_per_source = 100\npenalty_guest_s = 0\n")
     pair = namesakes(8) if what == "namesakes" else long_names(4000)
     credentials = pair.save(tmp_path, "presented")
@@ -123,7 +123,7 @@ def test_guests_whose_certificates_take_long_keep_nobody_waiting(
             done(server.home, "user", "add", f"new{number}")
 
 
-def test_who_floods_and_leaves_gives_the_place_back(start: Callable[..., RunningServer]) -> None:
+def test_a_guest_that_floods_and_disconnects_frees_its_place(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nexempt = []\nguests_per_source = 1\n")
     with connect_as(server, source=ELSEWHERE) as guest:
         guest.read_until(b"guest> ")
@@ -134,20 +134,20 @@ def test_who_floods_and_leaves_gives_the_place_back(start: Callable[..., Running
         another.read_until(b"guest> ")
 
 
-def test_revoking_a_user_reloads_nothing(start: Callable[..., RunningServer]) -> None:
+def test_revoking_a_user_causes_no_reload(start: Callable[..., RunningServer]) -> None:
     server = start()
     with connect_as(server, "bob") as bob:
         bob.read_until()
         done(server.home, "user", "revoke", "bob")
         assert "revoked" in bob.read_to_end()
-    # What a reload would be told by comes behind: another change of files.
+    # A second change of files causes a reload. A reload for the revocation would have been logged before it.
     (server.home.root / "telnetsd.toml").write_text("")
     server.wait_for(lambda event: action_of(event) == "server-reloaded")
     reloads = [event for event in server.events() if action_of(event) == "server-reloaded"]
     assert len(reloads) == 1
 
 
-def test_watching_a_session_asks_for_nothing_and_ends_with_it(
+def test_watching_a_session_needs_no_further_requests_and_ends_with_the_session(
     home: Home, start: Callable[..., RunningServer]
 ) -> None:
     server = start()

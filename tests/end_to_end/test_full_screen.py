@@ -1,4 +1,4 @@
-"""What lines are for: full-screen programs and real telnet servers, with real clients at a real terminal."""
+"""The purpose of lines: full-screen programs and real telnet servers, with real clients at a real terminal."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unmeasured
 
 
 class Tmux:
-    """A terminal of 80 columns and 24 rows, that can be typed to, looked at, and resized."""
+    """A terminal of 80 columns and 24 rows that a test can type to, look at, and resize."""
 
     def __init__(self, folder: Path) -> None:
         self._command = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
@@ -68,7 +68,7 @@ def telnet_ssl(server: RunningServer, user: str) -> str:
     return shlex.join([*words, "localhost", str(server.port)])
 
 
-def test_vim_through_telnet_ssl_takes_the_whole_screen_and_a_resize(
+def test_vim_through_telnet_ssl_uses_the_whole_screen_and_follows_a_resize(
     start: Callable[..., RunningServer], home: Home, tmux: Tmux, tmp_path: Path
 ) -> None:
     text = tmp_path / "notes.txt"
@@ -89,7 +89,7 @@ def test_vim_through_telnet_ssl_takes_the_whole_screen_and_a_resize(
     tmux.type(":wq", "Enter")
     tmux.wait_for("*** editor has closed\nalice>")
     assert text.read_text() == "first line\nsecond line and more\n"
-    # Behind it the client edits and echoes its lines again.
+    # After the line, the client edits and echoes its lines again.
     tmux.type("echo lines again", "Enter")
     tmux.wait_for("alice> echo lines again\nlines again")
     tmux.type("quit", "Enter")
@@ -110,7 +110,7 @@ cat
 
 @pytest.fixture
 def telnetd(tmp_path: Path) -> Iterator[int]:
-    """Debian's telnet server without TLS, on loopback, with a login program of the test's own; yields its port."""
+    """Debian's telnet server without TLS, on loopback, with the test's own login program; yields its port."""
     login = tmp_path / "login.sh"
     login.write_text(LOGIN)
     login.chmod(0o755)
@@ -123,7 +123,7 @@ def telnetd(tmp_path: Path) -> Iterator[int]:
     server.wait(DEADLINE_S)
 
 
-def test_a_real_telnet_server_is_told_terminal_and_size_of_the_user(
+def test_a_real_telnet_server_gets_the_users_terminal_type_and_size(
     start: Callable[..., RunningServer], telnetd: int, tmux: Tmux
 ) -> None:
     server = start(line("old-box", f"telnet://127.0.0.1:{telnetd}"))
@@ -139,7 +139,7 @@ def test_a_real_telnet_server_is_told_terminal_and_size_of_the_user(
     tmux.wait_for("alice>")
 
 
-def test_a_real_telnet_server_through_a_raw_client(
+def test_a_raw_client_can_use_a_real_telnet_server(
     start: Callable[..., RunningServer], telnetd: int, terminal: OpenTerminal
 ) -> None:
     server = start(line("old-box", f"telnet://127.0.0.1:{telnetd}"))
@@ -153,7 +153,7 @@ def test_a_real_telnet_server_through_a_raw_client(
     bob.leave()
 
 
-def test_telnetsd_connect_is_a_terminal_as_well(start: Callable[..., RunningServer], home: Home, tmux: Tmux) -> None:
+def test_telnetsd_connect_works_as_a_terminal(start: Callable[..., RunningServer], home: Home, tmux: Tmux) -> None:
     server = start(line("shell", "exec:sh"))
     command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), "connect", f"localhost:{server.port}"]
     tmux.type(shlex.join([*command, "--user", "alice"]), "Enter")

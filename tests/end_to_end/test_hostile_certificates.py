@@ -1,4 +1,4 @@
-"""Certificates that somebody would try: each over live TLS, with what they read and what the log says.
+"""Certificates that an attacker might try: each over live TLS, with what the client reads and what the log says.
 
 The server trusts its own CA and a company's. The company's entries map common names, e-mail addresses, URIs and UPNs;
 `dora` is mapped, `alice` and `bob` are users of the built-in CA, `pia` is pinned.
@@ -86,7 +86,7 @@ Maker = Callable[["World"], Presented]
 
 @dataclass(frozen=True)
 class Case:
-    """What is presented to a server, and what is to become of it: `user:NAME`, `guest` or `refused`."""
+    """A certificate that is presented to a server, and the expected outcome: `user:NAME`, `guest` or `refused`."""
 
     make: Maker
     outcome: str
@@ -96,7 +96,7 @@ class Case:
 
 @dataclass(frozen=True)
 class World:
-    """What an attacker may have got hold of, and the server."""
+    """The server, and the keys and certificates that an attacker may have obtained."""
 
     server: RunningServer
     built_in: Pair
@@ -142,7 +142,7 @@ def world(made_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def _with(*extensions: tuple[x509.ExtensionType, bool]) -> list[tuple[x509.ExtensionType, bool]]:
-    """The extensions of a good leaf, with these in the place of those of their kind."""
+    """The extensions of a good leaf, where the given ones replace those of the same kind."""
     kinds = {type(one) for one, _ in extensions if not isinstance(one, x509.UnrecognizedExtension)}
     return [*((one, critical) for one, critical in Recipe().extensions if type(one) not in kinds), *extensions]
 
@@ -190,13 +190,13 @@ def flipped(position: int) -> Maker:
 
 
 def without_version(world: World) -> Presented:
-    """Version 1 is the default, and knows no extensions: both fields go."""
+    """Version 1 is the default and has no extensions, so both fields are removed."""
     made = Recipe(extensions=[]).signed_by(world.built_in)
     return sign_again(made, world.built_in.key, lambda content: _strip(content[5:]))
 
 
 def _strip(content: bytes) -> bytes:
-    """Leave nothing behind SubjectPublicKeyInfo: the last value of a v1 certificate."""
+    """Remove everything after SubjectPublicKeyInfo, which is the last value of a v1 certificate."""
     values, rest = [], content
     while rest:
         header = 2 if rest[1] < 0x80 else 2 + (rest[1] & 0x7F)
@@ -209,7 +209,7 @@ def _strip(content: bytes) -> bytes:
 
 
 def replaced(old: bytes, new: bytes) -> Maker:
-    """A leaf in which some bytes are others, signed so by the built-in CA."""
+    """A leaf with some bytes replaced, and signed in that form by the built-in CA."""
     assert len(old) == len(new)
 
     def change(content: bytes) -> bytes:
@@ -239,7 +239,7 @@ def doubled_extension(world: World) -> Presented:
 
 
 def below(**intermediate: object) -> Maker:
-    """A leaf for dora below an intermediate of the company that is not as it should be."""
+    """A leaf for dora below a defective intermediate of the company."""
     options = {
         "subject": name("Bad Intermediate"),
         "not_after": now() + DAY,
@@ -286,7 +286,7 @@ def shuffled(world: World) -> Presented:
 
 
 def in_a_circle(world: World) -> Presented:
-    """Two CAs that vouch for each other, and nobody for them."""
+    """Two CAs that vouch for each other, and that no other CA vouches for."""
     first, second = (
         Recipe(subject=name("First"), extensions=ca_extensions()),
         Recipe(subject=name("Second"), extensions=ca_extensions()),
@@ -311,7 +311,7 @@ def constrained(excluded: bool) -> Maker:
 
 
 def below_pin(world: World) -> Presented:
-    """A pinned certificate that is a CA vouches for nobody: neither for its own name nor for another's."""
+    """A pinned certificate that is a CA vouches for no certificate: neither for its own name nor for another one."""
     return present(Recipe(subject=name("pia")).signed_by(PINNED), PINNED)
 
 
@@ -335,7 +335,7 @@ def pair_of(presented: Presented) -> Pair:
 
 
 def malleable(user: str) -> Maker:
-    """The user's own certificate with the other one of its two valid signatures: other bytes, same serial number."""
+    """The user's own certificate with the other of its two valid signatures: different bytes, same serial number."""
 
     def make(world: World) -> Presented:
         good = user_file(user)(world)
@@ -574,7 +574,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_certificate_has_its_outcome_on_the_screen_and_in_the_log(
+def test_each_hostile_certificate_has_its_outcome_on_the_screen_and_in_the_log(
     case: Case, world: World, tmp_path: Path
 ) -> None:
     presented = case.make(world)
@@ -612,7 +612,7 @@ def status_of(case: Case) -> str:
     return "provisional" if case.reason == "self-signed-not-pinned" else "verified"
 
 
-def test_a_certificate_of_200_kb_ends_the_handshake_and_is_told(world: World, tmp_path: Path) -> None:
+def test_a_certificate_of_200_kb_ends_the_handshake_and_is_logged(world: World, tmp_path: Path) -> None:
     import ssl
 
     huge = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.8"), b"\x04" + b"x" * 200_000)
@@ -631,5 +631,5 @@ def handshake_failures(server: RunningServer) -> list[Event]:
     return [event for event in server.events() if action_of(event) == "handshake-failed"]
 
 
-def test_there_are_at_least_sixty_of_them() -> None:
+def test_there_are_at_least_sixty_hostile_certificates() -> None:
     assert len(CASES) >= 60

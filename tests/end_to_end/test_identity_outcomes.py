@@ -19,7 +19,7 @@ from telnetsd.files.home import Home
 
 @dataclass(frozen=True)
 class Case:
-    """A certificate that is presented, and what is to become of it."""
+    """A certificate that is presented, and the expected outcome."""
 
     make: Callable[[Pair], Pair]
     outcome: str
@@ -59,7 +59,7 @@ def _forged_issuer(ca: Pair) -> Pair:
 
 
 def _below_a_leaf(ca: Pair) -> Pair:
-    """A user's certificate used as a CA, which path validation must not let pass."""
+    """A user's certificate used as a CA, which path validation must refuse."""
     user = Recipe(subject=name("mallory")).signed_by(ca)
     forged = Recipe().signed_by(user)
     forged.chain = [user.certificate]
@@ -67,7 +67,7 @@ def _below_a_leaf(ca: Pair) -> Pair:
 
 
 def _below_a_bounded_ca(ca: Pair) -> Pair:
-    """The built-in CA signs leaves only (path length 0): an intermediate below it vouches for nobody."""
+    """The built-in CA signs only leaves (path length 0): an intermediate below it vouches for no certificate."""
     intermediate = make_intermediate(ca)
     leaf = Recipe().signed_by(intermediate)
     leaf.chain = [intermediate.certificate]
@@ -138,7 +138,7 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_certificate_has_its_outcome_its_sentence_and_its_event(
+def test_each_certificate_gets_its_outcome_its_message_and_its_event(
     case: Case, version: ssl.TLSVersion, built_in_ca: Pair, server: RunningServer, tmp_path: Path
 ) -> None:
     pair = case.make(built_in_ca)
@@ -168,7 +168,7 @@ def _assert_certificate_is_told(event: Event, pair: Pair, case: Case) -> None:
     assert len(get(event, "tls.client.hash.sha256")) == 64
 
 
-def test_a_valid_certificate_is_greeted_by_name_and_its_event_names_the_user(server: RunningServer) -> None:
+def test_a_user_with_a_valid_certificate_is_greeted_by_name_and_named_in_the_event(server: RunningServer) -> None:
     with connect_as(server, "bob") as client:
         said = client.read_until(b"bob> ")
         assert said.startswith("you are bob (user; class 1); your certificate is valid for another 364 days\r\n")
@@ -180,7 +180,7 @@ def test_a_valid_certificate_is_greeted_by_name_and_its_event_names_the_user(ser
         assert get(event, "tls.version") == "1.3"
 
 
-def test_no_certificate_is_a_guest_with_the_reason(server: RunningServer) -> None:
+def test_a_client_without_a_certificate_is_a_guest_with_that_reason(server: RunningServer) -> None:
     with connect_as(server) as client:
         said = client.read_until(b"guest> ")
         assert said.startswith("you are a guest: your client presented no certificate\r\n")
@@ -215,10 +215,10 @@ def test_a_resumed_session_has_the_identity_of_the_full_handshake(
         assert get(event, "user.name") == user
 
 
-def test_a_stranger_with_the_name_of_a_user_is_not_that_user(
+def test_a_certificate_with_the_name_of_a_user_and_another_key_does_not_name_that_user(
     built_in_ca: Pair, server: RunningServer, tmp_path: Path
 ) -> None:
-    """The CA's word for `bob` on another key: the state knows to whom it was issued, the subject does not."""
+    """The CA vouches for `bob` with another key: the state knows to whom it was issued, the subject does not."""
     stranger = Recipe(subject=name("bob")).signed_by(built_in_ca)
     with Client(server.port, server.home.ca_certificate, stranger.save(tmp_path, "bob")) as client:
         assert client.read_until(b"guest> ").startswith("you are a guest: your certificate is valid (CN=bob), but")
@@ -234,7 +234,7 @@ def test_a_stranger_with_the_name_of_a_user_is_not_that_user(
     ],
     ids=["none", "self-signed", "unmapped"],
 )
-def test_require_certificate_turns_every_guest_into_a_refusal(
+def test_require_certificate_refuses_every_guest(
     make: Callable[[Pair], Pair] | None,
     reason: str,
     built_in_ca: Pair,
@@ -251,7 +251,7 @@ def test_require_certificate_turns_every_guest_into_a_refusal(
         assert client.read_until(b"bob> ")
 
 
-def test_a_user_who_was_taken_from_the_state_is_a_guest_at_the_next_login(
+def test_a_user_removed_from_the_state_is_a_guest_at_the_next_login(
     start: Callable[..., RunningServer],
 ) -> None:
     import sqlite3

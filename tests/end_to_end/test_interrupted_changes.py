@@ -1,4 +1,4 @@
-"""A machine that stops at any moment leaves all of a change, or nothing; and two operators do not meet."""
+"""A machine that stops at any moment leaves a change complete or absent, and two operators do not interfere."""
 
 import itertools
 import os
@@ -38,9 +38,10 @@ pytestmark = pytest.mark.unmeasured
 
 
 def die_at(moment: int, work: Callable[[], object]) -> bool:
-    """Do some work in a process that kills itself at a moment; False when the work was done before.
+    """Do some work in a process that kills itself at a moment; return False if the work was done before.
 
-    The moments are what Python's runtime tells of: a file opened, renamed, removed, a lock taken, a database opened.
+    The moments are the audit events of Python's runtime: a file is opened, renamed or removed, a lock is taken, a
+    database is opened.
     """
     child = os.fork()
     if child == 0:
@@ -50,17 +51,17 @@ def die_at(moment: int, work: Callable[[], object]) -> bool:
             nonlocal left
             if event.partition(".")[0] in {"open", "os", "fcntl", "shutil", "sqlite3"}:
                 left -= 1
-                # The kill is an event itself.
+                # The kill itself is an event.
                 if left == -1:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        # What most children do is lost with them anyway: measuring its coverage would only take time.
+        # Most children lose their coverage data when they are killed, so measuring it would only take time.
         sys.settrace(None)
         try:
             sys.addaudithook(count)
             work()
         finally:
-            # Whatever the runtime does at the end is no moment of the work.
+            # Events at the end of the runtime are not part of the work.
             left = -1
             os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -70,7 +71,7 @@ def die_at(moment: int, work: Callable[[], object]) -> bool:
 def killed_at_each_moment(
     work: Callable[[int], object], prepare: Callable[[int], object] = lambda _: None
 ) -> Iterator[int]:
-    """Do some work again and again, killed at the first moment, at the second, and so on until it is done."""
+    """Repeat some work, killed at the first moment, then at the second, and so on until the work is done."""
     for moment in itertools.count():
         prepare(moment)
         if not die_at(moment, partial(work, moment)):
@@ -88,7 +89,7 @@ def files_of(home: Home, name: str) -> set[str]:
     return {path.suffix for path in (files.certificate, files.key, files.pkcs12) if path.exists()}
 
 
-def test_user_add_that_is_killed_at_any_moment_leaves_the_user_or_nothing(home: Home) -> None:
+def test_user_add_killed_at_any_moment_leaves_the_complete_user_or_nothing(home: Home) -> None:
     outcomes = set()
     for moment in killed_at_each_moment(lambda moment: add(home, name_for(moment), key_type=KeyType.ED25519)):
         name = name_for(moment)
@@ -106,14 +107,14 @@ def test_user_add_that_is_killed_at_any_moment_leaves_the_user_or_nothing(home: 
 
 
 def copied(home: Home, moment: int) -> Home:
-    """A home folder of one moment's own: what came of the moments before does not count."""
+    """A home folder for one moment, so that the results of earlier moments do not count."""
     copy = Home(home.root.parent / f"at-{moment}")
     if not copy.root.exists():
         shutil.copytree(home.root, copy.root)
     return copy
 
 
-def test_a_revocation_that_is_killed_at_any_moment_is_made_or_not_and_reaches_the_crl(home: Home) -> None:
+def test_a_revocation_killed_at_any_moment_is_complete_or_absent_and_reaches_the_crl(home: Home) -> None:
     def work(moment: int) -> None:
         revoke(copied(home, moment), Target("bob"), RevocationReason.UNSPECIFIED, by_operator())
 
@@ -135,7 +136,7 @@ def test_a_revocation_that_is_killed_at_any_moment_is_made_or_not_and_reaches_th
     assert outcomes == {True, False}
 
 
-def test_a_rotation_that_is_killed_at_any_moment_leaves_a_ca_that_issues(home: Home) -> None:
+def test_a_rotation_killed_at_any_moment_leaves_a_ca_that_can_issue(home: Home) -> None:
     for moment in killed_at_each_moment(lambda moment: rotate(copied(home, moment)), partial(copied, home)):
         copy = copied(home, moment)
         recover(copy)
@@ -151,7 +152,7 @@ def user_exists(home: Home, name: str) -> bool:
         return state.users.has(name)
 
 
-def test_a_user_whose_addition_was_cut_off_behind_the_commit_logs_in(
+def test_a_user_whose_addition_was_interrupted_after_the_commit_can_log_in(
     home: Home, start: Callable[..., RunningServer]
 ) -> None:
     name = next(
@@ -198,7 +199,7 @@ def test_a_change_that_raises_leaves_no_file_no_event_and_no_row(home: Home) -> 
     assert list(home.staging_folder.iterdir()) == []
 
 
-def test_without_a_home_folder_nothing_is_made(tmp_path: Path) -> None:
+def test_commands_without_a_home_folder_create_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path)
     for words in (("user", "revoke", "bob"), ("user", "add", "x"), ("ca", "crl"), ("trust", "add", "x.pem")):
         refused(home, *words)

@@ -1,4 +1,4 @@
-"""Issuing on the command line: requests, bad ones, many at once, names that look like others'."""
+"""Issuing on the command line: requests, invalid requests, many users at once, and names that resemble others."""
 
 import csv
 import json
@@ -29,7 +29,9 @@ def test_a_request_file_leaves_the_private_key_with_the_user(home: Home, tmp_pat
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BAD_REQUESTS if kind not in {"given up", "without end", "no PEM"}])
-def test_a_bad_request_file_is_refused_in_one_line_and_nothing_is_left(kind: str, home: Home, tmp_path: Path) -> None:
+def test_a_bad_request_file_is_refused_in_one_line_and_leaves_nothing_behind(
+    kind: str, home: Home, tmp_path: Path
+) -> None:
     make, _, said = BAD_REQUESTS[kind]
     (tmp_path / "nina.csr").write_text(make())
     before = read_events(home)
@@ -44,7 +46,7 @@ def test_a_key_belongs_to_one_user(home: Home, tmp_path: Path) -> None:
     assert "that key belongs to bob already" in refused(home, "user", "add", "nina", "--csr", tmp_path / "x.csr")
 
 
-def test_a_key_that_was_given_away_is_never_certified_again_and_takes_everything_with_it(
+def test_a_compromised_key_is_never_certified_again_and_all_its_certificates_are_revoked(
     home: Home, tmp_path: Path
 ) -> None:
     done(home, "user", "renew", "bob")
@@ -57,7 +59,7 @@ def test_a_key_that_was_given_away_is_never_certified_again_and_takes_everything
 @pytest.mark.parametrize(
     ("name", "like"), [("b0b", "bob"), ("a1ice", "alice"), ("al-ice", "alice"), ("a.lice", "alice"), ("b_ob", "bob")]
 )
-def test_a_name_that_is_easily_read_as_anothers_needs_a_word_more(name: str, like: str, home: Home) -> None:
+def test_a_name_that_resembles_the_name_of_a_user_needs_an_extra_option(name: str, like: str, home: Home) -> None:
     assert f"{name} is easily read as the user {like}" in refused(home, "user", "add", name)
     done(home, "user", "add", name, "--allow-similar", "--key-type", "ed25519")
 
@@ -78,7 +80,7 @@ def test_a_name_that_is_easily_read_as_anothers_needs_a_word_more(name: str, lik
         "\uff4eina",
     ],
 )
-def test_a_name_that_cannot_be_one_is_refused_in_one_printable_line(name: str, home: Home) -> None:
+def test_an_invalid_user_name_is_refused_in_one_printable_line(name: str, home: Home) -> None:
     finished = telnetsd(home, "user", "add", "--", name)
     assert finished.returncode == 1
     line = finished.stderr.rstrip("\n")
@@ -98,7 +100,7 @@ def test_a_name_that_cannot_be_one_is_refused_in_one_printable_line(name: str, h
         ("--pin", "y", "--class", "1"),
     ],
 )
-def test_options_that_do_not_go_together_are_wrong_usage(words: tuple[str, ...], home: Home) -> None:
+def test_conflicting_options_are_a_usage_error(words: tuple[str, ...], home: Home) -> None:
     assert telnetsd(home, "user", "add", "nina", *words).returncode == 2
 
 
@@ -136,14 +138,14 @@ def test_many_users_are_added_from_a_csv_file(home: Home, tmp_path: Path) -> Non
         ([("name", "roles"), ("nina", "boss")], "line 2: unknown role 'boss'"),
     ],
 )
-def test_a_csv_file_with_an_error_adds_nobody(
+def test_a_csv_file_with_an_error_adds_no_user(
     rows: list[tuple[str, ...]], said: str, home: Home, tmp_path: Path
 ) -> None:
     assert said in refused(home, "user", "import", write_csv(tmp_path / "users.csv", *rows))
     assert not list(home.users_folder.glob("ni*"))
 
 
-def test_what_is_no_csv_file_is_refused(home: Home, tmp_path: Path) -> None:
+def test_a_file_that_is_not_csv_is_refused(home: Home, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"name\n\xff\xfe\n")
     assert "is no CSV file in UTF-8" in refused(home, "user", "import", tmp_path / "x.csv")
     assert "cannot read" in refused(home, "user", "import", tmp_path / "gone.csv")

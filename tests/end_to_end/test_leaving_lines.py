@@ -1,4 +1,4 @@
-"""Whoever is sent away is off the line at once, whatever their client and the line do."""
+"""A session that loses a line is off it at once, whatever its client and the line do."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -32,19 +32,19 @@ def kick(server: RunningServer, user: str) -> None:
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A server that nobody reads from."""
+    """A server that never reads."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE_S)
         yield listener
 
 
-def test_what_was_typed_ahead_does_not_reach_the_line_after_a_kick(
+def test_input_typed_ahead_does_not_reach_the_line_after_a_kick(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
         bob = terminal(server, "bob")
-        # Having answered once, the client may take its time to say which terminal it is.
+        # After its first answer, the client may take its time to report its terminal type.
         bob.send(b"connect switch-1\r\nreboot now\r\n" + DO_SGA)
         bob.until(b"\xff\xfd\x18")
         kick(server, "bob")
@@ -54,7 +54,7 @@ def test_what_was_typed_ahead_does_not_reach_the_line_after_a_kick(
 
 
 @pytest.mark.parametrize("is_program", [True, False])
-def test_a_user_is_kicked_off_a_line_that_takes_nothing(
+def test_a_user_can_be_kicked_off_a_line_that_accepts_no_input(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, silent: socket.socket, is_program: bool
 ) -> None:
     target = DEAF if is_program else f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -69,13 +69,13 @@ def test_a_user_is_kicked_off_a_line_that_takes_nothing(
 
 
 def paste_until_stuck(typist: Terminal) -> None:
-    """Type until nothing more is taken: what a program holds up is bounded."""
+    """Type until no more input is accepted: the amount that a program can hold up is bounded."""
     typist.client.tls.settimeout(1.0)
     with pytest.raises(TimeoutError):
         typist.send(b"x" * 2**26)
 
 
-def test_a_client_that_goes_leaves_a_line_that_takes_nothing(
+def test_a_client_that_disconnects_leaves_a_line_that_accepts_no_input(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     server = start(line("deaf", DEAF))
@@ -88,7 +88,7 @@ def test_a_client_that_goes_leaves_a_line_that_takes_nothing(
     assert line_events(home)[-1] == ("line-disconnected", "session-ended", "bob")
 
 
-def test_a_role_that_is_taken_away_takes_the_line_away(
+def test_a_user_who_loses_a_role_loses_its_lines(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -106,7 +106,7 @@ def test_a_role_that_is_taken_away_takes_the_line_away(
     assert line_events(home)[-1] == ("line-disconnected", "line-withdrawn", "bob")
 
 
-def test_a_spectator_who_does_not_read_is_dropped_and_disturbs_nobody(
+def test_a_spectator_that_does_not_read_is_dropped_and_disturbs_no_session(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     server = start(line("busy", "exec:/usr/bin/yes"))
@@ -123,7 +123,7 @@ def test_a_spectator_who_does_not_read_is_dropped_and_disturbs_nobody(
     assert bob.until(b"bob> ")
 
 
-def test_a_line_that_is_taken_from_a_client_that_does_not_read_goes_on(
+def test_a_line_taken_over_from_a_client_that_does_not_read_goes_on(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     server = start(line("busy", "exec:/usr/bin/yes"))
@@ -137,7 +137,7 @@ def test_a_line_that_is_taken_from_a_client_that_does_not_read_goes_on(
         received += len(alice.client.tls.recv(2**20))
 
 
-def test_a_line_that_a_reload_removes_while_it_is_being_reached_is_left_alone(
+def test_a_line_that_a_reload_removes_during_a_connection_attempt_is_not_opened(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     server = start(line("slow", "tcp://127.0.0.1:1", connect_timeout_s=60) + line("box", DEAF))
@@ -153,7 +153,7 @@ def test_a_line_that_a_reload_removes_while_it_is_being_reached_is_left_alone(
     server.stop()
 
 
-def test_of_two_who_come_at_once_one_writes_and_nobody_is_pushed_aside(
+def test_of_two_sessions_that_join_at_once_one_writes_and_none_is_displaced(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -164,7 +164,7 @@ def test_of_two_who_come_at_once_one_writes_and_nobody_is_pushed_aside(
         bob.until(b"says what else\r\n")
         alice.leave()
         bob.until(b"takes the writer's place\r\n")
-        # Nobody writes when ed comes; while he says which terminal he is, bob begins to.
+        # The line has no writer when ed joins. While ed's client reports its terminal type, bob becomes the writer.
         ed.send(b"connect switch-1\r\n" + DO_SGA)
         ed.until(b"\xff\xfd\x18")
         bob.send(b"\r~a")
@@ -175,7 +175,9 @@ def test_of_two_who_come_at_once_one_writes_and_nobody_is_pushed_aside(
     assert ("line-connected", "watching", "ed") in line_events(home)
 
 
-def test_a_job_of_a_shell_is_gone_with_the_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
+def test_a_background_job_of_a_shell_ends_with_the_line(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
     server = start(line("shell", "exec:/bin/bash --norc -i"))
     bob = terminal(server, "bob")
     assert CONNECTED in bob.connect("shell")
@@ -185,7 +187,7 @@ def test_a_job_of_a_shell_is_gone_with_the_line(start: Callable[..., RunningServ
     wait_until(lambda: not is_running("sleep 98765"), "its end")
 
 
-def test_who_comes_as_the_line_is_closed_opens_it_anew(
+def test_a_session_that_joins_while_the_line_closes_opens_it_again(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:

@@ -1,4 +1,4 @@
-"""The life of a user's certificates, with the real `openssl` as the maker of keys and as the TLS client."""
+"""The life of a user's certificates, with the real `openssl` to make keys and as the TLS client."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ END = "-----END CERTIFICATE-----"
 
 
 def collected(client: OpensslClient, path: Path) -> Path:
-    """Read a chain in PEM, and keep it in a file."""
+    """Read a chain in PEM, and save it to a file."""
     text = client.read_until("> ").replace("\r", "")
     start = text.index("-----BEGIN CERTIFICATE-----")
     path.write_text(text[start : text.rindex(END) + len(END)] + "\n")
@@ -29,9 +29,7 @@ def is_end(event: Event) -> bool:
     return action_of(event) == "session-ended"
 
 
-def test_the_life_of_a_certificate_from_the_first_to_the_next_one_after_revocation(
-    start: Callable[..., RunningServer], tmp_path: Path
-) -> None:
+def test_a_user_can_renew_be_revoked_and_enrol_again(start: Callable[..., RunningServer], tmp_path: Path) -> None:
     server = start('[renewal]\npolicy = "auto"\n')
     home = server.home
 
@@ -54,7 +52,7 @@ def test_the_life_of_a_certificate_from_the_first_to_the_next_one_after_revocati
         second = collected(client, tmp_path / "second.pem")
         assert "was renewed already" in renewing_again(client, make_key(tmp_path / "third.key"))
 
-    # Log in with the new one; the old one is valid still.
+    # Log in with the new one; the old one is still valid.
     for certificate, key in ((first, first_key), (second, second_key)):
         with OpensslClient(server, certificate, key) as client:
             client.read_until("carol> ")
@@ -70,7 +68,7 @@ def test_the_life_of_a_certificate_from_the_first_to_the_next_one_after_revocati
         assert get(ended, "user.name") == "carol"
         assert datetime.fromisoformat(ended["@timestamp"]) >= revoked_at(server)
 
-    # Refused with the date.
+    # A login is refused, with the date of the revocation.
     for certificate, key in ((first, first_key), (second, second_key)):
         with OpensslClient(server, certificate, key) as client:
             said = client.read_to_end()

@@ -1,4 +1,4 @@
-"""Limits on connections, sources, users and lines: what the client sees, what the log says, how others fare."""
+"""Limits on connections, sources, users and lines: what the client sees, what the log says, the effect on others."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ NO_EXEMPTION = "[limits]\nexempt = []\n"
 
 
 def refused_in_words(server: RunningServer, user: str | None, words: str) -> Event | None:
-    """Connect as somebody, and return the event when the session is refused in these words; None when it is not."""
+    """Connect, and return the event if the session is refused with this message; None if it is not refused."""
     with connect_as(server, user) as client:
         said = client.read_until(b"\r\n")
         if not said.startswith("refused: "):
@@ -41,7 +41,7 @@ def is_taken(server: RunningServer) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_one_source_has_so_many_connections_and_another_comes_in_beside_it(
+def test_the_connections_of_a_source_are_limited_and_another_source_is_admitted(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     server = start(NO_EXEMPTION + "per_source = 3\n", workers=workers)
@@ -61,7 +61,7 @@ def test_one_source_has_so_many_connections_and_another_comes_in_beside_it(
         wait_until(lambda: is_taken(server), "a place for another connection")
 
 
-def test_what_a_worker_has_counted_ends_with_it(start: Callable[..., RunningServer]) -> None:
+def test_connections_counted_for_a_worker_are_forgotten_when_it_dies(start: Callable[..., RunningServer]) -> None:
     server = start(NO_EXEMPTION + "per_source = 2\n", workers=2)
     clients = [connect_as(server, "bob") for _ in range(2)]
     for client in clients:
@@ -78,10 +78,10 @@ def test_what_a_worker_has_counted_ends_with_it(start: Callable[..., RunningServ
         two.read_until()
 
 
-def test_more_connections_than_descriptors_are_turned_away_and_nobody_who_is_in_suffers(
+def test_connections_beyond_the_descriptor_limit_are_refused_and_open_sessions_go_on(
     start: Callable[..., RunningServer],
 ) -> None:
-    # Descriptors are a process's own.
+    # The descriptor limit applies to each process.
     server = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (70, 70)), workers=1)
     with undisturbed(server):
         clients = [connect_as(server, "bob") for _ in range(5)]
@@ -97,7 +97,7 @@ def test_more_connections_than_descriptors_are_turned_away_and_nobody_who_is_in_
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_connections_that_are_turned_away_are_told_once_and_then_counted(
+def test_the_first_refused_connection_is_logged_at_once_and_later_ones_are_counted(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     server = start(NO_EXEMPTION + "per_source = 1\n", workers=workers)
@@ -105,13 +105,13 @@ def test_connections_that_are_turned_away_are_told_once_and_then_counted(
         client.read_until()
         wait_until(lambda: turned_away(server), "a connection that is turned away")
         for _ in range(20):
-            # Another process may not have heard yet of the one that is in.
+            # Another process may not yet know of the open connection.
             wait_until(lambda: closed_at_once(server), "another connection that is turned away")
     server.stop()
     refused = [one for one in server.events() if action_of(one) == "connection-refused"]
     counts = [one["telnetsd"]["connections"] for one in refused]
     assert sum(counts) == 21
-    # Each process tells of its first one at once, and counts.
+    # Each process logs its first refusal at once, and counts the later ones.
     assert counts[0] == 1
     assert len(counts) <= 2 * workers
     assert refused[-1]["source"] == {"ip": "127.0.0.1"}
@@ -119,7 +119,7 @@ def test_connections_that_are_turned_away_are_told_once_and_then_counted(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_source_that_fails_again_and_again_is_kept_out_for_a_while(
+def test_a_source_with_repeated_failures_is_refused_for_a_while(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     toml = NO_EXEMPTION + "penalty_handshake_s = 1000\npenalty_threshold_s = 3000\npenalty_max_s = 5000\n"
@@ -133,7 +133,7 @@ def test_a_source_that_fails_again_and_again_is_kept_out_for_a_while(
         assert event["event"]["reason"] == "source-penalised"
 
 
-def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningServer]) -> None:
+def test_the_sessions_per_user_are_limited_with_a_message(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nsessions_per_user = 2\n")
     with undisturbed(server), connect_as(server, "bob") as one, connect_as(server, "bob") as two:
         one.read_until()
@@ -145,7 +145,7 @@ def test_a_user_has_so_many_sessions_and_reads_it(start: Callable[..., RunningSe
 
 
 @pytest.mark.parametrize("toml", ["[limits]\nguests = 1\n", NO_EXEMPTION + "guests_per_source = 1\n"])
-def test_guests_do_not_take_the_places_of_users(toml: str, start: Callable[..., RunningServer]) -> None:
+def test_guests_do_not_use_up_the_places_of_users(toml: str, start: Callable[..., RunningServer]) -> None:
     server = start(toml)
     with undisturbed(server), connect_as(server) as one:
         one.read_until()
@@ -155,7 +155,7 @@ def test_guests_do_not_take_the_places_of_users(toml: str, start: Callable[..., 
             user.read_until(b"bob> ")
 
 
-def test_guests_who_come_and_go_are_kept_out_for_a_while(start: Callable[..., RunningServer]) -> None:
+def test_guests_that_reconnect_repeatedly_are_refused_for_a_while(start: Callable[..., RunningServer]) -> None:
     server = start(NO_EXEMPTION + "penalty_guest_s = 2000\npenalty_threshold_s = 5000\npenalty_max_s = 6000\n")
     with undisturbed(server):
         for _ in range(3):
@@ -165,7 +165,7 @@ def test_guests_who_come_and_go_are_kept_out_for_a_while(start: Callable[..., Ru
         assert event["event"]["reason"] == "source-penalised"
 
 
-def test_of_what_a_guest_types_the_log_keeps_little(start: Callable[..., RunningServer]) -> None:
+def test_a_long_unknown_command_of_a_guest_is_truncated_in_the_log(start: Callable[..., RunningServer]) -> None:
     server = start()
     with undisturbed(server), connect_as(server) as guest, connect_as(server, "bob") as bob:
         for client in (guest, bob):
@@ -176,14 +176,14 @@ def test_of_what_a_guest_types_the_log_keeps_little(start: Callable[..., Running
     assert len(kept[1]) > 4000
 
 
-def test_all_guests_together_are_slowed_down(start: Callable[..., RunningServer]) -> None:
+def test_all_guests_share_one_limit_on_lines(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nall_guests_lines_per_s = 1\n")
     with undisturbed(server), connect_as(server) as one, connect_as(server) as other:
         one.read_until()
         other.read_until()
         one.send(b"\r\n" * 12)
         other.send(b"\r\n")
-        # Each has typed less than it may alone, and both together more.
+        # Each guest has typed less than its own limit, but together they have exceeded the shared one.
         assert server.session_from(one.port, "session-slowed")["event"]["reason"] == "too-many-lines"
 
 
@@ -197,7 +197,7 @@ def test_a_guest_is_slowed_down_before_a_user_is(start: Callable[..., RunningSer
         assert server.session_from(guest.port, "session-slowed")["event"]["reason"] == "too-many-lines"
 
 
-def test_more_handshakes_than_may_be_are_turned_away(start: Callable[..., RunningServer]) -> None:
+def test_handshakes_beyond_the_limit_are_refused(start: Callable[..., RunningServer]) -> None:
     server = start("[limits]\nhandshakes_begin = 2\nhandshakes_refused = 100\nhandshakes_full = 3\n")
     with undisturbed(server):
         with connect_as(server, "bob") as client:
@@ -211,7 +211,7 @@ def test_more_handshakes_than_may_be_are_turned_away(start: Callable[..., Runnin
         wait_until(lambda: is_taken(server), "a place for a handshake")
 
 
-def test_who_types_too_fast_is_slowed_down_and_nobody_else(
+def test_only_the_session_that_types_too_fast_is_slowed_down(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     server = start("[limits]\nlines_per_s = 1\nlines_burst = 1\n")
@@ -228,7 +228,7 @@ def test_who_types_too_fast_is_slowed_down_and_nobody_else(
     assert server.actions_from(fast.port).count("session-slowed") == 1
 
 
-def test_a_flood_of_connections_leaves_the_logins_of_others_alone(start: Callable[..., RunningServer]) -> None:
+def test_a_flood_of_connections_does_not_delay_the_logins_of_others(start: Callable[..., RunningServer]) -> None:
     server = start(NO_EXEMPTION + "per_source = 50\n")
     flood: list[socket.socket] = []
     loops, delays = LoopCpu(server), []

@@ -1,4 +1,4 @@
-"""Lines: who comes to which, what goes through, how it ends; what the client sees, and what the log says."""
+"""Lines: access, data, and how a connection ends; what the client sees, and what the log says."""
 
 import contextlib
 import os
@@ -29,12 +29,12 @@ def last(home: Home, action: str) -> Event:
 
 @pytest.fixture(scope="module")
 def shared_settings() -> str:
-    """Lines that nobody gets to: what is refused does not connect."""
+    """Lines whose targets are never reached: a refused command does not connect."""
     lines = line("open", "tcp://127.0.0.1:1") + line("secret", "tcp://127.0.0.1:1", roles=["operator"])
     return lines + line("vault", "tcp://127.0.0.1:1", min_class=3)
 
 
-def test_a_user_is_on_a_line_and_the_log_says_so_before_and_after(
+def test_a_connection_to_a_line_is_logged_when_it_begins_and_when_it_ends(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -62,7 +62,7 @@ def test_a_user_is_on_a_line_and_the_log_says_so_before_and_after(
     assert passed["bytes_received"] == len(b"switch-1 console\r\n# SHOW VERSION\r\r")
 
 
-def test_a_line_to_a_unix_socket_is_typed_on_and_is_down_when_there_is_none(
+def test_input_reaches_a_unix_socket_line_which_is_down_when_the_socket_is_missing(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, tmp_path: Path
 ) -> None:
     path = tmp_path / "console.sock"
@@ -84,7 +84,7 @@ def test_a_line_to_a_unix_socket_is_typed_on_and_is_down_when_there_is_none(
     assert last(home, "line-connected")["telnetsd"]["line"]["kind"] == "unix"
 
 
-def test_a_script_without_a_terminal_pipes_its_lines_through(
+def test_a_script_without_a_terminal_can_use_a_line(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -109,7 +109,7 @@ def test_a_script_without_a_terminal_pipes_its_lines_through(
         ("\x1b[2J", "no line \\x1b[2J for you; see: lines", "not-found"),
     ],
 )
-def test_a_line_that_is_not_for_somebody_is_denied_in_words(
+def test_a_user_without_access_to_a_line_is_denied_with_a_message(
     words: str, said: str, reason: str, server: RunningServer
 ) -> None:
     with connect_as(server, "bob") as bob:
@@ -120,7 +120,7 @@ def test_a_line_that_is_not_for_somebody_is_denied_in_words(
     assert line_events(server.home) == []
 
 
-def test_lines_are_nothing_for_a_guest(server: RunningServer) -> None:
+def test_a_guest_has_no_access_to_lines(server: RunningServer) -> None:
     with connect_as(server) as guest:
         guest.read_until()
         assert guest.command("connect open").startswith("connect needs the role user")
@@ -129,7 +129,7 @@ def test_lines_are_nothing_for_a_guest(server: RunningServer) -> None:
     assert line_events(server.home) == []
 
 
-def test_an_operator_has_what_users_have_and_their_own(server: RunningServer) -> None:
+def test_an_operator_has_the_lines_of_users_and_those_of_operators(server: RunningServer) -> None:
     with connect_as(server, "alice") as alice:
         alice.read_until()
         assert [row.split()[0] for row in alice.command("lines").splitlines()] == ["open", "secret"]
@@ -139,7 +139,7 @@ def test_an_operator_has_what_users_have_and_their_own(server: RunningServer) ->
     ("target", "why"),
     [("tcp", "connection refused"), ("telnet", "connection refused"), ("serial", "no such file or directory")],
 )
-def test_a_line_that_cannot_be_reached_is_told_in_words_and_down(
+def test_an_unreachable_line_is_reported_and_shown_as_down(
     target: str, why: str, start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with socket.socket() as unused:
@@ -156,10 +156,10 @@ def test_a_line_that_cannot_be_reached_is_told_in_words_and_down(
     assert line_events(home) == []
 
 
-def test_an_upstream_that_does_not_answer_is_given_up(
+def test_connecting_to_an_unresponsive_upstream_times_out(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
-    # The queue of a listener that takes nothing is filled, so that the next connection hangs.
+    # The queue of a listener that accepts nothing is filled, so that the next connection hangs.
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -192,7 +192,7 @@ def reset(connection: socket.socket) -> None:
         (reset, b"*** switch-1 is lost: connection reset by peer\r\n", "upstream-lost"),
     ],
 )
-def test_an_upstream_that_ends_gives_the_session_back(
+def test_the_user_returns_to_the_prompt_when_the_upstream_ends(
     serve: Callable[[socket.socket], None],
     said: bytes,
     reason: str,
@@ -212,7 +212,7 @@ def test_an_upstream_that_ends_gives_the_session_back(
     assert line_events(home)[1] == ("line-disconnected", reason, "bob")
 
 
-def test_a_client_that_goes_leaves_no_upstream_behind(
+def test_a_client_that_disconnects_leaves_no_upstream_connection(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -236,7 +236,7 @@ def flood(connection: socket.socket) -> None:
     connection.sendall(b" end")
 
 
-def test_an_upstream_that_floods_is_read_no_faster_than_the_client_reads(
+def test_a_flooding_upstream_is_read_no_faster_than_the_client_reads(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream(flood) as upstream:
@@ -263,7 +263,7 @@ IAC, SB, SE, NEW_ENVIRON = b"\xff", b"\xfa", b"\xf0", b"\x27"
 
 
 def storm(connection: socket.socket) -> None:
-    """Ask for everything, again and again, and begin a subnegotiation that takes its time to end."""
+    """Request every option repeatedly, and begin a subnegotiation that is slow to end."""
     everything = b"".join(IAC + command + bytes([option]) for command in (b"\xfb", b"\xfd") for option in range(256))
     connection.sendall(everything * 20)
     connection.sendall(IAC + SB + NEW_ENVIRON + b"\x01" * 2**20)
@@ -272,7 +272,7 @@ def storm(connection: socket.socket) -> None:
         pass
 
 
-def test_a_telnet_server_that_storms_is_refused_what_it_asks_and_disturbs_nobody(
+def test_a_telnet_server_that_floods_options_is_refused_and_disturbs_no_session(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream(storm) as upstream:
@@ -307,7 +307,7 @@ def test_tls_upstreams_are_verified_and_may_ask_for_a_certificate(
         assert b"untrusted cannot be reached: its certificate is not to be trusted (" in bob.until(b"bob> ")
 
 
-def test_a_serial_line_is_a_port_with_its_settings(
+def test_a_serial_line_opens_its_port_with_the_configured_settings(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     ours, theirs = os.openpty()
@@ -330,7 +330,7 @@ def test_a_serial_line_is_a_port_with_its_settings(
 
 
 @pytest.mark.parametrize("unsent", [b"", b"x" * 2**17])
-def test_a_serial_port_that_is_unplugged_is_a_line_that_is_lost(
+def test_an_unplugged_serial_port_is_reported_as_a_lost_line(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, unsent: bytes
 ) -> None:
     ours, theirs = os.openpty()
@@ -346,7 +346,7 @@ def test_a_serial_port_that_is_unplugged_is_a_line_that_is_lost(
     assert line_events(home)[-1] == ("line-disconnected", "upstream-lost", "bob")
 
 
-def test_a_program_has_a_clean_environment_and_is_gone_with_the_session(
+def test_a_program_has_a_clean_environment_and_ends_with_the_session(
     start: Callable[..., RunningServer], tmp_path: Path, terminal: OpenTerminal
 ) -> None:
     script = tmp_path / "program.sh"
@@ -377,16 +377,14 @@ def open_files(server: RunningServer) -> list[str]:
     return found
 
 
-def test_a_program_runs_as_the_user_that_is_configured(
-    start: Callable[..., RunningServer], terminal: OpenTerminal
-) -> None:
+def test_a_program_runs_as_the_configured_user(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
     server = start(line("program", "exec:id -un", run_as="nobody"))
     bob = terminal(server, "bob")
     bob.connect("program")
     assert b"nobody\r\n" in bob.until(b"*** program has closed\r\n")
 
 
-def test_window_and_terminal_type_reach_the_program_and_a_resize_too(
+def test_the_window_size_the_terminal_type_and_a_resize_reach_the_program(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     server = start(line("program", "exec:sh"))
@@ -430,7 +428,7 @@ def test_window_and_terminal_type_reach_the_program_and_a_resize_too(
         ('[[line]]\nname = "a"\ntarget = "tcp://x:1"\nshred = true\n', "unknown key 'shred' in telnetsd.toml line 4"),
     ],
 )
-def test_a_line_that_cannot_be_is_refused_by_check_and_serve(toml: str, said: str, home: Home) -> None:
+def test_check_and_serve_refuse_an_invalid_line(toml: str, said: str, home: Home) -> None:
     home.config_file.write_text(toml)
     done = telnetsd(home, "serve", "--listen", "127.0.0.1:0")
     assert done.returncode == 1
@@ -439,7 +437,7 @@ def test_a_line_that_cannot_be_is_refused_by_check_and_serve(toml: str, said: st
     assert telnetsd(home, "check").returncode == 1
 
 
-def test_a_line_that_a_reload_removes_ends_with_a_sentence(
+def test_a_line_removed_by_a_reload_ends_with_a_message(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -463,7 +461,7 @@ def test_a_line_that_a_reload_removes_ends_with_a_sentence(
         ({"max_time_s": 0.5}, b"*** switch-1 was open for its maximum time\r\n"),
     ],
 )
-def test_a_line_has_clocks_of_its_own(
+def test_a_line_has_its_own_timeouts(
     options: dict[str, float], said: bytes, start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -475,7 +473,7 @@ def test_a_line_has_clocks_of_its_own(
         server.stop()
 
 
-def test_when_the_log_cannot_be_written_nobody_is_connected(
+def test_no_line_is_connected_while_the_log_cannot_be_written(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     import fcntl
@@ -490,7 +488,7 @@ def test_when_the_log_cannot_be_written_nobody_is_connected(
     assert line_events(home) == []
 
 
-def test_a_server_that_stops_ends_its_lines(
+def test_stopping_the_server_ends_its_lines(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path, terminal: OpenTerminal
 ) -> None:
     server = start(line("program", "exec:cat"))

@@ -1,4 +1,4 @@
-"""What the server leaves on its machine, and what it takes from it: programs, files, keys, the operator's socket."""
+"""What the server leaves on its machine, and what it uses from it: programs, files, keys, the operator's socket."""
 
 import json
 import os
@@ -33,7 +33,7 @@ for descriptor in range(3):
     os.close(descriptor)
 os.execv("/bin/sleep", ["sleep", sys.argv[1]])
 """
-"""Forks twice, calls setsid twice, and gives its terminal up: nobody finds it by its group, session or parent."""
+"""Forks twice, calls setsid twice and gives up its terminal: its group, session and parent do not lead to it."""
 
 
 def program(name: str, *words: str, **options: object) -> str:
@@ -50,7 +50,7 @@ def escaping(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("parent", ["leaves", "stays"])
 @pytest.mark.parametrize("kind", ["line", "command"])
-def test_what_forks_twice_and_calls_setsid_ends_with_the_session_of_its_program(
+def test_a_process_that_forks_twice_and_calls_setsid_ends_with_the_session_of_its_program(
     kind: str, parent: str, escaping: str, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     seconds = f"{4000 + os.getpid() % 100000}.{len(parent)}{len(kind)}"
@@ -67,7 +67,7 @@ def test_what_forks_twice_and_calls_setsid_ends_with_the_session_of_its_program(
     wait_until(lambda: not is_running(f"escape.py {seconds}"), "the end of its parent")
 
 
-def test_programs_end_with_a_server_that_is_killed(
+def test_programs_end_when_the_server_is_killed(
     escaping: str, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     seconds = f"{5000 + os.getpid() % 100000}"
@@ -79,11 +79,11 @@ def test_programs_end_with_a_server_that_is_killed(
 
 
 DESCRIPTORS = "for one in $(seq 0 64); do [ ! -e /proc/$$/fd/$one ] || echo fd $one; done;"
-"""Says which a shell has; to list the folder would take one more."""
+"""Prints which descriptors a shell has; listing the folder would open one more."""
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_descriptor_beyond_the_standard_ones_reaches_a_program(
+def test_only_the_standard_descriptors_reach_a_program(
     workers: int, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     listing = f"sh -c '{DESCRIPTORS} echo end'"
@@ -102,7 +102,7 @@ def test_no_descriptor_beyond_the_standard_ones_reaches_a_program(
         alice = terminal(server, "alice")
         alice.connect("box")
         shown = alice.until(b"fd 2\r\n").decode().split("\r\n")
-        # A shell keeps its terminal at another one as well: it has opened that itself.
+        # A shell also keeps its terminal on another descriptor, which it has opened itself.
         assert {one for one in shown if one.startswith("fd ")} <= {"fd 0", "fd 1", "fd 2", "fd 10"}
         alice.leave()
 
@@ -114,7 +114,7 @@ CGROUPS = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").exist
     not (CGROUPS / "cgroup.procs").exists() or not os.access(CGROUPS / "cgroup.procs", os.W_OK),
     reason="no cgroup can be made here, as systemd makes one that it delegates",
 )
-def test_with_a_delegated_cgroup_each_program_has_its_own_which_ends_with_it(
+def test_with_a_delegated_cgroup_each_program_has_its_own_cgroup_that_ends_with_it(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     delegated = CGROUPS / f"telnetsd-test-{os.getpid()}"
@@ -138,13 +138,13 @@ def test_with_a_delegated_cgroup_each_program_has_its_own_which_ends_with_it(
 
 
 def unfolded(table: str) -> str:
-    """Return the text of a table without the space that its cells are folded with."""
+    """Return the text of a table without the whitespace that its cells are wrapped with."""
     return "".join(table.split())
 
 
 @pytest.mark.parametrize("path", ["", "telnetsd.toml", "state.db", "certs", "certs/trust", "certs/ca.pem"])
 @pytest.mark.parametrize("mode", [0o020, 0o002])
-def test_a_home_folder_that_others_can_write_to_is_not_served(path: str, mode: int, home: Home) -> None:
+def test_a_home_folder_writable_by_others_is_not_served(path: str, mode: int, home: Home) -> None:
     place = home.root / path
     if not place.exists():
         place.write_text("")
@@ -158,7 +158,7 @@ def test_a_home_folder_that_others_can_write_to_is_not_served(path: str, mode: i
     assert unfolded("nobody else can write") in unfolded(telnetsd(home, "check").stdout)
 
 
-def test_what_is_reached_by_a_link_is_looked_at_as_well(home: Home, tmp_path: Path) -> None:
+def test_files_reached_through_a_link_are_checked_as_well(home: Home, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     home.trust_folder.rename(elsewhere)
     home.trust_folder.symlink_to(elsewhere)
@@ -168,7 +168,7 @@ def test_what_is_reached_by_a_link_is_looked_at_as_well(home: Home, tmp_path: Pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_what_belongs_to_somebody_else_is_not_served(home: Home) -> None:
+def test_a_file_of_another_owner_is_not_served(home: Home) -> None:
     os.chown(home.state_file, 12345, -1)
     said = refused(home, "serve", "--listen", "127.0.0.1:0")
     assert said.startswith(
@@ -176,7 +176,7 @@ def test_what_belongs_to_somebody_else_is_not_served(home: Home) -> None:
     )
 
 
-def test_what_becomes_open_to_others_is_not_loaded_anew(start: Callable[..., RunningServer]) -> None:
+def test_a_file_that_becomes_writable_by_others_is_not_reloaded(start: Callable[..., RunningServer]) -> None:
     server = start()
     server.home.config_file.write_text('[session]\nmotd = "x"\n')
     server.home.config_file.chmod(0o664)
@@ -184,7 +184,7 @@ def test_what_becomes_open_to_others_is_not_loaded_anew(start: Callable[..., Run
     server.wait_for(lambda one: action_of(one) == "reload-failed")
 
 
-def test_init_sets_modes_whatever_the_umask_and_also_of_what_was_there(tmp_path: Path) -> None:
+def test_init_sets_modes_whatever_the_umask_and_also_on_existing_files(tmp_path: Path) -> None:
     root = tmp_path / "home"
     root.mkdir()
     root.chmod(0o775)
@@ -196,7 +196,7 @@ def test_init_sets_modes_whatever_the_umask_and_also_of_what_was_there(tmp_path:
     assert server.stop() == ""
 
 
-def test_check_warns_of_what_runs_as_the_servers_user(home: Home) -> None:
+def test_check_warns_about_programs_that_run_as_the_servers_user(home: Home) -> None:
     home.config_file.write_text(line("box", "exec:/bin/sh") + program("today", "/bin/date"))
     said = unfolded(telnetsd(home, "check").stdout)
     for what in ("line box", "command today"):
@@ -204,7 +204,7 @@ def test_check_warns_of_what_runs_as_the_servers_user(home: Home) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_who_loses_the_command_that_leads_to_lines_loses_the_line(
+def test_a_user_who_loses_the_connect_command_loses_the_line(
     workers: int, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -219,7 +219,9 @@ def test_who_loses_the_command_that_leads_to_lines_loses_the_line(
     assert (ended["event"]["reason"], get(ended, "user.name")) == ("line-withdrawn", "bob")
 
 
-def test_who_came_only_to_watch_never_writes(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
+def test_a_read_only_participant_never_becomes_the_writer(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
     with Upstream() as upstream:
         server = start(line("switch", f"tcp://127.0.0.1:{upstream.port}", shared=True))
         bob, ed = terminal(server, "bob"), terminal(server, "ed")
@@ -247,17 +249,17 @@ def test_who_came_only_to_watch_never_writes(start: Callable[..., RunningServer]
         b"",
     ],
 )
-def test_no_request_by_the_operators_socket_ends_in_a_traceback(request_line: bytes, server: RunningServer) -> None:
+def test_no_request_on_the_operators_socket_causes_a_traceback(request_line: bytes, server: RunningServer) -> None:
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(DEADLINE_S)
         asking.connect(str(server.home.control_socket))
         asking.sendall(request_line + b"\n")
         answer = json.loads(asking.makefile("rb").readline())
     assert answer.keys() <= {"ok", "error"}
-    # What the server writes to standard error is looked at when the module's server ends.
+    # The server's standard error is checked when the module's server ends.
 
 
-def test_a_ca_key_that_was_lost_is_no_dead_end(start: Callable[..., RunningServer]) -> None:
+def test_a_lost_ca_key_can_be_replaced(start: Callable[..., RunningServer]) -> None:
     server = start()
     home = server.home
     assert "or rotate without --lost-key" in refused(home, "ca", "rotate", "--lost-key")
@@ -268,7 +270,7 @@ def test_a_ca_key_that_was_lost_is_no_dead_end(start: Callable[..., RunningServe
     event = server.wait_for(lambda one: action_of(one) == "ca-rotated")
     assert "is lost" in event["message"]
     server.wait_for(lambda one: action_of(one) == "server-reloaded")
-    # Who has a certificate of the old one is still known, and carol of the new one.
+    # Users with a certificate of the old CA are still recognised, and so is carol with one of the new CA.
     for user in ("bob", "carol"):
         with connect_as(server, user) as client:
             assert f"you are {user}" in client.read_until()

@@ -1,4 +1,4 @@
-"""Figures and health by HTTP, and the live view."""
+"""Metrics and health over HTTP, and the live view."""
 
 import contextlib
 import http.client
@@ -53,7 +53,7 @@ def figure(port: int, name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_happens_is_counted(workers: int, start: Callable[..., RunningServer]) -> None:
+def test_sessions_events_and_lines_are_counted(workers: int, start: Callable[..., RunningServer]) -> None:
     port = free_port()
     with Upstream() as upstream:
         monitored = f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
@@ -86,7 +86,7 @@ def test_what_happens_is_counted(workers: int, start: Callable[..., RunningServe
         assert len(crls) == 1
 
 
-def test_health_and_readiness_are_told(start: Callable[..., RunningServer]) -> None:
+def test_health_and_readiness_are_reported(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     server = start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
     assert get(port, "/healthz") == (200, "ok\n")
@@ -100,7 +100,7 @@ def test_health_and_readiness_are_told(start: Callable[..., RunningServer]) -> N
         assert get(port, "/healthz") == (200, "ok\n")
 
 
-def test_an_event_loop_that_hangs_is_not_healthy(start: Callable[..., RunningServer]) -> None:
+def test_a_hung_event_loop_is_not_healthy(start: Callable[..., RunningServer]) -> None:
     from telnetsd.daemon.monitoring import SILENT_S, Health
 
     health = Health(lambda: True)
@@ -111,7 +111,7 @@ def test_an_event_loop_that_hangs_is_not_healthy(start: Callable[..., RunningSer
     assert "nobody who takes connections has been heard of" in health.what_is_wrong()
 
 
-def test_many_who_say_nothing_keep_no_other_from_health(start: Callable[..., RunningServer]) -> None:
+def test_many_silent_clients_do_not_block_the_health_check(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
     with contextlib.ExitStack() as silent:
@@ -123,7 +123,7 @@ def test_many_who_say_nothing_keep_no_other_from_health(start: Callable[..., Run
 @pytest.mark.parametrize(
     "accept", ["application/openmetrics-text;version=abc", "application/openmetrics-text", "x" * 9000]
 )
-def test_whatever_format_is_asked_for_the_figures_come_and_nothing_is_said(
+def test_metrics_are_served_whatever_format_is_requested_and_nothing_is_printed(
     accept: str, start: Callable[..., RunningServer]
 ) -> None:
     port = free_port()
@@ -135,7 +135,7 @@ def test_whatever_format_is_asked_for_the_figures_come_and_nothing_is_said(
     assert server.stop() == ""
 
 
-def test_workers_that_hang_are_not_healthy(start: Callable[..., RunningServer]) -> None:
+def test_hung_workers_are_not_healthy(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     server = start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n', workers=2)
     assert wait_until(lambda: get(port, "/readyz") == (200, "ok\n"), "readiness")
@@ -152,7 +152,7 @@ def test_workers_that_hang_are_not_healthy(start: Callable[..., RunningServer]) 
             os.kill(one, signal.SIGCONT)
 
 
-def test_a_client_that_says_nothing_keeps_no_other_from_the_figures(start: Callable[..., RunningServer]) -> None:
+def test_a_silent_client_does_not_block_another_client(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
     with (
@@ -165,12 +165,12 @@ def test_a_client_that_says_nothing_keeps_no_other_from_the_figures(start: Calla
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:9993", "192.0.2.1:9993", "localhost", "[::]:9993"])
-def test_figures_are_for_this_machine_alone(listen: str, home: Home) -> None:
+def test_metrics_may_listen_only_on_an_address_of_this_machine(listen: str, home: Home) -> None:
     home.config_file.write_text(f'[metrics]\nlisten = "{listen}"\n')
     assert "not an address of this machine alone" in refused(home, "serve")
 
 
-def test_top_shows_sessions_and_rates_once_in_a_pipe(start: Callable[..., RunningServer]) -> None:
+def test_top_prints_sessions_and_rates_once_in_a_pipe(start: Callable[..., RunningServer]) -> None:
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -182,12 +182,12 @@ def test_top_shows_sessions_and_rates_once_in_a_pipe(start: Callable[..., Runnin
         assert view["per_s"]["commands"] == 0
 
 
-def test_top_fills_a_terminal_and_leaves_it_as_it_was(start: Callable[..., RunningServer], tmp_path: Path) -> None:
+def test_top_fills_a_terminal_and_restores_it(start: Callable[..., RunningServer], tmp_path: Path) -> None:
     server = start()
     tmux = ["tmux", "-S", str(tmp_path / "tmux")]
     with connect_as(server, "bob") as client:
         client.read_until()
-        # The size is the terminal's, and not what Python's readline leaves in the environment.
+        # The size is that of the terminal, and not the one that Python's readline leaves in the environment.
         top = f"{sys.executable} -m telnetsd top --interval 0.2 --home {server.home.root}"
         command = f"unset LINES COLUMNS; {top}; sleep 1000"
         subprocess.run([*tmux, "new-session", "-d", "-x", "120", "-y", "20", command], check=True)
@@ -207,7 +207,7 @@ def shown(tmux: list[str], words: str) -> str:
     return screen if words in screen else ""
 
 
-def test_dashboard_and_alerts_ask_for_figures_that_there_are(start: Callable[..., RunningServer]) -> None:
+def test_the_dashboard_and_the_alerts_use_only_existing_metrics(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
     families = {one.name for one in text_string_to_metric_families(get(port, "/metrics")[1])}
@@ -228,7 +228,7 @@ def _words(expression: str) -> list[str]:
     return "".join(one if one.isalnum() or one == "_" else " " for one in expression).split()
 
 
-def test_prometheus_finds_nothing_in_the_rules_and_the_figures(start: Callable[..., RunningServer]) -> None:
+def test_prometheus_accepts_the_alert_rules_and_the_metrics(start: Callable[..., RunningServer]) -> None:
     port = free_port()
     server = start(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
     with connect_as(server, "bob") as client:

@@ -53,7 +53,7 @@ def wait_until_refused(server: RunningServer, certificate: Path, key: Path, word
     wait_until(is_refused, words)
 
 
-def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
+def test_users_of_a_company_ca_log_in_by_the_mapping_and_are_out_when_its_crl_revokes_them(
     start: Callable[..., RunningServer], root: OpensslCa, issuing: OpensslCa, tmp_path: Path
 ) -> None:
     server = start()
@@ -62,16 +62,16 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
     chain = tmp_path / "dora.pem"
     chain.write_text(certificate.read_text() + issuing.certificate.read_text())
 
-    # Not trusted: refused by name.
+    # Not trusted: the refusal names the issuer.
     with OpensslClient(server, chain, key) as client:
         assert "was issued by CN=Example Issuing,O=Example, which this server does not trust" in client.read_to_end()
 
-    # Trusted, not mapped, no CRL: refused, since nobody knows whether it was revoked.
+    # Trusted, not mapped, no CRL: refused, since it is unknown whether the certificate was revoked.
     assert 'map_type = "san-rfc822-name"' in done(home, "trust", "add", root.certificate)
     words = "whether your certificate (CN=Dora Doe,O=Example) was revoked is not known"
     wait_until_refused(server, chain, key, words)
 
-    # With both CRLs: a guest, by a valid certificate.
+    # With both CRLs: a guest with a valid certificate.
     root.write_crl(home.crl_folder / "root.pem")
     issuing.write_crl(home.crl_folder / "issuing.crl")
     done(home, "reload")
@@ -102,7 +102,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
         assert "dora" in client.command("whoami", "dora> ")
         home.config_file.write_text(good)
 
-        # Revoked by the company: out, and refused with the date.
+        # Revoked by the company: the session ends, and a new login is refused with the date.
         issuing.revoke(certificate)
         issuing.write_crl(home.crl_folder / "issuing.crl")
         assert "(CN=Dora Doe,O=Example) was revoked on " in client.read_to_end()
@@ -111,7 +111,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
     refusal = server.wait_for(lambda one: one["event"]["reason"] == "certificate-revoked" and "user" not in one)
     assert get(refusal, "telnetsd.certificate.revocation_reason") == "keyCompromise"
 
-    # Trusted no more: out.
+    # No longer trusted: the session ends.
     other_certificate, other_key = issuing.issue(
         "emil", "/O=Example/CN=Emil", "subjectAltName = email:emil@example.com"
     )
@@ -123,7 +123,7 @@ def test_the_companys_users_come_in_by_the_mapping_and_leave_by_its_crl(
         assert "which this server does not trust: this session ends" in client.read_to_end()
 
 
-def test_an_intermediate_that_is_known_here_need_not_be_sent(
+def test_a_known_intermediate_need_not_be_sent(
     start: Callable[..., RunningServer], root: OpensslCa, issuing: OpensslCa
 ) -> None:
     server = start()
@@ -140,7 +140,7 @@ def test_an_intermediate_that_is_known_here_need_not_be_sent(
         client.read_until(b"dora> ")
 
 
-def test_a_certificate_on_hold_comes_back_when_the_company_says_so(
+def test_a_certificate_is_valid_again_when_the_company_removes_its_hold(
     start: Callable[..., RunningServer], root: OpensslCa
 ) -> None:
     server = start()
@@ -164,7 +164,7 @@ def test_a_certificate_on_hold_comes_back_when_the_company_says_so(
 
 
 @pytest.mark.parametrize(("policy", "verdict"), [("require", "error"), ("prefer", "warning")])
-def test_a_crl_that_does_not_count_follows_the_policy_and_is_told(
+def test_an_unusable_crl_is_handled_by_the_policy_and_reported(
     policy: str, verdict: str, start: Callable[..., RunningServer], root: OpensslCa, tmp_path: Path
 ) -> None:
     stranger = OpensslCa(tmp_path / "stranger", "/CN=Stranger")
@@ -185,7 +185,7 @@ def test_a_crl_that_does_not_count_follows_the_policy_and_is_told(
     assert told == {"crl-bad-signature", "crl-expired", "crl-unreadable"}
     checked = [line for line in telnetsd(home, "check").stdout.splitlines() if line.startswith("CRLs ")]
     assert len([line for line in checked if f"CRLs                {verdict}" in line]) >= 3
-    # Clients may bring that CA along: its CRL counts for them, and is not to be removed.
+    # Clients may send that CA: its CRL counts for them, and must not be removed.
     (counting,) = [line for line in checked if "stranger.pem" in line]
     assert counting.startswith("CRLs                ok ")
     assert "it counts for clients that send it" in counting
@@ -199,7 +199,7 @@ def test_a_crl_that_does_not_count_follows_the_policy_and_is_told(
             assert server.wait_for(lambda one: one["event"]["reason"] == reason)["event"]["outcome"] == "failure"
 
 
-def test_what_a_late_crl_revoked_stays_revoked_when_crls_are_only_preferred(
+def test_a_certificate_revoked_by_an_expired_crl_stays_revoked_under_the_prefer_policy(
     start: Callable[..., RunningServer], root: OpensslCa
 ) -> None:
     server = start()
@@ -215,7 +215,7 @@ def test_what_a_late_crl_revoked_stays_revoked_when_crls_are_only_preferred(
         assert "was revoked on " in client.read_to_end()
 
 
-def test_the_same_serial_number_and_subject_of_another_ca_are_another_certificate(
+def test_the_same_serial_number_and_subject_from_another_ca_is_another_certificate(
     start: Callable[..., RunningServer], root: OpensslCa, tmp_path: Path
 ) -> None:
     other = OpensslCa(tmp_path / "other", "/O=Example/CN=Other Root")

@@ -1,4 +1,4 @@
-"""CAs as they are in the field: what they make is taken where RFC 5280 allows it, and refused by its cause else."""
+"""CAs as found in practice: what RFC 5280 allows is accepted, and anything else is refused with its cause."""
 
 import socket
 import ssl
@@ -38,21 +38,21 @@ PSS_WITHOUT_PARAMETERS = encode(SEQUENCE, bytes.fromhex("06092a864886f70d01010a"
 
 
 def trusting(start: Callable[..., RunningServer], home: Home, *authorities: Pair) -> RunningServer:
-    """Start a server that trusts these CAs, the first of which names its users by their common names."""
+    """Start a server that trusts these CAs; the users of the first one are named by their common names."""
     for number, one in enumerate(authorities):
         write_pem(home.trust_folder / f"{number}.pem", one)
     return start(ENTRY.format(fingerprint=fingerprint(authorities[0])))
 
 
 def said_to(server: RunningServer, pair: Pair, tmp_path: Path) -> str:
-    """Return what a client reads that presents a certificate, up to the prompt or the end."""
+    """Return what a client that presents a certificate reads, up to the prompt or the end."""
     with Client(server.port, server.home.ca_certificate, pair.save(tmp_path, "presented")) as client:
         while b"> " not in client.received and (data := client.tls.recv(65536)):
             client.received += data
         return client.received.decode()
 
 
-def test_rsa_pss_without_parameters_is_refused_by_its_cause_on_both_ends_and_explained(
+def test_rsa_pss_without_parameters_is_refused_with_its_cause_logged_and_explained(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -79,12 +79,12 @@ def test_rsa_pss_without_parameters_is_refused_by_its_cause_on_both_ends_and_exp
 
 
 def twice(certificate: x509.Certificate) -> bytes:
-    """Give a certificate its last extension twice."""
+    """Return a certificate with its last extension doubled."""
     content = content_of(certificate.tbs_certificate_bytes)
     identifier = bytes.fromhex("0603551d0e")
     place = content.rindex(identifier) - 2
     extension = content[place : place + 2 + content[place + 1]]
-    # What the extensions are in reaches to the end; a byte that only looks like its tag does not.
+    # The extensions field reaches to the end; a byte that only looks like its tag does not.
     tags = (at for at, byte in enumerate(content) if byte == 0xA3)
     extensions_at = next(at for at in tags if encode(0xA3, content_of(content[at:])) == content[at:])
     inner = content_of(content_of(content[extensions_at:])) + extension
@@ -94,7 +94,7 @@ def twice(certificate: x509.Certificate) -> bytes:
 
 
 def raising_authorities() -> dict[str, bytes]:
-    """CA certificates that the X.509 library raises at."""
+    """CA certificates that make the X.509 library raise an exception."""
     short = x509.UnrecognizedExtension(
         x509.ObjectIdentifier("2.5.29.30"), bytes.fromhex("300ea00c300a8708") + bytes(4)
     )
@@ -110,7 +110,7 @@ def raising_authorities() -> dict[str, bytes]:
     "what", ["an address of four bytes in a constraint", "one extension twice", "an X.400 address"]
 )
 @pytest.mark.parametrize("folder", ["trust", "intermediates"])
-def test_a_ca_file_that_the_library_raises_at_is_refused_by_name_once_and_the_rest_goes_on(
+def test_a_ca_file_that_makes_the_library_raise_is_refused_by_name_once_and_the_server_goes_on(
     folder: str, what: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     odd = tmp_path / "odd.pem"
@@ -135,12 +135,12 @@ def test_a_ca_file_that_the_library_raises_at_is_refused_by_name_once_and_the_re
 
 
 def easy_rsa() -> Pair:
-    """As easy-rsa makes CAs: basicConstraints is not critical."""
+    """A CA as easy-rsa makes it: basicConstraints is not critical."""
     return make_ca("Easy-RSA CA", extensions=[(one, False) for one, _ in ca_extensions()])
 
 
 def openssl_req(tmp_path: Path) -> Pair:
-    """As `openssl req -x509` makes them: without keyUsage."""
+    """A CA as `openssl req -x509` makes it: without keyUsage."""
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Plain CA", "-days", "1000",
             "-keyout", tmp_path / "plain.key", "-out", tmp_path / "plain.pem")  # fmt: skip
     key = load_pem_private_key((tmp_path / "plain.key").read_bytes(), None)
@@ -150,7 +150,7 @@ def openssl_req(tmp_path: Path) -> Pair:
 
 
 @pytest.mark.parametrize("kind", ["easy-rsa", "openssl req"])
-def test_a_ca_of_the_field_is_a_trust_anchor(
+def test_a_ca_made_by_common_tools_can_be_a_trust_anchor(
     kind: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     ca = easy_rsa() if kind == "easy-rsa" else openssl_req(tmp_path)
@@ -161,7 +161,7 @@ def test_a_ca_of_the_field_is_a_trust_anchor(
     assert "dora> " in said_to(server, Recipe(subject=name("dora")).signed_by(ca), tmp_path)
 
 
-def test_a_revoked_user_is_refused_by_the_second_crl_of_a_file(
+def test_a_revoked_user_is_refused_by_the_second_crl_in_a_file(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     ca, other = make_ca("Company CA"), make_ca("Other CA")
@@ -176,7 +176,7 @@ def test_a_revoked_user_is_refused_by_the_second_crl_of_a_file(
 
 
 def below(root: Pair, *, at_fault: str) -> tuple[Pair, str]:
-    """Return a user below an intermediate that is at fault, and words of the cause."""
+    """Return a user below a defective intermediate, and words that name the cause."""
     extensions: list[tuple[x509.ExtensionType, bool]] = ca_extensions()
     cause, until = "", LATER
     match at_fault:
@@ -220,7 +220,7 @@ def below(root: Pair, *, at_fault: str) -> tuple[Pair, str]:
         "with a policy",
     ],
 )
-def test_the_cause_and_the_certificate_at_fault_are_named_on_screen_in_the_event_and_explained(
+def test_the_cause_and_the_certificate_at_fault_are_shown_logged_and_explained(
     at_fault: str, start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     root = make_ca("Company CA")
@@ -239,9 +239,7 @@ def test_the_cause_and_the_certificate_at_fault_are_named_on_screen_in_the_event
     assert "at fault" in explained
 
 
-def test_constraints_that_are_not_evaluated_are_refused_where_a_ca_is_added_and_named_by_check(
-    home: Home, tmp_path: Path
-) -> None:
+def test_unsupported_name_constraints_are_refused_by_trust_add_and_named_by_check(home: Home, tmp_path: Path) -> None:
     constraints = x509.NameConstraints([x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))], None)
     ca = make_ca("Odd CA", extensions=[*ca_extensions(), (constraints, False)])
     assert "RegisteredID" in refused(home, "trust", "add", write_pem(tmp_path / "odd.pem", ca))
@@ -249,7 +247,7 @@ def test_constraints_that_are_not_evaluated_are_refused_where_a_ca_is_added_and_
     assert "RegisteredID" in telnetsd(home, "check").stdout
 
 
-def test_a_user_whose_intermediate_is_not_known_here_comes_back_after_a_reload_and_on_another_worker(
+def test_a_user_with_a_locally_unknown_intermediate_resumes_after_a_reload_and_on_another_worker(
     start: Callable[..., RunningServer], home: Home, tmp_path: Path
 ) -> None:
     root = make_ca("Company CA")
@@ -294,7 +292,7 @@ def _is_issued_to(event: Event, user: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"])
-def test_a_user_may_have_a_key_that_no_quantum_computer_breaks(kind: str, home: Home) -> None:
+def test_a_user_may_have_a_post_quantum_key(kind: str, home: Home) -> None:
     done(home, "user", "add", "quinn", "--key-type", kind)
     (event,) = [one for one in read_log(home.audit_file) if _is_issued_to(one, "quinn")]
     assert get(event, "tls.client.x509.public_key_algorithm") == kind.upper()

@@ -1,4 +1,4 @@
-"""Every client that the README names, as itself: its user is alice on the screen and on the audit log."""
+"""Every client that the README names, run for real: its user is alice on the screen and in the audit log."""
 
 import os
 import pty
@@ -28,7 +28,7 @@ CLIENTS = ["openssl", "ncat", "socat", "gnutls-cli", "telnetsd", "telnet-ssl"]
 
 @pytest.fixture
 def folder(server: RunningServer, tmp_path: Path) -> Path:
-    """What the operator handed to alice, in one folder."""
+    """The files that the operator gave to alice, in one folder."""
     files = user_files(server.home, "alice")
     for path in (files.certificate, files.key, server.home.ca_certificate):
         shutil.copy(path, tmp_path)
@@ -43,7 +43,7 @@ def line_for(client: str, server: RunningServer) -> list[str]:
 
 
 class Terminal:
-    """A program on a real pseudo-terminal, as a person has it."""
+    """A program on a real pseudo-terminal, as a person uses it."""
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self._master, slave = pty.openpty()
@@ -57,7 +57,7 @@ class Terminal:
         os.write(self._master, text)
 
     def wait_for(self, pattern: bytes) -> bytes:
-        """Return what stands on the screen up to the pattern, and forget it."""
+        """Return the screen text up to the pattern, and discard it."""
         deadline = time.monotonic() + DEADLINE_S
         while (match := re.search(pattern, self.screen)) is None:
             left = deadline - time.monotonic()
@@ -65,7 +65,7 @@ class Terminal:
             if select.select([self._master], [], [], left)[0]:
                 self.screen += self._read()
         shown, self.screen = self.screen[: match.end()], self.screen[match.end() :]
-        # A terminal that is not in raw mode puts a CR of its own before each LF.
+        # A terminal that is not in raw mode puts its own CR before each LF.
         return shown.replace(b"\r\r\n", b"\r\n")
 
     def _read(self) -> bytes:
@@ -95,7 +95,7 @@ def test_alice_logs_in_works_and_leaves_at_a_terminal(client: str, server: Runni
         terminal.type(b"quit\n")
         terminal.wait_for(rb"goodbye")
         if client == "ncat":
-            # ncat takes a closed connection for half closed, and stays until its input ends.
+            # ncat treats a closed connection as half closed, and stays until its input ends.
             terminal.type(b"\x04")
         status = terminal.process.wait(DEADLINE_S)
         assert status == 0 or client != "telnetsd"
@@ -106,7 +106,7 @@ def test_alice_logs_in_works_and_leaves_at_a_terminal(client: str, server: Runni
 
 @pytest.mark.parametrize("client", [client for client in CLIENTS if client != "telnet-ssl"])
 def test_a_script_pipes_its_lines_in_and_reads_every_answer(client: str, server: RunningServer, folder: Path) -> None:
-    """telnet-ssl is left out: it leaves when its input ends, whatever is still to come."""
+    """telnet-ssl is left out: it exits when its input ends, even if more output is to come."""
     done = subprocess.run(
         line_for(client, server),
         cwd=folder,
@@ -133,7 +133,7 @@ def post_quantum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
 
 
 @pytest.mark.parametrize("client", [client for client in CLIENTS if client != "telnet-ssl"])
-def test_an_installation_with_a_post_quantum_ca_is_reached_by_every_documented_client(
+def test_every_documented_client_connects_to_an_installation_with_a_post_quantum_ca(
     client: str, post_quantum: RunningServer, tmp_path: Path
 ) -> None:
     files = user_files(post_quantum.home, "alice")
@@ -145,7 +145,7 @@ def test_an_installation_with_a_post_quantum_ca_is_reached_by_every_documented_c
     assert b"the last words\r\n" in done.stdout
 
 
-def test_an_installation_with_a_post_quantum_ca_is_reached_by_telnet_ssl_at_a_terminal(
+def test_telnet_ssl_at_a_terminal_connects_to_an_installation_with_a_post_quantum_ca(
     post_quantum: RunningServer, tmp_path: Path
 ) -> None:
     files = user_files(post_quantum.home, "alice")
@@ -172,7 +172,7 @@ def _assert_the_log_tells_of_alice(server: RunningServer, session: str, lines: l
     assert told == lines
 
 
-def test_connect_ends_with_the_input_and_shows_what_came_before(server: RunningServer, folder: Path) -> None:
+def test_connect_ends_with_its_input_and_shows_the_output_before_it(server: RunningServer, folder: Path) -> None:
     done = subprocess.run(
         line_for("telnetsd", server),
         cwd=folder,
@@ -184,7 +184,7 @@ def test_connect_ends_with_the_input_and_shows_what_came_before(server: RunningS
     assert re.search(rb"alice> \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\r\nalice> goodbye\r\n$", done.stdout)
 
 
-def test_connect_says_by_its_status_that_the_server_refused(server: RunningServer, folder: Path) -> None:
+def test_connect_exits_with_an_error_status_when_the_server_refuses(server: RunningServer, folder: Path) -> None:
     from support.certificates import Recipe, make_ca
 
     Recipe().signed_by(make_ca("Other")).save(folder, "alice")
@@ -195,7 +195,7 @@ def test_connect_says_by_its_status_that_the_server_refused(server: RunningServe
 
 
 @pytest.mark.parametrize("client", ["openssl", "ncat", "telnetsd", "telnet-ssl"])
-def test_a_server_of_another_ca_is_not_talked_to(client: str, server: RunningServer, folder: Path) -> None:
+def test_clients_refuse_a_server_of_another_ca(client: str, server: RunningServer, folder: Path) -> None:
     from support.certificates import make_ca
 
     make_ca("Other").save(folder, "ca")
@@ -218,7 +218,7 @@ def test_a_server_of_another_ca_is_not_talked_to(client: str, server: RunningSer
         (["localhost:port"], "not an address: 'localhost:port'; write HOST:PORT"),
     ],
 )
-def test_connect_says_in_one_line_why_it_cannot(
+def test_connect_reports_in_one_line_why_it_fails(
     arguments: list[str], words: str, start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     from support.certificates import make_ca

@@ -1,4 +1,4 @@
-"""Recordings: what a line showed, byte for byte, vouched for by the log, and harmless to who plays it."""
+"""Recordings: what a line showed, byte for byte, vouched for by the log, and harmless to play."""
 
 import json
 import socket
@@ -64,7 +64,7 @@ def test_a_recording_is_replayed_byte_for_byte_and_the_log_vouches_for_it(
     assert f"{file.name}  intact" in done.stdout
 
 
-def test_it_is_an_asciicast_of_version_3(
+def test_a_recording_is_an_asciicast_of_version_3(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     record(start, terminal).stop()
@@ -78,7 +78,7 @@ def test_it_is_an_asciicast_of_version_3(
     assert "größer ✓" in "".join(data for _, code, data in events if code == "o")
 
 
-def test_what_was_typed_is_recorded_only_where_the_line_says_so(
+def test_input_is_recorded_only_where_the_line_says_so(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     record(start, terminal, record_input=True).stop()
@@ -86,7 +86,7 @@ def test_what_was_typed_is_recorded_only_where_the_line_says_so(
     assert [data for _, code, data in events if code == "i"] == ["secret\r"]
 
 
-def test_playing_shows_text_and_colours_and_nothing_that_steers_the_terminal(
+def test_playing_shows_text_and_colours_and_nothing_that_controls_the_terminal(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     record(start, terminal).stop()
@@ -98,7 +98,7 @@ def test_playing_shows_text_and_colours_and_nothing_that_steers_the_terminal(
 
 
 @pytest.mark.parametrize("change", ["a byte", "gone"])
-def test_a_recording_that_was_changed_or_is_gone_is_found(
+def test_a_changed_or_missing_recording_is_detected(
     change: str, start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     record(start, terminal).stop()
@@ -112,7 +112,7 @@ def test_a_recording_that_was_changed_or_is_gone_is_found(
     assert ("missing" if change == "gone" else "changed") in done.stdout
 
 
-def test_a_recording_has_a_greatest_length(
+def test_a_recording_has_a_maximum_length(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     def flood(connection: socket.socket) -> None:
@@ -132,7 +132,7 @@ def test_a_recording_has_a_greatest_length(
     assert " (cut)" in telnetsd(home, "recording", "list").stdout
 
 
-def test_a_line_that_is_to_be_recorded_and_cannot_be_connects_nobody(
+def test_a_line_that_must_be_recorded_and_cannot_be_is_not_connected(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -145,7 +145,7 @@ def test_a_line_that_is_to_be_recorded_and_cannot_be_connects_nobody(
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]\n", b'{"version":2,"term":{"cols":1,"rows":1}}\n', b"\xff"])
-def test_what_is_no_recording_is_refused_in_words(content: bytes, home: Home) -> None:
+def test_an_invalid_recording_is_refused_with_a_message(content: bytes, home: Home) -> None:
     home.recordings_folder.mkdir(mode=0o700)
     (home.recordings_folder / "x.cast").write_bytes(content)
     done = telnetsd(home, "recording", "play", "x")

@@ -1,4 +1,4 @@
-"""Live: what changes is taken without a drop, who does not hold any more is out, and an error changes nothing."""
+"""Reloading: a change drops no session, except those that lose their access, and an error changes nothing."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ map_type = "common-name"
 
 @pytest.fixture
 def company(start: Callable[..., RunningServer]) -> RunningServer:
-    """A server that trusts the company's CA, with dora, who may be named by it."""
+    """A server that trusts the company's CA, with the user dora, whom that CA may name."""
     server = start(MAPPED)
     write_pem(server.home.trust_folder / "company.pem", COMPANY)
     done(server.home, "user", "add", "dora", "--mapped", "--role", "operator")
@@ -49,7 +49,7 @@ def dora(server: RunningServer, folder: Path) -> Client:
     )
 
 
-def test_a_hangup_signal_reloads_and_nobody_is_dropped(start: Callable[..., RunningServer]) -> None:
+def test_a_hangup_signal_reloads_without_dropping_a_session(start: Callable[..., RunningServer]) -> None:
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -59,7 +59,7 @@ def test_a_hangup_signal_reloads_and_nobody_is_dropped(start: Callable[..., Runn
         assert client.command("date")
 
 
-def test_a_changed_file_is_taken_by_itself(start: Callable[..., RunningServer]) -> None:
+def test_a_changed_file_is_loaded_automatically(start: Callable[..., RunningServer]) -> None:
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -69,7 +69,7 @@ def test_a_changed_file_is_taken_by_itself(start: Callable[..., RunningServer]) 
         assert event["event"]["reason"] == "files-changed"
 
 
-def test_guests_are_out_when_a_certificate_is_required_and_named_users_stay(
+def test_guests_are_disconnected_when_a_certificate_is_required_and_named_users_stay(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start()
@@ -99,7 +99,7 @@ def unknown_key(server: RunningServer) -> None:
 
 
 def write_config(server: RunningServer, text: str) -> None:
-    """Write the file at one stroke: the server, which looks at it by itself, is not to see half of it."""
+    """Replace the file atomically: the server watches it, and must not see half of it."""
     new = server.home.config_file.with_suffix(".new")
     new.write_text(text)
     new.replace(server.home.config_file)
@@ -153,7 +153,7 @@ def test_a_reload_with_an_error_changes_nothing_and_says_why(
     assert [line for line in words.splitlines() if not line.startswith("WARNING: nothing was reloaded: ")] == []
 
 
-def test_a_reload_says_what_waits_for_a_restart(start: Callable[..., RunningServer]) -> None:
+def test_a_reload_reports_which_changes_wait_for_a_restart(start: Callable[..., RunningServer]) -> None:
     server = start()
     said = "a change of [listener] and [[line]] waits for a restart"
     line = f'[[line]]\nname = "a"\ntarget = "tcp://127.0.0.1:1"\nlisten = "127.0.0.1:{free_port()}"\n'
@@ -165,7 +165,7 @@ def test_a_reload_says_what_waits_for_a_restart(start: Callable[..., RunningServ
     assert server.stop().count(said) == 1
 
 
-def test_a_crl_that_cannot_be_read_harms_nobody(company: RunningServer, tmp_path: Path) -> None:
+def test_an_unreadable_crl_is_logged_and_affects_no_session(company: RunningServer, tmp_path: Path) -> None:
     with dora(company, tmp_path) as client:
         client.read_until(b"dora> ")
         (company.home.crl_folder / "junk.crl").write_bytes(os.urandom(500))
@@ -174,8 +174,10 @@ def test_a_crl_that_cannot_be_read_harms_nobody(company: RunningServer, tmp_path
         assert client.command("date")
 
 
-def test_who_is_removed_is_out_although_the_crl_is_late(start: Callable[..., RunningServer], tmp_path: Path) -> None:
-    """A late CRL refuses new logins, and keeps nobody in who lost the right to be there for another reason."""
+def test_a_removed_user_is_disconnected_although_the_crl_is_late(
+    start: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    """A late CRL refuses new logins, but keeps no session open that has lost its access for another reason."""
     root = OpensslCa(tmp_path / "root", "/CN=Example Root")
     server = start()
     home = server.home
@@ -201,7 +203,9 @@ def test_who_is_removed_is_out_although_the_crl_is_late(start: Callable[..., Run
         assert "no user is mapped to your certificate any more" in client.read_to_end()
 
 
-def test_who_was_removed_does_not_come_back_by_the_roles_of_an_entry(company: RunningServer, tmp_path: Path) -> None:
+def test_a_removed_user_is_not_admitted_again_by_the_roles_of_an_entry(
+    company: RunningServer, tmp_path: Path
+) -> None:
     with dora(company, tmp_path) as client:
         assert "you are dora (operator; class 0)" in client.read_until()
         company.home.config_file.write_text(MAPPED + 'roles = ["operator"]\n')
@@ -212,7 +216,7 @@ def test_who_was_removed_does_not_come_back_by_the_roles_of_an_entry(company: Ru
         assert "no user is mapped to it" in client.read_until()
 
 
-def test_an_entry_that_goes_takes_its_users_with_it(company: RunningServer, tmp_path: Path) -> None:
+def test_removing_an_entry_disconnects_its_users(company: RunningServer, tmp_path: Path) -> None:
     with dora(company, tmp_path) as client:
         client.read_until(b"dora> ")
         company.home.config_file.write_text("")
@@ -223,10 +227,10 @@ def test_an_entry_that_goes_takes_its_users_with_it(company: RunningServer, tmp_
         }
 
 
-def test_a_state_that_cannot_be_read_for_a_moment_keeps_nobody_in_for_longer(
+def test_a_revocation_during_a_state_outage_takes_effect_when_the_state_is_back(
     start: Callable[..., RunningServer],
 ) -> None:
-    """The table of users is away while bob is revoked: once it is back, he is out, though nothing changes again."""
+    """A table of the state is missing while bob is revoked: once it is back, he is out, without another change."""
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -241,7 +245,7 @@ def test_a_state_that_cannot_be_read_for_a_moment_keeps_nobody_in_for_longer(
             database.execute("ALTER TABLE elsewhere RENAME TO certificates")
         database.close()
         assert "was revoked on 2026-01-01" in client.read_to_end()
-    # A state without its table is no peer's mistake: the operator gets to see where it was missed.
+    # A state without its table is not a peer's mistake: the operator sees where it was missed.
     assert "no such table: certificates" in server.stop()
 
 
@@ -250,20 +254,20 @@ def is_troubled(server: RunningServer) -> bool:
         return "the server has failed" in other.read_until(b"\r\n")
 
 
-def test_who_is_revoked_between_identification_and_the_first_word_does_not_stay(
+def test_a_user_revoked_after_identification_and_before_the_greeting_does_not_stay(
     start: Callable[..., RunningServer],
 ) -> None:
-    """The event of a login waits for the log while everybody who is there is looked at again: who came is as well."""
+    """The event of a login waits for the log while all open sessions are checked again: the new one is as well."""
     server = start()
     with connect_as(server, "bob") as first:
         first.read_until()
-        # The server's own first change is done: it would hold the state while it waits for the log.
+        # The server's own first change is done. Otherwise it would hold the state while it waits for the log.
         server.wait_for(lambda one: action_of(one) == "crl-issued")
         wait_until(lambda: not list(server.home.staging_folder.iterdir()), "the end of that change")
         with server.home.audit_file.open("r+") as log:
             fcntl.flock(log, fcntl.LOCK_EX)
             second = connect_as(server, "bob")
-            # Who is answered after the second one shows that the server has read what that one sent.
+            # A later client that gets an answer shows that the server has read the input of the second one.
             with socket.create_connection(("127.0.0.1", server.port)) as plain:
                 plain.sendall(b"hello\r\n")
                 plain.recv(100)
@@ -290,7 +294,7 @@ def test_a_revoked_certificate_is_not_resumed(start: Callable[..., RunningServer
         assert get(event, "telnetsd.certificate.status") == "rejected"
 
 
-def test_without_a_server_nothing_is_reloaded(start: Callable[..., RunningServer]) -> None:
+def test_reload_without_a_server_is_an_error(start: Callable[..., RunningServer]) -> None:
     server = start()
     server.stop()
     assert telnetsd(server.home, "reload").stderr.startswith("error: no server answers at ")

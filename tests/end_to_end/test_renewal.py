@@ -1,4 +1,4 @@
-"""Renewing: by the operator, or by the user over a session that the present certificate authenticates."""
+"""Renewal: by the operator, or by the user over a session that the current certificate authenticates."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def key_of(home: Home, user: str) -> object:
     return load_pem_private_key((home.users_folder / f"{user}.key").read_bytes(), None)
 
 
-def test_the_operator_renews_with_the_same_key_with_a_new_one_and_with_a_request(home: Home, tmp_path: Path) -> None:
+def test_the_operator_renews_with_the_same_key_with_a_new_one_or_with_a_request(home: Home, tmp_path: Path) -> None:
     first = leaf_of(home, "bob")
     assert done(home, "user", "renew", "bob", "--days", "30").startswith("renewed bob, certificate valid until ")
     second = leaf_of(home, "bob")
@@ -78,7 +78,7 @@ def test_a_renewal_that_waits_for_the_operator_is_collected_with_the_old_certifi
     assert get(requested, "user.name") == "brief"
 
 
-def test_who_may_not_renew_is_told_why_and_the_log_as_well(start: Callable[..., RunningServer]) -> None:
+def test_a_refused_renewal_is_explained_to_the_user_and_logged(start: Callable[..., RunningServer]) -> None:
     server = start(AUTO)
     home = server.home
     add(home, "brief", days=5)
@@ -114,7 +114,7 @@ def test_a_certificate_of_another_ca_is_not_renewed_here(start: Callable[..., Ru
 @pytest.mark.parametrize(
     ("policy", "said"), [("off", "certificates are not renewed here"), ("auto", "read these to")]
 )
-def test_the_policy_decides_and_without_the_cas_key_the_operator(
+def test_the_policy_decides_on_renewals_and_without_the_cas_key_the_operator_decides(
     policy: str, said: str, start: Callable[..., RunningServer]
 ) -> None:
     server = start(f'[renewal]\npolicy = "{policy}"\n')
@@ -125,8 +125,10 @@ def test_the_policy_decides_and_without_the_cas_key_the_operator(
         assert said in paste(client, "renew", pem(make_csr("brief")))
 
 
-def test_an_open_session_is_warned_when_its_last_days_begin(start: Callable[..., RunningServer]) -> None:
-    """The window opens under an open session: by a reload, since nobody waits 30 days for a test."""
+def test_an_open_session_is_warned_when_the_last_days_of_its_certificate_begin(
+    start: Callable[..., RunningServer],
+) -> None:
+    """A reload opens the renewal window during an open session, since a test cannot wait 30 days."""
     server = start("[renewal]\nwindow_days = 30\n")
     with connect_as(server, "bob") as client:
         assert "warning" not in client.read_until()
@@ -134,7 +136,9 @@ def test_an_open_session_is_warned_when_its_last_days_begin(start: Callable[...,
         assert "*** warning: your certificate expires on " in client.read_until(b"or ask the operator")
 
 
-def test_nobody_renews_for_longer_than_the_operator_gave_and_not_twice(start: Callable[..., RunningServer]) -> None:
+def test_a_user_renews_for_no_longer_than_the_operator_granted_and_only_once(
+    start: Callable[..., RunningServer],
+) -> None:
     server = start(AUTO)
     home = server.home
     add(home, "brief", days=7)
@@ -152,7 +156,9 @@ def test_nobody_renews_for_longer_than_the_operator_gave_and_not_twice(start: Ca
         assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 7
 
 
-def test_an_approval_does_not_renew_what_was_renewed_meanwhile(start: Callable[..., RunningServer]) -> None:
+def test_an_approval_does_not_renew_a_certificate_that_was_renewed_meanwhile(
+    start: Callable[..., RunningServer],
+) -> None:
     server = start()
     home = server.home
     add(home, "brief", days=5)

@@ -1,4 +1,4 @@
-"""Another CA beside the old one, intermediates, encrypted keys: with the real openssl at the other end."""
+"""A new CA beside the old one, intermediates, and encrypted keys, with the real openssl at the other end."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_old_and_new_root_overlap_until_the_old_one_is_retired(start: Callable[.
     assert (issues, previous) == ("root, issues", "previous root")
     assert len(list(home.crl_folder.glob("telnetsd-*.pem"))) == 2
 
-    # A client that knows only the old root still verifies the server, until that has a certificate of the new one.
+    # A client that knows only the old root still verifies the server until the new root issues its certificate.
     old_root = home.root / "old.pem"
     old_root.write_bytes(old)
     openssl("verify", "-CAfile", old_root, home.server_certificate)
@@ -78,7 +78,7 @@ def log_in_refused(server: RunningServer, user: str) -> str:
 
 @pytest.fixture
 def two_tiers(tmp_path: Path) -> Home:
-    """A home folder with an intermediate, its keys encrypted."""
+    """A home folder with an intermediate and encrypted keys."""
     (tmp_path / "passphrase").write_text("correct horse\n")
     home = Home(tmp_path / "tiers")
     said = done(home, "init", "--intermediate", "--passphrase-file", tmp_path / "passphrase")
@@ -113,7 +113,7 @@ def test_an_intermediate_issues_while_the_roots_key_is_elsewhere(two_tiers: Home
         done(two_tiers, "user", "revoke", "nils", *secret)
         assert "was revoked on" in log_in_refused(server, "nils")
 
-        # Rotating needs the root's key, for a moment.
+        # Rotation needs the root's key for a moment.
         assert "no private key at certs/ca.key" in refused(two_tiers, "ca", "rotate", *secret)
         two_tiers.ca_key.touch(0o600)
         two_tiers.ca_key.write_bytes(root_key)
@@ -136,7 +136,7 @@ def forget_crls(home: Home) -> None:
         file.unlink()
 
 
-def test_a_server_without_the_passphrase_serves_and_says_that_it_cannot_sign(two_tiers: Home) -> None:
+def test_a_server_without_the_passphrase_serves_and_warns_that_it_cannot_sign(two_tiers: Home) -> None:
     forget_crls(two_tiers)
     server = RunningServer(two_tiers)
     with connect_as(server) as client:
@@ -148,7 +148,7 @@ def test_a_server_without_the_passphrase_serves_and_says_that_it_cannot_sign(two
     assert said.count("\n") == 1
 
 
-def test_the_cas_keys_are_locked_and_unlocked(two_tiers: Home, tmp_path: Path) -> None:
+def test_the_cas_keys_can_be_encrypted_and_decrypted(two_tiers: Home, tmp_path: Path) -> None:
     secret = ("--passphrase-file", tmp_path / "passphrase")
     assert (
         done(two_tiers, "ca", "passphrase", "--none", *secret) == "not encrypted: certs/ca.key, certs/issuing.key\n"
@@ -192,7 +192,7 @@ def test_a_passphrase_is_asked_for_at_a_terminal_and_not_shown(tmp_path: Path) -
     assert "error: the two are not the same; try again" in said
 
 
-def test_a_bundle_is_locked_with_the_password_of_a_file(home: Home, tmp_path: Path) -> None:
+def test_a_bundle_is_encrypted_with_the_password_from_a_file(home: Home, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hunter2\n")
     assert "both, as PKCS#12 locked with the password" in done(
         home, "user", "add", "nina", "--password-file", tmp_path / "password"
@@ -204,7 +204,7 @@ def test_a_bundle_is_locked_with_the_password_of_a_file(home: Home, tmp_path: Pa
     assert "is empty" in refused(home, "user", "add", "nils", "--password-file", os.devnull)
 
 
-def test_the_servers_certificate_is_renewed_under_a_running_server(start: Callable[..., RunningServer]) -> None:
+def test_the_servers_certificate_is_renewed_while_the_server_runs(start: Callable[..., RunningServer]) -> None:
 
     server = start()
     before = server.home.server_certificate.read_bytes()
@@ -232,7 +232,7 @@ def trusting_only(server: RunningServer) -> ssl.SSLContext:
     return context
 
 
-def test_our_crl_is_one_that_openssl_verifies(home: Home) -> None:
+def test_openssl_verifies_our_crl(home: Home) -> None:
     done(home, "user", "revoke", "bob", "--reason", "superseded")
     pem = home.root / "crl.pem"
     pem.write_text(done(home, "ca", "crl"))
@@ -260,7 +260,7 @@ def test_our_crl_is_one_that_openssl_verifies(home: Home) -> None:
     assert telnetsd(home, "ca", "crl", "--format", "xml").returncode == 2
 
 
-def test_a_retired_intermediate_is_out_although_its_root_stays_and_whoever_sends_it(tmp_path: Path) -> None:
+def test_a_retired_intermediate_is_refused_although_its_root_stays_even_if_a_client_sends_it(tmp_path: Path) -> None:
     from support.certificates import Recipe, name
     from support.client import Client
     from support.homes import built_in_ca
@@ -290,7 +290,7 @@ def test_a_retired_intermediate_is_out_although_its_root_stays_and_whoever_sends
 def test_two_operators_who_change_the_ca_at_once_do_not_destroy_it(home: Home) -> None:
     import fcntl
 
-    # Both have the CA loaded, and wait for the same lock.
+    # All of them have loaded the CA, and wait for the same lock.
     verbs = (["ca", "rotate"], ["ca", "rotate"], ["ca", "passphrase", "--none"])
     home.change_lock.touch(0o600)
     with home.change_lock.open("r+") as lock:
@@ -299,7 +299,7 @@ def test_two_operators_who_change_the_ca_at_once_do_not_destroy_it(home: Home) -
         running = [subprocess.Popen([*command, *verb], stdout=-1, stderr=-1, text=True) for verb in verbs]
         wait_until(lambda: all(is_waiting(one.pid, home) for one in running), "three operators at the lock")
     said = [one.communicate(timeout=DEADLINE_S)[1] for one in running]
-    # Whoever comes first does what was asked; the other rotation finds another CA than it began with.
+    # The first one does what was requested; the other rotation finds a different CA than it began with.
     assert [running[0].returncode, running[1].returncode] in ([0, 1], [1, 0])
     failed = [words for one, words in zip(running, said, strict=True) if one.returncode]
     assert all("meanwhile; try again" in words for words in failed)
@@ -315,7 +315,7 @@ def is_waiting(process: int, home: Home) -> bool:
         return False
 
 
-def test_an_init_that_was_cut_off_leaves_no_intermediate_behind(tmp_path: Path) -> None:
+def test_an_interrupted_init_leaves_no_intermediate_behind(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     done(home, "init", "--intermediate")
     home.ca_certificate.unlink()

@@ -1,4 +1,4 @@
-"""scripts/run on a fresh copy of the checkout: from nothing to alice logged in, and what a second start says."""
+"""scripts/run on a fresh copy of the checkout: from nothing to alice logged in, and the output of a second start."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What git has, with the environment that this test runs in: nothing is downloaded again."""
+    """The files that git tracks, with the environment that this test runs in: nothing is downloaded again."""
     root = tmp_path / "checkout"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
     for file in filter(None, map(bytes.decode, files)):
@@ -63,7 +63,7 @@ def running(checkout: Path, port: int) -> Iterator[tuple["subprocess.Popen[str]"
         process.wait(DEADLINE_S)
 
 
-def test_it_makes_a_home_says_how_to_connect_and_a_second_start_says_what_runs(
+def test_scripts_run_makes_a_home_prints_how_to_connect_and_reports_a_running_server(
     running: tuple["subprocess.Popen[str]", str], checkout: Path, port: int
 ) -> None:
     _, said = running
@@ -86,7 +86,7 @@ def test_it_makes_a_home_says_how_to_connect_and_a_second_start_says_what_runs(
     assert "ca.key" not in status.stdout
 
 
-def test_it_leaves_no_server_behind(running: tuple["subprocess.Popen[str]", str], checkout: Path) -> None:
+def test_scripts_run_leaves_no_server_behind(running: tuple["subprocess.Popen[str]", str], checkout: Path) -> None:
     process, _ = running
     process.send_signal(signal.SIGTERM)
     process.wait(DEADLINE_S)

@@ -1,4 +1,4 @@
-"""A server as a service: drained by a signal, started by systemd's tools, told of by sd_notify, without root."""
+"""A server as a service: drained by a signal, started by systemd's tools, reported by sd_notify, without root."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ def is_refused(server: RunningServer) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_signal_takes_nobody_in_any_more_and_waits_for_who_is_in(
+def test_a_signal_stops_new_connections_and_waits_for_open_sessions(
     workers: int, start: Callable[..., RunningServer]
 ) -> None:
     server = start(workers=workers)
@@ -52,7 +52,9 @@ def test_a_signal_takes_nobody_in_any_more_and_waits_for_who_is_in(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_who_does_not_leave_in_time_is_sent_away(workers: int, start: Callable[..., RunningServer]) -> None:
+def test_a_session_that_does_not_end_in_time_is_disconnected(
+    workers: int, start: Callable[..., RunningServer]
+) -> None:
     server = start("[listener]\ndrain_timeout_s = 0.6\n", workers=workers)
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -62,7 +64,7 @@ def test_who_does_not_leave_in_time_is_sent_away(workers: int, start: Callable[.
     assert server.process.communicate(timeout=DEADLINE_S)[1] == "stopped\n"
 
 
-def test_a_server_that_is_stopped_while_its_workers_start_does_not_wait_for_them(home: Home) -> None:
+def test_a_server_stopped_while_its_workers_start_does_not_wait_for_them(home: Home) -> None:
     command = [*serve_command(home), "--listen", "127.0.0.1:0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         (forker,) = wait_until(lambda: children(process.pid), "the process that starts workers")
@@ -75,7 +77,7 @@ def test_a_server_that_is_stopped_while_its_workers_start_does_not_wait_for_them
     assert "server-stopped" in map(action_of, read_events(home))
 
 
-def test_a_second_signal_ends_the_waiting(start: Callable[..., RunningServer]) -> None:
+def test_a_second_signal_ends_the_drain(start: Callable[..., RunningServer]) -> None:
     server = start("[listener]\ndrain_timeout_s = 600\n")
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -87,7 +89,7 @@ def test_a_second_signal_ends_the_waiting(start: Callable[..., RunningServer]) -
 
 
 class NotifySocket:
-    """What systemd would hear."""
+    """The socket on which systemd would listen."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "notify"
@@ -96,7 +98,7 @@ class NotifySocket:
         self._socket.settimeout(DEADLINE_S)
 
     def read_until(self, beginning: str) -> list[str]:
-        """Return the lines of the first message that begins so."""
+        """Return the lines of the first message that begins with this line."""
         while True:
             lines = self._socket.recv(4096).decode().splitlines()
             if lines[0] == beginning:
@@ -113,7 +115,7 @@ def heard(tmp_path: Path) -> Iterator[NotifySocket]:
     notify.close()
 
 
-def test_the_service_manager_hears_of_readiness_life_reloads_and_the_end(
+def test_the_service_manager_is_notified_of_readiness_watchdog_reloads_and_stopping(
     heard: NotifySocket, start: Callable[..., RunningServer]
 ) -> None:
     server = start(NOTIFY_SOCKET=str(heard.path), WATCHDOG_USEC="400000")
@@ -133,7 +135,7 @@ def test_the_service_manager_hears_of_readiness_life_reloads_and_the_end(
     heard.read_until("STOPPING=1")
 
 
-def test_sockets_of_systemd_are_served_whoever_opened_them(home: Home) -> None:
+def test_sockets_opened_by_systemd_are_served(home: Home) -> None:
     port = free_port()
     listen = ["--listen", f"127.0.0.1:{port}"]
     command = [*behind_sockets(home, f"127.0.0.1:{port}"), *listen]
@@ -150,7 +152,7 @@ def test_sockets_of_systemd_are_served_whoever_opened_them(home: Home) -> None:
         assert process.wait(DEADLINE_S) == 0
 
 
-def test_sockets_of_systemd_in_another_number_than_addresses_are_refused(home: Home) -> None:
+def test_a_number_of_systemd_sockets_other_than_that_of_the_addresses_is_refused(home: Home) -> None:
     port = free_port()
     command = behind_sockets(home, f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -165,7 +167,7 @@ def serve_command(home: Home) -> list[str]:
 
 
 def behind_sockets(home: Home, *addresses: str) -> list[str]:
-    """Return the command of a server whose sockets are opened by systemd, which passes on what it is told to."""
+    """Return the command of a server whose sockets systemd opens; it passes on the variables that it is told to."""
     passed = [word for name in MEASURING for word in ("-E", name)]
     sockets = [word for address in addresses for word in ("-l", address)]
     return ["systemd-socket-activate", *passed, *sockets, *serve_command(home)]
@@ -182,9 +184,9 @@ def try_connecting(port: int, home: Home, credentials: tuple[Path, Path]) -> Cli
     return None
 
 
-@pytest.mark.usefixtures("unmeasured")  # it may not write where that is noted
-def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
-    """Port 992 is root's; what is written afterwards is the user's. The folder is where others may go as well."""
+@pytest.mark.usefixtures("unmeasured")  # its user may not write where coverage is recorded
+def test_root_privileges_are_dropped_when_the_sockets_are_open(home: Home) -> None:
+    """Only root can open port 992; what is written later belongs to the user, in a folder that others may enter."""
     folder = Path(tempfile.mkdtemp(prefix="telnetsd-", dir="/var/tmp"))
     folder.chmod(0o755)
     try:
@@ -205,7 +207,7 @@ def test_root_is_given_up_when_the_sockets_are_there(home: Home) -> None:
         shutil.rmtree(folder)
 
 
-def test_root_does_not_serve_what_belongs_to_somebody_else(home: Home) -> None:
+def test_root_does_not_serve_a_home_folder_of_another_owner(home: Home) -> None:
     os.chown(home.root, 65534, 65534)
     assert "belongs to uid 65534, and would be served as root" in refused(home, "serve", "--listen", "127.0.0.1:0")
     os.chown(home.root, 0, 0)
@@ -214,7 +216,7 @@ def test_root_does_not_serve_what_belongs_to_somebody_else(home: Home) -> None:
 
 
 @pytest.mark.parametrize(("socket_host", "host"), [("127.0.0.2", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])  # noqa: S104
-def test_a_socket_of_systemd_for_another_host_is_refused(socket_host: str, host: str, home: Home) -> None:
+def test_a_systemd_socket_for_another_host_is_refused(socket_host: str, host: str, home: Home) -> None:
     port = free_port()
     command = [*behind_sockets(home, f"{socket_host}:{port}"), "--listen", f"{host}:{port}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -225,7 +227,7 @@ def test_a_socket_of_systemd_for_another_host_is_refused(socket_host: str, host:
         assert process.wait(DEADLINE_S) == 1
 
 
-def test_a_socket_of_systemd_for_another_address_is_refused(home: Home) -> None:
+def test_a_systemd_socket_for_another_address_is_refused(home: Home) -> None:
     port = free_port()
     command = [*behind_sockets(home, f"127.0.0.1:{port}"), "--listen", "127.0.0.1:9"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -234,12 +236,12 @@ def test_a_socket_of_systemd_for_another_address_is_refused(home: Home) -> None:
         assert f"socket is of 127.0.0.1:{port}, and the address is 127.0.0.1:9" in process.stderr.read()
 
 
-def test_a_user_that_is_not_there_is_said(home: Home) -> None:
+def test_an_unknown_system_user_is_reported(home: Home) -> None:
     home.config_file.write_text('[listener]\nuser = "nobody-here"\n')
     assert "no user 'nobody-here' on this machine" in refused(home, "serve", "--listen", "127.0.0.1:0")
 
 
-def test_the_unit_is_sound_and_bounds_the_server(tmp_path: Path) -> None:
+def test_the_systemd_unit_is_valid_and_restricts_the_server(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text().replace("/opt/telnetsd/bin/telnetsd", sys.executable))
     verified = subprocess.run(

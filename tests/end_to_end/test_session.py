@@ -1,4 +1,4 @@
-"""A session from its first byte to its last: lines, limits, clocks, and what others do to it."""
+"""A session from its first byte to its last: lines, limits, clocks, and the effects of other sessions."""
 
 import contextlib
 import socket
@@ -39,7 +39,7 @@ def test_no_telnet_command_is_sent_to_a_client_that_sends_none(
     assert IAC not in received
 
 
-def test_the_first_bytes_of_a_session_are_ascii_and_the_prompt_comes_at_once(connect: Callable[..., Client]) -> None:
+def test_the_first_bytes_of_a_session_are_ascii_and_include_the_prompt(connect: Callable[..., Client]) -> None:
     client = connect("bob")
     first = client.tls.recv(65536)
     assert first.startswith(b"you are bob")
@@ -56,7 +56,7 @@ def test_every_line_end_ends_one_line(end: bytes, connect: Callable[..., Client]
     assert client.read_until() == "two\r\nbob> "
 
 
-def test_a_line_end_cut_by_packets_is_one(connect: Callable[..., Client]) -> None:
+def test_a_line_end_split_between_packets_ends_one_line(connect: Callable[..., Client]) -> None:
     client = connect("bob")
     client.read_until()
     client.send(b"echo one\r")
@@ -65,7 +65,7 @@ def test_a_line_end_cut_by_packets_is_one(connect: Callable[..., Client]) -> Non
     assert client.read_until() == "two\r\nbob> "
 
 
-def test_typing_mistakes_can_be_taken_back_with_keys_and_with_telnet_commands(connect: Callable[..., Client]) -> None:
+def test_typing_mistakes_can_be_corrected_with_keys_and_with_telnet_commands(connect: Callable[..., Client]) -> None:
     client = connect("bob")
     client.read_until()
     client.send(b"rm -rf\x15echo hxx\x08\x7fello" + IAC + b"\xf7" + b"o\r\n")
@@ -76,7 +76,7 @@ def test_typing_mistakes_can_be_taken_back_with_keys_and_with_telnet_commands(co
     assert client.read_until() == "\r\nbob> "
 
 
-def test_control_d_says_goodbye(connect: Callable[..., Client], server: RunningServer) -> None:
+def test_control_d_ends_the_session(connect: Callable[..., Client], server: RunningServer) -> None:
     client = connect("bob")
     client.read_until()
     client.send(b"\x04")
@@ -84,7 +84,7 @@ def test_control_d_says_goodbye(connect: Callable[..., Client], server: RunningS
     assert server.session_from(client.port, "session-ended")["event"]["reason"] == "end-of-input"
 
 
-def test_what_was_sent_before_the_peer_closed_its_side_is_answered(
+def test_input_sent_before_the_peer_closed_its_side_is_answered(
     connect: Callable[..., Client], server: RunningServer
 ) -> None:
     client = connect("bob")
@@ -105,7 +105,7 @@ def test_a_line_that_is_not_utf8_is_refused_and_the_next_one_runs(
     assert denied_reasons(server, client.port) == ["line-not-utf8"]
 
 
-def test_utf8_comes_back_as_it_was_sent(connect: Callable[..., Client]) -> None:
+def test_utf8_is_echoed_unchanged(connect: Callable[..., Client]) -> None:
     client = connect("bob")
     client.read_until()
     assert client.command("echo Zoë 王 😀") == "Zoë 王 😀"
@@ -123,12 +123,12 @@ def test_a_line_beyond_its_limit_is_refused_once_and_the_next_one_runs(
     assert denied_reasons(server, client.port) == ["line-too-long"]
 
 
-def test_ten_megabytes_without_a_line_end_are_answered_and_ended_while_others_are_served(
+def test_ten_megabytes_without_a_line_end_end_the_session_while_others_are_served(
     server: RunningServer, connect: Callable[..., Client]
 ) -> None:
     other = connect("bob")
     other.read_until()
-    # A stall that the flood causes comes with each flood; one that the machine causes does not come three times.
+    # A stall caused by the flood comes with each flood; one caused by the machine does not come three times.
     delay_s = min(longest_delay_beside(connect("ed"), other, server) for _ in range(3))
     assert delay_s < DELAY_MAX_S
 
@@ -169,14 +169,14 @@ def test_an_idle_session_is_warned_and_then_ended(start: Callable[..., RunningSe
         assert server.session_from(client.port, "session-ended")["event"]["reason"] == "idle-timeout"
 
 
-def test_a_session_ends_at_its_longest_time(start: Callable[..., RunningServer]) -> None:
+def test_a_session_ends_at_its_maximum_time(start: Callable[..., RunningServer]) -> None:
     server = start("[session]\nmax_time_s = 1\n")
     with connect_as(server, "bob") as client:
         assert "this session has reached its maximum time" in client.read_to_end()
         assert server.session_from(client.port, "session-ended")["event"]["reason"] == "max-time"
 
 
-def test_a_session_ends_with_its_certificate(start: Callable[..., RunningServer]) -> None:
+def test_a_session_ends_when_its_certificate_expires(start: Callable[..., RunningServer]) -> None:
     from datetime import UTC, datetime, timedelta
 
     server = start()
@@ -191,7 +191,7 @@ def test_a_session_ends_with_its_certificate(start: Callable[..., RunningServer]
 
 
 def test_a_client_that_does_not_read_is_not_written_to_without_end(start: Callable[..., RunningServer]) -> None:
-    """Each `motd` of 6 bytes is answered by 4,000: who takes them all and answers into memory grows by gigabytes."""
+    """Each `motd` of 6 bytes is answered by 4,000: a server that buffers all the answers grows by gigabytes."""
     server = start("[session]\nmotd = '" + "m" * 4000 + "'\n")
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -202,7 +202,7 @@ def test_a_client_that_does_not_read_is_not_written_to_without_end(start: Callab
         assert resident_kib(server) - before < 29_296
 
 
-def test_a_stopped_server_says_goodbye_to_everybody(start: Callable[..., RunningServer]) -> None:
+def test_stopping_the_server_ends_every_session_with_a_message(start: Callable[..., RunningServer]) -> None:
     server = start()
     with connect_as(server, "bob") as client, connect_as(server) as guest:
         client.read_until()
@@ -216,7 +216,7 @@ def test_a_stopped_server_says_goodbye_to_everybody(start: Callable[..., Running
     assert not server.home.control_socket.exists()
 
 
-def test_a_plain_text_client_is_told_and_logged(server: RunningServer) -> None:
+def test_a_plain_text_client_gets_a_message_and_is_logged(server: RunningServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
         port = raw.getsockname()[1]
         raw.sendall(b"hello\r\n")
@@ -247,7 +247,7 @@ def connection_to(server: RunningServer) -> Client | None:
         return None
 
 
-def test_a_handshake_that_is_under_way_does_not_keep_a_server_from_stopping(
+def test_an_unfinished_handshake_does_not_prevent_the_server_from_stopping(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start()
@@ -260,7 +260,7 @@ def test_a_handshake_that_is_under_way_does_not_keep_a_server_from_stopping(
     assert [action_of(event) for event in server.events()][-2:] == ["server-stopped", "audit-checkpoint"]
 
 
-def test_a_client_that_vanishes_is_logged_as_lost(connect: Callable[..., Client], server: RunningServer) -> None:
+def test_a_vanished_client_is_logged_as_lost(connect: Callable[..., Client], server: RunningServer) -> None:
     client = connect("bob")
     client.read_until()
     client.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -268,7 +268,7 @@ def test_a_client_that_vanishes_is_logged_as_lost(connect: Callable[..., Client]
     assert server.session_from(client.port, "session-ended")["event"]["reason"] == "connection-lost"
 
 
-def test_a_command_that_waits_while_the_server_stops_ends_with_the_reason_of_the_stop(
+def test_a_command_that_runs_while_the_server_stops_ends_with_the_reason_of_the_stop(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     metadata = tmp_path / "sleeper-1.0.dist-info"

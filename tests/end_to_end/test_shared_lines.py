@@ -1,4 +1,4 @@
-"""Several on one line: a writer and those who watch, handing over, taking over, and who does not keep up."""
+"""Several sessions on one line: a writer and watchers, handing over, taking over, and a watcher that is too slow."""
 
 import re
 import socket
@@ -15,7 +15,7 @@ from support.upstreams import Upstream
 from telnetsd.files.home import Home
 
 
-def test_a_line_in_use_is_told_by_whom_and_an_operator_takes_it_over(
+def test_a_line_in_use_names_its_writer_and_an_operator_can_take_it_over(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -44,7 +44,7 @@ def test_a_line_in_use_is_told_by_whom_and_an_operator_takes_it_over(
     assert get(taken[0], "telnetsd.line.writer") == "bob"
 
 
-def test_watchers_see_what_the_writer_sees_and_type_nothing(
+def test_watchers_see_what_the_writer_sees_and_cannot_type(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -70,7 +70,7 @@ def test_watchers_see_what_the_writer_sees_and_type_nothing(
     assert ("line-connected", "watching", "ed") in line_events(home)
 
 
-def test_a_writer_hands_over_to_who_asks_and_who_is_left_may_take_the_place(
+def test_a_writer_hands_over_on_request_and_a_remaining_watcher_may_take_the_free_place(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -98,7 +98,7 @@ def test_a_writer_hands_over_to_who_asks_and_who_is_left_may_take_the_place(
     assert line_events(home)[2:4] == [("line-connected", "watching", "bob"), ("line-connected", "handed-over", "ed")]
 
 
-def test_an_operator_who_takes_a_shared_line_over_leaves_its_writer_watching(
+def test_when_an_operator_takes_a_shared_line_over_its_previous_writer_watches(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -119,7 +119,7 @@ STEPS_PER_LOOK = 16
 FLOOD_MAX_BYTES = 64 * 2**20
 
 
-def test_two_hundred_watch_one_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
+def test_two_hundred_sessions_can_watch_one_line(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:
     with Upstream() as upstream:
         many = "[limits]\nsessions_per_user = 1000\n"
         server = start(many + line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
@@ -137,7 +137,7 @@ def test_two_hundred_watch_one_line(start: Callable[..., RunningServer], termina
         bob.leave()
 
 
-def test_a_watcher_who_does_not_read_slows_nobody_and_is_sent_away(
+def test_a_watcher_that_does_not_read_delays_no_session_and_is_disconnected(
     start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
     def serve(connection: socket.socket) -> None:
@@ -166,7 +166,7 @@ def test_a_watcher_who_does_not_read_slows_nobody_and_is_sent_away(
         keen.until(b"#")
 
 
-def test_an_operator_watches_a_session_and_the_log_says_so(
+def test_an_operator_watches_a_session_and_the_log_records_it(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     server = start(line("program", "exec:cat"))

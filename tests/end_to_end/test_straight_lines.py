@@ -1,4 +1,4 @@
-"""Straight to a line: by a port of its own, or by the name that a client asks for; a bare console for old tools."""
+"""Direct access to a line, by its own port or by a requested server name: a bare console for old tools."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def credentials(home: Home, user: str | None) -> tuple[Path, Path] | None:
 
 
 class NamedClient(Client):
-    """A client that asks for a name of its own."""
+    """A client that requests a server name of its own."""
 
     def __init__(self, port: int, home: Home, user: str | None, name: str) -> None:
         context = client_context(home.ca_certificate, credentials(home, user))
@@ -47,7 +47,7 @@ class NamedClient(Client):
 def straight(
     request: pytest.FixtureRequest, start: Callable[..., RunningServer], home: Home
 ) -> Callable[[Upstream, str | None], Client]:
-    """Start a server with a line, and return what connects somebody straight to it."""
+    """Start a server with a line, and return a function that connects a client directly to it."""
 
     def connect(upstream: Upstream, user: str | None) -> Client:
         port = free_port()
@@ -60,7 +60,7 @@ def straight(
     return connect
 
 
-def test_nothing_is_said_that_the_line_does_not_say(
+def test_direct_access_shows_only_what_the_line_shows(
     straight: Callable[[Upstream, str | None], Client], home: Home
 ) -> None:
     with Upstream() as upstream, straight(upstream, "bob") as client:
@@ -71,7 +71,7 @@ def test_nothing_is_said_that_the_line_does_not_say(
         assert upstream.closed.acquire(timeout=DEADLINE_S)
 
 
-def test_it_ends_with_the_line_and_the_log_has_the_whole_story(
+def test_direct_access_ends_with_the_line_and_the_log_has_the_whole_story(
     straight: Callable[[Upstream, str | None], Client], home: Home
 ) -> None:
     def serve(connection: socket.socket) -> None:
@@ -95,7 +95,7 @@ def test_it_ends_with_the_line_and_the_log_has_the_whole_story(
     assert ended[-1]["event"]["reason"] == "line-ended"
 
 
-def test_who_may_not_have_it_reads_why_and_nothing_else(straight: Callable[[Upstream, str | None], Client]) -> None:
+def test_a_client_without_access_reads_only_the_reason(straight: Callable[[Upstream, str | None], Client]) -> None:
     with Upstream() as upstream, straight(upstream, None) as client:
         assert client.read_to_end().startswith("connect needs the role user or operator; you have guest")
 
@@ -127,12 +127,12 @@ def serial_pair() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # pyserial's client, in its own code
-def test_a_serial_port_is_controlled_by_a_client_of_rfc_2217(
+def test_an_rfc_2217_client_controls_a_serial_port(
     start: Callable[..., RunningServer], home: Home, serial_pair: tuple[int, int]
 ) -> None:
     (ours, theirs), port, plain, files = serial_pair, free_port(), free_port(), user_files(home, "bob")
     start(line("console", f"serial://{os.ttyname(theirs)}?baud=9600", listen=f"127.0.0.1:{port}"))
-    # The client speaks no TLS: socat does, with bob's certificate.
+    # The client has no TLS: socat provides it, with bob's certificate.
     options = f"cafile={home.ca_certificate},cert={files.certificate},key={files.key}"
     relay = subprocess.Popen(
         ["socat", f"TCP-LISTEN:{plain},bind=127.0.0.1,reuseaddr", f"OPENSSL:localhost:{port},{options}"]

@@ -1,4 +1,4 @@
-"""Taking a certificate, a pin, a role or a user away: with effect on who is there now, within a second."""
+"""Revoking a certificate or a pin, and removing a role or a user: it affects open sessions within a second."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def wait_for_end(server: RunningServer, client: Client, reason: str) -> str:
     return said
 
 
-def test_a_certificate_on_hold_ends_its_session_and_lets_in_again_when_it_is_restored(
+def test_a_certificate_on_hold_ends_its_session_and_is_accepted_again_when_it_is_restored(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start()
@@ -62,7 +62,7 @@ def test_a_certificate_on_hold_ends_its_session_and_lets_in_again_when_it_is_res
     "reason",
     ["unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded", "privilegeWithdrawn"],
 )
-def test_each_reason_is_on_the_crl_on_the_log_and_cannot_be_taken_back(reason: str, home: Home) -> None:
+def test_each_revocation_reason_is_on_the_crl_is_shown_and_cannot_be_undone(reason: str, home: Home) -> None:
     done(home, "user", "revoke", "bob", "--reason", reason)
     (entry,) = own_crl(home)
     said = [one.value.reason.value for one in entry.extensions]
@@ -73,7 +73,7 @@ def test_each_reason_is_on_the_crl_on_the_log_and_cannot_be_taken_back(reason: s
     assert "nothing to revoke: bob has nothing" in refused(home, "user", "revoke", "bob")
 
 
-def test_one_certificate_is_revoked_by_its_serial_number_and_the_other_goes_on(
+def test_one_certificate_is_revoked_by_its_serial_number_and_the_other_stays_valid(
     start: Callable[..., RunningServer],
 ) -> None:
     server = start()
@@ -100,7 +100,9 @@ def serial_of(home: Home, user: str) -> str:
     return f"{leaf.serial_number:X}"
 
 
-def test_a_user_who_is_removed_is_out_and_what_they_had_is_revoked(start: Callable[..., RunningServer]) -> None:
+def test_a_removed_user_is_disconnected_and_their_certificates_are_revoked(
+    start: Callable[..., RunningServer],
+) -> None:
     server = start()
     home = server.home
     credentials = [(home.users_folder / f"bob.{kind}").read_bytes() for kind in ("pem", "key")]
@@ -117,7 +119,7 @@ def test_a_user_who_is_removed_is_out_and_what_they_had_is_revoked(start: Callab
     assert get(server.wait_for(lambda one: action_of(one) == "user-removed"), "user.target.name") == "bob"
 
 
-def test_a_pin_lets_in_by_the_key_alone_and_ends_when_it_is_taken_back(
+def test_a_pin_admits_any_certificate_with_its_key_until_it_is_revoked(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     server = start()
@@ -140,7 +142,7 @@ def test_a_pin_lets_in_by_the_key_alone_and_ends_when_it_is_taken_back(
     ]
 
 
-def test_a_pin_is_taken_by_its_fingerprint_and_nothing_else(home: Home, tmp_path: Path) -> None:
+def test_a_pin_can_be_added_by_its_fingerprint_and_an_invalid_pin_is_refused(home: Home, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from telnetsd.pki.certificate import spki_sha256
@@ -160,7 +162,7 @@ def test_a_pin_is_taken_by_its_fingerprint_and_nothing_else(home: Home, tmp_path
     assert refused(home, "user", "show", "pit")
 
 
-def test_other_roles_count_in_a_session_that_is_open(start: Callable[..., RunningServer]) -> None:
+def test_changed_roles_take_effect_in_an_open_session(start: Callable[..., RunningServer]) -> None:
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
@@ -171,7 +173,9 @@ def test_other_roles_count_in_a_session_that_is_open(start: Callable[..., Runnin
     assert get(server.wait_for(lambda one: action_of(one) == "user-changed"), "user.target.roles") == ["operator"]
 
 
-def test_a_revocation_counts_although_the_key_of_the_ca_is_elsewhere(start: Callable[..., RunningServer]) -> None:
+def test_a_revocation_takes_effect_although_the_key_of_the_ca_is_elsewhere(
+    start: Callable[..., RunningServer],
+) -> None:
     server = start()
     home = server.home
     home.ca_key.unlink()

@@ -1,4 +1,4 @@
-"""What a scanner and an attacker's list of weaknesses find in our TLS: nothing below RFC 9325."""
+"""What a scanner and a list of known weaknesses find in our TLS: nothing below RFC 9325."""
 
 import json
 import socket
@@ -14,7 +14,7 @@ from support.server import RunningServer
 
 SSLYZE = Path(__file__).parents[2] / ".venv-sslyze" / "bin" / "python"
 STRONGER = {"X448", "secp521r1"}
-"""Groups that Mozilla's list has not, for speed; they are stronger than those that it has."""
+"""Groups that Mozilla's list omits for speed; they are stronger than those on it."""
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def accepted(suites: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("version", ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"])
-def test_nothing_before_tls_1_2_is_spoken(version: str, scan: dict[str, Any]) -> None:
+def test_versions_before_tls_1_2_are_refused(version: str, scan: dict[str, Any]) -> None:
     assert accepted(scan[f"{version}_cipher_suites"]) == set()
 
 
-def test_only_authenticated_ciphers_with_forward_secrecy_are_spoken(scan: dict[str, Any]) -> None:
+def test_only_authenticated_ciphers_with_forward_secrecy_are_accepted(scan: dict[str, Any]) -> None:
     assert accepted(scan["tls_1_3_cipher_suites"]) == {
         "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
     }  # fmt: skip
@@ -59,17 +59,17 @@ def test_no_known_weakness_is_found(scan: dict[str, Any]) -> None:
     assert scan["tls_extended_master_secret"]["supports_ems_extension"]
 
 
-def test_only_strong_groups_are_spoken(scan: dict[str, Any]) -> None:
+def test_only_strong_groups_are_accepted(scan: dict[str, Any]) -> None:
     groups = {one["name"] for one in scan["elliptic_curves"]["supported_curves"]}
     assert groups == {"X25519", "secp256r1", "secp384r1"} | STRONGER
 
 
-def test_mozillas_intermediate_is_met_but_for_groups_that_are_stronger(server: RunningServer) -> None:
+def test_mozillas_intermediate_profile_is_met_except_for_stronger_groups(server: RunningServer) -> None:
     command = [str(SSLYZE), "-m", "sslyze", "--mozilla_config=intermediate", f"127.0.0.1:{server.port}"]
     words = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     _, _, verdict = words.partition("COMPLIANCE AGAINST TLS CONFIGURATION")
     problems = [line.strip() for line in verdict.splitlines() if line.strip().startswith("*")]
-    # The certificate's CA is ours: no root store has it, and a scanner is not asked to trust it for everybody.
+    # The certificate's CA is our own: no root store has it, and the scanner is not asked to trust it.
     ours = [one for one in problems if not one.startswith("* certificate_path_validation")]
     assert len(ours) == 1
     assert ours[0].startswith("* tls_curves")
@@ -78,7 +78,7 @@ def test_mozillas_intermediate_is_met_but_for_groups_that_are_stronger(server: R
 
 
 def test_the_post_quantum_group_is_preferred_when_it_is_offered(server: RunningServer) -> None:
-    # Debian's tools do not know the group yet; the OpenSSL that comes with pyOpenSSL does, and offers it by itself.
+    # Debian's tools do not know the group yet; the OpenSSL that comes with pyOpenSSL does, and offers it by default.
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as raw:
         raw.settimeout(None)

@@ -1,6 +1,6 @@
-"""The transcripts of README and docs/: what is typed there is run, and what is shown there is what is printed.
+"""The transcripts in README and docs/: each command in them is run, and must print what the transcript shows.
 
-A transcript stands below a mark, `<!-- transcript: NAME -->`. Times, ids and days left are compared by their form.
+A transcript follows a mark, `<!-- transcript: NAME -->`. Times, ids and days left are compared by their form.
 """
 
 import re
@@ -30,7 +30,7 @@ FORMS = (
     (re.compile(r"signed lines among them: \d+"), "signed lines among them: N"),
 )
 RUN_BY_OTHERS = {"lines": "test_lines.py: the console server of README by copy and paste"}
-"""Transcripts that another test runs, which needs more than a server."""
+"""Transcripts that another test runs, since they need more than a server."""
 
 
 def transcripts() -> Iterator[tuple[str, str]]:
@@ -46,7 +46,7 @@ def by_form(text: str) -> str:
 
 
 def commands_of(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each command with what is typed to it, and what it prints."""
+    """Yield each command with its input and its output."""
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, rest = part.partition("\n")
         typed = "".join(f"{found['typed']}\n" for found in PROMPT.finditer(rest))
@@ -54,14 +54,14 @@ def commands_of(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def run(command: str, typed: str, home: Home) -> str:
-    """Run a command of a shell in the home folder, on a terminal; return what a person reads."""
+    """Run a shell command in the home folder, on a terminal; return the text that a person reads."""
     path = f"{home.root}/.venv/bin:/usr/bin:/bin"
     return shown_on_terminal(["/bin/sh", "-c", command], typed.encode(), cwd=home.root, env={"PATH": path})
 
 
 @pytest.fixture
 def installed(home: Home) -> Home:
-    """A home folder in which `telnetsd` and `.venv/bin/telnetsd` are the program, as in a checkout."""
+    """A home folder in which `telnetsd` and `.venv/bin/telnetsd` run the program, as in a checkout."""
     program = home.root / ".venv" / "bin" / "telnetsd"
     program.parent.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m telnetsd "$@"\n')
@@ -82,7 +82,7 @@ def test_every_transcript_has_a_mark_and_is_run() -> None:
     ("name", "text"),
     [pytest.param(*one, id=one[0]) for one in transcripts() if one[0] not in RUN_BY_OTHERS],
 )
-def test_a_transcript_is_what_is_printed(
+def test_a_transcript_shows_what_is_printed(
     name: str, text: str, installed: Home, start: Callable[..., RunningServer]
 ) -> None:
     server = start()

@@ -14,7 +14,7 @@ from telnetsd.administration.enrolment.upkeep import keep_up
 from telnetsd.files.home import Home
 
 
-def test_what_cannot_vouch_is_not_trusted_and_nothing_is_left(home: Home, tmp_path: Path) -> None:
+def test_an_unusable_trust_anchor_is_refused_and_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
     no_ca = write_pem(tmp_path / "leaf.pem", Recipe().self_signed())
     assert "is not usable: it is not a CA certificate" in refused(home, "trust", "add", no_ca)
     old = write_pem(tmp_path / "old.pem", make_ca(not_before=now() - 9 * DAY, not_after=now() - DAY))
@@ -44,14 +44,14 @@ def test_anchors_and_intermediates_are_added_listed_and_removed(home: Home, tmp_
     assert (actions.count("trust-anchor-added"), actions.count("trust-anchor-removed")) == (3, 3)
 
 
-def test_an_anchor_that_the_configuration_names_and_that_is_not_there_is_a_warning(home: Home) -> None:
+def test_check_warns_about_a_configured_trust_anchor_that_is_missing(home: Home) -> None:
     home.config_file.write_text(f'[[trust_anchor]]\nfingerprint = "{fingerprint(make_ca())}"\nclass = 2\n')
     finished = telnetsd(home, "check")
     assert finished.returncode == 0
     assert "is no trust anchor; see: trust list" in finished.stdout
 
 
-def test_a_ca_without_a_crl_is_a_warning_where_one_is_required(home: Home, tmp_path: Path) -> None:
+def test_check_warns_about_a_ca_without_a_crl_where_one_is_required(home: Home, tmp_path: Path) -> None:
     done(home, "trust", "add", write_pem(tmp_path / "one.pem", make_ca("One")))
     assert "has no current CRL: whom it issued to is refused" in done(home, "check")
 
@@ -79,7 +79,7 @@ def test_each_kind_of_certificate_is_explained(home: Home, tmp_path: Path) -> No
     assert r"a\x1b[2Jb" in telnetsd(home, "user", "explain", odd).stdout
 
 
-def test_our_crl_is_signed_anew_before_it_is_late_and_only_then(home: Home) -> None:
+def test_our_crl_is_signed_again_before_it_is_late_and_not_earlier(home: Home) -> None:
     home.config_file.write_text("[issuing]\ncrl_days = 1\n")
     keep_up(home, passphrase_of_environment)
     (path,) = home.crl_folder.iterdir()

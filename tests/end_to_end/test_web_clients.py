@@ -1,4 +1,4 @@
-"""Cross-protocol requests: what a web page makes a browser send must not be a user's commands."""
+"""Cross-protocol requests: what a web page makes a browser send must not run as a user's commands."""
 
 import shutil
 import socket
@@ -20,7 +20,7 @@ wall hello
 </textarea></form>
 <script>document.getElementById("f").submit()</script>
 """
-"""A page of another origin: its body is lines, as commands are."""
+"""A page of another origin: its body consists of lines, as commands do."""
 
 
 def commands_of(server: RunningServer) -> list[str]:
@@ -29,7 +29,7 @@ def commands_of(server: RunningServer) -> list[str]:
 
 @pytest.mark.parametrize("protocols", [["http/1.1"], ["h2", "http/1.1"], ["telnet", "http/1.0"]])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_that_offers_http_gets_the_alert_for_it(
+def test_a_client_that_offers_http_gets_the_matching_alert(
     protocols: list[str], version: ssl.TLSVersion, server: RunningServer
 ) -> None:
     files = user_files(server.home, "alice")
@@ -45,7 +45,7 @@ def test_a_client_that_offers_http_gets_the_alert_for_it(
     assert (action_of(event), event["event"]["outcome"]) == ("handshake-failed", "failure")
 
 
-def test_a_client_that_offers_another_protocol_or_none_comes_in(server: RunningServer) -> None:
+def test_a_client_that_offers_another_protocol_or_none_is_admitted(server: RunningServer) -> None:
     context = client_context(server.home.ca_certificate, None)
     context.set_alpn_protocols(["telnet"])
     with Client(server.port, server.home.ca_certificate, context=context) as client:
@@ -68,7 +68,7 @@ def test_a_session_that_begins_with_an_http_request_ends_before_any_command(
     assert len(commands_of(server)) == before
 
 
-def test_the_words_of_a_request_are_no_request_behind_the_first_line(server: RunningServer) -> None:
+def test_http_text_after_the_first_line_is_not_treated_as_a_request(server: RunningServer) -> None:
     with connect_as(server, "alice") as client:
         client.read_until()
         assert client.command("echo hello") == "hello"

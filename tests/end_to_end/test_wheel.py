@@ -1,4 +1,4 @@
-"""What is installed with the program, and what the package says of itself."""
+"""The files that are installed with the program, and the metadata of the package."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Several workers serve as one: who is on which of them is nobody's business."""
+"""Several workers serve as one server: it makes no difference which worker a session is on."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ from telnetsd.rpc.messages import ListSessionsRequest
 
 
 class Supervisor:
-    """A server with two workers, of which a test can say which one takes the next connection."""
+    """A server with two workers; a test can choose which one accepts the next connection."""
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
@@ -36,12 +36,12 @@ class Supervisor:
         return workers_of(self.server)
 
     def wait_for_others(self, before: list[int]) -> None:
-        """Wait until there are two workers beside those of before, who may be there still."""
+        """Wait until there are two workers besides the previous ones, which may still be running."""
         wait_until(lambda: len([pid for pid in self.workers if pid not in before]) == 2, "new workers")
 
     @contextlib.contextmanager
     def only(self, worker: int) -> Iterator[None]:
-        """Let one worker alone take what comes."""
+        """Let only this worker accept connections."""
         others = [one for one in self.workers if one != worker]
         for one in others:
             os.kill(one, signal.SIGSTOP)
@@ -59,7 +59,7 @@ def supervisor(start: Callable[..., RunningServer]) -> Callable[..., Supervisor]
 
 
 def on_each(supervisor: Supervisor, terminal: OpenTerminal, *users: str) -> list[Terminal]:
-    """Log each user in to a worker of their own."""
+    """Log each user in on a separate worker."""
     terminals = []
     for worker, user in zip(supervisor.workers, users, strict=True):
         with supervisor.only(worker):
@@ -71,7 +71,7 @@ def verified(home: Home) -> None:
     assert telnetsd(home, "audit", "verify").returncode == 0
 
 
-def test_sessions_of_every_worker_are_seen_told_watched_and_ended_from_any_of_them(
+def test_sessions_of_every_worker_are_listed_notified_watched_and_ended_from_any_of_them(
     supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     one = supervisor()
@@ -89,7 +89,7 @@ def test_sessions_of_every_worker_are_seen_told_watched_and_ended_from_any_of_th
     assert ended["event"]["reason"] == "kicked"
 
 
-def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
+def test_sessions_of_a_hung_worker_are_listed_and_reported_as_not_ended(
     supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     one = supervisor()
@@ -111,7 +111,7 @@ def test_sessions_of_a_worker_that_hangs_are_seen_and_said_not_to_have_ended(
         certificate_status="verified",
         idle_s=None,
     )
-    # What it was told while it hung it does as soon as it can.
+    # The worker carries out what it was told while it hung as soon as it can.
     assert "has ended this session" in bob.client.read_to_end()
 
 
@@ -135,7 +135,7 @@ def test_a_worker_that_hangs_for_half_a_minute_is_ended_and_replaced(
     verified(home)
 
 
-def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_come_in(
+def test_a_tls_session_is_resumed_by_another_worker_only_while_its_user_has_access(
     supervisor: Callable[..., Supervisor], home: Home
 ) -> None:
     one = supervisor()
@@ -155,7 +155,7 @@ def test_a_tls_session_is_resumed_by_another_worker_and_only_while_its_user_may_
         assert (refused["tls"]["resumed"], refused["event"]["reason"]) == (True, "certificate-revoked")
 
 
-def test_a_line_is_one_line_whichever_worker_its_sessions_are_on(
+def test_sessions_on_different_workers_share_one_line(
     supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -181,7 +181,7 @@ def test_a_line_is_one_line_whichever_worker_its_sessions_are_on(
     verified(home)
 
 
-def test_a_line_that_is_not_shared_is_in_use_for_the_other_worker_and_can_be_taken_over(
+def test_a_line_that_is_not_shared_is_in_use_on_every_worker_and_can_be_taken_over(
     supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -194,7 +194,7 @@ def test_a_line_that_is_not_shared_is_in_use_for_the_other_worker_and_can_be_tak
         bob.until(b"bob> ")
 
 
-def test_a_worker_that_dies_takes_its_sessions_along_and_nothing_else(
+def test_a_worker_that_dies_ends_only_its_own_sessions(
     supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     with Upstream() as upstream:
@@ -216,7 +216,7 @@ def test_a_worker_that_dies_takes_its_sessions_along_and_nothing_else(
     verified(home)
 
 
-def test_with_the_first_process_everything_ends_and_it_comes_back(
+def test_when_the_first_process_is_killed_its_workers_end_and_the_server_can_restart(
     supervisor: Callable[..., Supervisor], start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     one = supervisor()
@@ -233,7 +233,7 @@ def test_with_the_first_process_everything_ends_and_it_comes_back(
     verified(home)
 
 
-def test_a_hangup_raises_new_workers_without_a_connection_refused_or_a_session_lost(
+def test_a_hangup_signal_starts_new_workers_without_refusing_a_connection_or_losing_a_session(
     supervisor: Callable[..., Supervisor], home: Home, terminal: OpenTerminal
 ) -> None:
     one = supervisor()
@@ -283,10 +283,10 @@ def test_a_reload_reaches_every_worker(
     assert [each.client.command("motd") for each in sessions] == ["the new word"] * 2
 
 
-def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
+def test_a_replacement_worker_has_the_reloaded_configuration(
     supervisor: Callable[..., Supervisor], home: Home
 ) -> None:
-    """What its forker has loaded is of before: somebody may have been locked out meanwhile."""
+    """Its forker has loaded the previous configuration, and a user may have lost access since then."""
     one = supervisor()
     first, second = one.workers
     home.config_file.write_text("[identity]\nrequire_certificate = true\n")
@@ -296,7 +296,7 @@ def test_a_worker_that_takes_anothers_place_has_what_was_reloaded_since(
     (replacement,) = [pid for pid in one.workers if pid != second]
     with one.only(replacement), connect_as(one.server) as guest:
         assert "this server requires one" in guest.read_to_end()
-    # What the server has refused is not what a new worker goes by.
+    # A new worker does not use a configuration that the server has refused.
     home.config_file.write_text("[identity]\nrequire_certificat = false\n")
     assert telnetsd(home, "reload").returncode == 1
     before = one.workers
@@ -316,7 +316,7 @@ def kill_the_next_nursery(server: RunningServer, before: list[int]) -> None:
     os.kill(new[0], signal.SIGKILL)
 
 
-def test_workers_that_do_not_start_leave_those_that_there_are(
+def test_when_new_workers_do_not_start_the_existing_ones_go_on(
     supervisor: Callable[..., Supervisor], terminal: OpenTerminal
 ) -> None:
     one = supervisor()
@@ -338,7 +338,7 @@ def test_workers_that_do_not_start_leave_those_that_there_are(
     )
 
 
-def test_a_nursery_that_dies_is_replaced_and_a_replacement_that_dies_as_well(
+def test_a_forker_that_dies_is_replaced_and_so_is_a_replacement_that_dies(
     supervisor: Callable[..., Supervisor],
 ) -> None:
     one = supervisor()
@@ -363,7 +363,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("count", ["0", "65", "-1", "many", "1.5"])
-def test_a_number_of_workers_that_cannot_be_is_wrong_usage(count: str, home: Home) -> None:
+def test_an_invalid_number_of_workers_is_a_usage_error(count: str, home: Home) -> None:
     finished = telnetsd(home, "serve", "--workers", count)
     assert finished.returncode == 2
     assert "a number from 1 to 64, or auto" in finished.stderr

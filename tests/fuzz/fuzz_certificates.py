@@ -1,9 +1,9 @@
-"""A fuzz target for atheris: certificates of real CAs, changed, as a client presents them.
+"""A fuzz target for atheris: changed certificates of real CAs, as a client presents them.
 
-The first byte of an input says which certificate of the public test vectors is changed, and the second what stands
-beside it; where the rest begins with other bytes than a slot and a value, they are the certificate. What counts as
-found: an exception out of `identify`, `describe`, the event or `explain`, a text that could steer a terminal, and
-anybody who is named.
+The first byte of an input selects the certificate of the public test vectors that is changed, and the second selects
+what is presented beside it. If the rest does not begin with a slot and a value, it is the certificate. A failure is:
+an exception from `identify`, `describe`, the event or `explain`; a text that could control a terminal; or an identity
+that names a user.
 
     scripts/fuzz certificates [SECONDS]
 """
@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=["telnetsd"]):
     from telnetsd.state.store import open_store
 
 EXPLAINED_EVERY: Final = 50
-"""Of so many inputs one is explained as well: that loads the installation each time."""
+"""One in so many inputs is explained as well, since that loads the installation each time."""
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def change(base: bytes, data: bytes) -> bytes:
-    """Put bytes at places: each change is the slot in two bytes, and a value."""
+    """Overwrite bytes: each change is the slot in two bytes, and a value."""
     if data[:1] == b"\x30":
         return data
     changed = bytearray(base)

@@ -1,9 +1,9 @@
-"""A fuzz target for atheris: whatever bytes come in by a raw connection, from the PROXY header to the session.
+"""A fuzz target for atheris: arbitrary bytes on a raw connection, from the PROXY header to the session.
 
-The first byte of an input says where the rest goes in, the second how it is cut into packets. The whole pipeline is
-real, audit log and all; only the raw socket is not. What counts as found: an exception that gets to the event loop, a
-line of the server's own journal that tells of a fault, a connection that does not end with its input, and an answer
-that is out of proportion.
+The first byte of an input selects where the rest enters, and the second how it is cut into packets. The whole
+pipeline is real, including the audit log; only the raw socket is not. A failure is: an exception that reaches the
+event loop; a line of the server's own journal that reports a fault; a connection that does not end with its input; or
+an answer that is out of proportion.
 
     scripts/fuzz [SECONDS]
 """
@@ -52,7 +52,7 @@ checkpoint_events = 1000000
 handshake_timeout_s = 2
 """
 WAYS: Final = 5
-"""Behind a proxy; as it is; as text of a guest, and of a user; as ciphertext behind a handshake."""
+"""Behind a proxy; directly; as text of a guest, and of a user; as ciphertext after a handshake."""
 HEADER: Final = b"\0\0"
 PEER: Final = ("192.0.2.1", 4711)
 
@@ -71,7 +71,7 @@ class RawConnection(asyncio.Transport):
         protocol.connection_made(self)
 
     def feed(self, data: bytes) -> None:
-        """Let bytes come in, when the server reads."""
+        """Deliver bytes, if the server reads."""
         self._waiting.append(data)
         self._hand_on()
 
@@ -130,7 +130,7 @@ class RawConnection(asyncio.Transport):
 
 
 class Faults(logging.Handler):
-    """What the server's own journal would say of faults."""
+    """Collects the faults that the server's own journal would report."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -178,7 +178,7 @@ class Target:
         )
 
     def try_one(self, data: bytes) -> None:
-        """Let one connection bring an input, and see that it ends."""
+        """Send an input over one connection, and check that the connection ends."""
         if len(data) < len(HEADER):
             return
         way, size = data[0] % WAYS, data[1] + 1
@@ -236,7 +236,7 @@ def target() -> Iterator[Callable[[bytes], None]]:
 
 
 def write_seeds(folder: Path) -> None:
-    """Give a corpus that is empty something to begin with."""
+    """Give an empty corpus its first inputs."""
     streams = (
         b"whoami\r\nhelp\r\nwho\r\necho \xc3\xa9\r\nenroll x\r\n.\r\nquit\r\n",
         b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0\xff\xfb\x18\xff\xfa\x18\0xterm\xff\xf0\xff\xf6date\r\n",

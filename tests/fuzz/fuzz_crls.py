@@ -1,6 +1,6 @@
-"""A fuzz target for atheris: files of CRLs, in DER and in PEM, real ones that were changed and others.
+"""A fuzz target for atheris: files of CRLs in DER and in PEM, changed real ones and others.
 
-What counts as found: an exception, a finding that is no line of text, and a CRL that counts without its signature.
+A failure is: an exception; a finding that is not one line of text; or a CRL that counts without its signature.
 
     scripts/fuzz crls [SECONDS]
 """
@@ -42,7 +42,7 @@ def main() -> None:
             findings = [*lists.find_problems([ca.certificate], now()), *lists.find_unmatched([ca.certificate])]
             assert all(one.message.isprintable() for one in findings), findings
             status = lists.status_of(leaf, [signer], now())
-            # What the CA has signed revokes the leaf: nothing else that it signed is there to count.
+            # The CA has signed only a CRL that revokes the leaf, so no other CRL may count.
             assert status.revocation is not None or not status.is_known
 
         atheris.Setup(sys.argv, look)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def change(base: bytes, data: bytes) -> bytes:
-    """Put bytes at places, and what is left behind the end: each change is the slot in two bytes, and a value."""
+    """Overwrite bytes: each change is the slot in two bytes, and a value."""
     changed = bytearray(base)
     for start in range(0, len(data) - 2, 3):
         changed[int.from_bytes(data[start : start + 2], "big") % len(changed)] = data[start + 2]

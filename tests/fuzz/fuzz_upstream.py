@@ -1,7 +1,7 @@
-"""A fuzz target for atheris: whatever bytes a telnet server sends to a line.
+"""A fuzz target for atheris: arbitrary bytes that a telnet server sends to a line.
 
-telnetlib3's client is real, with our interpreter; only the socket is not. What counts as found: an exception, a line
-of the server's own journal that tells of a fault, and an answer that is out of proportion.
+telnetlib3's client is real, with our interpreter; only the socket is not. A failure is: an exception; a line of the
+server's own journal that reports a fault; or an answer that is out of proportion.
 
     scripts/fuzz upstream [SECONDS]
 """
@@ -55,7 +55,7 @@ class RawConnection(asyncio.Transport):
 
 
 class Journal(logging.Handler):
-    """What the server would tell of faults."""
+    """Collects the faults that the server would report."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The audit log as tests write and judge it: with a key that is always the same."""
+"""The audit log as tests write and verify it, with a key that is always the same."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ KEY = make_key()
 
 
 def make_seal(key: AuditKey, head: Head) -> bytes:
-    """Return the seal of a log that ends there, and that nobody is writing to."""
+    """Return the seal of a log that ends there and has no active writer."""
     return key.make_seal(Seal(head, head))
 
 
@@ -40,7 +40,7 @@ def event(text: str = "hello") -> Fields:
 
 
 def verify_log(path: Path, key: AuditKey = KEY) -> Report:
-    """Judge a log as an auditor does: its files, its seal, and the public key."""
+    """Verify a log as an auditor does: with its files, its seal, and the public key."""
     snapshot = take_snapshot(path)
     return verify(read_lines(snapshot), Expectation(key.public, snapshot.seal, is_whole=True))
 
@@ -57,11 +57,11 @@ def read_log(path: Path) -> list[Event]:
 
 
 def messages(path: Path) -> list[str]:
-    """Return the messages of a log's events, but for checkpoints."""
+    """Return the messages of a log's events, without checkpoints."""
     return [one["message"] for one in read_log(path) if one["event"]["action"] != "audit-checkpoint"]
 
 
 def line_events(home: Home) -> list[tuple[str, str, str]]:
-    """Return action, reason and user of every event that is about who is connected to a line."""
+    """Return action, reason and user of every event about a connection to a line."""
     found = [one for one in read_log(home.audit_file) if action_of(one).startswith("line-")]
     return [(action_of(one), one["event"]["reason"], get(one, "user.name")) for one in found]

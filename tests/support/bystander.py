@@ -1,4 +1,4 @@
-"""A second user, who works on while a test does to a server what must not matter to others."""
+"""A second user, whose work must not be affected by what a test does to the server."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ from support.processes import resident_kib_in_all
 from support.server import ELSEWHERE, RunningServer, wait_until
 
 GROWTH_KIB = 16 * 1024
-"""How much more a server may hold while, and after, it is abused; the attacks send up to 4 MiB."""
+"""How much more memory a server may hold during and after an attack; the attacks send up to 4 MiB."""
 DELAY_MAX_S = 0.05 * CPU_SLOWNESS
 """How much CPU time an event loop may spend on others before it answers a command (DESIGN.md, rule 3)."""
 
@@ -38,7 +38,7 @@ class Bystander:
 
 @contextlib.contextmanager
 def undisturbed(server: RunningServer, commands: int = 3) -> Iterator[None]:
-    """Assert that another user is served as before, so many times, and that the server does not grow."""
+    """Assert that another user is served as before, this many times, and that the server does not grow."""
     with connect_as(server, "ed", source=ELSEWHERE) as client:
         client.read_until()
         bystander = Bystander(client, LoopCpu(server))

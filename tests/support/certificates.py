@@ -43,7 +43,7 @@ def key_usage(*bits: str) -> x509.KeyUsage:
 
 @dataclass
 class Pair:
-    """A certificate, its key, and the certificates that go with it on the wire."""
+    """A certificate, its key, and the certificates that are sent with it."""
 
     certificate: x509.Certificate
     key: Key
@@ -67,7 +67,7 @@ class Pair:
 
 @dataclass
 class Recipe:
-    """A certificate to be made; the defaults make a good one for a client."""
+    """A certificate to be made; the defaults make a good client certificate."""
 
     subject: x509.Name = field(default_factory=lambda: name("alice"))
     key: Key = field(default_factory=ec_key)
@@ -100,13 +100,13 @@ class Recipe:
         )
         for extension, critical in self.extensions:
             builder = builder.add_extension(extension, critical)
-        # As every CA does, and as path validation wants it (RFC 5280 section 4.2.1.1).
+        # As every CA does, and as path validation requires (RFC 5280 section 4.2.1.1).
         own, signer = (x509.SubjectKeyIdentifier.from_public_key(one.public_key()) for one in (self.key, key))
         builder = builder.add_extension(own, critical=False)
         if own != signer:
             identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer)
             builder = builder.add_extension(identifier, critical=False)
-        # Ed25519 and ML-DSA do without a hash of the caller's choice.
+        # Ed25519 and ML-DSA do not accept a hash of the caller's choice.
         algorithm = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) else None
         return Pair(builder.sign(key, algorithm), self.key)
 

@@ -1,4 +1,4 @@
-"""A client for tests: the standard library's TLS, so that both ends do not share their mistakes."""
+"""A client for tests, with the standard library's TLS, so that the two ends do not share their mistakes."""
 
 import socket
 import ssl
@@ -13,7 +13,7 @@ PROMPT = b"> "
 
 
 class Client:
-    """A TLS connection to a server on loopback, without any telnet of its own."""
+    """A TLS connection to a server on loopback, without a telnet implementation."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Client:
         source: str | None = None,
     ) -> None:
         self.context = context or client_context(ca, credentials, version)
-        # Where none is asked for, the system chooses no port again soon: a session is found by it on the log.
+        # Without an address, the system does not reuse a port soon: a session is found in the log by its port.
         address = (source, 0) if source else None
         raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S, source_address=address)
         self.port: int = raw.getsockname()[1]
@@ -44,7 +44,7 @@ class Client:
         self.tls.sendall(data)
 
     def read_until(self, mark: bytes = PROMPT) -> str:
-        """Return what comes up to and with the mark; what comes behind it stays for the next read."""
+        """Return the data up to and including the mark; data after it stays for the next read."""
         while mark not in self.received:
             data = self.tls.recv(65536)
             assert data, f"the server closed; before that it said {self.received!r}"
@@ -54,7 +54,7 @@ class Client:
         return text.decode()
 
     def read_to_end(self) -> str:
-        """Return everything up to the server's close_notify; a connection that just breaks is an error."""
+        """Return everything up to the server's close_notify; a connection that breaks without it is an error."""
         while data := self.tls.recv(65536):
             self.received += data
         text, self.received = self.received, b""
@@ -70,7 +70,7 @@ def client_context(
     ca: Path, credentials: tuple[Path, Path] | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Weak keys are to be refused by the server, not by our own client.
+    # The server must refuse weak keys, and not our own client.
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.load_verify_locations(ca)
     context.minimum_version = context.maximum_version = version
@@ -87,13 +87,13 @@ def connect_as(server: RunningServer, user: str | None = None, **options: Any) -
 
 
 def turned_away(server: RunningServer) -> Event | None:
-    """Connect without a word, and return the event when the server closes at once; None when it does not."""
+    """Connect and send nothing; return the event when the server closes at once, or None when it does not."""
     port = closed_at_once(server)
     return server.session_from(port, "connection-refused") if port is not None else None
 
 
 def closed_at_once(server: RunningServer) -> int | None:
-    """Connect without a word, and return our port when the server closes at once; None when it does not."""
+    """Connect and send nothing; return our port when the server closes at once, or None when it does not."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as raw:
         try:
             assert raw.recv(1) == b""

@@ -1,6 +1,6 @@
-"""The command line, as an operator types it; in this process, where another would only cost time.
+"""The command line as an operator uses it, run in this process, since another one would only cost time.
 
-What needs a process of its own (a terminal, a signal, an exit) has one: see tests/end_to_end/test_command_line.py.
+A case that needs its own process (a terminal, a signal, an exit) has one: see tests/end_to_end/test_command_line.py.
 """
 
 import contextlib
@@ -50,14 +50,14 @@ def telnetsd(home: Home, *words: str | Path, **environment: str) -> Finished:
 
 
 def done(home: Home, *words: str | Path, **environment: str) -> str:
-    """Run a verb that has to succeed, and return what it printed."""
+    """Run a verb that must succeed, and return what it printed."""
     finished = telnetsd(home, *words, **environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 
 
 def refused(home: Home, *words: str | Path, **environment: str) -> str:
-    """Run a verb that has to be refused in one line, and return that line."""
+    """Run a verb that must be refused in one line, and return that line."""
     finished = telnetsd(home, *words, **environment)
     assert finished.returncode == 1, finished.stdout + finished.stderr
     (line,) = finished.stderr.strip().splitlines()

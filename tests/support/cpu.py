@@ -1,7 +1,8 @@
-"""The CPU time of a server's event loops: what one session may take up before another is answered.
+"""The CPU time of a server's event loops: how much one session may use before another is answered.
 
-Wall time on a shared machine says how busy the machine is. The CPU time that an event loop spends between a question
-and its answer says what the server did in between: on a machine of any speed, and with other work beside it.
+Wall time on a shared machine shows how busy the machine is. The CPU time that an event loop spends between a request
+and its answer shows what the server did in between. It does so on a machine of any speed, and with other work beside
+it.
 """
 
 from pathlib import Path

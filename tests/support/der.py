@@ -1,4 +1,4 @@
-"""Certificates that no library would make: DER taken apart, changed, and signed again with the real key."""
+"""Certificates that no library would make: DER is taken apart, changed, and signed again with the real key."""
 
 import warnings
 from collections.abc import Callable
@@ -27,7 +27,7 @@ PLACEHOLDER_SERIAL = 0x1122334455667788
 
 @dataclass
 class Presented:
-    """What a client presents: the leaf as it is on the wire, its key, and what it sends with it."""
+    """What a client presents: the leaf as sent on the wire, its key, and the certificates that are sent with it."""
 
     der: bytes
     key: Key
@@ -61,7 +61,7 @@ def encode(tag: int, content: bytes) -> bytes:
 
 
 def content_of(der: bytes) -> bytes:
-    """Return what stands in a DER value."""
+    """Return the content of a DER value."""
     if der[1] < 0x80:
         return der[2:]
     return der[2 + (der[1] & 0x7F) :]
@@ -84,7 +84,7 @@ def sign_again(
 
 
 def with_serial(number: bytes) -> Callable[[bytes], bytes]:
-    """Put a serial number's content in the place of the placeholder."""
+    """Replace the placeholder with the content of a serial number."""
     old = encode(0x02, PLACEHOLDER_SERIAL.to_bytes(8, "big"))
 
     def change(content: bytes) -> bytes:
@@ -95,7 +95,7 @@ def with_serial(number: bytes) -> Callable[[bytes], bytes]:
 
 
 def other_signature(certificate: x509.Certificate) -> bytes:
-    """Return a certificate with the other one of its two valid signatures (ECDSA, P-256): the content is the same."""
+    """Return a certificate with the other of its two valid signatures (ECDSA, P-256); its content is the same."""
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     r, s = decode_dss_signature(certificate.signature)
     signature = encode_dss_signature(r, order - s)

@@ -24,7 +24,7 @@ def add(home: Home, name: str, role: str = "user", key_type: KeyType = KeyType.E
 
 
 def note_issued(state: Store, issuer: Pair, leaf: Pair, user: str, revocation: Revocation | None = None) -> None:
-    """Note in the state that a certificate was issued to a user, who is added if they are not there."""
+    """Record in the state that a certificate was issued to a user; add the user if necessary."""
     facts = describe(leaf.certificate)
     record = IssuedCertificate(
         sha256=facts.sha256,
@@ -44,7 +44,7 @@ def note_issued(state: Store, issuer: Pair, leaf: Pair, user: str, revocation: R
 
 
 def issue_until(home: Home, name: str, not_after: datetime) -> None:
-    """Add a user whose certificate of the built-in CA ends at a moment, where days are too long."""
+    """Add a user whose certificate of the built-in CA ends at a given moment, for tests where days are too long."""
     from datetime import timedelta
 
     authority, key = load_issuer(home), generate_key(KeyType.EC)

@@ -18,7 +18,7 @@ def line(name: str, target: str, **options: object) -> str:
 
 
 class Terminal:
-    """A raw client on a line: bytes as they come, without a telnet of its own."""
+    """A raw client on a line: the bytes as they arrive, without a telnet implementation."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -27,7 +27,7 @@ class Terminal:
         self.client.send(data)
 
     def until(self, mark: bytes) -> bytes:
-        """Return what comes up to and with the mark; what comes behind it stays for the next time."""
+        """Return the data up to and including the mark; data after it stays for the next call."""
         received, looked_at = bytearray(self.client.received), 0
         while (place := received.find(mark, looked_at)) < 0:
             looked_at = max(0, len(received) - len(mark))
@@ -42,7 +42,7 @@ class Terminal:
         return bytes(received[:end])
 
     def connect(self, words: str) -> bytes:
-        """Ask for a line, and return what was shown up to the connection."""
+        """Request a line, and return what was shown up to the connection."""
         self.send(f"connect {words}\r\n".encode())
         return self.until(b"leaves, ~? says what else\r\n")
 
@@ -51,7 +51,7 @@ class Terminal:
         return self.until(b"> ")
 
     def ask(self, words: str) -> str:
-        """Ask for a line that is not had, and return the sentence."""
+        """Request a line that is refused, and return the message."""
         self.send(f"connect {words}\r\n".encode())
         text = re.sub(rb"\xff[\xfb-\xfe].", b"", self.until(b"> "))
         return text.decode().rpartition("\r\n")[0]

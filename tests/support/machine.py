@@ -1,7 +1,7 @@
-"""How slow this machine is at present: measured once, when the tests start, and what deadlines are multiplied by.
+"""How slow this machine is at present: measured once, when the tests start; deadlines are multiplied by it.
 
-A deadline guards against hanging, and against nothing else: what has to be fast is measured as CPU time of the server
-(`support.cpu`), or by scripts/bench. So a deadline is generous, and grows with the time that a piece of work takes.
+A deadline guards only against hanging. Speed is measured as CPU time of the server (`support.cpu`), or by
+scripts/bench. So a deadline is generous, and grows with the time that a piece of work takes.
 """
 
 import os
@@ -12,7 +12,7 @@ from hashlib import sha256
 import pytest
 
 VARIABLES = ("TELNETSD_TEST_SLOWNESS", "TELNETSD_TEST_CPU_SLOWNESS")
-"""How other processes of a test run are told what the first of them has measured."""
+"""Environment variables that tell other processes of a test run what the first one has measured."""
 REFERENCE_S = 0.12
 """How long the work below takes on the machine that the tests are usually run on, which has two cores."""
 REFERENCE_CORES = 2
@@ -20,7 +20,7 @@ SAMPLES = 5
 
 
 def _work_s() -> tuple[float, float]:
-    """Do a fixed piece of work, and return how many seconds it took: by the clock, and of CPU time."""
+    """Do a fixed piece of work, and return how many seconds it took, as wall time and as CPU time."""
     begun, cpu_begun = time.perf_counter(), time.process_time()
     number = 0
     for step in range(1_000_000):
@@ -31,7 +31,7 @@ def _work_s() -> tuple[float, float]:
 
 
 def _measure() -> tuple[float, float]:
-    """Return how slow the machine is, and how slow its processor."""
+    """Return how slow the machine is, and how slow its processor is."""
     took, cpu = zip(*(_work_s() for _ in range(SAMPLES)), strict=True)
     cores = min(REFERENCE_CORES, len(os.sched_getaffinity(0)))
     return max(1.0, max(took) / REFERENCE_S * REFERENCE_CORES / cores), max(1.0, max(cpu) / REFERENCE_S)
@@ -46,12 +46,12 @@ def _measured() -> tuple[float, float]:
 
 SLOWNESS, CPU_SLOWNESS = _measured()
 DEADLINE_S = 60.0 * SLOWNESS
-"""How long a test waits for what has to come."""
+"""How long a test waits for an expected event."""
 
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="there is no openssl here; scripts/test without a path installs it"
 )
-"""For unit tests, which run without any Debian package."""
+"""Skips a unit test that needs openssl where it is missing: unit tests run without any Debian package."""
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 """What gives a process another clock, when it is loaded before everything else: of Debian's package faketime."""

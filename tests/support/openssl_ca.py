@@ -1,4 +1,4 @@
-"""A company's CA, kept with `openssl ca`: a root, an intermediate, users, CRLs."""
+"""A company's CA, managed with `openssl ca`: a root, an intermediate, users, CRLs."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class OpensslCa:
     """One CA in a folder of its own.
 
     Args:
-        folder: Where.
+        folder: The folder.
         subject: Its name, as openssl writes it.
         issuer: The CA above it, or None for a root.
         policies: The certificate policies that it may assert, where it is an intermediate.

@@ -1,4 +1,4 @@
-"""Processes of this machine, and those that a server is made of."""
+"""Processes of this machine, and the processes of a server."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from support.server import RunningServer
 
 
 def is_running(words: str) -> bool:
-    """Tell whether there is a process whose command line has those words."""
+    """Tell whether there is a process whose command line contains these words."""
     wanted = words.replace(" ", "\0").encode()
     return any(wanted in _read(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
 
@@ -28,20 +28,20 @@ def descriptors_of(server: RunningServer) -> int:
 
 
 def resident_kib(server: RunningServer) -> int:
-    """How much memory the server holds, its workers not counted."""
+    """Return how much memory the server holds, without its workers."""
     held = _resident_kib(server.process.pid)
     assert held, "the server has gone"
     return held
 
 
 def resident_kib_in_all(server: RunningServer) -> int:
-    """How much memory the server holds with its workers and programs, what they share counted for each."""
+    """Return how much memory the server holds with its workers and programs; shared memory counts for each."""
     pid = server.process.pid
     return resident_kib(server) + sum(map(_resident_kib, (*children(pid), *grandchildren(pid))))
 
 
 def _resident_kib(pid: int) -> int:
-    """How much memory a process holds; one that ends meanwhile, as a line's program may, holds none."""
+    """Return how much memory a process holds; one that ends meanwhile, as a line's program may, holds none."""
     rows = _read(Path(f"/proc/{pid}/status")).splitlines()
     return next((int(row.split()[1]) for row in rows if row.startswith(b"VmRSS:")), 0)
 

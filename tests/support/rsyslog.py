@@ -1,4 +1,4 @@
-"""The real rsyslogd, as a collector that writes what it got to a file."""
+"""The real rsyslogd, as a collector that writes what it receives to a file."""
 
 import contextlib
 import socket
@@ -79,6 +79,6 @@ class Rsyslog:
         return []
 
     def wait_for(self, text: str) -> list[Received]:
-        """Return what was received, once a message has that text in it."""
+        """Return what was received, once a message contains that text."""
         wait_until(lambda: any(text in one.content for one in self.received()), f"{text} at the collector")
         return self.received()

@@ -1,4 +1,4 @@
-"""Holding events against the schema of the audit log."""
+"""Checking events against the schema of the audit log."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def judge_file(path: Path) -> Iterator[str]:
-    """Say what is wrong with the events of a file; lines that a test has damaged are passed over."""
+    """Report what is wrong with the events of a file; lines that a test has damaged are skipped."""
     content = path.read_bytes() if path.is_file() else b""
     for line in content.split(b"\n"):
         try:
@@ -32,7 +32,7 @@ def judge_file(path: Path) -> Iterator[str]:
 
 
 def judge(event: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is wrong with an event."""
+    """Report what is wrong with an event."""
     action = event["event"]["action"]
     definition, present = ACTIONS[action], dict(flatten(event))
     known = {*ALWAYS, *definition.required, *definition.optional}
@@ -62,7 +62,7 @@ def flatten(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
 
 
 def fits(value: Any, schema: Schema) -> bool:
-    """Tell whether a value is what the few words of JSON Schema that the log's schema uses ask for."""
+    """Tell whether a value matches a schema, for the few words of JSON Schema that the log's schema uses."""
     if "const" in schema:
         return bool(value == schema["const"])
     if "enum" in schema:

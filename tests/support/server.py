@@ -16,15 +16,15 @@ from telnetsd.files.home import Home
 T = TypeVar("T")
 Event = dict[str, Any]
 WORKERS = int(os.environ.get("TELNETSD_TEST_WORKERS", "1"))
-"""How many workers a server has in tests that do not say: all of them hold for several as well."""
+"""How many workers a server has in tests that do not set it; all of those tests hold for several workers as well."""
 ELSEWHERE = "127.0.0.77"
-"""Where a bystander comes from: limits on whom a test is about do not count them, nor are they looked for."""
+"""The source address of a bystander: limits under test do not count it, and tests do not look for it."""
 MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-"""What tells a new process in its environment to measure its coverage."""
+"""Environment variables that make a new process measure its coverage."""
 
 
 class RunningServer:
-    """`telnetsd serve` on a port that the system chose; readable once it says that it listens."""
+    """`telnetsd serve` on a port that the system chose; ready once it says that it listens."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RunningServer:
         assert self.process.stderr is not None
         line, self._said_early = self.process.stderr.readline(), ""
         while line.startswith(("WARNING: the collector", "warning: the limit of")):
-            # Where it takes longer to listen, a collector that is away is noticed before.
+            # If it takes longer to listen, an unreachable collector is reported before that.
             self._said_early += line
             line = self.process.stderr.readline()
         match = re.match(r"listening on 127\.0\.0\.1:(\d+)(, .*)?$", line)
@@ -63,7 +63,7 @@ class RunningServer:
     def stop(self) -> str:
         """End the server as an operator does, and return what else it wrote to standard error."""
         self.process.send_signal(signal.SIGTERM)
-        # A second one, for open sessions to be given no more time; two of one kind could melt into one.
+        # A second one, so that open sessions get no more time; two signals of one kind could be merged into one.
         self.process.send_signal(signal.SIGINT)
         _, rest = self.process.communicate(timeout=DEADLINE_S)
         return self._said_early + rest.removesuffix("stopped\n")
@@ -93,7 +93,7 @@ class RunningServer:
 
 
 def read_events(home: Home) -> list[Event]:
-    """Return every event of the current file; those that were rotated away are in `support.audit.read_log`."""
+    """Return every event of the current file; `support.audit.read_log` also reads rotated files."""
     if not home.audit_file.exists():
         return []
     return [json.loads(line) for line in home.audit_file.read_bytes().split(b"\n")[:-1]]

@@ -1,4 +1,4 @@
-"""A server under everything at once: logins, commands, lines, revocations, reloads and kills at random."""
+"""A server under every kind of load at once: logins, commands, lines, revocations, reloads and kills at random."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ USERS = ("alice", "bob", "ed", "bob", "ed", None)
 LINE = line("cat", "exec:cat", shared=True, roles=["user", "operator"])
 PATIENCE_S = 10.0 * SLOWNESS
 _GONE = (OSError, AssertionError, UnicodeDecodeError)
-"""What a client sees whose worker was killed, or whose server is on its way."""
+"""What a client sees when its worker was killed, or when its server is not yet available."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Seen:
 
 
 class Clients:
-    """Users who come, work and go, each in a thread, until the block ends."""
+    """Users that connect, work and disconnect, each in a thread, until the block ends."""
 
     def __init__(self, server: RunningServer, seed: int) -> None:
         self._server = server
@@ -76,7 +76,7 @@ class Clients:
 
     def _work(self, client: Client, user: str | None, dice: random.Random) -> None:
         for _ in range(dice.randint(1, 10)):
-            # Nobody types without a pause; and what is looked for is not how much the machine bears.
+            # No user types without a pause, and the test is not about the greatest load that the machine can bear.
             self._over.wait(dice.uniform(0, 0.15))
             client.command("whoami")
             self.seen.answers[client.port] += 1
@@ -109,7 +109,7 @@ def _kick(server: RunningServer, dice: random.Random) -> None:
 
 
 def trouble(server: RunningServer, dice: random.Random) -> None:
-    """Do one thing that must not matter to anybody but those whom it meets."""
+    """Cause one disturbance, which must affect only the sessions that it hits."""
     troubles: tuple[Callable[[], object], ...] = (
         lambda: _kill_one(workers_of(server), dice),
         lambda: _kill_one(workers_of(server), dice),
@@ -123,7 +123,7 @@ def trouble(server: RunningServer, dice: random.Random) -> None:
 
 
 def unaccounted(home: Home, seen: Seen) -> list[str]:
-    """Say what is missing on the log, or is there twice."""
+    """Report what is missing from the log, or is in it twice."""
     started, ended, commands = Counter[str](), Counter[str](), Counter[int]()
     on_lines, off_lines = Counter[str](), Counter[str]()
     ports: set[int] = set()
@@ -146,7 +146,7 @@ def unaccounted(home: Home, seen: Seen) -> list[str]:
                 commands[event["source"]["port"]] += 1
     problems = [f"session {one} has {ended[one]} ends" for one in started if ended[one] != 1]
     problems += [f"session {one} ended without a start" for one in ended if one not in started]
-    # A worker that was killed may have been about to tell that one of its sessions is on a line.
+    # A killed worker may have been about to report that one of its sessions is on a line.
     problems += [
         f"session {one} was {on_lines[one]} times on a line, and {off_lines[one]} times off it"
         for one in started
@@ -162,7 +162,7 @@ def unaccounted(home: Home, seen: Seen) -> list[str]:
 
 
 def soak(server: RunningServer, seconds: float, seed: int) -> Seen:
-    """Let clients work under trouble for a while, and return what they saw."""
+    """Let clients work for a while under disturbances, and return what they saw."""
     dice = random.Random(seed)
     with Clients(server, seed) as seen:
         end = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Upstreams that lines lead to: TCP and TLS servers of the standard library, that do what a test says."""
+"""Upstreams for lines: TCP and TLS servers of the standard library that do what a test says."""
 
 import contextlib
 import socket
@@ -41,7 +41,7 @@ class Upstream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A thread that waits in accept is only woken so.
+        # A thread that waits in accept can be woken only in this way.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

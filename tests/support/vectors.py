@@ -18,7 +18,7 @@ def x509_files() -> list[Path]:
 
 
 def ders_of(path: Path) -> Iterator[bytes]:
-    """Yield the certificates of a PEM file, or the whole of another one."""
+    """Yield the certificates of a PEM file, or the whole content of any other file."""
     content = path.read_bytes()
     blocks = _PEM.findall(content)
     if not blocks:

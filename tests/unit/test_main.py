@@ -1,4 +1,4 @@
-"""The command line's last resort: whatever goes wrong is one line and a status."""
+"""The command line's last resort: any failure is one line and an exit status."""
 
 import sys
 

@@ -21,7 +21,7 @@ def test_a_sealed_line_is_one_line_with_the_hashes_that_it_claims() -> None:
     assert head == Head(1, sha256(line[:-1]).hexdigest()) == read_link(line[:-1]).head
 
 
-def test_text_that_imitates_the_hash_cannot_take_its_place() -> None:
+def test_text_that_imitates_the_hash_cannot_replace_it() -> None:
     line, head = seal(make_draft(event('{"@timestamp":"1","event":{"hash":"' + "0" * 64 + '","event":{')), EMPTY)
     assert read_link(line[:-1]).head == head
 
@@ -29,19 +29,19 @@ def test_text_that_imitates_the_hash_cannot_take_its_place() -> None:
 @pytest.mark.parametrize(
     "line", [b"", b"{}", b"null", b"\xff", b'{"@timestamp":"2026-01-01T00:00:00.000000Z","event":{}}']
 )
-def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
+def test_a_line_that_is_not_an_event_is_refused(line: bytes) -> None:
     with pytest.raises(ChainError):
         read_link(line)
 
 
-def test_a_line_that_is_hashed_well_and_is_no_event_is_refused() -> None:
+def test_a_line_with_a_correct_hash_that_is_not_an_event_is_refused() -> None:
     unhashed = b'{"@timestamp":"2026-01-01T00:00:00.000000Z","event":{"sequence":1}}'
     digest = sha256(unhashed).hexdigest().encode()
     with pytest.raises(ChainError):
         read_link(unhashed.replace(b'"event":{', b'"event":{"hash":"' + digest + b'",'))
 
 
-def test_any_changed_byte_is_seen() -> None:
+def test_any_changed_byte_is_detected() -> None:
     line = seal(make_draft(event()), EMPTY)[0][:-1]
     for position in range(len(line)):
         changed = bytearray(line)

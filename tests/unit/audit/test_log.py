@@ -1,4 +1,4 @@
-"""The file and its chain: many writers, crashes, damage, rotation, and a disk that is full."""
+"""The file and its chain: many writers, crashes, damage, rotation, and a full disk."""
 
 import errno
 import fcntl
@@ -56,7 +56,7 @@ def cut_lines(path: Path, count: int) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-count]))
 
 
-def test_events_are_appended_in_order_and_the_file_is_a_secret(tmp_path: Path) -> None:
+def test_events_are_appended_in_order_and_the_file_is_private(tmp_path: Path) -> None:
     path = tmp_path / "audit" / "audit.jsonl"
     log = open_test_log(path)
     log.append([event("one"), event("two")])
@@ -103,7 +103,7 @@ def test_a_torn_last_line_is_set_aside_and_recorded(tmp_path: Path) -> None:
     assert_intact(path)
 
 
-def test_a_file_that_begins_with_a_torn_line_begins_anew(tmp_path: Path) -> None:
+def test_a_file_that_begins_with_a_torn_line_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b'{"@time')
     write(path, "one")
@@ -111,7 +111,7 @@ def test_a_file_that_begins_with_a_torn_line_begins_anew(tmp_path: Path) -> None
     assert_intact(path)
 
 
-def test_a_last_line_that_was_changed_is_recorded_and_the_chain_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_changed_last_line_is_recorded_and_the_chain_continues(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     path.write_bytes(path.read_bytes().replace(b"one", b"two2"))
@@ -122,7 +122,7 @@ def test_a_last_line_that_was_changed_is_recorded_and_the_chain_goes_on_where_it
     assert (report.damage.kind, report.damage.line) == (DamageKind.CHANGED, 2)
 
 
-def test_a_last_line_that_was_changed_stops_the_log_where_nothing_else_says_how_it_ended(tmp_path: Path) -> None:
+def test_a_changed_last_line_stops_the_log_when_there_is_no_seal(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     path.write_bytes(path.read_bytes().replace(b"one", b"two2"))
@@ -133,7 +133,7 @@ def test_a_last_line_that_was_changed_stops_the_log_where_nothing_else_says_how_
     log.close()
 
 
-def test_lines_that_were_cut_off_stay_missing_and_an_event_says_how_many(tmp_path: Path) -> None:
+def test_truncated_lines_stay_missing_and_an_event_counts_them(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one", "two", "three")
     cut_lines(path, 2)
@@ -147,7 +147,7 @@ def test_lines_that_were_cut_off_stay_missing_and_an_event_says_how_many(tmp_pat
     assert damage_of(path) is DamageKind.REMOVED
 
 
-def test_a_log_that_is_cut_off_under_an_open_writer_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_log_truncated_under_an_open_writer_continues_its_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
     log.append([event("one"), event("two")])
@@ -163,7 +163,7 @@ FORGED_SEAL = make_seal(KEY, Head(7, "0" * 64)).replace(b":7,", b":2,")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 512, FORGED_SEAL])
-def test_a_seal_that_is_not_ours_is_recorded_and_made_anew(content: bytes, tmp_path: Path) -> None:
+def test_an_invalid_seal_is_recorded_and_replaced(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     seal_path(path).write_bytes(content)
@@ -173,7 +173,7 @@ def test_a_seal_that_is_not_ours_is_recorded_and_made_anew(content: bytes, tmp_p
     assert_intact(path)
 
 
-def test_a_seal_of_another_key_says_nothing(tmp_path: Path) -> None:
+def test_a_seal_of_another_key_is_recorded_as_changed(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     seal_path(path).write_bytes(make_seal(make_key(7), Head(2, "0" * 64)))
@@ -183,7 +183,7 @@ def test_a_seal_of_another_key_says_nothing(tmp_path: Path) -> None:
 
 
 def announce(path: Path, head: Head, following: Head) -> None:
-    """Leave the log as a writer does that is killed before it seals what it wrote."""
+    """Leave the log in the state of a writer that was killed before it sealed what it wrote."""
     seal_path(path).write_bytes(KEY.make_seal(Seal(head, following)))
 
 
@@ -191,7 +191,7 @@ def heads(path: Path) -> list[Head]:
     return [read_link(line).head for line in path.read_bytes().splitlines()]
 
 
-def test_lines_that_a_killed_writer_had_announced_and_not_sealed_count(tmp_path: Path) -> None:
+def test_lines_that_a_killed_writer_announced_but_did_not_seal_count(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one", "two", "three")
     announce(path, heads(path)[1], heads(path)[3])
@@ -201,7 +201,7 @@ def test_lines_that_a_killed_writer_had_announced_and_not_sealed_count(tmp_path:
     assert assert_intact(path).unsealed == 0
 
 
-def test_what_a_killed_writer_has_left_of_its_lines_is_set_aside(tmp_path: Path) -> None:
+def test_an_incomplete_batch_of_a_killed_writer_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one", "two", "three")
     announce(path, heads(path)[1], heads(path)[3])
@@ -214,7 +214,7 @@ def test_what_a_killed_writer_has_left_of_its_lines_is_set_aside(tmp_path: Path)
     assert_intact(path)
 
 
-def test_lines_that_somebody_puts_behind_the_seal_never_count(tmp_path: Path) -> None:
+def test_lines_forged_after_the_seal_never_count(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     with path.open("ab") as file:
@@ -226,7 +226,7 @@ def test_lines_that_somebody_puts_behind_the_seal_never_count(tmp_path: Path) ->
     assert_intact(path)
 
 
-def test_what_was_found_is_told_even_where_it_could_not_be_at_first(tmp_path: Path) -> None:
+def test_a_finding_is_recorded_even_if_the_first_attempt_fails(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     with path.open("ab") as file:
@@ -246,7 +246,7 @@ def _no_space(*_: object) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_file_of_the_same_length_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+def test_a_replaced_file_of_the_same_length_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
     log.append([event("one")])
@@ -263,7 +263,7 @@ def test_a_file_of_the_same_length_in_the_place_of_another_is_noticed(tmp_path: 
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_in_the_place_of_one_is_refused_and_not_waited_for(
+def test_a_pipe_or_folder_in_place_of_a_file_is_refused_without_waiting(
     make: Callable[[Path], None], tmp_path: Path
 ) -> None:
     make(tmp_path / "audit.jsonl")
@@ -277,7 +277,7 @@ def test_what_is_no_file_in_the_place_of_one_is_refused_and_not_waited_for(
         write(other, "two")
 
 
-def test_a_file_that_was_moved_away_is_followed_by_a_new_one(tmp_path: Path) -> None:
+def test_a_file_that_was_moved_away_is_replaced_by_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
     log.append([event("one")])
@@ -288,7 +288,7 @@ def test_a_file_that_was_moved_away_is_followed_by_a_new_one(tmp_path: Path) -> 
     assert_intact(path)
 
 
-def test_a_file_that_was_moved_away_while_nobody_wrote_is_followed_by_a_new_one(tmp_path: Path) -> None:
+def test_a_file_that_was_moved_away_between_writers_is_replaced_by_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, "one")
     path.rename(tmp_path / "audit.jsonl.1")
@@ -298,7 +298,7 @@ def test_a_file_that_was_moved_away_while_nobody_wrote_is_followed_by_a_new_one(
     assert damage_of(path) is DamageKind.REMOVED
 
 
-def test_a_file_that_is_emptied_under_an_open_writer_goes_on(tmp_path: Path) -> None:
+def test_a_file_emptied_under_an_open_writer_is_continued(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
     log.append([event("one")])
@@ -310,7 +310,7 @@ def test_a_file_that_is_emptied_under_an_open_writer_goes_on(tmp_path: Path) -> 
     assert_intact(path)
 
 
-def test_a_file_that_is_deleted_under_an_open_writer_is_saved(tmp_path: Path) -> None:
+def test_a_file_deleted_under_an_open_writer_is_restored(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log, other = open_test_log(path), open_test_log(path)
     log.append([event("one")])
@@ -324,7 +324,7 @@ def test_a_file_that_is_deleted_under_an_open_writer_is_saved(tmp_path: Path) ->
     assert_intact(path)
 
 
-def test_a_rotated_file_that_was_removed_is_not_saved_by_who_had_it_open(tmp_path: Path) -> None:
+def test_a_removed_rotated_file_is_not_restored_by_a_writer_that_had_it_open(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log, idle = open_test_log(path, AuditSettings(rotate_bytes=4096)), open_test_log(path)
     while not (rotated := list(tmp_path.glob("audit-*.jsonl"))):
@@ -369,7 +369,7 @@ def test_a_file_is_rotated_by_its_age(tmp_path: Path, monkeypatch: pytest.Monkey
     assert_intact(path)
 
 
-def test_a_checkpoint_is_signed_every_so_many_events(tmp_path: Path) -> None:
+def test_a_checkpoint_is_signed_after_a_number_of_events(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path, AuditSettings(checkpoint_events=10))
     for _ in range(20):
@@ -380,7 +380,7 @@ def test_a_checkpoint_is_signed_every_so_many_events(tmp_path: Path) -> None:
     assert_intact(path)
 
 
-def test_a_checkpoint_is_signed_when_the_last_one_is_long_ago(tmp_path: Path) -> None:
+def test_a_checkpoint_is_signed_after_an_interval(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path, AuditSettings(checkpoint_interval_s=0.1))
     log.append([event()])
@@ -392,7 +392,7 @@ def test_a_checkpoint_is_signed_when_the_last_one_is_long_ago(tmp_path: Path) ->
     assert reasons(path).count("checkpoint-interval") == 1
 
 
-def test_nothing_is_signed_twice_but_for_an_operator(tmp_path: Path) -> None:
+def test_nothing_is_signed_twice_unless_an_operator_requests_it(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
     log.append([event()])
@@ -402,9 +402,7 @@ def test_nothing_is_signed_twice_but_for_an_operator(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_writer_that_was_stopped_keeps_nobody_waiting_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_writer_does_not_make_others_wait_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telnetsd.audit.file.LOCK_TIMEOUT_S", 0.2)
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
@@ -417,20 +415,20 @@ def test_a_writer_that_was_stopped_keeps_nobody_waiting_for_ever(
     assert messages(path) == ["two"]
 
 
-def test_a_long_line_is_found_again(tmp_path: Path) -> None:
+def test_a_long_last_line_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     for text in ("short", "x" * 200_000, "short"):
         write(path, text)
     assert assert_intact(path).events == 4
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+def test_an_unwritable_log_is_reported_with_a_message(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").mkdir()
     with pytest.raises(AuditUnavailableError, match="cannot write the audit log: .* Is a directory"):
         open_test_log(tmp_path / "audit.jsonl")
 
 
-def test_a_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").touch()
     (tmp_path / "audit.jsonl").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(AuditUnavailableError, match="cannot write the audit log"):
@@ -438,7 +436,7 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_events_are_synced_to_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed process cannot show this, and no test can pull the plug: so the order of the calls is looked at."""
+    """Killing a process cannot show this, and no test can cut the power, so the order of the calls is checked."""
     synced: list[int] = []
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
@@ -450,7 +448,7 @@ def test_events_are_synced_to_the_disk_before_append_returns(tmp_path: Path, mon
     log.close()
 
 
-def test_a_log_that_cannot_be_opened_again_does_not_keep_its_lock(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_reopened_does_not_keep_its_lock(tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     log, other = open_test_log(folder / "audit.jsonl"), open_test_log(folder / "audit.jsonl")
     folder.rename(tmp_path / "away")
@@ -482,7 +480,7 @@ log.append([event("three")])
 """
 
 
-def test_what_does_not_fit_on_the_disk_is_refused_whole_and_the_chain_goes_on(tmp_path: Path) -> None:
+def test_an_event_that_does_not_fit_on_the_disk_is_refused_completely_and_the_chain_continues(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     path = tmp_path / "audit.jsonl"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Group commit: who awaits an event learns whether it is on disk, whatever happens."""
+"""Group commit: a caller that awaits an event learns whether it is on disk, whatever happens."""
 
 import asyncio
 import errno
@@ -24,7 +24,7 @@ SOURCE = {"source": {"ip": "192.0.2.1", "port": 4711}}
 
 
 class SlowLog(AuditLog):
-    """A log whose disk takes its time: until the test says so."""
+    """A log whose writes wait until the test allows them."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, KEY)
@@ -42,7 +42,7 @@ class SlowLog(AuditLog):
         super().append_drafts(events)
 
 
-async def test_what_comes_while_a_batch_is_written_is_the_next_batch(tmp_path: Path) -> None:
+async def test_events_that_arrive_during_a_write_form_the_next_batch(tmp_path: Path) -> None:
     log = SlowLog(tmp_path / "audit.jsonl")
     sink = GroupCommit(log)
     first = sink.put(event())
@@ -57,8 +57,8 @@ async def test_what_comes_while_a_batch_is_written_is_the_next_batch(tmp_path: P
     log.close()
 
 
-async def test_what_comes_turn_after_turn_is_one_batch(tmp_path: Path) -> None:
-    """Writing costs much the same for one event and for many: while the event loop is busy, they gather."""
+async def test_events_of_successive_turns_form_one_batch(tmp_path: Path) -> None:
+    """Writing one event costs much the same as writing many: while the event loop is busy, events gather."""
     log = SlowLog(tmp_path / "audit.jsonl")
     log.may_go_on.set()
     sink = GroupCommit(log)
@@ -72,7 +72,7 @@ async def test_what_comes_turn_after_turn_is_one_batch(tmp_path: Path) -> None:
     log.close()
 
 
-async def test_an_event_that_cannot_be_written_is_an_error_for_who_awaits_it_and_the_next_one_is_tried(
+async def test_an_unwritable_event_is_an_error_for_its_caller_and_the_next_one_is_tried(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "audit"
@@ -91,7 +91,7 @@ async def test_an_event_that_cannot_be_written_is_an_error_for_who_awaits_it_and
     log.close()
 
 
-async def test_a_fault_in_writing_is_told_to_who_awaits_and_the_sink_goes_on(
+async def test_a_fault_in_writing_is_reported_to_the_caller_and_the_sink_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = open_test_log(tmp_path / "audit.jsonl")
@@ -134,8 +134,8 @@ async def test_a_trail_binds_fields_and_an_event_adds_its_own(tmp_path: Path) ->
     log.close()
 
 
-async def test_the_log_keeps_no_descriptor_that_it_gave_back(tmp_path: Path) -> None:
-    """After a file that could not be opened again, the old number may be a client's socket."""
+async def test_the_log_does_not_use_a_descriptor_that_it_has_closed(tmp_path: Path) -> None:
+    """After a file that could not be reopened, the old number may belong to a client's socket."""
     folder = tmp_path / "audit"
     log = open_test_log(folder / "audit.jsonl")
     folder.rename(tmp_path / "away")
@@ -152,7 +152,7 @@ async def test_the_log_keeps_no_descriptor_that_it_gave_back(tmp_path: Path) -> 
         other.close()
 
 
-async def test_what_nobody_waits_for_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_gathered_events_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telnetsd.audit.sink.GATHERED_MAX", 3)
     log = SlowLog(tmp_path / "audit.jsonl")
     sink = GroupCommit(log)
@@ -166,7 +166,7 @@ async def test_what_nobody_waits_for_is_bounded(tmp_path: Path, monkeypatch: pyt
     log.close()
 
 
-async def test_what_comes_over_the_limit_while_a_slow_disk_writes_is_written_late_and_counted(
+async def test_events_over_the_limit_while_a_slow_disk_writes_are_written_late_or_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telnetsd.audit.sink.GATHERED_MAX", 2)
@@ -194,7 +194,7 @@ async def test_what_comes_over_the_limit_while_a_slow_disk_writes_is_written_lat
     assert told == [True, False]
 
 
-async def test_an_event_that_cannot_be_encoded_takes_no_other_with_it(
+async def test_an_event_that_cannot_be_encoded_affects_no_other_event(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = SlowLog(tmp_path / "audit.jsonl")
@@ -210,7 +210,7 @@ async def test_an_event_that_cannot_be_encoded_takes_no_other_with_it(
     assert messages(tmp_path / "audit.jsonl") == ["one", "two", "three"]
 
 
-async def test_with_interval_durability_a_disk_that_does_not_take_what_was_written_is_an_outage(
+async def test_with_interval_durability_a_failed_sync_is_an_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = AuditSettings(durability=Durability.INTERVAL, sync_interval_s=0.01)
@@ -236,7 +236,7 @@ def reasons(path: Path) -> list[str]:
     return [one["event"]["reason"] for one in read_log(path)]
 
 
-async def test_a_log_that_has_gone_quiet_is_signed(tmp_path: Path) -> None:
+async def test_an_idle_log_is_signed(tmp_path: Path) -> None:
     settings = AuditSettings(checkpoint_interval_s=0.1)
     log = open_test_log(tmp_path / "audit.jsonl", settings)
     sink = GroupCommit(log, settings)

@@ -41,13 +41,13 @@ def names(commands: CommandTable, *roles: str) -> list[str]:
     return [one.name for one in commands.permitted(somebody(*roles))]
 
 
-def test_each_built_in_role_has_what_the_one_before_has() -> None:
+def test_each_built_in_role_includes_the_previous_one() -> None:
     assert names(table(), "guest") == ["help"]
     assert names(table(), "user") == ["date", "help"]
     assert names(table(), "operator") == ["date", "help", "kick"]
 
 
-def test_several_roles_have_what_each_of_them_has_and_an_unknown_one_has_nothing() -> None:
+def test_several_roles_combine_and_an_unknown_role_grants_nothing() -> None:
     assert names(table(), "guest", "operator") == ["date", "help", "kick"]
     assert names(table(), "gone") == []
     assert names(table()) == []
@@ -75,19 +75,21 @@ def test_several_roles_have_what_each_of_them_has_and_an_unknown_one_has_nothing
         ("x" * 5000, ("guest",), CommandReason.UNKNOWN_COMMAND, "no command " + "x" * 39 + "…; try help"),
     ],
 )
-def test_authorise_denies_in_words(name: str, roles: tuple[str, ...], reason: CommandReason, words: str) -> None:
+def test_authorise_denies_with_a_message(
+    name: str, roles: tuple[str, ...], reason: CommandReason, words: str
+) -> None:
     with pytest.raises(CommandError) as caught:
         table().authorise(name, somebody(*roles))
     assert caught.value.reason is reason
     assert words in str(caught.value)
 
 
-def test_authorise_returns_the_command_of_a_name_or_of_an_alias() -> None:
+def test_authorise_finds_a_command_by_its_name_and_by_an_alias() -> None:
     commands = CommandTable([make("quit", "guest", aliases=("exit",))], {})
     assert commands.authorise("exit", somebody("guest")) is commands.authorise("quit", somebody("guest"))
 
 
-def test_a_configured_role_has_what_it_lists_and_includes() -> None:
+def test_a_configured_role_grants_what_it_lists_and_includes() -> None:
     commands = table(
         auditor=RoleSettings(includes=("guest",), commands=("kick",)),
         user=RoleSettings(commands=("help",)),
@@ -99,7 +101,7 @@ def test_a_configured_role_has_what_it_lists_and_includes() -> None:
     assert names(commands, "chief") == ["help", "kick"]
 
 
-def test_roles_that_include_each_other_come_to_an_end() -> None:
+def test_roles_that_include_each_other_do_not_cause_a_loop() -> None:
     commands = table(a=RoleSettings(includes=("b",)), b=RoleSettings(includes=("a",), commands=("date",)))
     assert names(commands, "a") == names(commands, "b") == ["date"]
 
@@ -111,7 +113,7 @@ def test_roles_that_include_each_other_come_to_an_end() -> None:
         ({"a": RoleSettings(includes=("b",))}, "role 'a' in telnetsd.toml includes 'b'; define [roles.b]"),
     ],
 )
-def test_a_role_of_what_there_is_not_is_refused(roles: dict[str, RoleSettings], words: str) -> None:
+def test_a_role_with_an_unknown_command_or_role_is_refused(roles: dict[str, RoleSettings], words: str) -> None:
     with pytest.raises(OperatorError, match=words.replace("[", r"\[").replace("?", r"\?")):
         table(**roles)
 
@@ -121,12 +123,12 @@ def test_two_commands_of_one_name_are_refused() -> None:
         CommandTable([make("a"), make("b", aliases=("a",))], {})
 
 
-def test_a_command_of_no_built_in_role_is_refused() -> None:
+def test_a_command_without_a_built_in_role_is_refused() -> None:
     with pytest.raises(OperatorError, match="names the role 'boss', which is not built in"):
         CommandTable([make("a", "boss")], {})
 
 
-def test_arguments_are_counted() -> None:
+def test_the_number_of_arguments_is_checked() -> None:
     one = make("a", usage="X [Y]", arguments=(1, 2))
     one.check_arguments("x")
     one.check_arguments(" x  y ")
@@ -141,7 +143,7 @@ def test_every_built_in_command_has_a_summary_of_one_short_line() -> None:
         assert len(one.synopsis) + len(one.summary) < 76
 
 
-def test_a_role_and_a_command_demand_a_class() -> None:
+def test_a_role_and_a_command_can_require_a_class() -> None:
     roles = {"operator": RoleSettings(min_class=2), "chief": RoleSettings(includes=("operator",), commands=("date",))}
     commands = CommandTable(
         [make("help", "guest"), make("date"), make("kick", "operator")], roles, {"help": CommandSettings(min_class=1)}
@@ -160,7 +162,7 @@ def test_a_role_and_a_command_demand_a_class() -> None:
     assert caught.value.reason is CommandReason.CLASS_TOO_LOW
 
 
-def test_of_two_ways_to_a_command_the_one_that_demands_less_counts() -> None:
+def test_of_two_ways_to_a_command_the_less_demanding_one_counts() -> None:
     roles = {
         "a": RoleSettings(commands=("kick",), min_class=3),
         "b": RoleSettings(includes=("a",)),
@@ -173,12 +175,12 @@ def test_of_two_ways_to_a_command_the_one_that_demands_less_counts() -> None:
     assert [one.name for one in commands.permitted(somebody("b", assurance_class=2))] == ["help"]
 
 
-def test_a_demand_for_what_there_is_not_is_refused() -> None:
+def test_a_requirement_for_an_unknown_command_is_refused() -> None:
     with pytest.raises(OperatorError, match=r"\[commands\.dat\] in telnetsd\.toml: did you mean date\?"):
         CommandTable([make("date")], {}, {"dat": CommandSettings(min_class=1)})
 
 
-def test_who_is_of_too_low_a_class_for_a_role_has_what_guests_have() -> None:
+def test_a_user_below_the_class_of_a_role_has_the_commands_of_a_guest() -> None:
     commands = table(operator=RoleSettings(min_class=2))
     assert names(commands, "operator") == ["help"]
     assert [one.name for one in commands.permitted(somebody("operator", assurance_class=2))] == [

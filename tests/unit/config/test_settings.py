@@ -1,4 +1,4 @@
-"""Settings: defaults, and what is wrong in words that say where."""
+"""Settings: defaults, and errors that say where they are."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 
 
-def test_no_file_means_every_default(tmp_path: Path) -> None:
+def test_without_a_file_every_setting_has_its_default(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "telnetsd.toml") == Settings()
 
 
-def test_the_file_that_init_writes_says_the_defaults() -> None:
+def test_the_file_that_init_writes_states_the_defaults() -> None:
     stages, _ = template().split("# A role is", 1)
     uncommented = [line.removeprefix("# ") for line in stages.splitlines() if " = " in line or line[:1] == "["]
     settings = parse_settings("\n".join(uncommented), "telnetsd.toml")
@@ -94,7 +94,7 @@ def test_the_file_that_init_writes_says_the_defaults() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(text: str, words: str) -> None:
+def test_an_invalid_setting_is_reported_in_one_line(text: str, words: str) -> None:
     with pytest.raises(OperatorError) as caught:
         parse_settings(text, "telnetsd.toml")
     assert words in str(caught.value)
@@ -117,25 +117,25 @@ def test_what_is_wrong_is_told_in_one_line(text: str, words: str) -> None:
         ("unix:/a:1", "127.0.0.1:1", False),
     ],
 )
-def test_of_two_addresses_one_alone_can_be_had(one: str, other: str, *, are_exclusive: bool) -> None:
+def test_two_addresses_that_exclude_each_other_are_detected(one: str, other: str, *, are_exclusive: bool) -> None:
     assert exclude_each_other(one, other) is are_exclusive
     assert exclude_each_other(other, one) is are_exclusive
 
 
-def test_figures_are_for_this_machine_by_any_of_its_names() -> None:
+def test_metrics_may_listen_on_any_loopback_address() -> None:
     for listen in ("localhost:9993", "127.0.0.2:9993", "[::1]:9993"):
         assert parse_settings(f"[metrics]\nlisten = '{listen}'\n", "telnetsd.toml").metrics.listen == listen
 
 
 @given(st.text(alphabet="[]=.\"'ab \n#0", max_size=60))
-def test_any_text_is_settings_or_one_line_of_what_is_wrong(text: str) -> None:
+def test_any_text_is_valid_settings_or_an_error_of_one_line(text: str) -> None:
     try:
         parse_settings(text, "telnetsd.toml")
     except OperatorError as error:
         assert str(error).splitlines() == [str(error)]
 
 
-def test_a_file_that_is_not_text_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "telnetsd.toml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(OperatorError, match="cannot read telnetsd.toml: "):
@@ -146,17 +146,17 @@ def test_a_file_that_is_not_text_is_told_in_one_line(tmp_path: Path) -> None:
     ("text", "address"),
     [("127.0.0.1:992", ("127.0.0.1", 992)), ("[::1]:0", ("::1", 0)), ("host.example:65535", ("host.example", 65535))],
 )
-def test_addresses(text: str, address: tuple[str, int]) -> None:
+def test_an_address_is_parsed_into_host_and_port(text: str, address: tuple[str, int]) -> None:
     assert parse_address(text) == address
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":992", "host:x", "host:65536", "host:-1", "host:²"])
-def test_what_is_no_address(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(OperatorError):
         parse_address(text)
 
 
-def test_a_key_that_is_not_declared_as_one_is_found_out() -> None:
+def test_an_undeclared_key_is_detected() -> None:
     class Undeclared(msgspec.Struct):
         port: int = 0
 
@@ -176,6 +176,6 @@ def test_a_key_that_is_not_declared_as_one_is_found_out() -> None:
         ("[[line]]\nname = 'x'\ntarget = 'tcp://a:1'\nlisten = '127.0.0.1:1'\n", {"[[line]]"}),
     ],
 )
-def test_what_a_running_server_cannot_take_is_known_from_the_declarations(text: str, waits: set[str]) -> None:
+def test_settings_that_wait_for_a_restart_are_known_from_the_declarations(text: str, waits: set[str]) -> None:
     before, after = dict(fixed_values(Settings())), dict(fixed_values(parse_settings(text, "telnetsd.toml")))
     assert {name for name in after if after[name] != before[name]} == waits

@@ -1,4 +1,4 @@
-"""What is told of those who do not come in: each of a few, and of many their number."""
+"""How refused connections are logged: a few of them one by one, and many by their number."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ async def events_of(folder: Path, tell: Callable[[TurnedAway], None]) -> list[Ev
     return [one for one in read_log(folder / "audit.jsonl") if action_of(one) != "audit-checkpoint"]
 
 
-async def test_failed_handshakes_are_told_one_by_one_and_beyond_that_counted(tmp_path: Path) -> None:
+async def test_failed_handshakes_are_logged_one_by_one_and_counted_beyond_a_limit(tmp_path: Path) -> None:
     def tell(unadmitted: TurnedAway) -> None:
         unadmitted.tick(0)
         for number in range(FAILURES_MAX + MORE):
@@ -48,7 +48,7 @@ async def test_failed_handshakes_are_told_one_by_one_and_beyond_that_counted(tmp
     assert (again["message"], get(again, "source.ip")) == ("again", "2001:db8:0:0::1")
 
 
-async def test_sources_beyond_a_number_are_counted_together(tmp_path: Path) -> None:
+async def test_sources_beyond_a_limit_are_counted_together(tmp_path: Path) -> None:
     def tell(unadmitted: TurnedAway) -> None:
         for number in range(SOURCES_MAX + MORE):
             unadmitted.note_turned_away(origin(number), TurnedAwayReason.PENALTY)

@@ -1,4 +1,4 @@
-"""The schema: its documents, its names, and that it says no."""
+"""The schema: its documents, its names, and that it refuses invalid events."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ ECS_FIELDS = {
     *("tls.server.hash.sha256",),
     *(f"tls.client.x509.{name}" for name in ECS_X509),
 }
-"""The names of ECS that are used here, as its reference has them."""
+"""The names of ECS that are used here, as in its reference."""
 
 EVENT: dict[str, Any] = {
     "@timestamp": "2026-11-25T16:28:43.663323Z",
@@ -71,29 +71,29 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return event
 
 
-def test_every_action_is_defined_with_fields_that_are() -> None:
+def test_every_action_uses_defined_fields_and_every_field_is_used() -> None:
     used = {name for one in DEFINITIONS.values() for name in (*one.required, *one.optional)} | set(ALWAYS)
     assert used == set(FIELDS)
 
 
-def test_names_are_those_of_ecs_and_telnetsd_is_the_only_extension() -> None:
+def test_field_names_are_those_of_ecs_except_for_telnetsd() -> None:
     assert {name for name in FIELDS if not name.startswith("telnetsd.")} == ECS_FIELDS
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_an_action_is_classed_as_ecs_expects(action: str) -> None:
+def test_an_action_is_classified_as_ecs_expects(action: str) -> None:
     definition = ACTIONS[action]
     allowed = set().union(*(ECS_TYPES_OF[category] for category in definition.categories))
     assert set(definition.types) <= allowed
 
 
-def test_the_documents_are_those_of_the_code() -> None:
-    """To make them anew: scripts/make-docs."""
+def test_the_documents_of_events_match_the_code() -> None:
+    """To update them, run scripts/make-docs."""
     assert (DOCS / "audit-events.md").read_text() == page()
     assert json.loads((DOCS / "audit-events.schema.json").read_text()) == json_schema()
 
 
-def test_the_json_schema_is_one_and_takes_an_event() -> None:
+def test_the_json_schema_is_valid_and_accepts_an_event() -> None:
     validator = jsonschema.Draft202012Validator(json_schema())
     validator.check_schema(json_schema())
     validator.validate(EVENT)
@@ -124,7 +124,7 @@ def test_the_json_schema_is_one_and_takes_an_event() -> None:
         ("labels.colour", "red"),
     ],
 )
-def test_what_is_no_event_is_refused_by_both_forms_of_the_schema(path: str, value: Any) -> None:
+def test_an_invalid_event_is_refused_by_both_forms_of_the_schema(path: str, value: Any) -> None:
     event = changed(path, value)
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(event)
     assert list(judge(event)) != []

@@ -1,4 +1,4 @@
-"""What a home folder must be like before it is served."""
+"""The conditions that a home folder must meet before it is served."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from telnetsd.files.home import Home, require_only_ours
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A home folder that is the operator's alone, with a certificate below a folder and one behind a link."""
+    """A home folder that only the operator can write to, with a certificate below a folder and one behind a link."""
     home = Home(tmp_path / "home")
     (home.certs_folder / "trust").mkdir(parents=True, mode=0o755)
     for folder in (home.root, home.certs_folder, home.certs_folder / "trust"):
@@ -24,7 +24,7 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def test_a_home_that_nobody_else_can_write_to_is_accepted(home: Home) -> None:
+def test_a_home_writable_only_by_its_owner_is_accepted(home: Home) -> None:
     require_only_ours(home)
 
 

@@ -1,4 +1,4 @@
-"""cert-to-name (RFC 7407 section 4): each map-type, and everything that must not become a name."""
+"""cert-to-name (RFC 7407 section 4): each map-type, and every value that must not become a name."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -101,13 +101,13 @@ def test_each_map_type_finds_its_name(
         (MapType.SAN_ANY, leaf(*[x509.DNSName(f"h{n}.lab") for n in range(17)]), {}, NoMatch.NO_VALUE),
     ],
 )
-def test_what_leads_to_nobody_says_why(
+def test_a_mapping_without_a_result_says_why(
     map_type: MapType, pair: Pair, options: dict[str, object], why: NoMatch, state: SqliteStore
 ) -> None:
     assert find(state, pair, map_type, **options) == why.name
 
 
-def test_roles_of_an_entry_are_for_who_is_no_user_and_was_none(state: SqliteStore) -> None:
+def test_the_roles_of_an_entry_apply_only_to_a_name_that_is_not_and_was_not_a_user(state: SqliteStore) -> None:
     entry = make_entry(settings(MapType.COMMON_NAME, roles=("user",)))
     assert entry.find(path_of(leaf(subject=name("nobody"))), state) == User("nobody", ("user",))
     assert entry.find(path_of(leaf()), state) == User("dora", ("operator",)), "her own roles count"
@@ -131,7 +131,7 @@ def test_the_first_entry_that_yields_a_user_decides_and_each_is_bound_to_a_finge
     )
 
 
-def test_an_intermediate_can_be_what_an_entry_is_bound_to(state: SqliteStore) -> None:
+def test_an_entry_can_be_bound_to_an_intermediate(state: SqliteStore) -> None:
     intermediate = make_intermediate(CA)
     below = Recipe(subject=name("dora")).signed_by(intermediate)
     below.chain = [intermediate.certificate]
@@ -144,14 +144,14 @@ def test_an_intermediate_can_be_what_an_entry_is_bound_to(state: SqliteStore) ->
     "value",
     ["\u212aen", "k\u0131m", "dora\u200b", "\uff44ora"],
 )
-def test_a_host_name_beyond_ascii_is_no_name(value: str) -> None:
+def test_a_host_name_beyond_ascii_yields_no_name(value: str) -> None:
     odd = x509.DNSName._init_without_validation(value)
     certificate = type("C", (), {"extensions": _Extensions(odd), "subject": x509.Name([])})()
     assert values_of(certificate, MapType.SAN_DNS_NAME) == []
 
 
 class _Extensions:
-    """What a certificate with an odd name answers; no builder would write one."""
+    """The extensions of a certificate with an odd name; no builder would write one."""
 
     def __init__(self, *names: x509.GeneralName) -> None:
         self._names = names
@@ -163,7 +163,7 @@ class _Extensions:
 @pytest.mark.parametrize(
     "der", [b"", b"\x0c", b"\x0c\x05dora", b"\x0c\x81\x80" + b"x" * 128, b"\x16\x04dora", b"\x0c\x01\xff"]
 )
-def test_a_upn_that_is_no_short_utf8_string_is_no_name(der: bytes) -> None:
+def test_a_upn_that_is_not_a_short_utf8_string_yields_no_name(der: bytes) -> None:
     certificate = type("C", (), {"extensions": _Extensions(x509.OtherName(UPN, der)), "subject": x509.Name([])})()
     assert values_of(certificate, MapType.SAN_UPN) == []
 
@@ -182,7 +182,7 @@ def test_a_upn_that_is_no_short_utf8_string_is_no_name(der: bytes) -> None:
         ({"map_type": MapType.COMMON_NAME, "pattern": "*{name}"}, "something must stand"),
     ],
 )
-def test_an_entry_that_could_not_work_is_refused_when_it_is_loaded(options: dict[str, object], words: str) -> None:
+def test_an_entry_that_cannot_work_is_refused_when_it_is_loaded(options: dict[str, object], words: str) -> None:
     with pytest.raises(OperatorError) as caught:
         make_entry(settings(**options))  # type: ignore[arg-type]
     assert words in str(caught.value)
@@ -192,7 +192,7 @@ USER_NAMES = st.from_regex(r"[a-z][a-z0-9._-]{0,31}", fullmatch=True).filter(is_
 
 
 @given(USER_NAMES, st.text(max_size=5), st.text(max_size=5))
-def test_a_pattern_covers_the_whole_value_or_nothing(user: str, before: str, behind: str) -> None:
+def test_a_pattern_matches_the_whole_value_or_nothing(user: str, before: str, behind: str) -> None:
     pattern = NamePattern("{name}@example.com", "e")
     assert pattern.name_in(f"{user}@example.com") == user
     found = pattern.name_in(f"{before}{user}@example.com{behind}")
@@ -200,12 +200,12 @@ def test_a_pattern_covers_the_whole_value_or_nothing(user: str, before: str, beh
 
 
 @given(st.text(max_size=300))
-def test_whatever_a_pattern_finds_is_a_name_in_the_allowed_alphabet(value: str) -> None:
+def test_a_pattern_yields_only_names_in_the_allowed_alphabet(value: str) -> None:
     found = NamePattern("CN={name},O=*", "e").name_in(value)
     assert found is None or value == f"CN={found},O={value.partition(',O=')[2]}"
 
 
-def test_a_dot_and_a_star_in_a_pattern_are_not_those_of_regular_expressions() -> None:
+def test_a_dot_and_a_star_in_a_pattern_are_not_regular_expression_syntax() -> None:
     pattern = NamePattern("{name}@example.com", "e")
     assert pattern.name_in("dora@exampleXcom") is None
     parts = NamePattern("spiffe://*/user/{name}", "e")

@@ -1,4 +1,4 @@
-"""What the holder of a certificate can change of it names nobody else: signature, frame, what is sent along."""
+"""A holder can change a certificate's signature, its encoding and what is sent along: it names no other user."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -46,7 +46,7 @@ id = "everybody"
 fingerprint = "{root}"
 map_type = "common-name"
 """
-"""As an installation of 0.1 has it."""
+"""As in an installation of version 0.1."""
 
 
 class World:
@@ -80,7 +80,7 @@ def state(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def flipped(pair: Pair, issuer: Pair) -> bytes:
-    """Return a certificate with the other valid signature, which anybody can compute."""
+    """Return a certificate with the other valid signature, which any peer can compute."""
     twins = fingerprints_of(pair.certificate, issuer.certificate)
     (other,) = twins - {sha256(pair.der).hexdigest()}
     curve = issuer.certificate.public_key().curve  # type: ignore[union-attr]
@@ -98,7 +98,7 @@ def with_signature(der: bytes, content: bytes) -> bytes:
 
 
 def identifier(world: World, first: bytes, state: SqliteStore, tmp_path: Path) -> Identifier:
-    """Return what decides by a configuration whose first entry is for the certificate that has these bytes."""
+    """Return an identifier for a configuration whose first entry is for the certificate with these bytes."""
     path = tmp_path / "telnetsd.toml"
     path.write_text(CONFIGURATION.format(first=colons(first), root=colons(world.root.der)))
     settings = load_settings(path)
@@ -114,7 +114,7 @@ def user(identity: Identity) -> str:
 
 @pytest.mark.parametrize("named", ["intermediate", "leaf"])
 @pytest.mark.parametrize("is_flipped_first", [True, False])
-def test_a_flipped_signature_names_nobody_else_whichever_comes_first(
+def test_a_flipped_signature_names_no_other_user_whichever_comes_first(
     named: str, is_flipped_first: bool, world: World, state: SqliteStore, tmp_path: Path
 ) -> None:
     honest, twin = world.leaf.der, flipped(world.leaf, world.intermediate)
@@ -125,18 +125,16 @@ def test_a_flipped_signature_names_nobody_else_whichever_comes_first(
         assert user(one.identify(peer, now())) == "contractor"
 
 
-def test_an_entry_with_the_fingerprint_of_either_signature_names_both(
+def test_an_entry_with_the_fingerprint_of_either_signature_matches_both(
     world: World, state: SqliteStore, tmp_path: Path
 ) -> None:
-    """Whoever wrote the configuration may have been given the twin."""
+    """The author of the configuration may have been given the twin."""
     one = identifier(world, flipped(world.leaf, world.intermediate), state, tmp_path)
     assert user(one.identify(PeerCertificate(world.leaf.der, (world.intermediate.der,)), now())) == "contractor"
 
 
-def test_the_entry_of_a_ca_is_held_against_the_copy_that_is_here(
-    world: World, state: SqliteStore, tmp_path: Path
-) -> None:
-    """The root is self-signed: its twin, sent by the client, is not looked at."""
+def test_the_entry_of_a_ca_is_compared_with_the_local_copy(world: World, state: SqliteStore, tmp_path: Path) -> None:
+    """The root is self-signed: its twin, sent by the client, is not considered."""
     one = identifier(world, world.root.der, state, tmp_path)
     twin = flipped(world.root, world.root)
     peer = PeerCertificate(world.leaf.der, (world.intermediate.der, twin))
@@ -144,7 +142,7 @@ def test_the_entry_of_a_ca_is_held_against_the_copy_that_is_here(
 
 
 def padded(der: bytes) -> bytes:
-    """Say that the last bit of the signature does not count, where it is zero."""
+    """Mark the last bit of the signature as unused, where it is zero."""
     signed, _ = content_of(der)
     _, algorithm = content_of(der, signed)
     begin, end = content_of(der, content_of(der, algorithm)[1])
@@ -152,13 +150,13 @@ def padded(der: bytes) -> bytes:
 
 
 def longer_length(der: bytes) -> bytes:
-    """Write the length of the whole in one byte more than it takes: BER, and not DER."""
+    """Write the outer length in one byte more than necessary: BER, and not DER."""
     begin, _ = content_of(der)
     return bytes([SEQUENCE, 0x84]) + len(der[begin:]).to_bytes(4, "big") + der[begin:]
 
 
 def other_algorithm(der: bytes) -> bytes:
-    """Let the algorithm outside differ from the one inside: with NULL for parameters."""
+    """Make the outer algorithm differ from the inner one, with NULL for its parameters."""
     signed, _ = content_of(der)
     _, algorithm = content_of(der, signed)
     begin, end = content_of(der, algorithm)
@@ -166,7 +164,7 @@ def other_algorithm(der: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("change", [padded, longer_length, other_algorithm, lambda der: der + b"\0"])
-def test_other_bytes_around_what_was_signed_are_no_certificate(
+def test_other_bytes_around_the_signed_content_are_not_a_certificate(
     change: Callable[[bytes], bytes], world: World, state: SqliteStore, tmp_path: Path
 ) -> None:
     one = identifier(world, world.leaf.der, state, tmp_path)
@@ -178,16 +176,14 @@ def test_other_bytes_around_what_was_signed_are_no_certificate(
     found = one.identify(PeerCertificate(change(leaf.der), (world.intermediate.der,)), now())
     assert isinstance(found, Refusal)
     assert found.reason is PathReason.MALFORMED
-    # An intermediate like that is left out.
+    # An intermediate with such a change is ignored.
     above = world.intermediate.der
     found = one.identify(PeerCertificate(leaf.der, (longer_length(above),)), now())
     assert isinstance(found, Refusal)
     assert found.reason is PathReason.UNKNOWN_ISSUER
 
 
-def test_what_stands_beside_one_leaf_pushes_no_other_verdict_out(
-    world: World, state: SqliteStore, tmp_path: Path
-) -> None:
+def test_presentations_of_one_leaf_evict_no_other_verdict(world: World, state: SqliteStore, tmp_path: Path) -> None:
     one = identifier(world, world.leaf.der, state, tmp_path)
     for junk in range(10 * PER_LEAF_MAX):
         one.identify(PeerCertificate(world.leaf.der, (world.intermediate.der, b"%d" % junk)), now())

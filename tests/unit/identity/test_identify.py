@@ -1,4 +1,4 @@
-"""The one maker of identities: what it keeps, what it asks anew, and that nobody else makes any."""
+"""The only maker of identities: what it caches, what it checks again, and that no other module makes one."""
 
 import ast
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def identifier(
     return Identifier(trust, policy, state)
 
 
-def test_who_was_issued_the_key_is_named_whatever_the_subject_says(state: SqliteStore) -> None:
+def test_the_user_to_whom_the_key_was_issued_is_named_whatever_the_subject_says(state: SqliteStore) -> None:
     leaf = Recipe(subject=name("root")).signed_by(CA)
     note_issued(state, CA, leaf, "alice")
     identity = identifier(state).identify(leaf.peer, now())
@@ -62,7 +62,7 @@ def test_who_was_issued_the_key_is_named_whatever_the_subject_says(state: Sqlite
     assert identity.valid_until == leaf.certificate.not_valid_after_utc
 
 
-def test_the_same_key_from_another_ca_of_the_same_name_is_another_person(state: SqliteStore) -> None:
+def test_the_same_key_from_another_ca_of_the_same_name_does_not_name_the_user(state: SqliteStore) -> None:
     key = Recipe().key
     note_issued(state, CA, Recipe(key=key).signed_by(CA), "alice")
     impostor = Recipe(key=key).signed_by(make_ca())
@@ -71,8 +71,8 @@ def test_the_same_key_from_another_ca_of_the_same_name_is_another_person(state: 
     assert identity.reason is PathReason.BAD_SIGNATURE
 
 
-def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca(state: SqliteStore) -> None:
-    """The state has (CA, key); a certificate for that key by somebody below the CA is not what was issued."""
+def test_an_intermediate_of_the_ca_cannot_issue_in_place_of_the_ca(state: SqliteStore) -> None:
+    """The state has (CA, key); a certificate for that key from an issuer below the CA is not what was issued."""
     key = Recipe().key
     note_issued(state, CA, Recipe(key=key).signed_by(CA), "alice")
     intermediate = make_intermediate(CA)
@@ -81,7 +81,7 @@ def test_an_intermediate_of_the_ca_does_not_speak_for_the_ca(state: SqliteStore)
     assert isinstance(identifier(state).identify(leaf.peer, now()), Guest)
 
 
-def test_an_entry_that_is_not_in_the_path_names_nobody(state: SqliteStore) -> None:
+def test_an_entry_that_is_not_in_the_path_names_no_user(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     note_issued(state, CA, leaf, "alice")
     elsewhere = IssuedEntry("0" * 64)
@@ -89,7 +89,7 @@ def test_an_entry_that_is_not_in_the_path_names_nobody(state: SqliteStore) -> No
     assert identity == Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, identity.certificate)
 
 
-def test_a_path_is_validated_once_and_the_user_is_asked_for_when_somebody_has_written(
+def test_a_path_is_validated_once_and_the_user_is_looked_up_again_after_a_write(
     monkeypatch: pytest.MonkeyPatch, state: SqliteStore, tmp_path: FilePath
 ) -> None:
     validated: list[PeerCertificate] = []
@@ -113,7 +113,7 @@ def test_a_path_is_validated_once_and_the_user_is_asked_for_when_somebody_has_wr
     assert len(validated) == 1
 
 
-def test_a_path_that_was_kept_does_not_outlive_its_certificate(state: SqliteStore) -> None:
+def test_a_cached_path_does_not_outlive_its_certificate(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     note_issued(state, CA, leaf, "alice")
     one, end = identifier(state), leaf.certificate.not_valid_after_utc
@@ -123,7 +123,7 @@ def test_a_path_that_was_kept_does_not_outlive_its_certificate(state: SqliteStor
     assert after.reason is PathReason.EXPIRED
 
 
-def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: SqliteStore) -> None:
+def test_a_cached_path_is_not_used_before_its_certificate_is_valid(state: SqliteStore) -> None:
     leaf = Recipe().signed_by(CA)
     one = identifier(state)
     one.identify(leaf.peer, now())
@@ -131,7 +131,7 @@ def test_a_path_that_was_kept_does_not_begin_before_its_certificate(state: Sqlit
     assert isinstance(before, Refusal)
 
 
-def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: SqliteStore, tmp_path: FilePath) -> None:
+def test_a_cached_verdict_does_not_outlive_the_crl_that_it_depends_on(state: SqliteStore, tmp_path: FilePath) -> None:
     leaf, end = Recipe().signed_by(CA), now() + timedelta(minutes=5)
     note_issued(state, CA, leaf, "alice")
     crl = tmp_path / "ca.crl"
@@ -145,7 +145,7 @@ def test_what_is_kept_does_not_outlive_the_crl_that_it_rests_on(state: SqliteSto
     assert late.reason is StatusReason.UNKNOWN
 
 
-def test_a_refusal_is_kept_for_the_same_presentation_alone(
+def test_a_refusal_is_cached_only_for_the_same_presentation(
     state: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intermediate = make_intermediate(CA)
@@ -160,7 +160,7 @@ def test_a_refusal_is_kept_for_the_same_presentation_alone(
     assert isinstance(one.identify(leaf.peer, now()), Guest)
 
 
-def test_what_is_kept_is_bounded_and_strangers_push_no_user_out(
+def test_the_cache_is_bounded_and_strangers_evict_no_user(
     monkeypatch: pytest.MonkeyPatch, state: SqliteStore
 ) -> None:
     monkeypatch.setattr(identify, "VERDICTS_MAX", 3)
@@ -185,14 +185,16 @@ def test_a_verdict_holds_until_the_clock_changes_it(state: SqliteStore) -> None:
     ]  # fmt: skip
 
 
-def test_guests_become_refusals_where_a_certificate_is_required(state: SqliteStore) -> None:
+def test_guests_are_refused_where_a_certificate_is_required(state: SqliteStore) -> None:
     one = identifier(state, require=True)
     refused = [one.identify(peer, now()) for peer in (None, Recipe().self_signed().peer, Recipe().signed_by(CA).peer)]
     assert all(isinstance(one, Refusal) for one in refused)
     assert [one.status for one in refused] == ["none", "provisional", "verified"]
 
 
-def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_required(state: SqliteStore) -> None:
+def test_a_refusal_for_a_late_crl_has_no_guest_as_alternative_where_a_certificate_is_required(
+    state: SqliteStore,
+) -> None:
     leaf = Recipe().signed_by(CA)
     for require in (False, True):
         one = identifier(state, entries=(), require=require, is_built_in=False)
@@ -203,7 +205,7 @@ def test_who_would_be_a_guest_is_nobody_otherwise_where_a_certificate_is_require
 
 
 def test_an_intermediate_with_another_signature_hides_no_revocation(state: SqliteStore) -> None:
-    """What was issued is known by the issuer's certificate; of that a peer can send another one, as valid."""
+    """An issued certificate is known by its issuer's certificate, of which a peer can send another valid form."""
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
     note_issued(state, intermediate, leaf, "alice", Revocation(now(), RevocationReason.CERTIFICATE_HOLD))
@@ -215,7 +217,7 @@ def test_an_intermediate_with_another_signature_hides_no_revocation(state: Sqlit
         assert refusal.reason is StatusReason.ON_HOLD
 
 
-def test_nobody_but_identify_makes_an_identity() -> None:
+def test_only_identify_makes_an_identity() -> None:
     root = FilePath(telnetsd.__file__).parent
     makers = {
         file.relative_to(root).as_posix()
@@ -223,13 +225,13 @@ def test_nobody_but_identify_makes_an_identity() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", getattr(node.func, "attr", "")) in {"NamedUser", "Guest", "Refusal"}
-        # In a `match`, a class pattern is no call; what is left are calls.
+        # In a `match`, a class pattern is not a call, so only real calls are found.
     }
     assert makers == {"identity/identify.py"}
 
 
 @pytest.mark.parametrize("text", ["a", "alice", "a.b-c_d", "a" * 32, "x9"])
-def test_user_names(text: str) -> None:
+def test_a_valid_user_name_is_accepted(text: str) -> None:
     assert is_user_name(text)
 
 
@@ -253,11 +255,11 @@ def test_user_names(text: str) -> None:
         "a/b",
     ],
 )
-def test_what_cannot_be_a_user_name(text: str) -> None:
+def test_an_invalid_user_name_is_rejected(text: str) -> None:
     assert not is_user_name(text)
 
 
-def test_who_would_come_in_but_for_a_late_crl_has_to_meet_the_same_demands(state: SqliteStore) -> None:
+def test_a_client_refused_only_for_a_late_crl_must_meet_the_other_demands(state: SqliteStore) -> None:
     guest = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
     unknown = Refusal(
         reason=StatusReason.UNKNOWN, status=CertificateStatus.REJECTED, certificate=None, otherwise=guest

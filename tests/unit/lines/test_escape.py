@@ -1,4 +1,4 @@
-"""Escapes: a tilde at the start of a line, and nowhere else, however it is cut."""
+"""Escapes: a tilde at the start of a line and nowhere else, however the input is cut."""
 
 import pytest
 from hypothesis import given
@@ -20,14 +20,14 @@ from telnetsd.lines.escape import Escape, EscapeReader
         (b"", []),
     ],
 )
-def test_a_tilde_counts_at_the_start_of_a_line(typed: bytes, found: list[object]) -> None:
+def test_a_tilde_counts_only_at_the_start_of_a_line(typed: bytes, found: list[object]) -> None:
     assert EscapeReader().feed(typed) == found
 
 
 @given(
     st.lists(st.sampled_from([b"~", b".", b"\r", b"\n", b"a", b"?", b"~~", b"ab"]), max_size=20), st.integers(1, 5)
 )
-def test_any_cut_finds_the_same(pieces: list[bytes], size: int) -> None:
+def test_any_split_of_the_input_finds_the_same_escapes(pieces: list[bytes], size: int) -> None:
     typed = b"".join(pieces)
     one = EscapeReader()
     cut = [found for start in range(0, len(typed), size) for found in one.feed(typed[start : start + size])]
@@ -35,7 +35,7 @@ def test_any_cut_finds_the_same(pieces: list[bytes], size: int) -> None:
 
 
 def joined(found: list[bytes | Escape]) -> list[bytes | Escape]:
-    """Put neighbouring bytes together."""
+    """Join neighbouring bytes."""
     together: list[bytes | Escape] = []
     for one in found:
         if isinstance(one, bytes) and together and isinstance(together[-1], bytes):

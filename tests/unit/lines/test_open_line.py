@@ -1,4 +1,4 @@
-"""Who writes to a line: on the log first, and nobody else than the log says."""
+"""The writer of a line: it is logged first, and is never a session other than the logged one."""
 
 import asyncio
 from enum import StrEnum
@@ -16,7 +16,7 @@ from telnetsd.rpc.messages import Join
 
 
 class Log:
-    """What the log has been told, once it may be written."""
+    """The log, with what was recorded once it could be written."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
@@ -32,7 +32,7 @@ class Log:
 
 
 class Person:
-    """Somebody on the line."""
+    """A participant of the line."""
 
     def __init__(self, name: str, log: Log) -> None:
         self.name = name
@@ -85,7 +85,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_nobody_is_deposed_without_force_by_who_was_slower(log: Log) -> None:
+async def test_without_force_a_slower_session_does_not_displace_the_writer(log: Log) -> None:
     line, writer, (watcher,) = opened(log, "watcher")
     line.leave(writer)
     late = Person("late", log)
@@ -102,7 +102,7 @@ async def test_nobody_is_deposed_without_force_by_who_was_slower(log: Log) -> No
     assert log.told == [("watcher", "handed-over"), ("late", "watching")]
 
 
-async def test_of_two_who_ask_at_once_one_is_on_the_log_as_the_writer(log: Log) -> None:
+async def test_of_two_sessions_that_ask_at_once_only_one_is_logged_as_the_writer(log: Log) -> None:
     line, writer, (one, other) = opened(log, "one", "other")
     line.leave(writer)
     log.may_write.clear()
@@ -115,7 +115,7 @@ async def test_of_two_who_ask_at_once_one_is_on_the_log_as_the_writer(log: Log) 
     assert other.said[-1].startswith("another session was faster: one writes to switch")
 
 
-async def test_where_the_log_has_half_of_a_hand_over_nobody_writes(log: Log) -> None:
+async def test_a_handover_that_is_only_half_logged_leaves_no_writer(log: Log) -> None:
     line, writer, (asking,) = opened(log, "asking")
     line.people.asking = asking
     log.fails_for = {"asking"}
@@ -125,7 +125,7 @@ async def test_where_the_log_has_half_of_a_hand_over_nobody_writes(log: Log) -> 
     assert writer in line.people.watchers
 
 
-async def test_where_the_log_has_nothing_of_it_nothing_changes(log: Log) -> None:
+async def test_a_handover_that_is_not_logged_changes_nothing(log: Log) -> None:
     line, writer, (asking,) = opened(log, "asking")
     line.people.asking = asking
     log.fails_for = {"asking", "writer"}

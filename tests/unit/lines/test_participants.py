@@ -1,4 +1,4 @@
-"""Who is connected to a line, and what is told to whom when that changes."""
+"""The participants of a line, and which of them are notified of a change."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ ANNA, BEN, CARL, DORA = PEOPLE = [Person(name) for name in ("anna", "ben", "carl
 
 
 def on_line(*watchers: Person, is_shared: bool = True) -> Participants[Person]:
-    """A line that Anna writes to."""
+    """A line with Anna as its writer."""
     people = Participants("switch", is_shared=is_shared, writer=ANNA)
     for watcher in watchers:
         people.watch(watcher)
@@ -32,11 +32,11 @@ def said(notices: Notices[Person]) -> list[tuple[str, str]]:
     return [(notice.to.name, notice.sentence) for notice in notices]
 
 
-def test_a_watcher_is_announced_to_all_but_itself() -> None:
+def test_a_watcher_is_announced_to_all_others() -> None:
     assert said(on_line(BEN).watch(CARL)) == [("anna", "carl watches switch"), ("ben", "carl watches switch")]
 
 
-def test_a_line_that_is_not_shared_has_no_watchers_and_says_by_whom_it_is_used() -> None:
+def test_a_line_that_is_not_shared_has_no_watchers_and_names_its_user() -> None:
     with pytest.raises(LineError, match="in use by anna; an operator may take it over") as refused:
         on_line(is_shared=False).watch(BEN)
     assert refused.value.reason is LineReason.NOT_SHARED
@@ -49,7 +49,7 @@ def test_the_number_of_watchers_is_limited() -> None:
     assert refused.value.reason is LineReason.TOO_MANY
 
 
-def test_the_former_writer_of_a_shared_line_watches_and_the_others_are_told() -> None:
+def test_the_previous_writer_of_a_shared_line_watches_and_the_others_are_notified() -> None:
     people = on_line(BEN)
     assert said(people.take_over(CARL, ANNA)) == [
         ("anna", "carl has taken switch over: you watch"),
@@ -60,20 +60,20 @@ def test_the_former_writer_of_a_shared_line_watches_and_the_others_are_told() ->
     assert people.watchers == (BEN, ANNA)
 
 
-def test_the_former_writer_of_a_line_that_is_not_shared_is_dismissed() -> None:
+def test_the_previous_writer_of_a_line_that_is_not_shared_is_dismissed() -> None:
     people = on_line(is_shared=False)
     assert people.take_over(BEN, ANNA) == [Dismissed(ANNA, LineReason.TAKEN_OVER, "ben has taken switch over")]
     assert people.all == (BEN,)
 
 
-def test_a_free_place_is_taken_silently() -> None:
+def test_taking_a_free_place_sends_no_notice() -> None:
     people = on_line(BEN)
     people.leave(ANNA)
     assert people.take_over(BEN, None) == []
     assert people.all == (BEN,)
 
 
-def test_asking_tells_both_and_handing_over_leads_to_the_last_that_asked() -> None:
+def test_a_request_notifies_both_and_a_handover_goes_to_the_last_one_that_asked() -> None:
     people = on_line(BEN, CARL)
     people.ask(BEN)
     assert said(people.ask(CARL)) == [
@@ -86,11 +86,11 @@ def test_asking_tells_both_and_handing_over_leads_to_the_last_that_asked() -> No
     assert people.next_writer(ANNA) == Told(ANNA, "nobody has asked to write")
 
 
-def test_the_writer_that_asks_for_its_own_place_is_told_so() -> None:
+def test_a_writer_that_asks_for_its_own_place_is_notified_of_that() -> None:
     assert said(on_line().ask(ANNA)) == [("anna", "you write already")]
 
 
-def test_a_promotion_tells_the_former_writer_the_new_one_and_the_others_in_this_order() -> None:
+def test_a_promotion_notifies_the_previous_writer_the_new_one_and_the_others_in_this_order() -> None:
     people = on_line(BEN, CARL)
     assert said(people.promote(CARL, ANNA)) == [
         ("anna", "carl writes to switch now: you watch"),
@@ -101,7 +101,7 @@ def test_a_promotion_tells_the_former_writer_the_new_one_and_the_others_in_this_
     assert people.asking is None
 
 
-def test_a_demoted_writer_watches_and_nobody_writes() -> None:
+def test_a_demoted_writer_watches_and_the_line_has_no_writer() -> None:
     people = on_line(BEN)
     people.demote(ANNA)
     people.demote(CARL)
@@ -110,7 +110,7 @@ def test_a_demoted_writer_watches_and_nobody_writes() -> None:
     assert people.who() == "nobody writes to switch; ben, anna watch"
 
 
-def test_leaving_is_told_to_those_who_stay_and_a_stranger_leaves_nothing() -> None:
+def test_the_remaining_participants_are_notified_when_one_leaves_and_a_stranger_cannot_leave() -> None:
     people = on_line(BEN, CARL)
     assert people.leave(DORA) == []
     assert said(people.leave(BEN)) == [
@@ -120,7 +120,7 @@ def test_leaving_is_told_to_those_who_stay_and_a_stranger_leaves_nothing() -> No
     assert said(people.leave(ANNA)) == [("carl", "anna has left switch: ~a takes the writer's place")]
 
 
-def test_a_dropped_watcher_is_dismissed_once_and_the_writer_never() -> None:
+def test_a_dropped_watcher_is_dismissed_once_and_the_writer_is_never_dropped() -> None:
     people = on_line(BEN)
     assert people.drop(BEN, LineReason.TOO_SLOW, "slow") == [Dismissed(BEN, LineReason.TOO_SLOW, "slow")]
     assert people.drop(BEN, LineReason.TOO_SLOW, "slow") == []
@@ -130,7 +130,7 @@ def test_a_dropped_watcher_is_dismissed_once_and_the_writer_never() -> None:
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Whatever happens on a line, in any order: what holds then, and who was told of it."""
+    """Anything that can happen on a line, in any order: what then holds, and which participants were notified."""
 
     @initialize(is_shared=st.booleans())
     def open(self, is_shared: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which raw connections are taken."""
+"""Which raw connections are admitted."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def hearing(one: Admission) -> Callable[[Fine], None]:
     return hear
 
 
-def test_a_source_has_its_limit_and_nobody_else_is_kept_out_by_it() -> None:
+def test_the_limit_of_a_source_affects_no_other_source() -> None:
     one = admission(per_source=2)
     first = admitted(one, ALICE)
     admitted(one, ALICE)
@@ -44,7 +44,7 @@ def test_a_source_has_its_limit_and_nobody_else_is_kept_out_by_it() -> None:
     admitted(one, ALICE)
 
 
-def test_a_network_has_its_limit() -> None:
+def test_a_network_has_a_limit() -> None:
     one = admission(per_source=2, per_network=3)
     for address in (ALICE, ALICE, "192.0.2.9"):
         admitted(one, address)
@@ -52,14 +52,14 @@ def test_a_network_has_its_limit() -> None:
     admitted(one, "192.0.3.1")
 
 
-def test_an_ipv6_source_is_a_64_and_one_in_ipv6_clothes_is_that_of_ipv4() -> None:
+def test_an_ipv6_source_is_a_64_and_an_ipv4_mapped_address_counts_as_ipv4() -> None:
     assert find_source("2001:db8::1", ()) == find_source("2001:db8::ffff", ())
     assert find_source("2001:db8::1", ()) != find_source("2001:db8:0:1::1", ())
     assert find_source(f"::ffff:{ALICE}", ()) == find_source(ALICE, ())
     assert find_source("fe80::1%eth0", ()).name == "fe80::/64"
 
 
-def test_what_is_exempt_is_bound_by_the_limits_for_all_alone() -> None:
+def test_an_exempt_source_is_bound_only_by_the_global_limits() -> None:
     one = admission(connections=3, per_source=1)
     for _ in range(3):
         admitted(one, "127.0.0.1")
@@ -71,7 +71,7 @@ def test_what_is_exempt_is_bound_by_the_limits_for_all_alone() -> None:
     ("starting", "chance", "is_taken"),
     [(9, 0.0, True), (10, 0.29, False), (10, 0.31, True), (15, 0.64, False), (15, 0.66, True), (20, 0.999, False)],
 )
-def test_handshakes_are_turned_away_by_chance_and_then_always(starting: int, chance: float, is_taken: bool) -> None:
+def test_handshakes_are_refused_at_random_and_then_always(starting: int, chance: float, is_taken: bool) -> None:
     one = admission(chance=1.0, handshakes_begin=10, handshakes_refused=30, handshakes_full=20)
     for _ in range(starting):
         admitted(one, "127.0.0.1")
@@ -79,7 +79,7 @@ def test_handshakes_are_turned_away_by_chance_and_then_always(starting: int, cha
     assert isinstance(one.admit("127.0.0.1"), Slot) == is_taken
 
 
-def test_a_handshake_that_is_over_makes_room_for_another() -> None:
+def test_a_completed_handshake_makes_room_for_another() -> None:
     one = admission(handshakes_begin=1, handshakes_full=2)
     places = [admitted(one, ALICE), admitted(one, ALICE)]
     assert one.admit(ALICE) is TurnedAwayReason.TOO_MANY_HANDSHAKES
@@ -88,7 +88,7 @@ def test_a_handshake_that_is_over_makes_room_for_another() -> None:
     admitted(one, ALICE)
 
 
-def test_penalties_grow_come_into_force_and_end() -> None:
+def test_penalties_grow_take_effect_and_expire() -> None:
     clock = [0.0]
     one = admission(now=lambda: clock[0], penalty_threshold_s=10, penalty_max_s=30)
     source = find_source(ALICE, ())
@@ -107,7 +107,7 @@ def test_penalties_grow_come_into_force_and_end() -> None:
     admitted(one, ALICE)
 
 
-def test_one_source_or_network_does_not_take_up_every_handshake() -> None:
+def test_one_source_or_network_cannot_use_every_handshake() -> None:
     one = admission(handshakes_per_source=2, handshakes_per_network=3)
     first = admitted(one, ALICE)
     admitted(one, ALICE)
@@ -119,7 +119,7 @@ def test_one_source_or_network_does_not_take_up_every_handshake() -> None:
     admitted(one, "192.0.2.10")
 
 
-def test_a_network_whose_sources_take_turns_in_failing_is_kept_out_as_well() -> None:
+def test_a_network_whose_sources_fail_in_turn_is_penalised_as_well() -> None:
     one = admission(penalty_threshold_s=10, penalty_max_s=100)
     for number in range(17):
         slot = one.admit(f"2001:db8:0:{number:x}::1")
@@ -130,7 +130,7 @@ def test_a_network_whose_sources_take_turns_in_failing_is_kept_out_as_well() -> 
     admitted(one, "2001:db8:1::1")
 
 
-def test_one_source_alone_keeps_nobody_else_of_its_network_out() -> None:
+def test_one_penalised_source_does_not_affect_the_rest_of_its_network() -> None:
     clock = [0.0]
     one = admission(now=lambda: clock[0])
     source = find_source(ALICE, ())
@@ -142,7 +142,7 @@ def test_one_source_alone_keeps_nobody_else_of_its_network_out() -> None:
         one.leave(admitted(one, "192.0.2.99"))
 
 
-def test_fines_of_several_processes_add_up_and_none_takes_another_back() -> None:
+def test_penalties_of_several_processes_add_up_and_none_cancels_another() -> None:
     here, there = (admission(now=lambda: 0.0, penalty_threshold_s=10, penalty_max_s=100) for _ in range(2))
     here.penalties.tell = hearing(there)
     there.penalties.tell = hearing(here)
@@ -155,7 +155,7 @@ def test_fines_of_several_processes_add_up_and_none_takes_another_back() -> None
     assert late.admit(ALICE) is TurnedAwayReason.PENALTY
 
 
-def test_guests_have_so_many_places_together_and_users_theirs() -> None:
+def test_the_number_of_guests_is_limited_and_does_not_limit_users() -> None:
     one = admission(guests=1)
     first, second, third = (admitted(one, address) for address in (ALICE, BOB, BOB))
     assert one.take_session(first, "guest", is_guest=True)
@@ -163,7 +163,7 @@ def test_guests_have_so_many_places_together_and_users_theirs() -> None:
     assert one.take_session(third, "bob", is_guest=False)
 
 
-def test_one_source_has_so_many_guests_and_one_that_is_exempt_as_many_as_all() -> None:
+def test_guests_per_source_are_limited_and_an_exempt_source_has_only_the_limit_on_all_guests() -> None:
     one = admission(guests_per_source=1)
     first, second, third = (admitted(one, address) for address in (ALICE, ALICE, BOB))
     assert one.take_session(first, "guest", is_guest=True)
@@ -175,7 +175,7 @@ def test_one_source_has_so_many_guests_and_one_that_is_exempt_as_many_as_all() -
     assert one.take_session(admitted(one, ALICE), "guest", is_guest=True)
 
 
-def test_a_user_has_so_many_sessions() -> None:
+def test_the_number_of_sessions_per_user_is_limited() -> None:
     one = admission(sessions_per_user=1)
     first, second = admitted(one, ALICE), admitted(one, BOB)
     assert one.take_session(first, "alice", is_guest=False)
@@ -186,7 +186,7 @@ def test_a_user_has_so_many_sessions() -> None:
 
 
 @given(st.lists(st.sampled_from([ALICE, BOB, "192.0.2.2", "127.0.0.1", "2001:db8::1"]), max_size=30))
-def test_when_everybody_has_left_nothing_is_counted(addresses: list[str]) -> None:
+def test_nothing_is_counted_when_all_connections_have_left(addresses: list[str]) -> None:
     one = admission(connections=20, per_source=4, per_network=6)
     places = [slot for slot in map(one.admit, addresses) if isinstance(slot, Slot)]
     for number, slot in enumerate(places):
@@ -199,7 +199,7 @@ def test_when_everybody_has_left_nothing_is_counted(addresses: list[str]) -> Non
     assert not one.tally.here
 
 
-def test_what_others_count_counts_here() -> None:
+def test_connections_of_other_processes_are_counted() -> None:
     here, there = (admission(now=lambda: 0.0, per_source=2) for _ in range(2))
     there.tally.tell = lambda key, change: here.tally.hear({key: change})
     there.penalties.tell = hearing(here)
@@ -212,7 +212,7 @@ def test_what_others_count_counts_here() -> None:
     assert here.admit(BOB) is TurnedAwayReason.PENALTY
 
 
-def test_penalties_are_kept_of_a_bounded_number_of_sources() -> None:
+def test_penalties_are_kept_for_a_bounded_number_of_sources() -> None:
     penalties = Penalties()
     penalties.impose(Fine("first", 50, 10, 100), 0.0)
     for number in range(SOURCES_MAX - 1):

@@ -24,12 +24,12 @@ def v2(command: int, family: int, rest: bytes) -> bytes:
 
 
 def logged(source: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """Return a source as it is known, whichever family carried it."""
+    """Return the logged form of a source, whichever family carried it."""
     return str((isinstance(source, ipaddress.IPv6Address) and source.ipv4_mapped) or source)
 
 
 @given(st.ip_addresses(), PORTS, st.binary(max_size=40))
-def test_a_header_of_version_1_gives_the_source_and_leaves_what_comes_behind(
+def test_a_version_1_header_gives_the_source_and_leaves_the_bytes_after_it(
     source: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, behind: bytes
 ) -> None:
     header = f"PROXY TCP{source.version} {source} {source} {port} 443\r\n".encode()
@@ -37,7 +37,7 @@ def test_a_header_of_version_1_gives_the_source_and_leaves_what_comes_behind(
 
 
 @given(st.ip_addresses(), PORTS, st.binary(max_size=40), st.binary(max_size=40))
-def test_a_header_of_version_2_gives_the_source_and_passes_over_what_else_it_says(
+def test_a_version_2_header_gives_the_source_and_skips_further_data(
     source: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, further: bytes, behind: bytes
 ) -> None:
     family = 0x11 if source.version == 4 else 0x21
@@ -48,7 +48,7 @@ def test_a_header_of_version_2_gives_the_source_and_passes_over_what_else_it_say
 @pytest.mark.parametrize(
     "header", [b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ::1 ::1 1 2\r\n", v2(0, 0, b""), v2(1, 0, b"x")]
 )
-def test_a_proxy_that_speaks_for_itself_is_the_source(header: bytes) -> None:
+def test_a_local_header_makes_the_proxy_itself_the_source(header: bytes) -> None:
     assert parse_proxy_header(header) == ProxyHeader(None, len(header))
 
 
@@ -59,7 +59,7 @@ def test_a_proxy_that_speaks_for_itself_is_the_source(header: bytes) -> None:
         v2(1, 0x11, b"\xc0\0\2\1\xc0\0\2\2\0\1\0\2"),
     ],
 )
-def test_a_header_that_is_cut_anywhere_is_waited_for(header: bytes) -> None:
+def test_an_incomplete_header_is_waited_for(header: bytes) -> None:
     assert all(parse_proxy_header(header[:end]) is None for end in range(len(header)))
 
 
@@ -85,13 +85,13 @@ def test_a_header_that_is_cut_anywhere_is_waited_for(header: bytes) -> None:
         v2(1, 0x11, b"0" * V2_MAX_BYTES),
     ],
 )
-def test_what_is_no_header_is_refused(data: bytes) -> None:
+def test_an_invalid_header_is_refused(data: bytes) -> None:
     with pytest.raises(ProxyHeaderError):
         parse_proxy_header(data)
 
 
 @given(st.one_of(st.binary(), st.binary().map(lambda rest: V2_SIGNATURE + rest), st.binary().map(b"PROXY ".__add__)))
-def test_whatever_comes_is_a_header_or_waited_for_or_refused(data: bytes) -> None:
+def test_any_bytes_are_a_header_or_incomplete_or_refused(data: bytes) -> None:
     try:
         header = parse_proxy_header(data)
     except ProxyHeaderError:
@@ -106,5 +106,5 @@ def test_whatever_comes_is_a_header_or_waited_for_or_refused(data: bytes) -> Non
         V2_SIGNATURE + b"\x21\x21\0\x24" + b"\0" * 10 + b"\xff\xff\xc0\0\x02\x4d" + b"\0" * 16 + b"\x12\x67\x03\xe0",
     ],
 )
-def test_an_ipv4_address_that_ipv6_carries_is_known_by_itself(header: bytes) -> None:
+def test_an_ipv4_address_inside_ipv6_is_known_as_ipv4(header: bytes) -> None:
     assert parse_proxy_header(header) == ProxyHeader(("192.0.2.77", 4711), len(header))

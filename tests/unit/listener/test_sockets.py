@@ -1,4 +1,4 @@
-"""The listening socket, and why it cannot be had."""
+"""The listening socket, and why it may be unavailable."""
 
 import os
 import socket
@@ -18,12 +18,12 @@ def test_prompts_do_not_wait_for_acknowledgements() -> None:
         assert not listening.getblocking()
 
 
-def test_ipv6_listens_too() -> None:
+def test_ipv6_addresses_can_be_listened_on() -> None:
     with open_listener("::1", 0) as listening:
         assert shown_address(listening.getsockname()).startswith("[::1]:")
 
 
-def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
+def test_a_port_in_use_is_reported_with_the_process_that_holds_it() -> None:
     with open_listener("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         assert f"(process {os.getpid()})" in who_listens(port)
@@ -31,7 +31,7 @@ def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
             open_listener("127.0.0.1", port)
 
 
-def test_a_holder_who_cannot_be_seen_is_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invisible_holder_of_a_port_is_reported_as_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "_listening_inodes", lambda *_: [])
     listening = open_listener("127.0.0.1", 0)
     with listening, pytest.raises(OperatorError, match="the port is taken by another program; stop it"):
@@ -39,16 +39,16 @@ def test_a_holder_who_cannot_be_seen_is_another_program(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
-def test_an_address_that_is_not_this_machines_is_refused(host: str) -> None:
+def test_an_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(OperatorError, match=f"cannot listen on {host}:1: .*; check the listen address"):
         open_listener(host, 1)
 
 
-def test_no_proc_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_proc_is_not_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert sockets._listening_inodes(tmp_path / "tcp", 1) == []
 
 
-def test_silent_peers_are_asked_whether_they_are_there_and_given_up() -> None:
+def test_silent_peers_are_probed_and_given_up() -> None:
     with (
         sockets.open_endpoint("127.0.0.1:0", 60) as listening,
         socket.create_connection(listening.getsockname()) as client,
@@ -62,6 +62,6 @@ def test_silent_peers_are_asked_whether_they_are_there_and_given_up() -> None:
             assert [connection.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [60, 15, 4, 120_000]
 
 
-def test_nobody_is_asked_where_the_operator_does_not_want_it() -> None:
+def test_keepalive_can_be_turned_off() -> None:
     with sockets.open_endpoint("127.0.0.1:0", 0) as listening:
         assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0

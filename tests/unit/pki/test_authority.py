@@ -31,7 +31,7 @@ ALICE = UserProfile("alice", 30)
         (KeyType.ED25519, ed25519.Ed25519PrivateKey),
     ],
 )
-def test_each_kind_of_key_makes_a_certificate_that_path_validation_takes(key_type: KeyType, kind: type) -> None:
+def test_each_kind_of_key_makes_a_certificate_that_path_validation_accepts(key_type: KeyType, kind: type) -> None:
     key = generate_key(key_type)
     assert isinstance(key, kind)
     issued = AUTHORITY.issue_user(key.public_key(), ALICE, now())
@@ -39,7 +39,7 @@ def test_each_kind_of_key_makes_a_certificate_that_path_validation_takes(key_typ
     assert validate_path(PeerCertificate(issued.public_bytes(Encoding.DER)), trust, now())
 
 
-def test_a_users_certificate_has_nothing_but_what_policy_gives_it() -> None:
+def test_a_users_certificate_has_only_what_the_policy_gives_it() -> None:
     profile = UserProfile("alice", 30, "1.3.6.1.4.1.99999.1.2", "http://ca.example/crl")
     extensions = {type(one.value): one for one in AUTHORITY.issue_user(PUBLIC_KEY, profile, now()).extensions}
     assert extensions.keys() == {
@@ -65,7 +65,7 @@ def test_no_certificate_outlives_its_ca() -> None:
     assert issued.not_valid_after_utc == AUTHORITY.certificate.not_valid_after_utc
 
 
-def test_a_certificate_is_valid_a_little_before_it_was_made_for_clocks_that_are_behind() -> None:
+def test_a_certificate_is_valid_shortly_before_it_was_made_for_clocks_that_are_behind() -> None:
     issued = AUTHORITY.issue_user(PUBLIC_KEY, ALICE, now())
     assert now() - timedelta(minutes=6) < issued.not_valid_before_utc < now() - timedelta(minutes=4)
 
@@ -77,7 +77,7 @@ def test_serial_numbers_are_random_and_positive() -> None:
     assert max(serials) > 2**150
 
 
-def test_the_servers_certificate_names_hosts_and_addresses_and_is_for_servers_only() -> None:
+def test_the_servers_certificate_names_hosts_and_addresses_and_is_only_for_servers() -> None:
     certificate = AUTHORITY.issue_server(["host.example", "127.0.0.1", "::1"], now()).certificate
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["host.example"]
@@ -86,7 +86,7 @@ def test_the_servers_certificate_names_hosts_and_addresses_and_is_for_servers_on
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
-def test_an_intermediate_signs_leaves_only_and_its_users_have_a_path_to_the_root() -> None:
+def test_an_intermediate_signs_only_leaves_and_its_users_have_a_path_to_the_root() -> None:
     root = create_root("Root", now(), path_length=1)
     made = root.issue_intermediate("Issuing", now())
     constraints = made.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
@@ -101,14 +101,14 @@ def test_an_intermediate_signs_leaves_only_and_its_users_have_a_path_to_the_root
     assert len(validate_path(PeerCertificate(leaf, sent), trust, now()).certificates) == 3
 
 
-def test_a_ca_of_somebody_else_can_be_the_built_in_one() -> None:
+def test_a_ca_made_elsewhere_can_be_the_built_in_one() -> None:
     for key in (rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()):
         pair = make_ca("Company CA", key=key)
         issued = Authority(pair.certificate, key, (pair.certificate,)).issue_user(PUBLIC_KEY, ALICE, now())
         issued.verify_directly_issued_by(pair.certificate)
 
 
-def test_a_crl_has_its_number_its_issuers_key_its_end_and_the_reasons() -> None:
+def test_a_crl_has_its_number_its_issuers_key_its_expiry_and_the_reasons() -> None:
     entries = [
         (7, Revocation(now(), RevocationReason.KEY_COMPROMISE)),
         (8, Revocation(now(), RevocationReason.UNSPECIFIED)),
@@ -124,7 +124,7 @@ def test_a_crl_has_its_number_its_issuers_key_its_end_and_the_reasons() -> None:
     assert reasons == {7: ["keyCompromise"], 8: [], 9: ["certificateHold"]}
 
 
-def test_a_key_that_is_locked_opens_with_its_passphrase_only() -> None:
+def test_an_encrypted_key_opens_only_with_its_passphrase() -> None:
     key = generate_key(KeyType.EC)
     pem = key_to_pem(key, b"secret")
     assert b"ENCRYPTED" in pem

@@ -1,4 +1,4 @@
-"""What can be read of a certificate, good or broken, without trusting a byte of it."""
+"""What can be read from a certificate, good or broken, without trusting a byte of it."""
 
 import subprocess
 import warnings
@@ -60,7 +60,7 @@ def test_the_facts_are_those_of_the_certificate() -> None:
     assert facts.alternative_names[:3] == ("a.example", "a@a.example", "CN=d")
 
 
-def test_keys_without_a_size_of_their_own_have_one() -> None:
+def test_a_key_without_a_size_of_its_own_has_a_size() -> None:
     assert key_facts(ed448.Ed448PrivateKey.generate().public_key()) == ("Ed448", 456)
 
 
@@ -83,13 +83,13 @@ def test_a_certificate_with_a_changed_byte_is_parsed_or_refused_and_described_ei
         assert describe_der(der).sha256 == sha256(der).hexdigest()
 
 
-def test_bytes_that_are_no_certificate_are_unreadable() -> None:
+def test_bytes_that_are_not_a_certificate_are_unreadable() -> None:
     assert describe_der(b"hello").subject.distinguished_name == UNREADABLE
 
 
 @needs_openssl
 @pytest.mark.parametrize("serial", ["-5", "0"])
-def test_a_serial_number_that_is_not_positive_can_be_told(serial: str, tmp_path: Path) -> None:
+def test_a_serial_number_that_is_not_positive_can_be_described(serial: str, tmp_path: Path) -> None:
     out = tmp_path / "it.der"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-keyout", str(tmp_path / "it.key"), "-subj", "/CN=x", "-set_serial", serial]
@@ -97,7 +97,7 @@ def test_a_serial_number_that_is_not_positive_can_be_told(serial: str, tmp_path:
     assert describe_der(out.read_bytes()).serial_number == serial
 
 
-def test_what_is_kept_of_a_certificate_is_bounded() -> None:
+def test_the_facts_kept_of_a_certificate_are_bounded() -> None:
     with warnings.catch_warnings(action="ignore"):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a" * 60_000, _validate=False)])
     names = x509.SubjectAlternativeName([x509.DNSName("b" * 5000)] * 100)
@@ -109,7 +109,7 @@ def test_what_is_kept_of_a_certificate_is_bounded() -> None:
 
 
 @needs_openssl
-def test_a_serial_number_of_a_kilobyte_is_cut(tmp_path: Path) -> None:
+def test_a_serial_number_of_a_kilobyte_is_truncated(tmp_path: Path) -> None:
     out = tmp_path / "it.der"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-keyout", str(tmp_path / "it.key"), "-subj", "/CN=x", "-set_serial", "0x" + "7f" * 1000]

@@ -1,4 +1,4 @@
-"""Certification requests: what proves itself is taken, and nothing that is sent raises anything else."""
+"""Certification requests: one that proves its key is accepted, and other input raises only the expected error."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ GOOD = make_csr("alice").public_bytes(Encoding.DER)
     "key", [ec_key(), rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()]
 )
 @pytest.mark.parametrize("common_name", ["alice", None])
-def test_a_request_that_proves_its_key_is_taken(key: object, common_name: str | None) -> None:
+def test_a_request_that_proves_its_key_is_accepted(key: object, common_name: str | None) -> None:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, None)
     else:
@@ -33,7 +33,7 @@ def test_a_request_that_proves_its_key_is_taken(key: object, common_name: str | 
         assert taken.spki_sha256 == key_sha256(csr.public_key())
 
 
-def test_a_key_with_an_exponent_that_keeps_the_server_busy_is_weak() -> None:
+def test_a_key_with_an_expensive_exponent_is_weak() -> None:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
     from telnetsd.pki.keys import is_costly_key, is_strong_key
@@ -44,7 +44,7 @@ def test_a_key_with_an_exponent_that_keeps_the_server_busy_is_weak() -> None:
     assert not is_strong_key(costly)
 
 
-def test_two_common_names_are_anothers() -> None:
+def test_a_request_with_two_common_names_is_for_another_user() -> None:
     from support.certificates import name
 
     both = x509.Name([*name("alice"), *name("alice")])
@@ -63,13 +63,13 @@ def test_a_request_that_is_too_long_is_refused_unread() -> None:
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_refused_in_words(data: bytes) -> None:
+def test_arbitrary_bytes_are_refused_with_a_message(data: bytes) -> None:
     with pytest.raises(CsrError):
         parse_csr(data, "alice")
 
 
 @given(st.data())
-def test_a_request_with_changed_bytes_is_refused_in_words(data: st.DataObject) -> None:
+def test_a_request_with_changed_bytes_is_refused_with_a_message(data: st.DataObject) -> None:
     content = bytearray(GOOD)
     position = data.draw(st.integers(0, len(content) - 1))
     content[position] ^= data.draw(st.integers(1, 255))
@@ -78,5 +78,5 @@ def test_a_request_with_changed_bytes_is_refused_in_words(data: st.DataObject) -
     except CsrError as error:
         assert str(error).isprintable()
     else:
-        # What does not count was changed: how many bits of the signature's last byte are unused, for instance.
+        # The change was without effect, such as one to the number of unused bits in the signature's last byte.
         assert replace(parsed, der=GOOD) == replace(parse_csr(GOOD, "alice"), der=GOOD)

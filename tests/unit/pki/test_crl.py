@@ -1,4 +1,4 @@
-"""CRLs (RFC 5280 sections 5 and 6.3): which of them counts, what it says, and that none of them does harm."""
+"""CRLs (RFC 5280 sections 5 and 6.3): which of them count, what they say, and that none of them does harm."""
 
 import time
 from datetime import datetime, timedelta
@@ -93,7 +93,7 @@ def test_pem_is_read_as_well(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_the_current_word_of_a_ca_is_found_and_said_in_one_line(
+def test_a_crl_that_does_not_count_is_reported_in_one_line(
     content: bytes, problem: CrlProblem, tmp_path: Path
 ) -> None:
     lists = load(tmp_path, content)
@@ -111,7 +111,7 @@ def test_a_crl_of_a_ca_that_may_not_sign_crls_does_not_count(tmp_path: Path) -> 
     assert problems(lists, mute) == [CrlProblem.BAD_SIGNATURE]
 
 
-def test_a_crl_of_the_same_name_and_another_key_says_nothing_of_this_ca(tmp_path: Path) -> None:
+def test_a_crl_of_a_ca_with_the_same_name_and_another_key_says_nothing_about_this_ca(tmp_path: Path) -> None:
     namesake = make_ca("CRL CA")
     lists = load(tmp_path, make_crl(SERIAL, issuer=namesake))
     assert status(lists) == CrlStatus(None, is_known=False)
@@ -119,13 +119,13 @@ def test_a_crl_of_the_same_name_and_another_key_says_nothing_of_this_ca(tmp_path
     assert problems(lists, CA, namesake) == []
 
 
-def test_of_two_crls_the_newer_one_counts_whatever_their_files_are_called(tmp_path: Path) -> None:
+def test_of_two_crls_the_newer_one_counts_whatever_their_file_names(tmp_path: Path) -> None:
     older, newer = make_crl(SERIAL, at=now() - 2 * DAY), make_crl(at=now() - DAY)
     for contents in ((older, newer), (newer, older)):
         assert status(load(tmp_path, *contents)) == CrlStatus(None, is_known=True)
 
 
-def test_of_two_crls_of_one_moment_the_higher_number_counts_and_of_twins_both(tmp_path: Path) -> None:
+def test_of_two_crls_of_the_same_time_the_higher_number_counts_and_of_equal_ones_both(tmp_path: Path) -> None:
     at = now() - DAY
     first, second = make_crl(at=at, number=1), make_crl(SERIAL, at=at, number=2)
     for contents in ((first, second), (second, first)):
@@ -134,27 +134,27 @@ def test_of_two_crls_of_one_moment_the_higher_number_counts_and_of_twins_both(tm
     assert status(load(tmp_path, *twins)).revocation is not None
 
 
-def test_a_crl_of_tomorrow_does_not_hide_that_of_today(tmp_path: Path) -> None:
+def test_a_crl_of_the_future_does_not_hide_the_current_one(tmp_path: Path) -> None:
     lists = load(tmp_path, make_crl(SERIAL), make_crl(at=now() + DAY))
     assert status(lists).revocation is not None
     assert status(lists).is_known
     assert status(lists, at=now() + 2 * DAY) == CrlStatus(None, is_known=True)
 
 
-def test_what_an_expired_crl_revoked_stays_revoked(tmp_path: Path) -> None:
+def test_a_certificate_revoked_by_an_expired_crl_stays_revoked(tmp_path: Path) -> None:
     found = status(load(tmp_path, make_crl(SERIAL, at=now() - 20 * DAY, until=now() - DAY)))
     assert found.revocation is not None
     assert not found.is_known
 
 
-def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(tmp_path, make_crl(SERIAL))
     monkeypatch.setattr(crl_module, "_parse", None)
     again = load_revocation_lists([(tmp_path / "0.crl", "certs/crl/0.crl")], first)
     assert again.lists[0].positions is first.lists[0].positions
 
 
-def test_a_file_that_is_far_too_large_or_cannot_be_read_is_an_error(
+def test_a_file_that_is_too_large_or_cannot_be_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crl_module, "CRL_MAX_BYTES", 10)
@@ -164,7 +164,7 @@ def test_a_file_that_is_far_too_large_or_cannot_be_read_is_an_error(
         load_revocation_lists([(tmp_path / "gone", "gone")], RevocationLists())
 
 
-def test_a_crl_of_a_ca_that_is_not_here_is_no_problem_and_its_issuer_is_shown_escaped(tmp_path: Path) -> None:
+def test_a_crl_of_an_unknown_ca_is_not_a_problem_and_its_issuer_is_shown_escaped(tmp_path: Path) -> None:
     odd = make_ca("\x1b]0;owned\x07\u202e\x9b")
     lists = load(tmp_path, make_crl(issuer=odd))
     assert problems(lists) == []
@@ -181,7 +181,7 @@ def test_a_crl_with_changed_bytes_is_read_or_refused_and_never_raises(
     content = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    # The signature is made anew: a hostile CA signs whatever it likes.
+    # The signature is made again, since a hostile CA signs anything.
     lists = load(tmp_path_factory.getbasetemp(), bytes(content), resigned(bytes(content)))
     lists.find_problems([CA.certificate], now())
     status(lists)
@@ -201,8 +201,8 @@ def resigned(der: bytes) -> bytes:
 GOOD = make_crl(SERIAL, 7, 8, number=3, reason=x509.ReasonFlags.key_compromise)
 
 
-def test_a_lookup_among_many_does_not_search(tmp_path: Path) -> None:
-    """Not a measurement (that is scripts/bench): a search of 20,000 entries at each miss would take half a minute."""
+def test_a_lookup_among_many_entries_does_not_search_them(tmp_path: Path) -> None:
+    """This is not a measurement (scripts/bench): searching 20,000 entries at each miss would take half a minute."""
     lists = load(tmp_path, make_crl(*range(1, 20_001)))
     begun = time.process_time()
     for _ in range(20_000):
@@ -214,7 +214,7 @@ def pem_of(der: bytes) -> bytes:
     return x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
 
 
-def test_every_crl_of_a_pem_file_counts_with_text_between_them(tmp_path: Path) -> None:
+def test_every_crl_of_a_pem_file_counts_even_with_text_between_them(tmp_path: Path) -> None:
     parts = pem_of(make_crl(issuer=OTHER)), pem_of(make_crl(SERIAL))
     for content in (b"".join(parts), b"Fetched today\r\n" + parts[1] + b"and\n" + parts[0]):
         lists = load(tmp_path, content)
@@ -255,7 +255,9 @@ def test_a_crl_with_an_unknown_critical_extension_of_an_entry_is_not_used(tmp_pa
     assert not status(lists).is_known
 
 
-def test_a_crl_that_names_where_it_is_published_covers_what_names_that_place_or_none(tmp_path: Path) -> None:
+def test_a_crl_that_names_its_distribution_point_covers_certificates_that_name_the_same_one_or_none(
+    tmp_path: Path,
+) -> None:
     def point(url: str) -> list[x509.GeneralName]:
         return [x509.UniformResourceIdentifier(url)]
 
@@ -270,7 +272,7 @@ def test_a_crl_that_names_where_it_is_published_covers_what_names_that_place_or_
         assert found.is_known is is_covered
 
 
-def test_a_crl_of_user_certificates_says_nothing_of_a_ca(tmp_path: Path) -> None:
+def test_a_crl_for_user_certificates_says_nothing_about_a_ca(tmp_path: Path) -> None:
     users = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
     below = Recipe(extensions=ca_extensions()).signed_by(CA).certificate
     lists = load(tmp_path, make_crl(SERIAL, below.serial_number, extensions=((users, True),)))
@@ -278,15 +280,15 @@ def test_a_crl_of_user_certificates_says_nothing_of_a_ca(tmp_path: Path) -> None
     assert not lists.status_of(below, [signer(CA)], now()).is_known
 
 
-def test_a_crl_that_another_key_of_the_same_ca_signed_counts(tmp_path: Path) -> None:
+def test_a_crl_signed_by_another_key_of_the_same_ca_counts(tmp_path: Path) -> None:
     other_key = make_ca("CRL CA")
     lists = load(tmp_path, make_crl(SERIAL, issuer=other_key))
     assert lists.status_of(LEAF.certificate, [signer(CA), signer(other_key)], now()).revocation is not None
 
 
 @pytest.mark.parametrize("is_newer", [True, False])
-def test_a_crl_of_another_key_of_the_ca_takes_no_revocation_back(is_newer: bool, tmp_path: Path) -> None:
-    """A CA that was renewed publishes one for each of its keys: neither outdates the other."""
+def test_a_crl_of_another_key_of_the_ca_cancels_no_revocation(is_newer: bool, tmp_path: Path) -> None:
+    """A renewed CA publishes a CRL for each of its keys; neither replaces the other."""
     other_key = make_ca("CRL CA")
     later = now() - (DAY / 2 if is_newer else 2 * DAY)
     lists = load(tmp_path, make_crl(SERIAL, number=5), make_crl(issuer=other_key, at=later, number=6))
@@ -295,7 +297,7 @@ def test_a_crl_of_another_key_of_the_ca_takes_no_revocation_back(is_newer: bool,
     assert found.is_known
 
 
-def test_a_crl_about_some_certificates_takes_no_revocation_of_another_one_back(tmp_path: Path) -> None:
+def test_a_crl_for_some_certificates_cancels_no_revocation_of_another_crl(tmp_path: Path) -> None:
     def place(number: int) -> tuple[tuple[x509.ExtensionType, bool], ...]:
         names = [x509.UniformResourceIdentifier(f"http://ca.example/{number}.crl")]
         return ((x509.IssuingDistributionPoint(names, None, False, False, None, False, False), True),)
@@ -306,7 +308,7 @@ def test_a_crl_about_some_certificates_takes_no_revocation_of_another_one_back(t
     assert status(load(tmp_path, make_crl(SERIAL, at=now() - 2 * DAY), newer)).revocation is not None
 
 
-def test_a_distribution_point_of_some_reasons_is_no_place_where_all_is_said(tmp_path: Path) -> None:
+def test_a_distribution_point_for_some_reasons_does_not_give_the_full_status(tmp_path: Path) -> None:
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier("http://ca.example/1.crl")]
     place = x509.IssuingDistributionPoint(names, None, False, False, None, False, False)
     point = x509.DistributionPoint(names, None, frozenset({x509.ReasonFlags.key_compromise}), None)

@@ -1,4 +1,4 @@
-"""Name constraints (RFC 5280 section 4.2.1.10): what a CA may vouch for, form by form."""
+"""Name constraints (RFC 5280 section 4.2.1.10): which names of each form a CA may vouch for."""
 
 import ipaddress
 
@@ -83,10 +83,10 @@ def holds(
         (organisation("Other"), organisation("Evil"), False),
     ],
 )
-def test_a_name_within_a_base_is_permitted_by_it_and_excluded_by_it(
+def test_a_name_within_a_base_is_permitted_or_excluded_by_it(
     one: x509.GeneralName, base: x509.GeneralName, is_within: bool
 ) -> None:
-    # The subject is a directory name as well: where those are permitted by name, it has to be among them.
+    # The subject is a directory name as well: if permitted directory names are listed, it has to be among them.
     subject = one.value if isinstance(one, x509.DirectoryName) else None
     assert holds([one], permitted=[base], subject=subject) is is_within
     assert holds([one], excluded=[base]) is not is_within
@@ -110,20 +110,20 @@ def test_a_uri_without_a_host_name_is_refused_where_uris_are_constrained(value: 
     assert holds([uri(value)], excluded=[dns("evil.example")])
 
 
-def test_an_email_address_in_the_subject_counts_as_well() -> None:
+def test_an_email_address_in_the_subject_is_constrained_as_well() -> None:
     subject = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, "a@evil.example")])
     assert not holds([], excluded=[mail("evil.example")], subject=subject)
     assert not holds([], permitted=[mail("good.example")], subject=subject)
     assert holds([], permitted=[mail("evil.example")], subject=subject)
 
 
-def test_a_wildcard_that_reaches_into_what_is_excluded_is_refused() -> None:
+def test_a_wildcard_that_covers_an_excluded_name_is_refused() -> None:
     assert not holds([dns("*.example.com")], excluded=[dns("secret.example.com")])
     assert holds([dns("*.example.org")], excluded=[dns("secret.example.com")])
 
 
 @pytest.mark.parametrize("is_critical", [True, False])
-def test_a_form_that_is_not_evaluated_is_refused_critical_or_not(is_critical: bool) -> None:
+def test_a_constraint_of_an_unsupported_form_is_refused_whether_critical_or_not(is_critical: bool) -> None:
     constraints = x509.NameConstraints([x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))], None)
     authority = make_ca(extensions=[*ca_extensions(), (constraints, is_critical)])
     with pytest.raises(UnsupportedConstraintError, match="RegisteredID"):

@@ -65,7 +65,9 @@ def test_a_client_certificate_of_a_trust_anchor_is_verified() -> None:
     ],
     ids=["nothing", "key usage", "both purposes", "a name", "a critical name", "an unknown extension"],
 )
-def test_what_a_leaf_need_not_say_does_not_matter(extensions: list[tuple[x509.ExtensionType, bool]]) -> None:
+def test_optional_extensions_of_a_leaf_may_be_absent_or_present(
+    extensions: list[tuple[x509.ExtensionType, bool]],
+) -> None:
     assert validate(Recipe(extensions=extensions).signed_by(CA).peer)
 
 
@@ -78,7 +80,7 @@ def test_what_a_leaf_need_not_say_does_not_matter(extensions: list[tuple[x509.Ex
     ],
     ids=["P-384", "Ed25519", "RSA-2048"],
 )
-def test_strong_keys_are_taken(key: ec.EllipticCurvePrivateKey) -> None:
+def test_strong_keys_are_accepted(key: ec.EllipticCurvePrivateKey) -> None:
     assert validate(Recipe(key=key).signed_by(CA).peer)
 
 
@@ -101,7 +103,7 @@ def test_keys_of_other_kinds_are_not_supported(key: ec.EllipticCurvePrivateKey) 
     assert reason_against(Recipe(key=key).signed_by(CA).peer) is PathReason.UNSUPPORTED_KEY
 
 
-def test_an_intermediate_that_is_presented_completes_the_path() -> None:
+def test_a_presented_intermediate_completes_the_path() -> None:
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
     assert reason_against(leaf.peer) is PathReason.UNKNOWN_ISSUER
@@ -113,14 +115,14 @@ def test_an_intermediate_that_is_presented_completes_the_path() -> None:
     ]
 
 
-def test_an_intermediate_that_cannot_be_read_is_as_if_it_were_not_there() -> None:
+def test_an_unreadable_intermediate_is_ignored() -> None:
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
     peer = PeerCertificate(leaf.der, (b"\x30\x03\x02\x01\x01", intermediate.der))
     assert validate(peer)
 
 
-def test_only_the_first_intermediates_are_looked_at() -> None:
+def test_only_the_first_intermediates_are_considered() -> None:
     intermediate = make_intermediate(CA)
     leaf = Recipe().signed_by(intermediate)
     peer = PeerCertificate(leaf.der, (CA.der,) * PRESENTED_MAX + (intermediate.der,))
@@ -137,7 +139,7 @@ def test_an_expired_intermediate_breaks_the_path() -> None:
     assert reason_against(leaf.peer) is PathReason.BAD_PATH
 
 
-def test_the_path_ends_with_its_earliest_member() -> None:
+def test_a_path_ends_when_its_first_certificate_expires() -> None:
     recipe = Recipe(subject=name("short"), extensions=ca_extensions(0), not_after=now() + DAY)
     intermediate = recipe.signed_by(CA)
     leaf = Recipe().signed_by(intermediate)
@@ -156,7 +158,7 @@ def test_validity_includes_both_ends() -> None:
 
 
 def make_ca_of(ca: Pair, not_before: datetime) -> Pair:
-    """The same CA with the same key, valid earlier."""
+    """The same CA with the same key, valid from an earlier date."""
     recipe = Recipe(subject=ca.certificate.subject, key=ca.key, not_before=not_before, extensions=ca_extensions())
     recipe.not_after = ca.certificate.not_valid_after_utc
     return recipe.self_signed()
@@ -167,7 +169,7 @@ def test_a_trust_anchor_is_never_a_user() -> None:
 
 
 def test_a_self_signed_ca_certificate_does_not_vouch_for_what_it_signed() -> None:
-    """The trap of `openssl req -x509`, whose certificates are CAs: presented along, it is still nobody's anchor."""
+    """A pitfall of `openssl req -x509`, which makes CA certificates: when presented, one is still no trust anchor."""
     own = make_ca("alice")
     leaf = Recipe().signed_by(own)
     leaf.chain = [own.certificate]
@@ -175,12 +177,12 @@ def test_a_self_signed_ca_certificate_does_not_vouch_for_what_it_signed() -> Non
     assert reason_against(leaf.peer) is PathReason.UNKNOWN_ISSUER
 
 
-def test_a_self_signed_certificate_that_has_expired_is_expired() -> None:
+def test_an_expired_self_signed_certificate_is_refused_as_expired() -> None:
     leaf = Recipe(not_before=now() - 9 * DAY, not_after=now() - DAY).self_signed()
     assert reason_against(leaf.peer) is PathReason.EXPIRED
 
 
-def test_issuer_loops_come_to_an_end() -> None:
+def test_a_loop_of_issuers_is_an_unknown_issuer() -> None:
     keys = [ec_key(), ec_key()]
     names = [name("one"), name("two")]
     loop = [
@@ -193,7 +195,7 @@ def test_issuer_loops_come_to_an_end() -> None:
 
 
 @pytest.mark.parametrize("der", [b"", b"\x00", b"\x30\x80", b"\x30\x03\x02\x01\x01", CA.der[:-1], CA.der + b"\x00"])
-def test_bytes_that_are_no_certificate_are_malformed(der: bytes) -> None:
+def test_bytes_that_are_not_a_certificate_are_malformed(der: bytes) -> None:
     assert reason_against(PeerCertificate(der)) is PathReason.MALFORMED
 
 
@@ -216,7 +218,7 @@ def test_a_signature_with_sha1_is_refused(tmp_path: FilePath) -> None:
     assert reason_against(PeerCertificate(leaf.read_bytes())) is PathReason.WEAK_SIGNATURE
 
 
-def test_a_signature_of_an_unknown_kind_is_refused() -> None:
+def test_a_signature_of_an_unknown_kind_is_refused_as_weak() -> None:
     leaf = Recipe().signed_by(CA)
     ecdsa_with_sha256 = bytes.fromhex("06082a8648ce3d040302")
     assert leaf.der.count(ecdsa_with_sha256) == 2
@@ -234,9 +236,9 @@ def test_a_signature_of_an_unknown_kind_is_refused() -> None:
     ],
     ids=["a CA", "key usage", "purpose", "an unknown critical extension"],
 )
-def test_the_verifier_refuses_by_itself_what_our_own_rules_refuse(
+def test_the_verifier_by_itself_refuses_what_our_own_rules_refuse(
     extensions: list[tuple[x509.ExtensionType, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two locks on one door: each is tried with the other one open."""
+    """Two independent checks: each of them is tested with the other one turned off."""
     monkeypatch.setattr("telnetsd.pki.path.leaf_problem", lambda _: None)
     assert reason_against(Recipe(extensions=extensions).signed_by(CA).peer)

@@ -1,8 +1,8 @@
 """The Public Key Interoperability Test Suite of NIST (PKITS 1.0.1), through path validation, CRLs and `identify`.
 
-Each test of the suite is a certificate; its name says whether its path is valid with the suite's default settings
-(any policy is acceptable, none is required, mapping is allowed). A certificate is accepted here when it leads to a
-guest whom no user is mapped to: its path holds, and a current CRL covers every certificate of it.
+Each test of the suite is a certificate. Its name says whether its path is valid with the suite's default settings
+(any policy is acceptable, none is required, mapping is allowed). Here, a certificate counts as accepted if it leads
+to a guest that no user is mapped to: its path is valid, and a current CRL covers every certificate of it.
 """
 
 from contextlib import closing
@@ -53,7 +53,7 @@ DIFFERENCES = {
     "ValidRolloverfromPrintableStringtoUTF8StringTest10EE": NAMES,
     "ValidUTF8StringCaseInsensitiveMatchTest11EE": NAMES,
 }
-"""Where the outcome here is not that of the suite, and why."""
+"""Certificates whose outcome here differs from that of the suite, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def identifier(tmp_path_factory: pytest.TempPathFactory) -> Identifier:
 
 
 class _Nobody(SqliteStore):
-    """The register of an installation that has issued nothing: PKITS is about other CAs."""
+    """The state of an installation that has issued nothing: PKITS is about other CAs."""
 
     def __init__(self, _: SqliteStore) -> None:
         pass
@@ -103,17 +103,17 @@ def identify(identifier: Identifier, name: str) -> Identity:
     return identifier.identify(PeerCertificate((PKITS_FOLDER / "certs" / f"{name}.crt").read_bytes()), AT)
 
 
-def test_the_suite_is_there() -> None:
+def test_the_suite_is_complete() -> None:
     assert len(TESTS) == 223
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_a_certificate_of_the_suite_fares_as_the_suite_says(name: str, identifier: Identifier) -> None:
+def test_a_certificate_of_the_suite_has_the_outcome_that_the_suite_defines(name: str, identifier: Identifier) -> None:
     found = identify(identifier, name)
     is_accepted = isinstance(found, Guest)
     if name in DIFFERENCES:
         assert is_accepted is not is_valid(name), "the difference is gone: take it off the list"
-        # What differs is refused, but for two questions of which CRL decides.
+        # A differing outcome is a refusal, except for two questions about which CRL decides.
         assert isinstance(found, Refusal) or DIFFERENCES[name] in {DELTA, PLACE}
     else:
         assert is_accepted is is_valid(name), getattr(found, "problem", found)

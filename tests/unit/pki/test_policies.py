@@ -73,7 +73,7 @@ REQUIRED = x509.PolicyConstraints(0, None), False
         ([A], [[policies(A), (MAPPING, True), (x509.PolicyConstraints(0, None), True)], []]),
     ],
 )
-def test_a_path_that_must_assert_a_policy_and_asserts_none_is_refused_critical_or_not(
+def test_a_path_that_must_assert_a_policy_and_asserts_none_is_refused_whether_critical_or_not(
     leaf: list[str], intermediates: list[list[tuple[x509.ExtensionType, bool]]]
 ) -> None:
     with pytest.raises(PolicyError, match="polic"):
@@ -88,6 +88,6 @@ def test_a_path_that_must_assert_a_policy_and_asserts_none_is_refused_critical_o
         x509.UnrecognizedExtension(MAPPINGS_OID, bytes.fromhex("301330110604551d200006092b06010401868d1f01")),
     ],
 )
-def test_policies_that_cannot_be_read_refuse_the_path(extension: x509.UnrecognizedExtension) -> None:
+def test_unreadable_policies_invalidate_the_path(extension: x509.UnrecognizedExtension) -> None:
     with pytest.raises(PolicyError):
         asserted_policies(path([A], [policies(A), (extension, False)]))

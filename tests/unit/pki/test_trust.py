@@ -1,4 +1,4 @@
-"""Trust anchors: which files are taken, and in which words the others are refused."""
+"""Trust anchors: which files are accepted, and with which messages the others are refused."""
 
 from pathlib import Path
 
@@ -29,14 +29,14 @@ def ca_with(key: object) -> Pair:
         (Recipe(extensions=[]).self_signed(), "it has no basicConstraints extension"),
     ],
 )
-def test_what_cannot_be_a_trust_anchor_is_refused_in_words(pair: Pair, words: str, tmp_path: Path) -> None:
+def test_an_unusable_trust_anchor_is_refused_with_a_message(pair: Pair, words: str, tmp_path: Path) -> None:
     certificate, _ = pair.save(tmp_path, "it")
     with pytest.raises(OperatorError, match=r"not usable as a trust anchor: certs/trust/it\.pem: ") as caught:
         load(certificate)
     assert words in str(caught.value)
 
 
-def test_a_ca_without_key_usage_is_taken_as_openssl_makes_it(tmp_path: Path) -> None:
+def test_a_ca_without_key_usage_is_accepted_as_openssl_makes_it(tmp_path: Path) -> None:
     assert load(make_ca(extensions=ca_extensions()[:1]).save(tmp_path, "it")[0])
 
 
@@ -49,7 +49,7 @@ def test_a_ca_that_may_not_sign_certificates_is_refused(tmp_path: Path) -> None:
         load(certificate)
 
 
-def test_a_file_that_holds_no_certificate_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_file_without_a_certificate_is_refused_with_a_message(tmp_path: Path) -> None:
     path = tmp_path / "it.pem"
     with pytest.raises(OperatorError, match="cannot read certs/trust/it.pem: No such file"):
         load(path)
@@ -58,7 +58,7 @@ def test_a_file_that_holds_no_certificate_is_refused_in_words(tmp_path: Path) ->
         load(path)
 
 
-def test_no_trust_anchor_at_all_is_refused() -> None:
+def test_the_absence_of_any_trust_anchor_is_refused() -> None:
     with pytest.raises(OperatorError, match="no trust anchor"):
         make_trust(())
 
@@ -70,12 +70,12 @@ def test_one_file_may_hold_several_trust_anchors(tmp_path: Path) -> None:
     assert len(load(certificate).anchors) == 2
 
 
-def test_strong_rsa_and_elliptic_anchors_are_taken(tmp_path: Path) -> None:
+def test_strong_rsa_and_elliptic_curve_anchors_are_accepted(tmp_path: Path) -> None:
     for key in (rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP521R1())):
         load(ca_with(key).save(tmp_path, "it")[0])
 
 
-def test_an_anchor_whose_extensions_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_an_anchor_with_unreadable_extensions_is_refused(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     der = make_ca().certificate.public_bytes(Encoding.DER)

@@ -39,7 +39,7 @@ def identifier(home: Home) -> Iterator[Identifier]:
 
 
 def require_safe(identity: Identity) -> None:
-    """Nothing of it names anybody, or can steer a terminal; and it is of a bounded size."""
+    """Require that an identity names no user, cannot control a terminal, and is of bounded size."""
     assert isinstance(identity, Guest | Refusal)
     fields = to_fields(*filter(None, (who_is(identity), presented(identity))))
     assert len(msgspec.json.encode(fields)) < 2 * CLAIMED_MAX_BYTES
@@ -48,11 +48,11 @@ def require_safe(identity: Identity) -> None:
     assert all(text.isprintable() for text in (*all_leaves(fields), *said))
 
 
-def test_the_vectors_are_there() -> None:
+def test_the_vectors_are_installed() -> None:
     assert len(x509_files()) > 500
 
 
-def test_every_certificate_of_the_vectors_is_identified_as_nobody_in_safe_text(identifier: Identifier) -> None:
+def test_every_certificate_of_the_vectors_names_no_user_and_yields_safe_text(identifier: Identifier) -> None:
     for path in x509_files():
         for der in ders_of(path):
             require_safe(identifier.identify(PeerCertificate(der), now()))

@@ -1,4 +1,4 @@
-"""Programs below their reaper: nothing of them is left, whatever they do, and however it is started."""
+"""Programs below their reaper: none of their processes is left, whatever they do and however they are started."""
 
 import os
 import resource
@@ -13,12 +13,12 @@ from telnetsd.programs.running import ProgramStart, SupervisedProgram, start_pro
 
 DESCRIPTORS = 1100
 BUSY = "while :; do /bin/true; done & while :; do /bin/true; done & exec /bin/sleep {}"
-"""Starts processes as fast as it can: some end while they are looked for."""
+"""Starts processes as fast as it can, so that some of them end during the search for them."""
 
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """Have more open than select() can tell apart."""
+    """Open more descriptors than select() can handle."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     held = [os.open(os.devnull, os.O_RDONLY) for _ in range(DESCRIPTORS)]
@@ -35,7 +35,7 @@ async def started(*words: str) -> SupervisedProgram:
     return program
 
 
-async def test_a_program_ends_with_its_reaper_where_many_descriptors_are_open(many_descriptors: None) -> None:
+async def test_a_program_ends_with_its_reaper_when_many_descriptors_are_open(many_descriptors: None) -> None:
     del many_descriptors
     program = await started("/bin/sleep", "7654.25")
     assert is_running("sleep 7654.25")
@@ -44,7 +44,7 @@ async def test_a_program_ends_with_its_reaper_where_many_descriptors_are_open(ma
     assert await program.wait() == -signal.SIGTERM
 
 
-async def test_a_program_that_starts_others_all_the_time_is_ended_with_them() -> None:
+async def test_a_program_that_keeps_starting_others_is_ended_with_them() -> None:
     for _ in range(20):
         program = await started("/bin/sh", "-c", BUSY.format("7654.5"))
         await program.end(signal.SIGHUP)
@@ -52,12 +52,12 @@ async def test_a_program_that_starts_others_all_the_time_is_ended_with_them() ->
         assert not is_running("sh -c while :")
 
 
-async def test_how_a_program_has_ended_is_told() -> None:
+async def test_the_exit_status_of_a_program_is_returned() -> None:
     program = await started("/bin/sh", "-c", "exit 3")
     assert await program.wait() == 3
     await program.end(signal.SIGTERM)
 
 
-async def test_a_program_that_is_not_there_is_told_of() -> None:
+async def test_a_missing_program_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         await started("/no/such/program")

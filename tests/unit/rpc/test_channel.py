@@ -1,4 +1,4 @@
-"""The way between the processes of one server: questions, answers and news, however the bytes are cut."""
+"""The channel between the processes of one server: questions, answers and news, however the bytes are cut."""
 
 import asyncio
 import socket
@@ -83,7 +83,7 @@ async def test_a_question_is_answered_and_a_refusal_says_why(tmp_path: Path) -> 
             await ours.ask(Shout())
 
 
-async def test_a_question_that_the_other_end_does_not_know_is_refused(tmp_path: Path) -> None:
+async def test_a_question_unknown_to_the_other_end_is_refused(tmp_path: Path) -> None:
     class Ask(Question[None]):
         pass
 
@@ -92,7 +92,7 @@ async def test_a_question_that_the_other_end_does_not_know_is_refused(tmp_path: 
             await ours.ask(Ask())
 
 
-async def test_an_answer_of_another_type_is_an_error_of_whoever_asked(tmp_path: Path) -> None:
+async def test_an_answer_of_another_type_is_an_error_for_the_caller(tmp_path: Path) -> None:
     async def answer(_: Add) -> str:
         return "three"
 
@@ -102,7 +102,7 @@ async def test_an_answer_of_another_type_is_an_error_of_whoever_asked(tmp_path: 
             await ours.ask(Add([1, 2]))
 
 
-async def test_a_fault_in_an_answer_is_logged_here_and_told_there_without_its_cause(
+async def test_a_fault_in_an_answer_is_logged_and_reported_to_the_caller_without_its_cause(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(_: Refuse) -> None:
@@ -116,7 +116,7 @@ async def test_a_fault_in_an_answer_is_logged_here_and_told_there_without_its_ca
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_news_comes_in_the_order_in_which_it_was_told_and_before_the_end(
+async def test_news_arrives_in_the_order_in_which_it_was_sent_and_before_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[int] = []
@@ -134,7 +134,7 @@ async def test_news_comes_in_the_order_in_which_it_was_told_and_before_the_end(
     assert "news of another version" in caplog.text
 
 
-async def test_news_that_cannot_be_taken_is_logged_and_the_next_is_taken(
+async def test_news_that_cannot_be_handled_is_logged_and_the_next_is_handled(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = asyncio.Event()
@@ -151,7 +151,7 @@ async def test_news_that_cannot_be_taken_is_logged_and_the_next_is_taken(
     assert "could not be taken: Count" in caplog.text
 
 
-async def test_whoever_waits_for_an_answer_is_told_when_the_other_end_has_gone(tmp_path: Path) -> None:
+async def test_a_caller_that_waits_for_an_answer_is_notified_when_the_other_end_closes(tmp_path: Path) -> None:
     async with connected(tmp_path / "hub") as (ours, theirs):
         theirs.answer(Refuse, lambda _: asyncio.sleep(60))
         asking = asyncio.ensure_future(ours.ask(Refuse()))
@@ -163,7 +163,7 @@ async def test_whoever_waits_for_an_answer_is_told_when_the_other_end_has_gone(t
             await ours.ask(Refuse())
 
 
-async def test_a_frame_that_is_too_long_ends_the_channel_unread(tmp_path: Path) -> None:
+async def test_an_oversized_frame_closes_the_channel_unread(tmp_path: Path) -> None:
     over = asyncio.Event()
     async with connected(tmp_path / "hub") as (ours, theirs):
         theirs.on_closed = over.set
@@ -201,8 +201,8 @@ async def turns_of_the_loop(count: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-async def test_who_finishes_is_heard_out_although_the_other_end_is_telling() -> None:
-    """To whom writes to it, a channel whose other end has closed is broken, with what was not read yet."""
+async def test_news_sent_before_finish_arrives_although_the_other_end_is_sending() -> None:
+    """For a process that writes to it, a channel closed by the other end is broken, and its unread data is lost."""
     heard: list[int] = []
     over = asyncio.Event()
     first, second = socket.socketpair()
@@ -221,7 +221,7 @@ async def test_who_finishes_is_heard_out_although_the_other_end_is_telling() -> 
     assert heard == [7]
 
 
-async def test_who_has_finished_tells_and_asks_and_hears_nothing(tmp_path: Path) -> None:
+async def test_a_finished_channel_sends_asks_and_receives_nothing(tmp_path: Path) -> None:
     heard: list[News] = []
     async with connected(tmp_path / "hub") as (ours, theirs):
         ours.hear(Data, heard.append)

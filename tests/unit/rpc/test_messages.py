@@ -1,4 +1,4 @@
-"""The messages between processes: each has a direction, and survives its way as it is."""
+"""The messages between processes: each has a direction, and arrives unchanged."""
 
 from typing import get_args
 
@@ -17,17 +17,17 @@ REQUESTS = get_args(messages.AnyRequest)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_message_has_a_direction_and_says_what_it_is_for(kind: type[Message]) -> None:
+def test_a_message_has_a_direction_and_a_description(kind: type[Message]) -> None:
     assert [title for title, kinds in messages.DIRECTIONS if kind in kinds]
     assert kind.__doc__
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if issubclass(kind, Question)])
-def test_a_question_has_an_answer_that_can_be_read(kind: type[Question[object]]) -> None:
+def test_a_question_has_an_answer_that_can_be_decoded(kind: type[Question[object]]) -> None:
     assert answer_decoder(kind)
 
 
-def test_every_request_of_the_control_socket_is_known_by_its_verb() -> None:
+def test_every_control_socket_request_is_recognised_by_its_verb() -> None:
     for kind in REQUESTS:
         line = msgspec.json.encode(kind())
         assert isinstance(msgspec.json.decode(line, type=messages.AnyRequest), kind)

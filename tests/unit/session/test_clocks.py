@@ -1,4 +1,4 @@
-"""The clocks of a session: what is due, when, and how often it is said."""
+"""The clocks of a session: which action is due, when, and how often it is announced."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,13 +44,13 @@ def test_the_maximum_time_is_reached_however_much_is_typed() -> None:
     assert clocks.look(3601, AT, FAR, BOUNDS) == [Due.MAX_TIME]
 
 
-def test_a_certificate_ends_its_session_before_every_other_reason() -> None:
+def test_a_certificate_expiry_ends_a_session_before_every_other_reason() -> None:
     clocks = Clocks(0)
     assert clocks.look(1, AT, AT, BOUNDS) == [Due.EXPIRY_WARNING]
     assert clocks.look(9999, AT + timedelta(seconds=1), AT, BOUNDS) == [Due.CERTIFICATE_EXPIRED]
 
 
-def test_the_last_days_of_a_certificate_are_told_once_and_not_where_the_greeting_has() -> None:
+def test_the_expiry_warning_is_given_once_and_not_after_a_greeting_that_gave_it() -> None:
     ends = AT + timedelta(days=10)
     clocks = Clocks(0)
     assert clocks.look(1, AT, ends, BOUNDS) == [Due.EXPIRY_WARNING]
@@ -60,7 +60,7 @@ def test_the_last_days_of_a_certificate_are_told_once_and_not_where_the_greeting
     assert told.look(1, AT, ends, BOUNDS) == []
 
 
-def test_the_window_has_as_many_days_as_it_says() -> None:
+def test_the_expiry_window_has_the_configured_number_of_days() -> None:
     assert not is_expiring(AT + timedelta(days=30), AT, 30)
     assert is_expiring(AT + timedelta(days=30, seconds=-1), AT, 30)
 

@@ -1,4 +1,4 @@
-"""The words at the door."""
+"""The greeting, and the messages of refusals."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ REASONS = [*GuestReason, *StatusReason, *(one for one in PathReason if one is no
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(reason: RefusalReason) -> None:
+def test_every_refusal_has_a_message_of_one_printable_screen_line(reason: RefusalReason) -> None:
     for facts in (FACTS, None):
         sentence, remedy = refuse(Refusal(reason=reason, status=CertificateStatus.REJECTED, certificate=facts))
         assert sentence.startswith(("refused: your c", "refused: the ", "refused: no current CRL "))
@@ -31,7 +31,7 @@ def test_every_refusal_has_its_words_in_one_screen_line_and_nothing_unprintable(
     ("left", "words"),
     [(timedelta(hours=5), "few hours"), (timedelta(days=1), "day"), (timedelta(days=30, hours=2), "30 days")],
 )
-def test_the_greeting_says_who_and_for_how_long(left: timedelta, words: str) -> None:
+def test_the_greeting_names_the_user_and_the_remaining_validity(left: timedelta, words: str) -> None:
     user = NamedUser(
         name="alice", roles=("operator", "user"), rule_id="built-in-ca", certificate=FACTS, valid_until=NOW + left
     )

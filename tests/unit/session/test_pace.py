@@ -7,7 +7,7 @@ from telnetsd.session.pace import Pace
 
 
 @given(st.lists(st.floats(0, 0.05), min_size=150, max_size=400))
-def test_lines_come_no_faster_than_they_may_whatever_their_rhythm(pauses: list[float]) -> None:
+def test_lines_are_limited_to_their_rate_whatever_their_rhythm(pauses: list[float]) -> None:
     pace, now = Pace(100, 20), 0.0
     for pause in pauses:
         now += pause
@@ -15,6 +15,6 @@ def test_lines_come_no_faster_than_they_may_whatever_their_rhythm(pauses: list[f
     assert len(pauses) <= 100 * now + 20 + 1
 
 
-def test_who_types_as_a_person_does_never_waits() -> None:
+def test_a_user_at_normal_typing_speed_never_waits() -> None:
     pace = Pace(10, 5)
     assert all(pace.take(second * 0.2) == 0 for second in range(100))

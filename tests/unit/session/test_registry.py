@@ -20,7 +20,7 @@ from telnetsd.tls.engine import TlsDetails
 
 
 class FullDisk:
-    """A sink that nothing can be written to."""
+    """A sink to which nothing can be written."""
 
     async def _fail(self) -> None:
         raise AuditUnavailableError("full")
@@ -30,7 +30,7 @@ class FullDisk:
 
 
 class OpenSession:
-    """What the registry sees of a session."""
+    """The part of a session that the registry uses."""
 
     def __init__(self, id_: str, sink: Any) -> None:
         self.id = id_
@@ -56,7 +56,7 @@ def registry_of(*sessions: Any) -> SessionRegistry:
     return registry
 
 
-async def test_a_kick_that_cannot_be_recorded_ends_nothing() -> None:
+async def test_a_kick_that_cannot_be_recorded_ends_no_session() -> None:
     session = OpenSession("1234", FullDisk())
     with pytest.raises(AuditUnavailableError):
         await registry_of(session).kick("1234", "alice")
@@ -79,7 +79,7 @@ async def test_a_kick_is_on_the_disk_before_the_session_ends() -> None:
     assert session.ended == [EndReason.KICKED]
 
 
-async def test_a_kick_of_a_session_that_is_over_is_nothing() -> None:
+async def test_a_kick_of_a_session_that_is_over_does_nothing() -> None:
     await registry_of().kick("1234", "alice")
 
 
@@ -90,7 +90,7 @@ async def test_sessions_are_found_by_the_end_of_their_id() -> None:
     assert await registry.matching("x") == []
 
 
-async def test_a_session_that_cannot_be_looked_at_keeps_no_other_in_and_everybody_is_due_again() -> None:
+async def test_a_session_that_cannot_be_checked_stops_no_other_check_and_all_sessions_are_due_again() -> None:
     refusal = Refusal(reason=GuestReason.NO_CERTIFICATE, status=CertificateStatus.NONE, certificate=None)
     looked: list[str] = []
 

@@ -1,4 +1,4 @@
-"""From a line to a command: nothing runs that is not permitted, recorded, and still wanted."""
+"""From a line to a command: a command runs only if it is permitted, recorded, and still wanted."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -28,7 +28,7 @@ from telnetsd.tls.engine import TlsDetails
 
 
 class Disk:
-    """A sink that writes when the test lets it, or fails."""
+    """A sink that writes when the test allows it, or fails."""
 
     def __init__(self) -> None:
         self.events: list[Fields] = []
@@ -140,14 +140,14 @@ async def test_a_command_whose_event_cannot_be_written_does_not_run() -> None:
     assert person.said == [AUDIT_UNAVAILABLE]
 
 
-async def test_a_refusal_that_cannot_be_recorded_says_so_instead() -> None:
+async def test_a_refusal_that_cannot_be_recorded_reports_that_instead() -> None:
     interpreter, person, disk = made(note)
     disk.is_full = True
     await interpreter.interpret("nonsense")
     assert person.said == [AUDIT_UNAVAILABLE]
 
 
-async def test_a_command_does_not_run_when_the_session_was_ended_while_its_event_was_written() -> None:
+async def test_a_command_does_not_run_if_the_session_ended_while_its_event_was_written() -> None:
     interpreter, person, disk = made(note)
     disk.may_write.clear()
     running = asyncio.ensure_future(interpreter.interpret("note"))
@@ -159,7 +159,7 @@ async def test_a_command_does_not_run_when_the_session_was_ended_while_its_event
     assert disk.told() == [("command-executed", "permitted"), ("command-failed", "session-ended")]
 
 
-async def test_a_command_that_needs_the_log_itself_and_cannot_write_it_says_so() -> None:
+async def test_a_command_that_needs_the_log_and_cannot_write_it_reports_that() -> None:
     @command("kick", summary="needs the log", role="guest")
     async def kick(caller: Caller, _: str) -> None:
         raise AuditUnavailableError("full")
@@ -170,13 +170,13 @@ async def test_a_command_that_needs_the_log_itself_and_cannot_write_it_says_so()
 
 
 @pytest.mark.parametrize("line", ["", "   ", "\t", "\x0b"])
-async def test_an_empty_line_is_nothing(line: str) -> None:
+async def test_an_empty_line_is_ignored(line: str) -> None:
     interpreter, person, disk = made(note)
     await interpreter.interpret(line)
     assert (person.said, disk.told(), list(interpreter.history)) == ([], [], [])
 
 
-async def test_what_is_kept_of_the_history_is_bounded() -> None:
+async def test_the_history_is_bounded() -> None:
     interpreter, _, _ = made(note)
     for number in range(100):
         await interpreter.interpret(f"note {number} {'x' * 4000}")
@@ -198,7 +198,7 @@ def logged_lines(disk: Disk) -> list[str]:
     return [event["telnetsd"]["command"]["line"] for event in disk.events]
 
 
-async def test_what_a_guest_runs_is_logged_in_full_and_what_is_denied_cut() -> None:
+async def test_an_executed_line_of_a_guest_is_logged_in_full_and_a_denied_one_is_truncated() -> None:
     interpreter, _, disk = made(note)
     await interpreter.interpret("note " + "x" * 1000)
     await interpreter.interpret("nothing " + "x" * 1000)
@@ -207,7 +207,9 @@ async def test_what_a_guest_runs_is_logged_in_full_and_what_is_denied_cut() -> N
 
 @pytest.mark.parametrize("who", [NOBODY, BOB])
 @pytest.mark.parametrize("space", [" " * 300, "\v" * 2050, "\t\v\f " * 600])
-async def test_space_before_an_argument_does_not_hide_it_from_the_log(space: str, who: Guest | NamedUser) -> None:
+async def test_whitespace_before_an_argument_does_not_hide_it_from_the_log(
+    space: str, who: Guest | NamedUser
+) -> None:
     interpreter, person, disk = made(note)
     person.identity = who
     await interpreter.interpret(f"{space}note{space}hidden{space}")

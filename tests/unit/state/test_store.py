@@ -1,4 +1,4 @@
-"""The operator's state: users, to whom which certificate was issued, what was taken back, who asks."""
+"""The operator's state: users, issued certificates, revocations, and requests."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def with_alice(state: SqliteStore) -> SqliteStore:
     return state
 
 
-def test_who_was_issued_a_certificate_is_found_by_issuer_serial_number_and_key_together(
+def test_a_user_is_found_by_issuer_serial_number_and_key_together(
     with_alice: SqliteStore,
 ) -> None:
     assert with_alice.user_of("i", "1F", "s") == ALICE
@@ -63,7 +63,7 @@ def test_who_was_issued_a_certificate_is_found_by_issuer_serial_number_and_key_t
     assert with_alice.certificates.der_of("c") == b"der"
 
 
-def test_a_revoked_certificate_names_nobody_and_one_that_was_on_hold_names_its_user_again(
+def test_a_revoked_certificate_names_no_user_and_one_restored_from_hold_names_its_user_again(
     with_alice: SqliteStore,
 ) -> None:
     hold = Revocation(now(), RevocationReason.CERTIFICATE_HOLD)
@@ -78,26 +78,26 @@ def test_a_revoked_certificate_names_nobody_and_one_that_was_on_hold_names_its_u
     assert with_alice.user_of("i", "1F", "s") == ALICE
 
 
-def test_the_certificates_of_a_user_who_was_removed_stay_for_the_crl(with_alice: SqliteStore) -> None:
+def test_the_certificates_of_a_removed_user_stay_for_the_crl(with_alice: SqliteStore) -> None:
     with with_alice.transaction():
         with_alice.users.remove("alice")
     assert with_alice.user_of("i", "1F", "s") is None
     assert with_alice.certificates.find("c") == certificate()
 
 
-def test_the_newest_certificate_comes_first_even_of_one_second(with_alice: SqliteStore) -> None:
+def test_the_newest_certificate_comes_first_even_within_one_second(with_alice: SqliteStore) -> None:
     for serial in ("2F", "0F", "3F"):
         with with_alice.transaction():
             with_alice.certificates.add(certificate(serial.lower(), serial), b"")
     assert [one.serial_number for one in with_alice.certificates.of_user("alice")] == ["3F", "0F", "2F", "1F"]
 
 
-def test_a_serial_number_is_issued_once_below_one_issuer(with_alice: SqliteStore) -> None:
+def test_a_serial_number_is_issued_once_by_each_issuer(with_alice: SqliteStore) -> None:
     with pytest.raises(StoreConflictError):
         with_alice.certificates.add(certificate("d"), b"")
 
 
-def test_a_pin_names_its_user_until_it_is_taken_back(with_alice: SqliteStore) -> None:
+def test_a_pin_names_its_user_until_it_is_revoked(with_alice: SqliteStore) -> None:
     with with_alice.transaction():
         with_alice.pins.add("k", "alice", now())
     assert with_alice.pinned_user("k") == ALICE
@@ -122,7 +122,7 @@ def test_crl_numbers_increase_for_each_issuer(state: SqliteStore) -> None:
         assert [state.certificates.next_crl_number(one) for one in ("i", "i", "j", "i")] == [1, 2, 1, 3]
 
 
-def test_a_request_is_found_counted_decided_and_forgotten(state: SqliteStore) -> None:
+def test_a_request_can_be_found_counted_decided_and_removed(state: SqliteStore) -> None:
     request = EnrolmentRequest(
         id="r",
         kind=RequestKind.CSR,
@@ -160,7 +160,7 @@ def test_a_request_is_found_counted_decided_and_forgotten(state: SqliteStore) ->
     assert state.requests.every() == []
 
 
-def test_what_fails_in_a_transaction_leaves_nothing(state: SqliteStore) -> None:
+def test_a_failed_transaction_leaves_nothing(state: SqliteStore) -> None:
     def add_and_fail() -> None:
         with state.transaction():
             state.users.add(ALICE, now(), is_mapped=False)
@@ -171,7 +171,9 @@ def test_what_fails_in_a_transaction_leaves_nothing(state: SqliteStore) -> None:
     assert state.users.names() == []
 
 
-def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: SqliteStore, tmp_path: Path) -> None:
+def test_a_change_by_another_process_is_visible_at_once_and_changes_the_version(
+    state: SqliteStore, tmp_path: Path
+) -> None:
     version = state.version()
     assert state.version() == version
     with closing(SqliteStore(tmp_path / "state.db")) as other:
@@ -182,14 +184,14 @@ def test_another_process_is_seen_at_once_and_noticed_by_the_version(state: Sqlit
     assert state.version() != before
 
 
-def test_who_only_reads_does_not_wait_for_who_writes(with_alice: SqliteStore, tmp_path: Path) -> None:
+def test_a_reader_does_not_wait_for_a_writer(with_alice: SqliteStore, tmp_path: Path) -> None:
     with with_alice.transaction():
         with_alice.users.change(User("alice", ("user",)), is_mapped=True)
         with closing(SqliteStore(tmp_path / "state.db")) as reader:
             assert reader.user_of("i", "1F", "s") == ALICE
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_a_database_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
     from telnetsd.state.sqlite import schema
 
     with sqlite3.connect(tmp_path / "state.db") as database:
@@ -220,20 +222,20 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "state.db")
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("hello" * 1000)
     with pytest.raises(OperatorError, match=r"cannot open .*state\.db: file is not a database"):
         SqliteStore(tmp_path / "state.db")
 
 
-def test_an_error_of_the_engine_is_one_of_the_store(state: SqliteStore, tmp_path: Path) -> None:
+def test_an_error_of_the_database_engine_is_raised_as_a_store_error(state: SqliteStore, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state.db") as database:
         database.execute("DROP TABLE pins")
     with pytest.raises(StoreError, match=r"state\.db: no such table: pins; try again, or put back a backup"):
         state.pins.find("0" * 64)
 
 
-def test_a_store_that_is_not_there_is_not_made_unless_asked_for(tmp_path: Path) -> None:
+def test_a_missing_store_is_created_only_on_request(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with pytest.raises(OperatorError, match="no state at .*is this the home folder"):
         open_store(home)

@@ -1,4 +1,4 @@
-"""Bytes to bounded lines."""
+"""From bytes to bounded lines."""
 
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ def test_each_line_end_ends_one_line(end: bytes) -> None:
 
 
 @pytest.mark.parametrize("bytes_of_nothing", [b"ab\x08\x08", b"x\x15", b"\x00a\x00\x08"])
-def test_whoever_takes_inputs_is_given_a_chance_to_do_something_else(bytes_of_nothing: bytes) -> None:
+def test_long_input_without_lines_lets_the_caller_do_other_work(bytes_of_nothing: bytes) -> None:
     lines = LineDiscipline(line_max_bytes=LIMIT, endless_max_bytes=10**9)
     pieces = [list(lines.inputs(bytes_of_nothing * 8)) for _ in range(TOKENS_PER_TURN)]
     breaths = [one for piece in pieces for one in piece]
@@ -45,16 +45,16 @@ def test_whoever_takes_inputs_is_given_a_chance_to_do_something_else(bytes_of_no
     assert len(breaths) >= 16
 
 
-def test_runs_of_bytes_that_do_nothing_cost_no_more_than_one() -> None:
+def test_runs_of_bytes_without_effect_cost_no_more_than_one() -> None:
     assert list(discipline().inputs(b"\x00" * 10**6 + b"\x15" * 10**6 + b"\x7f" * 10**6)) == []
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r\x00"])
-def test_a_line_end_that_is_cut_by_packets_is_one_line_end(end: bytes) -> None:
+def test_a_line_end_that_is_split_between_packets_is_one_line_end(end: bytes) -> None:
     assert feed(b"one" + end[:1], end[1:] + b"two\n") == [TypedLine("one"), TypedLine("two")]
 
 
-def test_a_line_is_there_at_its_cr_without_waiting_for_more() -> None:
+def test_a_line_is_complete_at_its_cr_without_waiting_for_more() -> None:
     assert feed(b"one\r") == [TypedLine("one")]
 
 
@@ -62,11 +62,11 @@ def test_empty_lines_are_lines() -> None:
     assert feed(b"\r\n\n\r\r\x00") == [TypedLine("")] * 4
 
 
-def test_backspace_and_delete_take_a_character_back() -> None:
+def test_backspace_and_delete_remove_a_character() -> None:
     assert feed(b"abd\x08c\x7f\x7fx\n") == [TypedLine("ax")]
 
 
-def test_backspace_takes_back_a_whole_character_of_utf8() -> None:
+def test_backspace_removes_a_whole_character_of_utf8() -> None:
     assert feed("aé\x08b€\x7f😀\x08\n".encode()) == [TypedLine("ab")]
 
 
@@ -74,11 +74,11 @@ def test_backspace_stops_at_the_beginning() -> None:
     assert feed(b"\x08\x08a\x08\x08\x08b\n") == [TypedLine("b")]
 
 
-def test_backspace_over_bytes_that_are_not_utf8_comes_to_an_end() -> None:
+def test_backspace_over_bytes_that_are_not_utf8_terminates() -> None:
     assert feed(b"\x80\x80\x80\x08a\n") == [TypedLine("a")]
 
 
-def test_control_u_takes_the_line_back() -> None:
+def test_control_u_deletes_the_line() -> None:
     assert feed(b"rm -rf\x15help\n") == [TypedLine("help")]
 
 
@@ -87,27 +87,27 @@ def test_control_d_ends_the_input_on_an_empty_line_only() -> None:
     assert feed(b"a\x04b\n") == [TypedLine("ab")]
 
 
-def test_control_c_gives_the_line_up() -> None:
+def test_control_c_cancels_the_line() -> None:
     assert feed(b"abc\x03d\n") == [Interrupt(), TypedLine("d")]
 
 
-def test_a_line_that_is_not_utf8_is_told_and_the_next_one_is_read() -> None:
+def test_a_line_that_is_not_utf8_is_reported_and_the_next_one_is_read() -> None:
     assert feed(b"\xff\xfe\nok\n") == [LineNotUtf8(), TypedLine("ok")]
 
 
-def test_a_line_at_its_limit_is_a_line_and_one_beyond_is_told_once() -> None:
+def test_a_line_at_its_limit_is_accepted_and_one_beyond_it_is_reported_once() -> None:
     assert feed(b"a" * LIMIT + b"\n") == [TypedLine("a" * LIMIT)]
     assert feed(b"a" * (LIMIT + 1), b"aa", b"\nok\n") == [LineTooLong(), TypedLine("ok")]
 
 
-def test_a_line_without_end_is_told_once_and_then_nothing() -> None:
+def test_an_endless_line_is_reported_once_and_then_ignored() -> None:
     lines = discipline()
     told = [one for _ in range(200) for one in lines.feed(b"a")]
     assert told == [LineTooLong(), LineEndless()]
     assert lines.feed(b"\nhelp\n") == []
 
 
-def test_editing_reaches_back_from_the_limit() -> None:
+def test_editing_works_at_the_limit() -> None:
     assert feed(b"a" * LIMIT + b"\x08b\n") == [TypedLine("a" * (LIMIT - 1) + "b")]
 
 
@@ -121,13 +121,14 @@ def test_any_split_of_the_bytes_yields_the_same_lines(pieces: list[bytes], cuts:
     data = b"".join(pieces)
     whole = discipline().feed(data)
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    # A run of text is measured as one: how it was cut may tell earlier that it is endless, and never otherwise.
+    # A run of text is measured as a whole: a cut may reveal earlier that the line is endless, but changes nothing
+    # else.
     split = feed(*(data[start:end] for start, end in pairwise(bounds)))
     assert split == whole
 
 
 @given(data=st.binary(max_size=2000))
-def test_no_bytes_break_it_and_what_it_keeps_is_bounded(data: bytes) -> None:
+def test_any_bytes_are_processed_and_memory_is_bounded(data: bytes) -> None:
     lines = discipline()
     for one in lines.feed(data):
         if isinstance(one, TypedLine):

@@ -1,7 +1,7 @@
-"""telnetlib3's doors, and that ours are closed.
+"""The weaknesses of telnetlib3, and that our protocol does not have them.
 
-Each door is tried on telnetlib3's own server protocol first, where the test has to fail (`xfail`, strictly): one that
-passes there would prove nothing here.
+Each weakness is tested on telnetlib3's own server protocol first, where the test must fail (`xfail`, strictly): a
+test that passes there would prove nothing here.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Wire(asyncio.Transport):
 
 
 class _Theirs(BaseServer):
-    """telnetlib3's own, as its `create_server` would make it."""
+    """telnetlib3's own protocol, as its `create_server` would make it."""
 
     def __init__(self) -> None:
         super().__init__(encoding=False)
@@ -163,7 +163,7 @@ async def test_new_environ_is_never_accepted(kind: Kind) -> None:
 
 
 class _Searched(bytearray):
-    """A buffer that counts the bytes that were looked at in searching it."""
+    """A buffer that counts the bytes that its searches look at."""
 
     looked_at = 0
 
@@ -184,7 +184,7 @@ async def _lines_of_ours(protocol: Any) -> list[Input]:
 
 @DOORS
 async def test_splitting_lines_looks_at_each_byte_a_bounded_number_of_times(kind: Kind) -> None:
-    """telnetlib3's readline searches all that is buffered, for every line."""
+    """telnetlib3's readline searches the whole buffer for every line."""
     protocol, _ = made(kind)
     protocol.reader._buffer = _Searched()
     data = b"echo 12345\r\n" * 5000
@@ -207,8 +207,8 @@ async def test_a_line_does_not_grow_without_bound(kind: Kind) -> None:
         assert await _lines_of_ours(protocol) == [LineTooLong()]
 
 
-async def test_a_client_that_sends_no_command_gets_no_interpreter_of_them() -> None:
-    """It is most of what a session would cost."""
+async def test_a_client_that_sends_no_telnet_command_gets_no_interpreter() -> None:
+    """The interpreter is most of what a session would cost."""
     protocol, wire = made(NvtProtocol)
     protocol.data_received(b"echo hello\r\n")
     protocol.agreement.decide_com_port(None)
@@ -252,7 +252,7 @@ async def test_nothing_is_sent_before_the_client_speaks() -> None:
         (IAC + AYT, b"[yes]\r\n"),
     ],
 )
-async def test_options_are_agreed_to_from_a_short_list_and_refused_otherwise(sent: bytes, answer: bytes) -> None:
+async def test_options_on_a_short_list_are_accepted_and_all_others_are_refused(sent: bytes, answer: bytes) -> None:
     protocol, wire = made(NvtProtocol)
     protocol.data_received(sent)
     assert wire.written == answer
@@ -260,14 +260,14 @@ async def test_options_are_agreed_to_from_a_short_list_and_refused_otherwise(sen
 
 @pytest.mark.parametrize("verb", [DO, WILL])
 @pytest.mark.parametrize("option", [ECHO, BINARY, NEW_ENVIRON, b"\xc8", SGA])
-async def test_asking_again_for_the_same_option_is_answered_once(verb: bytes, option: bytes) -> None:
-    """RFC 1143: no answer where nothing changes, or two ends may answer each other for ever."""
+async def test_a_repeated_request_for_an_option_is_answered_once(verb: bytes, option: bytes) -> None:
+    """RFC 1143: no answer where nothing changes, or two ends may answer each other forever."""
     protocol, wire = made(NvtProtocol)
     protocol.data_received((IAC + verb + option) * 50)
     assert wire.written.count(IAC) == 1
 
 
-async def test_the_window_size_and_the_terminal_type_are_taken_when_they_were_agreed_upon() -> None:
+async def test_the_window_size_and_the_terminal_type_are_accepted_only_after_agreement() -> None:
     protocol, _ = made(NvtProtocol)
     seen: list[object] = []
     interpreter_of(protocol).set_ext_callback(NAWS, lambda rows, columns: seen.append((rows, columns)))
@@ -280,7 +280,7 @@ async def test_the_window_size_and_the_terminal_type_are_taken_when_they_were_ag
     assert seen == [(24, 80), "XTERM"]
 
 
-async def test_a_subnegotiation_that_was_too_long_is_dropped_whole_and_data_goes_on_behind_it() -> None:
+async def test_an_oversized_subnegotiation_is_dropped_completely_and_the_data_after_it_is_read() -> None:
     protocol, _ = made(NvtProtocol)
     seen: list[object] = []
     interpreter_of(protocol).set_ext_callback(TTYPE, seen.append)
@@ -297,7 +297,7 @@ async def test_editing_commands_act_in_the_order_in_which_they_were_sent() -> No
     assert await protocol.reader.read(100) == b"abx\x08c\x15help\x03\x04"
 
 
-async def test_a_client_that_does_not_read_its_answers_is_not_read_from() -> None:
+async def test_a_client_that_does_not_read_its_answers_is_not_read() -> None:
     protocol, wire = made(NvtProtocol)
     protocol.pause_writing()
     assert wire.is_paused
@@ -309,7 +309,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from() -> Non
     await waiting
 
 
-async def test_reading_goes_on_only_when_neither_reader_nor_writer_is_full() -> None:
+async def test_reading_resumes_only_when_neither_reader_nor_writer_is_full() -> None:
     protocol, wire = made(NvtProtocol)
     protocol.data_received(b"a" * (3 * READER_LIMIT_BYTES))
     protocol.pause_writing()
@@ -322,7 +322,7 @@ async def test_reading_goes_on_only_when_neither_reader_nor_writer_is_full() -> 
     assert not wire.is_paused
 
 
-async def test_whoever_waits_to_write_is_woken_when_the_connection_is_lost() -> None:
+async def test_a_waiting_writer_is_woken_when_the_connection_is_lost() -> None:
     protocol, _ = made(NvtProtocol)
     protocol.pause_writing()
     waiting = asyncio.ensure_future(protocol.drain())
@@ -332,14 +332,14 @@ async def test_whoever_waits_to_write_is_woken_when_the_connection_is_lost() -> 
         await waiting
 
 
-async def test_what_comes_after_the_end_is_forgotten() -> None:
+async def test_input_after_the_end_is_discarded() -> None:
     protocol, _ = made(NvtProtocol)
     protocol.writer.close()
     protocol.data_received(IAC + AYT + IAC + DO + SGA + b"help\r\n")
     assert await protocol.reader.read(10) == b""
 
 
-async def test_are_you_there_is_answered_once_to_however_many_that_come_together() -> None:
+async def test_several_are_you_there_commands_that_arrive_together_get_one_answer() -> None:
     protocol, wire = made(NvtProtocol)
     protocol.data_received((IAC + AYT) * 30)
     assert wire.written == b"[yes]\r\n"
@@ -347,8 +347,8 @@ async def test_are_you_there_is_answered_once_to_however_many_that_come_together
     assert wire.written == b"[yes]\r\n" * 2
 
 
-async def test_what_is_dense_with_commands_is_interpreted_a_little_at_a_time() -> None:
-    """Each takes a microsecond or two: sixteen thousand of them at once would stop everybody else."""
+async def test_input_with_many_commands_is_interpreted_in_small_parts() -> None:
+    """Each takes a microsecond or two: sixteen thousand of them at once would block all other sessions."""
     protocol, wire = made(NvtProtocol)
     protocol.data_received((IAC + NOP) * 4000 + b"help\r\n")
     assert wire.is_paused
@@ -358,7 +358,7 @@ async def test_what_is_dense_with_commands_is_interpreted_a_little_at_a_time() -
     assert await protocol.reader.read(100) == b""
 
 
-async def test_what_came_behind_a_dense_piece_is_interpreted_behind_it() -> None:
+async def test_input_after_a_part_with_many_commands_is_interpreted_after_it() -> None:
     protocol, wire = made(NvtProtocol)
     protocol.data_received((IAC + NOP) * 4000)
     protocol.data_received(b"help\r\n")
@@ -366,7 +366,7 @@ async def test_what_came_behind_a_dense_piece_is_interpreted_behind_it() -> None
     assert not wire.is_paused
 
 
-async def test_a_dense_piece_is_forgotten_with_the_connection() -> None:
+async def test_a_part_with_many_commands_is_discarded_with_the_connection() -> None:
     protocol, _ = made(NvtProtocol)
     protocol.data_received((IAC + NOP) * 4000 + b"help")
     protocol.connection_lost(None)
@@ -388,7 +388,7 @@ PIECE = st.one_of(
 
 @given(pieces=st.lists(PIECE, max_size=40), cut=st.integers(1, 50))
 @settings(max_examples=300)
-async def test_no_bytes_cause_a_traceback_or_grow_without_bound(pieces: list[bytes], cut: int) -> None:
+async def test_no_bytes_cause_a_traceback_or_unbounded_growth(pieces: list[bytes], cut: int) -> None:
     told: list[object] = []
     protocol, wire = made(NvtProtocol)
     data = b"".join(pieces)

@@ -1,4 +1,4 @@
-"""Work of many, a little at a time."""
+"""The work of many sessions, done in small parts."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from telnetsd.telnet.turns import PER_TURN, Turns
 
 
-async def test_who_has_much_to_do_leaves_others_their_turn() -> None:
+async def test_a_session_with_much_work_leaves_the_others_their_turn() -> None:
     turns, done, is_over = Turns(), [], asyncio.Event()
 
     def work(name: str, left: int) -> None:
@@ -25,7 +25,7 @@ async def test_who_has_much_to_do_leaves_others_their_turn() -> None:
     assert done == list("abcabcabc")
 
 
-async def test_more_work_than_fits_in_a_turn_waits_for_another_in_order() -> None:
+async def test_work_beyond_one_turn_waits_for_the_next_in_order() -> None:
     turns, done = Turns(), []
     for number in range(3 * PER_TURN):
         turns.take(lambda number=number: done.append(number))  # type: ignore[misc]
@@ -37,7 +37,7 @@ async def test_more_work_than_fits_in_a_turn_waits_for_another_in_order() -> Non
     assert done == list(range(3 * PER_TURN))
 
 
-async def test_work_that_fails_stops_nobody_elses() -> None:
+async def test_failed_work_does_not_stop_other_work() -> None:
     turns, done = Turns(), asyncio.Event()
     told: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))

@@ -1,4 +1,4 @@
-"""What is read of a ClientHello before OpenSSL has it, whatever bytes a client sends."""
+"""What is read from a ClientHello before OpenSSL has it, whatever bytes a client sends."""
 
 import contextlib
 import ssl
@@ -21,7 +21,7 @@ def hello(name: str | None, most: ssl.TLSVersion) -> bytes:
     return outgoing.read()
 
 
-def test_a_real_client_is_read() -> None:
+def test_the_hello_of_a_real_client_is_read() -> None:
     name = b"\0\x0e\0\0\x0bexample.org"
     assert read_client_hello(hello("example.org", ssl.TLSVersion.TLSv1_3)) == ClientHello(True, name)
     assert read_client_hello(hello("example.org", ssl.TLSVersion.TLSv1_2)) == ClientHello(False, name)
@@ -29,12 +29,12 @@ def test_a_real_client_is_read() -> None:
 
 
 @given(st.binary(max_size=600))
-def test_any_bytes_are_read_or_are_none(data: bytes) -> None:
+def test_any_bytes_are_read_or_yield_none(data: bytes) -> None:
     read_client_hello(data)
 
 
 @given(data=st.data())
-def test_a_hello_that_was_changed_or_cut_is_read_or_is_none(data: st.DataObject) -> None:
+def test_a_changed_or_cut_hello_is_read_or_yields_none(data: st.DataObject) -> None:
     record = bytearray(GOOD)
     for _ in range(data.draw(st.integers(0, 4))):
         record[data.draw(st.integers(0, len(record) - 1))] = data.draw(st.integers(0, 255))

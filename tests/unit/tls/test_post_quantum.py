@@ -1,4 +1,4 @@
-"""A client whose certificate and key are ML-DSA, over TLS: OpenSSL at both ends, as the cryptography wheel has it."""
+"""A client with an ML-DSA certificate and key over TLS; both ends use the OpenSSL of the cryptography wheel."""
 
 import contextlib
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_a_client_proves_that_it_has_an_ml_dsa_key(kind: type[mldsa.MLDSA65Priva
     _, key = leaf.save(tmp_path, "quinn")
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.use_certificate(leaf.certificate)
-    # By its file: pyOpenSSL takes no such key from its caller.
+    # From its file: pyOpenSSL accepts no such key from its caller.
     context.use_privatekey_file(str(key))
     client = SSL.Connection(context, None)
     client.set_connect_state()

@@ -17,7 +17,7 @@ def record(length: int) -> bytes:
     cuts=st.lists(st.integers(0, 600), max_size=20),
     tail=st.integers(0, 44),
 )
-def test_any_split_of_the_stream_gives_out_the_same_records(lengths: list[int], cuts: list[int], tail: int) -> None:
+def test_any_split_of_the_stream_yields_the_same_records(lengths: list[int], cuts: list[int], tail: int) -> None:
     records = [record(length) for length in lengths]
     data = b"".join(records) + record(40)[:tail]
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
@@ -29,7 +29,7 @@ def test_any_split_of_the_stream_gives_out_the_same_records(lengths: list[int], 
     assert given_out == records
 
 
-def test_a_record_longer_than_any_can_be_is_given_out_at_once_for_the_engine_to_refuse() -> None:
+def test_an_oversized_record_is_passed_on_at_once_for_the_engine_to_refuse() -> None:
     splitter = RecordSplitter()
     splitter.feed(b"\x16\x03\x01" + (RECORD_WIRE_MAX_BYTES + 1).to_bytes(2) + b"abc")
     assert splitter.has_record

@@ -1,4 +1,4 @@
-"""The TLS transport on real sockets under uvloop: its other end is the standard library's TLS in blocking mode."""
+"""The TLS transport on real sockets under uvloop; the other end is the standard library's TLS in blocking mode."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from telnetsd.tls.transport import PLAIN_TEXT_ANSWER, TlsTransport
 
 
 class Recorder(asyncio.Protocol):
-    """The application: notes what happens, and lets tests wait for it."""
+    """The application: records what happens, and lets tests wait for it."""
 
     def __init__(self) -> None:
         self.received = bytearray()
@@ -69,7 +69,7 @@ class Recorder(asyncio.Protocol):
 
 
 class Connection:
-    """What a transport tells of its life; see TlsEvents."""
+    """What a transport reports about its life; see TlsEvents."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
@@ -106,7 +106,7 @@ class Server:
         return transport
 
     async def close(self) -> None:
-        """End every connection: uvloop does not close with one open."""
+        """End every connection: uvloop does not close the server while one is open."""
         for transport in self.open:
             transport.abort()
         while self.open:
@@ -156,7 +156,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 def receive_all(tls: ssl.SSLSocket) -> bytes:
-    """Read up to close_notify; a connection that ends without it raises."""
+    """Read up to close_notify; a connection that ends without it raises an error."""
     received = b""
     while data := tls.recv(65536):
         received += data
@@ -164,7 +164,7 @@ def receive_all(tls: ssl.SSLSocket) -> bytes:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_text_goes_both_ways_and_the_details_are_those_of_the_connection(
+async def test_text_passes_both_ways_and_the_details_match_the_connection(
     server: Server, version: ssl.TLSVersion
 ) -> None:
     tls, protocol = await server.connect(version=version)
@@ -196,8 +196,8 @@ async def test_megabytes_arrive_whole_and_in_order_in_both_directions(server: Se
     tls.close()
 
 
-async def test_bytes_that_come_one_at_a_time_are_understood(server: Server) -> None:
-    """A record that is cut anywhere is not forgotten, and none is waited for that is there."""
+async def test_bytes_that_arrive_one_at_a_time_are_understood(server: Server) -> None:
+    """A record that is cut anywhere is not lost, and the transport does not wait for a record that has arrived."""
     outgoing, incoming = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client_context(server.folder / "ca.pem", None).wrap_bio(incoming, outgoing, server_hostname="localhost")
     raw = server.raw_socket()
@@ -226,7 +226,7 @@ async def test_bytes_that_come_one_at_a_time_are_understood(server: Server) -> N
     raw.close()
 
 
-async def test_what_the_client_presented_arrives_as_it_was_sent(server: Server, tmp_path: Path) -> None:
+async def test_the_presented_certificates_arrive_as_they_were_sent(server: Server, tmp_path: Path) -> None:
     pair = Recipe(subject=name("anybody")).self_signed()
     pair.chain = [make_ca("noise").certificate]
     credentials = pair.save(tmp_path, "c")
@@ -245,7 +245,7 @@ async def test_the_certificate_request_names_the_trust_anchors(server: Server) -
     assert b"Acceptable client certificate CA names\nCN = Test CA\n" in done.stdout
 
 
-async def test_close_says_close_notify_and_the_application_is_told_once(server: Server) -> None:
+async def test_close_sends_close_notify_and_the_application_is_notified_once(server: Server) -> None:
     tls, protocol = await server.connect()
     protocol.transport.write(b"goodbye")
     protocol.transport.close()
@@ -290,7 +290,7 @@ async def test_a_half_close_of_tcp_is_an_end_that_can_still_be_answered(server: 
     tls.close()
 
 
-async def test_a_reset_is_a_loss_and_is_told_once(server: Server) -> None:
+async def test_a_reset_is_reported_once_as_a_loss(server: Server) -> None:
     tls, protocol = await server.connect()
     tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     socket.socket(fileno=tls.detach()).close()
@@ -310,8 +310,8 @@ async def test_abort_ends_the_connection_at_once(server: Server) -> None:
     tls.close()
 
 
-async def test_last_words_reach_a_peer_that_is_still_sending(server: Server) -> None:
-    """Without lingering, what the peer sends after our close is answered by a reset, which destroys the words."""
+async def test_the_last_data_reaches_a_peer_that_is_still_sending(server: Server) -> None:
+    """Without lingering, data that the peer sends after our close gets a reset, which destroys our last data."""
     tls, protocol = await server.connect()
     sending = asyncio.to_thread(tls.sendall, b"a" * 8_000_000)
     task = asyncio.ensure_future(sending)
@@ -336,14 +336,16 @@ async def test_a_paused_reader_receives_nothing_until_it_resumes_and_then_everyt
     assert sent < 200_000_000, "the peer could send without end although nobody reads"
     assert protocol.received == b""
     protocol.transport.resume_reading()
-    # The record that did not fit is sent on, and the end with it: everything before it has then been handed on.
+    # The record that did not fit is now sent to its end; everything before it has then been delivered.
     tls.setblocking(True)
     await asyncio.to_thread(tls.sendall, b"a" * 16384)
     await protocol.until(lambda: len(protocol.received) == sent + 16384)
     tls.close()
 
 
-async def test_an_end_that_comes_while_reading_is_paused_is_told_after_what_came_before_it(server: Server) -> None:
+async def test_an_end_that_arrives_while_reading_is_paused_is_reported_after_the_data_before_it(
+    server: Server,
+) -> None:
     tls, protocol = await server.connect()
     protocol.transport.pause_reading()
     await asyncio.to_thread(tls.sendall, b"a" * 50_000)
@@ -388,7 +390,9 @@ async def test_a_plain_text_client_reads_one_plain_line(server: Server) -> None:
     raw.close()
 
 
-async def test_a_client_that_waits_for_the_server_to_speak_first_reads_it_when_time_is_up(tmp_path: Path) -> None:
+async def test_a_client_that_waits_for_the_server_to_speak_first_gets_the_plain_line_at_the_timeout(
+    tmp_path: Path,
+) -> None:
     async with serving(tmp_path, handshake_timeout_s=0.2) as server:
         raw = server.raw_socket()
         assert await asyncio.to_thread(raw.recv, 1000) == PLAIN_TEXT_ANSWER
@@ -396,7 +400,7 @@ async def test_a_client_that_waits_for_the_server_to_speak_first_reads_it_when_t
         raw.close()
 
 
-async def test_a_handshake_that_stops_half_way_is_given_up(tmp_path: Path) -> None:
+async def test_an_unfinished_handshake_times_out(tmp_path: Path) -> None:
     async with serving(tmp_path, handshake_timeout_s=0.2) as server:
         raw = server.raw_socket()
         raw.sendall(b"\x16\x03\x01")
@@ -405,7 +409,7 @@ async def test_a_handshake_that_stops_half_way_is_given_up(tmp_path: Path) -> No
         raw.close()
 
 
-async def test_a_connection_that_closes_before_the_handshake_is_told_as_such(server: Server) -> None:
+async def test_a_connection_closed_before_the_handshake_is_reported_as_such(server: Server) -> None:
     raw = server.raw_socket()
     raw.sendall(b"\x16\x03\x01")
     raw.close()
@@ -448,14 +452,14 @@ async def test_a_client_without_a_common_cipher_is_refused_by_an_alert_that_reac
     assert (await server.failure()).reason is TlsReason.NOTHING_IN_COMMON
 
 
-async def test_a_client_that_does_not_trust_the_server_is_told_as_such(server: Server, tmp_path: Path) -> None:
+async def test_a_client_that_does_not_trust_the_server_is_reported_as_such(server: Server, tmp_path: Path) -> None:
     certificate, _ = make_ca("Other").save(tmp_path, "other")
     context = client_context(certificate, None)
     await asyncio.to_thread(_handshake_error, server, context)
     assert (await server.failure()).reason is TlsReason.SERVER_CERTIFICATE_REJECTED
 
 
-async def test_a_record_that_was_tampered_with_ends_the_connection_by_an_alert(server: Server) -> None:
+async def test_a_tampered_record_ends_the_connection_with_an_alert(server: Server) -> None:
     outgoing, incoming = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client_context(server.folder / "ca.pem", None).wrap_bio(incoming, outgoing, server_hostname="localhost")
     raw = server.raw_socket()
@@ -528,7 +532,7 @@ async def test_a_session_is_resumed_and_presents_the_same_certificate(server: Se
     second.close()
 
 
-async def test_what_is_written_in_one_turn_is_one_record(server: Server) -> None:
+async def test_data_written_in_one_turn_is_one_record(server: Server) -> None:
     tls, protocol = await server.connect()
     for _ in range(1000):
         protocol.transport.write(b"> ")
@@ -537,7 +541,7 @@ async def test_what_is_written_in_one_turn_is_one_record(server: Server) -> None
     tls.close()
 
 
-async def test_a_peer_that_closed_its_side_and_reads_nothing_does_not_hold_the_connection(
+async def test_a_peer_that_closed_its_side_and_does_not_read_does_not_hold_the_connection(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telnetsd.tls.farewell.LINGER_S", 0.2)
@@ -551,7 +555,7 @@ async def test_a_peer_that_closed_its_side_and_reads_nothing_does_not_hold_the_c
     tls.close()
 
 
-async def test_a_transport_that_is_aborted_before_it_is_connected_ends_when_it_is(server: Server) -> None:
+async def test_a_transport_aborted_before_it_is_connected_ends_when_it_is_connected(server: Server) -> None:
     def make_aborted() -> TlsTransport:
         transport = server.make()
         transport.abort()
@@ -564,8 +568,8 @@ async def test_a_transport_that_is_aborted_before_it_is_connected_ends_when_it_i
     listening.close()
 
 
-async def test_one_record_is_handed_on_in_a_turn_however_often_reading_is_resumed(server: Server) -> None:
-    """A flood must leave room for others: pausing and resuming for each record must not make it more."""
+async def test_one_record_is_delivered_per_turn_however_often_reading_is_resumed(server: Server) -> None:
+    """A flood must leave room for others: pausing and resuming for each record must not deliver more in a turn."""
     tls, protocol = await server.connect()
     turns: list[int] = []
     loop = asyncio.get_running_loop()

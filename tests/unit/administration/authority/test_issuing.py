@@ -1,4 +1,4 @@
-"""Issuing: what is refused inside the change, whoever looked at it before."""
+"""Issuing: what the change itself refuses, even if it was checked before."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType, generate_key
 
 
-def test_a_ca_that_was_replaced_since_it_was_loaded_issues_nothing(home: Home) -> None:
+def test_a_ca_that_was_replaced_after_it_was_loaded_issues_nothing(home: Home) -> None:
     stale = load_issuer(home)
     rotate(home)
     key = generate_key(KeyType.EC).public_key()

@@ -1,4 +1,4 @@
-"""A home folder as a server loads it, and each thing in it that can be wrong."""
+"""A home folder as a server loads it, and each error that it can have."""
 
 import stat
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def locked_key() -> bytes:
     ],
     ids=["no certificate", "no PEM", "no key", "no PEM key", "an encrypted key", "DSA"],
 )
-def test_a_server_pair_that_cannot_be_used_is_told_in_words(
+def test_an_unusable_server_key_pair_is_reported_with_a_message(
     damage: Callable[[Home], object], words: str, home: Home
 ) -> None:
     damage(home)
@@ -77,13 +77,13 @@ def test_a_ca_key_that_is_elsewhere_is_only_a_warning(home: Home) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o601])
-def test_a_secret_that_anybody_else_may_touch_is_refused(mode: int, home: Home) -> None:
+def test_a_secret_accessible_to_others_is_refused(mode: int, home: Home) -> None:
     home.server_key.chmod(mode)
     with pytest.raises(OperatorError, match=rf"open to others \(mode 0{mode:o}\)"):
         require_secret(home, home.server_key)
 
 
-def test_a_secret_is_a_secret_from_its_first_moment_and_follows_no_link(home: Home) -> None:
+def test_a_secret_file_is_private_from_its_creation_and_follows_no_link(home: Home) -> None:
     path = home.root / "secret"
     path.write_text("old")
     path.chmod(0o644)
@@ -92,7 +92,7 @@ def test_a_secret_is_a_secret_from_its_first_moment_and_follows_no_link(home: Ho
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_home_folder_is_chosen_then_the_environments_then_the_current_one(
+def test_the_home_folder_is_the_given_one_or_that_of_the_environment_or_the_current_folder(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home.root)

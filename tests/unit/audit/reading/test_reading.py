@@ -1,4 +1,4 @@
-"""Selecting, telling, counting and exporting events; whatever a line holds."""
+"""Selecting, describing, counting and exporting events, whatever a line holds."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ def an_event(action: str = "command-executed", at: str = "2026-11-25T11:00:00.00
         Selection(until=parse_moment("2026-11-25T11:00", NOW)),
     ],
 )
-def test_a_selection_takes_what_is_asked_for(selection: Selection) -> None:
+def test_a_selection_matches_the_requested_events(selection: Selection) -> None:
     assert selection.takes(an_event())
 
 
@@ -74,11 +74,11 @@ def test_a_selection_takes_what_is_asked_for(selection: Selection) -> None:
         Selection(user="bob", action="session-*"),
     ],
 )
-def test_a_selection_takes_nothing_else(selection: Selection) -> None:
+def test_a_selection_matches_no_other_events(selection: Selection) -> None:
     assert not selection.takes(an_event())
 
 
-def test_a_user_is_also_whom_a_change_is_about_and_a_guest_is_a_guest() -> None:
+def test_a_user_selection_includes_changes_to_that_user_and_guest_selects_guests() -> None:
     changed = an_event("user-changed", user={"target": {"name": "bob"}})
     assert Selection(user="bob").takes(changed)
     guest = an_event(user={"roles": ["guest"]}, telnetsd={"identity": {"kind": "guest"}})
@@ -97,22 +97,22 @@ def test_a_user_is_also_whom_a_change_is_about_and_a_guest_is_a_guest() -> None:
         ("2026-11-01T10:00Z", datetime(2026, 11, 1, 10, tzinfo=UTC)),
     ],
 )
-def test_moments_are_absolute_or_ago(text: str, moment: datetime) -> None:
+def test_a_moment_is_absolute_or_relative_to_now(text: str, moment: datetime) -> None:
     assert parse_moment(text, NOW) == moment
 
 
 @pytest.mark.parametrize("text", ["", "2", "h", "2y", "yesterday", "999999w", "2026-13-01"])
-def test_what_is_no_moment_is_refused(text: str) -> None:
+def test_an_invalid_moment_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a moment"):
         parse_moment(text, NOW)
 
 
-def test_what_is_no_network_is_refused() -> None:
+def test_an_invalid_network_is_refused() -> None:
     with pytest.raises(ValueError, match="not an address or network"):
         parse_network("example.com")
 
 
-def test_a_story_tells_who_what_and_how_it_ended() -> None:
+def test_the_story_of_a_session_has_its_user_its_steps_and_its_end() -> None:
     started = an_event("session-started", "2026-11-25T11:00:00.000000Z")
     ran = an_event("command-executed", "2026-11-25T11:00:01.500000Z")
     ended = an_event("session-ended", "2026-11-25T11:00:03.250000Z")
@@ -146,7 +146,7 @@ def test_figures_count_logins_refusals_and_hours() -> None:
     assert (figures.events, figures.failures) == (5, 2)
 
 
-def test_csv_has_a_row_an_event_that_a_spreadsheet_takes_for_text() -> None:
+def test_csv_has_a_row_for_each_event_and_a_spreadsheet_reads_it_as_text() -> None:
     hostile = an_event(message='=HYPERLINK("http://example","x")', user={"name": "@bob"})
     rows = list(csv.DictReader(io.StringIO("\n".join(export([an_event(), hostile], ExportFormat.CSV)))))
     assert list(rows[0]) == list(COLUMNS)
@@ -156,7 +156,7 @@ def test_csv_has_a_row_an_event_that_a_spreadsheet_takes_for_text() -> None:
     assert rows[1]["user"] == "'@bob"
 
 
-def test_cef_escapes_what_separates_its_fields() -> None:
+def test_cef_escapes_its_field_separators() -> None:
     (line,) = export([an_event(message="a=b|c\\d", user={"name": "x suser=root"})], ExportFormat.CEF)
     assert line.startswith("CEF:0|telnetsd|telnetsd|")
     assert (
@@ -169,7 +169,7 @@ def test_cef_escapes_what_separates_its_fields() -> None:
 
 
 @given(EVENTS)
-def test_whatever_an_event_holds_it_can_be_selected_shown_told_counted_and_exported(event: dict[str, Any]) -> None:
+def test_any_event_can_be_selected_shown_described_counted_and_exported(event: dict[str, Any]) -> None:
     selection = Selection(
         user="bob",
         session="1",
@@ -192,6 +192,6 @@ def test_whatever_an_event_holds_it_can_be_selected_shown_told_counted_and_expor
 
 
 @given(st.binary(max_size=200))
-def test_whatever_a_line_is_it_can_be_shown(line: bytes) -> None:
+def test_any_line_can_be_shown(line: bytes) -> None:
     row = describe(read_event(line))
     assert all(getattr(row, name).isprintable() for name in row.__dataclass_fields__)

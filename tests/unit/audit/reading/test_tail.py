@@ -1,4 +1,4 @@
-"""Reading the log: its end, what comes next, and what people see of it."""
+"""Reading the log: its end, the lines that follow, and how events are shown."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
-def test_the_last_lines_are_the_last_whole_ones(path: Path) -> None:
+def test_last_lines_returns_the_last_whole_lines(path: Path) -> None:
     assert last_lines(path, 5) == []
     append(path, *(f"{number} {'x' * 3000}" for number in range(100)))
     with path.open("ab") as file:
@@ -41,7 +41,7 @@ def test_the_last_lines_are_the_last_whole_ones(path: Path) -> None:
 
 
 class Following:
-    """`follow` in a thread, as `tail -f` has it; lines are waited for, never slept for."""
+    """Runs `follow` in a thread, as `tail -f` does; a test waits for lines and never sleeps."""
 
     def __init__(self, path: Path, count: int) -> None:
         history, live = follow(path, count)
@@ -62,7 +62,7 @@ class Following:
             assert self._got == list(messages)
 
 
-def test_following_goes_on_across_rotation(path: Path) -> None:
+def test_following_continues_across_rotation(path: Path) -> None:
     append(path, "one", "two")
     following = Following(path, 1)
     following.wait_for("two")
@@ -73,13 +73,13 @@ def test_following_goes_on_across_rotation(path: Path) -> None:
     following.wait_for("two", "three", BEGINS, "four")
 
 
-def test_following_begins_with_a_file_that_is_not_there_yet(path: Path) -> None:
+def test_following_can_begin_before_the_file_exists(path: Path) -> None:
     following = Following(path, 10)
     append(path, "one")
     following.wait_for(BEGINS, "one")
 
 
-def test_half_a_line_that_is_taken_back_while_it_is_followed_is_not_joined_to_what_comes_in_its_place(
+def test_a_torn_line_that_is_removed_while_it_is_followed_is_not_joined_to_the_next_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(path, "one")
@@ -101,7 +101,7 @@ def test_half_a_line_that_is_taken_back_while_it_is_followed_is_not_joined_to_wh
     following.wait_for(BEGINS, "one", f"a torn last line of 74 bytes was set aside in {aside.name}", "two")
 
 
-def test_a_line_longer_than_what_is_read_at_once_is_followed(path: Path) -> None:
+def test_a_line_longer_than_one_read_is_followed(path: Path) -> None:
     following = Following(path, 0)
     append(path, "x" * 200_000, "two")
     following.wait_for(BEGINS, "x" * 300, "two")
@@ -116,13 +116,13 @@ def test_a_damaged_line_can_be_shown(line: bytes) -> None:
     assert all(value.isprintable() for value in (row.time, row.user, row.message, row.action, row.source))
 
 
-def test_control_characters_in_a_file_that_was_changed_do_not_reach_the_terminal() -> None:
+def test_control_characters_in_a_changed_file_do_not_reach_the_terminal() -> None:
     row = describe(read_event(b'{"message":"\\u001b[2Jgone","user":{"name":"a\\nb"}}'))
     assert row.message == r"\x1b[2Jgone"
     assert row.user == r"a\x0ab"
 
 
-def test_a_source_of_ipv6_stands_in_brackets() -> None:
+def test_an_ipv6_source_is_shown_in_brackets() -> None:
     assert describe(read_event(b'{"source":{"ip":"::1","port":7}}')).source == "[::1]:7"
 
 

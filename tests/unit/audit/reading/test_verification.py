@@ -77,7 +77,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def judge(files: Files, folder: Path) -> Report:
-    """Put files there, and verify what is then a log."""
+    """Write files to a folder, and verify the log that they form."""
     for old in folder.iterdir():
         old.unlink()
     for name, content in files.items():
@@ -142,7 +142,7 @@ class Mutation:
         return b"".join(lines[: self.number(len(lines) - 1)])
 
     def splice(self, content: bytes) -> bytes:
-        """Put lines of another log, by the same key, in the place of some."""
+        """Replace some lines with lines of another log, signed by the same key."""
         lines = lines_of(content)
         names = log_names(self.other)
         foreign = lines_of(self.other[names[self.number(len(names) - 1)]])
@@ -150,7 +150,7 @@ class Mutation:
         return b"".join(lines[:begin] + foreign[start : start + 1 + self.number(8)] + lines[begin + self.number(8) :])
 
     def append_forged(self, content: bytes) -> bytes:
-        """Add lines that follow the last one, as anybody can who has no key."""
+        """Append lines that follow the last one, as an attacker without a key can."""
         lines = lines_of(content)
         head = read_link(lines[-1][:-1]).head
         forged = self.draw(st.sampled_from(FORGED))
@@ -160,13 +160,13 @@ class Mutation:
         return b"".join(lines)
 
     def rewrite(self, content: bytes) -> bytes:
-        """Change one event, and every hash behind it, as anybody can who has no key."""
+        """Change one event and every hash after it, as an attacker without a key can."""
         lines = lines_of(content)
         return b"".join(rehash(lines, self.number(len(lines) - 1)))
 
 
 def rehash(lines: list[bytes], place: int) -> list[bytes]:
-    """Change the message of a line, and make every line behind it follow; signatures stay as they are."""
+    """Change the message of a line, and make every later line follow it; signatures stay as they are."""
     changed = lines[:place]
     previous = None
     for line in lines[place:]:
@@ -198,21 +198,19 @@ MUTATIONS = [
 
 @given(data=st.data())
 @settings(max_examples=600)
-def test_every_mutation_is_found(data: st.DataObject, intact: Files, other: Files) -> None:
+def test_every_mutation_is_detected(data: st.DataObject, intact: Files, other: Files) -> None:
     name = data.draw(st.sampled_from(log_names(intact)))
     mutate = data.draw(st.sampled_from(MUTATIONS))
     mutated = mutate(Mutation(data.draw, intact, other), intact[name])
     assume(mutated != intact[name])
-    # Not among the logs of other tests, which are held against the schema in the end.
+    # Not among the logs of other tests, which are checked against the schema at the end.
     with tempfile.TemporaryDirectory() as folder:
         report = judge({**intact, name: mutated}, Path(folder))
     assert report.damage is not None
     assert report.damage.message
 
 
-def test_an_event_of_retention_that_nobody_sealed_does_not_excuse_a_missing_file(
-    intact: Files, tmp_path: Path
-) -> None:
+def test_an_unsealed_retention_event_does_not_excuse_a_missing_file(intact: Files, tmp_path: Path) -> None:
     first, second, *_ = log_names(intact)
     last = read_link(intact[first].splitlines()[-1]).head
     files = {name: content for name, content in intact.items() if name != first}
@@ -256,7 +254,7 @@ def test_a_log_that_rotates_while_it_is_read_is_intact(tmp_path: Path) -> None:
     assert report.events == 3
 
 
-def test_a_file_that_is_removed_while_it_is_read_is_told_in_words(intact: Files, tmp_path: Path) -> None:
+def test_a_file_removed_while_it_is_read_is_reported_with_a_message(intact: Files, tmp_path: Path) -> None:
     judge(intact, tmp_path)
     snapshot = take_snapshot(tmp_path / "audit.jsonl")
     (tmp_path / log_names(intact)[1]).unlink()
@@ -265,7 +263,9 @@ def test_a_file_that_is_removed_while_it_is_read_is_told_in_words(intact: Files,
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst"])
-def test_files_may_be_compressed_and_a_broken_one_is_damage(suffix: str, intact: Files, tmp_path: Path) -> None:
+def test_files_may_be_compressed_and_a_broken_one_counts_as_damage(
+    suffix: str, intact: Files, tmp_path: Path
+) -> None:
     first = log_names(intact)[0]
     packers: dict[str, Callable[[bytes], bytes]] = {
         "gz": gzip.compress,
@@ -283,9 +283,7 @@ def test_files_may_be_compressed_and_a_broken_one_is_damage(suffix: str, intact:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_in_the_folder_is_passed_over(
-    make: Callable[[Path], None], intact: Files, tmp_path: Path
-) -> None:
+def test_an_entry_that_is_not_a_file_is_ignored(make: Callable[[Path], None], intact: Files, tmp_path: Path) -> None:
     assert judge(intact, tmp_path).damage is None
     make(tmp_path / "audit-000000000000.jsonl")
     make(tmp_path / "audit.jsonl.7")
@@ -295,14 +293,14 @@ def test_what_is_no_file_in_the_folder_is_passed_over(
     assert find_expired(path, AuditSettings(retention_bytes=1), datetime.now(UTC)) is not None
 
 
-def test_the_name_of_a_file_cannot_steer_a_terminal(intact: Files, tmp_path: Path) -> None:
+def test_the_name_of_a_file_cannot_control_a_terminal(intact: Files, tmp_path: Path) -> None:
     name = "audit-\x1b]0;owned\x07\nintact.jsonl"
     damage = judge({**intact, name: b"hello\n"}, tmp_path).damage
     assert damage is not None
     assert damage.file == r"audit-\x1b]0;owned\x07\x0aintact.jsonl"
 
 
-def test_neither_a_set_time_nor_an_empty_giant_has_a_file_removed(tmp_path: Path) -> None:
+def test_neither_a_forged_file_time_nor_an_empty_huge_file_causes_a_removal(tmp_path: Path) -> None:
     path, now = tmp_path / "audit.jsonl", datetime.now(UTC)
     log = open_test_log(path, AuditSettings(rotate_bytes=4096))
     for number in range(12):
@@ -319,7 +317,7 @@ def test_neither_a_set_time_nor_an_empty_giant_has_a_file_removed(tmp_path: Path
     assert (expired.reason, expired.first.head.sequence) == (RetentionReason.AGE, 1)
 
 
-def test_what_somebody_else_rotated_keeps_what_came_later(tmp_path: Path) -> None:
+def test_files_after_one_that_another_program_rotated_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = open_test_log(path)
     log.append([event("one")])
@@ -332,7 +330,7 @@ def test_what_somebody_else_rotated_keeps_what_came_later(tmp_path: Path) -> Non
     assert find_expired(path, AuditSettings(retention_bytes=1), datetime.now(UTC)) is None
 
 
-def test_an_intact_log_is_intact(intact: Files, tmp_path: Path) -> None:
+def test_an_intact_log_has_no_damage(intact: Files, tmp_path: Path) -> None:
     report = judge(intact, tmp_path)
     assert report.damage is None
     assert report.first_sequence == 1
@@ -341,7 +339,7 @@ def test_an_intact_log_is_intact(intact: Files, tmp_path: Path) -> None:
     assert report.key_ids == (KEY.id,)
 
 
-def test_a_file_of_the_log_that_is_gone_is_missed(intact: Files, tmp_path: Path) -> None:
+def test_a_missing_file_of_the_log_is_detected(intact: Files, tmp_path: Path) -> None:
     for name in log_names(intact):
         files = {one: content for one, content in intact.items() if one != name}
         damage = judge(files, tmp_path).damage
@@ -460,7 +458,7 @@ def test_the_first_bad_line_and_the_kind_of_damage_are_named(case: str, path: Pa
     assert damage.message.startswith(words)
 
 
-def test_a_seal_that_is_gone_or_of_another_key_proves_nothing(path: Path) -> None:
+def test_a_missing_seal_or_one_of_another_key_proves_nothing(path: Path) -> None:
     kept = seal_path(path).read_bytes()
     seal_path(path).unlink()
     damage = verify_log(path).damage
@@ -474,7 +472,7 @@ def test_a_seal_that_is_gone_or_of_another_key_proves_nothing(path: Path) -> Non
     assert_intact(path)
 
 
-def test_a_checkpoint_does_not_serve_as_a_seal(path: Path) -> None:
+def test_a_checkpoint_cannot_be_used_as_a_seal(path: Path) -> None:
     log = open_test_log(path)
     line = log.checkpoint(CheckpointReason.REQUESTED)
     log.append([event("hidden")])
@@ -488,7 +486,7 @@ def test_a_checkpoint_does_not_serve_as_a_seal(path: Path) -> None:
     assert verify_log(path).damage is not None
 
 
-def test_another_key_has_to_be_known(path: Path) -> None:
+def test_lines_signed_by_another_key_verify_only_if_that_key_is_known(path: Path) -> None:
     log = open_test_log(path, key=make_key(9))
     log.append([event("by another")])
     log.close()
@@ -518,7 +516,7 @@ def test_a_rotated_file_alone_is_proved_by_its_first_and_last_line(intact: Files
         assert damage.kind is kind
 
 
-def test_an_exported_checkpoint_has_to_be_in_the_log(path: Path, tmp_path: Path) -> None:
+def test_an_exported_checkpoint_must_be_in_the_log(path: Path, tmp_path: Path) -> None:
     log = open_test_log(path)
     exported = read_checkpoint(log.checkpoint(CheckpointReason.REQUESTED), KEY.public)
     log.append([event("later")])
@@ -531,7 +529,7 @@ def test_an_exported_checkpoint_has_to_be_in_the_log(path: Path, tmp_path: Path)
         )
 
     assert judge_with(path).damage is None
-    # Whoever has the key can begin another log and say that it is this one; the export says no.
+    # A holder of the key can begin another log and claim that it is this one; the export disproves that.
     for count, kind in ((3, DamageKind.TRUNCATED), (20, DamageKind.CHANGED)):
         folder = tmp_path / f"again-{count}"
         again = open_test_log(folder / "audit.jsonl")
@@ -544,7 +542,7 @@ def test_an_exported_checkpoint_has_to_be_in_the_log(path: Path, tmp_path: Path)
         assert damage.kind is kind
 
 
-def test_a_line_that_never_ends_is_damage_and_not_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_damage_and_is_not_kept_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telnetsd.audit.reading.archive.LINE_MAX_BYTES", 5000)
     with path.open("ab") as file:
         file.write(b"x" * 20_000)
@@ -554,7 +552,7 @@ def test_a_line_that_never_ends_is_damage_and_not_memory(path: Path, monkeypatch
 
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.booleans()), max_size=5), st.binary(max_size=600))
-def test_whatever_bytes_are_verified_the_answer_is_a_report(content: list[tuple[bytes, bool]], seal: bytes) -> None:
+def test_verifying_any_bytes_yields_a_report(content: list[tuple[bytes, bool]], seal: bytes) -> None:
     lines = [Line(Path("x"), number, text, is_whole) for number, (text, is_whole) in enumerate(content, 1)]
     assert verify(lines, Expectation(KEY.public, seal, is_whole=True)).damage is not None
 

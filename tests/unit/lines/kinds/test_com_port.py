@@ -1,4 +1,4 @@
-"""RFC 2217: what is asked of a port, and what it is answered, whatever is asked."""
+"""RFC 2217: what is requested of a port, and what it answers, whatever the request is."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from telnetsd.lines.kinds.com_port import answer
 
 @dataclass
 class Port:
-    """A serial port that takes no other rate than those that it knows."""
+    """A serial port that accepts only the rates that it knows."""
 
     bytesize: int = 8
     parity: str = "N"
@@ -67,11 +67,11 @@ class Port:
         (b"", b""),
     ],
 )
-def test_a_question_is_answered_with_what_holds_then(question: bytes, answered: bytes) -> None:
+def test_a_request_is_answered_with_the_value_that_then_holds(question: bytes, answered: bytes) -> None:
     assert answer(Port(), question, may_change=True) == answered
 
 
-def test_who_only_watches_changes_nothing() -> None:
+def test_a_watcher_changes_nothing() -> None:
     port = Port()
     for question in (b"\x01\x00\x01\xc2\x00", b"\x02\x07", b"\x03\x02", b"\x05\x05", b"\x05\x09", b"\x0c\x03"):
         answer(port, question, may_change=False)
@@ -80,7 +80,7 @@ def test_who_only_watches_changes_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def pty_port() -> Iterator[serial.Serial]:
-    """A port that has neither DTR nor RTS, as real ones may not."""
+    """A port without DTR and RTS, as real ones may be."""
     ours, theirs = os.openpty()
     with serial.Serial(os.ttyname(theirs)) as port:
         yield port
@@ -89,12 +89,12 @@ def pty_port() -> Iterator[serial.Serial]:
 
 
 @pytest.mark.parametrize("question", [b"\x05\x08", b"\x05\x09", b"\x05\x0b", b"\x05\x0c"])
-def test_a_port_without_dtr_and_rts_is_said_to_have_them_on(pty_port: serial.Serial, question: bytes) -> None:
+def test_a_port_without_dtr_and_rts_reports_them_as_on(pty_port: serial.Serial, question: bytes) -> None:
     on = b"\x08" if question[1] <= 9 else b"\x0b"
     assert answer(pty_port, question, may_change=True) == b"\x69" + on
 
 
-def test_a_port_that_has_been_unplugged_is_answered_for_as_it_was() -> None:
+def test_an_unplugged_port_is_answered_for_with_its_last_values() -> None:
     ours, theirs = os.openpty()
     with serial.Serial(os.ttyname(theirs)) as port:
         os.close(ours)
@@ -104,7 +104,7 @@ def test_a_port_that_has_been_unplugged_is_answered_for_as_it_was() -> None:
 
 
 @given(st.binary(max_size=64))
-def test_whatever_is_asked_the_answer_is_bytes_and_the_port_has_it(pty_port: serial.Serial, question: bytes) -> None:
+def test_any_request_is_answered_in_bytes_that_match_the_port(pty_port: serial.Serial, question: bytes) -> None:
     answered = answer(pty_port, question, may_change=True)
     if answered[:1] == b"\x65":
         assert int.from_bytes(answered[1:], "big") == pty_port.baudrate

@@ -1,4 +1,4 @@
-"""Lines to a program, where the program is real and the moment is ours."""
+"""Lines to a program: the program is real, and the test chooses the moment."""
 
 import asyncio
 
@@ -8,10 +8,10 @@ from telnetsd.lines.kinds.program import ExecTarget, open_program
 from telnetsd.telnet.terminal import Terminal
 
 
-async def test_whoever_reads_while_a_program_is_closed_does_not_touch_its_descriptor_any_more(
+async def test_a_reader_of_a_closed_program_no_longer_uses_its_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its number may be another connection's by then."""
+    """The number may belong to another connection by then."""
     program, loop = open_program(ExecTarget(("cat",), None), Terminal(), {}), asyncio.get_running_loop()
     reading = asyncio.ensure_future(program.read())
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Lines to telnet servers, against a server on loopback that does what no real one should."""
+"""Lines to telnet servers, against a loopback server that behaves as no real server should."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ QUESTIONS = 60_000
 
 
 async def ask_without_reading() -> int:
-    """Return how many bytes of answers wait, when all was asked and they could be sent no more."""
+    """Return how many bytes of answers wait when every question was asked and no more answers could be sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         upstream = await TelnetTarget(*listener.getsockname()).open(Terminal(), {})
@@ -32,13 +32,13 @@ async def ask_without_reading() -> int:
     return waiting
 
 
-def test_answers_that_nobody_reads_do_not_grow_without_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_unread_answers_do_not_grow_without_bound(caplog: pytest.LogCaptureFixture) -> None:
     assert uvloop.run(ask_without_reading()) < UNREAD_ANSWERS_MAX_BYTES + 1024
     assert not caplog.records
 
 
 async def close_amidst(typed: bytes, *, is_read: bool) -> bytes:
-    """Type, and close the line; return what the server was sent, which reads before or behind that."""
+    """Type, and close the line; return what the server received, which reads before the close or after it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         upstream = await TelnetTarget(*listener.getsockname()).open(Terminal(), {})
         server = listener.accept()[0]
@@ -55,11 +55,11 @@ async def close_amidst(typed: bytes, *, is_read: bool) -> bytes:
             return received
 
 
-def test_what_was_typed_last_reaches_a_server_that_reads() -> None:
+def test_the_last_input_reaches_a_server_that_reads() -> None:
     typed = b"x" * 2**23
     assert uvloop.run(close_amidst(typed, is_read=True)) == typed
 
 
-def test_a_server_that_does_not_read_keeps_no_connection() -> None:
+def test_a_server_that_does_not_read_keeps_no_connection_open() -> None:
     typed = b"x" * 2**24
     assert len(uvloop.run(close_amidst(typed, is_read=False))) < len(typed)

@@ -1,4 +1,4 @@
-"""A recording has every byte, whatever they are and however they came, and its digest is that of its file."""
+"""A recording has every byte, whatever its value and however it arrived; its digest is that of its file."""
 
 import hashlib
 import resource
@@ -19,7 +19,7 @@ PIECES = [b"text", "größer ✓\ufffd".encode(), b"\xff", b"x\xe2\x82", b"\xf0\
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=12))
-def test_every_byte_is_in_it(pieces: list[bytes]) -> None:
+def test_a_recording_has_every_byte(pieces: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.cast"
         recording = Recording(path, "title", Terminal(), max_bytes=MAX_BYTES)
@@ -31,7 +31,7 @@ def test_every_byte_is_in_it(pieces: list[bytes]) -> None:
         assert b"".join(frame.data for frame in read_frames(path)) == b"".join(pieces)
 
 
-def test_what_was_typed_is_not_taken_for_what_was_shown(tmp_path: Path) -> None:
+def test_recorded_input_is_not_mistaken_for_output(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "one.cast", "title", Terminal(), max_bytes=MAX_BYTES)
     recording.note(INPUT, b"\xff")
     recording.note(OUTPUT, b"shown")
@@ -39,7 +39,7 @@ def test_what_was_typed_is_not_taken_for_what_was_shown(tmp_path: Path) -> None:
     assert [frame.data for frame in read_frames(tmp_path / "one.cast")] == [b"shown"]
 
 
-def test_where_the_disk_is_full_the_digest_is_that_of_what_is_there(tmp_path: Path) -> None:
+def test_when_the_disk_is_full_the_digest_is_that_of_the_written_part(tmp_path: Path) -> None:
     path = tmp_path / "one.cast"
     recording = Recording(path, "title", Terminal(), max_bytes=MAX_BYTES)
     former, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""The filter: what draws is shown, what steers is not, however it is cut."""
+"""The filter: output that draws is shown, and output that controls the terminal is not, however it is cut."""
 
 import re
 from itertools import pairwise
@@ -44,19 +44,19 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_draws_is_shown(text: str) -> None:
+def test_output_that_draws_is_shown(text: str) -> None:
     assert TerminalFilter().feed(text) == text
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_steers_is_not_shown(text: str) -> None:
+def test_output_that_controls_the_terminal_is_not_shown(text: str) -> None:
     assert TerminalFilter().feed(f"a{text}b") in {"ab", "a31mb"}
 
 
 @given(
     st.lists(st.sampled_from([*HARMLESS, *HOSTILE]) | st.text(max_size=5), max_size=6), st.lists(st.integers(0, 200))
 )
-def test_any_cut_shows_the_same(pieces: list[str], cuts: list[int]) -> None:
+def test_any_split_of_the_output_shows_the_same(pieces: list[str], cuts: list[int]) -> None:
     text = "".join(pieces)
     whole, one = TerminalFilter(), TerminalFilter()
     expected = whole.feed(text) + whole.feed("")
@@ -65,12 +65,12 @@ def test_any_cut_shows_the_same(pieces: list[str], cuts: list[int]) -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("\x1b\x07\x9b[]PX^_?>=0123;$ cntpqhmHABab\x00\r\n"), max_size=40))
-def test_nothing_that_asks_or_programs_comes_through(text: str) -> None:
+def test_no_sequence_that_queries_or_programs_the_terminal_passes(text: str) -> None:
     shown = TerminalFilter().feed(text)
     assert not re.search(r"\x1b[\]PX^_cZ]|\x1b\[[0-?]*[ -/]|\x1b\[[<=>]|\x1b\[[0-?]*[cntpqx]|[\x80-\x9f]", shown)
 
 
-def test_a_sequence_without_end_is_not_kept_for_ever() -> None:
+def test_an_endless_sequence_is_not_kept_forever() -> None:
     one = TerminalFilter()
     for _ in range(100):
         one.feed("\x1b]" + "x" * 1000)
