@@ -204,7 +204,7 @@ def test_a_client_that_does_not_read_gets_no_notices(start: Callable[..., Runnin
         # The answers are as long as the lines: when the server accepts no more lines, the answers are stuck.
         with pytest.raises(TimeoutError):
             send_without_end(bob, b"echo " + b"x" * 4000 + b"\r\n", 2 * SLOWNESS)
-        assert alice.command("wall you are not to see this") == "told 1 other session"
+        assert alice.command("wall you are not to see this") == "sent to 1 other session"
         bob.tls.settimeout(DEADLINE_S)
         socket.socket.shutdown(bob.tls, socket.SHUT_WR)
         seen = bytearray()

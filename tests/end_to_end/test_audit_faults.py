@@ -22,9 +22,9 @@ from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.reading.verification import Report
 from telnetsd.files.home import Home
 
-REFUSED = "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
+REFUSED = "refused: the audit log cannot be written, and nothing may run unrecorded; try again later"
 TOLD = "*** the audit log cannot be written: logins and commands are refused until it can"
-TOLD_OF_END = b"*** the audit log is written again\r\n"
+TOLD_OF_END = b"*** the audit log can be written again\r\n"
 
 
 def verify(home: Home) -> Report:
@@ -284,7 +284,7 @@ def test_of_two_servers_that_start_at_once_one_serves_and_the_log_is_intact(home
     servers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     firsts = [server.stderr.readline() for server in servers if server.stderr]
     assert sorted(line.split(" ", 1)[0] for line in firsts) == ["error:", "listening"]
-    assert any("a server is running on this home folder already" in line for line in firsts)
+    assert any("a server is already running on this home folder" in line for line in firsts)
     for server in servers:
         server.terminate()
         server.communicate(timeout=DEADLINE_S)

@@ -118,7 +118,7 @@ def test_a_full_disk_refuses_commands_and_logins_with_a_message_and_runs_nothing
             if answer != "here":
                 break
         assert "\n*** the audit log cannot be written: logins and commands are refused until it can\n" in answer
-        refused = "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
+        refused = "refused: the audit log cannot be written, and nothing may run unrecorded; try again later"
         assert answer.endswith(refused)
         assert client.command("whoami").startswith("refused: the audit log cannot be written")
         assert client.command("nonsense").startswith("refused: the audit log cannot be written")
@@ -142,7 +142,7 @@ def test_logging_resumes_when_there_is_space_again(start: Callable[..., RunningS
         while client.command("echo here") == "here":
             pass
         make_room(server)
-        client.read_until(b"*** the audit log is written again\r\n")
+        client.read_until(b"*** the audit log can be written again\r\n")
         client.read_until()
         assert client.command("echo again") == "again"
     assert_intact(server.home.audit_file, load_audit_key(server.home))
@@ -205,7 +205,7 @@ def test_audit_tail_reports_a_missing_log(tmp_path: Path) -> None:
     done = telnetsd(Home(tmp_path), "audit", "tail")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        f"error: no audit log at {tmp_path}/audit/audit.jsonl yet; the first event makes it"
+        f"error: no audit log at {tmp_path}/audit/audit.jsonl yet; the first event creates it"
     )
 
 

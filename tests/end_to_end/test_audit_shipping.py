@@ -71,13 +71,13 @@ def test_an_unreachable_collector_gets_the_missed_events_when_it_is_back(
     said = server.process.stderr
     assert said is not None
     assert re.fullmatch(
-        r"WARNING: the collector collector \(syslog\+tcp://127.0.0.1:\d+\) is not reached: .*Connection refused; "
-        r"it gets what it misses when it is back\n",
+        r"WARNING: the collector collector \(syslog\+tcp://127.0.0.1:\d+\) is unreachable: .*Connection refused; "
+        r"it gets the missed events when it is back\n",
         said.readline(),
     )
     with Rsyslog(tmp_path / "first", "tcp", home, port) as collector:
         collector.wait_for("while-away")
-        assert said.readline() == "WARNING: the collector collector is reached again\n"
+        assert said.readline() == "WARNING: the collector collector is reachable again\n"
         type_words(server, "while-there")
         collector.wait_for("while-there")
     type_words(server, "while-away-again")
@@ -234,7 +234,7 @@ def test_an_invalid_collector_is_refused_with_a_message(home: Home) -> None:
             shipping_to("syslog+tls://x:1", key="k"),
             "'collector' has a certificate without a key, or a key without one",
         ),
-        (shipping_to("syslog+tcp://x:1", ca="c"), "'collector' has a ca or a certificate, and is not syslog+tls"),
+        (shipping_to("syslog+tcp://x:1", ca="c"), "'collector' has a ca or a certificate, but is not syslog+tls"),
     ):
         home.config_file.write_text(toml)
         done = telnetsd(home, "check")
@@ -301,4 +301,4 @@ def test_hung_collectors_do_not_prevent_the_server_from_stopping(
     server = start("".join(one.replace('"collector"', f'"collector-{number}"') for number in range(4)))
     type_words(server, *(f"{number}-" + "x" * 3900 for number in range(1200)))
     # The server prints this only for a thread that it stopped waiting for.
-    assert "has not got the last lines yet" in server.stop()
+    assert "has not received the last lines yet" in server.stop()

@@ -80,13 +80,13 @@ def test_search_finds_events_in_every_file(told: Home) -> None:
     assert len(by_session) == len(lines) + 2
     assert len(rows(telnetsd(told, "audit", "search", "--since", "1h", "--failed").stdout)) == 2
     nothing = telnetsd(told, "audit", "search", "--until", "2020-01-01")
-    assert (nothing.returncode, nothing.stderr) == (1, "error: no event is like that; ask for less\n")
+    assert (nothing.returncode, nothing.stderr) == (1, "error: no matching events; use fewer filters\n")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["search", "--since", "yesterday"], "not a moment: 'yesterday'; write 2h, 7d, 2026-01-31"),
+        (["search", "--since", "yesterday"], "not a time: 'yesterday'; write 2h, 7d, 2026-01-31"),
         (["tail", "--source", "example.com"], "not an address or network: 'example.com'"),
     ],
 )
@@ -129,9 +129,9 @@ def test_show_reports_an_ambiguous_session_id(start: Callable[..., RunningServer
     (digit, count), *_ = Counter({one: one[-1] for one in ids if one != "None"}.values()).most_common()
     done = telnetsd(home, "audit", "show", digit)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {count} sessions end with '{digit}': ")
+    assert done.stderr.startswith(f"error: {count} sessions match '{digit}': ")
     done = telnetsd(home, "audit", "show", "nonsense")
-    assert done.stderr == "error: no sessions end with 'nonsense'; see: telnetsd audit search\n"
+    assert done.stderr == "error: no sessions match 'nonsense'; see: telnetsd audit search\n"
     assert telnetsd(home, "audit", "show", "").returncode == 2
 
 
@@ -161,8 +161,8 @@ def test_an_auditor_needs_only_the_files_and_the_public_key(told: Home, tmp_path
     assert said.returncode == 0
     count = len(read_log(told.audit_file))
     assert said.stdout.splitlines()[0] == "intact"
-    assert f"  lines 1 to {count} hold, in " in said.stdout
-    assert "  nothing is missing behind them: the seal says so" in said.stdout
+    assert f"  lines 1 to {count} are intact, in " in said.stdout
+    assert "  nothing is missing after them: the seal proves it" in said.stdout
     copy = tmp_path / "copy"
     shutil.copytree(told.audit_file.parent, copy)
     shutil.copy(told.audit_public_keys, tmp_path / "key.pem")
@@ -195,7 +195,7 @@ def test_an_exported_checkpoint_reveals_that_an_older_log_was_restored(told: Hom
     shutil.copytree(folder, before)
     assert telnetsd(told, "user", "add", "carol").returncode == 0
     done = telnetsd(told, "audit", "checkpoint", "-o", state)
-    assert done.stdout.startswith(f"{state}: prove later that the log still holds it: telnetsd audit verify")
+    assert done.stdout.startswith(f"{state}: to prove later that the log contains it: telnetsd audit verify")
     assert telnetsd(told, "user", "add", "dora").returncode == 0
     said = telnetsd(told, "audit", "verify", "--checkpoint", state)
     assert said.returncode == 0
@@ -210,7 +210,7 @@ def test_an_exported_checkpoint_reveals_that_an_older_log_was_restored(told: Hom
     state.write_text(state.read_text().replace("signed for", "signed by"))
     said = telnetsd(told, "audit", "verify", "--checkpoint", state)
     assert said.stderr.startswith(
-        f"error: {state} is not what `audit checkpoint` exported: it is not what was written"
+        f"error: {state} is not what `audit checkpoint` exported: it does not match its hash"
     )
 
 
@@ -224,7 +224,7 @@ def test_a_new_audit_key_signs_from_then_on_and_the_previous_key_still_verifies(
     assert f"  {keys[0]}  signs now\n  {keys[1]}  signed before" in shown
     server = start()
     done = telnetsd(told, "audit", "key", "--new")
-    assert done.stderr.startswith("error: a server is running on this home folder already: process ")
+    assert done.stderr.startswith("error: a server is already running on this home folder: process ")
     server.stop()
     events = read_log(told.audit_file)
     changed = next(one for one in events if action_of(one) == "audit-key-changed")
@@ -241,7 +241,7 @@ def test_without_an_audit_key_nothing_is_written_and_the_error_names_the_remedy(
     for words in (["user", "add", "carol"], ["serve", "--listen", "127.0.0.1:0"], ["audit", "checkpoint"]):
         done = telnetsd(home, *words)
         assert done.returncode == 1
-        remedy = "put it back, or make another one: telnetsd audit key --new"
+        remedy = "put it back, or create a new one: telnetsd audit key --new"
         assert done.stderr == f"error: no private key at certs/audit.key; {remedy}\n"
     assert telnetsd(home, "user", "show", "carol").returncode == 1
     assert telnetsd(home, "audit", "key", "--new").returncode == 0
@@ -297,7 +297,7 @@ def test_a_broken_audit_key_can_be_replaced(content: bytes | None, home: Home) -
     home.audit_key.write_bytes(content or b"")
     if content is None:
         home.audit_public_keys.unlink()
-    assert "make another one: telnetsd audit key --new" in telnetsd(home, "user", "add", "carol").stderr
+    assert "create a new one: telnetsd audit key --new" in telnetsd(home, "user", "add", "carol").stderr
     assert telnetsd(home, "audit", "key", "--new").returncode == 0
     assert telnetsd(home, "user", "add", "carol").returncode == 0
 

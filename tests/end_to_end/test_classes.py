@@ -48,17 +48,17 @@ def test_a_class_is_shown_and_logged_and_decides_which_roles_and_commands_apply(
         assert "you are carol (operator; class 2)" in client.read_until()
         assert "class        2 (in person: a photo ID was shown)" in client.command("whoami")
         assert "no session" in client.command("kick 12345678")
-        assert "echo needs class 3; you are of class 2: ask the operator" in client.command("echo x")
+        assert "`echo` requires class 3; you have class 2: ask the operator" in client.command("echo x")
         assert get(server.session_from(client.port), "telnetsd.identity.class") == 2
     with connect_as(server, "alice") as client:
         assert "you are alice (operator; class 1)" in client.read_until()
-        assert "kick needs class 2; you are of class 1" in client.command("kick 12345678")
+        assert "permission denied: `kick` requires class 2; you have class 1" in client.command("kick 12345678")
         assert "kick" not in client.command("help")
         denied = server.session_from(client.port, "command-denied")
         assert (denied["event"]["reason"], denied["event"]["outcome"]) == ("class-too-low", "failure")
     with connect_as(server, "bob") as client:
         client.read_until()
-        assert "echo needs class 3" in client.command("echo x")
+        assert "`echo` requires class 3" in client.command("echo x")
     assert "no class 4: define [classes.4]" in refused(home, "user", "add", "dan", "--class", "4")
     done(home, "user", "renew", "carol", "--new-key")
     with connect_as(server, "carol") as client:

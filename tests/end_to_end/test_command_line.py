@@ -47,7 +47,7 @@ def test_init_makes_a_home_folder_once(tmp_path: Path) -> None:
         assert mode(folder) == 0o700
     again = program(home, "init")
     assert again.returncode == 1
-    assert again.stderr.startswith("error: there is a CA already: ")
+    assert again.stderr.startswith("error: a CA already exists: ")
     assert program(home, "check").returncode == 0
 
 
@@ -109,12 +109,15 @@ def test_user_add_is_logged_with_the_operator(home: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bob"], "there is a user bob already; see: telnetsd user show bob"),
-        (["Bob"], "'Bob' cannot be a user name; take 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first"),
+        (["bob"], "user bob already exists; see: telnetsd user show bob"),
+        (
+            ["Bob"],
+            "'Bob' cannot be a user name; use 1 to 32 of a-z, 0-9, dot, dash, underscore, starting with a letter",
+        ),
         (["../bob"], "'../bob' cannot be a user name"),
         (["guest"], "'guest' cannot be a user name"),
         (["carol", "--role", "opreator"], "unknown role 'opreator'; did you mean 'operator'?"),
-        (["carol", "--days", "0"], "a certificate cannot be valid for 0 days; take 1 to 3650"),
+        (["carol", "--days", "0"], "a certificate cannot be valid for 0 days; use 1 to 3650"),
     ],
 )
 def test_a_refused_user_add_leaves_nothing_behind(words: list[str], said: str, home: Home) -> None:
@@ -210,14 +213,14 @@ def test_a_port_in_use_is_reported_with_the_process_that_uses_it(
     server = start()
     done = program(other, "serve", "--listen", f"127.0.0.1:{server.port}")
     assert done.returncode == 1
-    said = f"error: cannot listen on 127.0.0.1:{server.port}: the port is taken by "
+    said = f"error: cannot listen on 127.0.0.1:{server.port}: the port is in use by "
     assert done.stderr.startswith(said)
     assert re.search(rf"telnetsd serve .* \(process {server.process.pid}\); stop it, or choose another", done.stderr)
 
 
 def test_a_second_server_on_the_same_home_is_refused(start: Callable[..., RunningServer], home: Home) -> None:
     server = start()
-    said = f"a server is running on this home folder already: process {server.process.pid}; stop it first"
+    said = f"a server is already running on this home folder: process {server.process.pid}; stop it first"
     assert serve_fails(home) == f"error: {said}\n"
 
 
@@ -346,6 +349,6 @@ def test_init_accepts_a_long_host_name(tmp_path: Path) -> None:
 def test_a_folder_in_place_of_a_file_is_reported_and_nothing_is_changed(home: Home) -> None:
     (home.users_folder / "nina.pem").mkdir()
     finished = telnetsd(home, "user", "add", "nina")
-    assert finished.stderr == "error: certs/users/nina.pem is a folder, and a file is to be there; move it away\n"
+    assert finished.stderr == "error: certs/users/nina.pem is a folder, but must be a file; move it away\n"
     assert telnetsd(home, "user", "show", "nina").returncode == 1
     assert telnetsd(home, "user", "change", "bob", "--role", "operator").returncode == 0

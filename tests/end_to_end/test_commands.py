@@ -49,9 +49,11 @@ def test_help_lists_exactly_the_commands_that_its_reader_may_use(alice: Client, 
 
 
 def test_help_explains_one_command(alice: Client, guest: Client) -> None:
-    assert alice.command("help kick") == "usage: kick ID\nend a session; ID as `sessions` shows it"
+    assert alice.command("help kick") == "usage: kick ID\nend a session; ID as shown by `sessions`"
     assert "also: logout, exit" in guest.command("help quit")
-    assert guest.command("help kick").startswith("kick needs the role operator; you have guest: connect with a cert")
+    assert guest.command("help kick").startswith(
+        "permission denied: `kick` requires the role operator; you are a guest: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,14 +64,16 @@ def test_a_guest_is_denied_other_commands_with_a_message_that_names_the_required
 ) -> None:
     said = guest.command(line)
     assert re.match(
-        rf"{line.split(maxsplit=1)[0]} needs the role .*(user|operator); you have guest: connect with a certificate",
+        rf"permission denied: `{line.split(maxsplit=1)[0]}` requires the role .*(user|operator);"
+        " you are a guest: connect with a certificate",
         said,
     )
     assert denials(server, guest) == [(line, "role-missing")]
 
 
 def test_a_user_is_denied_operator_commands(bob: Client, server: RunningServer) -> None:
-    assert bob.command("kick abcd") == "kick needs the role operator; you have user: ask the operator"
+    said = bob.command("kick abcd")
+    assert said == "permission denied: `kick` requires the role operator; you have the role user: ask the operator"
     assert denials(server, bob) == [("kick abcd", "role-missing")]
 
 
@@ -171,7 +175,7 @@ def test_roles_and_their_commands_come_from_the_configuration(start: Callable[..
     )
     with connect_as(server) as guest, connect_as(server, "bob") as bob:
         assert "guests may use: date, quit" in guest.read_until()
-        assert guest.command("whoami").startswith("whoami needs the role that nobody has")
+        assert guest.command("whoami").startswith("permission denied: `whoami` is granted by no role")
         bob.read_until()
         assert re.fullmatch(r"\d{4}.*Z", bob.command("date"))
         assert "server-started" in bob.command("audit 50")
@@ -214,7 +218,7 @@ def test_commands_of_other_packages_are_loaded_and_their_exceptions_do_not_end_t
         assert "guests may use: broken, collect, enroll, greet, help" in guest.read_until()
         assert guest.command("greet world") == "hello world"
         said = guest.command("broken")
-        assert said == "broken failed; the operator finds the cause in the server's output"
+        assert said == "broken failed; the operator can find the cause in the server's output"
         assert guest.command("greet again") == "hello again"
         failed = server.session_from(guest.port, "command-failed")
         assert failed["event"]["reason"] == "internal-error"
@@ -230,7 +234,7 @@ def test_an_entry_point_that_is_not_a_command_prevents_startup_with_a_one_line_e
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: command '\w+' \(greetings:\w+\) is no telnetsd\.commands\.table\.Command; .*\n", done.stderr
+        r"error: command '\w+' \(greetings:\w+\) is not a telnetsd\.commands\.table\.Command; .*\n", done.stderr
     )
 
 
@@ -250,4 +254,4 @@ def test_the_example_in_the_docs_works(start: Callable[..., RunningServer], tmp_
         assert re.fullmatch(r"\d+\.\d hours", bob.command("uptime"))
         assert re.fullmatch(r"\d+\.\d days", bob.command("uptime days"))
         assert bob.command("uptime minutes") == "usage: uptime [days]"
-        assert guest.command("uptime").startswith("uptime needs the role user or operator")
+        assert guest.command("uptime").startswith("permission denied: `uptime` requires the role user or operator")

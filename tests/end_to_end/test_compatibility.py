@@ -62,7 +62,7 @@ def test_the_log_of_0_1_0_is_intact_and_its_events_are_found(old_home: Home) -> 
     verified = run(old_home, "audit", "verify")
     assert (verified.returncode, verified.stdout.splitlines()[:2]) == (
         0,
-        ["intact", "  lines 1 to 43 hold, in 6 files"],
+        ["intact", "  lines 1 to 43 are intact, in 6 files"],
     )
     found = run(old_home, "audit", "search", "--user", "alice", "--action", "line-*")
     assert [word for word in ("line-connected", "line-disconnected") if word not in found.stdout] == []

@@ -43,10 +43,10 @@ def test_a_program_runs_with_a_clean_environment_and_its_output_is_shown(start: 
         ("show one two", "[one] [two]"),
         ("show", ""),
         ("show a b c", "usage: show [ARGUMENT … 2]"),
-        ("show -x", "show takes words of "),
-        ("show $(id)", "show takes words of "),
-        ("show ;id", "show takes words of "),
-        ("show ä", "show takes words of "),
+        ("show -x", "show accepts arguments of "),
+        ("show $(id)", "show accepts arguments of "),
+        ("show ;id", "show accepts arguments of "),
+        ("show ä", "show accepts arguments of "),
     ],
 )
 def test_arguments_are_checked_and_never_reach_a_shell(typed: str, said: str, server: RunningServer) -> None:
@@ -64,9 +64,9 @@ def test_a_failed_program_is_reported_and_logged_with_its_exit_status(
     server = start(toml + program("endless", "yes", output_max_bytes=2000))
     with connect_as(server, "bob") as bob:
         bob.read_until()
-        assert bob.command("broken") == "oh\nbroken has failed: exit status 7"
-        assert bob.command("slow") == "begun\nslow took longer than 0.3 s, and was ended"
-        assert bob.command("endless").endswith("endless said more than 2000 bytes, and was ended")
+        assert bob.command("broken") == "oh\nbroken failed: exit status 7"
+        assert bob.command("slow") == "begun\nslow exceeded its time limit of 0.3 s and was stopped"
+        assert bob.command("endless").endswith("endless exceeded its output limit of 2000 bytes and was stopped")
     server.stop()
     failed = [one for one in read_log(home.audit_file) if action_of(one) == "command-failed"]
     assert [one["event"]["reason"] for one in failed] == [
@@ -90,8 +90,10 @@ def test_a_configured_command_requires_its_roles_and_its_class(start: Callable[.
     with connect_as(server, "bob") as bob, connect_as(server, "alice") as alice, connect_as(server) as guest:
         for client in (bob, alice, guest):
             client.read_until()
-        assert bob.command("reboot").startswith("reboot needs the role operator; you have user")
-        assert bob.command("vault").startswith("vault needs class 3; you are of class 1")
+        assert bob.command("reboot").startswith(
+            "permission denied: `reboot` requires the role operator; you have the role user"
+        )
+        assert bob.command("vault").startswith("permission denied: `vault` requires class 3; you have class 1")
         assert alice.command("reboot") == ""
         assert guest.command("public") == "hi"
 
@@ -117,7 +119,7 @@ def test_a_program_ends_when_its_client_disconnects(start: Callable[..., Running
         (program("a", "no-such-program"), "wrong [[command]] 'a' in telnetsd.toml: no program 'no-such-program'"),
         (program("a", "'"), "wrong [[command]] 'a' in telnetsd.toml: No closing quotation"),
         (program("a", "true", roles=["boss"]), "'a' in telnetsd.toml: no role 'boss'; define [roles.boss]"),
-        (program("echo", "true"), "two commands are called 'echo'"),
+        (program("echo", "true"), "two commands are named 'echo'"),
     ],
 )
 def test_an_invalid_configured_command_is_refused(toml: str, said: str, home: Home) -> None:

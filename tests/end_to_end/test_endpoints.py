@@ -112,7 +112,7 @@ def test_a_silent_proxy_is_disconnected_at_the_timeout_and_a_health_check_is_not
         with contextlib.suppress(ConnectionResetError):
             assert raw.recv(1) == b""
     event = server.session_from(port, "connection-refused")
-    assert "did not come in time" in event["message"]
+    assert "did not arrive in time" in event["message"]
     assert [action_of(one) for one in server.events()].count("connection-refused") == 1
 
 
@@ -223,24 +223,24 @@ def test_stopping_does_not_remove_a_unix_socket_that_another_program_has_put_in_
 
 def test_a_unix_socket_does_not_replace_a_file(tmp_path: Path, home: Home) -> None:
     (tmp_path / "file").write_text("precious")
-    assert "a file is there that is no socket" in refused(home, "serve", "--listen", f"unix:{tmp_path / 'file'}")
+    assert "a file that is not a socket is there" in refused(home, "serve", "--listen", f"unix:{tmp_path / 'file'}")
     assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_connect_reports_that_the_server_may_have_refused_the_address(start: Callable[..., RunningServer]) -> None:
     server = start(PROXIED)
     said = refused(server.home, "connect", "--guest", f"localhost:{server.port}")
-    assert "closed the connection before it said who it is: it may have turned this address away; try again" in said
+    assert "closed the connection before it identified itself: it may have rejected this address; try again" in said
     assert server.wait_for(lambda one: action_of(one) == "connection-refused")
 
 
 def test_check_examines_every_address(tmp_path: Path, home: Home) -> None:
     home.config_file.write_text(f'[[listener.also]]\nlisten = "unix:{tmp_path}/no-folder/in.sock"\n')
-    assert f"there is no folder {tmp_path}/no-folder;" in " ".join(done(home, "check", COLUMNS="500").split())
+    assert f"folder {tmp_path}/no-folder not found;" in " ".join(done(home, "check", COLUMNS="500").split())
     home.config_file.write_text(f'[[listener.also]]\nlisten = "unix:{home.config_file}"\n')
     finished = telnetsd(home, "check", COLUMNS="500")
     assert finished.returncode == 1
-    assert "a file is there that is no socket" in finished.stdout
+    assert "a file that is not a socket is there" in finished.stdout
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_pasted_request_is_approved_and_collected_once_with_its_code_from_any_
         assert [one.subject.rfc4514_string() for one in chain] == ["CN=nina", "CN=telnetsd CA"]
         other.send(f"collect {request_id}\r\n".encode())
         other.read_until(b"code: ")
-        assert "that code was used" in other.command(code)
+        assert "that code has already been used" in other.command(code)
     steps = [
         action_of(one) for one in enrolling.events() if action_of(one).startswith(("enrol", "user", "certificate"))
     ]
@@ -115,7 +115,7 @@ def test_a_self_signed_certificate_can_be_accepted_unchanged(enrolling: RunningS
         request_id = field(receipt, "request")
         said = done(enrolling.home, "request", "approve", request_id, "--pin", "--role", "operator")
         assert said == "accepted: nina (operator) connects with the same self-signed certificate\n"
-        assert "*** you were accepted as nina: connect again to be nina" in client.read_until()
+        assert "*** you were accepted as nina: connect again to log in as nina" in client.read_until()
         assert "your self-signed certificate was accepted" in client.command("collect")
     with connect_with(enrolling, own, tmp_path) as client:
         assert "you are nina (operator; class 0)" in client.read_until()
@@ -130,10 +130,11 @@ def test_a_denied_request_is_reported_to_the_guest(enrolling: RunningServer, tmp
     with connect_with(enrolling, Recipe(subject=name("nina")).self_signed(), tmp_path) as client:
         client.read_until()
         request_id = field(client.command("enroll nina"), "request")
-        assert "waits for the operator already" in client.command("enroll nina")
+        assert "is already waiting for the operator" in client.command("enroll nina")
         assert done(enrolling.home, "request", "deny", request_id) == f"denied {request_id}, for nina\n"
         assert f"the operator has denied {request_id}" in client.command("collect")
-        assert refused(enrolling.home, "request", "approve", request_id).endswith("was decided already: it is denied")
+        said = refused(enrolling.home, "request", "approve", request_id)
+        assert said.endswith("has already been decided: it is denied")
         event = enrolling.wait_for(lambda one: one["event"]["reason"] == "denied")
         assert action_of(event) == "command-failed"
 
@@ -157,29 +158,29 @@ def weak_signature() -> str:
 SIGNING = key_usage("key_cert_sign")
 BAD_REQUESTS = {
     "a bad signature": (bad_signature, "csr-bad-signature", "does not prove that you have its private key"),
-    "SHA-1": (weak_signature, "csr-weak-signature", "is signed with a hash too weak"),
+    "SHA-1": (weak_signature, "csr-weak-signature", "is signed with a weak hash"),
     "a weak key": (
         lambda: pem(make_csr("nina", rsa.generate_private_key(65537, 1024))),
         "csr-weak-key",
-        "is too weak or not taken (RSA, 1024 bits)",
+        "is too weak or not accepted (RSA, 1024 bits)",
     ),
     "an odd curve": (
         lambda: pem(make_csr("nina", ec.generate_private_key(ec.SECP256K1()))),
         "csr-weak-key",
-        "is too weak or not taken (EC secp256k1, 256 bits)",
+        "is too weak or not accepted (EC secp256k1, 256 bits)",
     ),
     "to be a CA": (
         lambda: pem(make_csr("nina", extension=x509.BasicConstraints(ca=True, path_length=None))),
         "csr-for-a-ca",
-        "asks to be a CA: nobody gets that",
+        "is for a CA certificate, which is never issued",
     ),
     "to sign certificates": (
         lambda: pem(make_csr("nina", extension=SIGNING)),
         "csr-for-a-ca",
-        "asks to be a CA: nobody gets that",
+        "is for a CA certificate, which is never issued",
     ),
-    "another's name": (lambda: pem(make_csr("bob")), "csr-for-another", "the request names another than nina"),
-    "a look-alike of the name": (lambda: pem(make_csr("n\u0456na")), "csr-for-another", "names another than nina"),
+    "another's name": (lambda: pem(make_csr("bob")), "csr-for-another", "the request names another user than nina"),
+    "a look-alike of the name": (lambda: pem(make_csr("n\u0456na")), "csr-for-another", "another user than nina"),
     "junk in PEM": (
         lambda: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
         "csr-unreadable",
@@ -190,13 +191,13 @@ BAD_REQUESTS = {
         "csr-unreadable",
         "the request cannot be read",
     ),
-    "no PEM": (lambda: "who\n", "csr-unreadable", "that is no request: it begins with -----BEGIN"),
+    "no PEM": (lambda: "who\n", "csr-unreadable", "not a certification request: it must begin with -----BEGIN"),
     "without end": (
         lambda: "-----BEGIN CERTIFICATE REQUEST-----\n" + f"{'A' * 64}\n" * 300 + ".\n",
         "given-up",
-        "too long: at most 16384 bytes are taken",
+        "too long: at most 16384 bytes are accepted",
     ),
-    "given up": (lambda: "-----BEGIN CERTIFICATE REQUEST-----\n.\n", "given-up", "given up"),
+    "given up": (lambda: "-----BEGIN CERTIFICATE REQUEST-----\n.\n", "given-up", "cancelled"),
 }
 
 
@@ -235,7 +236,7 @@ def test_enrolment_refuses_an_invalid_user_name(asked: str, said: str, server: R
 def test_the_key_of_another_user_is_refused_without_naming_that_user(server: RunningServer, asking: Client) -> None:
     key = load_pem_private_key((server.home.users_folder / "bob.key").read_bytes(), None)
     answer = paste(asking, "enroll nina", pem(make_csr("nina", key)))
-    assert "that key cannot be taken: make another one" in answer
+    assert "that key is not accepted; generate another one" in answer
     assert "bob" not in answer
     assert refusal(server, asking)["event"]["reason"] == "key-refused"
 
@@ -244,7 +245,7 @@ def test_a_weak_self_signed_key_is_refused(server: RunningServer, tmp_path: Path
     weak = Recipe(subject=name("nina"), key=rsa.generate_private_key(65537, 1024)).self_signed()
     with connect_with(server, weak, tmp_path) as client:
         client.read_until()
-        assert "that key is too weak or not taken" in client.command("enroll nina")
+        assert "that key is too weak or not accepted" in client.command("enroll nina")
         assert refusal(server, client)["event"]["reason"] == "key-refused"
 
 
@@ -254,7 +255,7 @@ def test_requests_are_limited_per_source_and_in_total(start: Callable[..., Runni
         client.read_until()
         for number in range(3):
             answer = paste(client, f"enroll nina{chr(97 + number)}", pem(make_csr()))
-            assert ("too many requests came from where you are" in answer) == (number == 2)
+            assert ("too many requests came from your address" in answer) == (number == 2)
         with sqlite3.connect(server.home.state_file) as database:
             rows = "INSERT INTO requests SELECT id || ?, kind, name, status, subject, public_key, spki_sha256 || ?,"
             rows += " 'elsewhere', requested_at, expires_at, NULL, NULL, NULL, '', 0, x'' FROM requests LIMIT 1"
@@ -262,7 +263,7 @@ def test_requests_are_limited_per_source_and_in_total(start: Callable[..., Runni
                 database.execute(rows, (number, number))
             database.execute("UPDATE requests SET source = 'elsewhere'")
         database.close()
-        assert "too many requests wait for the operator" in paste(client, "enroll ninad", pem(make_csr()))
+        assert "too many requests are pending" in paste(client, "enroll ninad", pem(make_csr()))
     reasons = {one["event"]["reason"] for one in server.events() if action_of(one) == "command-failed"}
     assert reasons == {"too-many-from-source", "too-many-requests"}
 
@@ -283,14 +284,14 @@ def test_requests_are_refused_while_enrolment_is_closed(start: Callable[..., Run
     server = start("[enrolment]\nis_open = false\n")
     with connect_as(server) as client:
         client.read_until()
-        assert "requests are not taken here" in paste(client, "enroll nina", pem(make_csr()))
+        assert "enrolment is turned off" in paste(client, "enroll nina", pem(make_csr()))
         assert server.wait_for(lambda one: one["event"]["reason"] == "enrolment-closed")
 
 
 def test_a_named_user_cannot_enrol(server: RunningServer) -> None:
     with connect_as(server, "bob") as client:
         client.read_until()
-        assert client.command("enroll nina") == "you are bob already; for a new certificate: renew"
+        assert client.command("enroll nina") == "you are already bob; for a new certificate, use: renew"
         assert "no request was made with the key of your certificate" in client.command("collect")
 
 
@@ -301,10 +302,8 @@ def test_the_operator_must_name_the_user_of_a_request_when_its_name_is_in_use(
     request_id = field(paste(guest, "enroll alice", pem(make_csr())), "request")
     assert "if the request is theirs, add --user alice" in refused(home, "request", "approve", request_id)
     said = refused(home, "request", "approve", request_id, "--user", "alice", "--role", "operator")
-    assert "alice has roles already" in said
-    assert "brought no self-signed certificate" in refused(
-        home, "request", "approve", request_id, "--pin", "--user", "x"
-    )
+    assert "alice already has roles" in said
+    assert "has no self-signed certificate" in refused(home, "request", "approve", request_id, "--pin", "--user", "x")
     assert "unknown role 'boss'" in refused(home, "request", "approve", request_id, "--user", "zoe", "--role", "boss")
     assert "no class 3" in refused(home, "request", "approve", request_id, "--user", "zoe", "--class", "3")
     done(home, "request", "approve", request_id, "--user", "zoe", "--role", "operator", "--days", "5")
@@ -315,7 +314,7 @@ def test_a_pasted_line_is_not_a_command_and_an_interrupt_ends_the_paste(
     enrolling: RunningServer, guest: Client
 ) -> None:
     guest.send(b"enroll nina\r\n")
-    guest.read_until(b"a dot alone gives up\r\n")
+    guest.read_until(b"a single dot cancels\r\n")
     guest.send(b"-----BEGIN CERTIFICATE REQUEST-----\r\nquit\r\n\x03")
     guest.read_until(b"guest> ")
     assert guest.command("whoami").startswith("user         none: you are a guest")
@@ -328,8 +327,8 @@ def test_a_guest_does_not_learn_which_users_exist(enrolling: RunningServer, gues
     home = enrolling.home
     request_id = field(paste(guest, "enroll b0b", pem(make_csr())), "request")
     assert field(paste(guest, "enroll bob", pem(make_csr())), "request")
-    assert "easily read as the user bob" in done(home, "request", "show", request_id)
-    assert "easily read as the user bob" in refused(home, "request", "approve", request_id)
+    assert "easily mistaken for the user bob" in done(home, "request", "show", request_id)
+    assert "easily mistaken for the user bob" in refused(home, "request", "approve", request_id)
 
 
 def test_a_decision_makes_room_for_another_request_and_a_renewal_needs_no_room(
@@ -344,7 +343,7 @@ def test_a_decision_makes_room_for_another_request_and_a_renewal_needs_no_room(
         request_id = field(paste(client, "enroll nina", pem(make_csr())), "request")
         assert "too many requests" in paste(client, "enroll nine", pem(make_csr()))
         assert field(paste(user, "renew", pem(make_csr())), "request"), "strangers take no user's place"
-        assert "waits for the operator already" in paste(user, "renew", pem(make_csr()))
+        assert "is already waiting for the operator" in paste(user, "renew", pem(make_csr()))
         done(server.home, "request", "deny", request_id)
         assert field(paste(client, "enroll nine", pem(make_csr())), "request")
 
@@ -357,15 +356,15 @@ def test_a_secret_pasted_by_mistake_is_not_logged(enrolling: RunningServer, gues
     # After a bag of attributes; after a request; and, for a code, on the line of its command.
     paste(guest, "enroll nina", "Bag Attributes\n")
     guest.send(secret.replace("\n", "\r\n").encode() + b"whoami\r\n")
-    assert "ignored: a pasted block that nobody asked for, to its end line" in guest.read_until(b"you are a guest")
+    assert "ignored: an unexpected pasted block, up to its end line" in guest.read_until(b"you are a guest")
     guest.read_until()
-    paste(guest, "enroll nina", pem(make_csr("nina", key)) + secret, b"ignored: a pasted block")
+    paste(guest, "enroll nina", pem(make_csr("nina", key)) + secret, b"ignored: an unexpected pasted block")
     guest.read_until()
     assert "usage: collect [ID]" in guest.command("collect abcdefgh secr-etco-de12")
     guest.send("".join(f"  {line}\r\n" for line in secret.splitlines()).encode())
-    assert "ignored: a pasted block" in guest.read_until()
+    assert "ignored: an unexpected pasted block" in guest.read_until()
     guest.send(f"collect abcdefgh\r\n{'x' * 300}\r\n".encode())
-    assert "too long: at most 256 bytes are taken\r\n" in guest.read_until()
+    assert "too long: at most 256 bytes are accepted\r\n" in guest.read_until()
     told = [text for event in enrolling.events() for text in all_leaves(event)]
     for line in secret.splitlines()[1:-1]:
         assert not any(line in text for text in told)
@@ -377,7 +376,7 @@ def test_a_secret_pasted_by_mistake_is_not_logged(enrolling: RunningServer, gues
 def test_blank_lines_in_an_answer_cost_almost_nothing(enrolling: RunningServer, guest: Client) -> None:
     """Re-reading all lines for each new one took three seconds for 16 KB of them; a limit on lines ends it sooner."""
     guest.send(b"enroll nina\r\n")
-    guest.read_until(b"a dot alone gives up\r\n")
+    guest.read_until(b"a single dot cancels\r\n")
     guest.send(b"\r\n" * 513)
     assert "too long" in guest.read_until(b"guest> ")
     assert guest.command("motd")
@@ -392,7 +391,7 @@ def test_blocked_enrolment_is_reported_and_delays_no_other_session(enrolling: Ru
         bob.read_until()
         fcntl.flock(lock, fcntl.LOCK_EX)
         guest.send(b"enroll nina\r\n")
-        guest.read_until(b"a dot alone gives up\r\n")
+        guest.read_until(b"a single dot cancels\r\n")
         guest.send(pem(make_csr()).encode())
         with sqlite3.connect(home.state_file) as database:
             database.execute("UPDATE certificates SET revoked_at = ? WHERE user_name = 'bob'", (now().isoformat(),))
@@ -403,7 +402,7 @@ def test_blocked_enrolment_is_reported_and_delays_no_other_session(enrolling: Ru
     reason = enrolling.wait_for(lambda one: one["event"]["reason"] == "desk-busy")
     assert action_of(reason) == "command-failed"
     assert ended["event"]["sequence"] < reason["event"]["sequence"]
-    assert "another change has been under way for long" in enrolling.stop()
+    assert "another change has been in progress for too long" in enrolling.stop()
 
 
 def test_a_home_without_requests_lists_none(home: Home) -> None:

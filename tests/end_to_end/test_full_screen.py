@@ -159,7 +159,7 @@ def test_telnetsd_connect_works_as_a_terminal(start: Callable[..., RunningServer
     tmux.type(shlex.join([*command, "--user", "alice"]), "Enter")
     tmux.wait_for("alice>")
     tmux.type("connect shell", "Enter")
-    tmux.wait_for("~? says what else")
+    tmux.wait_for("~? shows help")
     tmux.type("stty size", "Enter")
     tmux.wait_for("24 80")
     tmux.type("~.")

@@ -171,7 +171,7 @@ def test_two_operators_who_add_the_same_name_at_once_add_it_once(home: Home) -> 
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=DEADLINE_S)[1] for one in both]
     assert sorted(one.returncode for one in both) == [0, 1]
-    assert any(one.endswith("there is a user carol already; see: telnetsd user show carol\n") for one in said)
+    assert any(one.endswith("user carol already exists; see: telnetsd user show carol\n") for one in said)
     added = [
         one for one in read_events(home) if action_of(one) == "user-added" and get(one, "user.target.name") == "carol"
     ]

@@ -43,7 +43,7 @@ def test_a_bad_request_file_is_refused_in_one_line_and_leaves_nothing_behind(
 def test_a_key_belongs_to_one_user(home: Home, tmp_path: Path) -> None:
     key = load_pem_private_key((home.users_folder / "bob.key").read_bytes(), None)
     (tmp_path / "x.csr").write_text(pem(make_csr(None, key)))
-    assert "that key belongs to bob already" in refused(home, "user", "add", "nina", "--csr", tmp_path / "x.csr")
+    assert "that key already belongs to bob" in refused(home, "user", "add", "nina", "--csr", tmp_path / "x.csr")
 
 
 def test_a_compromised_key_is_never_certified_again_and_all_its_certificates_are_revoked(
@@ -60,7 +60,7 @@ def test_a_compromised_key_is_never_certified_again_and_all_its_certificates_are
     ("name", "like"), [("b0b", "bob"), ("a1ice", "alice"), ("al-ice", "alice"), ("a.lice", "alice"), ("b_ob", "bob")]
 )
 def test_a_name_that_resembles_the_name_of_a_user_needs_an_extra_option(name: str, like: str, home: Home) -> None:
-    assert f"{name} is easily read as the user {like}" in refused(home, "user", "add", name)
+    assert f"{name} is easily mistaken for the user {like}" in refused(home, "user", "add", name)
     done(home, "user", "add", name, "--allow-similar", "--key-type", "ed25519")
 
 
@@ -113,7 +113,7 @@ def write_csv(path: Path, *rows: tuple[str, ...]) -> Path:
 def test_many_users_are_added_from_a_csv_file(home: Home, tmp_path: Path) -> None:
     rows = [(f"user{chr(97 + at)}x", "user operator" if at % 2 else "", "ed25519", "30") for at in range(26)]
     file = write_csv(tmp_path / "users.csv", ("name", "roles", "key_type", "days"), *rows, ("bob", "", "", ""))
-    assert "line 28: there is a user bob already; add --skip-existing" in refused(home, "user", "import", file)
+    assert "line 28: user bob already exists; add --skip-existing" in refused(home, "user", "import", file)
     assert len(json.loads(done(home, "user", "list", "--json"))) == 3, "nobody was added"
     assert done(home, "user", "import", file, "--skip-existing") == "added 26 users; their files are in certs/users\n"
     users = {one["user"]["name"]: one for one in json.loads(done(home, "user", "list", "--json"))}
@@ -126,15 +126,15 @@ def test_many_users_are_added_from_a_csv_file(home: Home, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([("user",), ("nina",)], "line 1: the columns are name, roles, class, days, key_type, and name is needed"),
+        ([("user",), ("nina",)], "line 1: the columns are name, roles, class, days, key_type, and name is required"),
         ([("name", "shoe"), ("nina", "42")], "line 1: the columns are"),
         ([("name",), ("Nina",)], "line 2: 'Nina' cannot be a user name"),
-        ([("name",), ("nina",), ("nina",)], "line 3: there is a user nina already"),
-        ([("name",), ("nina",), ("n1na",), ("nlna",)], "line 4: nlna is easily read as n1na"),
+        ([("name",), ("nina",), ("nina",)], "line 3: user nina already exists"),
+        ([("name",), ("nina",), ("n1na",), ("nlna",)], "line 4: nlna is easily mistaken for n1na"),
         ([("name", "days"), ("nina", "soon")], "line 2: days and class are numbers"),
         ([("name", "days"), ("nina", "99999")], "line 2: a certificate cannot be valid for 99999 days"),
         ([("name", "class"), ("nina", "3")], "line 2: no class 3"),
-        ([("name", "key_type"), ("nina", "dsa")], "line 2: no key type 'dsa': take ec, rsa, ed25519"),
+        ([("name", "key_type"), ("nina", "dsa")], "line 2: unknown key type 'dsa'; use one of ec, rsa, ed25519"),
         ([("name", "roles"), ("nina", "boss")], "line 2: unknown role 'boss'"),
     ],
 )
@@ -147,6 +147,6 @@ def test_a_csv_file_with_an_error_adds_no_user(
 
 def test_a_file_that_is_not_csv_is_refused(home: Home, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"name\n\xff\xfe\n")
-    assert "is no CSV file in UTF-8" in refused(home, "user", "import", tmp_path / "x.csv")
+    assert "is not a CSV file in UTF-8" in refused(home, "user", "import", tmp_path / "x.csv")
     assert "cannot read" in refused(home, "user", "import", tmp_path / "gone.csv")
     assert "Is a directory" in refused(home, "user", "import", tmp_path)

@@ -131,7 +131,7 @@ def test_a_line_taken_over_from_a_client_that_does_not_read_goes_on(
     bob.send(b"connect busy\r\n")
     wait_until(lambda: "bob writes" in alice.client.command("lines") or None, "bob on the line")
     shown = alice.connect("--force busy")
-    assert shown.endswith(b"; ~. leaves, ~? says what else\r\n")
+    assert shown.endswith(b"; ~. leaves, ~? shows help\r\n")
     received = 0
     while received < 2**22:
         received += len(alice.client.tls.recv(2**20))
@@ -161,15 +161,15 @@ def test_of_two_sessions_that_join_at_once_one_writes_and_none_is_displaced(
         bob, ed, alice = (terminal(server, name) for name in ("bob", "ed", "alice"))
         alice.connect("switch-1")
         bob.send(b"connect switch-1\r\n")
-        bob.until(b"says what else\r\n")
+        bob.until(b"shows help\r\n")
         alice.leave()
-        bob.until(b"takes the writer's place\r\n")
+        bob.until(b"lets you write\r\n")
         # The line has no writer when ed joins. While ed's client reports its terminal type, bob becomes the writer.
         ed.send(b"connect switch-1\r\n" + DO_SGA)
         ed.until(b"\xff\xfd\x18")
         bob.send(b"\r~a")
-        bob.until(b"you write to switch-1 now\r\n")
-        assert b"*** bob writes to switch-1; ed watch" in ed.until(b"says what else\r\n")
+        bob.until(b"you now write to switch-1\r\n")
+        assert b"*** bob writes to switch-1; watched by ed" in ed.until(b"shows help\r\n")
         bob.send(b"\rmine\r")
         assert b"MINE" in bob.until(b"MINE\r")
     assert ("line-connected", "watching", "ed") in line_events(home)
@@ -197,5 +197,5 @@ def test_a_session_that_joins_while_the_line_closes_opens_it_again(
         ed.send(b"connect switch-1\r\n" + DO_SGA)
         ed.until(b"\xff\xfd\x18")
         alice.leave()
-        ed.until(b"*** connected to switch-1: ~. leaves, ~? says what else\r\n")
+        ed.until(b"*** connected to switch-1: ~. leaves, ~? shows help\r\n")
     assert [user for _, _, user in line_events(home)][:3] == ["alice", "alice", "ed"]

@@ -46,11 +46,11 @@ def test_a_user_can_renew_be_revoked_and_enrol_again(start: Callable[..., Runnin
         # Renew in-band with a new key.
         second_key = make_key(tmp_path / "second.key")
         client.send("renew\r\n")
-        client.read_until("a dot alone gives up\r\n")
+        client.read_until("a single dot cancels\r\n")
         client.send(make_csr(second_key, "/CN=carol"))
         client.read_until("your new certificate, with its chain")
         second = collected(client, tmp_path / "second.pem")
-        assert "was renewed already" in renewing_again(client, make_key(tmp_path / "third.key"))
+        assert "has already been renewed" in renewing_again(client, make_key(tmp_path / "third.key"))
 
     # Log in with the new one; the old one is still valid.
     for certificate, key in ((first, first_key), (second, second_key)):
@@ -83,7 +83,7 @@ def test_a_user_can_renew_be_revoked_and_enrol_again(start: Callable[..., Runnin
     new_key = make_key(tmp_path / "new.key")
     own = self_sign(new_key, "/CN=carol", tmp_path / "own.pem")
     with OpensslClient(server, own, new_key) as client:
-        assert "to ask for acceptance: enroll NAME" in client.read_until("guest> ")
+        assert "to request acceptance: enroll NAME" in client.read_until("guest> ")
         receipt = client.command("enroll carol", "guest> ")
         request_id = re.search(r"^request +(\S+)$", receipt, re.MULTILINE)
         fingerprint = re.search(r"^key +(SHA256:[0-9a-f]{64})$", receipt, re.MULTILINE)
@@ -92,7 +92,7 @@ def test_a_user_can_renew_be_revoked_and_enrol_again(start: Callable[..., Runnin
         assert "has not decided" in client.command("collect", "guest> ")
         shown = done(home, "request", "show", request_id[1])
         assert fingerprint[1] in shown
-        assert "THERE IS A USER OF THAT NAME" in shown
+        assert "A USER OF THAT NAME EXISTS" in shown
         done(home, "request", "approve", request_id[1], "--user", "carol")
         client.send("collect\r\n")
         granted = collected(client, tmp_path / "granted.pem")
@@ -115,7 +115,7 @@ def test_a_user_can_renew_be_revoked_and_enrol_again(start: Callable[..., Runnin
 
 def renewing_again(client: OpensslClient, key: Path) -> str:
     client.send("renew\r\n")
-    client.read_until("a dot alone gives up\r\n")
+    client.read_until("a single dot cancels\r\n")
     client.send(make_csr(key, "/CN=carol"))
     return client.read_until("> ")
 

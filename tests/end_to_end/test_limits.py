@@ -93,7 +93,7 @@ def test_connections_beyond_the_descriptor_limit_are_refused_and_open_sessions_g
         assert all("bob" in client.command("whoami") for client in clients)
         for client in clients:
             client.tls.close()
-    assert "more than 6 connections of a process are turned away" in server.stop()
+    assert "more than 6 connections of a process are rejected" in server.stop()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -115,7 +115,7 @@ def test_the_first_refused_connection_is_logged_at_once_and_later_ones_are_count
     assert counts[0] == 1
     assert len(counts) <= 2 * workers
     assert refused[-1]["source"] == {"ip": "127.0.0.1"}
-    assert f"{counts[-1]} more of them" in refused[-1]["message"]
+    assert f"{counts[-1]} more such connections" in refused[-1]["message"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

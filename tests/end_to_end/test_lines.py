@@ -100,13 +100,13 @@ def test_a_script_without_a_terminal_can_use_a_line(
 @pytest.mark.parametrize(
     ("words", "said", "reason"),
     [
-        ("nowhere", "no line nowhere for you; see: lines", "not-found"),
-        ("secret", "no line secret for you; see: lines", "role-missing"),
-        ("vault", "vault needs class 3; you are of class 1", "class-too-low"),
-        ("--force open", "only an operator takes a line over", "role-missing"),
+        ("nowhere", "no line nowhere that you may use; see: lines", "not-found"),
+        ("secret", "no line secret that you may use; see: lines", "role-missing"),
+        ("vault", "permission denied: `vault` requires class 3; you have class 1", "class-too-low"),
+        ("--force open", "only an operator may take over a line", "role-missing"),
         ("open vault", "usage: connect NAME [--read-only | --force]", "wrong-usage"),
         ("open --quickly", "usage: connect NAME [--read-only | --force]", "wrong-usage"),
-        ("\x1b[2J", "no line \\x1b[2J for you; see: lines", "not-found"),
+        ("\x1b[2J", "no line \\x1b[2J that you may use; see: lines", "not-found"),
     ],
 )
 def test_a_user_without_access_to_a_line_is_denied_with_a_message(
@@ -123,8 +123,8 @@ def test_a_user_without_access_to_a_line_is_denied_with_a_message(
 def test_a_guest_has_no_access_to_lines(server: RunningServer) -> None:
     with connect_as(server) as guest:
         guest.read_until()
-        assert guest.command("connect open").startswith("connect needs the role user")
-        assert guest.command("lines").startswith("lines needs the role user")
+        assert guest.command("connect open").startswith("permission denied: `connect` requires the role user")
+        assert guest.command("lines").startswith("permission denied: `lines` requires the role user")
         assert server.session_from(guest.port, "command-denied")["event"]["reason"] == "role-missing"
     assert line_events(server.home) == []
 
@@ -170,7 +170,7 @@ def test_connecting_to_an_unresponsive_upstream_times_out(
         server = start(line("switch-1", f"tcp://127.0.0.1:{listener.getsockname()[1]}", connect_timeout_s=0.5))
         bob = terminal(server, "bob")
         bob.send(b"connect switch-1\r\n")
-        assert b"switch-1 cannot be reached: no answer in 0.5 s\r\n" in bob.until(b"bob> ")
+        assert b"switch-1 cannot be reached: no answer within 0.5 s\r\n" in bob.until(b"bob> ")
         for filler in fillers:
             filler.close()
 
@@ -304,7 +304,7 @@ def test_tls_upstreams_are_verified_and_may_ask_for_a_certificate(
         bob.until(b"switch-1 console\r\n# ")
         bob.leave()
         bob.send(b"connect untrusted\r\n")
-        assert b"untrusted cannot be reached: its certificate is not to be trusted (" in bob.until(b"bob> ")
+        assert b"untrusted cannot be reached: its certificate is not trusted (" in bob.until(b"bob> ")
 
 
 def test_a_serial_line_opens_its_port_with_the_configured_settings(
@@ -412,7 +412,7 @@ def test_the_window_size_the_terminal_type_and_a_resize_reach_the_program(
             "wrong [[line]] 'a' in telnetsd.toml: not a target: 'gopher://x:1'; write one of telnet://",
         ),
         (line("a", "tcp://x"), "wrong [[line]] 'a' in telnetsd.toml: not an address: 'x'"),
-        (line("a", "exec:no-such-program"), "'a' in telnetsd.toml: no program 'no-such-program' that can be run"),
+        (line("a", "exec:no-such-program"), "'a' in telnetsd.toml: program 'no-such-program' not found"),
         (line("a", "exec:'"), "wrong [[line]] 'a' in telnetsd.toml: No closing quotation"),
         (line("a", "exec:true", run_as="nobody-here"), "no user 'nobody-here' on this machine"),
         (line("a", "serial:///dev/ttyS0?baud=9601"), "'a' in telnetsd.toml: not a baud rate: '9601'"),
@@ -424,7 +424,7 @@ def test_the_window_size_the_terminal_type_and_a_resize_reach_the_program(
         (line("a", "tls://x:1", ca="nowhere.pem"), "'a' in telnetsd.toml: no file at "),
         (line("a", "tcp://x:1", ca="certs/ca.pem"), "ca is only for targets like tls://HOST:PORT"),
         (line("a", "tcp://x:1", roles=["boss"]), "no role 'boss'; define [roles.boss]"),
-        (line("a", "tcp://x:1") * 2, "two [[line]] entries in telnetsd.toml are called 'a'; rename one"),
+        (line("a", "tcp://x:1") * 2, "two [[line]] entries in telnetsd.toml are named 'a'; rename one"),
         ('[[line]]\nname = "a"\ntarget = "tcp://x:1"\nshred = true\n', "unknown key 'shred' in telnetsd.toml line 4"),
     ],
 )
@@ -449,7 +449,7 @@ def test_a_line_removed_by_a_reload_ends_with_a_message(
         assert telnetsd(home, "reload").returncode == 0
         bob.until(b"*** switch-1 was removed or changed by the operator\r\n")
         bob.until(b"bob> ")
-        assert bob.client.command("lines") == "there are no lines for you"
+        assert bob.client.command("lines") == "you have access to no lines"
         server.stop()
     assert line_events(home)[1] == ("line-disconnected", "line-removed", "bob")
 

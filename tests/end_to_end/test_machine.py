@@ -150,12 +150,12 @@ def test_a_home_folder_writable_by_others_is_not_served(path: str, mode: int, ho
         place.write_text("")
     place.chmod(place.stat().st_mode | mode)
     said = refused(home, "serve", "--listen", "127.0.0.1:0")
-    assert said.startswith(f"error: {path or home.root} can be written by others (mode ")
+    assert said.startswith(f"error: {path or home.root} is writable by others (mode ")
     remedy = f"chmod go-w {place}"
     assert said.rstrip().endswith(f"run: {remedy}")
     assert unfolded(remedy) in unfolded(telnetsd(home, "check").stdout)
     subprocess.run(remedy.split(), check=True)
-    assert unfolded("nobody else can write") in unfolded(telnetsd(home, "check").stdout)
+    assert unfolded("no other user can write") in unfolded(telnetsd(home, "check").stdout)
 
 
 def test_files_reached_through_a_link_are_checked_as_well(home: Home, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_files_reached_through_a_link_are_checked_as_well(home: Home, tmp_path: 
     home.trust_folder.symlink_to(elsewhere)
     (elsewhere / "x.pem").write_text("")
     (elsewhere / "x.pem").chmod(0o666)
-    assert "certs/trust/x.pem can be written by others" in refused(home, "serve", "--listen", "127.0.0.1:0")
+    assert "certs/trust/x.pem is writable by others" in refused(home, "serve", "--listen", "127.0.0.1:0")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -172,7 +172,7 @@ def test_a_file_of_another_owner_is_not_served(home: Home) -> None:
     os.chown(home.state_file, 12345, -1)
     said = refused(home, "serve", "--listen", "127.0.0.1:0")
     assert said.startswith(
-        "error: state.db belongs to uid 12345, and not to uid 0, which serves, or to root; run: chown 0"
+        "error: state.db belongs to uid 12345, not to uid 0, which runs the server, or to root; run: chown 0"
     )
 
 
@@ -180,7 +180,7 @@ def test_a_file_that_becomes_writable_by_others_is_not_reloaded(start: Callable[
     server = start()
     server.home.config_file.write_text('[session]\nmotd = "x"\n')
     server.home.config_file.chmod(0o664)
-    assert "telnetsd.toml can be written by others" in refused(server.home, "reload")
+    assert "telnetsd.toml is writable by others" in refused(server.home, "reload")
     server.wait_for(lambda one: action_of(one) == "reload-failed")
 
 
@@ -228,12 +228,12 @@ def test_a_read_only_participant_never_becomes_the_writer(
         bob.connect("switch")
         ed.connect("--read-only switch")
         ed.send(b"\r~a")
-        ed.until(b"*** you came only to watch: leave with ~. and connect to write\r\n")
+        ed.until(b"*** you are connected read-only: leave with ~. and connect to write\r\n")
         bob.send(b"\r~h")
-        bob.until(b"*** nobody has asked to write\r\n")
+        bob.until(b"*** no session has asked to write\r\n")
         bob.leave()
         ed.send(b"\r~a")
-        ed.until(b"*** you came only to watch")
+        ed.until(b"*** you are connected read-only")
     assert [get(one, "user.name") for one in server.events() if one["event"]["reason"] == "handed-over"] == []
 
 
@@ -265,7 +265,7 @@ def test_a_lost_ca_key_can_be_replaced(start: Callable[..., RunningServer]) -> N
     assert "or rotate without --lost-key" in refused(home, "ca", "rotate", "--lost-key")
     home.ca_key.unlink()
     said = done(home, "ca", "rotate", "--lost-key")
-    assert "signs no CRL any more" in said
+    assert "no longer signs CRLs" in said
     done(home, "user", "add", "carol")
     event = server.wait_for(lambda one: action_of(one) == "ca-rotated")
     assert "is lost" in event["message"]

@@ -96,7 +96,7 @@ def test_users_of_a_company_ca_log_in_by_the_mapping_and_are_out_when_its_crl_re
         good = home.config_file.read_text()
         home.config_file.write_text(good + "[[cert_to_name]]\nid = 'x'\n")
         assert refused(home, "reload").startswith(
-            "error: nothing was reloaded: no fingerprint in telnetsd.toml line "
+            "error: nothing was reloaded: missing fingerprint in telnetsd.toml line "
         )
         assert server.wait_for(lambda one: action_of(one) == "reload-failed")["event"]["outcome"] == "failure"
         assert "dora" in client.command("whoami", "dora> ")

@@ -139,7 +139,7 @@ def test_a_line_that_must_be_recorded_and_cannot_be_is_not_connected(
         home.recordings_folder.write_text("in the way")
         server = start(line("a", f"tcp://127.0.0.1:{upstream.port}", record=True))
         bob = terminal(server, "bob")
-        assert bob.ask("a") == "a is recorded, and cannot be: file exists"
+        assert bob.ask("a") == "a must be recorded, but cannot be: file exists"
         wait_until(lambda: upstream.closed.acquire(blocking=False), "the end of the upstream")
         assert bob.client.command("lines") == "a  tcp     free"
 

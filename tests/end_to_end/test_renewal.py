@@ -66,12 +66,12 @@ def test_a_renewal_that_waits_for_the_operator_is_collected_with_the_old_certifi
         assert "warning: your certificate expires on " in client.read_until()
         receipt = paste(client, "renew", pem(csr))
         request_id = field(receipt, "request")
-        assert "approve it without them" in refused(home, "request", "approve", request_id, "--user", "alice")
+        assert "approve it without --user" in refused(home, "request", "approve", request_id, "--user", "alice")
         assert "has not decided" in client.command("collect")
         assert "granted to brief (user)" in done(home, "request", "approve", request_id)
         chain = x509.load_pem_x509_certificates(client.command("collect").encode())
         assert chain[0].public_key() == csr.public_key()
-        assert "was renewed already" in paste(client, "renew", pem(make_csr()))
+        assert "has already been renewed" in paste(client, "renew", pem(make_csr()))
     event = server.wait_for(lambda one: action_of(one) == "certificate-renewed")
     assert get(event, "user.target.name") == "brief"
     (requested,) = (one for one in server.events() if action_of(one) == "enrolment-requested")
@@ -88,11 +88,11 @@ def test_a_refused_renewal_is_explained_to_the_user_and_logged(start: Callable[.
         assert "is valid for another 364 days: it can be renewed in its last 30" in said
     with connect_as(server, "brief") as client:
         client.read_until()
-        assert "for the key that you have: make a new key" in paste(
+        assert "has your current key; generate a new key" in paste(
             client, "renew", pem(make_csr("brief", key_of(home, "brief")))
         )
-        assert "that key cannot be taken" in paste(client, "renew", pem(make_csr("brief", key_of(home, "bob"))))
-        assert "names another than brief" in paste(client, "renew", pem(make_csr("bob")))
+        assert "that key is not accepted" in paste(client, "renew", pem(make_csr("brief", key_of(home, "bob"))))
+        assert "names another user than brief" in paste(client, "renew", pem(make_csr("bob")))
     reasons = [one["event"]["reason"] for one in server.events() if action_of(one) == "command-failed"]
     assert reasons == ["too-early", "same-key", "key-refused", "csr-for-another"]
     assert not [one for one in server.events() if action_of(one) == "certificate-renewed"]
@@ -107,13 +107,11 @@ def test_a_certificate_of_another_ca_is_not_renewed_here(start: Callable[..., Ru
     done(server.home, "user", "add", "pia", "--pin", write_pem(tmp_path / "pia.pem", own))
     with Client(server.port, server.home.ca_certificate, own.save(tmp_path, "own")) as client:
         client.read_until()
-        assert "is not one of this server's" in paste(client, "renew", pem(make_csr("pia")))
+        assert "this server did not issue your certificate" in paste(client, "renew", pem(make_csr("pia")))
         assert server.wait_for(lambda one: one["event"]["reason"] == "not-renewable")
 
 
-@pytest.mark.parametrize(
-    ("policy", "said"), [("off", "certificates are not renewed here"), ("auto", "read these to")]
-)
+@pytest.mark.parametrize(("policy", "said"), [("off", "renewal is turned off"), ("auto", "read these to")])
 def test_the_policy_decides_on_renewals_and_without_the_cas_key_the_operator_decides(
     policy: str, said: str, start: Callable[..., RunningServer]
 ) -> None:
@@ -145,13 +143,13 @@ def test_a_user_renews_for_no_longer_than_the_operator_granted_and_only_once(
     with connect_as(server, "brief") as client:
         client.read_until()
         done(home, "user", "renew", "brief", "--days", "7")
-        assert "was renewed already" in paste(client, "renew", pem(make_csr()))
+        assert "has already been renewed" in paste(client, "renew", pem(make_csr()))
     with connect_as(server, "brief") as client:
         client.read_until()
         client.send(b"renew\r\n")
-        client.read_until(b"a dot alone gives up\r\n")
+        client.read_until(b"a single dot cancels\r\n")
         client.send(pem(make_csr()).encode())
-        client.read_until(b"the present one stays valid to its end\r\n")
+        client.read_until(b"the current one stays valid until it expires\r\n")
         (leaf,) = x509.load_pem_x509_certificates(client.read_until().encode())
         assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 7
 
@@ -166,4 +164,4 @@ def test_an_approval_does_not_renew_a_certificate_that_was_renewed_meanwhile(
         client.read_until()
         request_id = field(paste(client, "renew", pem(make_csr())), "request")
         done(home, "user", "renew", "brief")
-        assert "has a successor already; deny the request" in refused(home, "request", "approve", request_id)
+        assert "already has a successor; deny the request" in refused(home, "request", "approve", request_id)

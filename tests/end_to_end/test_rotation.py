@@ -82,7 +82,7 @@ def two_tiers(tmp_path: Path) -> Home:
     (tmp_path / "passphrase").write_text("correct horse\n")
     home = Home(tmp_path / "tiers")
     said = done(home, "init", "--intermediate", "--passphrase-file", tmp_path / "passphrase")
-    assert "move it to a place that is not on the network" in said
+    assert "move it to offline storage" in said
     return home
 
 
@@ -96,7 +96,7 @@ def test_an_intermediate_issues_while_the_roots_key_is_elsewhere(two_tiers: Home
     said = refused(two_tiers, "user", "add", "nora")
     assert said.startswith("error: the CA's key is encrypted; give --passphrase-file FILE, or set $TELNETSD_CA_PASS")
     said = refused(two_tiers, "user", "add", "nora", TELNETSD_CA_PASSPHRASE="wrong")
-    assert said == "error: cannot open certs/issuing.key: wrong passphrase; try again with the right one"
+    assert said == "error: cannot open certs/issuing.key: wrong passphrase; try again with the correct one"
     server = RunningServer(two_tiers, TELNETSD_CA_PASSPHRASE="correct horse")
     try:
         assert log_in(server, "nina").startswith("you are nina (user; class 1)")
@@ -144,7 +144,7 @@ def test_a_server_without_the_passphrase_serves_and_warns_that_it_cannot_sign(tw
     assert server.process.stderr is not None
     said = server.process.stderr.readline()
     assert server.stop() == ""
-    assert said.startswith("WARNING: our CRL was not signed anew: the CA's key is encrypted; ")
+    assert said.startswith("WARNING: our CRL was not signed again: the CA's key is encrypted; ")
     assert said.count("\n") == 1
 
 
@@ -186,15 +186,15 @@ def test_a_passphrase_is_asked_for_at_a_terminal_and_not_shown(tmp_path: Path) -
     assert "new passphrase for the CA's key: " in said
     assert "secret" not in said
     said = at_a_terminal(home, "user", "add", "nina", typed=["top secret"])
-    assert "present passphrase of the CA's key: " in said
+    assert "current passphrase of the CA's key: " in said
     assert "added nina" in said
     said = at_a_terminal(home, "user", "add", "nils", "--password", typed=["p12 word", "other"])
-    assert "error: the two are not the same; try again" in said
+    assert "error: the two do not match; try again" in said
 
 
 def test_a_bundle_is_encrypted_with_the_password_from_a_file(home: Home, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hunter2\n")
-    assert "both, as PKCS#12 locked with the password" in done(
+    assert "both, as PKCS#12 encrypted with the password" in done(
         home, "user", "add", "nina", "--password-file", tmp_path / "password"
     )
     bundle = (home.users_folder / "nina.p12").read_bytes()
@@ -302,7 +302,7 @@ def test_two_operators_who_change_the_ca_at_once_do_not_destroy_it(home: Home) -
     # The first one does what was requested; the other rotation finds a different CA than it began with.
     assert [running[0].returncode, running[1].returncode] in ([0, 1], [1, 0])
     failed = [words for one, words in zip(running, said, strict=True) if one.returncode]
-    assert all("meanwhile; try again" in words for words in failed)
+    assert all("in the meantime; try again" in words for words in failed)
     done(home, "ca", "crl")
     done(home, "user", "add", "nina")
 

@@ -81,7 +81,7 @@ def test_scripts_run_makes_a_home_prints_how_to_connect_and_reports_a_running_se
         assert second.stderr is not None
         complaint = second.stderr.read()
         assert second.wait(DEADLINE_S) == 1
-    assert complaint.startswith("error: a server is running on this home folder already: process ")
+    assert complaint.startswith("error: a server is already running on this home folder: process ")
     status = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, check=True, text=True)
     assert "ca.key" not in status.stdout
 

@@ -24,7 +24,7 @@ from telnetsd.administration.users.credentials import user_files
 from telnetsd.files.home import Home
 
 UNIT = Path(__file__).parents[2] / "scripts" / "telnetsd.service"
-TOLD = "\r\n*** the server is being stopped: this session ends in 10 seconds\r\nbob> "
+TOLD = "\r\n*** the server is stopping: this session ends in 10 seconds\r\nbob> "
 
 
 def is_refused(server: RunningServer) -> bool:
@@ -59,7 +59,7 @@ def test_a_session_that_does_not_end_in_time_is_disconnected(
     with connect_as(server, "bob") as client:
         client.read_until()
         server.process.send_signal(signal.SIGTERM)
-        assert client.read_to_end().endswith("*** the server is being stopped\r\n")
+        assert client.read_to_end().endswith("*** the server is stopping\r\n")
         assert server.session_from(client.port, "session-ended")["event"]["reason"] == "server-stopped"
     assert server.process.communicate(timeout=DEADLINE_S)[1] == "stopped\n"
 
@@ -84,7 +84,7 @@ def test_a_second_signal_ends_the_drain(start: Callable[..., RunningServer]) -> 
         server.process.send_signal(signal.SIGTERM)
         client.read_until()
         server.process.send_signal(signal.SIGTERM)
-        assert client.read_to_end().endswith("*** the server is being stopped\r\n")
+        assert client.read_to_end().endswith("*** the server is stopping\r\n")
     assert server.process.communicate(timeout=DEADLINE_S)[1] == "stopped\n"
 
 
@@ -223,7 +223,7 @@ def test_a_systemd_socket_for_another_host_is_refused(socket_host: str, host: st
         wait_until(lambda: knock(port, "127.0.0.2"), "systemd's socket")
         assert process.stderr is not None
         said = process.stderr.read()
-        assert f"socket is of {socket_host}:{port}, and the address is {host}:{port}" in said
+        assert f"socket is for {socket_host}:{port}, but the address is {host}:{port}" in said
         assert process.wait(DEADLINE_S) == 1
 
 
@@ -233,7 +233,7 @@ def test_a_systemd_socket_for_another_address_is_refused(home: Home) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: knock(port), "systemd's socket")
         assert process.stderr is not None
-        assert f"socket is of 127.0.0.1:{port}, and the address is 127.0.0.1:9" in process.stderr.read()
+        assert f"socket is for 127.0.0.1:{port}, but the address is 127.0.0.1:9" in process.stderr.read()
 
 
 def test_an_unknown_system_user_is_reported(home: Home) -> None:

@@ -151,7 +151,7 @@ def longest_delay_beside(flooding: Client, other: Client, server: RunningServer)
     thread.join()
     said = flooding.read_to_end()
     assert "ignored: a line may have 4096 bytes" in said
-    assert said.endswith("goodbye: 65536 bytes and more without a line end\r\n")
+    assert said.endswith("goodbye: 65536 bytes or more without a line end\r\n")
     assert server.session_from(flooding.port, "session-ended")["event"]["reason"] == "line-endless"
     return longest
 
@@ -209,7 +209,7 @@ def test_stopping_the_server_ends_every_session_with_a_message(start: Callable[.
         guest.read_until()
         assert server.stop() == ""
         for one in (client, guest):
-            assert one.read_to_end().endswith("\r\n*** the server is being stopped\r\n")
+            assert one.read_to_end().endswith("\r\n*** the server is stopping\r\n")
             assert server.session_from(one.port, "session-ended")["event"]["reason"] == "server-stopped"
     actions = [action_of(event) for event in server.events()]
     assert actions[-2:] == ["server-stopped", "audit-checkpoint"]

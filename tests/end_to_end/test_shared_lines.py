@@ -28,7 +28,7 @@ def test_a_line_in_use_names_its_writer_and_an_operator_can_take_it_over(
         assert ed.ask("switch-1 --read-only") == in_use
         assert "bob writes to switch-1" in ed.client.command("lines")
         alice.connect("--force switch-1")
-        bob.until(b"*** alice has taken switch-1 over\r\n")
+        bob.until(b"*** alice has taken over switch-1\r\n")
         bob.until(b"bob> ")
         alice.send(b"show\r")
         alice.until(b"SHOW\r")
@@ -50,19 +50,19 @@ def test_watchers_see_what_the_writer_sees_and_cannot_type(
     with Upstream() as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}", shared=True))
         bob, ed = terminal(server, "bob"), terminal(server, "ed")
-        assert ed.ask("switch-1 --read-only") == "nobody is connected to switch-1: there is nothing to watch"
+        assert ed.ask("switch-1 --read-only") == "no session uses switch-1, so there is nothing to watch"
         bob.connect("switch-1")
         bob.until(b"# ")
-        assert b"*** bob writes to switch-1; ed watch; ~. leaves" in ed.connect("switch-1")
+        assert b"*** bob writes to switch-1; watched by ed; ~. leaves" in ed.connect("switch-1")
         bob.until(b"*** ed watches switch-1\r\n")
         ed.send(b"reload\r")
         bob.send(b"show\r")
         assert bob.until(b"SHOW\r") == b"SHOW\r"
         assert ed.until(b"SHOW\r") == b"SHOW\r"
         bob.send(b"~w")
-        bob.until(b"*** bob writes to switch-1; ed watch\r\n")
+        bob.until(b"*** bob writes to switch-1; watched by ed\r\n")
         ed.send(b"~#")
-        ed.until(b"*** you only watch\r\n")
+        ed.until(b"*** you are only watching\r\n")
         ed.leave()
         bob.until(b"*** ed no longer watches switch-1\r\n")
         bob.leave()
@@ -80,19 +80,19 @@ def test_a_writer_hands_over_on_request_and_a_remaining_watcher_may_take_the_fre
         bob.until(b"# ")
         ed.connect("switch-1")
         bob.send(b"\r~h")
-        bob.until(b"*** nobody has asked to write\r\n")
+        bob.until(b"*** no session has asked to write\r\n")
         ed.send(b"~a")
-        bob.until(b"*** ed asks to write: ~h hands switch-1 over\r\n")
-        ed.until(b"*** bob was asked to hand switch-1 over\r\n")
+        bob.until(b"*** ed asks to write: ~h hands over switch-1\r\n")
+        ed.until(b"*** bob was asked to hand over switch-1\r\n")
         bob.send(b"~h")
-        ed.until(b"*** you write to switch-1 now\r\n")
-        bob.until(b"*** ed writes to switch-1 now: you watch\r\n")
+        ed.until(b"*** you now write to switch-1\r\n")
+        bob.until(b"*** ed now writes to switch-1: you are watching\r\n")
         ed.send(b"show\r")
         bob.until(b"SHOW\r")
         ed.leave()
-        bob.until(b"*** ed has left switch-1: ~a takes the writer's place\r\n")
+        bob.until(b"*** ed has left switch-1: ~a lets you write\r\n")
         bob.send(b"~a")
-        bob.until(b"*** you write to switch-1 now\r\n")
+        bob.until(b"*** you now write to switch-1\r\n")
         bob.leave()
         server.stop()
     assert line_events(home)[2:4] == [("line-connected", "watching", "bob"), ("line-connected", "handed-over", "ed")]
@@ -107,7 +107,7 @@ def test_when_an_operator_takes_a_shared_line_over_its_previous_writer_watches(
         bob.connect("switch-1")
         bob.until(b"# ")
         alice.connect("switch-1 --force")
-        bob.until(b"*** alice has taken switch-1 over: you watch\r\n")
+        bob.until(b"*** alice has taken over switch-1: you are watching\r\n")
         alice.send(b"show\r")
         bob.until(b"SHOW\r")
         assert server.process.poll() is None
@@ -130,7 +130,7 @@ def test_two_hundred_sessions_can_watch_one_line(start: Callable[..., RunningSer
         for watcher in watchers:
             watcher.send(b"connect switch-1\r\n")
         for watcher in watchers:
-            watcher.until(b"leaves, ~? says what else\r\n")
+            watcher.until(b"leaves, ~? shows help\r\n")
         bob.send(b"show\r")
         for watcher in watchers:
             watcher.until(b"SHOW\r")

@@ -97,7 +97,8 @@ def test_direct_access_ends_with_the_line_and_the_log_has_the_whole_story(
 
 def test_a_client_without_access_reads_only_the_reason(straight: Callable[[Upstream, str | None], Client]) -> None:
     with Upstream() as upstream, straight(upstream, None) as client:
-        assert client.read_to_end().startswith("connect needs the role user or operator; you have guest")
+        said = client.read_to_end()
+        assert said.startswith("permission denied: `connect` requires the role user or operator; you are a guest")
 
 
 def test_a_script_with_openssl_sees_a_bare_console(start: Callable[..., RunningServer], home: Home) -> None:

@@ -70,7 +70,7 @@ def test_each_revocation_reason_is_on_the_crl_is_shown_and_cannot_be_undone(reas
     shown = done(home, "user", "show", "bob")
     assert re.search(rf"serial       [0-9A-F]+  revoked [0-9-]+ [0-9:]+ UTC \({reason}\)", shown)
     assert "nothing of bob is on hold" in refused(home, "user", "restore", "bob")
-    assert "nothing to revoke: bob has nothing" in refused(home, "user", "revoke", "bob")
+    assert "nothing to revoke: bob is already revoked" in refused(home, "user", "revoke", "bob")
 
 
 def test_one_certificate_is_revoked_by_its_serial_number_and_the_other_stays_valid(
@@ -91,7 +91,7 @@ def test_one_certificate_is_revoked_by_its_serial_number_and_the_other_stays_val
             assert "was revoked on" in wait_for_end(server, before, "certificate-revoked")
             assert after.command("date")
     assert refused(home, "user", "revoke", "--serial", "beef").startswith(
-        "error: no certificate of serial number 'beef'"
+        "error: no certificate has serial number 'beef'"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_pin_can_be_added_by_its_fingerprint_and_an_invalid_pin_is_refused(hom
     done(home, "user", "add", "pia", "--pin", f"SHA256:{spki.upper()}")
     assert f"pin          SHA256:{spki}" in done(home, "user", "show", "pia")
     pem = write_pem(tmp_path / "pin.pem", own)
-    assert "that key belongs to pia already" in refused(home, "user", "add", "pit", "--pin", pem)
+    assert "that key already belongs to pia" in refused(home, "user", "add", "pit", "--pin", pem)
     issued = home.users_folder / "bob.pem"
     assert "is not self-signed, and only self-signed" in refused(home, "user", "add", "pit", "--pin", issued)
     weak = write_pem(tmp_path / "weak.pem", make_ca("w", key=rsa.generate_private_key(65537, 1024), extensions=[]))
@@ -166,7 +166,7 @@ def test_changed_roles_take_effect_in_an_open_session(start: Callable[..., Runni
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
-        assert "kick needs the role operator" in client.command("kick 12345678")
+        assert "`kick` requires the role operator" in client.command("kick 12345678")
         done(server.home, "user", "change", "bob", "--role", "operator")
         wait_until(lambda: "no session" in client.command("kick 12345678"), "the role")
         assert "unknown role 'boss'" in refused(server.home, "user", "change", "bob", "--role", "boss")
@@ -184,6 +184,6 @@ def test_a_revocation_takes_effect_although_the_key_of_the_ca_is_elsewhere(
         revoked = telnetsd(home, "user", "revoke", "bob")
         assert revoked.returncode == 0
         assert revoked.stderr.startswith(
-            "warning: it counts here, but the CRL was not signed anew: no private key at "
+            "warning: it is effective here, but the CRL was not signed again: no private key at "
         )
         wait_for_end(server, client, "certificate-revoked")

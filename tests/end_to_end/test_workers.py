@@ -80,7 +80,7 @@ def test_sessions_of_every_worker_are_listed_notified_watched_and_ended_from_any
     assert "alice" in shown
     assert "bob" in shown
     assert "bob" in telnetsd(home, "session", "list").stdout
-    assert alice.client.command("wall good evening") == "told 1 other session"
+    assert alice.client.command("wall good evening") == "sent to 1 other session"
     assert b"*** alice to all: good evening" in bob.until(b"bob> ")
     session = get(one.server.session_from(bob.client.port), "telnetsd.session.id")
     assert "has ended" in alice.client.command(f"kick {session[-8:]}")
@@ -131,7 +131,7 @@ def test_a_worker_that_hangs_for_half_a_minute_is_ended_and_replaced(
     assert "alice" in alice.client.command("whoami")
     with one.only(one.workers[-1]):
         assert "ed" in terminal(one.server, "ed").client.command("whoami")
-    assert f"worker {hung} hangs, and is ended" in one.server.stop()
+    assert f"worker {hung} hangs, and is killed" in one.server.stop()
     verified(home)
 
 
@@ -163,14 +163,14 @@ def test_sessions_on_different_workers_share_one_line(
         alice, bob = on_each(one, terminal, "alice", "bob")
         bob.connect("switch-1")
         assert "bob writes to switch-1" in alice.client.command("lines")
-        assert b"bob writes to switch-1; alice watch" in alice.connect("switch-1")
+        assert b"bob writes to switch-1; watched by alice" in alice.connect("switch-1")
         bob.send(b"show version\r")
         bob.until(b"SHOW VERSION")
         alice.until(b"SHOW VERSION")
         alice.send(b"~a")
         bob.until(b"alice asks to write")
         bob.send(b"~h")
-        alice.until(b"you write to switch-1 now")
+        alice.until(b"you now write to switch-1")
         alice.send(b"reload\r")
         bob.until(b"RELOAD")
         bob.leave()
@@ -190,7 +190,7 @@ def test_a_line_that_is_not_shared_is_in_use_on_every_worker_and_can_be_taken_ov
         bob.connect("switch-1")
         assert "switch-1 is in use by bob" in alice.ask("switch-1")
         alice.connect("--force switch-1")
-        bob.until(b"*** alice has taken switch-1 over\r\n")
+        bob.until(b"*** alice has taken over switch-1\r\n")
         bob.until(b"bob> ")
 
 
@@ -333,9 +333,7 @@ def test_when_new_workers_do_not_start_the_existing_ones_go_on(
     one.server.process.send_signal(signal.SIGHUP)
     one.wait_for_others(before)
     said = one.server.stop()
-    assert (
-        said == "WARNING: the workers do not start; what stops them is said above; the workers that there are go on\n"
-    )
+    assert said == "WARNING: the workers do not start; the cause is logged above; the existing workers continue\n"
 
 
 def test_a_forker_that_dies_is_replaced_and_so_is_a_replacement_that_dies(
@@ -350,7 +348,7 @@ def test_a_forker_that_dies_is_replaced_and_so_is_a_replacement_that_dies(
     with connect_as(one.server, "ed") as client:
         client.read_until()
     said = one.server.stop()
-    assert said.count("the process that starts workers has ended; another one takes its place") == 2
+    assert said.count("the process that starts workers has ended; another one replaces it") == 2
     assert said.count("the workers do not start") == 1
     assert "Traceback" not in said
 

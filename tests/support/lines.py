@@ -7,7 +7,7 @@ from collections.abc import Callable
 from support.client import Client
 from support.server import RunningServer
 
-CONNECTED = b": ~. leaves, ~? says what else\r\n"
+CONNECTED = b": ~. leaves, ~? shows help\r\n"
 NEGOTIATION = b"\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x03\xff\xfd\x00\xff\xfd\x1f\xff\xfd\x18"
 BACK_TO_LINES = b"\xff\xfc\x01\xff\xfc\x03\xff\xfc\x00\xff\xfe\x00"
 
@@ -44,7 +44,7 @@ class Terminal:
     def connect(self, words: str) -> bytes:
         """Request a line, and return what was shown up to the connection."""
         self.send(f"connect {words}\r\n".encode())
-        return self.until(b"leaves, ~? says what else\r\n")
+        return self.until(b"leaves, ~? shows help\r\n")
 
     def leave(self) -> bytes:
         self.send(b"\r~.")

@@ -27,7 +27,7 @@ def pem(csr: x509.CertificateSigningRequest) -> str:
 
 def paste(client: Client, line: str, text: str, prompt: bytes = b"> ") -> str:
     client.send(line.encode() + b"\r\n")
-    client.read_until(b"a dot alone gives up\r\n")
+    client.read_until(b"a single dot cancels\r\n")
     client.send(text.replace("\n", "\r\n").encode())
     return client.read_until(prompt).replace("\r", "")
 

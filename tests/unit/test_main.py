@@ -13,7 +13,7 @@ from telnetsd.errors import OperatorError, StoreError
     [
         (OperatorError("what: where; remedy"), "error: what: where; remedy\n", 1),
         (PermissionError(13, "Permission denied", "/x"), "error: /x: Permission denied; run this as the owner", 1),
-        (OSError("odd"), "error: odd; repair that\n", 1),
+        (OSError("odd"), "error: odd; fix that\n", 1),
         (
             StoreError("state.db: database is locked; try again"),
             "error: state.db: database is locked; try again\n",

@@ -103,7 +103,7 @@ def _findings(home: Home, part: str, look: _Look) -> Iterator[Finding]:
 
 def _files(home: Home) -> Iterator[tuple[Verdict, str]]:
     require_only_ours(home)
-    yield Verdict.OK, "nobody else can write to what decides who comes in"
+    yield Verdict.OK, "no other user can write to the files that control access"
 
 
 def _programs(settings: Settings) -> Iterator[str]:
@@ -117,11 +117,11 @@ def _programs(settings: Settings) -> Iterator[str]:
 
 def _configuration(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
     table = load_table(settings)
-    origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: every default"
+    origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: all defaults"
     yield Verdict.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
     for what in _programs(settings):
         danger = "runs a program as the server's user, who can read the CA's key and change the audit log"
-        yield Verdict.WARNING, f"{what} {danger}: let only operators have one that takes orders; see docs/lines.md"
+        yield Verdict.WARNING, f"{what} {danger}: restrict it to operators if it runs user input; see docs/lines.md"
 
 
 def _addresses(_: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
@@ -132,7 +132,7 @@ def _addresses(_: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
         if path is not None and not path.parent.is_dir():
             yield (
                 Verdict.WARNING,
-                f"{listen}: there is no folder {path.parent}; it must be there when the server starts",
+                f"{listen}: folder {path.parent} not found; it must exist when the server starts",
             )
     yield Verdict.OK, ", ".join(addresses)
 
@@ -146,7 +146,7 @@ def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
     for authority in list_trust(home):
         limits = authority_limits(authority.certificate)
         if limits:
-            yield Verdict.WARNING, f"{authority.source} vouches for nobody: {limits}; remove it"
+            yield Verdict.WARNING, f"{authority.source} cannot vouch for any user: {limits}; remove it"
         if authority.is_anchor:
             yield _expiry(authority.source, _days(authority.certificate))
 
@@ -160,7 +160,7 @@ def _mapping(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
         if fingerprint_hex(one.fingerprint) not in anchors:
             yield (
                 Verdict.WARNING,
-                f"[[trust_anchor]] {one.fingerprint[:23]}… is no trust anchor; see: trust list",
+                f"[[trust_anchor]] {one.fingerprint[:23]}… is not a trust anchor; see: trust list",
             )
 
 
@@ -176,7 +176,7 @@ def _crls(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
     for authority in list_trust(home) if is_required else ():
         is_own = authority.source == home.shown(home.ca_certificate)
         if not is_own and not trust.crls.covers(Signer(authority.certificate, authority.sha256), now):
-            yield Verdict.WARNING, f"{authority.source} has no current CRL: whom it issued to is refused"
+            yield Verdict.WARNING, f"{authority.source} has no current CRL: its certificates are refused"
 
 
 def _server(home: Home) -> Iterator[tuple[Verdict, str]]:
@@ -191,21 +191,21 @@ def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
     issuer = load_certificate_of_issuer(home)
     top = chain_above(home, issuer.public_bytes(Encoding.DER))[-1]
     if top.issuer != top.subject:
-        yield Verdict.ERROR, "certs/issuing.pem was not issued by certs/ca.pem; put back what belongs together"
+        yield Verdict.ERROR, "certs/issuing.pem was not issued by certs/ca.pem; put back the matching pair"
     key = issuing_key_file(home)
     if not key.exists():
-        yield Verdict.WARNING, f"no {home.shown(key)} here: certificates cannot be issued on this machine"
+        yield Verdict.WARNING, f"{home.shown(key)} not found: certificates cannot be issued on this machine"
         return
     if is_locked_pem(key.read_bytes()):
-        yield Verdict.OK, f"{home.shown(key)} is encrypted: it was not looked at"
+        yield Verdict.OK, f"{home.shown(key)} is encrypted: it was not checked"
         return
     load_issuer(home)
-    yield Verdict.OK, f"{home.shown(key)} fits its certificate"
+    yield Verdict.OK, f"{home.shown(key)} matches its certificate"
 
 
 def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
     if not home.state_file.exists():
-        raise OperatorError("there is no state.db; is this the home folder? to make one: telnetsd init")
+        raise OperatorError("state.db not found; is this the home folder? to create one: telnetsd init")
     recover(home)
     with closing(open_store(home)) as state:
         count = len(state.users.names())
@@ -219,14 +219,14 @@ def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
     )
     lines = remembered_end(home).sequence
     if lines and is_log_gone(home):
-        yield Verdict.ERROR, f"the audit log is missing: it had {lines} lines at least; put back a backup of audit/"
+        yield Verdict.ERROR, f"the audit log is missing: it had at least {lines} lines; restore a backup of audit/"
         return
     if not home.audit_file.exists():
-        yield Verdict.WARNING, f"there is no {home.shown(home.audit_file)} yet: the first event makes it"
+        yield Verdict.WARNING, f"{home.shown(home.audit_file)} does not exist yet: the first event creates it"
         return
     with closing(open_log(home)) as log:
         log.append([])
-    yield Verdict.OK, f"{home.shown(home.audit_file)} can be written"
+    yield Verdict.OK, f"{home.shown(home.audit_file)} is writable"
 
 
 def _days(certificate: x509.Certificate) -> int:

@@ -52,7 +52,7 @@ def initialise(
         OperatorError: A CA already exists, or a name is neither a host name nor an address.
     """
     if home.ca_certificate.exists():
-        raise OperatorError(f"there is a CA already: {home.ca_certificate}; choose another home folder with --home")
+        raise OperatorError(f"a CA already exists: {home.ca_certificate}; choose another home folder with --home")
     for name in names:
         require_host_name(name)
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))

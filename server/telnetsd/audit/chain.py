@@ -170,7 +170,7 @@ def read_link(line: bytes) -> Link:
     if match is None:
         raise ChainError("it is not a line of the audit log")
     if sha256(match[1] + line[match.end() :]).hexdigest().encode() != match[2]:
-        raise ChainError("it is not what was written")
+        raise ChainError("it does not match its hash")
     try:
         read = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

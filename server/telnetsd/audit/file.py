@@ -86,7 +86,7 @@ class LogFile:
         is_another = False
         while True:
             if not take_lock(self._descriptor, LOCK_TIMEOUT_S):
-                raise TimeoutError(None, "another process holds its lock, and may have been stopped")
+                raise TimeoutError(None, "another process holds its lock, and may be suspended")
             if self._is_current():
                 return is_another
             self._open()
@@ -177,7 +177,7 @@ class LogFile:
         opened = os.open(self.path, flags, SECRET_FILE_MODE)
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             os.close(opened)
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = opened
@@ -243,7 +243,7 @@ def open_regular(path: Path) -> IO[bytes]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
 
 

@@ -24,7 +24,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import write_public, write_secret
 from telnetsd.files.home import Home, require_secret
 
-_MAKE_ONE: Final = "put it back, or make another one: telnetsd audit key --new"
+_MAKE_ONE: Final = "put it back, or create a new one: telnetsd audit key --new"
 _PUBLIC_KEY: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 
 
@@ -54,11 +54,11 @@ def load_audit_key(home: Home) -> AuditKey:
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise OperatorError(f"cannot read {home.shown(home.audit_key)}: {error}; {_MAKE_ONE}") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise OperatorError(f"{home.shown(home.audit_key)} is no Ed25519 key; {_MAKE_ONE}")
+        raise OperatorError(f"{home.shown(home.audit_key)} is not an Ed25519 key; {_MAKE_ONE}")
     key = AuditKey(private, load_public_keys(home.audit_public_keys))
     if key.id not in key.public.by_id:
         shown = home.shown(home.audit_public_keys)
-        raise OperatorError(f"{shown} has not the public key of {home.shown(home.audit_key)}; {_MAKE_ONE}")
+        raise OperatorError(f"{shown} lacks the public key of {home.shown(home.audit_key)}; {_MAKE_ONE}")
     return key
 
 
@@ -72,10 +72,12 @@ def load_public_keys(path: Path) -> PublicKeys:
         blocks = _PUBLIC_KEY.findall(path.read_bytes())
         keys = [load_pem_public_key(block) for block in blocks]
     except OSError as error:
-        raise OperatorError(f"cannot read the audit log's public key: {path}: {error.strerror}; name it") from error
+        raise OperatorError(
+            f"cannot read the audit log's public key: {path}: {error.strerror}; check its path"
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise OperatorError(f"cannot read the audit log's public key: {path}: {error}; put it back") from error
     found = {key_id_of(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
     if not found:
-        raise OperatorError(f"no Ed25519 public key in {path}; give the audit log's: certs/audit.pem")
+        raise OperatorError(f"no Ed25519 public key in {path}; use that of the audit log: certs/audit.pem")
     return PublicKeys(found)

@@ -169,7 +169,7 @@ class AuditLog:
         except ChainError as error:
             raise AuditUnavailableError(
                 f"the audit log's last line is damaged: {self._path}: {error}; run: telnetsd audit verify, "
-                "then move the file away so that a new one is begun"
+                "then move the file away so that a new one is started"
             ) from error
         self._note(*((finding, "") for finding in self._end.findings))
         self._note(*self._set_right(line_end))
@@ -194,13 +194,11 @@ class AuditLog:
         """Set aside lines after the seal: a writer was killed while it wrote them, or another program added them."""
         end = self._file.end_of(self._end.head)
         if end is None:
-            message = "the audit log's last lines are not those that were written"
+            message = "the last lines of the audit log were changed"
             yield LogFault(DamageReason.LAST_LINE_CHANGED, message), ""
             return
         aside = self._file.set_aside(end).name
-        message = (
-            f"lines that nobody had acknowledged were set aside in {aside}: a writer was killed, or they were put in"
-        )
+        message = f"unacknowledged lines were set aside in {aside}: a writer was killed, or the lines were inserted"
         yield LogFault(RecoveryReason.UNSEALED_LINES, message), aside
 
     def _note(self, *found: tuple[LogFault, str]) -> None:
@@ -230,7 +228,9 @@ class AuditLog:
         try:
             self._file.move(target)
         except OSError as error:
-            logger.warning("the audit log cannot be rotated: %s: %s; it goes on as it is", target, error.strerror)
+            logger.warning(
+                "the audit log cannot be rotated: %s: %s; the current file stays in use", target, error.strerror
+            )
             self._rotate_from = time.monotonic() + ROTATION_RETRY_S
             return
         self._catch_up(is_another=self._file.lock())

@@ -96,25 +96,25 @@ def _read_seal(seal: bytes, keys: PublicKeys) -> tuple[Seal, DamageReason | None
 
 def _judge_seal(reason: DamageReason | None) -> Iterator[LogFault]:
     if reason is DamageReason.SEAL_MISSING:
-        yield LogFault(reason, "the audit log had no seal: whether its end was cut off before this line is not known")
+        yield LogFault(reason, "the audit log had no seal: it is unknown whether lines were cut off before this one")
     elif reason is not None:
-        message = "the audit log's seal is not one of this log: whether its end was cut off before this is not known"
+        message = "the seal is not one of this audit log: it is unknown whether lines were cut off before this one"
         yield LogFault(reason, message)
 
 
 def _compare(link: Link, known: Head) -> Iterator[LogFault]:
     missing = known.sequence - link.head.sequence
     if missing > 0:
-        message = f"the audit log was cut off: {missing} lines are missing, the last of them {known.sequence}"
+        message = f"the audit log was truncated: {missing} lines are missing, the last of them {known.sequence}"
         yield LogFault(DamageReason.LINES_MISSING, message, missing)
     elif missing == 0:
         yield _changed()
 
 
 def _gone(witnessed: Head) -> LogFault:
-    message = f"the audit log is missing: it had {witnessed.sequence} lines at least"
+    message = f"the audit log is missing: it had at least {witnessed.sequence} lines"
     return LogFault(DamageReason.LOG_MISSING, message, witnessed.sequence)
 
 
 def _changed() -> LogFault:
-    return LogFault(DamageReason.LAST_LINE_CHANGED, "the audit log's last line is not the one that was written")
+    return LogFault(DamageReason.LAST_LINE_CHANGED, "the last line of the audit log was changed")

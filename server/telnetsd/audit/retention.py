@@ -88,7 +88,7 @@ def _is_ours(one: Path, path: Path) -> bool:
 def _ends_of(part: Part) -> Expired:
     last = _last_link(Snapshot((part,), b""))
     if part.first is None or last is None:
-        raise OperatorError(f"{part.path} is to be removed and is damaged, so it stays; run: telnetsd audit verify")
+        raise OperatorError(f"{part.path} is due for removal but damaged, so it is kept; run: telnetsd audit verify")
     return Expired(part.path, RetentionReason.SIZE, part.first, last)
 
 
@@ -112,7 +112,7 @@ def _compress(path: Path) -> Path:
         copy.seek(0)
         reader = zstandard.ZstdDecompressor().stream_reader(copy, closefd=False)
         if _digest(reader) != _digest(source):
-            raise OSError(None, "the compressed copy is not the same", str(unfinished))
+            raise OSError(None, "the compressed copy differs", str(unfinished))
         times = os.fstat(source.fileno())
     os.utime(unfinished, ns=(times.st_atime_ns, times.st_mtime_ns))
     unfinished.replace(target)

@@ -83,7 +83,7 @@ class GroupCommit:
         """Accept an encoded event."""
         written: asyncio.Future[None] = self._loop.create_future()
         if self._is_closed:
-            settle(written, AuditUnavailableError("the audit log is closed: the server is being stopped"))
+            settle(written, AuditUnavailableError("the audit log is closed: the server is stopping"))
             return written
         if len(self._gathering) >= GATHERED_MAX:
             self._note_outage([(event, written)], AuditUnavailableError("the audit log is written too slowly"))
@@ -180,7 +180,7 @@ class GroupCommit:
         """Note that the log can be written; events that arrived during the write stay for the next one."""
         if self._outage is not None and written is not None and self._outage.forget_written(written):
             self._outage = None
-            logger.warning("the audit log is written again")
+            logger.warning("the audit log can be written again")
             self._tell(False)
 
     async def _keep_time(self) -> None:
@@ -210,7 +210,7 @@ class GroupCommit:
             return error
         except Exception as error:
             # Whatever the error is, the callers that wait for these events must learn that they are not on disk.
-            logger.exception("the audit log failed by a fault of the server")
+            logger.exception("the audit log failed: internal error")
             return error
         return None
 
@@ -224,7 +224,7 @@ def encode(event: Fields) -> Draft:
     try:
         return make_draft(event)
     except Exception as error:
-        logger.exception("the audit log failed by a fault of the server")
+        logger.exception("the audit log failed: internal error")
         raise AuditUnavailableError(f"the audit log failed: {error!r}") from error
 
 

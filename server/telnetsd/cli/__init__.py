@@ -88,7 +88,7 @@ def main() -> None:
     """Run the command line. Exit status: 0 done, 1 refused or not found, 2 wrong usage."""
     _show_every_character()
     if any("\udc80" <= character <= "\udcff" for argument in sys.argv for character in argument):
-        print("error: an argument is not UTF-8; write it so", file=sys.stderr)
+        print("error: an argument is not UTF-8; encode it in UTF-8", file=sys.stderr)
         sys.exit(2)
     try:
         app()
@@ -103,6 +103,6 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
-        remedy = "run this as the owner of the home folder" if isinstance(error, PermissionError) else "repair that"
+        remedy = "run this as the owner of the home folder" if isinstance(error, PermissionError) else "fix that"
         print(f"error:{where} {error.strerror or error}; {remedy}", file=sys.stderr)
         sys.exit(1)

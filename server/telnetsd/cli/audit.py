@@ -38,14 +38,14 @@ def group() -> None:
 def verify(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE …]", help="These files, and not the whole log.")
+        list[Path] | None, typer.Argument(metavar="[FILE …]", help="Check only these files, not the whole log.")
     ] = None,
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The public key, instead of certs/audit.pem.")
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Prove that the log still holds what `audit checkpoint` exported."),
+        typer.Option(metavar="FILE", help="Prove that the log still contains what `audit checkpoint` exported."),
     ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
@@ -73,7 +73,7 @@ def verify(
 def checkpoint(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, and not to standard output.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, not to standard output.")
     ] = None,
     home: HomeOption = None,
 ) -> None:
@@ -84,13 +84,13 @@ def checkpoint(
         typer.echo(line)
     else:
         output.write_bytes(line + b"\n")
-        typer.echo(f"{output}: prove later that the log still holds it: telnetsd audit verify --checkpoint {output}")
+        typer.echo(f"{output}: to prove later that the log contains it: telnetsd audit verify --checkpoint {output}")
 
 
 @app.command("key")
 def key_(
     context: typer.Context,
-    new: Annotated[bool, typer.Option("--new", help="Make another key; the former ones still verify.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Create a new key; previous keys still verify.")] = False,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -102,7 +102,7 @@ def key_(
     if json:
         print_json({"file": str(where.audit_public_keys), "key_ids": keys})
         return
-    typer.echo(f"{where.shown(where.audit_public_keys)}: give this file to whoever verifies the log")
+    typer.echo(f"{where.shown(where.audit_public_keys)}: give this file to the people who verify the log")
     for number, key_id in enumerate(keys):
         typer.echo(f"  {key_id}  {'signs now' if number == 0 else 'signed before'}")
 
@@ -126,7 +126,7 @@ def _read_exported(path: Path, keys: PublicKeys) -> Link:
 
 
 def _warn_of_older_copy(last: int, witnessed: int) -> None:
-    what = f"state.db remembers line {witnessed}, and this log ends with line {last}: was an older copy put back?"
+    what = f"state.db has line {witnessed}, but this log ends with line {last}: was an older copy restored?"
     proof = "an exported checkpoint would prove it: audit verify --checkpoint FILE"
     console().print(Text(f"  {what} {proof}", style="yellow"), soft_wrap=True)
 
@@ -144,23 +144,23 @@ def _print_report(report: Report, files: int, exported: Link | None) -> None:
 
 def _describe(report: Report, files: int, exported: Link | None) -> list[str]:
     if not report.events:
-        return ["no line holds"]
-    keys = ", ".join(key_id[:16] for key_id in report.key_ids) or "nobody"
+        return ["no line is intact"]
+    keys = ", ".join(key_id[:16] for key_id in report.key_ids) or "no key"
     held = f"lines {report.first_sequence} to {report.last_sequence}"
     said = [
-        f"{held} hold, in {files} file{'' if files == 1 else 's'}",
+        f"{held} are intact, in {files} file{'' if files == 1 else 's'}",
         f"written {report.first_at[:19]} to {report.last_at[:19]} UTC",
         f"signed lines among them: {report.checkpoints}, by {keys}",
     ]
     if report.pruned:
-        said.append(f"lines 1 to {report.pruned} were removed by retention, as the log says")
+        said.append(f"lines 1 to {report.pruned} were removed by retention, according to the log")
     elif report.is_partial:
         said.append(f"lines 1 to {report.first_sequence - 1} are not in these files")
     if report.damage is None and report.unsealed:
-        said.append(f"the last {report.unsealed} are not sealed yet: a writer was killed; the next one says so")
+        said.append(f"the last {report.unsealed} are not sealed yet: a writer was killed; the next one records it")
     elif report.damage is None:
         said.append(
-            "nothing is missing behind them: the seal says so" if report.is_sealed else "the last one closes a file"
+            "nothing is missing after them: the seal proves it" if report.is_sealed else "the last one closes a file"
         )
     if report.damage is None and exported is not None:
         said.append(f"the exported checkpoint, line {exported.head.sequence}, is among them")

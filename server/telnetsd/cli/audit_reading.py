@@ -47,23 +47,24 @@ _FILTERED_LINES = 10_000
 _BAR_COLUMNS = 40
 _SHOWN_PER_CHART = 20
 
-UserOption = Annotated[str, typer.Option(metavar="NAME", help="Only what NAME did, or what was done to NAME.")]
+UserOption = Annotated[str, typer.Option(metavar="NAME", help="Only events by NAME or about NAME.")]
 SessionOption = Annotated[str, typer.Option(metavar="ID", help="Only this session; the end of its id is enough.")]
-ActionOption = Annotated[str, typer.Option(metavar="ACTION", help="Only this action; * stands for anything.")]
+ActionOption = Annotated[str, typer.Option(metavar="ACTION", help="Only this action; * matches anything.")]
 SourceOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Only from this address or network.")]
 CertificateOption = Annotated[
-    str, typer.Option(metavar="HEX", help="Only with this certificate: the beginning of its SHA-256, or its number.")
+    str,
+    typer.Option(metavar="HEX", help="Only with this certificate: the start of its SHA-256, or its serial number."),
 ]
 FailedOption = Annotated[bool, typer.Option("--failed", help="Only refusals and failures.")]
-SinceOption = Annotated[str, typer.Option(metavar="MOMENT", help="From then on: 2h, 7d, 2026-01-31T12:00.")]
-UntilOption = Annotated[str, typer.Option(metavar="MOMENT", help="Up to then.")]
+SinceOption = Annotated[str, typer.Option(metavar="MOMENT", help="Only since this time: 2h, 7d, 2026-01-31T12:00.")]
+UntilOption = Annotated[str, typer.Option(metavar="MOMENT", help="Only up to this time.")]
 
 
 def tail(
     context: typer.Context,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many of the last events.")] = 20,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many of the last events to show.")] = 20,
     following: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with each event as it is written.")
+        bool, typer.Option("--follow", "-f", help="Keep running, and show each event as it is written.")
     ] = False,
     user: UserOption = "",
     session: SessionOption = "",
@@ -71,13 +72,13 @@ def tail(
     source: SourceOption = "",
     certificate: CertificateOption = "",
     failed: FailedOption = False,
-    json: Annotated[bool, typer.Option("--json", help="The lines as they are in the file.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the lines as they are in the file.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Show the last events, and with -f new ones as they are written."""
     path = home_of(context, home).audit_file
     if not following and not path.exists():
-        raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
+        raise OperatorError(f"no audit log at {path} yet; the first event creates it: is this the home folder?")
     selection = _select(user, session, action, source, certificate, failed=failed)
     wanted = n if selection.is_everything else _FILTERED_LINES
     lines, live = follow(path, wanted) if following else (last_lines(path, wanted), iter(()))
@@ -99,7 +100,7 @@ def search(
     failed: FailedOption = False,
     since: SinceOption = "",
     until: UntilOption = "",
-    json: Annotated[bool, typer.Option("--json", help="The lines as they are in the files.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the lines as they are in the files.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Find events in the whole log, including rotated files. Exit status 1 if none match."""
@@ -110,7 +111,7 @@ def search(
             show(line)
             found = True
     if not found:
-        raise OperatorError("no event is like that; ask for less")
+        raise OperatorError("no matching events; use fewer filters")
 
 
 def show(
@@ -126,7 +127,7 @@ def show(
         stories = tell_stories(_events(lines, Selection(session=session.lower())))
     if len(stories) != 1:
         some = f": {', '.join(one.id for one in stories[:5])}" if stories else ""
-        raise OperatorError(f"{len(stories) or 'no'} sessions end with {session!r}{some}; see: telnetsd audit search")
+        raise OperatorError(f"{len(stories) or 'no'} sessions match {session!r}{some}; see: telnetsd audit search")
     if json:
         print_json(stories[0])
     else:
@@ -155,9 +156,9 @@ def stats(
 
 def export_(
     context: typer.Context,
-    to: Annotated[ExportFormat, typer.Option("--format", help="json: one object a line.")] = ExportFormat.JSON,
+    to: Annotated[ExportFormat, typer.Option("--format", help="json: one object per line.")] = ExportFormat.JSON,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, and not to standard output.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, not to standard output.")
     ] = None,
     user: UserOption = "",
     session: SessionOption = "",

@@ -48,7 +48,7 @@ def show(context: typer.Context, json: JsonOption = False, home: HomeOption = No
         print_json(rows)
         return
     print_table(
-        ["is", "subject", "until", "days left", "fingerprint"],
+        ["role", "subject", "until", "days left", "fingerprint"],
         [
             (
                 role,
@@ -66,7 +66,7 @@ def show(context: typer.Context, json: JsonOption = False, home: HomeOption = No
 def crl(
     context: typer.Context,
     format: Annotated[  # noqa: A002 -- the option's name
-        CrlFormat, typer.Option(metavar="pem|der", help="RFC 5280 has DER behind a CRL distribution point.")
+        CrlFormat, typer.Option(metavar="pem|der", help="RFC 5280 requires DER at a CRL distribution point.")
     ] = CrlFormat.PEM,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
@@ -81,7 +81,7 @@ def crl(
 def rotate_(
     context: typer.Context,
     lost_key: Annotated[
-        bool, typer.Option("--lost-key", help="The key of the present CA is lost: do without it.")
+        bool, typer.Option("--lost-key", help="The key of the current CA is lost: rotate without it.")
     ] = False,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
@@ -93,16 +93,16 @@ def rotate_(
         passphrase = new_passphrase(passphrase_file, "the CA's key") if passphrase_file is not None else None
         made, warning = rotate_without_key(where, passphrase)
         typer.echo(
-            f"the CA {previous} is still trusted, and signs no CRL any more: a server elsewhere that demands one"
+            f"the CA {previous} is still trusted, but no longer signs CRLs: a server elsewhere that requires one"
         )
-        typer.echo("refuses its users when the last one ends; what you revoke of it counts on this server alone")
+        typer.echo("refuses its users when the last CRL expires; a revocation under it takes effect only here")
     else:
         made, warning = rotate(where, passphrase_from(passphrase_file))
     typer.echo(f"{made.subject.rfc4514_string()} issues from now on, until {made.not_valid_after_utc:%Y-%m-%d}")
     if not where.issuing_certificate.exists():
-        typer.echo(f"{where.shown(where.ca_certificate)} has the new root and the old one: hand it out with renewals")
+        typer.echo(f"{where.shown(where.ca_certificate)} has the new and the old root: distribute it with renewals")
     if warning:
-        typer.echo(f"warning: the CRLs were not signed anew: {warning}", err=True)
+        typer.echo(f"warning: the CRLs were not signed again: {warning}", err=True)
     typer.echo("next: telnetsd user renew NAME, for each user")
     typer.echo("      telnetsd ca renew-server")
     typer.echo(f"      telnetsd ca retire {previous}")
@@ -111,7 +111,7 @@ def rotate_(
 @app.command("retire")
 def retire_(
     context: typer.Context,
-    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Of a previous CA, as `ca show` has it.")],
+    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Of a previous CA; see `ca show`.")],
     home: HomeOption = None,
 ) -> None:
     """Stop trusting a previous CA; the certificates that it issued are revoked."""
@@ -124,7 +124,7 @@ def renew_server_(
     context: typer.Context,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="HOST", help="Instead of the present names; may be repeated."),
+        typer.Option("--name", metavar="HOST", help="Replaces the current names; may be repeated."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
@@ -140,9 +140,9 @@ def passphrase_(
     context: typer.Context,
     passphrase_file: PassphraseOption = None,
     new_passphrase_file: Annotated[
-        Path | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one; else it is asked for.")
+        Path | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one; default: a prompt.")
     ] = None,
-    no_passphrase: Annotated[bool, typer.Option("--none", help="Take the encryption away.")] = False,
+    no_passphrase: Annotated[bool, typer.Option("--none", help="Remove the encryption.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Encrypt the CA's keys with a new passphrase."""

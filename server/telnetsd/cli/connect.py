@@ -21,14 +21,14 @@ def connect(
     context: typer.Context,
     address: Annotated[
         str | None,
-        typer.Argument(metavar="HOST[:PORT]", help="HOST alone means port 992; nothing means this home's server."),
+        typer.Argument(metavar="HOST[:PORT]", help="Default port: 992. Default: the server of this home folder."),
     ] = None,
     user: Annotated[
         str | None, typer.Option(metavar="NAME", help="Log in with certs/users/NAME.pem of the home folder.")
     ] = None,
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Log in with this certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert (PEM).")] = None,
-    guest: Annotated[bool, typer.Option("--guest", help="Come in without a certificate (the default).")] = False,
+    guest: Annotated[bool, typer.Option("--guest", help="Connect without a certificate (the default).")] = False,
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The CA of the server; default: certs/ca.pem.")
     ] = None,
@@ -39,14 +39,14 @@ def connect(
 
     where = home_of(context, home)
     if (cert is None) != (key is None):
-        raise typer.BadParameter("--cert and --key belong together")
+        raise typer.BadParameter("use --cert and --key together")
     if sum((user is not None, cert is not None, guest)) > 1:
-        raise typer.BadParameter("take one of --user NAME, --cert F with --key F, --guest")
+        raise typer.BadParameter("use only one of --user NAME, --cert F with --key F, --guest")
     if user is not None:
         files = user_files(where, user)
         cert, key = files.certificate, files.key
         if not key.exists():
-            raise OperatorError(f"no user {user} here: {where.shown(key)} is missing; see: telnetsd user list")
+            raise OperatorError(f"no user {user} here: {where.shown(key)} not found; see: telnetsd user list")
     credentials = Credentials(cert, key) if cert is not None and key is not None else None
     tls = make_client_context(ca or where.ca_certificate, credentials)
     if not asyncio.run(talk(_address(where, address), tls, sys.stdin.fileno(), sys.stdout.buffer)):

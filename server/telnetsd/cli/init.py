@@ -18,13 +18,13 @@ def init(
         typer.Option("--name", metavar="HOST", help="A host name or address that clients will use; may be repeated."),
     ] = None,
     intermediate: Annotated[
-        bool, typer.Option("--intermediate", help="An intermediate issues; the root's key can be offline.")
+        bool, typer.Option("--intermediate", help="Issue from an intermediate; the root's key can be kept offline.")
     ] = False,
     key_type: Annotated[
         KeyType,
         typer.Option(
             metavar="ec|rsa|ml-dsa-44|ml-dsa-65|ml-dsa-87",
-            help="Of the CA's key. With ML-DSA, the server's own certificate is of a P-256 CA beside it.",
+            help="Type of the CA's key. With ML-DSA, a separate P-256 CA issues the server's own certificate.",
         ),
     ] = KeyType.EC,
     encrypt_key: Annotated[bool, typer.Option("--encrypt-key", help="Ask for a passphrase for its key.")] = False,
@@ -37,7 +37,7 @@ def init(
     """Create a home folder: CA, server certificate, configuration."""
     where = home_of(context, home)
     if key_type is KeyType.ED25519:
-        fail_usage("a CA's key is ec, rsa or ml-dsa-44, -65, -87: not every client verifies Ed25519")
+        fail_usage("a CA's key must be ec, rsa or ml-dsa-44, -65, -87: not every client verifies Ed25519")
     is_locked = encrypt_key or passphrase_file is not None
     passphrase = new_passphrase(passphrase_file, "the CA's key") if is_locked else None
     made = initialise(
@@ -46,13 +46,13 @@ def init(
     typer.echo(f"made {where.root}")
     typer.echo(f"  certs/ca.pem      the CA, until {made.ca.not_valid_after_utc:%Y-%m-%d}; clients need this file")
     if made.issuing is None:
-        typer.echo("  certs/ca.key      its key: keep it, and keep it to yourself")
+        typer.echo("  certs/ca.key      its key: keep a backup, and keep it secret")
     else:
-        typer.echo("  certs/ca.key      its key: move it to a place that is not on the network")
+        typer.echo("  certs/ca.key      its key: move it to offline storage")
         until = f"{made.issuing.not_valid_after_utc:%Y-%m-%d}"
         typer.echo(f"  certs/issuing.pem the intermediate that issues, until {until}; issuing.key is its key")
     if where.server_ca_certificate.exists():
-        typer.echo("  certs/server-ca.pem the P-256 CA beside it: for the server, and users without ML-DSA keys")
+        typer.echo("  certs/server-ca.pem the separate P-256 CA: for the server, and users without ML-DSA keys")
     typer.echo(f"  certs/server.pem  for {', '.join(made.names)}, until {made.server.not_valid_after_utc:%Y-%m-%d}")
     typer.echo("  telnetsd.toml     every setting with its default")
     typer.echo("next: telnetsd user add NAME, then telnetsd serve")

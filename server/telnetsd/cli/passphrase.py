@@ -21,7 +21,7 @@ PassphraseOption = Annotated[
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        help=f"The passphrase of the CA's key, where it is encrypted; else ${PASSPHRASE_VARIABLE}, else a prompt.",
+        help=f"The passphrase of the CA's key, if it is encrypted; default: ${PASSPHRASE_VARIABLE}, else a prompt.",
     ),
 ]
 ServerPassphraseOption = Annotated[
@@ -29,13 +29,13 @@ ServerPassphraseOption = Annotated[
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        help=f"The passphrase of the CA's key, where it is encrypted; else ${PASSPHRASE_VARIABLE}; nobody is asked.",
+        help=f"The passphrase of the CA's key, if it is encrypted; default: ${PASSPHRASE_VARIABLE}, no prompt.",
     ),
 ]
 PasswordFileOption = Annotated[
-    Path | None, typer.Option("--password-file", metavar="FILE", help="Lock NAME.p12 with the password in this file.")
+    Path | None, typer.Option("--password-file", metavar="FILE", help="Encrypt NAME.p12 with the password in FILE.")
 ]
-PasswordOption = Annotated[bool, typer.Option("--password", help="Ask for a password, and lock NAME.p12 with it.")]
+PasswordOption = Annotated[bool, typer.Option("--password", help="Ask for a password, and encrypt NAME.p12 with it.")]
 
 
 def passphrase_from(file: Path | None, *, is_person_asked: bool = True) -> AskPassphrase:
@@ -64,9 +64,9 @@ def new_passphrase(file: Path | None, what: str) -> bytes:
         raise OperatorError(f"no terminal to ask for a passphrase for {what}; give it in a file")
     first = getpass.getpass(f"new passphrase for {what}: ")
     if not first:
-        raise OperatorError("an empty passphrase locks nothing; try again")
-    if getpass.getpass("the same again: ") != first:
-        raise OperatorError("the two are not the same; try again")
+        raise OperatorError("an empty passphrase protects nothing; try again")
+    if getpass.getpass("repeat it: ") != first:
+        raise OperatorError("the two do not match; try again")
     return first.encode()
 
 
@@ -105,4 +105,4 @@ def _find(file: Path | None, *, is_person_asked: bool) -> bytes:
         return read_passphrase(file)
     if os.environ.get(PASSPHRASE_VARIABLE) or not is_person_asked or not sys.stdin.isatty():
         return passphrase_of_environment()
-    return getpass.getpass("present passphrase of the CA's key: ").encode()
+    return getpass.getpass("current passphrase of the CA's key: ").encode()

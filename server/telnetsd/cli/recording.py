@@ -20,8 +20,8 @@ from telnetsd.lines.recordings.playback import (
     read_frames,
 )
 
-app = typer.Typer(help="See what lines have shown.", no_args_is_help=True, rich_markup_mode=None)
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file, or the end of its name.")]
+app = typer.Typer(help="List, play and verify the recordings of lines.", no_args_is_help=True, rich_markup_mode=None)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file name, or the end of it.")]
 
 
 @app.command("list")
@@ -41,7 +41,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
                 one.user,
                 short_session_id(one.session),
                 f"{one.size}{'' if one.is_whole else ' (cut)'}",
-                one.file if (where.recordings_folder / one.file).exists() else f"{one.file} (gone)",
+                one.file if (where.recordings_folder / one.file).exists() else f"{one.file} (missing)",
             )
             for one in found
         ],
@@ -52,10 +52,10 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
 def play(
     context: typer.Context,
     name: NameArgument,
-    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="How much faster than it happened.")] = 1.0,
-    idle: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="The longest pause.")] = 2.0,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="How many times faster than it happened.")] = 1.0,
+    idle: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="The longest pause, in seconds.")] = 2.0,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Every byte as it was, without a pause; not for a terminal.")
+        bool, typer.Option("--raw", help="Every byte as recorded, without pauses; not for a terminal.")
     ] = False,
     home: HomeOption = None,
 ) -> None:
@@ -64,7 +64,7 @@ def play(
     if raw:
         if is_terminal():
             raise OperatorError(
-                "--raw is for a file or a program, and this is a terminal; leave it out, or redirect it"
+                "--raw is for a file or a program, not for a terminal; omit it, or redirect the output"
             )
         for frame in read_frames(path):
             sys.stdout.buffer.write(frame.data)
@@ -83,7 +83,9 @@ def _in_time(frames: Iterator[Frame], speed: float, idle_s: float) -> Iterator[b
 @app.command()
 def verify(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME …]", help="These, and not all of them.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME …]", help="Verify only these, not all recordings.")
+    ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -108,7 +110,7 @@ _BAD = {"changed", "missing"}
 
 def _judge(path: Path, vouched: Vouched | None) -> str:
     if vouched is None:
-        return "not vouched for: it is being made, or its server was killed"
+        return "not vouched for: it is still being recorded, or its server was killed"
     if not path.exists():
         return "missing"
     return "intact" if is_vouched_for(path, vouched) else "changed"

@@ -16,9 +16,9 @@ from telnetsd.errors import OperatorError
 from telnetsd.state.records import RequestStatus
 from telnetsd.state.store import open_store
 
-app = typer.Typer(help="Enrolment requests: see and decide.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, approve and deny enrolment requests.", no_args_is_help=True, rich_markup_mode=None)
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `request list` shows it.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As shown by `request list`.")]
 
 
 @app.command("list")
@@ -63,8 +63,8 @@ def show(
         print_json(found)
         return
     typer.echo(f"{found.id} ({found.kind.value}, {found.status.value})")
-    typer.echo(f"  wants to be  {found.name}{_relation(found.name, names)}")
-    typer.echo(f"  subject      {found.subject or '(empty)'}, which proves nothing")
+    typer.echo(f"  user name    {found.name}{_relation(found.name, names)}")
+    typer.echo(f"  subject      {found.subject or '(empty)'} (not verified)")
     typer.echo(f"  key          {found.public_key} bits")
     typer.echo(f"  public key   SHA256:{found.spki_sha256}")
     typer.echo(f"  from         {found.source}")
@@ -73,9 +73,7 @@ def show(
     if found.user_name is not None:
         typer.echo(f"  granted to   {found.user_name}")
     elif found.status is RequestStatus.PENDING:
-        typer.echo(
-            "approve it only when they have read you the same id and the same public key, by a way that you trust"
-        )
+        typer.echo("approve it only if the applicant read you the same id and public key over a channel you trust")
 
 
 @app.command()
@@ -84,16 +82,16 @@ def approve(
     request_id: IdArgument,
     user: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whom it is for; needed when there is a user of that name already."),
+        typer.Option(metavar="NAME", help="The user it is for; required if a user of that name already exists."),
     ] = None,
     role: RoleOption = None,
     days: DaysOption = None,
     assurance_class: ClassOption = None,
     pin: Annotated[
-        bool, typer.Option("--pin", help="Accept the self-signed certificate as it is (class 0), and issue none.")
+        bool, typer.Option("--pin", help="Accept the self-signed certificate itself (class 0), and issue none.")
     ] = False,
     allow_similar: Annotated[
-        bool, typer.Option("--allow-similar", help="Take a name that is easily read as that of somebody else.")
+        bool, typer.Option("--allow-similar", help="Allow a name that is easily mistaken for that of another user.")
     ] = False,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
@@ -118,6 +116,6 @@ def deny(context: typer.Context, request_id: IdArgument, home: HomeOption = None
 
 def _relation(name: str, names: list[str]) -> str:
     if name in names:
-        return ": THERE IS A USER OF THAT NAME; who gets this is that user"
+        return ": A USER OF THAT NAME EXISTS; the applicant becomes that user"
     similar = look_alike(name, names)
-    return f": easily read as the user {similar}" if similar else ""
+    return f": easily mistaken for the user {similar}" if similar else ""

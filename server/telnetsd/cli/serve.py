@@ -34,7 +34,7 @@ def serve(
     ] = None,
     workers: Annotated[
         str | None,
-        typer.Option(metavar="N|auto", help="How many processes serve; auto: one for each core."),
+        typer.Option(metavar="N|auto", help="Number of worker processes; auto: one per core."),
     ] = None,
     log_level: LogLevelOption = "warning",
     passphrase_file: ServerPassphraseOption = None,
@@ -53,7 +53,7 @@ def serve(
 
 
 def workers(
-    plan: Annotated[str, typer.Argument(help="What `telnetsd serve` wants to be started, as JSON.")],
+    plan: Annotated[str, typer.Argument(help="What `telnetsd serve` asks for, as JSON.")],
     log_level: LogLevelOption = "warning",
     passphrase_file: ServerPassphraseOption = None,
 ) -> None:

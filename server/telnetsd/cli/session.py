@@ -13,7 +13,7 @@ from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, Sessi
 COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
 """The columns of a table of sessions."""
 
-app = typer.Typer(help="See, watch and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, watch and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")

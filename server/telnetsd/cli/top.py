@@ -32,7 +32,7 @@ Counts = Mapping[str, float]
 
 def top(
     context: typer.Context,
-    interval: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds between updates.")] = 1.0,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -79,10 +79,10 @@ def _draw(view: _View, rows_max: int) -> Group:
     sessions = sorted(view.sessions, key=lambda row: (row.idle_s is None, row.idle_s))
     shown = sessions[: max(1, rows_max)]
     rates = ", ".join(f"{rate:.1f} {name}" for name, rate in view.per_s.items())
-    more = f", the {len(shown)} that typed last" if len(shown) < len(sessions) else ""
+    more = f", the {len(shown)} most recently active" if len(shown) < len(sessions) else ""
     return Group(
         Text(f"{len(sessions)} session{'' if len(sessions) == 1 else 's'}{more}", style="bold"),
-        Text(f"a second: {rates}"),
+        Text(f"per second: {rates}"),
         Text(""),
         make_table(COLUMNS, [cells_of(row) for row in shown]),
     )

@@ -10,7 +10,7 @@ from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, pri
 from telnetsd.escaping import escape
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256
 
-app = typer.Typer(help="Other CAs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Trust other CAs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
@@ -18,7 +18,7 @@ def add(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CA certificates in PEM.")],
     intermediate: Annotated[
-        bool, typer.Option("--intermediate", help="Only help to find a path below a trust anchor; vouch for nothing.")
+        bool, typer.Option("--intermediate", help="Use only to build paths to a trust anchor, not as an anchor.")
     ] = False,
     home: HomeOption = None,
 ) -> None:
@@ -30,14 +30,14 @@ def add(
             typer.echo(f"known: {subject}")
             continue
         typer.echo(f"trusted: {subject}")
-        typer.echo("its users are those that telnetsd.toml names, as in:")
+        typer.echo("map its users in telnetsd.toml, for example:")
         typer.echo("  [[cert_to_name]]")
         typer.echo('  id = "company-mail"')
         typer.echo(f'  fingerprint = "SHA256:{certificate_sha256(certificate)}"')
         typer.echo('  map_type = "san-rfc822-name"')
         typer.echo('  pattern = "{name}@example.com"')
         typer.echo('  roles = ["user"]')
-        typer.echo('its CRL belongs into certs/crl/, unless [identity] crl_policy is "prefer"')
+        typer.echo('put its CRL into certs/crl/, unless [identity] crl_policy is "prefer"')
 
 
 @app.command("list")
@@ -57,7 +57,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
         print_json(rows)
         return
     print_table(
-        ["is", "file", "subject", "until", "fingerprint"],
+        ["kind", "file", "subject", "until", "fingerprint"],
         [(row["is"], row["source"], row["subject"], row["until"], f"SHA256:{row['sha256']}") for row in rows],
     )
 
@@ -65,7 +65,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
 @app.command()
 def remove(
     context: typer.Context,
-    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its start, as `trust list` has it.")],
+    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its start, as in `trust list`.")],
     home: HomeOption = None,
 ) -> None:
     """Stop trusting a CA; open sessions that depend on it end within a second."""

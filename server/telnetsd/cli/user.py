@@ -34,12 +34,12 @@ from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate, UserRecord
 from telnetsd.state.store import open_store
 
-app = typer.Typer(help="Users: add, renew, revoke, see.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Add, renew, revoke and show users.", no_args_is_help=True, rich_markup_mode=None)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
 DaysOption = Annotated[
     int | None,
-    typer.Option("--days", metavar="N", help="How many days the certificate is valid; else as configured."),
+    typer.Option("--days", metavar="N", help="How many days the certificate is valid; default: as configured."),
 ]
 ClassOption = Annotated[
     int | None, typer.Option("--class", metavar="N", help="The assurance class, of [classes] in telnetsd.toml.")
@@ -52,7 +52,7 @@ KeyTypeOption = Annotated[
     KeyType | None,
     typer.Option(
         metavar="ec|rsa|ed25519|ml-dsa-44|ml-dsa-65|ml-dsa-87",
-        help="Default ec; Debian's telnet-ssl takes only rsa, and ML-DSA takes a client with OpenSSL 3.5.",
+        help="Default ec; Debian's telnet-ssl accepts only rsa, and ML-DSA needs a client with OpenSSL 3.5.",
     ),
 ]
 RoleOption = Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"May be repeated; default: {USER_ROLE}.")]
@@ -62,7 +62,7 @@ RoleOption = Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"May
 def add(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first.")
+        str, typer.Argument(metavar="NAME", help="1 to 32 of a-z, 0-9, dot, dash, underscore; a letter first.")
     ],
     role: RoleOption = None,
     days: DaysOption = None,
@@ -75,10 +75,10 @@ def add(
     ] = None,
     mapped: Annotated[
         bool,
-        typer.Option("--mapped", help="Cert-to-name entries of other CAs may name them; no certificate is issued."),
+        typer.Option("--mapped", help="Cert-to-name entries of other CAs may name the user; none is issued."),
     ] = False,
     allow_similar: Annotated[
-        bool, typer.Option("--allow-similar", help="Take a name that is easily read as that of somebody else.")
+        bool, typer.Option("--allow-similar", help="Allow a name that is easily mistaken for that of another user.")
     ] = False,
     password: PasswordOption = False,
     password_file: PasswordFileOption = None,
@@ -88,9 +88,9 @@ def add(
     """Add a user, and issue a certificate."""
     where = home_of(context, home)
     if sum((csr is not None, pin is not None, mapped)) > 1 or (key_type is not None and (csr or pin or mapped)):
-        fail_usage("take one of --key-type, --csr, --pin, --mapped")
+        fail_usage("use only one of --key-type, --csr, --pin, --mapped")
     if (pin is not None or mapped) and (days is not None or assurance_class is not None):
-        fail_usage("--days and --class belong to a certificate, and none is issued with --pin or --mapped")
+        fail_usage("--days and --class require a certificate, and none is issued with --pin or --mapped")
     kind = key_type or KeyType.EC
     credential: Credential
     if csr is not None:
@@ -106,9 +106,9 @@ def add(
     added = add_user(where, new, credential, Grant(days, assurance_class), passphrase_from(passphrase_file))
     typer.echo(f"added {name} ({', '.join(user.roles)}){until_of(added)}")
     if pin is not None:
-        typer.echo(f"{name} connects with the self-signed certificate that was pinned; no other is accepted by it")
+        typer.echo(f"{name} connects with the pinned self-signed certificate; the pin accepts no other")
     elif mapped:
-        typer.echo("a [[cert_to_name]] entry has to name them; see: telnetsd user explain CERT")
+        typer.echo("a [[cert_to_name]] entry must name the user; see: telnetsd user explain CERT")
     else:
         _tell_what_to_hand_over(where, added, kind, is_locked=password or password_file is not None)
 
@@ -117,15 +117,13 @@ def add(
 def import_(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.csv", help="Columns: name, and if wanted roles, class, days, key_type.")
+        Path, typer.Argument(metavar="FILE.csv", help="Columns: name; optional: roles, class, days, key_type.")
     ],
     role: RoleOption = None,
     days: DaysOption = None,
     assurance_class: ClassOption = None,
     key_type: KeyTypeOption = None,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Pass over names that are users already.")
-    ] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Skip the names of existing users.")] = False,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -147,7 +145,7 @@ def import_(
 def list_(
     context: typer.Context,
     expiring: Annotated[
-        str | None, typer.Option(metavar="30d", help="Those whose last certificate ends within so many days.")
+        str | None, typer.Option(metavar="30d", help="Only users whose last certificate expires within this time.")
     ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
@@ -179,7 +177,7 @@ def show(context: typer.Context, name: NameArgument, json: JsonOption = False, h
     if json:
         print_json(found)
         return
-    mapped = "; entries of other CAs may name them" if found.is_mapped else ""
+    mapped = "; entries of other CAs may name this user" if found.is_mapped else ""
     typer.echo(f"{name} ({', '.join(found.user.roles)}), added {found.added_at:%Y-%m-%d %H:%M} UTC{mapped}")
     for one in found.certificates:
         _show_certificate(one)
@@ -193,21 +191,21 @@ def change(
     context: typer.Context,
     name: NameArgument,
     role: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="Instead of the present ones; may be repeated.")
+        list[str] | None, typer.Option(metavar="ROLE", help="Replaces the current roles; may be repeated.")
     ] = None,
     mapped: Annotated[
         bool | None,
-        typer.Option("--mapped/--no-mapped", help="Whether cert-to-name entries of other CAs may name them."),
+        typer.Option("--mapped/--no-mapped", help="Whether cert-to-name entries of other CAs may name the user."),
     ] = None,
     home: HomeOption = None,
 ) -> None:
     """Change a user's roles; open sessions get them within a second."""
     if role is None and mapped is None:
-        fail_usage("say what is to change: --role ROLE, --mapped, --no-mapped")
+        fail_usage("nothing to change; use --role ROLE, --mapped or --no-mapped")
     roles = None if role is None else tuple(dict.fromkeys(role))
     found = change_user(home_of(context, home), name, roles, is_mapped=mapped)
     may = "may" if found.is_mapped else "may not"
-    typer.echo(f"{name} has the roles {', '.join(found.user.roles)}; entries of other CAs {may} name them")
+    typer.echo(f"{name} has the roles {', '.join(found.user.roles)}; entries of other CAs {may} name this user")
 
 
 def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[str]:
@@ -232,11 +230,11 @@ def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[st
 
 def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, is_locked: bool) -> None:
     name, (certificate, *secrets) = added.user.name, added.files
-    typer.echo(f"hand over, by a way that you trust: {home.shown(home.ca_certificate)} and")
+    typer.echo(f"hand over through a channel you trust: {home.shown(home.ca_certificate)} and")
     typer.echo(f"  {home.shown(certificate)}  certificate and chain")
     if secrets:
         key, *bundles = secrets
-        lock = "locked with the password" if is_locked else "without a password"
+        lock = "encrypted with the password" if is_locked else "without a password"
         typer.echo(f"  {home.shown(key)}  private key")
         for bundle in bundles:
             typer.echo(f"  {home.shown(bundle)}  both, as PKCS#12 {lock}")
@@ -249,7 +247,7 @@ def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, i
 def _span(text: str) -> timedelta:
     number, unit = text[:-1], text[-1:]
     if re.fullmatch("[0-9]{1,5}", number) is None or unit != "d":
-        fail_usage(f"not a number of days: {text!r}; write it as in 30d")
+        fail_usage(f"not a number of days: {text!r}; write it like 30d")
     return timedelta(days=int(number))
 
 

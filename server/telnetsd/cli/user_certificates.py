@@ -26,7 +26,7 @@ from telnetsd.pki.keys import KeyType
 OptionalNameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
 SerialOption = Annotated[
     str | None,
-    typer.Option("--serial", metavar="S", help="One certificate, by its serial number as `user show` has it."),
+    typer.Option("--serial", metavar="S", help="One certificate, by its serial number as shown by `user show`."),
 ]
 
 
@@ -35,7 +35,9 @@ def renew(
     name: NameArgument,
     days: DaysOption = None,
     assurance_class: ClassOption = None,
-    new_key: Annotated[bool, typer.Option("--new-key", help="Make a new key; else the present one stays.")] = False,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Generate a new key; default: keep the current one.")
+    ] = False,
     key_type: KeyTypeOption = None,
     csr: CsrOption = None,
     password: PasswordOption = False,
@@ -46,7 +48,7 @@ def renew(
     """Issue another certificate to a user; the current one stays valid until it expires."""
     where = home_of(context, home)
     if csr is not None and (new_key or key_type):
-        fail_usage("--csr brings its own key: leave --new-key and --key-type out")
+        fail_usage("--csr has its own key; omit --new-key and --key-type")
     locked = pkcs12_password(password_file, is_asked=password)
     credential: GeneratedKey | RequestFile | KeptKey = KeptKey(locked)
     if csr is not None:
@@ -102,7 +104,7 @@ def remove(
 
 def explain(
     context: typer.Context,
-    cert: Annotated[Path, typer.Argument(metavar="CERT", help="PEM, the leaf first, then what is sent with it.")],
+    cert: Annotated[Path, typer.Argument(metavar="CERT", help="PEM: the leaf first, then the chain sent with it.")],
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -129,7 +131,7 @@ def _tell_what_was_done(done: RevocationResult, what: str) -> None:
 
 def _warn(warning: str) -> None:
     if warning:
-        typer.echo(f"warning: it counts here, but the CRL was not signed anew: {warning}", err=True)
+        typer.echo(f"warning: it is effective here, but the CRL was not signed again: {warning}", err=True)
 
 
 def _target(name: str | None, serial: str | None) -> Target:

@@ -45,13 +45,13 @@ def make_client_context(ca: Path, credentials: Credentials | None) -> ssl.SSLCon
     try:
         context.load_verify_locations(ca)
     except (OSError, ssl.SSLError) as error:
-        raise OperatorError(f"cannot read the CA {ca}: {error}; say which one with --ca FILE") from error
+        raise OperatorError(f"cannot read the CA {ca}: {error}; name it with --ca FILE") from error
     if credentials is not None:
         try:
             context.load_cert_chain(credentials.certificate, credentials.key)
         except (OSError, ssl.SSLError) as error:
             files = f"{credentials.certificate}, {credentials.key}"
-            raise OperatorError(f"cannot use {files}: {error}; check both, and that they belong together") from error
+            raise OperatorError(f"cannot use {files}: {error}; check both, and that they match") from error
     return context
 
 
@@ -99,17 +99,15 @@ async def _connect(address: tuple[str, int], context: ssl.SSLContext) -> NvtConn
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await open_nvt_connection(host, port, context=context)
     except ssl.SSLCertVerificationError as error:
-        raise OperatorError(
-            f"{host}:{port} is not to be trusted: {error.verify_message}; check --ca and HOST"
-        ) from error
+        raise OperatorError(f"{host}:{port} is not trusted: {error.verify_message}; check --ca and HOST") from error
     except TimeoutError as error:
         raise OperatorError(
-            f"no answer from {host}:{port} in {CONNECT_TIMEOUT_S:.0f} s; check the address"
+            f"no answer from {host}:{port} within {CONNECT_TIMEOUT_S:.0f} s; check the address"
         ) from error
     except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as error:
         raise OperatorError(
-            f"{host}:{port} closed the connection before it said who it is: it may have turned this address away;"
-            " try again in a minute, or ask who runs it"
+            f"{host}:{port} closed the connection before it identified itself: it may have rejected this address;"
+            " try again in a minute, or ask its operator"
         ) from error
     except ssl.SSLError as error:
         raise OperatorError(f"no TLS with {host}:{port}: {error.reason}; check the port") from error

@@ -23,7 +23,7 @@ _BY_REQUEST = "csr"
 
 @command(
     "enroll",
-    summary="ask to become the user NAME: by your certificate or a CSR",
+    summary="request the user name NAME, by certificate or CSR",
     role=GUEST_ROLE,
     usage=f"NAME [{_BY_REQUEST}]",
     arguments=(1, 2),
@@ -34,7 +34,7 @@ async def enroll(caller: Caller, arguments: str) -> None:
     identity = caller.identity
     if isinstance(identity, NamedUser):
         raise CommandError(
-            CommandReason.WRONG_USAGE, f"you are {identity.name} already; for a new certificate: renew"
+            CommandReason.WRONG_USAGE, f"you are already {identity.name}; for a new certificate, use: renew"
         )
     if how and how != [_BY_REQUEST]:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: enroll NAME [{_BY_REQUEST}]")
@@ -53,7 +53,7 @@ async def enroll(caller: Caller, arguments: str) -> None:
 
 @command(
     "collect",
-    summary="fetch what was granted: by your key, or by a one-time code",
+    summary="fetch a granted certificate, by key or one-time code",
     role=GUEST_ROLE,
     usage="[ID]",
     arguments=(0, 1),
@@ -71,7 +71,7 @@ async def collect(caller: Caller, arguments: str) -> None:
     certificate = caller.identity.certificate
     if certificate is None:
         raise CommandError(
-            CommandReason.WRONG_USAGE, "your client presented no certificate: collect ID, with the code"
+            CommandReason.WRONG_USAGE, "your client presented no certificate; use collect ID with the code"
         )
     caller.say(await caller.services.enrolment.collect_by_key(caller.applicant, certificate.spki_sha256))
 
@@ -81,14 +81,14 @@ async def renew(caller: Caller, _: str) -> None:
     """Renew over a session that the current certificate authenticates."""
     user = caller.identity
     if not isinstance(user, NamedUser):
-        raise CommandError(CommandReason.WRONG_USAGE, "you have no certificate to renew: enroll NAME")
+        raise CommandError(CommandReason.WRONG_USAGE, "you have no certificate to renew; use: enroll NAME")
 
     async def take(csr: CertificationRequest) -> None:
         answer = await caller.services.enrolment.renew(caller.applicant, user, csr)
         if isinstance(answer, Receipt):
             _say_receipt(caller, answer)
         else:
-            caller.say("your new certificate, with its chain; the present one stays valid to its end")
+            caller.say("your new certificate, with its chain; the current one stays valid until it expires")
             caller.say(answer)
 
     _ask_for_request(caller, user.name, take)
@@ -102,23 +102,23 @@ def _ask_for_request(caller: Caller, name: str, then: Callable[[CertificationReq
             raise CommandError(error.reason, str(error)) from error
         await then(csr)
 
-    caller.say(f"paste a certification request (PEM) for {name}; a dot alone gives up")
+    caller.say(f"paste a certification request (PEM) for {name}; a single dot cancels")
     caller.ask(Question("", CSR_MAX_BYTES, _is_end_of_pem, take))
 
 
 def _is_end_of_pem(line: str, is_first: bool) -> bool:
     if is_first and not line.startswith(PEM_BEGIN):
-        sentence = f"that is no request: it begins with {PEM_BEGIN}CERTIFICATE REQUEST-----"
+        sentence = f"not a certification request: it must begin with {PEM_BEGIN}CERTIFICATE REQUEST-----"
         raise CommandError(CsrReason.UNREADABLE, sentence)
     return line.startswith(PEM_END)
 
 
 def _say_receipt(caller: Caller, receipt: Receipt) -> None:
-    caller.say("your request was taken; read these to the operator, in a way they can trust:")
+    caller.say("your request was received; read these to the operator over a trusted channel:")
     caller.say(f"{'request':<{_LABEL_CHARS}} {receipt.request_id}")
     caller.say(f"{'key':<{_LABEL_CHARS}} SHA256:{receipt.spki_sha256}")
-    caller.say("once it is granted, fetch the certificate: connect as you are now, and type")
-    caller.say("collect; or from anywhere, with the code, which is for you alone:")
+    caller.say("once it is granted, fetch the certificate: connect as you did now, and type")
+    caller.say("collect; or from anywhere, with this code, which you must keep secret:")
     caller.say(f"{'collect':<{_LABEL_CHARS}} {receipt.request_id}")
     caller.say(f"{'code':<{_LABEL_CHARS}} {receipt.code}")
     caller.say(f"{'until':<{_LABEL_CHARS}} {receipt.expires_at:%Y-%m-%d %H:%M} UTC")

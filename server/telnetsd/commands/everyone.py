@@ -14,7 +14,7 @@ _LABEL_CHARS = 12
 
 @command(
     "help",
-    summary="what you may do here, or how one command is used",
+    summary="list your commands, or show how one is used",
     role=GUEST_ROLE,
     usage="[COMMAND]",
     arguments=(0, 1),
@@ -36,7 +36,7 @@ async def help_(caller: Caller, arguments: str) -> None:
         caller.say(f"{one.synopsis:<{width}}  {one.summary}")
 
 
-@command("whoami", summary="who the server believes you are, and by what", role=GUEST_ROLE)
+@command("whoami", summary="show who you are, and by which certificate", role=GUEST_ROLE)
 async def whoami(caller: Caller, _: str) -> None:
     """Show the identity, the certificate in full, and the connection."""
     identity = caller.identity
@@ -59,7 +59,7 @@ async def whoami(caller: Caller, _: str) -> None:
     _say(caller, "session", caller.id)
 
 
-@command("motd", summary="the message of the day", role=GUEST_ROLE)
+@command("motd", summary="show the message of the day", role=GUEST_ROLE)
 async def motd(caller: Caller, _: str) -> None:
     """Show the operator's message to all users."""
     caller.say(caller.services.motd)

@@ -12,13 +12,13 @@ _JOINS: Final = {"--read-only": Join.WATCH, "--force": Join.FORCE}
 USAGE: Final = "NAME [--read-only | --force]"
 
 
-@command("lines", summary="the lines that you may be connected to", role=USER_ROLE)
+@command("lines", summary="list the lines that you may connect to", role=USER_ROLE)
 async def lines(caller: Caller, _: str) -> None:
     """List the caller's lines, with the state of each."""
     services = caller.services
     mine = services.lines.permitted(services.table.roles_of(caller.identity), caller.identity.assurance_class)
     if not mine:
-        caller.say("there are no lines for you")
+        caller.say("you have access to no lines")
         return
     width = max(len(line.name) for line in mine)
     for line, state in zip(mine, await services.directory.states(mine), strict=True):
@@ -45,13 +45,13 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
     roles = services.table.roles_of(caller.identity)
     join = joins[0] if joins else Join.WRITE
     if join is Join.FORCE and OPERATOR_ROLE not in roles:
-        raise CommandError(CommandReason.ROLE_MISSING, "only an operator takes a line over")
+        raise CommandError(CommandReason.ROLE_MISSING, "only an operator may take over a line")
     return services.lines.authorise(names[0], roles, caller.identity.assurance_class), join
 
 
 @command(
     "connect",
-    summary="be connected to a line (~. leaves it)",
+    summary="connect to a line (~. leaves it)",
     role=USER_ROLE,
     usage=USAGE,
     arguments=(1, 2),

@@ -51,5 +51,5 @@ def _load(entry_point: EntryPoint) -> Command:
     except Exception as error:
         raise OperatorError(f"{where} cannot be loaded: {error}; repair or uninstall its package") from error
     if not isinstance(loaded, Command):
-        raise OperatorError(f"{where} is no telnetsd.commands.table.Command; repair or uninstall its package")
+        raise OperatorError(f"{where} is not a telnetsd.commands.table.Command; repair or uninstall its package")
     return loaded

@@ -19,7 +19,7 @@ EVENTS_MAX: Final = 200
 SESSION_ID_MIN_CHARS: Final = 4
 
 
-@command("sessions", summary="every open session, with where it comes from", role=OPERATOR_ROLE)
+@command("sessions", summary="list open sessions and their sources", role=OPERATOR_ROLE)
 async def sessions(caller: Caller, _: str) -> None:
     """List the sessions for an operator, who may end them."""
     caller.say(f"{'id':<8} {'user':<16} {'from':<22} {'since (UTC)':<16} {'idle':>5}  {'certificate':<11} tls")
@@ -32,7 +32,7 @@ async def sessions(caller: Caller, _: str) -> None:
 
 @command(
     "kick",
-    summary="end a session; ID as `sessions` shows it",
+    summary="end a session; ID as shown by `sessions`",
     role=OPERATOR_ROLE,
     usage="ID",
     arguments=(1, 1),
@@ -50,7 +50,7 @@ async def kick(caller: Caller, arguments: str) -> None:
 
 @command(
     "wall",
-    summary="say something to everybody else who is here",
+    summary="send a message to all other sessions",
     role=OPERATOR_ROLE,
     usage="MESSAGE",
     arguments=(1, ARGUMENTS_MAX),
@@ -59,12 +59,12 @@ async def wall(caller: Caller, arguments: str) -> None:
     """Show a line in every other session."""
     text = f"{_name(caller)} to all: {escape(arguments, TEXT_MAX_CHARS)}"
     count = await caller.services.sessions.tell_others(caller.id, text)
-    caller.say(f"told {count or 'no'} other session{'' if count == 1 else 's'}")
+    caller.say(f"sent to {count or 'no'} other session{'' if count == 1 else 's'}")
 
 
 @command(
     "audit",
-    summary=f"the last N events of the audit log ({EVENTS_SHOWN})",
+    summary=f"show the last N events of the audit log ({EVENTS_SHOWN})",
     role=OPERATOR_ROLE,
     usage="[N]",
     arguments=(0, 1),

@@ -51,7 +51,7 @@ def _make_command(settings: ProgramSettings) -> Command:
         raise OperatorError(f"{where}: {error}") from error
     program = shutil.which(words[0]) if words else None
     if program is None:
-        raise OperatorError(f"{where}: no program {settings.exec!r} that can be run")
+        raise OperatorError(f"{where}: program {settings.exec!r} not found or not executable")
     own = (program, *words[1:])
 
     def check(_: Caller, arguments: str) -> None:
@@ -77,7 +77,7 @@ def _check_words(settings: ProgramSettings, words: list[str]) -> None:
     allowed = frozenset(settings.argument_characters)
     for word in words:
         if word.startswith("-") or not allowed.issuperset(word):
-            message = f"{settings.name} takes words of {settings.argument_characters}, and none that begins with -"
+            message = f"{settings.name} accepts arguments of {settings.argument_characters}, none beginning with -"
             raise CommandError(CommandReason.WRONG_USAGE, message)
 
 
@@ -93,17 +93,17 @@ async def _run(settings: ProgramSettings, words: tuple[str, ...], caller: Caller
         async with asyncio.timeout(settings.timeout_s):
             status = await _show_until_gone(program, output.reader, settings.output_max_bytes, caller)
     except TimeoutError as error:
-        message = f"{settings.name} took longer than {settings.timeout_s:g} s, and was ended"
+        message = f"{settings.name} exceeded its time limit of {settings.timeout_s:g} s and was stopped"
         raise CommandError(ProgramReason.TIMEOUT, message) from error
     finally:
         output.transport.close()
         await program.end(signal.SIGTERM)
     if status is None:
-        message = f"{settings.name} said more than {settings.output_max_bytes} bytes, and was ended"
+        message = f"{settings.name} exceeded its output limit of {settings.output_max_bytes} bytes and was stopped"
         raise CommandError(ProgramReason.OUTPUT_TOO_LONG, message)
     if status:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        raise CommandError(ProgramReason.FAILED, f"{settings.name} has failed: {how}", exit_status=status)
+        raise CommandError(ProgramReason.FAILED, f"{settings.name} failed: {how}", exit_status=status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ async def _show_until_gone(
     """
     shown = await unless(caller.wait_gone(), _show(program, output, max_bytes, caller))
     if shown is None:
-        raise ConnectionResetError("the client has gone")
+        raise ConnectionResetError("the client has disconnected")
     is_whole, status = shown
     return status if is_whole else None
 

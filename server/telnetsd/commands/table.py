@@ -177,8 +177,8 @@ class CommandTable:
         if needed > identity.assurance_class:
             raise CommandError(
                 CommandReason.CLASS_TOO_LOW,
-                f"{found.name} needs class {needed}; you are of class {identity.assurance_class}:"
-                " ask the operator for a certificate of that class",
+                f"permission denied: `{found.name}` requires class {needed}; you have class"
+                f" {identity.assurance_class}: ask the operator for a certificate of that class",
             )
         return found
 
@@ -217,7 +217,7 @@ class CommandTable:
     def _add(self, one: Command) -> None:
         for name in (one.name, *one.aliases):
             if name in self._names:
-                raise OperatorError(f"two commands are called {name!r}; uninstall the package that brings the second")
+                raise OperatorError(f"two commands are named {name!r}; uninstall the package that adds the second")
             self._names[name] = one
         if one.role not in BUILT_IN_ROLES and not one.roles:
             raise OperatorError(f"command {one.name!r} names the role {one.role!r}, which is not built in")
@@ -266,9 +266,8 @@ class CommandTable:
 
     def _missing(self, found: Command, roles: tuple[str, ...]) -> str:
         having = [role for role, names in self._roles.items() if found.name in names]
-        needed = " or ".join(having) or "that nobody has"
-        remedy = "connect with a certificate" if roles == (GUEST_ROLE,) else "ask the operator"
-        return f"{found.name} needs the role {needed}; you have {', '.join(roles) or 'none'}: {remedy}"
+        demand = f"requires the role {' or '.join(having)}" if having else "is granted by no role"
+        return f"permission denied: `{found.name}` {demand}; {_standing(roles)}"
 
     @staticmethod
     def _near(name: str, known: Iterable[str]) -> str:
@@ -286,3 +285,11 @@ def _included(role: str, settings: RoleSettings) -> tuple[str, ...]:
     if _is_as_built_in(role, settings):
         return BUILT_IN_ROLES[role]
     return () if isinstance(settings.includes, UnsetType) else settings.includes
+
+
+def _standing(roles: tuple[str, ...]) -> str:
+    """Say what a user is, and what to do when that is not enough."""
+    if roles == (GUEST_ROLE,):
+        return "you are a guest: connect with a certificate"
+    mine = "no role" if not roles else f"the {'role' if len(roles) == 1 else 'roles'} {', '.join(roles)}"
+    return f"you have {mine}: ask the operator"

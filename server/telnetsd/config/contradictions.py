@@ -14,10 +14,10 @@ def contradictions(settings: Settings) -> Iterator[str]:
     if settings.session.idle_warning_s >= settings.session.idle_timeout_s:
         yield "idle_warning_s of [session] must be less than idle_timeout_s"
     if 0 in settings.classes:
-        yield "class 0 is that of pins, and of whom nobody has looked into: number [classes] from 1"
+        yield "class 0 is for pins and for users without a known class: number [classes] from 1"
     oids = [one.oid for one in settings.classes.values()]
     if not all(map(_is_oid, oids)):
-        yield "an oid under [classes] is not one that a certificate can have"
+        yield "an oid under [classes] cannot be encoded in a certificate"
     if len(set(oids)) < len(oids):
         yield "two [classes] have the same oid; give each its own"
     ids = [one.id for one in settings.cert_to_name]
@@ -32,11 +32,11 @@ def contradictions(settings: Settings) -> Iterator[str]:
 def _listener_contradictions(settings: Settings) -> Iterator[str]:
     listener, limits = settings.listener, settings.limits
     if listener.user and any(line.run_as for line in settings.line):
-        yield "a [[line]] has run_as, which takes root, and user of [listener] gives root up"
+        yield "a [[line]] has run_as, which requires root, but user of [listener] gives up root"
     if settings.metrics.listen and not is_loopback(settings.metrics.listen):
-        yield "listen of [metrics] is not an address of this machine alone; write 127.0.0.1:PORT"
+        yield "listen of [metrics] is not a loopback address; write 127.0.0.1:PORT"
     if listener.user and any(unix_path(listen) is not None for _, listen in listen_settings(settings)):
-        yield "user of [listener] goes with no address like unix:PATH; start the server as that user instead"
+        yield "user of [listener] cannot be combined with a unix:PATH address; start the server as that user instead"
     if limits.handshakes_begin >= limits.handshakes_full:
         yield "handshakes_begin of [limits] must be less than handshakes_full"
     if 0 < limits.penalty_max_s < limits.penalty_threshold_s:
@@ -49,18 +49,18 @@ def _address_contradictions(settings: Settings) -> Iterator[str]:
     taken: dict[str, str] = {}
     for section, listen in listen_settings(settings):
         if not is_address(listen):
-            yield f"listen of {section} is {listen!r}, which is no address: write HOST:PORT, or unix:PATH"
+            yield f"listen of {section} is {listen!r}, which is not an address: write HOST:PORT, or unix:PATH"
             continue
         for other, its_section in taken.items():
             if exclude_each_other(listen, other):
-                yield f"listen of {section}, {listen}, is taken by that of {its_section}, {other}; change one"
+                yield f"listen of {section}, {listen}, conflicts with that of {its_section}, {other}; change one"
         taken[listen] = section
 
 
 def _network_contradictions(settings: Settings) -> Iterator[str]:
     for one in settings.listener.endpoints:
         if one.proxies and unix_path(one.listen) is not None:
-            yield f"proxies go with no address like {one.listen}: who comes by it has no address to be listed"
+            yield f"proxies cannot be combined with {one.listen}: its clients have no address to list"
     networks = [("exempt of [limits]", settings.limits.exempt), ("proxies of [listener]", settings.listener.proxies)]
     networks += [("proxies of [[listener.also]]", also.proxies) for also in settings.listener.also]
     for key, texts in networks:
@@ -93,7 +93,7 @@ def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterat
         if bool(one.certificate) != bool(one.key):
             yield f"[[audit.shipping]] {one.name!r} has a certificate without a key, or a key without one"
         if (one.ca or one.certificate) and not one.to.startswith("syslog+tls:"):
-            yield f"[[audit.shipping]] {one.name!r} has a ca or a certificate, and is not syslog+tls"
+            yield f"[[audit.shipping]] {one.name!r} has a ca or a certificate, but is not syslog+tls"
 
 
 def _is_oid(text: str) -> bool:

@@ -15,30 +15,30 @@ from telnetsd.config.settings import Settings
 WIDTH: Final = 100
 _TEMPLATE_HEAD: Final = """\
 # telnetsd.toml: every key is optional; these are the defaults. docs/configuration.md has all of them.
-# `telnetsd check` reads this file without starting. A running server takes a change at once, and `telnetsd
-# reload` says how that went; a key that is marked (restart) waits for a restart.
+# `telnetsd check` reads this file without starting. A running server applies a change at once, and `telnetsd
+# reload` reports the result; a change of a key marked (restart) takes effect at the next restart.
 """
 _EXAMPLES: Final = """\
-# A role is a named set of commands. guest, user and operator are built in; each has what the one
-# before has.
+# A role is a named set of commands. guest, user and operator are built in; each includes the
+# previous one.
 # [roles.auditor]
 # includes = ["user"]
 # commands = ["audit"]
 # min_class = 2
 
-# An assurance class says what was checked of a person. Take OIDs of your own arc.
+# An assurance class says how a person's identity was checked. Use OIDs of your own arc.
 # [classes.2]
 # oid = "1.3.6.1.4.1.99999.1.2"
 # name = "in person"
 # checked = "a photo ID was shown to the operator"
 
-# Another address to come in by, HOST:PORT or unix:PATH, with demands of its own.
+# Another address to listen on, HOST:PORT or unix:PATH, with its own requirements.
 # [[listener.also]]
 # listen = "127.0.0.1:9994"
 # require_certificate = true
 # roles = ["operator"]
 
-# A line: a named way to something that speaks only telnet, TCP, TLS, serial or a terminal.
+# A line: a named connection to something that speaks only telnet, TCP, TLS, serial or a terminal.
 # [[line]]
 # name = "switch-1"
 # target = "telnet://192.0.2.10:23"
@@ -57,7 +57,7 @@ _EXAMPLES: Final = """\
 # to = "syslog+tls://collector.example:6514"
 # ca = "certs/collector-ca.pem"
 
-# Another CA: `telnetsd trust add FILE` prints entries to begin with.
+# Another CA: `telnetsd trust add FILE` prints example entries.
 """
 _PAGE_HEAD: Final = """\
 # Configuration
@@ -66,9 +66,9 @@ _PAGE_HEAD: Final = """\
 
 Everything is in `telnetsd.toml` in the home folder, which `telnetsd init` writes. Every key is
 optional, unless its default says *required*. An unknown key is refused, with its line and a
-suggestion. `telnetsd check` reads the file without starting. A running server takes a change at once;
-where the last column says *restart*, a change waits for a restart. Names that end in `_s` are
-seconds, in `_bytes` bytes.
+suggestion. `telnetsd check` reads the file without starting. A running server applies a change at once;
+where the last column says *restart*, a change takes effect at the next restart. Names that end in
+`_s` are seconds, in `_bytes` bytes.
 """
 
 

@@ -48,7 +48,7 @@ class EndpointSettings(Section, frozen=True):
     require_certificate: Annotated[bool, setting("whether a client without a certificate is refused here")] = False
     roles: Annotated[tuple[RoleName, ...], setting("the roles that are admitted here; none: all")] = ()
     proxies: Annotated[
-        tuple[Network, ...], setting("networks of proxies whose PROXY header is required and believed here")
+        tuple[Network, ...], setting("networks of proxies whose PROXY header is required and trusted here")
     ] = ()
 
 
@@ -65,28 +65,29 @@ class ListenerSettings(Section, frozen=True):
     ] = "127.0.0.1:9992"
     proxies: Annotated[
         tuple[Network, ...],
-        setting("networks of proxies whose PROXY header is required and believed", waits=True, common=True),
+        setting("networks of proxies whose PROXY header is required and trusted", waits=True, common=True),
     ] = ()
     also: Annotated[
-        tuple[EndpointSettings, ...], setting("further addresses, each with demands of its own", waits=True)
+        tuple[EndpointSettings, ...], setting("further addresses, each with its own requirements", waits=True)
     ] = ()
-    max_connections: Annotated[Count, setting("connections beyond it are closed, and recorded", common=True)] = 4000
+    max_connections: Annotated[Count, setting("further connections are closed and recorded", common=True)] = 4000
     workers: Annotated[
         Workers | Literal["auto"],
-        setting('how many processes serve; `"auto"`: one for each core', waits=True, common=True),
+        setting('number of worker processes; `"auto"`: one per core', waits=True, common=True),
     ] = 1
     keepalive_s: Annotated[
         int,
         msgspec.Meta(ge=0, le=86400),
-        setting("after so long a silence TCP asks whether the peer is there; 0: never", waits=True, common=True),
+        setting("idle time after which TCP checks that the peer is there; 0: never", waits=True, common=True),
     ] = 60
     drain_timeout_s: Annotated[
         float,
         msgspec.Meta(ge=0, le=86400),
-        setting("how long open sessions have to end when the server is stopped", waits=True, common=True),
+        setting("how long open sessions may continue when the server is stopped", waits=True, common=True),
     ] = 10.0
     user: Annotated[
-        OptionalUser, setting("the user that root becomes when it has opened the sockets", waits=True, common=True)
+        OptionalUser,
+        setting("the user that a server started as root becomes once its sockets are open", waits=True, common=True),
     ] = ""
 
     @property
@@ -99,24 +100,26 @@ class LimitSettings(Section, frozen=True):
     """What a source, a user or a session may use, and what happens to sources that fail: docs/service.md."""
 
     exempt: Annotated[
-        tuple[Network, ...], setting("networks whose sources have no limit of their own, and no penalty", common=True)
+        tuple[Network, ...], setting("networks whose sources have no limit per source and no penalty", common=True)
     ] = ("127.0.0.0/8", "::1/128")
     per_source: Annotated[Count, setting("connections from one IPv4 address or IPv6 /64", common=True)] = 128
     per_network: Annotated[Count, setting("connections from one IPv4 /24 or IPv6 /48", common=True)] = 1024
     sessions_per_user: Annotated[Count, setting("open sessions of one user", common=True)] = 128
-    guests: Annotated[Count, setting("guests that are connected")] = 1000
+    guests: Annotated[Count, setting("connected guests")] = 1000
     guests_per_source: Annotated[Count, setting("guests from one source")] = 16
     handshakes_begin: Annotated[
-        Count, setting("from so many handshakes at a time on, some connections are turned away")
+        Count, setting("some connections are rejected from this many concurrent handshakes")
     ] = 256
-    handshakes_refused: Annotated[int, msgspec.Meta(ge=0, le=100), setting("how many in a hundred, at first")] = 30
+    handshakes_refused: Annotated[
+        int, msgspec.Meta(ge=0, le=100), setting("percentage of connections rejected at handshakes_begin")
+    ] = 30
     handshakes_full: Annotated[
-        Count, setting("from so many handshakes at a time on, all connections are turned away")
+        Count, setting("all connections are rejected from this many concurrent handshakes")
     ] = 1024
-    handshakes_per_source: Annotated[Count, setting("handshakes at a time from one source")] = 32
-    handshakes_per_network: Annotated[Count, setting("handshakes at a time from one network")] = 96
+    handshakes_per_source: Annotated[Count, setting("concurrent handshakes from one source")] = 32
+    handshakes_per_network: Annotated[Count, setting("concurrent handshakes from one network")] = 96
     penalty_threshold_s: Annotated[
-        Penalty, setting("from so many seconds on a penalty is in force; for a network, eight times as many")
+        Penalty, setting("a penalty takes effect from this many seconds; for a network, from eight times as many")
     ] = 15.0
     penalty_max_s: Annotated[Penalty, setting("the longest penalty")] = 600.0
     penalty_handshake_s: Annotated[Penalty, setting("what a failed handshake adds to the penalty of its source")] = (
@@ -126,31 +129,33 @@ class LimitSettings(Section, frozen=True):
     penalty_refused_s: Annotated[Penalty, setting("what a refused certificate adds")] = 5.0
     penalty_guest_s: Annotated[Penalty, setting("what a guest adds")] = 1.0
     lines_per_s: Annotated[
-        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines a second that a user may type", common=True)
+        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines per second that a user may type", common=True)
     ] = 1000.0
-    lines_burst: Annotated[Count, setting("lines that a user may type at once before that")] = 2000
+    lines_burst: Annotated[Count, setting("lines that a user may type in a burst")] = 2000
     guest_lines_per_s: Annotated[
-        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines a second that a guest may type")
+        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines per second that a guest may type")
     ] = 2.0
-    guest_lines_burst: Annotated[Count, setting("lines that a guest may type at once before that")] = 100
+    guest_lines_burst: Annotated[Count, setting("lines that a guest may type in a burst")] = 100
     all_guests_lines_per_s: Annotated[
-        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines a second that all guests together may type")
+        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines per second that all guests together may type")
     ] = 100.0
     guest_log_bytes_per_hour: Annotated[
         int,
         msgspec.Meta(ge=16_384, le=1_000_000_000),
-        setting("how much of the log the guests and refused clients of a source may fill; of a network: 8 times"),
+        setting(
+            "how much of the log the guests and refused clients of a source may fill; of a network: 8 times as much"
+        ),
     ] = 4_194_304
 
 
 class TlsSettings(Section, frozen=True):
     """The TLS handshake."""
 
-    handshake_timeout_s: Annotated[Seconds, setting("a handshake that takes longer is given up", common=True)] = 10.0
+    handshake_timeout_s: Annotated[Seconds, setting("a handshake that takes longer is aborted", common=True)] = 10.0
     handshake_max_bytes: Annotated[
         int,
         msgspec.Meta(ge=4096, le=1_048_576),
-        setting("what a client may send for its handshake, with its chain of certificates", common=True),
+        setting("how much a client may send for its handshake, including its certificate chain", common=True),
     ] = 65536
 
 
@@ -162,7 +167,7 @@ class IdentitySettings(Section, frozen=True):
     ] = False
     crl_policy: Annotated[
         CrlPolicy,
-        setting('`"prefer"`: a certificate of another CA counts as good without a current CRL', common=True),
+        setting('`"prefer"`: a certificate of another CA is accepted without a current CRL', common=True),
     ] = CrlPolicy.REQUIRE
 
 
@@ -170,10 +175,12 @@ class IssuingSettings(Section, frozen=True):
     """What the built-in CA issues."""
 
     days: Annotated[Days, setting("how long a user's certificate is valid", common=True)] = 365
-    crl_url: Annotated[OptionalUrl, setting("where others find our CRL; goes into each certificate", common=True)] = (
-        ""
-    )
-    crl_days: Annotated[Days, setting("how long our CRL is valid; it is signed anew before", common=True)] = 7
+    crl_url: Annotated[
+        OptionalUrl, setting("where others find our CRL; included in each certificate", common=True)
+    ] = ""
+    crl_days: Annotated[
+        Days, setting("how long our CRL is valid; it is signed again before it expires", common=True)
+    ] = 7
 
 
 class RenewalSettings(Section, frozen=True):
@@ -186,7 +193,7 @@ class RenewalSettings(Section, frozen=True):
         ),
     ] = RenewalPolicy.APPROVAL
     window_days: Annotated[
-        Days, setting("how long before the end of its certificate a user is warned and may renew", common=True)
+        Days, setting("how long before the certificate expires its user is warned and may renew", common=True)
     ] = 30
 
 
@@ -202,18 +209,16 @@ class EnrolmentSettings(Section, frozen=True):
 class SessionSettings(Section, frozen=True):
     """The timeouts and limits of one session."""
 
-    idle_timeout_s: Annotated[
-        Seconds, setting("a session in which nothing is typed for so long ends", common=True)
-    ] = 1800.0
-    idle_warning_s: Annotated[Seconds, setting("how long before that end its user is warned", common=True)] = 60.0
-    max_time_s: Annotated[Seconds, setting("no session lasts longer", common=True)] = 7 * 86400.0
+    idle_timeout_s: Annotated[Seconds, setting("a session without input for this long ends", common=True)] = 1800.0
+    idle_warning_s: Annotated[Seconds, setting("how long before that its user is warned", common=True)] = 60.0
+    max_time_s: Annotated[Seconds, setting("maximum duration of a session", common=True)] = 7 * 86400.0
     line_max_bytes: Annotated[
         int, msgspec.Meta(ge=80, le=65536), setting("a longer line is refused", common=True)
     ] = 4096
     pending_max_bytes: Annotated[
         int,
         msgspec.Meta(ge=4096, le=16_777_216),
-        setting("a client with so much unread is shown no notices", common=True),
+        setting("a client with this much unread output is shown no notices", common=True),
     ] = 65536
     motd: Annotated[str, msgspec.Meta(max_length=4096), setting("what `motd` shows", common=True)] = (
         "no message today"
@@ -223,8 +228,8 @@ class SessionSettings(Section, frozen=True):
 class ShippingSettings(Section, frozen=True):
     """A collector that receives every event."""
 
-    name: Annotated[EntryId, setting("what events and metrics call it", waits=True)]
-    to: Annotated[Collector, setting("where the events go", waits=True)]
+    name: Annotated[EntryId, setting("its name in events and metrics", waits=True)]
+    to: Annotated[Collector, setting("where events are sent", waits=True)]
     ca: Annotated[str, setting("the CA of its certificate, for TLS", waits=True)] = ""
     certificate: Annotated[str, setting("our certificate for it, for TLS", waits=True)] = ""
     key: Annotated[str, setting("the key of that certificate", waits=True)] = ""
@@ -239,7 +244,7 @@ class AuditSettings(Section, frozen=True):
     durability: Annotated[
         Durability,
         setting(
-            '`"commit"`: an event counts when it is on the disk; `"interval"`: it is synced later',
+            '`"commit"`: an event is complete once it is on disk; `"interval"`: it is synced later',
             waits=True,
             common=True,
         ),
@@ -247,12 +252,12 @@ class AuditSettings(Section, frozen=True):
     sync_interval_s: Annotated[
         float,
         msgspec.Meta(ge=0.01, le=60),
-        setting('with `"interval"`: how much a power cut may cost', waits=True, common=True),
+        setting('with `"interval"`: how much time a power failure may lose', waits=True, common=True),
     ] = 1.0
     on_audit_failure: Annotated[
         FailurePolicy,
         setting(
-            '`"continue"`: sessions go on while the log cannot be written, and what they do is recorded later',
+            '`"continue"`: sessions continue while the log cannot be written; their events are recorded later',
             waits=True,
             common=True,
         ),
@@ -260,20 +265,20 @@ class AuditSettings(Section, frozen=True):
     checkpoint_interval_s: Annotated[
         float,
         msgspec.Meta(ge=0.1, le=86400),
-        setting("how often the log is signed, at least", waits=True, common=True),
+        setting("longest time between two signatures of the log", waits=True, common=True),
     ] = 300.0
     checkpoint_events: Annotated[
-        Count, setting("after how many events the log is signed, at the latest", waits=True, common=True)
+        Count, setting("most events between two signatures of the log", waits=True, common=True)
     ] = 1000
     rotate_bytes: Annotated[
         int,
         msgspec.Meta(ge=0, le=2**40),
-        setting("the size at which another file is begun; 0: never", waits=True, common=True),
+        setting("the size at which a new file is started; 0: never", waits=True, common=True),
     ] = 64 * 2**20
     rotate_age_s: Annotated[
         float,
         msgspec.Meta(ge=0, le=10 * 365 * 86400),
-        setting("the age at which another file is begun; 0: never", waits=True, common=True),
+        setting("the age at which a new file is started; 0: never", waits=True, common=True),
     ] = 7 * 86400.0
     compress: Annotated[bool, setting("whether rotated files are compressed with zstd", waits=True, common=True)] = (
         True
@@ -281,13 +286,13 @@ class AuditSettings(Section, frozen=True):
     retention_days: Annotated[
         int,
         msgspec.Meta(ge=0, le=36500),
-        setting("rotated files that are older are removed; 0: never", waits=True, common=True),
+        setting("older rotated files are removed; 0: never", waits=True, common=True),
     ] = 400
     retention_bytes: Annotated[
         int,
         msgspec.Meta(ge=0, le=2**50),
         setting(
-            "rotated files beyond so much in all are removed, the oldest first; 0: never", waits=True, common=True
+            "rotated files beyond this total size are removed, the oldest first; 0: never", waits=True, common=True
         ),
     ] = 10 * 2**30
     shipping: Annotated[tuple[ShippingSettings, ...], setting("collectors that get every event", waits=True)] = ()
@@ -297,33 +302,31 @@ class MetricsSettings(Section, frozen=True):
     """Metrics and health, over HTTP on this machine only."""
 
     listen: Annotated[
-        str, setting("127.0.0.1:PORT for /metrics, /healthz and /readyz; empty: nowhere", waits=True, common=True)
+        str, setting("127.0.0.1:PORT for /metrics, /healthz and /readyz; empty: disabled", waits=True, common=True)
     ] = ""
 
 
 class LineSettings(Section, frozen=True):
     """A line: its target, the roles that have access to it, and how it is shared, recorded and limited."""
 
-    name: Annotated[EntryId, setting("what users call it")]
-    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096), setting("where it leads: see docs/lines.md")]
-    description: Annotated[str, msgspec.Meta(max_length=256), setting("what `lines` shows of it")] = ""
-    roles: Annotated[tuple[RoleName, ...], setting("the roles that have it")] = ("user",)
-    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has it")] = 0
-    shared: Annotated[bool, setting("whether several sessions may be connected: one writes, the others watch")] = (
-        False
-    )
-    record: Annotated[bool, setting("whether what it shows is recorded")] = False
-    record_input: Annotated[bool, setting("whether what is typed is recorded as well")] = False
+    name: Annotated[EntryId, setting("its name for users")]
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096), setting("its upstream: see docs/lines.md")]
+    description: Annotated[str, msgspec.Meta(max_length=256), setting("its description in `lines`")] = ""
+    roles: Annotated[tuple[RoleName, ...], setting("the roles that may use it")] = ("user",)
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may use it")] = 0
+    shared: Annotated[bool, setting("whether several sessions may connect: one writes, the others watch")] = False
+    record: Annotated[bool, setting("whether its output is recorded")] = False
+    record_input: Annotated[bool, setting("whether input is recorded as well")] = False
     idle_timeout_s: Annotated[
         float,
         msgspec.Meta(ge=0, le=10 * 365 * 86400),
-        setting("a line on which nothing is typed for so long is closed; 0: never"),
+        setting("a line without input for this long is closed; 0: never"),
     ] = 0.0
     max_time_s: Annotated[
-        float, msgspec.Meta(ge=0, le=10 * 365 * 86400), setting("no line is open for longer; 0: no limit")
+        float, msgspec.Meta(ge=0, le=10 * 365 * 86400), setting("maximum time that a line is open; 0: no limit")
     ] = 0.0
     connect_timeout_s: Annotated[
-        float, msgspec.Meta(gt=0, le=600), setting("how long it may take to reach the upstream")
+        float, msgspec.Meta(gt=0, le=600), setting("how long connecting to the upstream may take")
     ] = 10.0
     recording_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**40), setting("a recording ends at this size")] = (
         64 * 2**20
@@ -333,9 +336,9 @@ class LineSettings(Section, frozen=True):
     key: Annotated[str, setting("the key of that certificate")] = ""
     run_as: Annotated[str, setting("the user that its program runs as, for exec:")] = ""
     listen: Annotated[
-        str, setting("an address that leads straight to the line: HOST:PORT, or unix:PATH", waits=True)
+        str, setting("an address that connects directly to the line: HOST:PORT, or unix:PATH", waits=True)
     ] = ""
-    server_name: Annotated[OptionalHostName, setting("a TLS server name that leads straight to the line")] = ""
+    server_name: Annotated[OptionalHostName, setting("a TLS server name that connects directly to the line")] = ""
 
 
 class RoleSettings(Section, frozen=True):
@@ -344,47 +347,47 @@ class RoleSettings(Section, frozen=True):
     With neither `includes` nor `commands`, a built-in role keeps its own.
     """
 
-    includes: Annotated[tuple[RoleName, ...] | UnsetType, setting("roles whose commands it has as well")] = UNSET
-    commands: Annotated[tuple[str, ...] | UnsetType, setting("the commands that it has")] = UNSET
-    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has the role")] = 0
+    includes: Annotated[tuple[RoleName, ...] | UnsetType, setting("roles whose commands it includes")] = UNSET
+    commands: Annotated[tuple[str, ...] | UnsetType, setting("its own commands")] = UNSET
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may have the role")] = 0
 
 
 class CommandSettings(Section, frozen=True):
     """The requirements of one command."""
 
-    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has the command")] = 0
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may use the command")] = 0
 
 
 class ProgramSettings(Section, frozen=True):
     """A command that runs a program. The arguments that a user adds come after the program's own."""
 
-    name: Annotated[Name, setting("what users type")]
+    name: Annotated[Name, setting("its name, which users type")]
     exec: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=4096), setting("the program and its own words; no shell")
+        str, msgspec.Meta(min_length=1, max_length=4096), setting("the program and its own arguments; no shell")
     ]
-    summary: Annotated[str, msgspec.Meta(min_length=1, max_length=60), setting("what `help` says of it")]
-    roles: Annotated[tuple[RoleName, ...], setting("the roles that have it")] = ("user",)
-    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that has it")] = 0
+    summary: Annotated[str, msgspec.Meta(min_length=1, max_length=60), setting("its description in `help`")]
+    roles: Annotated[tuple[RoleName, ...], setting("the roles that may use it")] = ("user",)
+    min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may use it")] = 0
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600), setting("a program that runs for longer is stopped")] = (
         60.0
     )
     arguments_max: Annotated[
-        int, msgspec.Meta(ge=0, le=64), setting("how many words a user may add; none of them begins with `-`")
+        int, msgspec.Meta(ge=0, le=64), setting("how many arguments a user may add; none may begin with `-`")
     ] = 0
     argument_characters: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=128), setting("the characters that such a word may have")
+        str, msgspec.Meta(min_length=1, max_length=128), setting("the characters that such an argument may contain")
     ] = ARGUMENT_CHARACTERS
     output_max_bytes: Annotated[
-        int, msgspec.Meta(ge=1024, le=2**30), setting("a program that says more is stopped")
+        int, msgspec.Meta(ge=1024, le=2**30), setting("a program with more output is stopped")
     ] = 2**20
 
 
 class ClassSettings(Section, frozen=True):
     """An assurance class: its policy OID, its name, and what was checked of a person."""
 
-    oid: Annotated[Oid, setting("the certificate policy that carries it; take an OID of your own arc")]
-    name: Annotated[Text, setting("what users are told of it")]
-    checked: Annotated[Text, setting("what was checked of a person")]
+    oid: Annotated[Oid, setting("the certificate policy that carries it; use an OID of your own arc")]
+    name: Annotated[Text, setting("its name for users")]
+    checked: Annotated[Text, setting("how a person's identity was checked")]
 
 
 class TrustAnchorSettings(Section, frozen=True):
@@ -394,20 +397,20 @@ class TrustAnchorSettings(Section, frozen=True):
     assurance_class: Annotated[AssuranceClass, setting("the class of every certificate below it")] = msgspec.field(
         default=0, name="class"
     )
-    max_class: Annotated[AssuranceClass, setting("up to which class its certificates may assert one by its OID")] = 0
+    max_class: Annotated[AssuranceClass, setting("the highest class that its certificates may assert by OID")] = 0
 
 
 class CertToNameSettings(Section, frozen=True):
     """One entry of the mapping from a verified certificate to a user (RFC 7407 section 4)."""
 
-    id: Annotated[EntryId, setting("what events call the entry")]
+    id: Annotated[EntryId, setting("the name of the entry in events")]
     fingerprint: Annotated[Fingerprint, setting("a certificate of the path: the client's own, or a CA's")]
-    map_type: Annotated[MapType, setting("where in the certificate the name is found")]
+    map_type: Annotated[MapType, setting("where the name is in the certificate")]
     name: Annotated[Text | UnsetType, setting('with `"specified"`: the user')] = UNSET
-    pattern: Annotated[Text | UnsetType, setting("what is found must match, with the name in braces")] = UNSET
-    names: Annotated[dict[Text, Text] | UnsetType, setting("the user for each value that may be found")] = UNSET
+    pattern: Annotated[Text | UnsetType, setting("a value must match this, with the name in braces")] = UNSET
+    names: Annotated[dict[Text, Text] | UnsetType, setting("the user for each possible value")] = UNSET
     roles: Annotated[
-        tuple[RoleName, ...] | UnsetType, setting("the roles of users that are named so and were not added")
+        tuple[RoleName, ...] | UnsetType, setting("the roles of users that it names but that were not added")
     ] = UNSET
 
 
@@ -415,9 +418,9 @@ class Settings(Section, frozen=True):
     """The whole file."""
 
     listener: Annotated[
-        ListenerSettings, setting("where connections come in, how many, and by how many processes they are served")
+        ListenerSettings, setting("listening addresses, number of connections, and worker processes")
     ] = ListenerSettings()
-    limits: Annotated[LimitSettings, setting("what one source, user or session may take up")] = LimitSettings()
+    limits: Annotated[LimitSettings, setting("what one source, user or session may use")] = LimitSettings()
     tls: Annotated[TlsSettings, setting("the TLS handshake")] = TlsSettings()
     identity: Annotated[IdentitySettings, setting("who is admitted")] = IdentitySettings()
     issuing: Annotated[IssuingSettings, setting("what the built-in CA issues")] = IssuingSettings()
@@ -427,13 +430,13 @@ class Settings(Section, frozen=True):
     )
     session: Annotated[SessionSettings, setting("the clocks and limits of a session")] = SessionSettings()
     audit: Annotated[AuditSettings, setting("the audit log")] = AuditSettings()
-    metrics: Annotated[MetricsSettings, setting("figures and health, by HTTP on this machine")] = MetricsSettings()
+    metrics: Annotated[MetricsSettings, setting("metrics and health, by HTTP on this machine")] = MetricsSettings()
     line: Annotated[tuple[LineSettings, ...], setting("lines to equipment and programs")] = ()
     command: Annotated[tuple[ProgramSettings, ...], setting("commands that run a program")] = ()
     roles: Annotated[dict[RoleName, RoleSettings], setting("named sets of commands")] = {}
-    commands: Annotated[dict[str, CommandSettings], setting("demands of single commands")] = {}
+    commands: Annotated[dict[str, CommandSettings], setting("requirements of single commands")] = {}
     classes: Annotated[dict[AssuranceClass, ClassSettings], setting("assurance classes")] = {}
-    trust_anchor: Annotated[tuple[TrustAnchorSettings, ...], setting("how far the word of a trust anchor goes")] = ()
+    trust_anchor: Annotated[tuple[TrustAnchorSettings, ...], setting("how far a trust anchor is trusted")] = ()
     cert_to_name: Annotated[
-        tuple[CertToNameSettings, ...], setting("who is a user by a certificate of another CA")
+        tuple[CertToNameSettings, ...], setting("which certificates of other CAs name which users")
     ] = ()

@@ -28,7 +28,7 @@ Name = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[a-z][a-z0-9_-]{0,31}$",
-        description="a name of up to 32 lower-case letters, digits, - and _, a letter first",
+        description="a name of up to 32 lower-case letters, digits, - and _, starting with a letter",
     ),
 ]
 
@@ -48,7 +48,8 @@ Penalty = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 Network = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", description="an address or a network, as in 192.0.2.0/24, no name"
+        pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+        description="an address or a network, as in 192.0.2.0/24, not a name",
     ),
 ]
 
@@ -80,14 +81,12 @@ EntryId = Annotated[
 
 OptionalUser = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^([a-z_][a-z0-9_-]{0,31})?$", description="the name of a user of this machine, or nothing"
-    ),
+    msgspec.Meta(pattern=r"^([a-z_][a-z0-9_-]{0,31})?$", description="the name of a user of this machine, or empty"),
 ]
 
 
 OptionalUrl = Annotated[
-    str, msgspec.Meta(pattern=r"^(https?://[!-~]{1,250})?$", description="an address of the web, or nothing")
+    str, msgspec.Meta(pattern=r"^(https?://[!-~]{1,250})?$", description="an http or https URL, or empty")
 ]
 
 
@@ -95,7 +94,7 @@ OptionalHostName = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*)?$",
-        description="a host name in lower case, or nothing",
+        description="a host name in lower case, or empty",
         max_length=253,
     ),
 ]

@@ -22,7 +22,7 @@ _TYPE_WORDS: Final = {
     "object": "a table",
     "str": "text",
 }
-SEE_MANUAL: Final = "telnetsd.toml(5) says what may be there"
+SEE_MANUAL: Final = "see telnetsd.toml(5)"
 
 
 def describe_wrong_value(message: str, source: SourceText) -> str:
@@ -32,7 +32,7 @@ def describe_wrong_value(message: str, source: SourceText) -> str:
         int(index) if index.isdigit() else key or None for key, index in _STEP.findall(where.partition("$")[2])
     )
     if missing := _MISSING.fullmatch(what):
-        return f"no {missing[1]} in {source.place_of(steps)}; it must be given"
+        return f"missing {missing[1]} in {source.place_of(steps)}; add it"
     key = next((step for step in reversed(steps) if isinstance(step, str)), "")
     of = f"a name under {key}" if where.startswith("`key`") else key
     words = _words_of_patterns(Settings)

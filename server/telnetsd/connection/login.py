@@ -97,12 +97,12 @@ class Login:
         except AuditUnavailableError:
             _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
         except Exception:
-            logger.exception("a connection failed by a fault of the server")
+            logger.exception("a connection failed: internal error")
             event = SessionRefused(
                 reason=AdmissionReason.INTERNAL_ERROR, message="the server failed to serve a connection"
             )
             self._shared.stages.trail.bound_to(source_of(self._origin)).record(event)
-            _say_goodbye(protocol, ["refused: the server has failed; tell the operator"])
+            _say_goodbye(protocol, ["refused: internal server error; tell the operator"])
 
     async def _admit(self, transport: TlsTransport, protocol: NvtProtocol) -> tuple[Session, int] | None:
         """Identify a client, and return its session and the round of checks that it belongs to; None for a refusal.
@@ -115,7 +115,7 @@ class Login:
         journal.debug("connection from %s: handshake in %.3f s", self._origin.shown, self._handshake_s)
         identity = await self._identify(transport, protocol)
         if identity is None:
-            journal.debug("the client has gone before it was identified")
+            journal.debug("the client disconnected before it was identified")
             return None
         trail = self._trail_of(identity, session_id, transport.get_extra_info("tls"))
         admitted = self._decide(identity)

@@ -12,7 +12,7 @@ from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.session.greeting import LOG_FILLED, refuse
 from telnetsd.tls.engine import TlsDetails
 
-STOPPING = "the server is being stopped"
+STOPPING = "the server is stopping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def refused_for_number(identity: Admitted) -> Refused:
         message = f"{identity.name} has as many sessions as [limits] sessions_per_user allows"
         words = [f"refused: {identity.name} has too many sessions open", "end one of them first"]
     else:
-        message = "as many guests are in, from one source or from all, as [limits] allows"
+        message = "as many guests are connected, from one source or in all, as [limits] allows"
         words = ["refused: too many guests are connected", "connect with a certificate, or try again later"]
     return Refused(_event(identity, AdmissionReason.TOO_MANY_SESSIONS, message), words)
 
@@ -78,7 +78,7 @@ def start_message(identity: Admitted) -> str:
         return f"{identity.name} logged in"
     subject = shown_subject(identity)
     claimed = f", presenting {subject}" if subject else ""
-    return f"a guest came in ({identity.reason.value}{claimed})"
+    return f"a guest connected ({identity.reason.value}{claimed})"
 
 
 def _refusal_message(refusal: Refusal) -> str:

@@ -87,14 +87,14 @@ class TurnedAway:
         others, self._others = self._others, {}
         for (source, reason), count in others.items():
             if count:
-                words = f"{reason.sentence}: {count} more of them were turned away"
+                words = f"{reason.sentence}: {count} more such connections were rejected"
                 self._record_turned_away(reason, words, count, Source(ip=source.partition("/")[0] or None))
         unlogged, self._unlogged = self._unlogged, {}
         for source, counts in unlogged.items():
             self._record_unlogged(source, counts)
         failures, self._more_failures, self._failures = self._more_failures, Counter(), 0
         for failure, count in failures.items():
-            message = f"{count} more handshakes failed in {INTERVAL_S:.0f} seconds than are told one by one"
+            message = f"{count} more handshakes failed in {INTERVAL_S:.0f} seconds than are logged one by one"
             self._trail.record(HandshakeFailed(reason=failure, message=message, connections=count))
 
     def _record_unlogged(self, source: str, counts: "Unlogged") -> None:

@@ -131,7 +131,7 @@ class ControlServer:
         try:
             request: AnyRequest = msgspec.json.decode(await reader.readline(), type=AnyRequest)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return None, Failed(f"not a request that the running server knows ({error}); restart it if it is older")
+            return None, Failed(f"the running server does not know this request ({error}); restart it if it is older")
         try:
             return request, Ok(await self._handle(request, by))
         except OperatorError as error:

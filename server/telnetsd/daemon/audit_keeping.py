@@ -51,7 +51,7 @@ class AuditKeeper:
         except (OSError, OperatorError) as error:
             if str(error) != self._told:
                 self._told = str(error)
-                logger.warning("rotated files of the audit log were left as they are: %s", error)
+                logger.warning("rotated files of the audit log were left unchanged: %s", error)
 
     async def _remove_expired(self) -> None:
         for _ in range(REMOVED_PER_ROUND):
@@ -85,7 +85,7 @@ async def shipping(home: Home, settings: AuditSettings, trail: Trail) -> AsyncIt
     loop = asyncio.get_running_loop()
 
     def report(reason: ShippingReason, name: str, first: int, last: int) -> None:
-        message = f"the collector {name} has not got lines {first} to {last} of the audit log ({reason.value})"
+        message = f"the collector {name} did not receive lines {first} to {last} of the audit log ({reason.value})"
         event = AuditNotShipped(
             reason=reason, message=message, collector=name, first_sequence=first, last_sequence=last
         )

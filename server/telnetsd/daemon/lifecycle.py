@@ -80,16 +80,14 @@ class Signals:
 async def _drain(workers: WorkerPool, hurrying: asyncio.Event, timeout_s: float, drained: asyncio.Event) -> None:
     """Let open sessions end by themselves; set `drained` when they have, or when the time is over."""
     if timeout_s > 0:
-        workers.announce(
-            f"the server is being stopped: this session ends in {timeout_s:.0f} seconds", is_lasting=True
-        )
+        workers.announce(f"the server is stopping: this session ends in {timeout_s:.0f} seconds", is_lasting=True)
     draining, waiting = asyncio.ensure_future(workers.drain()), asyncio.ensure_future(hurrying.wait())
     try:
         await asyncio.wait({draining, waiting}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if draining.done():
             draining.result()
     except Exception:
-        logger.exception("open sessions could not be waited for; they are ended")
+        logger.exception("waiting for open sessions failed; they are ended")
     finally:
         draining.cancel()
         waiting.cancel()
@@ -118,7 +116,7 @@ async def _look_after(
             # Whatever the error is, everything is checked again in a moment; the operator reads it once.
             if repr(error) != told:
                 told = repr(error)
-                logger.exception("the server could not look at its state; it goes on, and tries again")
+                logger.exception("the server could not check its state; it continues and retries")
 
 
 @contextlib.asynccontextmanager

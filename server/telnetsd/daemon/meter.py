@@ -35,13 +35,13 @@ class Meter:
         self._sessions = Gauge("telnetsd_sessions", "Open sessions.", registry=self.registry)
         self._refused = Counter(
             "telnetsd_connections_refused",
-            "Connections turned away before their handshake: by a limit, or for want of a PROXY header.",
+            "Connections rejected before their handshake: by a limit, or without a PROXY header.",
             ("reason",),
             registry=self.registry,
         )
         self._handshakes = Histogram(
             "telnetsd_handshake_seconds",
-            "From the connection to the end of the handshake, of those who came in.",
+            "Time from the connection to the end of the handshake, of admitted clients.",
             buckets=_HANDSHAKE_BUCKETS_S,
             registry=self.registry,
         )
@@ -56,7 +56,7 @@ class Meter:
         )
         self._line_seconds = Counter(
             "telnetsd_line_seconds",
-            "For how long sessions were connected to a line.",
+            "How long sessions were connected to a line.",
             ("line",),
             registry=self.registry,
         )
@@ -129,14 +129,14 @@ class GenerationCollector(Collector):
         """Return the current figures."""
         generation, now = self._generation(), datetime.now(UTC)
         expiry = GaugeMetricFamily(
-            "telnetsd_certificate_expiry_seconds", "Seconds until a certificate ends.", labels=["certificate"]
+            "telnetsd_certificate_expiry_seconds", "Seconds until a certificate expires.", labels=["certificate"]
         )
         server = generation.server_chain[0].not_valid_after_utc
         expiry.add_metric(["server"], (server - now).total_seconds())
         for number, anchor in enumerate(generation.trust.certificates, 1):
             expiry.add_metric([f"trust anchor {number}"], (anchor.not_valid_after_utc - now).total_seconds())
-        age = GaugeMetricFamily("telnetsd_crl_age_seconds", "Since when a CRL is signed.", labels=["crl"])
-        left = GaugeMetricFamily("telnetsd_crl_left_seconds", "Until when a CRL is current.", labels=["crl"])
+        age = GaugeMetricFamily("telnetsd_crl_age_seconds", "Seconds since a CRL was signed.", labels=["crl"])
+        left = GaugeMetricFamily("telnetsd_crl_left_seconds", "Seconds until a CRL expires.", labels=["crl"])
         for crl in generation.trust.crls.lists:
             age.add_metric([crl.source], (now - crl.this_update).total_seconds())
             if crl.next_update is not None:
@@ -146,7 +146,7 @@ class GenerationCollector(Collector):
             age,
             left,
             GaugeMetricFamily(
-                "telnetsd_audit_queue_events", "Events that wait to be written.", value=self._sink.queued
+                "telnetsd_audit_queue_events", "Events waiting to be written.", value=self._sink.queued
             ),
             GaugeMetricFamily(
                 "telnetsd_audit_writable", "Whether the audit log can be written.", value=self._sink.is_writable

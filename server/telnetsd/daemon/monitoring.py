@@ -52,12 +52,12 @@ class Health:
     def what_is_wrong(self) -> str:
         """Return why the server should be restarted; empty if it should not be."""
         silent_s = 0.0 if self._turned_at is None else time.monotonic() - self._turned_at
-        return f"nobody who takes connections has been heard of for {silent_s:.0f} s" if silent_s > SILENT_S else ""
+        return f"no process that accepts connections responded for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
     def why_not_ready(self) -> str:
         """Return why no clients should be sent here now; empty if they may be."""
         if not self.takes_connections:
-            return "no connections are taken"
+            return "no connections are accepted"
         return self.what_is_wrong() or ("" if self._is_writable() else "the audit log cannot be written")
 
 
@@ -149,14 +149,14 @@ def _make_app(registry: CollectorRegistry, health: Health) -> Callable[[dict[str
         path = environ.get("PATH_INFO", "")
         if environ.get("REQUEST_METHOD") != "GET":
             start_response("405 Method Not Allowed", list(_PLAIN))
-            return [b"only GET is answered\n"]
+            return [b"only GET is supported\n"]
         if path == "/metrics":
             # The plain format, which all clients understand: a request for another format is not worth an error.
             found: Iterable[bytes] = metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
             return found
         if path not in {"/healthz", "/readyz"}:
             start_response("404 Not Found", list(_PLAIN))
-            return [b"there are /metrics, /healthz and /readyz\n"]
+            return [b"use /metrics, /healthz or /readyz\n"]
         wrong = health.what_is_wrong() if path == "/healthz" else health.why_not_ready()
         start_response("503 Service Unavailable" if wrong else "200 OK", list(_PLAIN))
         return [f"{wrong or 'ok'}\n".encode()]

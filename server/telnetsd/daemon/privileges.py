@@ -34,7 +34,7 @@ def become(user: str) -> None:
     if os.getresuid() == (account.pw_uid,) * 3:
         return
     if os.geteuid() != 0:
-        raise OperatorError(f"only root becomes {user!r}; start the server as root or as {user}, or take out `user`")
+        raise OperatorError(f"only root can become {user!r}; start the server as root or as {user}, or remove `user`")
     os.initgroups(user, account.pw_gid)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
@@ -45,5 +45,5 @@ def _find(user: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(user)
     except KeyError:
-        message = f"no user {user!r} on this machine, who is that of [listener] user; run: useradd --system {user}"
+        message = f"no user {user!r} on this machine, as named by [listener] user; run: useradd --system {user}"
         raise OperatorError(message) from None

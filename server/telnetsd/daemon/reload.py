@@ -96,7 +96,7 @@ class Reloader:
         """
         async with self._is_loading:
             self._manager.reloading()
-            status = "a reload failed by a fault of the server"
+            status = "a reload failed: internal error"
             try:
                 status = said = await self._take_over(reason, by)
             except OperatorError as error:
@@ -159,7 +159,7 @@ class Reloader:
         except OperatorError as error:
             logger.warning("nothing was reloaded: %s", error)
         except Exception:
-            logger.exception("a reload failed by a fault of the server; it is tried again")
+            logger.exception("a reload failed: internal error; it is retried")
         else:
             return
         self._retry_at = time.monotonic() + RETRY_S
@@ -186,9 +186,9 @@ class Reloader:
         except OperatorError as error:
             if str(error) != self._told_upkeep:
                 self._told_upkeep = str(error)
-                logger.warning("our CRL was not signed anew: %s; run: telnetsd ca crl", error)
+                logger.warning("our CRL was not signed again: %s; run: telnetsd ca crl", error)
         except Exception:
-            logger.exception("the upkeep failed by a fault of the server; it is tried again")
+            logger.exception("maintenance failed: internal error; it is retried")
         await self._take_own_crls()
         await self.tell_of_crls()
 
@@ -201,7 +201,7 @@ class Reloader:
             try:
                 trust = await asyncio.to_thread(load_home_trust, self._home, self._generation.trust.crls)
             except OperatorError as error:
-                logger.warning("our own CRLs were not read anew: %s", error)
+                logger.warning("our own CRLs were not read again: %s", error)
                 return
             self._own_signature = signature
             known = replace(self._generation.trust, crls=trust.crls)
@@ -220,7 +220,7 @@ def _waiting_for_restart(begun_with: Settings, now: Settings) -> str:
     before = dict(fixed_values(begun_with))
     after = dict(fixed_values(now))
     waiting = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
-    return f"a change of {' and '.join(waiting)} waits for a restart" if waiting else ""
+    return f"a change of {' and '.join(waiting)} takes effect at the next restart" if waiting else ""
 
 
 def _describe(generation: Generation) -> str:

@@ -246,7 +246,7 @@ def _announce(pools: list[WorkerPool], settings: AuditSettings, *, is_out: bool)
     """Tell every session that the audit log cannot be written, or that it can be written again."""
     text = "the audit log cannot be written: logins and commands are refused until it can"
     if not is_out:
-        text = "the audit log is written again"
+        text = "the audit log can be written again"
     elif settings.on_audit_failure is FailurePolicy.CONTINUE:
         text = "the audit log cannot be written: what is done here is recorded later, or not at all"
     for workers in pools:

@@ -63,7 +63,7 @@ def _require_same(one: socket.socket, listen: str) -> None:
         is_same = unix_path(listen) is None and resolve(*parse_address(listen))[1][:2] == name[:2]
     if not is_same:
         raise OperatorError(
-            f"the service manager's socket is of {shown_address(name)}, and the address is {listen}; write"
+            f"the service manager's socket is for {shown_address(name)}, but the address is {listen}; write"
             " ListenStream= in the order of [listener] listen, [[listener.also]] and the lines' own"
         )
 

@@ -16,7 +16,7 @@ PAGE_HEAD: Final = """\
 
 <!-- Made by scripts/make-docs from server/telnetsd/events/: change that. -->
 
-One JSON object a line. Names are those of the Elastic Common Schema 9.4, and `telnetsd.*` for what it lacks.
+One JSON object per line. Names are those of the Elastic Common Schema 9.4, and `telnetsd.*` for what it lacks.
 As a JSON Schema: [audit-events.schema.json](audit-events.schema.json).
 """
 
@@ -89,12 +89,12 @@ def _actions() -> Iterable[str]:
         categories, types = ", ".join(definition.categories), ", ".join(definition.types)
         yield f"{definition.summary}\n"
         yield f"- category {categories}; type {types}; outcome {definition.outcome.value}"
-        others = ", or a word of another package" if definition.has_other_reasons else ""
+        others = ", or a word defined by another package" if definition.has_other_reasons else ""
         yield f"- reason: {', '.join(definition.reasons)}{others}"
         if definition.required:
             yield f"- always: {_names(definition.required)}"
         if definition.optional:
-            yield f"- maybe: {_names(definition.optional)}"
+            yield f"- optional: {_names(definition.optional)}"
         if definition.is_kept:
             yield "- written later when the log cannot be written"
         yield ""

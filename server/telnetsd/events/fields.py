@@ -92,39 +92,39 @@ Timestamp = Annotated[str, Field("@timestamp", _TIME, "when it happened, UTC, wi
 Message = Annotated[str, Field("message", _TEXT, "one sentence for people; text of a peer in it is escaped")]
 EcsVersion = Annotated[str, Field("ecs.version", {"const": ECS_VERSION}, "the version of the Elastic Common Schema")]
 EventAction = Annotated[str, Field("event.action", _WORD, "what happened")]
-EventCategory = Annotated[tuple[str, ...], Field("event.category", _TEXTS, "the class that ECS has for it")]
+EventCategory = Annotated[tuple[str, ...], Field("event.category", _TEXTS, "its ECS category")]
 EventDataset = Annotated[str, Field("event.dataset", {"const": DATASET}, "always telnetsd.audit")]
-EventHash = Annotated[str, Field("event.hash", _SHA256, "SHA-256 of this line as it was without this member")]
+EventHash = Annotated[str, Field("event.hash", _SHA256, "SHA-256 of this line without this member")]
 EventKind = Annotated[str, Field("event.kind", {"const": "event"}, "always event")]
-EventOutcome = Annotated[Outcome, Field("event.outcome", _words(Outcome), "how it went")]
+EventOutcome = Annotated[Outcome, Field("event.outcome", _words(Outcome), "the outcome")]
 EventReason = Annotated[str, Field("event.reason", _WORD, "why, as an enumerated word")]
 EventSequence = Annotated[
     int, Field("event.sequence", {"type": "integer", "minimum": 1}, "counts the lines of the log, from 1")
 ]
-EventType = Annotated[tuple[str, ...], Field("event.type", _TEXTS, "the class within the category")]
+EventType = Annotated[tuple[str, ...], Field("event.type", _TEXTS, "its type within the category")]
 ChainPrevious = Annotated[
-    str, Field("telnetsd.chain.previous", _SHA256, "SHA-256 of the whole line before; zeros in the first line of all")
+    str, Field("telnetsd.chain.previous", _SHA256, "SHA-256 of the whole previous line; zeros in the very first line")
 ]
 
 # The source of a connection, and the identity of the client.
 SourceIp = Annotated[str, Field("source.ip", _TEXT, "where the connection came from")]
 SourcePort = Annotated[int, Field("source.port", {"type": "integer", "minimum": 0, "maximum": 65535}, "its port")]
-ProxyIp = Annotated[str, Field("telnetsd.proxy.ip", _TEXT, "the proxy that spoke for the source")]
+ProxyIp = Annotated[str, Field("telnetsd.proxy.ip", _TEXT, "the proxy that connected for the source")]
 SessionId = Annotated[str, Field("telnetsd.session.id", _UUID, "the session, a UUIDv7")]
 UserName = Annotated[
-    str, Field("user.name", _TEXT, "a named user, and no other client: what a certificate claims never gets here")
+    str, Field("user.name", _TEXT, "a named user, and no other client: what a certificate claims never appears here")
 ]
-UserRoles = Annotated[tuple[str, ...], Field("user.roles", _TEXTS, "the roles that count in the session")]
+UserRoles = Annotated[tuple[str, ...], Field("user.roles", _TEXTS, "the roles in effect in the session")]
 RuleId = Annotated[str, Field("rule.id", _TEXT, "the cert-to-name entry that named the user")]
 IdentityKind = Annotated[
     IdentityKindWord,
-    Field("telnetsd.identity.kind", {"enum": list(get_args(IdentityKindWord))}, "what identification came to"),
+    Field("telnetsd.identity.kind", {"enum": list(get_args(IdentityKindWord))}, "the outcome of identification"),
 ]
 IdentityClass = Annotated[int, Field("telnetsd.identity.class", _COUNT, "the user's assurance class")]
 IdentityReason = Annotated[str, Field("telnetsd.identity.reason", _WORD, "why a client is a guest, or refused")]
 CertificateStatusField = Annotated[
     CertificateStatus,
-    Field("telnetsd.certificate.status", _words(CertificateStatus), "what became of the certificate"),
+    Field("telnetsd.certificate.status", _words(CertificateStatus), "the result of checking the certificate"),
 ]
 RevokedAt = Annotated[str, Field("telnetsd.certificate.revoked_at", _TIME, "when it was revoked")]
 RevocationReasonField = Annotated[
@@ -157,8 +157,8 @@ ClientIssuer = Annotated[str, Field("tls.client.issuer", _TEXT, "its issuer, as 
 X509AlternativeNames = Annotated[
     tuple[str, ...], Field("tls.client.x509.alternative_names", _TEXTS, "its subject alternative names")
 ]
-X509NotAfter = Annotated[str, Field("tls.client.x509.not_after", _TIME, "until when it is valid")]
-X509NotBefore = Annotated[str, Field("tls.client.x509.not_before", _TIME, "since when it is valid")]
+X509NotAfter = Annotated[str, Field("tls.client.x509.not_after", _TIME, "the end of its validity")]
+X509NotBefore = Annotated[str, Field("tls.client.x509.not_before", _TIME, "the start of its validity")]
 X509KeyAlgorithm = Annotated[str, Field("tls.client.x509.public_key_algorithm", _TEXT, "the kind of its key")]
 X509KeySize = Annotated[int, Field("tls.client.x509.public_key_size", _COUNT, "the size of its key, in bits")]
 X509SerialNumber = Annotated[
@@ -196,12 +196,12 @@ CommandExitStatus = Annotated[
         "the exit status of its program; minus the signal that ended it",
     ),
 ]
-LineName = Annotated[str, Field("telnetsd.line.name", _TEXT, "the line, as the configuration calls it")]
+LineName = Annotated[str, Field("telnetsd.line.name", _TEXT, "the line's name in the configuration")]
 LineKind = Annotated[str, Field("telnetsd.line.kind", _WORD, "what kind of line it is: see docs/lines.md")]
 LineWriter = Annotated[
     str,
     Field(
-        "telnetsd.line.writer", _TEXT, "the user who writes to the line, where this session watches or took it over"
+        "telnetsd.line.writer", _TEXT, "the user who writes to the line, if this session watches or took over"
     ),
 ]
 LineDurationS = Annotated[
@@ -214,10 +214,10 @@ LineBytesSent = Annotated[
     int, Field("telnetsd.line.bytes_sent", _COUNT, "how many bytes this session sent to the line")
 ]
 RecordingFile = Annotated[str, Field("telnetsd.recording.file", _TEXT, "its file below audit/recordings")]
-RecordingBytes = Annotated[int, Field("telnetsd.recording.bytes", _COUNT, "how long the recording is")]
+RecordingBytes = Annotated[int, Field("telnetsd.recording.bytes", _COUNT, "the size of the recording")]
 RecordingIsWhole = Annotated[
     bool,
-    Field("telnetsd.recording.is_whole", _FLAG, "false where it reached its limit, or the server was killed"),
+    Field("telnetsd.recording.is_whole", _FLAG, "false if it reached its limit, or the server was killed"),
 ]
 RecordingSha256 = Annotated[str, Field("telnetsd.recording.sha256", _SHA256, "SHA-256 of the file")]
 
@@ -239,14 +239,14 @@ OperatorLogin = Annotated[
     str, Field("telnetsd.operator.login", _TEXT, "the user that the operator logged in as (login uid)")
 ]
 OperatorSudoUser = Annotated[
-    str, Field("telnetsd.operator.sudo_user", _TEXT, "the user the operator claims to have been before sudo")
+    str, Field("telnetsd.operator.sudo_user", _TEXT, "the user before sudo, as claimed by the operator")
 ]
 TargetName = Annotated[str, Field("user.target.name", _TEXT, "the user whom an operator's change is about")]
 TargetRoles = Annotated[tuple[str, ...], Field("user.target.roles", _TEXTS, "that user's roles")]
 PinSha256 = Annotated[str, Field("telnetsd.pin.spki_sha256", _SHA256, "SHA-256 of the pinned public key")]
 EnrolmentId = Annotated[str, Field("telnetsd.enrolment.id", _TEXT, "the request")]
 EnrolmentKind = Annotated[str, Field("telnetsd.enrolment.kind", _TEXT, "what kind of request it is")]
-EnrolmentName = Annotated[str, Field("telnetsd.enrolment.name", _TEXT, "the user name that is asked for")]
+EnrolmentName = Annotated[str, Field("telnetsd.enrolment.name", _TEXT, "the requested user name")]
 EnrolmentSha256 = Annotated[
     str, Field("telnetsd.enrolment.spki_sha256", _SHA256, "SHA-256 of the public key that it is about")
 ]
@@ -260,11 +260,11 @@ AuditFirstSequence = Annotated[int, Field("telnetsd.audit.first_sequence", _COUN
 AuditLastSequence = Annotated[int, Field("telnetsd.audit.last_sequence", _COUNT, "the last of those lines")]
 AuditLastSha256 = Annotated[str, Field("telnetsd.audit.last_sha256", _SHA256, "SHA-256 of the last of those lines")]
 AuditLate = Annotated[
-    int, Field("telnetsd.audit.late", _COUNT, "how many events are written later than they happened")
+    int, Field("telnetsd.audit.late", _COUNT, "how many events were written late")
 ]
 AuditLost = Annotated[
     int,
-    Field("telnetsd.audit.lost", _COUNT, "how many events were not written at all; what they record was refused"),
+    Field("telnetsd.audit.lost", _COUNT, "how many events were never written; what they record was refused"),
 ]
 AuditSince = Annotated[str, Field("telnetsd.audit.since", _TIME, "since when the log could not be written")]
 CheckpointAlgorithm = Annotated[
@@ -278,10 +278,10 @@ CheckpointSignature = Annotated[
     Field(
         "telnetsd.checkpoint.signature",
         _TEXT,
-        "signs the line as it was without this member and `event.hash`; base64",
+        "signs the line without this member and `event.hash`; base64",
     ),
 ]
-CollectorName = Annotated[str, Field("telnetsd.collector.name", _TEXT, "a collector, as the configuration calls it")]
+CollectorName = Annotated[str, Field("telnetsd.collector.name", _TEXT, "the collector's name in the configuration")]
 # fmt: on
 
 ALWAYS: Final = tuple(

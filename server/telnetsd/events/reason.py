@@ -256,10 +256,10 @@ class EndReason(Reason):
     IDLE_TIMEOUT = "idle-timeout", "nothing was typed for too long: this session ends"
     MAX_TIME = "max-time", "this session has reached its maximum time and ends; connect again"
     CERTIFICATE_EXPIRED = "certificate-expired", "your certificate has expired: this session ends"
-    NOT_MAPPED = "no-user-mapped", "no user is mapped to your certificate any more: this session ends"
+    NOT_MAPPED = "no-user-mapped", "no user is mapped to your certificate any longer: this session ends"
     OTHER_USER = (
         "other-user-mapped",
-        "your certificate leads to another user now: this session ends; connect again",
+        "your certificate now maps to another user: this session ends; connect again",
     )
     LINE_ENDLESS = "line-endless", "a line was typed that did not end"
     LINE_ENDED = "line-ended", "the line that the session was connected to has ended"
@@ -296,7 +296,7 @@ class CommandReason(Reason):
     NOT_FOUND = "not-found", "the command was given something that does not exist"
     LINE_TOO_LONG = "line-too-long", "the line is longer than a command may be"
     LINE_NOT_UTF8 = "line-not-utf8", "the line is not UTF-8"
-    GIVEN_UP = "given-up", "the answer to a question was given up, or too long"
+    GIVEN_UP = "given-up", "the answer to a question was cancelled, or too long"
     UNEXPECTED_TEXT = "unexpected-text", "a block of text was pasted where none was asked for"
     SESSION_ENDED = "session-ended", "the session ended before the command ran"
     INTERNAL_ERROR = "internal-error", "the server failed; the cause is in its output"
@@ -330,7 +330,7 @@ class EnrolmentReason(Reason):
     TOO_EARLY = "too-early", "the certificate is valid for too long to be renewed yet"
     ALREADY_RENEWED = "already-renewed", "the certificate has been renewed already"
     SAME_KEY = "same-key", "the request has the key of another certificate"
-    GAVE_WAY = "gave-way", "the request gave way to one from a network that has made fewer"
+    GAVE_WAY = "gave-way", "the request was dropped for one from a network with fewer requests"
 
 
 class CsrReason(Reason):
@@ -350,8 +350,8 @@ class LineReason(Reason):
 
     WRITING = "writing", "the session writes to the line"
     WATCHING = "watching", "the session watches the line"
-    TAKEN_OVER = "taken-over", "the writer's place was taken from another session"
-    HANDED_OVER = "handed-over", "the writer handed its place over"
+    TAKEN_OVER = "taken-over", "the session took over from another writer"
+    HANDED_OVER = "handed-over", "the previous writer handed over"
     LEFT = "left", "the user left the line"
     SESSION_ENDED = "session-ended", "the session ended"
     UPSTREAM_CLOSED = "upstream-closed", "the upstream closed the connection"
@@ -408,7 +408,7 @@ class CrlProblem(Reason):
     )
     UNKNOWN_ISSUER = (
         "crl-of-unknown-issuer",
-        "the CRL is of {issuer}, and no certificate of that CA is here",
+        "the CRL is of {issuer}, but no certificate of that CA is here",
         "it counts only for clients that send the certificate",
     )
     BAD_SIGNATURE = "crl-bad-signature", "the CRL is not signed by {issuer}", "replace it"
@@ -454,7 +454,7 @@ class RetentionReason(Reason):
     """Why rotated files were removed."""
 
     AGE = "retention-days", "the file is older than retention_days"
-    SIZE = "retention-bytes", "the files are larger together than retention_bytes"
+    SIZE = "retention-bytes", "the total size of the files exceeds retention_bytes"
 
 
 class ShippingReason(Reason):

@@ -105,7 +105,9 @@ def find_home(chosen: Path | None) -> Home:
     return Home(root.expanduser().absolute())
 
 
-def require_secret(home: Home, path: Path, remedy: str = "put it back, or run this where it is") -> None:
+def require_secret(
+    home: Home, path: Path, remedy: str = "put it back, or run this on the machine that has it"
+) -> None:
     """Refuse a private key that any user except its owner can access.
 
     Args:
@@ -141,10 +143,10 @@ def require_only_ours(home: Home) -> None:
             continue
         mode, shown = stat.S_IMODE(status.st_mode), home.shown(path) if path != home.root else str(path)
         if status.st_uid not in {0, os.geteuid()}:
-            owner = f"belongs to uid {status.st_uid}, and not to uid {os.geteuid()}, which serves, or to root"
+            owner = f"belongs to uid {status.st_uid}, not to uid {os.geteuid()}, which runs the server, or to root"
             raise OperatorError(f"{shown} {owner}; run: chown {os.geteuid()} {shlex.quote(str(path))}")
         if mode & _OTHERS_WRITE:
-            others = f"can be written by others (mode {mode:04o}), who could let themselves in"
+            others = f"is writable by others (mode {mode:04o}), who could grant themselves access"
             raise OperatorError(f"{shown} {others}; run: chmod go-w {shlex.quote(str(path))}")
 
 
@@ -178,7 +180,7 @@ def alone(home: Home) -> Iterator[None]:
     try:
         if not take_lock(descriptor, 0):
             holder = os.pread(descriptor, _PROCESS_ID_MAX_BYTES, 0).decode("ascii", "replace").strip()
-            raise OperatorError(f"a server is running on this home folder already: process {holder}; stop it first")
+            raise OperatorError(f"a server is already running on this home folder: process {holder}; stop it first")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

@@ -33,11 +33,11 @@ _T = TypeVar("_T")
 class NoMatch(StrEnum):
     """Why an entry names no user, as text for the operator."""
 
-    OTHER_FINGERPRINT = "its fingerprint is that of no certificate in the path"
+    OTHER_FINGERPRINT = "no certificate in the path has its fingerprint"
     NOT_ISSUED_TO_A_USER = "state.db has no user for the certificate: it was not issued here, or was revoked"
     NO_VALUE = "the certificate has no value of that map-type that could be a name"
-    NO_NAME = "no value leads to a user name"
-    SEVERAL_NAMES = "several values lead to a user name, and nobody knows which is meant"
+    NO_NAME = "no value maps to a user name"
+    SEVERAL_NAMES = "several values map to a user name, so it is ambiguous"
     NO_USER = "no user has that name; run: telnetsd user add NAME --mapped, or give the entry roles"
     NOT_MAPPED = "a user of that name was added without --mapped, or was removed; run: telnetsd user show NAME"
 
@@ -151,7 +151,7 @@ def _entry_problem(entry: MappedEntry) -> str:
     has_way = entry.pattern is not None or entry.names is not None
     if entry.map_type is MapType.SPECIFIED:
         if entry.name is None or has_way:
-            return "the map_type specified takes name, and neither pattern nor names"
+            return "the map_type specified requires name, and allows neither pattern nor names"
     elif entry.name is not None:
         return f"name belongs to the map_type specified, not to {entry.map_type.value}"
     elif entry.map_type is MapType.SUBJECT and not has_way:

@@ -29,7 +29,7 @@ class NamePattern:
         tokens = _TOKENS.findall(text)
         literals = [re.escape(one) for one in _TOKENS.split(text)]
         if not all(literals[1:-1]):
-            raise OperatorError(f"{where}: between two of its marks ({_NAME} and *) something must stand")
+            raise OperatorError(f"{where}: there must be text between two placeholders ({_NAME} and *)")
         marks = [f"({USER_NAME_PATTERN.pattern})" if token == _NAME else _PART for token in tokens]
         self._compiled = re.compile("".join(a + b for a, b in zip(literals, [*marks, ""], strict=True)))
         self.text = text

@@ -36,10 +36,10 @@ class LocalDirectory:
         opened = self._open.get(line.name)
         if opened is None:
             if join is Join.WATCH:
-                message = f"nobody is connected to {line.name}: there is nothing to watch"
+                message = f"no session uses {line.name}, so there is nothing to watch"
                 raise LineError(LineReason.NOT_IN_USE, message)
         elif not opened.is_ready:
-            message = f"{line.name} is just being connected: try again in a moment"
+            message = f"{line.name} is being connected; try again in a moment"
             raise LineError(LineReason.IN_USE, message)
         elif join is not Join.FORCE and not line.settings.shared:
             raise LineError(LineReason.IN_USE, opened.people.in_use())
@@ -73,7 +73,7 @@ class LocalDirectory:
     def _state_of(self, line: Line) -> str:
         found = self._open.get(line.name)
         if found is not None:
-            return found.people.who() if found.is_ready else "just being connected"
+            return found.people.who() if found.is_ready else "being connected"
         return f"down: {self._down[line.name]}" if line.name in self._down else "free"
 
     async def _open_line(self, line: Line, visitor: Visitor) -> OpenLine:
@@ -171,7 +171,7 @@ class LocalPlace:
     async def ask_to_write(self) -> None:
         """See Place."""
         if self._join is Join.WATCH:
-            self._participant.tell("you came only to watch: leave with ~. and connect to write")
+            self._participant.tell("you are connected read-only: leave with ~. and connect to write")
         else:
             await self._opened.roles.ask(self._participant)
 
@@ -194,5 +194,5 @@ def _record(line: Line, visitor: Visitor) -> Recording:
     try:
         return Recording(visitor.recording, title, visitor.terminal, max_bytes=line.settings.recording_max_bytes)
     except OSError as error:
-        message = f"{line.name} is recorded, and cannot be: {reason_of(error)}"
+        message = f"{line.name} must be recorded, but cannot be: {reason_of(error)}"
         raise LineError(LineReason.RECORDING_FAILED, message) from error

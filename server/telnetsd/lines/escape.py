@@ -26,8 +26,8 @@ HELP: Final = (
     "~.  leave the line",
     "~#  send BREAK",
     "~w  who is connected",
-    "~a  ask for the writer's place",
-    "~h  hand the writer's place to whoever asked",
+    "~a  ask to write",
+    "~h  hand over to the session that asked to write",
     "~~  send a tilde",
     "~?  this help",
 )

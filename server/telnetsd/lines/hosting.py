@@ -169,7 +169,7 @@ class HostedPlace:
             self._has_taken.clear()
             await self._has_taken.wait()
         if self._channel.is_closed:
-            raise ConnectionResetError("the worker has gone")
+            raise ConnectionResetError("the worker has ended")
 
     async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
         """See Participant."""
@@ -218,7 +218,7 @@ class HostedPlace:
         self._let_go()
         if self._taken_at is not None:
             seconds = round(time.monotonic() - self._taken_at, 3)
-            message = f"{self.name} is not connected to {self._line.name} any more ({LineReason.WORKER_LOST.value})"
+            message = f"{self.name} is no longer connected to {self._line.name} ({LineReason.WORKER_LOST.value})"
             self._trail.record(
                 LineDisconnected(
                     reason=LineReason.WORKER_LOST,

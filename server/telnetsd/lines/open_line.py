@@ -76,7 +76,7 @@ class OpenLine:
             LineError: The line is being closed.
         """
         if self._closing is not None:
-            raise LineError(LineReason.UPSTREAM_CLOSED, f"{self.line.name} has just been closed: connect again")
+            raise LineError(LineReason.UPSTREAM_CLOSED, f"{self.line.name} has just been closed; connect again")
 
     def check_clocks(self) -> None:
         """Check the line's clocks: how long nothing was typed, and how long it has been open."""

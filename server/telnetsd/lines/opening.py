@@ -23,6 +23,6 @@ async def open_upstream(line: Line, terminal: Terminal, environment: Mapping[str
         async with asyncio.timeout(line.settings.connect_timeout_s):
             return await line.target.open(terminal, environment)
     except TimeoutError as error:
-        raise UpstreamError(f"no answer in {line.settings.connect_timeout_s:g} s") from error
+        raise UpstreamError(f"no answer within {line.settings.connect_timeout_s:g} s") from error
     except OSError as error:
         raise UpstreamError(reason_of(error)) from error

@@ -129,7 +129,7 @@ class Participants(Generic[P]):
             raise LineError(LineReason.NOT_SHARED, self.in_use())
         if len(self._watchers) >= WATCHERS_MAX:
             count = len(self._watchers)
-            raise LineError(LineReason.TOO_MANY, f"{self._line_name} has {count} watchers already: try again later")
+            raise LineError(LineReason.TOO_MANY, f"{self._line_name} already has {count} watchers; try again later")
         notices = self._tell_others(newcomer, f"{newcomer.name} watches {self._line_name}")
         self._watchers.append(newcomer)
         return notices
@@ -140,29 +140,29 @@ class Participants(Generic[P]):
         self.writer = newcomer
         if former is None:
             return []
-        sentence = f"{newcomer.name} has taken {self._line_name} over"
+        sentence = f"{newcomer.name} has taken over {self._line_name}"
         notice: Told[P] | Dismissed[P] = Dismissed(former, LineReason.TAKEN_OVER, sentence)
         if self._is_shared:
             self._watchers.append(former)
-            notice = Told(former, f"{sentence}: you watch")
+            notice = Told(former, f"{sentence}: you are watching")
         return [notice, *self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}")]
 
     def ask(self, watcher: P) -> Notices[P]:
         """Ask the writer to hand over; call this only while there is a writer."""
         if self.writer is None or watcher is self.writer:
-            return [Told(watcher, "you write already")]
+            return [Told(watcher, "you are already the writer")]
         self.asking = watcher
         return [
-            Told(watcher, f"{self.writer.name} was asked to hand {self._line_name} over"),
-            Told(self.writer, f"{watcher.name} asks to write: ~h hands {self._line_name} over"),
+            Told(watcher, f"{self.writer.name} was asked to hand over {self._line_name}"),
+            Told(self.writer, f"{watcher.name} asks to write: ~h hands over {self._line_name}"),
         ]
 
     def next_writer(self, giving: P) -> P | Told[P]:
         """Return the watcher that writes next when `giving` hands over, or a message to `giving` instead."""
         if giving is not self.writer:
-            return Told(giving, "you only watch: ~a asks for the writer's place")
+            return Told(giving, "you are only watching: ~a asks to write")
         if self.asking is None or self.asking not in self._watchers:
-            return Told(giving, "nobody has asked to write")
+            return Told(giving, "no session has asked to write")
         return self.asking
 
     def may_promote(self, watcher: P, former: P | None) -> bool:
@@ -175,10 +175,10 @@ class Participants(Generic[P]):
         notices: Notices[P] = []
         if former is not None:
             self._watchers.append(former)
-            notices.append(Told(former, f"{watcher.name} writes to {self._line_name} now: you watch"))
+            notices.append(Told(former, f"{watcher.name} now writes to {self._line_name}: you are watching"))
         self.writer, self.asking = watcher, None
         others = self._tell_others(watcher, f"{watcher.name} writes to {self._line_name}")
-        return [*notices, Told(watcher, f"you write to {self._line_name} now"), *others]
+        return [*notices, Told(watcher, f"you now write to {self._line_name}"), *others]
 
     def demote(self, former: P) -> None:
         """Make the writer a watcher, because the log has it as one."""
@@ -190,7 +190,7 @@ class Participants(Generic[P]):
         """Remove a participant; return no notices if it is not one."""
         if leaving is self.writer:
             self.writer = None
-            sentence = f"{leaving.name} has left {self._line_name}: ~a takes the writer's place"
+            sentence = f"{leaving.name} has left {self._line_name}: ~a lets you write"
             return self._tell_others(leaving, sentence)
         if self._remove_watcher(leaving):
             return self._tell_others(leaving, f"{leaving.name} no longer watches {self._line_name}")
@@ -207,14 +207,14 @@ class Participants(Generic[P]):
 
     def who(self) -> str:
         """Return a sentence that says who is connected."""
-        writer = self.writer.name if self.writer is not None else "nobody"
-        watching = f"; {', '.join(one.name for one in self._watchers)} watch" if self._watchers else ""
+        writer = self.writer.name if self.writer is not None else "no session"
+        watching = f"; watched by {', '.join(one.name for one in self._watchers)}" if self._watchers else ""
         return f"{writer} writes to {self._line_name}{watching}"
 
     def in_use(self) -> str:
         """Return a sentence that says that the line is in use, and what an operator can do about it."""
         name = self._line_name
-        writer = self.writer.name if self.writer is not None else "nobody"
+        writer = self.writer.name if self.writer is not None else "watchers"
         return f"{name} is in use by {writer}; an operator may take it over: connect --force {name}"
 
     def _remove_watcher(self, watcher: P) -> bool:

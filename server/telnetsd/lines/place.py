@@ -113,5 +113,5 @@ async def record_role(trail: Trail, who: str, line: str, reason: ConnectedReason
     Raises:
         AuditUnavailableError: The event cannot be written.
     """
-    deed = f"only watches {line} now" if reason is LineReason.WATCHING else f"writes to {line}"
+    deed = f"now only watches {line}" if reason is LineReason.WATCHING else f"writes to {line}"
     await trail.record(LineConnected(reason=reason, message=f"{who} {deed} ({cause.value})"))

@@ -65,7 +65,7 @@ class LineTable:
         self._lines: dict[str, Line] = {}
         for one in settings:
             if one.name in self._lines:
-                raise OperatorError(f"two [[line]] entries in telnetsd.toml are called {one.name!r}; rename one")
+                raise OperatorError(f"two [[line]] entries in telnetsd.toml are named {one.name!r}; rename one")
             self._lines[one.name] = Line(one, *parse_target(one, root))
         for key in ("listen", "server_name"):
             _refuse_twins(self._lines.values(), key)
@@ -102,11 +102,12 @@ class LineTable:
         if line is None or not _has(line, roles):
             shown = escape(name, NAME_MAX_CHARS)
             reason = CommandReason.NOT_FOUND if line is None else CommandReason.ROLE_MISSING
-            raise LineDeniedError(reason, f"no line {shown} for you; see: lines")
+            raise LineDeniedError(reason, f"no line {shown} that you may use; see: lines")
         if line.settings.min_class > assurance_class:
             needed = line.settings.min_class
             raise LineDeniedError(
-                CommandReason.CLASS_TOO_LOW, f"{line.name} needs class {needed}; you are of class {assurance_class}"
+                CommandReason.CLASS_TOO_LOW,
+                f"permission denied: `{line.name}` requires class {needed}; you have class {assurance_class}",
             )
         return line
 

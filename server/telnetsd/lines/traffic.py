@@ -88,9 +88,9 @@ class Traffic:
     def send_break(self, participant: Participant) -> None:
         """Send BREAK for the writer."""
         if participant is not self._people.writer or self.upstream is None:
-            participant.tell("you only watch")
+            participant.tell("you are only watching")
         elif not self.upstream.send_break():
-            participant.tell(f"{self._settings.name} has no BREAK")
+            participant.tell(f"{self._settings.name} does not support BREAK")
 
     async def pump(self, upstream: Upstream) -> None:
         """Show the upstream's output until it ends, and then end the line."""
@@ -103,8 +103,8 @@ class Traffic:
             reason, why = LineReason.UPSTREAM_LOST, f"is lost: {error}"
         except Exception:
             # Otherwise no participant would be notified, and the line would stay in use forever.
-            logger.exception("the line %s ends on an error", self._settings.name)
-            reason, why = LineReason.UPSTREAM_LOST, "is lost; the operator finds the cause in the server's journal"
+            logger.exception("the line %s ended: internal error", self._settings.name)
+            reason, why = LineReason.UPSTREAM_LOST, "is lost; the operator can find the cause in the server's journal"
         self._end(reason, f"{self._settings.name} {why}")
 
     async def _show(self, data: bytes) -> None:
@@ -143,5 +143,5 @@ class Traffic:
         try:
             note(self.recording)
         except OSError as error:
-            message = f"{self._settings.name} is recorded, and cannot be: {reason_of(error)}"
+            message = f"{self._settings.name} must be recorded, but cannot be: {reason_of(error)}"
             self._end(LineReason.RECORDING_FAILED, message)

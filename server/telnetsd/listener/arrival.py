@@ -81,7 +81,7 @@ class Arrival(IncomingProtocol):
         self._origin = _origin_of(self._transport, self._endpoint)
         if _is_one_of(self._origin.address, self._endpoint.settings.proxies):
             self._waiting.add(self)
-            late = ProxyHeaderError("it did not come in time")
+            late = ProxyHeaderError("it did not arrive in time")
             self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._refuse, late)
         else:
             self._pass_on(self._origin)

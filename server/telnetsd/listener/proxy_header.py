@@ -51,7 +51,7 @@ def parse_proxy_header(data: bytes) -> ProxyHeader | None:
         return _parse_v1(data)
     if V2_SIGNATURE.startswith(data) or _V1_BEGIN.startswith(data):
         return None
-    raise ProxyHeaderError("it does not begin as one")
+    raise ProxyHeaderError("it does not begin like one")
 
 
 def _parse_v1(data: bytes) -> ProxyHeader | None:
@@ -64,12 +64,12 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
     if words[1] == b"UNKNOWN":
         return ProxyHeader(None, end + 2)
     if len(words) != _V1_WORDS or words[1] not in {b"TCP4", b"TCP6"}:
-        raise ProxyHeaderError("its line is not of six words")
+        raise ProxyHeaderError("its line does not have six words")
     address = _address_of(words[2])
     if address.version != (4 if words[1] == b"TCP4" else 6):
-        raise ProxyHeaderError("its source is of another family")
+        raise ProxyHeaderError("its source is of another address family")
     if not words[4].isdigit() or len(words[4]) > len(str(PORT_MAX)) or int(words[4]) > PORT_MAX:
-        raise ProxyHeaderError("its source port is none")
+        raise ProxyHeaderError("its source port is not valid")
     return ProxyHeader((_shown(address), int(words[4])), end + 2)
 
 
@@ -99,7 +99,7 @@ def _address_of(word: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     except ValueError as error:
         raise ProxyHeaderError("its source is not an address") from error
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-        raise ProxyHeaderError("its source has a scope, which means nothing here")
+        raise ProxyHeaderError("its source has a scope, which has no meaning here")
     return address
 
 

@@ -30,7 +30,7 @@ def require_address(listen: str) -> None:
         parse_address(listen)
     elif path.exists() and not path.is_socket():
         raise OperatorError(
-            f"cannot listen on {listen}: a file is there that is no socket; move it away, or choose another path"
+            f"cannot listen on {listen}: a file that is not a socket is there; move it away, or choose another path"
         )
 
 
@@ -123,7 +123,7 @@ def open_unix_listener(path: Path) -> socket.socket:
         listener.bind(str(path))
     except OSError as error:
         listener.close()
-        message = f"cannot make {path}: {error.strerror or error}; use a shorter or writable home"
+        message = f"cannot create {path}: {error.strerror or error}; use a shorter or writable home"
         raise OperatorError(message) from error
     path.chmod(SECRET_FILE_MODE)
     return listener
@@ -174,7 +174,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"{where}: {error.strerror}; ports below 1024 need CAP_NET_BIND_SERVICE"
         case OSError(errno=errno.EADDRINUSE):
             holder = who_listens(port) or "another program"
-            return f"{where}: the port is taken by {holder}; stop it, or choose another with --listen HOST:PORT"
+            return f"{where}: the port is in use by {holder}; stop it, or choose another with --listen HOST:PORT"
     return f"{where}: {error.strerror}; check the listen address"
 
 

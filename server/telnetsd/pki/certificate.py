@@ -182,7 +182,7 @@ def _require_one_form(der: bytes, signature: bytes) -> None:
     algorithm = der[place : content_of(der, place)[1]]
     written = der[signed:signed_end] + algorithm + encode(BIT_STRING, b"\0" + signature)
     if end != len(der) or der != encode(SEQUENCE, written):
-        raise ValueError("its outer structure is not as its CA has signed it")
+        raise ValueError("its outer structure is not what its CA signed")
 
 
 def days_left(not_after: datetime, at: datetime) -> int:

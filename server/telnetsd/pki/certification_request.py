@@ -51,7 +51,7 @@ def parse_csr(data: bytes, name: str) -> CertificationRequest:
         CsrError: The request is refused.
     """
     if len(data) > CSR_MAX_BYTES:
-        raise CsrError(CsrReason.TOO_LONG, f"the request is too long: at most {CSR_MAX_BYTES} bytes are taken")
+        raise CsrError(CsrReason.TOO_LONG, f"the request is too long: at most {CSR_MAX_BYTES} bytes are accepted")
     try:
         with without_warnings():
             is_pem = data.lstrip().startswith(PEM_BEGIN.encode())
@@ -61,13 +61,13 @@ def parse_csr(data: bytes, name: str) -> CertificationRequest:
     except Exception as error:
         # The sender chose every byte: whatever the X.509 library raises, the request cannot be read.
         raise CsrError(
-            CsrReason.UNREADABLE, "the request cannot be read: it is no certification request (PKCS #10)"
+            CsrReason.UNREADABLE, "the request cannot be read: it is not a certification request (PKCS #10)"
         ) from error
     _check_proof(csr)
     if not is_strong_key(key):
         shown = key_words(*key_facts(key))
         raise CsrError(
-            CsrReason.WEAK_KEY, f"the request's key is too weak or not taken ({shown}): use {SUPPORTED_KEYS}"
+            CsrReason.WEAK_KEY, f"the request's key is too weak or not accepted ({shown}): use {SUPPORTED_KEYS}"
         )
     _check_wishes(subject, extensions, name)
     algorithm, bits = key_facts(key)
@@ -89,11 +89,11 @@ def _check_proof(csr: x509.CertificateSigningRequest) -> None:
     except Exception:  # noqa: BLE001 -- whatever the X.509 library raises, nothing is proved
         is_weak, is_proved = True, False
     if is_weak:
-        raise CsrError(CsrReason.WEAK_SIGNATURE, "the request is signed with a hash too weak: use SHA-256")
+        raise CsrError(CsrReason.WEAK_SIGNATURE, "the request is signed with a weak hash: use SHA-256")
     if not is_proved:
         raise CsrError(
             CsrReason.BAD_SIGNATURE,
-            "the request's signature does not prove that you have its private key: make the request anew",
+            "the request's signature does not prove that you have its private key: create a new request",
         )
 
 
@@ -101,10 +101,10 @@ def _check_wishes(subject: x509.Name, extensions: x509.Extensions, name: str) ->
     for extension in extensions:
         match extension.value:
             case x509.BasicConstraints(ca=True) | x509.KeyUsage(key_cert_sign=True):
-                raise CsrError(CsrReason.FOR_A_CA, "the request asks to be a CA: nobody gets that")
+                raise CsrError(CsrReason.FOR_A_CA, "the request is for a CA certificate, which is never issued")
     wished = [attribute.value for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if wished and wished != [name]:
         raise CsrError(
             CsrReason.FOR_ANOTHER,
-            f"the request names another than {name}: leave its common name out",
+            f"the request names another user than {name}: omit its common name",
         )

@@ -279,7 +279,7 @@ def load_revocation_lists(files: Iterable[tuple[Path, str]], before: RevocationL
             except Exception as error:  # noqa: BLE001 -- whatever the X.509 library raises, this is not a CRL
                 why = escape(" ".join(str(error).split()), TEXT_MAX_CHARS)
                 which = f"{shown}, part {place}," if place > 1 else shown
-                message = f"{which} is no CRL that can be read ({why}); replace it"
+                message = f"{which} is not a readable CRL ({why}); replace it"
                 unreadable.append(CrlFinding(shown, CrlProblem.UNREADABLE, message))
     return RevocationLists(lists, unreadable)
 
@@ -424,7 +424,9 @@ def _explain(one: RevocationList, problem: CrlProblem) -> str:
     next_update = one.next_update
     said = problem.sentence.format(
         issuer=issuer,
-        next_update=f"{next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "the day it was made: it names no end",
+        next_update=(
+            f"{next_update:%Y-%m-%d at %H:%M} UTC" if next_update else "the day it was made: it has no expiry date"
+        ),
         this_update=f"{one.this_update:%Y-%m-%d at %H:%M} UTC",
     )
     return f"{one.source}: {said}; {problem.remedy}"

@@ -77,7 +77,7 @@ def key_type_of(key: PrivateKey | PublicKeyTypes) -> KeyType:
     for kinds, key_type in _KEY_TYPES.items():
         if isinstance(key, kinds):
             return key_type
-    raise ValueError(f"no key type: {type(key).__name__}")
+    raise ValueError(f"unsupported key type: {type(key).__name__}")
 
 
 def is_supported_key(key: PublicKeyTypes) -> bool:
@@ -123,7 +123,7 @@ def key_from_pem(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
             raise KeyLockedError("wrong passphrase" if passphrase else "a passphrase is needed") from error
         raise ValueError(str(error)) from error
     if not isinstance(key, PrivateKey):
-        raise ValueError("it is of a kind that is not taken; use EC, RSA, Ed25519 or ML-DSA")  # noqa: TRY004 -- the content
+        raise ValueError("its type is not accepted; use EC, RSA, Ed25519 or ML-DSA")  # noqa: TRY004 -- the content
     return key
 
 

@@ -58,7 +58,7 @@ class NameConstraints:
         """
         names = list(_names_of(certificate))
         if len(names) * (len(self.permitted) + len(self.excluded)) > COMPARISONS_MAX:
-            raise NameNotPermittedError(f"{len(names)} names are too many to be held against its name constraints")
+            raise NameNotPermittedError(f"{len(names)} names are too many to check against its name constraints")
         permitted, excluded = _read_bases(self.permitted), _read_bases(self.excluded)
         for one in names:
             form = _FORMS.get(type(one))
@@ -157,7 +157,7 @@ def _read_uri(value: str) -> str:
         host = ""
     is_number = host.rpartition(".")[2].isdecimal()
     if is_number or not _HOST.fullmatch(host):
-        raise NameNotPermittedError(f"the URI {value} has no host name to be held against its name constraints")
+        raise NameNotPermittedError(f"the URI {value} has no host name to check against its name constraints")
     return host
 
 

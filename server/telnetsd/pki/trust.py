@@ -100,7 +100,7 @@ def _key_problem(key: CertificatePublicKeyTypes) -> str:
             return ""
     algorithm, size = key_facts(key)
     of_size = f" of {size} bits" if size else ""
-    return f"its key is {algorithm}{of_size}; RSA from 2048 bits, P-256, P-384, P-521 and ML-DSA are taken"
+    return f"its key is {algorithm}{of_size}; RSA from 2048 bits, P-256, P-384, P-521 and ML-DSA are accepted"
 
 
 def load_certificates(path: Path, shown: str) -> list[TrustAnchor]:
@@ -135,7 +135,7 @@ def _require_readable(certificate: x509.Certificate, shown: str) -> None:
         try:
             read(certificate)
         except Exception as error:
-            message = f"not a certificate that can be used: {shown}: its {part} cannot be read ({_one_line(error)})"
+            message = f"not a usable certificate: {shown}: its {part} cannot be read ({_one_line(error)})"
             raise OperatorError(f"{message}; remove it or ask for another one") from error
 
 

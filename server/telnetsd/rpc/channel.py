@@ -118,7 +118,7 @@ class Channel(asyncio.Protocol):
         self.is_closed = True
         for asked in self._asked.values():
             if not asked.answer.done():
-                asked.answer.set_exception(ChannelError("the other process of the server has gone"))
+                asked.answer.set_exception(ChannelError("the other process of the server has ended"))
         self._asked.clear()
         for task in self._answering:
             task.cancel()
@@ -141,7 +141,7 @@ class Channel(asyncio.Protocol):
             ChannelError: The other end has refused, or has gone.
         """
         if self.is_closed or self._has_finished:
-            raise ChannelError("the other process of the server has gone")
+            raise ChannelError("the other process of the server has ended")
         self._number += 1
         answer: asyncio.Future[A] = self._loop.create_future()
         self._asked[self._number] = _Asked(answer, answer_decoder(type(question)))
@@ -193,7 +193,7 @@ class Channel(asyncio.Protocol):
         try:
             news = self._vocabulary.decode(body)
         except msgspec.MsgspecError as error:
-            logger.warning("news of another version of the server cannot be read: %s", error)
+            logger.warning("a message from another version of the server cannot be read: %s", error)
             return
         listen = self._listeners.get(type(news))
         if listen is None:
@@ -202,13 +202,13 @@ class Channel(asyncio.Protocol):
             listen(news)
         except Exception:
             # A failure on one piece of news must not end the channel, and with it a worker and its sessions.
-            logger.exception("news of another process of the server could not be taken: %s", type(news).__name__)
+            logger.exception("a message from another process could not be handled: %s", type(news).__name__)
 
     async def _answer(self, number: int, body: msgspec.Raw) -> None:
         try:
             question = self._vocabulary.decode(body)
         except msgspec.MsgspecError as error:
-            self._refuse(number, "", f"a question of another version cannot be read ({error}): restart the server")
+            self._refuse(number, "", f"a request from another version cannot be read ({error}): restart the server")
             return
         name, answer = type(question).__name__, self._answerers.get(type(question))
         if answer is None:
@@ -221,8 +221,8 @@ class Channel(asyncio.Protocol):
         except OperatorError as error:
             self._refuse(number, type(error).__name__, str(error))
         except Exception:
-            logger.exception("a question of another process of the server failed: %s", name)
-            self._refuse(number, "", f"{name} failed; the operator finds the cause in the server's output")
+            logger.exception("a request from another process of the server failed: %s", name)
+            self._refuse(number, "", f"{name} failed; the operator can find the cause in the server's output")
         else:
             self._send(_Kind.ANSWER, number, said)
 
@@ -254,7 +254,7 @@ def _settle(asked: _Asked, frame: _Frame) -> None:
             asked.answer.set_exception(ChannelError(refused.sentence, refused.kind))
     except msgspec.MsgspecError as error:
         asked.answer.set_exception(
-            ChannelError(f"an answer of another version cannot be read ({error}): restart the server")
+            ChannelError(f"an answer from another version cannot be read ({error}): restart the server")
         )
 
 

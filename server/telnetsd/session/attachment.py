@@ -188,7 +188,7 @@ class Attachment:
         self.terminal.give_lines_back()
         reason = self._reason or LineReason.SESSION_ENDED
         seconds = round(time.monotonic() - self._begun, 3)
-        message = f"{self.name} is not connected to {self.line.name} any more ({reason.value})"
+        message = f"{self.name} is no longer connected to {self.line.name} ({reason.value})"
         await self._trail.record(
             LineDisconnected(
                 reason=reason,
@@ -287,7 +287,7 @@ async def _enter(attachment: Attachment, place: Place) -> None:
             attachment.dismiss(error.reason, "")
             await attachment.record_disconnected()
             raise
-        attachment.tell(f"{said} ~. leaves, ~? says what else")
+        attachment.tell(f"{said} ~. leaves, ~? shows help")
         place.begin()
     except BaseException:
         place.leave()

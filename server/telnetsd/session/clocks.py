@@ -52,7 +52,7 @@ class Clocks:
         return now - self._heard
 
     def look(self, now: float, at: datetime, valid_until: datetime | None, bounds: Bounds) -> list[Due]:
-        """Return what is due: at most one reason to end, or the warnings that are not given yet.
+        """Return what is due, in order: the warnings that are not given yet, and at most one reason to end.
 
         Args:
             now: The monotonic clock, in seconds.
@@ -60,21 +60,17 @@ class Clocks:
             valid_until: The end of the user's certificate (aware); None for a guest.
             bounds: How long the session may last.
         """
-        due = self._look_at_end(now, at, valid_until, bounds)
-        if due is not None:
-            return [due]
-        warnings = []
-        if (
-            valid_until is not None
-            and not self.is_told_of_expiry
-            and is_expiring(valid_until, at, bounds.window_days)
-        ):
-            self.is_told_of_expiry = True
-            warnings.append(Due.EXPIRY_WARNING)
-        if not self._is_warned and self.idle_s(now) > bounds.idle_timeout_s - bounds.idle_warning_s:
+        due = []
+        if valid_until is not None and not self.is_told_of_expiry:
+            self.is_told_of_expiry = is_expiring(valid_until, at, bounds.window_days)
+            due += [Due.EXPIRY_WARNING] * self.is_told_of_expiry
+        end = self._look_at_end(now, at, valid_until, bounds)
+        if end is not None:
+            due.append(end)
+        elif not self._is_warned and self.idle_s(now) > bounds.idle_timeout_s - bounds.idle_warning_s:
             self._is_warned = True
-            warnings.append(Due.IDLE_WARNING)
-        return warnings
+            due.append(Due.IDLE_WARNING)
+        return due
 
     def _look_at_end(self, now: float, at: datetime, valid_until: datetime | None, bounds: Bounds) -> Due | None:
         if valid_until is not None and at > valid_until:

@@ -151,7 +151,7 @@ class Conversation:
             case TypedLine() | LineTooLong() | LineNotUtf8():
                 await self._take_line(one)
             case LineEndless():
-                self._screen.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes and more without a line end")
+                self._screen.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes or more without a line end")
                 self._facts.end_with(EndReason.LINE_ENDLESS)
             case Interrupt():
                 self._shell.give_up_answer()

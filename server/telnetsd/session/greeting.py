@@ -21,9 +21,7 @@ from telnetsd.session.clocks import is_expiring
 
 NAME_MAX_CHARS: Final = 256
 LOG_FILLED: Final = (f"refused: {LimitReason.LOG_FILLED.sentence}", LimitReason.LOG_FILLED.remedy)
-AUDIT_UNAVAILABLE: Final = (
-    "refused: the audit log cannot be written, and nothing happens here unrecorded; try again later"
-)
+AUDIT_UNAVAILABLE: Final = "refused: the audit log cannot be written, and nothing may run unrecorded; try again later"
 
 _NO_CLAIM: Final = CertificateFacts(sha256="")
 
@@ -54,7 +52,7 @@ def warn_of_expiry(identity: NamedUser) -> str:
     """Return the warning that a certificate expires, and what to do about it."""
     remedy = "renew it (`renew`), or ask the operator"
     if identity.rule_id != BUILT_IN_RULE_ID:
-        remedy = "get another one where it is from, and tell the operator"
+        remedy = "get a new one from its issuer, and tell the operator"
     return f"warning: your certificate expires on {_moment(identity.valid_until)}: {remedy}"
 
 
@@ -110,7 +108,7 @@ def _explain_guest(guest: Guest, can_enroll: bool) -> list[str]:
             return [
                 f"you are a guest: {guest.reason.sentence.format(subject=subject)}",
                 f"its public key is SHA256:{facts.spki_sha256}",
-                "to ask for acceptance: enroll NAME" if can_enroll else "ask the operator for a certificate",
+                "to request acceptance: enroll NAME" if can_enroll else "ask the operator for a certificate",
             ]
 
 

@@ -56,7 +56,7 @@ class SessionRegistry:
         """
         session = self._sessions.get(session_id)
         if session is not None:
-            message = f"{session.user} was sent away by {by}"
+            message = f"{by} ended the session of {session.user}"
             await session.trail.record(SessionKicked(message=message, operator=by))
             session.end(EndReason.KICKED, f"{by} has ended this session")
 

@@ -116,7 +116,7 @@ class Session:
     def reidentify(self, identity: Identity) -> None:
         """Continue with the identity that the same certificate leads to now; end if it is no user or another one."""
         now = self.identity
-        self._facts.journal.debug("was looked at again: %s", identity.status)
+        self._facts.journal.debug("was checked again: %s", identity.status)
         if isinstance(identity, Refusal) and identity.otherwise is not None:
             # A late CRL is no reason to end a session that was admitted while the CRL was current.
             identity = identity.otherwise
@@ -132,7 +132,7 @@ class Session:
                 self._authorise_line()
         elif isinstance(identity, NamedUser) and not self._is_told_of_acceptance:
             self._is_told_of_acceptance = True
-            self.notify(f"you were accepted as {identity.name}: connect again to be {identity.name}")
+            self.notify(f"you were accepted as {identity.name}: connect again to log in as {identity.name}")
 
     def end(self, reason: EndReason | RefusalReason, sentence: str) -> None:
         """End the session from outside, and show `sentence` to its user."""

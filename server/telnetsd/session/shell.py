@@ -126,7 +126,7 @@ class Shell:
             CommandError: The line is too long for the log.
         """
         if len(escape(line, LINE_MAX_CHARS + 1)) > LINE_MAX_CHARS:
-            limit = f"the log takes {LINE_MAX_CHARS} characters, and what is not printable by its number"
+            limit = f"the log accepts {LINE_MAX_CHARS} characters, with unprintable ones escaped"
             raise CommandError(CommandReason.LINE_TOO_LONG, f"too long: {limit}; shorten the line")
 
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
@@ -145,7 +145,7 @@ class Shell:
             return True
         if _BLOCK_BEGIN in line:
             self._dropping = ANSWER_LINES_MAX
-            sentence = "ignored: a pasted block that nobody asked for, to its end line or a dot alone"
+            sentence = "ignored: an unexpected pasted block, up to its end line or a single dot"
             await self.deny(_BLOCK_BEGIN.strip(), CommandReason.UNEXPECTED_TEXT, sentence)
             return True
         return False
@@ -155,13 +155,13 @@ class Shell:
         answer.count += 1
         answer.size += len(line.encode()) + 1
         if line.strip() == GIVE_UP:
-            await self._give_up(answer, "given up")
+            await self._give_up(answer, "cancelled")
         elif answer.size > answer.question.max_bytes or answer.count > ANSWER_LINES_MAX:
             # The rest of a pasted block is not a command.
             is_block = any(_BLOCK_BEGIN in first for first in (*answer.lines[:1], line)) and _BLOCK_END not in line
             self._dropping = ANSWER_LINES_MAX if is_block else 0
-            limit = f"at most {answer.question.max_bytes} bytes are taken"
-            rest = "; ignored to its end line or a dot alone" if is_block else ""
+            limit = f"at most {answer.question.max_bytes} bytes are accepted"
+            rest = "; ignored up to its end line or a single dot" if is_block else ""
             await self._give_up(answer, f"too long: {limit}{rest}")
         elif line.strip():
             answer.lines.append(line.strip())
@@ -198,7 +198,7 @@ class Shell:
         except Exception:
             # A command may come from another package: its fault ends the command, not the session.
             logger.exception("command %s failed", name)
-            self._caller.say(f"{name} failed; the operator finds the cause in the server's output")
+            self._caller.say(f"{name} failed; the operator can find the cause in the server's output")
             await self._record_failure(CommandReason.INTERNAL_ERROR, line, name)
 
     async def _record_failure(self, reason: StrEnum, line: str, name: str, exit_status: int | None = None) -> None:

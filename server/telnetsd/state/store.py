@@ -252,7 +252,7 @@ def require_store(home: Home) -> None:
         OperatorError: There is no store.
     """
     if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to make one: telnetsd init")
+        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to create one: telnetsd init")
 
 
 def audit_head_of(home: Home) -> AuditHeadMemory:

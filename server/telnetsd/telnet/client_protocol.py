@@ -189,7 +189,7 @@ class NvtConnection:
         try:
             await self._writer.drain()
         except RuntimeError as error:
-            raise ConnectionResetError("the connection is gone") from error
+            raise ConnectionResetError("the connection was lost") from error
 
     async def close(self, timeout_s: float) -> None:
         """Close the connection, and after `timeout_s` seconds drop unsent data."""

@@ -111,7 +111,7 @@ class NvtNegotiator(BoundedWriter):
         except ValueError:
             return False  # refused by one of our own methods
         except Exception as error:  # noqa: BLE001 -- a peer's bytes must not end in a traceback
-            logger.warning("telnetlib3 stumbled over what a client sent: %r", error)
+            logger.warning("telnetlib3 failed on input from a client: %r", error)
             return False
 
     def agrees_to_do(self, opt: bytes) -> bool:

@@ -174,7 +174,7 @@ class NvtProtocol(asyncio.Protocol):
         while not self.is_writable:
             await self._wait()
         if self.is_over:
-            raise ConnectionResetError("the connection is gone")
+            raise ConnectionResetError("the connection was lost")
 
     async def wait_lost(self) -> None:
         """Wait until the connection is gone."""

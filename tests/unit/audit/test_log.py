@@ -408,7 +408,7 @@ def test_a_stopped_writer_does_not_make_others_wait_forever(tmp_path: Path, monk
     log = open_test_log(path)
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(AuditUnavailableError, match="another process holds its lock, and may have been stopped"):
+        with pytest.raises(AuditUnavailableError, match="another process holds its lock, and may be suspended"):
             log.append([event("one")])
     log.append([event("two")])
     log.close()

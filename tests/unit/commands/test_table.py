@@ -60,15 +60,15 @@ def test_several_roles_combine_and_an_unknown_role_grants_nothing() -> None:
             "kick",
             ("user",),
             CommandReason.ROLE_MISSING,
-            "kick needs the role operator; you have user: ask the operator",
+            "permission denied: `kick` requires the role operator; you have the role user: ask the operator",
         ),
         (
             "date",
             ("guest",),
             CommandReason.ROLE_MISSING,
-            "date needs the role user or operator; you have guest: connect",
+            "permission denied: `date` requires the role user or operator; you are a guest: connect",
         ),
-        ("date", (), CommandReason.ROLE_MISSING, "you have none"),
+        ("date", (), CommandReason.ROLE_MISSING, "you have no role"),
         ("dat", ("user",), CommandReason.UNKNOWN_COMMAND, "no command dat; did you mean date?"),
         ("dat", ("guest",), CommandReason.UNKNOWN_COMMAND, "no command dat; try help"),
         ("\x1b[2J", ("guest",), CommandReason.UNKNOWN_COMMAND, r"no command \x1b[2J; try help"),
@@ -119,7 +119,7 @@ def test_a_role_with_an_unknown_command_or_role_is_refused(roles: dict[str, Role
 
 
 def test_two_commands_of_one_name_are_refused() -> None:
-    with pytest.raises(OperatorError, match="two commands are called 'a'"):
+    with pytest.raises(OperatorError, match="two commands are named 'a'"):
         CommandTable([make("a"), make("b", aliases=("a",))], {})
 
 
@@ -157,7 +157,7 @@ def test_a_role_and_a_command_can_require_a_class() -> None:
     assert [one.name for one in commands.permitted(somebody("chief", assurance_class=1))] == ["date"]
     assert [one.name for one in commands.permitted(somebody("user"))] == ["date"]
     assert [one.name for one in commands.permitted(somebody("user", assurance_class=1))] == ["date", "help"]
-    with pytest.raises(CommandError, match="kick needs class 2; you are of class 1: ask the operator") as caught:
+    with pytest.raises(CommandError, match="`kick` requires class 2; you have class 1: ask the operator") as caught:
         commands.authorise("kick", somebody("operator", assurance_class=1))
     assert caught.value.reason is CommandReason.CLASS_TOO_LOW
 
@@ -188,5 +188,5 @@ def test_a_user_below_the_class_of_a_role_has_the_commands_of_a_guest() -> None:
         "help",
         "kick",
     ]
-    with pytest.raises(CommandError, match="date needs class 2"):
+    with pytest.raises(CommandError, match="`date` requires class 2"):
         commands.authorise("date", somebody("operator", assurance_class=1))

@@ -37,7 +37,7 @@ def test_the_file_that_init_writes_states_the_defaults() -> None:
         ("[session\n", "not valid TOML: telnetsd.toml: "),
         (
             "[session]\nidle_timeout_s = -1\n",
-            "wrong value of idle_timeout_s in telnetsd.toml line 2: expected a number > 0.0; telnetsd.toml(5) says",
+            "wrong value of idle_timeout_s in telnetsd.toml line 2: expected a number > 0.0; see telnetsd.toml(5)",
         ),
         ("[session]\nmotd = 7\n", "wrong value of motd in telnetsd.toml line 2: expected text, got a whole number"),
         ("[session]\nline_max_bytes = 10\n", "line_max_bytes in telnetsd.toml line 2: expected a whole number >= 80"),
@@ -46,9 +46,9 @@ def test_the_file_that_init_writes_states_the_defaults() -> None:
         ("[roles]\na = 5\n", "wrong value of roles in telnetsd.toml line 2: expected a table"),
         (
             "[listener]\nuser='a'\n[[line]]\nname='x'\ntarget='tcp://a:1'\nlisten='unix:/x'\n",
-            "user of [listener] goes with no address like unix:PATH",
+            "user of [listener] cannot be combined with a unix:PATH address",
         ),
-        ("[listener]\nlisten='unix:/x'\nproxies=['192.0.2.1']\n", "proxies go with no address like unix:/x"),
+        ("[listener]\nlisten='unix:/x'\nproxies=['192.0.2.1']\n", "proxies cannot be combined with unix:/x"),
         ("[limits]\npenalty_max_s = 10\n", "penalty_max_s of [limits] must be no less than penalty_threshold_s"),
         ("[limits]\nhandshakes_begin = 9\nhandshakes_full = 9\n", "handshakes_begin of [limits] must be less"),
         (
@@ -64,13 +64,13 @@ def test_the_file_that_init_writes_states_the_defaults() -> None:
             "proxies in telnetsd.toml line 2: expected an address or",
         ),
         ("[[listener.also]]\nline = 'x'\n", "unknown key 'line'"),
-        ("[[listener.also]]\nlisten = 'localhost'\n", "listen of [[listener.also]] is 'localhost', which is no"),
-        ("[metrics]\nlisten = '0.0.0.0:1'\n", "not an address of this machine alone"),
-        ("[listener]\nuser='a'\n[[line]]\nname='x'\ntarget='exec:x'\nrun_as='b'\n", "gives root up"),
+        ("[[listener.also]]\nlisten = 'localhost'\n", "listen of [[listener.also]] is 'localhost', which is not"),
+        ("[metrics]\nlisten = '0.0.0.0:1'\n", "not a loopback address"),
+        ("[listener]\nuser='a'\n[[line]]\nname='x'\ntarget='exec:x'\nrun_as='b'\n", "gives up root"),
         ("[roles.'A b']\n", "wrong value of a name under roles in telnetsd.toml: expected a name of up to 32"),
         (
             "[[line]]\nname = 'a'\ntarget = 'exec:x'\n\n[[line]]\nname = 'b'\n",
-            "no target in telnetsd.toml line 5; it must be",
+            "missing target in telnetsd.toml line 5; add it",
         ),
         (
             "[[line]]\nname='a'\ntarget='tcp://a:1'\n[[line]]\nlisen='x'\n",
@@ -78,19 +78,19 @@ def test_the_file_that_init_writes_states_the_defaults() -> None:
         ),
         (
             "[listener]\nlisten = 'localhost'\n",
-            "listen of [listener] is 'localhost', which is no address: write HOST:PORT",
+            "listen of [listener] is 'localhost', which is not an address: write HOST:PORT",
         ),
         (
             "[metrics]\nlisten = '127.0.0.1:9992'\n",
-            "listen of [metrics], 127.0.0.1:9992, is taken by that of [listener],",
+            "listen of [metrics], 127.0.0.1:9992, conflicts with that of [listener],",
         ),
         (
             "[[listener.also]]\nlisten = 'unix:/x'\n" * 2,
-            "listen of [[listener.also]], unix:/x, is taken by that of [[lis",
+            "listen of [[listener.also]], unix:/x, conflicts with that of [[lis",
         ),
         (
             "[[line]]\nname='a'\ntarget='tcp://a:1'\nlisten='[::]:9992'\n",
-            "listen of [[line]] 'a', [::]:9992, is taken by",
+            "listen of [[line]] 'a', [::]:9992, conflicts with",
         ),
     ],
 )

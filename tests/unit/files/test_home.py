@@ -35,6 +35,6 @@ def test_a_home_writable_only_by_its_owner_is_accepted(home: Home) -> None:
 def test_a_file_or_folder_that_others_can_write_to_is_refused(home: Home, place: str, bit: int) -> None:
     path = home.root / place
     path.chmod(path.stat().st_mode | bit)
-    with pytest.raises(OperatorError, match=r"can be written by others .* chmod go-w ") as refused:
+    with pytest.raises(OperatorError, match=r"is writable by others .* chmod go-w ") as refused:
         require_only_ours(home)
     assert str(path.name) in str(refused.value)

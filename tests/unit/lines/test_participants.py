@@ -44,7 +44,7 @@ def test_a_line_that_is_not_shared_has_no_watchers_and_names_its_user() -> None:
 
 def test_the_number_of_watchers_is_limited() -> None:
     people = on_line(*(Person(f"w{number}") for number in range(WATCHERS_MAX)))
-    with pytest.raises(LineError, match="256 watchers already") as refused:
+    with pytest.raises(LineError, match="already has 256 watchers") as refused:
         people.watch(BEN)
     assert refused.value.reason is LineReason.TOO_MANY
 
@@ -52,7 +52,7 @@ def test_the_number_of_watchers_is_limited() -> None:
 def test_the_previous_writer_of_a_shared_line_watches_and_the_others_are_notified() -> None:
     people = on_line(BEN)
     assert said(people.take_over(CARL, ANNA)) == [
-        ("anna", "carl has taken switch over: you watch"),
+        ("anna", "carl has taken over switch: you are watching"),
         ("ben", "carl writes to switch"),
         ("anna", "carl writes to switch"),
     ]
@@ -62,7 +62,7 @@ def test_the_previous_writer_of_a_shared_line_watches_and_the_others_are_notifie
 
 def test_the_previous_writer_of_a_line_that_is_not_shared_is_dismissed() -> None:
     people = on_line(is_shared=False)
-    assert people.take_over(BEN, ANNA) == [Dismissed(ANNA, LineReason.TAKEN_OVER, "ben has taken switch over")]
+    assert people.take_over(BEN, ANNA) == [Dismissed(ANNA, LineReason.TAKEN_OVER, "ben has taken over switch")]
     assert people.all == (BEN,)
 
 
@@ -77,24 +77,24 @@ def test_a_request_notifies_both_and_a_handover_goes_to_the_last_one_that_asked(
     people = on_line(BEN, CARL)
     people.ask(BEN)
     assert said(people.ask(CARL)) == [
-        ("carl", "anna was asked to hand switch over"),
-        ("anna", "carl asks to write: ~h hands switch over"),
+        ("carl", "anna was asked to hand over switch"),
+        ("anna", "carl asks to write: ~h hands over switch"),
     ]
     assert people.next_writer(ANNA) is CARL
-    assert people.next_writer(BEN) == Told(BEN, "you only watch: ~a asks for the writer's place")
+    assert people.next_writer(BEN) == Told(BEN, "you are only watching: ~a asks to write")
     people.leave(CARL)
-    assert people.next_writer(ANNA) == Told(ANNA, "nobody has asked to write")
+    assert people.next_writer(ANNA) == Told(ANNA, "no session has asked to write")
 
 
 def test_a_writer_that_asks_for_its_own_place_is_notified_of_that() -> None:
-    assert said(on_line().ask(ANNA)) == [("anna", "you write already")]
+    assert said(on_line().ask(ANNA)) == [("anna", "you are already the writer")]
 
 
 def test_a_promotion_notifies_the_previous_writer_the_new_one_and_the_others_in_this_order() -> None:
     people = on_line(BEN, CARL)
     assert said(people.promote(CARL, ANNA)) == [
-        ("anna", "carl writes to switch now: you watch"),
-        ("carl", "you write to switch now"),
+        ("anna", "carl now writes to switch: you are watching"),
+        ("carl", "you now write to switch"),
         ("ben", "carl writes to switch"),
         ("anna", "carl writes to switch"),
     ]
@@ -107,7 +107,7 @@ def test_a_demoted_writer_watches_and_the_line_has_no_writer() -> None:
     people.demote(CARL)
     assert people.writer is None
     assert people.watchers == (BEN, ANNA)
-    assert people.who() == "nobody writes to switch; ben, anna watch"
+    assert people.who() == "no session writes to switch; watched by ben, anna"
 
 
 def test_the_remaining_participants_are_notified_when_one_leaves_and_a_stranger_cannot_leave() -> None:
@@ -117,7 +117,7 @@ def test_the_remaining_participants_are_notified_when_one_leaves_and_a_stranger_
         ("anna", "ben no longer watches switch"),
         ("carl", "ben no longer watches switch"),
     ]
-    assert said(people.leave(ANNA)) == [("carl", "anna has left switch: ~a takes the writer's place")]
+    assert said(people.leave(ANNA)) == [("carl", "anna has left switch: ~a lets you write")]
 
 
 def test_a_dropped_watcher_is_dismissed_once_and_the_writer_is_never_dropped() -> None:

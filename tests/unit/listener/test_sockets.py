@@ -27,14 +27,14 @@ def test_a_port_in_use_is_reported_with_the_process_that_holds_it() -> None:
     with open_listener("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         assert f"(process {os.getpid()})" in who_listens(port)
-        with pytest.raises(OperatorError, match=rf"the port is taken by .* \(process {os.getpid()}\)"):
+        with pytest.raises(OperatorError, match=rf"the port is in use by .* \(process {os.getpid()}\)"):
             open_listener("127.0.0.1", port)
 
 
 def test_an_invisible_holder_of_a_port_is_reported_as_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "_listening_inodes", lambda *_: [])
     listening = open_listener("127.0.0.1", 0)
-    with listening, pytest.raises(OperatorError, match="the port is taken by another program; stop it"):
+    with listening, pytest.raises(OperatorError, match="the port is in use by another program; stop it"):
         open_listener("127.0.0.1", listening.getsockname()[1])
 
 

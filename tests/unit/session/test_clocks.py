@@ -82,3 +82,9 @@ def test_at_most_one_end_is_due_and_only_when_its_time_has_come(heard: list[floa
         if Due.IDLE_TIMEOUT in ends:
             assert now - last > BOUNDS.idle_timeout_s
         assert not ends or len(due) == 1
+
+
+def test_a_session_that_ends_for_another_reason_is_still_warned_of_the_expiry() -> None:
+    clocks = Clocks(now=0)
+    clocks.note_heard(3600)
+    assert clocks.look(3601, AT, AT + timedelta(days=1), BOUNDS) == [Due.EXPIRY_WARNING, Due.MAX_TIME]

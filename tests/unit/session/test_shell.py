@@ -225,4 +225,4 @@ async def test_a_command_whose_record_would_be_cut_does_not_run(space: str, who:
     assert RAN == []
     assert disk.told() == [("command-denied", "line-too-long")]
     (sentence,) = person.said
-    assert sentence.startswith("too long: the log takes")
+    assert sentence.startswith("too long: the log accepts")

@@ -231,7 +231,7 @@ def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
 def test_an_error_of_the_database_engine_is_raised_as_a_store_error(state: SqliteStore, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state.db") as database:
         database.execute("DROP TABLE pins")
-    with pytest.raises(StoreError, match=r"state\.db: no such table: pins; try again, or put back a backup"):
+    with pytest.raises(StoreError, match=r"state\.db: no such table: pins; try again, or restore a backup"):
         state.pins.find("0" * 64)
 
 

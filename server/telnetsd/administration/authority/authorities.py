@@ -138,7 +138,7 @@ def require_current(home: Home, authority: Authority) -> None:
         OperatorError: The CA was replaced.
     """
     if load_certificate_of_issuer(home) != authority.certificate:
-        raise OperatorError("the CA was changed by somebody else meanwhile; try again")
+        raise OperatorError("the CA was changed by another process in the meantime; try again")
 
 
 def issuing_key_file(home: Home) -> Path:
@@ -212,9 +212,7 @@ def _load(home: Home, files: _Files, ask: AskPassphrase, above: tuple[x509.Certi
     key = load_key(home, files.key, ask)
     if key.public_key() != certificate.public_key():
         shown = home.shown(files.certificate)
-        raise OperatorError(
-            f"{home.shown(files.key)} is not the key of {shown}; put back the pair that belongs together"
-        )
+        raise OperatorError(f"{home.shown(files.key)} is not the key of {shown}; put back the matching pair")
     return Authority(certificate, key, (certificate, *above))
 
 
@@ -232,7 +230,7 @@ def load_key(home: Home, path: Path, ask: AskPassphrase) -> PrivateKey:
         except KeyLockedError:
             return key_from_pem(pem, ask())
     except KeyLockedError as error:
-        raise OperatorError(f"cannot open {shown}: {error}; try again with the right one") from error
+        raise OperatorError(f"cannot open {shown}: {error}; try again with the correct one") from error
     except (OSError, ValueError) as error:
         raise OperatorError(f"cannot read {shown}: {error}; put back the PEM key") from error
 

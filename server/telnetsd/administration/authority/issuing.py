@@ -37,7 +37,7 @@ def check_grant(grant: Grant, settings: Settings) -> None:
         OperatorError: Too many days, or a class that is not defined.
     """
     if grant.days is not None and not 1 <= grant.days <= DAYS_MAX:
-        raise OperatorError(f"a certificate cannot be valid for {grant.days} days; take 1 to {DAYS_MAX}")
+        raise OperatorError(f"a certificate cannot be valid for {grant.days} days; use 1 to {DAYS_MAX}")
     if grant.assurance_class is not None and grant.assurance_class not in settings.classes:
         number = grant.assurance_class
         raise OperatorError(
@@ -61,10 +61,10 @@ def check_key(change: Change, name: str, spki_sha256: str) -> None:
     pin = change.state.pins.find(spki_sha256)
     owners = {change.state.certificates.owner_of_key(spki_sha256), pin.user_name if pin else None} - {None, name}
     if owners:
-        raise OperatorError(f"that key belongs to {', '.join(map(str, owners))} already; make another one")
+        raise OperatorError(f"that key already belongs to {', '.join(map(str, owners))}; generate another one")
     is_pin_compromised = pin is not None and _is_compromised(pin.revocation)
     if is_pin_compromised or change.state.certificates.is_compromised(spki_sha256):
-        raise OperatorError("that key was revoked as compromised; make another one")
+        raise OperatorError("that key was revoked as compromised; generate another one")
 
 
 def record_of(

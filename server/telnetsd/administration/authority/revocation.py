@@ -60,7 +60,9 @@ def revoke(
         certificates = tuple(one for one in certificates if _still_counts(one.revocation))
         pins = tuple(one for one in pins if _still_counts(one.revocation))
         if not certificates and not pins:
-            raise OperatorError(f"nothing to revoke: {_shown(target)} has nothing that still counts")
+            raise OperatorError(
+                f"nothing to revoke: {_shown(target)} is already revoked, or has no certificate or pin"
+            )
         _revoke(change, certificates, pins, Revocation(change.at, reason))
     return RevocationResult(certificates, pins, tell_others(home, who, ask))
 
@@ -79,7 +81,7 @@ def restore(
         _require_known_issuers(home, certificates)
         pins = tuple(one for one in pins if one.revocation is not None and one.revocation.is_hold)
         if not certificates and not pins:
-            raise OperatorError(f"nothing of {_shown(target)} is on hold; any other revocation is for good")
+            raise OperatorError(f"nothing of {_shown(target)} is on hold; any other revocation is permanent")
         for one in certificates:
             change.state.certificates.revoke(one.sha256, None)
             message = f"the certificate {one.serial_number} of {one.user_name} is no longer on hold"
@@ -102,7 +104,9 @@ def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ..
     known = {certificate_sha256(certificate) for certificate, _ in built_in_authorities(home)}
     for one in certificates:
         if one.issuer_sha256 not in known:
-            raise OperatorError(f"the CA of the certificate {one.serial_number} was retired: renew it instead")
+            raise OperatorError(
+                f"the CA of the certificate {one.serial_number} was retired; renew the certificate instead"
+            )
 
 
 def revoke_all(change: Change, user: UserRecord, reason: RevocationReason) -> None:
@@ -122,7 +126,7 @@ def _find(change: Change, target: Target) -> tuple[tuple[IssuedCertificate, ...]
         serial = target.serial_number.replace(":", "").upper().lstrip("0")
         found = tuple(change.state.certificates.with_serial(serial))
         if not found:
-            raise OperatorError(f"no certificate of serial number {target.serial_number!a}; see: telnetsd user show")
+            raise OperatorError(f"no certificate has serial number {target.serial_number!a}; see: telnetsd user show")
         return found, ()
     user = change.state.users.require(target.name or "")
     return user.certificates, user.pins

@@ -89,7 +89,7 @@ def rotate_without_key(home: Home, passphrase: bytes | None) -> tuple[x509.Certi
     key = issuing_key_file(home)
     if key.exists():
         raise OperatorError(
-            f"{home.shown(key)} is here; move it away if it cannot be used, or rotate without --lost-key"
+            f"{home.shown(key)} exists; move it away if it is not usable, or rotate without --lost-key"
         )
     old, has_intermediate = load_certificate_of_issuer(home), home.issuing_certificate.exists()
     with changing(home, by_operator()) as change:
@@ -97,7 +97,7 @@ def rotate_without_key(home: Home, passphrase: bytes | None) -> tuple[x509.Certi
         made = _replace_root(change, key_type_of(old.public_key()), passphrase, path_length=int(has_intermediate))
         if has_intermediate:
             made = _replace_intermediate(change, made, passphrase)
-        lost = f"the key of {short_fingerprint(old)} is lost: it is still trusted, and signs no CRL any more"
+        lost = f"the key of {short_fingerprint(old)} is lost: the CA is still trusted, but no longer signs CRLs"
         _record_rotation(change, made, lost)
     return made.certificate, tell_others(home, by_operator(), lambda: passphrase or b"")
 
@@ -133,7 +133,7 @@ def retire(home: Home, fingerprint: str) -> int:
     """
     found = _find_previous(home, fingerprint)
     if load_server_chain(home)[0].issuer == found.subject:
-        raise OperatorError("certs/server.pem was issued by that CA: first run: telnetsd ca renew-server")
+        raise OperatorError("certs/server.pem was issued by that CA; first run: telnetsd ca renew-server")
     sha256 = certificate_sha256(found)
     with changing(home, by_operator()) as change:
         live = [
@@ -197,7 +197,7 @@ def relock(home: Home, ask: AskPassphrase, passphrase: bytes | None) -> tuple[st
     with changing(home, by_operator()) as change:
         for path, pem, key in loaded:
             if path.read_bytes() != pem:
-                raise OperatorError(f"{home.shown(path)} was changed by somebody else meanwhile; try again")
+                raise OperatorError(f"{home.shown(path)} was changed by another process in the meantime; try again")
             change.write_secret(path, key_to_pem(key, passphrase))
     return tuple(home.shown(path) for path in keys)
 
@@ -213,7 +213,7 @@ def require_host_name(name: str) -> None:
     except ValueError:
         if _HOST_NAME.fullmatch(name) is None:
             raise OperatorError(
-                f"not a host name: {name!r}; take letters, digits, dots and dashes, as in IDNA"
+                f"not a host name: {name!r}; use letters, digits, dots and dashes, as in IDNA"
             ) from None
 
 

@@ -97,11 +97,11 @@ def list_trust(home: Home) -> list[KnownAuthority]:
 def _check(certificate: x509.Certificate, file: Path, known: set[str]) -> None:
     problem = anchor_problem(certificate) or authority_limits(certificate)
     if problem:
-        raise OperatorError(f"{file} is not usable: {problem}; ask the CA for its certificate")
+        raise OperatorError(f"{file} is not usable: {problem}; get the certificate of the CA")
     if certificate.not_valid_after_utc < utc_now():
-        raise OperatorError(f"{file} has expired on {certificate.not_valid_after_utc:%Y-%m-%d}; ask for the new one")
+        raise OperatorError(f"{file} expired on {certificate.not_valid_after_utc:%Y-%m-%d}; ask the CA for a new one")
     if certificate_sha256(certificate) in known:
-        raise OperatorError(f"{file} is known already: {short_fingerprint(certificate)}; see: telnetsd trust list")
+        raise OperatorError(f"{file} is already known: {short_fingerprint(certificate)}; see: telnetsd trust list")
 
 
 def _subject(certificate: x509.Certificate) -> str:

@@ -89,7 +89,7 @@ def _require_pending(change: Change, request_id: str) -> EnrolmentRequest:
     if request is None:
         raise OperatorError(f"no request {request_id!a}; see: telnetsd request list")
     if request.status is not RequestStatus.PENDING:
-        raise OperatorError(f"{request.id} was decided already: it is {request.status.value}")
+        raise OperatorError(f"{request.id} has already been decided: it is {request.status.value}")
     return request
 
 
@@ -98,14 +98,16 @@ def _user_for(
 ) -> User:
     if request.kind is RequestKind.RENEWAL:
         if approval.name not in {None, request.name} or approval.is_pin or approval.roles:
-            raise OperatorError(f"{request.id} is a renewal by {request.name}: approve it without them")
+            raise OperatorError(
+                f"{request.id} is a renewal by {request.name}; approve it without --user, --role and --pin"
+            )
         return change.state.users.require(request.name).user
     name = approval.name or request.name
     if change.state.users.has(name):
         if approval.name is None:
-            raise OperatorError(f"there is a user {name} already: if the request is theirs, add --user {name}")
+            raise OperatorError(f"user {name} already exists; if the request is theirs, add --user {name}")
         if approval.roles:
-            raise OperatorError(f"{name} has roles already; to change them: telnetsd user change {name} --role ROLE")
+            raise OperatorError(f"{name} already has roles; to change them: telnetsd user change {name} --role ROLE")
         return change.state.users.require(name).user
     user = User(name, approval.roles or (default_role,))
     check_new_user(user, settings)
@@ -115,7 +117,7 @@ def _user_for(
 
 def _pin(change: Change, request: EnrolmentRequest, user: User) -> Issuance:
     if request.kind is not RequestKind.SELF_SIGNED:
-        raise OperatorError(f"{request.id} brought no self-signed certificate to accept: approve it without --pin")
+        raise OperatorError(f"{request.id} has no self-signed certificate to accept; approve it without --pin")
     pin_key(change, user.name, request.spki_sha256)
     return Issuance(user, None, ())
 
@@ -141,9 +143,9 @@ def inherit_class(change: Change, settings: Settings, replaced_sha256: str, gran
     """
     replaced = change.state.certificates.find(replaced_sha256)
     if replaced is None or replaced.revocation is not None:
-        raise OperatorError("the certificate that is to be renewed was revoked meanwhile")
+        raise OperatorError("the certificate to be renewed has been revoked in the meantime")
     if replaced.is_renewed:
-        raise OperatorError("the certificate that is to be renewed has a successor already; deny the request")
+        raise OperatorError("the certificate to be renewed already has a successor; deny the request")
     return with_class_of(grant, replaced, settings)
 
 

@@ -94,13 +94,13 @@ def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
         if not _requests_of(state, spki_sha256):
             raise EnrolmentError(
                 EnrolmentReason.NO_REQUEST,
-                "no request was made with the key of your certificate; with a one-time code: collect ID",
+                "no request was made with the key of your certificate; with a one-time code, use: collect ID",
             )
     with changing(home, applicant.fields) as change:
         forget_expired(change)
         requests = _requests_of(change.state, spki_sha256)
         if not requests:
-            raise EnrolmentError(EnrolmentReason.NO_REQUEST, "your request has expired: make another one")
+            raise EnrolmentError(EnrolmentReason.NO_REQUEST, "your request has expired; make a new one")
         return _hand_out(change, requests[0])
 
 
@@ -126,7 +126,7 @@ def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str
             if not is_right:
                 change.state.requests.count_failure(request.id)
     if is_right:
-        raise EnrolmentError(EnrolmentReason.WRONG_CODE, "that code was used: it was good for one time")
+        raise EnrolmentError(EnrolmentReason.WRONG_CODE, "that code has already been used; it is valid only once")
     raise wrong
 
 
@@ -166,13 +166,13 @@ def _check_name(requested: Requested) -> None:
 def _check_key(change: Change, requested: Requested) -> None:
     if any(one.status is RequestStatus.PENDING for one in change.state.requests.of_key(requested.spki_sha256)):
         raise EnrolmentError(
-            EnrolmentReason.ALREADY_REQUESTED, "a request for that key waits for the operator already: be patient"
+            EnrolmentReason.ALREADY_REQUESTED, "a request for that key is already waiting for the operator"
         )
     try:
         check_key(change, requested.name, requested.spki_sha256)
     except OperatorError as error:
         # The owner of the key is not disclosed.
-        raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one") from error
+        raise EnrolmentError(EnrolmentReason.KEY_REFUSED, "that key is not accepted; generate another one") from error
 
 
 def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applicant, requested: Requested) -> None:
@@ -180,12 +180,12 @@ def _check_limits(change: Change, settings: EnrolmentSettings, applicant: Applic
         # One for each certificate of a user: requests from unknown clients do not use up the users' share.
         if change.state.requests.has_pending_renewal(requested.replaces_sha256):
             raise EnrolmentError(
-                EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate waits for the operator already"
+                EnrolmentReason.ALREADY_REQUESTED, "a renewal of your certificate is already waiting for the operator"
             )
         return
     if change.state.requests.count_pending_from(find_source(applicant.source, ()).name) >= settings.per_source:
         raise EnrolmentError(
-            EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from where you are; tell the operator"
+            EnrolmentReason.TOO_MANY_FROM_SOURCE, "too many requests came from your address; tell the operator"
         )
     if change.state.requests.count_pending() >= settings.total:
         waiting = change.state.requests.pending_of_strangers()
@@ -201,10 +201,10 @@ def _make_room(change: Change, waiting: list[EnrolmentRequest], source: str) -> 
     counts = Counter(filter(None, (network_of(one.source) for one in waiting)))
     fullest, most = max(counts.items(), key=itemgetter(1), default=("", 0))
     if most <= counts[network_of(source)] + 1:
-        raise EnrolmentError(EnrolmentReason.TOO_MANY, "too many requests wait for the operator; try again later")
+        raise EnrolmentError(EnrolmentReason.TOO_MANY, "too many requests are pending; try again later")
     dropped = next(one for one in waiting if network_of(one.source) == fullest)
     change.state.requests.remove(dropped.id)
-    message = f"{dropped.id}: the request for {dropped.name} gave way: {most} had come from {fullest}"
+    message = f"{dropped.id}: the request for {dropped.name} was dropped to make room: {fullest} had {most} open"
     event = EnrolmentExpired(reason=EnrolmentReason.GAVE_WAY, message=message, enrolment=about(dropped))
     change.record(event)
 
@@ -218,7 +218,7 @@ def _hand_out(change: Change, request: EnrolmentRequest) -> str:
     der = change.state.certificates.der_of(request.certificate_sha256 or "")
     if der is None:
         raise EnrolmentError(
-            EnrolmentReason.NOTHING_TO_COLLECT, "your self-signed certificate was accepted: connect again with it"
+            EnrolmentReason.NOTHING_TO_COLLECT, "your self-signed certificate was accepted; connect again with it"
         )
     change.state.requests.decide(request.id, RequestStatus.COLLECTED)
     message = f"{request.id}: the certificate for {request.user_name} was collected"

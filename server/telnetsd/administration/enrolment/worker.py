@@ -32,7 +32,7 @@ from telnetsd.state.store import Store, open_store
 
 THREADS: Final = 2
 WAITING_MAX: Final = 32
-BUSY: Final = "the server is busy with other requests: try again in a moment"
+BUSY: Final = "the server is busy with other requests; try again in a moment"
 _threads: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="enrolment")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -66,7 +66,7 @@ class EnrolmentWorker:
         if not is_strong_key(parse_certificate(applicant.leaf_der).public_key()):
             raise EnrolmentError(
                 EnrolmentReason.KEY_REFUSED,
-                f"that key is too weak or not taken: use {SUPPORTED_KEYS}",
+                f"that key is too weak or not accepted; use {SUPPORTED_KEYS}",
             )
         requested = Requested(
             kind=RequestKind.SELF_SIGNED,
@@ -118,7 +118,7 @@ class EnrolmentWorker:
     def _renew(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str | Receipt:
         settings = self._settings
         if settings.renewal.policy is RenewalPolicy.OFF:
-            raise EnrolmentError(EnrolmentReason.CLOSED, "certificates are not renewed here; ask the operator")
+            raise EnrolmentError(EnrolmentReason.CLOSED, "renewal is turned off; ask the operator")
         check = partial(_find_renewable, user=user, csr=csr, window_days=settings.renewal.window_days)
         authority = self._load_issuer() if settings.renewal.policy is RenewalPolicy.AUTO else None
         if authority is not None:
@@ -147,7 +147,7 @@ class EnrolmentWorker:
                 )
             except OperatorError as error:
                 raise EnrolmentError(
-                    EnrolmentReason.KEY_REFUSED, "that key cannot be taken: make another one"
+                    EnrolmentReason.KEY_REFUSED, "that key is not accepted; generate another one"
                 ) from error
             change.state.certificates.mark_renewed(replaced.sha256)
         return encode_chain(certificate, authority).decode()
@@ -161,7 +161,7 @@ class EnrolmentWorker:
 
     def _require_open(self) -> None:
         if not self._settings.enrolment.is_open:
-            raise EnrolmentError(EnrolmentReason.CLOSED, "requests are not taken here; ask the operator")
+            raise EnrolmentError(EnrolmentReason.CLOSED, "enrolment is turned off; ask the operator")
 
 
 def _wish_of(kind: RequestKind, name: str, csr: CertificationRequest) -> Requested:
@@ -184,12 +184,12 @@ def _find_renewable(
     found = next((one for one in mine if one.spki_sha256 == facts.spki_sha256), None)
     if found is None or found.revocation is not None:
         raise EnrolmentError(
-            EnrolmentReason.NOT_RENEWABLE, "your certificate is not one of this server's: renew it where it is from"
+            EnrolmentReason.NOT_RENEWABLE, "this server did not issue your certificate; renew it with its issuer"
         )
     if found.is_renewed:
         raise EnrolmentError(
             EnrolmentReason.ALREADY_RENEWED,
-            "this certificate was renewed already: use the new one",
+            "this certificate has already been renewed; use the new one",
         )
     if days_left(found.not_after, at) >= window_days:
         raise EnrolmentError(
@@ -198,5 +198,5 @@ def _find_renewable(
             f" it can be renewed in its last {window_days}",
         )
     if csr.spki_sha256 == found.spki_sha256:
-        raise EnrolmentError(EnrolmentReason.SAME_KEY, "the request is for the key that you have: make a new key")
+        raise EnrolmentError(EnrolmentReason.SAME_KEY, "the request has your current key; generate a new key")
     return found

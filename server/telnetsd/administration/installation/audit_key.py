@@ -29,11 +29,11 @@ def change_audit_key(home: Home) -> None:
     with alone(home):
         former = _load_former(home)
         if former is not None:
-            message = f"the audit log is signed by another key from now on: {key_id}"
+            message = f"the audit log is signed with a new key from now on: {key_id}"
             _tell(home, former, AuditKeyChanged(message=message, key_id=key_id))
         keep_audit_key(home, key)
         if former is None:
-            message = f"the audit log is signed by another key from now on: {key_id}; the former one was lost"
+            message = f"the audit log is signed with a new key from now on: {key_id}; the previous one was lost"
             _tell(home, load_audit_key(home), AuditKeyChanged(message=message, key_id=key_id))
 
 

@@ -95,7 +95,7 @@ class Change:
         entries = []
         for number, (path, content, mode) in enumerate(self._files):
             if path.is_dir():
-                raise OperatorError(f"{self.home.shown(path)} is a folder, and a file is to be there; move it away")
+                raise OperatorError(f"{self.home.shown(path)} is a folder, but must be a file; move it away")
             target = str(path.relative_to(self.home.root))
             if content is None:
                 entries.append(_StagedFile(None, target))
@@ -140,7 +140,7 @@ def changing(home: Home, who: Fields) -> Iterator[Change]:
         except OSError as error:
             raise OperatorError(
                 f"the change was made, but {error.filename2 or error.filename} could not be put in place:"
-                f" {error.strerror}; repair that, and run: telnetsd check"
+                f" {error.strerror}; fix that, and run: telnetsd check"
             ) from error
 
 
@@ -169,8 +169,8 @@ def _locked(home: Home) -> Iterator[None]:
 def _wait_for_lock(home: Home, descriptor: int) -> None:
     if not take_lock(descriptor, LOCK_TIMEOUT_S, is_given_up=is_ending.is_set):
         raise OperatorError(
-            f"another change has been under way for long (it holds {home.shown(home.change_lock)});"
-            " end it, and try again"
+            f"another change has been in progress for too long (it holds {home.shown(home.change_lock)});"
+            " stop it, and try again"
         )
 
 
@@ -186,7 +186,7 @@ def _undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
     """Remove what was staged; if the log may say that the change was made, record that it was undone."""
     if is_told and (folder / _MANIFEST).exists():
         manifest = _read_manifest(folder)
-        message = f"a change was cut off, and undone: {'; '.join(manifest.messages)}"
+        message = f"an interrupted change was undone: {'; '.join(manifest.messages)}"
         log.append([make_event(ChangeUndone(message=message))])
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -212,5 +212,5 @@ def _read_manifest(folder: Path) -> _Manifest:
         return msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
     except msgspec.MsgspecError as error:
         raise OperatorError(
-            f"{folder / _MANIFEST} cannot be read ({error}); put back a backup of the folder"
+            f"{folder / _MANIFEST} cannot be read ({error}); restore a backup of the folder"
         ) from error

@@ -155,7 +155,7 @@ def make_policy(home: Home, settings: Settings, trust: Trust) -> Policy:
         if entry.fingerprint_sha256 in built_in:
             raise OperatorError(
                 f"wrong entry {entry.id!r} under [[cert_to_name]] in telnetsd.toml: its fingerprint is that of the"
-                " built-in CA, whose users are those of state.db; take another CA's"
+                " built-in CA, whose users are in state.db; use that of another CA"
             )
     return Policy(
         entries=(*map(IssuedEntry, built_in), *mapped),
@@ -198,7 +198,7 @@ def load_server_pair(home: Home) -> tuple[tuple[x509.Certificate, ...], Classica
     if isinstance(key, MlDsaPrivateKey):
         raise OperatorError(f"{shown} is an ML-DSA key, which few clients verify; run: telnetsd ca renew-server")
     if key.public_key() != chain[0].public_key():
-        raise OperatorError(f"{shown} is not the key of certs/server.pem; put back the pair that belongs together")
+        raise OperatorError(f"{shown} is not the key of certs/server.pem; put back the matching pair")
     return chain, key
 
 

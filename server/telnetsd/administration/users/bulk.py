@@ -76,12 +76,12 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
             columns = list(reader.fieldnames or ())
             is_known = len(set(columns)) == len(columns) and set(columns) <= set(_COLUMNS)
             if not is_known or "name" not in columns:
-                raise OperatorError(f"{file} line 1: the columns are {', '.join(_COLUMNS)}, and name is needed")
+                raise OperatorError(f"{file} line 1: the columns are {', '.join(_COLUMNS)}, and name is required")
             rows = [(reader.line_num, {str(key): str(value) for key, value in row.items()}) for row in reader]
     except OSError as error:
         raise OperatorError(f"cannot read {file}: {error.strerror}; check its path and mode") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise OperatorError(f"{file} is no CSV file in UTF-8: {error}") from error
+        raise OperatorError(f"{file} is not a CSV file in UTF-8: {error}") from error
     if len(rows) > USERS_MAX:
         raise OperatorError(f"{file} has more than {USERS_MAX} users; split it")
     return rows
@@ -96,7 +96,7 @@ def _parse_row(cells: dict[str, str], template: Template) -> Row:
     )
     kind = cells.get("key_type", "").strip()
     if kind and kind not in set(KeyType):
-        raise OperatorError(f"no key type {kind!a}: take {', '.join(KeyType)}")
+        raise OperatorError(f"unknown key type {kind!a}; use one of {', '.join(KeyType)}")
     roles = tuple(dict.fromkeys(cells.get("roles", "").split())) or template.roles
     user = User(cells["name"].strip(), roles)
     return NewUser(user), GeneratedKey(KeyType(kind) if kind else template.key_type), grant
@@ -108,7 +108,7 @@ def _check(row: Row, settings: Settings, taken: set[str]) -> None:
     check_grant(grant, settings)
     name = new.user.name
     if name in taken:
-        raise OperatorError(f"there is a user {name} already; add --skip-existing to pass over them")
+        raise OperatorError(f"user {name} already exists; add --skip-existing to skip existing users")
     similar = look_alike(name, taken)
     if similar is not None:
-        raise OperatorError(f"{name} is easily read as {similar}; add that one by hand, with --allow-similar")
+        raise OperatorError(f"{name} is easily mistaken for {similar}; add that one separately, with --allow-similar")

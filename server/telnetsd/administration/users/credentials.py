@@ -173,9 +173,9 @@ def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> Key:
         try:
             private = key_from_pem(path.read_bytes())
         except ValueError as error:
-            raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; take --new-key") from error
+            raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; use --new-key") from error
         return Key(private.public_key(), private, credential.pkcs12_password)
     der = change.state.certificates.der_of(found.certificates[0].sha256)
     if der is None:
-        raise OperatorError(f"the key of {found.user.name} is not here; take --new-key or --csr FILE")
+        raise OperatorError(f"the key of {found.user.name} was not found; use --new-key or --csr FILE")
     return Key(x509.load_der_x509_certificate(der).public_key(), None)

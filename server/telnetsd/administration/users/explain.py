@@ -106,7 +106,7 @@ def _describe_pin(facts: CertificateFacts, state: Store) -> list[Step]:
     spki = facts.spki_sha256
     pin = state.pins.find(spki)
     if pin is None:
-        return [Step("pin", f"nobody's: SHA256:{spki}")]
+        return [Step("pin", f"not pinned: SHA256:{spki}")]
     found = f"of {pin.user_name}, since {pin.added_at:%Y-%m-%d}"
     if pin.revocation is not None:
         found += f"; revoked {pin.revocation.revoked_at:%Y-%m-%d} ({pin.revocation.reason.value})"
@@ -129,7 +129,7 @@ def _describe_revocation(path: CertificatePath, generation: Generation, state: S
         issuer = signers[0]
         status = status_of(certificate, signers, generation.trust, at)
         revocation = state.revocation_of(issuer.sha256, f"{certificate.serial_number:X}") or status.revocation
-        word = "not revoked" if status.is_known or is_built_in else "unknown: there is no current CRL"
+        word = "not revoked" if status.is_known or is_built_in else "unknown: no current CRL"
         if revocation is not None:
             what = "on hold" if revocation.is_hold else f"revoked ({revocation.reason.value})"
             word = f"{what} since {revocation.revoked_at:%Y-%m-%d %H:%M} UTC"
@@ -151,7 +151,7 @@ def _describe_entries(path: CertificatePath, generation: Generation, state: Stor
         if not isinstance(found, NoMatch):
             steps.append(Step(f"entry {entry.id}", f"names {found.name} ({', '.join(found.roles)})"))
             break
-        steps.append(Step(f"entry {entry.id}", f"names nobody: {found.value}"))
+        steps.append(Step(f"entry {entry.id}", f"names no user: {found.value}"))
     return steps
 
 

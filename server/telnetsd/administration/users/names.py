@@ -16,13 +16,11 @@ def check_user_name(name: str) -> None:
         OperatorError: It cannot be a user name.
     """
     if name == GUEST_ROLE:
-        raise OperatorError(
-            f"{name!r} cannot be a user name: that is what those without one are called; take another"
-        )
+        raise OperatorError(f"{name!r} cannot be a user name: it stands for clients without one; use another name")
     if not is_user_name(name):
         shown = f"{name[:32]}…" if len(name) > 32 else name
         raise OperatorError(
-            f"{shown!a} cannot be a user name; take 1 to 32 of a-z, 0-9, dot, dash, underscore, a letter first"
+            f"{shown!a} cannot be a user name; use 1 to 32 of a-z, 0-9, dot, dash, underscore, starting with a letter"
         )
 
 

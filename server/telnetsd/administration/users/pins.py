@@ -31,7 +31,7 @@ def parse_pin(text: str, at: datetime) -> str:
     leaf = load_certificates(Path(text), text)[0].certificate
     if leaf.issuer != leaf.subject:
         raise OperatorError(
-            f"{text} is not self-signed, and only self-signed certificates are pinned; see: telnetsd trust add"
+            f"{text} is not self-signed, and only self-signed certificates can be pinned; see: telnetsd trust add"
         )
     with without_warnings():
         problem = pin_problem(leaf, at)

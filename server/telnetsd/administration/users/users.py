@@ -114,7 +114,7 @@ def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapp
         mapped = found.is_mapped if is_mapped is None else is_mapped
         change.state.users.change(user, is_mapped=mapped)
         may = "may" if mapped else "may not"
-        message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name them"
+        message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name this user"
         change.record(UserChanged(message=message, name=user.name, roles=user.roles))
         return change.state.users.require(name)
 
@@ -201,7 +201,7 @@ def insert_user(change: Change, new: NewUser) -> None:
     similar = look_alike(user.name, change.state.users.names())
     if similar is not None and not new.is_similar_allowed and not change.state.users.has(user.name):
         raise OperatorError(
-            f"{user.name} is easily read as the user {similar}; take another name, or add --allow-similar"
+            f"{user.name} is easily mistaken for the user {similar}; use another name, or add --allow-similar"
         )
     change.state.users.add(user, change.at, is_mapped=new.is_mapped)
     message = f"user {user.name} was added ({', '.join(user.roles)})"

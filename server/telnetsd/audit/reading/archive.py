@@ -105,9 +105,9 @@ def _look(path: Path) -> Snapshot:
         seal = read_seal_of(path)
     if seal != before:
         # Between two files there was no file to lock, and a writer has begun a new one.
-        raise FileNotFoundError(errno.ENOENT, "it was written meanwhile; try again", str(path))
+        raise FileNotFoundError(errno.ENOENT, "it was written in the meantime; try again", str(path))
     if not found:
-        raise OperatorError(f"no audit log at {path} yet; the first event makes it: is this the home folder?")
+        raise OperatorError(f"no audit log at {path} yet; the first event creates it: is this the home folder?")
     return Snapshot(tuple(_in_order(found)), seal)
 
 
@@ -211,7 +211,7 @@ def _find_again(part: Part) -> IO[bytes]:
                 if _first_link(raw, path) == part.first:
                     return raw
                 raw.close()
-    raise FileNotFoundError(errno.ENOENT, "it was removed meanwhile; try again", str(part.path))
+    raise FileNotFoundError(errno.ENOENT, "it was removed in the meantime; try again", str(part.path))
 
 
 def _in_order(parts: list[Part]) -> list[Part]:
@@ -253,7 +253,7 @@ def _quiet(path: Path) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while not _lock_current(path, held):
             if time.monotonic() > deadline:
-                raise OperatorError(f"a writer holds the lock of {path}, and may have been stopped; end it")
+                raise OperatorError(f"a writer holds the lock of {path}, and may be suspended; stop it")
         yield
 
 
@@ -276,4 +276,4 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         shown = escape(str(error.filename or path), NAME_MAX_CHARS)
-        raise OperatorError(f"cannot read {shown}: {error.strerror or error}; is this the place?") from error
+        raise OperatorError(f"cannot read {shown}: {error.strerror or error}; is this the right path?") from error

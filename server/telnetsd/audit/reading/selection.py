@@ -86,7 +86,7 @@ def parse_fingerprint(text: str) -> str:
     """
     digits = text.upper().removeprefix("SHA256:").replace(":", "")
     if not _HEXADECIMAL.fullmatch(digits):
-        raise ValueError(f"no certificate's SHA-256 or serial number: {text!r}; write hexadecimal digits")
+        raise ValueError(f"not a certificate's SHA-256 or serial number: {text!r}; write hexadecimal digits")
     return digits
 
 
@@ -103,7 +103,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
         at = datetime.fromisoformat(text)
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"not a moment: {text!r}; write 2h, 7d, 2026-01-31 or 2026-01-31T12:00") from error
+        raise ValueError(f"not a time: {text!r}; write 2h, 7d, 2026-01-31 or 2026-01-31T12:00") from error
 
 
 def parse_network(text: str) -> Network:

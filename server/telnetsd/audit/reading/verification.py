@@ -166,7 +166,7 @@ class _Verifier:
         """Check the next line."""
         self._line_before, self._line = self._line, line
         if not line.is_whole:
-            message = "it has no end: a writer was cut off there, and the next one sets it aside; or the file was cut"
+            message = "it is incomplete: a writer was interrupted and the next one sets it aside, or the file was cut"
             raise _DamagedError(DamageKind.TORN, message)
         try:
             link = self._link = read_link(line.content)
@@ -179,7 +179,7 @@ class _Verifier:
         if link.is_checkpoint:
             self._check_signature(line, link)
         self._compare(link, self._sealed.head, "the one that was sealed")
-        self._compare(link, self._expected.witnessed, "the one that state.db remembers")
+        self._compare(link, self._expected.witnessed, "the one in state.db")
         if self._expected.checkpoint is not None:
             self._compare(link, self._expected.checkpoint.head, "the checkpoint that was exported")
         if link.action == AuditPruned.action:
@@ -191,12 +191,12 @@ class _Verifier:
         """Check the beginning and the end, after every line has been checked."""
         first, last, witnessed = self._first, self._last, self._expected.witnessed.sequence
         if last is None and witnessed:
-            missing = f"{_range(1, witnessed)} at least {_are(1, witnessed)} missing, as state.db remembers"
+            missing = f"at least {_range(1, witnessed)} {_are(1, witnessed)} missing, according to state.db"
             raise _DamagedError(DamageKind.REMOVED, missing)
         if first is None or last is None:
-            raise _DamagedError(DamageKind.TRUNCATED, "there is no line in it")
+            raise _DamagedError(DamageKind.TRUNCATED, "it has no lines")
         if self._expected.is_whole and first.head.sequence > 1 and not self._is_pruned:
-            missing = f"lines 1 to {first.head.sequence - 1} are missing, and no event of retention says so"
+            missing = f"lines 1 to {first.head.sequence - 1} are missing, and no retention event accounts for them"
             raise _DamagedError(DamageKind.REMOVED, missing)
         self._judge_end(last)
         if self._expected.checkpoint is not None:
@@ -209,23 +209,23 @@ class _Verifier:
             raise AssertionError("a misfit is a line that was read")
         sequence = link.head.sequence
         if sequence == self._head.sequence and link.previous == self._head_before.sha256:
-            return _DamagedError(DamageKind.INSERTED, "it was put in: the line behind it does not follow it", back=1)
+            return _DamagedError(DamageKind.INSERTED, "it was inserted: the next line does not follow it", back=1)
         behind = _link_of(next(rest, None))
         is_wanted_behind = any(self._follows(one) for one in (behind, *map(_link_of, rest)))
         if sequence > wanted:
             missing = _range(wanted, sequence - 1)
             if is_wanted_behind:
-                return _DamagedError(DamageKind.REORDERED, f"it stands before {missing}")
+                return _DamagedError(DamageKind.REORDERED, f"it comes before {missing}")
             return _DamagedError(DamageKind.REMOVED, f"{missing} before it {_are(wanted, sequence - 1)} missing")
         if is_wanted_behind:
-            return _DamagedError(DamageKind.INSERTED, "it was put in: it does not follow the line before it")
+            return _DamagedError(DamageKind.INSERTED, "it was inserted: it does not follow the previous line")
         # If the next line follows this one, this line is what was written, and the previous one is not.
         is_this_one_good = link.head == self._sealed.head or (
             behind is not None and behind.previous == link.head.sha256
         )
         if is_this_one_good and sequence == wanted:
-            return _DamagedError(DamageKind.CHANGED, "it is not what was written: the next line does not fit", back=1)
-        return _DamagedError(DamageKind.CHANGED, "it does not follow the line before it")
+            return _DamagedError(DamageKind.CHANGED, "it was changed: the next line does not match it", back=1)
+        return _DamagedError(DamageKind.CHANGED, "it does not follow the previous line")
 
     def report(self, error: _DamagedError | None) -> Report:
         """Return the result of the verification."""
@@ -250,7 +250,7 @@ class _Verifier:
         opens_file = link.is_checkpoint and link.reason == CheckpointReason.FILE_OPENED
         is_first = link.head.sequence == 1 and link.previous == EMPTY.sha256
         if not is_first and not opens_file:
-            missing = f"{_range(1, link.head.sequence - 1)} before it are missing, and it does not open a file"
+            missing = f"{_range(1, link.head.sequence - 1)} before it are missing, and it does not begin a file"
             raise _DamagedError(DamageKind.REMOVED, missing)
         self._first = link
         self._head = Head(link.head.sequence - 1, link.previous)
@@ -258,14 +258,14 @@ class _Verifier:
     def _check_signature(self, line: Line, link: Link) -> None:
         if not is_signed(line.content, link, self._expected.keys):
             known = link.key_id in self._expected.keys.by_id
-            why = "its signature does not fit" if known else f"it is signed by an unknown key {link.key_id[:16]}"
+            why = "its signature does not match" if known else f"it is signed by an unknown key {link.key_id[:16]}"
             raise _DamagedError(DamageKind.CHANGED, f"{why}; lines since the last signed one may be changed as well")
         self._checkpoints += 1
         self._key_ids[link.key_id] = None
 
     def _compare(self, link: Link, head: Head, what: str) -> None:
         if link.head.sequence == head.sequence and link.head != head:
-            raise _DamagedError(DamageKind.CHANGED, f"it is not {what}: it was changed, and maybe lines before it")
+            raise _DamagedError(DamageKind.CHANGED, f"it is not {what}: it was changed, and perhaps lines before it")
 
     def _note_pruned(self, line: Line, line_sequence: int) -> None:
         try:
@@ -291,23 +291,23 @@ class _Verifier:
         sealed = self._sealed.head.sequence
         if last.head.sequence < sealed:
             missing = _range(last.head.sequence + 1, sealed)
-            raise _DamagedError(DamageKind.TRUNCATED, f"{missing} behind it are missing, as the seal says")
+            raise _DamagedError(DamageKind.TRUNCATED, f"{missing} after it are missing, according to the seal")
         if self._expected.seal and last.head not in (self._sealed.head, self._sealed.next):
             message = (
-                f"{_range(sealed + 1, last.head.sequence)} are not sealed: a writer was killed amidst them, and the"
+                f"{_range(sealed + 1, last.head.sequence)} are not sealed: a writer was killed while writing, and the"
             )
-            raise _DamagedError(DamageKind.INSERTED, f"{message} next one sets them aside; or they were put in")
+            raise _DamagedError(DamageKind.INSERTED, f"{message} next one sets them aside; or they were inserted")
         closes_file = last.is_checkpoint and last.reason == CheckpointReason.ROTATION
         if not self._expected.seal and (self._expected.is_whole or not closes_file):
-            message = "nothing proves that it is the last line: there is no seal beside the file"
+            message = "nothing proves that it is the last line: the file has no seal"
             raise _DamagedError(DamageKind.TRUNCATED, message)
 
     def _judge_checkpoint(self, sequence: int, first: Link, last: Link) -> None:
         if sequence > last.head.sequence:
-            message = f"{_range(last.head.sequence + 1, sequence)} behind it are missing, as the checkpoint says"
+            message = f"{_range(last.head.sequence + 1, sequence)} after it are missing, according to the checkpoint"
             raise _DamagedError(DamageKind.TRUNCATED, message)
         if sequence < first.head.sequence:
-            message = f"the checkpoint is line {sequence}, which is not here any more: this begins with line"
+            message = f"the checkpoint is line {sequence}, which is no longer here: this log begins with line"
             raise _DamagedError(DamageKind.REMOVED, f"{message} {first.head.sequence}")
 
     def _follows(self, link: Link | None) -> bool:

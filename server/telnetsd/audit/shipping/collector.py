@@ -162,7 +162,7 @@ class StandardOutput:
             # A pipe that is ready accepts up to PIPE_BUF bytes without waiting.
             _, ready, _ = select.select([], [_STDOUT], [], TIMEOUT_S)
             if not ready:
-                raise TimeoutError("nobody reads standard output")
+                raise TimeoutError("standard output is not being read")
             view = view[os.write(_STDOUT, view[:_PIPE_BYTES]) :]
 
     def close(self) -> None:

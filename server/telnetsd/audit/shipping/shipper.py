@@ -69,7 +69,7 @@ class Shipper:
         """Wait until the thread has ended, or until a time of the monotonic clock."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            logger.warning("the collector %s has not got the last lines yet", self._settings.name)
+            logger.warning("the collector %s has not received the last lines yet", self._settings.name)
 
     def _run(self) -> None:
         backoff_s, wait_s = BACKOFF_MIN_S, POLL_S
@@ -82,7 +82,7 @@ class Shipper:
                 self._note_failure(error)
                 wait_s, backoff_s = backoff_s, min(2 * backoff_s, BACKOFF_MAX_S)
             except Exception:
-                logger.exception("shipping to %s failed by a fault of the server", self._settings.name)
+                logger.exception("shipping to %s failed: internal error", self._settings.name)
                 wait_s = BACKOFF_MAX_S
             if is_last:
                 break
@@ -108,7 +108,7 @@ class Shipper:
         self._save()
         if not self._is_reached:
             self._is_reached = True
-            logger.warning("the collector %s is reached again", self._settings.name)
+            logger.warning("the collector %s is reachable again", self._settings.name)
 
     def _skip_what_is_too_old(self) -> None:
         after, last = self._source.after, self._source.seal.sequence() - self._settings.queue_events
@@ -122,7 +122,7 @@ class Shipper:
         if self._is_reached:
             self._is_reached = False
             logger.warning(
-                "the collector %s (%s) is not reached: %s; it gets what it misses when it is back",
+                "the collector %s (%s) is unreachable: %s; it gets the missed events when it is back",
                 self._settings.name,
                 self._settings.to,
                 error,

@@ -117,7 +117,7 @@ class Forker:
             logger.error("a worker cannot start: %s", error)  # noqa: TRY400 -- an operator's mistake, no traceback
             sys.exit(1)
         except Exception:
-            logger.exception("a worker ends by a fault of the server")
+            logger.exception("a worker ended: internal error")
             sys.exit(1)
         sys.exit(0)
 

@@ -155,7 +155,7 @@ def _be_forker(plan: Plan, generation: Generation, ask: AskPassphrase, hearing: 
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
-        logger.exception("the process that starts workers ends by a fault of the server")
+        logger.exception("the process that starts workers ended: internal error")
     finally:
         os._exit(code)
 

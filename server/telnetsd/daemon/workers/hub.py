@@ -183,4 +183,4 @@ class Hub:
             self._common.trail.with_fields(fields).record(SessionEnded(reason=reason, message=message))
         if self._admittance.is_missed(worker):
             sessions = f"{len(worker.open)} session{'' if len(worker.open) == 1 else 's'}"
-            logger.warning("worker %d has ended, and %s with it; another takes its place", worker.pid, sessions)
+            logger.warning("worker %d has ended, and %s with it; another one replaces it", worker.pid, sessions)

@@ -133,7 +133,7 @@ class ServingProcess:
                     await self.acceptor.identification.again(session.visit.peer, session.visit.origin.endpoint)
                 )
             except Exception:
-                logger.exception("a session could not be looked at; everybody is looked at again")
+                logger.exception("a session could not be checked; all sessions are checked again")
                 self._state_version = _DUE
 
     def _compose(self, generation: Generation) -> Stages:

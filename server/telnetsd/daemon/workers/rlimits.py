@@ -48,7 +48,7 @@ def make_room(connections: int) -> None:
     if hard != resource.RLIM_INFINITY and hard < needed:
         print(
             f"warning: the limit of {hard} open files is too low for max_connections = {connections}; more than "
-            f"{max(1, hard - SPARE_DESCRIPTORS)} connections of a process are turned away; "
+            f"{max(1, hard - SPARE_DESCRIPTORS)} connections of a process are rejected; "
             f"raise it to {needed} (ulimit -n)",
             file=sys.stderr,
         )

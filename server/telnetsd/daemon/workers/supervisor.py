@@ -126,7 +126,7 @@ class Supervisor:
         for worker, answer in await ask_all(self._workers, Reload(generation.settings), START_TIMEOUT_S):
             if isinstance(answer, ChannelError):
                 # It would still serve with what was withdrawn; its replacement loads everything again.
-                logger.warning("worker %d has not reloaded, and is replaced: %s", worker.pid, answer)
+                logger.warning("worker %d did not reload, and is replaced: %s", worker.pid, answer)
                 worker.channel.tell(Stop())
         if reason is ReloadReason.SIGNAL or not is_same:
             await self._start_anew()
@@ -139,7 +139,7 @@ class Supervisor:
         if is_busy or self._is_stopping or self._loop.time() < self._retry_at:
             return
         if self._forkers and self._forkers[-1].returncode is not None:
-            logger.warning("the process that starts workers has ended; another one takes its place")
+            logger.warning("the process that starts workers has ended; another one replaces it")
             self._starting = self._loop.create_task(self._start_anew())
 
     @property
@@ -157,7 +157,7 @@ class Supervisor:
             if now - before > ANSWER_TIMEOUT_S:
                 worker.heard_at = now  # this process itself was not running
             elif worker.is_ready and now - worker.heard_at > HUNG_S:
-                logger.warning("worker %d hangs, and is ended", worker.pid)
+                logger.warning("worker %d hangs, and is killed", worker.pid)
                 _kill(worker.pid)
 
     def announce(self, text: str, *, is_lasting: bool) -> None:
@@ -225,7 +225,7 @@ class Supervisor:
         try:
             await self._start_batch()
         except (OperatorError, OSError) as error:
-            logger.warning("%s; the workers that there are go on", error)
+            logger.warning("%s; the existing workers continue", error)
             self._retry_at = self._loop.time() + RETRY_S
 
     async def _start_batch(self) -> None:
@@ -263,7 +263,7 @@ class Supervisor:
                 self._forkers.remove(forker)
                 if self._is_stopping:
                     return
-                raise OperatorError("the workers do not start; what stops them is said above")
+                raise OperatorError("the workers do not start; the cause is logged above")
         finally:
             ready.cancel()
             ended.cancel()

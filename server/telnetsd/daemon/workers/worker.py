@@ -127,7 +127,7 @@ class Worker:
             except Exception as error:
                 if repr(error) != told:
                     told = repr(error)
-                    logger.exception("a worker could not look at its state; it goes on, and tries again")
+                    logger.exception("a worker could not check its state; it continues and retries")
 
     def _retire(self) -> None:
         self._is_retired = True

@@ -173,7 +173,7 @@ def _parse(text: TargetText) -> ExecTarget:
         raise ValueError("no program in exec:")
     program = shutil.which(words[0])
     if program is None:
-        raise ValueError(f"no program {words[0]!r} that can be run")
+        raise ValueError(f"program {words[0]!r} not found or not executable")
     if run_as:
         try:
             pwd.getpwnam(run_as)

@@ -63,7 +63,7 @@ class StreamUpstream:
 def reason_of(error: OSError) -> str:
     """Return a short description of an error for a user, without the operator's paths."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not to be trusted ({error.verify_message})"
+        return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
         return f"no TLS ({error.reason or 'no reason given'})"
     # Use the error number: the text from some libraries contains the operator's paths.

@@ -35,7 +35,7 @@ class TelnetUpstream:
         try:
             await self._connection.drain()
         except OSError as error:
-            raise UpstreamError("the connection is gone") from error
+            raise UpstreamError("the connection was lost") from error
 
     def resize(self, terminal: Terminal) -> None:
         """Send the server the new size, if it has asked for it."""

@@ -37,7 +37,7 @@ class TlsTarget:
 def _parse(text: TargetText) -> TlsTarget:
     settings = text.settings
     if bool(settings.certificate) != bool(settings.key):
-        raise ValueError("certificate and key go together")
+        raise ValueError("certificate and key must be used together")
     files = [text.root / one if one else None for one in (settings.ca, settings.certificate, settings.key)]
     for file in files:
         if file is not None and not file.is_file():

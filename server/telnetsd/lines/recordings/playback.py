@@ -144,9 +144,9 @@ def _read_header(line: bytes, path: Path) -> None:
     try:
         header = msgspec.json.decode(line, type=_Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{path} is no recording: {error}; see: telnetsd recording list") from error
+        raise OperatorError(f"{path} is not a recording: {error}; see: telnetsd recording list") from error
     if header.version != VERSION:
-        raise OperatorError(f"{path} is an asciicast of version {header.version}; only {VERSION} is read here")
+        raise OperatorError(f"{path} is an asciicast of version {header.version}; only {VERSION} is supported")
 
 
 def _read_event(line: bytes, path: Path, number: int) -> _Event:

@@ -36,7 +36,7 @@ INPUT: Final = "i"
 RESIZE: Final = "r"
 MARK: Final = "m"
 RAW: Final = "b"
-END_MARK: Final = "the recording has reached its greatest length"
+END_MARK: Final = "the recording has reached its maximum size"
 _END_BYTES: Final = 256
 _WHOLE_MS: Final = 1000
 

@@ -55,7 +55,7 @@ class Database:
         """
         found = self.row(statement, values)
         if found is None:
-            raise StoreError("state.db: what was just read is gone; try again")
+            raise StoreError("state.db: a record has disappeared; try again")
         return found
 
     def rows(self, statement: str, values: Iterable[object] = ()) -> list[Row]:
@@ -76,4 +76,4 @@ def _store_errors() -> Iterator[None]:
     except sqlite3.IntegrityError as error:
         raise StoreConflictError(f"state.db: {error}") from error
     except sqlite3.Error as error:
-        raise StoreError(f"state.db: {error}; try again, or put back a backup") from error
+        raise StoreError(f"state.db: {error}; try again, or restore a backup") from error

@@ -123,7 +123,7 @@ def migrate(database: Database, path: Path) -> None:
     """
     (version,) = database.one_row("PRAGMA user_version")
     if version > SCHEMA_VERSION:
-        raise OperatorError(f"{path} was written by a newer telnetsd; install that one")
+        raise OperatorError(f"{path} was written by a newer telnetsd; install that version")
     for step in _STEPS[version:]:
         # executescript() would commit the transaction implicitly.
         for statement in step.split(";"):

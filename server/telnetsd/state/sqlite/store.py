@@ -34,7 +34,7 @@ class SqliteStore:
                 with self.transaction():
                     migrate(database, path)
         except (OSError, StoreError) as error:
-            raise OperatorError(f"cannot open {path}: {error}; check its mode, or put back a backup") from error
+            raise OperatorError(f"cannot open {path}: {error}; check its mode, or restore a backup") from error
         self.certificates = Certificates(database)
         self.pins = Pins(database)
         self.users = Users(database, self.certificates, self.pins)

@@ -53,7 +53,7 @@ class Users:
         try:
             self._database.execute("INSERT INTO users VALUES (?, ?, ?)", (user.name, to_text(at), int(is_mapped)))
         except StoreConflictError:
-            raise OperatorError(f"there is a user {user.name} already; see: telnetsd user show {user.name}") from None
+            raise OperatorError(f"user {user.name} already exists; see: telnetsd user show {user.name}") from None
         self._database.execute("DELETE FROM removed_users WHERE name = ?", (user.name,))
         self._add_roles(user)
 

@@ -18,7 +18,7 @@ def test_a_ca_that_was_replaced_after_it_was_loaded_issues_nothing(home: Home) -
     rotate(home)
     key = generate_key(KeyType.EC).public_key()
     with (
-        pytest.raises(OperatorError, match="the CA was changed by somebody else meanwhile"),
+        pytest.raises(OperatorError, match="the CA was changed by another process in the meantime"),
         changing(home, {}) as change,
     ):
         certify(change, stale, Settings(), "bob", key, Grant())

@@ -50,7 +50,7 @@ def locked_key() -> bytes:
         ),
         (lambda home: home.server_key.write_text("x"), "cannot read certs/server.key: "),
         (lambda home: home.server_key.write_bytes(locked_key()), "put back an unencrypted PEM key"),
-        (lambda home: home.server_key.write_bytes(dsa_key()), "is of a kind that is not taken"),
+        (lambda home: home.server_key.write_bytes(dsa_key()), "its type is not accepted"),
     ],
     ids=["no certificate", "no PEM", "no key", "no PEM key", "an encrypted key", "DSA"],
 )

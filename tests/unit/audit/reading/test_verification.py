@@ -258,7 +258,7 @@ def test_a_file_removed_while_it_is_read_is_reported_with_a_message(intact: File
     judge(intact, tmp_path)
     snapshot = take_snapshot(tmp_path / "audit.jsonl")
     (tmp_path / log_names(intact)[1]).unlink()
-    with pytest.raises(OperatorError, match="it was removed meanwhile; try again"):
+    with pytest.raises(OperatorError, match="it was removed in the meantime; try again"):
         list(read_lines(snapshot))
 
 
@@ -364,13 +364,13 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         lambda lines: [*lines[:4], lines[4].replace(b"event 5", b"event X"), *lines[5:]],
         DamageKind.CHANGED,
         5,
-        "it is not what was written",
+        "it does not match its hash",
     ),
     "a changed text with its hash made anew": (
         lambda lines: [*lines[:4], *rehash(lines[4:5], 0), *lines[5:]],
         DamageKind.CHANGED,
         5,
-        "it is not what was written: the next line does not fit",
+        "it was changed: the next line does not match it",
     ),
     "everything behind a change made anew": (
         lambda lines: rehash(lines, 4),
@@ -382,7 +382,7 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         lambda lines: rehash(lines, 0),
         DamageKind.CHANGED,
         1,
-        "its signature does not fit",
+        "its signature does not match",
     ),
     "a line removed": (
         lambda lines: [*lines[:4], *lines[5:]],
@@ -400,19 +400,19 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         lambda lines: lines[2:],
         DamageKind.REMOVED,
         1,
-        "lines 1 to 2 before it are missing, and it does not open a file",
+        "lines 1 to 2 before it are missing, and it does not begin a file",
     ),
     "a line repeated": (
         lambda lines: [*lines[:7], lines[3], *lines[7:]],
         DamageKind.INSERTED,
         8,
-        "it was put in: it does not follow the line before it",
+        "it was inserted: it does not follow the previous line",
     ),
     "a line put in that follows the one before it": (
         lambda lines: [*lines[:5], rehash([lines[5]], 0)[0], *lines[5:]],
         DamageKind.INSERTED,
         6,
-        "it was put in: the line behind it does not follow it",
+        "it was inserted: the next line does not follow it",
     ),
     "text put in": (
         lambda lines: [*lines[:5], b"hello\n", *lines[5:]],
@@ -424,27 +424,27 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]],
         DamageKind.REORDERED,
         5,
-        "it stands before line 5",
+        "it comes before line 5",
     ),
     "a line moved to the end": (
         lambda lines: [*lines[:4], *lines[5:], lines[4]],
         DamageKind.REORDERED,
         5,
-        "it stands before line 5",
+        "it comes before line 5",
     ),
     "the end cut off": (
         lambda lines: lines[:7],
         DamageKind.TRUNCATED,
         7,
-        "lines 8 to 10 behind it are missing, as the seal says",
+        "lines 8 to 10 after it are missing, according to the seal",
     ),
     "the end cut off within a line": (
         lambda lines: [*lines[:9], lines[9][:100]],
         DamageKind.TORN,
         10,
-        "it has no end",
+        "it is incomplete: a writer was interrupted",
     ),
-    "nothing left": (lambda _: [], DamageKind.TRUNCATED, 0, "there is no line in it"),
+    "nothing left": (lambda _: [], DamageKind.TRUNCATED, 0, "it has no lines"),
 }
 
 
