@@ -33,7 +33,7 @@ _CHECKPOINT_PURPOSE: Final = b"telnetsd audit checkpoint v1\n"
 _SEAL_PURPOSE: Final = b"telnetsd audit seal v1\n"
 
 
-class _Seal(msgspec.Struct, forbid_unknown_fields=True):
+class _Seal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     sequence: int
     sha256: str
     next_sequence: int
@@ -95,12 +95,12 @@ class AuditKey:
         """Return the content of a seal: SEAL_BYTES long."""
         head, following = seal.head, seal.next
         written = _Seal(
-            head.sequence,
-            head.sha256,
-            following.sequence,
-            following.sha256,
-            self.id,
-            self._sign(_seal_statement(seal)),
+            sequence=head.sequence,
+            sha256=head.sha256,
+            next_sequence=following.sequence,
+            next_sha256=following.sha256,
+            key_id=self.id,
+            signature=self._sign(_seal_statement(seal)),
         )
         return msgspec.json.encode(written).ljust(SEAL_BYTES - 1) + b"\n"
 

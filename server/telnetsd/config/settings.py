@@ -37,11 +37,11 @@ from telnetsd.config.values import (
 )
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What all sections share: immutable, and strict about their keys."""
 
 
-class EndpointSettings(Section, frozen=True):
+class EndpointSettings(Section, frozen=True, kw_only=True):
     """An address that accepts connections, with its own requirements in addition to those of [identity]."""
 
     listen: Annotated[str, setting("HOST:PORT, or unix:PATH")]
@@ -52,7 +52,7 @@ class EndpointSettings(Section, frozen=True):
     ] = ()
 
 
-class ListenerSettings(Section, frozen=True):
+class ListenerSettings(Section, frozen=True, kw_only=True):
     """Where connections are accepted, how many, and how many processes serve them."""
 
     listen: Annotated[
@@ -96,7 +96,7 @@ class ListenerSettings(Section, frozen=True):
         return (EndpointSettings(listen=self.listen, proxies=self.proxies), *self.also)
 
 
-class LimitSettings(Section, frozen=True):
+class LimitSettings(Section, frozen=True, kw_only=True):
     """What a source, a user or a session may use, and what happens to sources that fail: docs/service.md."""
 
     exempt: Annotated[
@@ -148,7 +148,7 @@ class LimitSettings(Section, frozen=True):
     ] = 4_194_304
 
 
-class TlsSettings(Section, frozen=True):
+class TlsSettings(Section, frozen=True, kw_only=True):
     """The TLS handshake."""
 
     handshake_timeout_s: Annotated[Seconds, setting("a handshake that takes longer is aborted", common=True)] = 10.0
@@ -159,7 +159,7 @@ class TlsSettings(Section, frozen=True):
     ] = 65536
 
 
-class IdentitySettings(Section, frozen=True):
+class IdentitySettings(Section, frozen=True, kw_only=True):
     """Which clients are admitted."""
 
     require_certificate: Annotated[
@@ -171,7 +171,7 @@ class IdentitySettings(Section, frozen=True):
     ] = CrlPolicy.REQUIRE
 
 
-class IssuingSettings(Section, frozen=True):
+class IssuingSettings(Section, frozen=True, kw_only=True):
     """What the built-in CA issues."""
 
     days: Annotated[Days, setting("how long a user's certificate is valid", common=True)] = 365
@@ -183,7 +183,7 @@ class IssuingSettings(Section, frozen=True):
     ] = 7
 
 
-class RenewalSettings(Section, frozen=True):
+class RenewalSettings(Section, frozen=True, kw_only=True):
     """Renewing a certificate, and warning before it expires."""
 
     policy: Annotated[
@@ -197,7 +197,7 @@ class RenewalSettings(Section, frozen=True):
     ] = 30
 
 
-class EnrolmentSettings(Section, frozen=True):
+class EnrolmentSettings(Section, frozen=True, kw_only=True):
     """Requests of clients that have no certificate yet."""
 
     is_open: Annotated[bool, setting("whether `enroll` accepts requests", common=True)] = True
@@ -206,7 +206,7 @@ class EnrolmentSettings(Section, frozen=True):
     expiry_days: Annotated[Days, setting("how long a request is kept", common=True)] = 7
 
 
-class SessionSettings(Section, frozen=True):
+class SessionSettings(Section, frozen=True, kw_only=True):
     """The timeouts and limits of one session."""
 
     idle_timeout_s: Annotated[Seconds, setting("a session without input for this long ends", common=True)] = 1800.0
@@ -225,7 +225,7 @@ class SessionSettings(Section, frozen=True):
     )
 
 
-class ShippingSettings(Section, frozen=True):
+class ShippingSettings(Section, frozen=True, kw_only=True):
     """A collector that receives every event."""
 
     name: Annotated[EntryId, setting("its name in events and metrics", waits=True)]
@@ -238,7 +238,7 @@ class ShippingSettings(Section, frozen=True):
     ] = 100_000
 
 
-class AuditSettings(Section, frozen=True):
+class AuditSettings(Section, frozen=True, kw_only=True):
     """The audit log: when it is synced, signed, rotated and removed, and which collectors receive it."""
 
     durability: Annotated[
@@ -298,7 +298,7 @@ class AuditSettings(Section, frozen=True):
     shipping: Annotated[tuple[ShippingSettings, ...], setting("collectors that get every event", waits=True)] = ()
 
 
-class MetricsSettings(Section, frozen=True):
+class MetricsSettings(Section, frozen=True, kw_only=True):
     """Metrics and health, over HTTP on this machine only."""
 
     listen: Annotated[
@@ -306,7 +306,7 @@ class MetricsSettings(Section, frozen=True):
     ] = ""
 
 
-class LineSettings(Section, frozen=True):
+class LineSettings(Section, frozen=True, kw_only=True):
     """A line: its target, the roles that have access to it, and how it is shared, recorded and limited."""
 
     name: Annotated[EntryId, setting("its name for users")]
@@ -341,7 +341,7 @@ class LineSettings(Section, frozen=True):
     server_name: Annotated[OptionalHostName, setting("a TLS server name that connects directly to the line")] = ""
 
 
-class RoleSettings(Section, frozen=True):
+class RoleSettings(Section, frozen=True, kw_only=True):
     """A named set of commands: its own, and those of the roles that it includes.
 
     With neither `includes` nor `commands`, a built-in role keeps its own.
@@ -352,13 +352,13 @@ class RoleSettings(Section, frozen=True):
     min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may have the role")] = 0
 
 
-class CommandSettings(Section, frozen=True):
+class CommandSettings(Section, frozen=True, kw_only=True):
     """The requirements of one command."""
 
     min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may use the command")] = 0
 
 
-class ProgramSettings(Section, frozen=True):
+class ProgramSettings(Section, frozen=True, kw_only=True):
     """A command that runs a program. The arguments that a user adds come after the program's own."""
 
     name: Annotated[Name, setting("its name, which users type")]
@@ -382,7 +382,7 @@ class ProgramSettings(Section, frozen=True):
     ] = 2**20
 
 
-class ClassSettings(Section, frozen=True):
+class ClassSettings(Section, frozen=True, kw_only=True):
     """An assurance class: its policy OID, its name, and what was checked of a person."""
 
     oid: Annotated[Oid, setting("the certificate policy that carries it; use an OID of your own arc")]
@@ -390,7 +390,7 @@ class ClassSettings(Section, frozen=True):
     checked: Annotated[Text, setting("how a person's identity was checked")]
 
 
-class TrustAnchorSettings(Section, frozen=True):
+class TrustAnchorSettings(Section, frozen=True, kw_only=True):
     """How far a trust anchor is trusted."""
 
     fingerprint: Annotated[Fingerprint, setting("which CA: `SHA256:` and its fingerprint")]
@@ -400,7 +400,7 @@ class TrustAnchorSettings(Section, frozen=True):
     max_class: Annotated[AssuranceClass, setting("the highest class that its certificates may assert by OID")] = 0
 
 
-class CertToNameSettings(Section, frozen=True):
+class CertToNameSettings(Section, frozen=True, kw_only=True):
     """One entry of the mapping from a verified certificate to a user (RFC 7407 section 4)."""
 
     id: Annotated[EntryId, setting("the name of the entry in events")]
@@ -414,7 +414,7 @@ class CertToNameSettings(Section, frozen=True):
     ] = UNSET
 
 
-class Settings(Section, frozen=True):
+class Settings(Section, frozen=True, kw_only=True):
     """The whole file."""
 
     listener: Annotated[

@@ -60,7 +60,7 @@ class Person:
 
 
 def shared_line() -> Line:
-    settings = LineSettings("switch", "tcp://127.0.0.1:1", shared=True)
+    settings = LineSettings(name="switch", target="tcp://127.0.0.1:1", shared=True)
     line = LineTable((settings,), Path()).find("switch")
     assert line is not None
     return line
