@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
@@ -61,10 +62,12 @@ class LogFile:
         self.saved_as: Path | None = None
         make_secret_folder(path.parent)
         self._descriptor = -1
+        self._seal_syncs = ThreadPoolExecutor(1, "seal-sync")
         self._open()
 
     def close(self) -> None:
         """Close the file."""
+        self._seal_syncs.shutdown()
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -103,8 +106,16 @@ class LogFile:
             view = view[os.write(self._descriptor, view) :]
 
     def sync(self) -> None:
-        """Sync what was written to the disk."""
-        os.fdatasync(self._descriptor)
+        """Sync what was written to the disk, and the seal that announces it.
+
+        Lines beyond the seal count as inserted. So after a power cut the seal must not be older than the lines. Both
+        are synced at the same time, since a disk then needs little longer than for one.
+        """
+        seal = self._seal_syncs.submit(self._sync_seal)
+        try:
+            os.fdatasync(self._descriptor)
+        finally:
+            seal.result()
 
     def cut(self, size: int) -> None:
         """Remove everything after an offset."""
@@ -151,11 +162,24 @@ class LogFile:
 
     def write_seal(self, content: bytes) -> None:
         """Overwrite the seal in place: the old one is gone, so that it cannot be used again."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(self._seal_text, flags, SECRET_FILE_MODE)
-        try:
+        with self._open_seal() as descriptor:
             if os.pwrite(descriptor, content, 0) != len(content):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _sync_seal(self) -> None:
+        with self._open_seal() as descriptor:
+            os.fdatasync(descriptor)
+
+    @contextlib.contextmanager
+    def _open_seal(self) -> Iterator[int]:
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(self._seal_text, flags)
+        except FileNotFoundError:
+            descriptor = os.open(self._seal_text, flags | os.O_CREAT, SECRET_FILE_MODE)
+            sync_folder(self.path.parent)
+        try:
+            yield descriptor
         finally:
             os.close(descriptor)
 
