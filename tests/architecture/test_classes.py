@@ -81,7 +81,7 @@ def positional_of(one: type) -> int:
     return sum(1 for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD})
 
 
-def test_each_private_attribute_of_a_library_that_is_used_exists() -> None:
+async def test_each_private_attribute_of_a_library_that_is_used_exists() -> None:
     client = telnetlib3.client_base.BaseClient()
     connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
     objects = {
@@ -100,7 +100,7 @@ def test_each_private_attribute_of_a_library_that_is_used_exists() -> None:
     assert missing == []
 
 
-def test_no_other_private_attribute_of_a_library_is_used() -> None:
+async def test_no_other_private_attribute_of_a_library_is_used() -> None:
     foreign = re.compile(r"(?<![\w.])(?!self\b|cls\b)\w[\w.]*\.(_[a-z]\w*)")
     used = {
         name

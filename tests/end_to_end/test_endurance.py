@@ -141,7 +141,7 @@ def test_the_service_recovers_after_workers_and_the_first_process_are_killed_und
         over.set()
         for one in loads:
             one.join()
-    print(f"back after a worker's death: {of_workers}, after the first process's: {of_the_first}")
+    print(f"back after a worker's death: {of_workers}, after the supervisor's: {of_the_first}")
     caretaker.stop()
     assert telnetsd(home, "audit", "verify").stdout.startswith("intact")
 

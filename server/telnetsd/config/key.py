@@ -50,17 +50,26 @@ def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.Fie
 def fixed_values(settings: msgspec.Struct) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
     """Yield the values that a running server keeps from its start: those of each section's keys that need a restart.
 
-    If a section can occur many times, the values of all its occurrences are yielded together.
+    If a section can occur many times, the values of all its occurrences are yielded together, each after its name.
     """
     for field, _ in keys_of(type(settings)):
         section, form = section_of(field.type)
         if section is None:
             continue
         waiting = [inner.name for inner, key in keys_of(section) if key.waits]
-        value = getattr(settings, field.name)
-        each = [value] if isinstance(value, section) else list(value.values() if isinstance(value, dict) else value)
-        values: list[tuple[object, ...]] = [tuple(getattr(one, name) for name in waiting) for one in each]
-        yield form.format(field.encode_name), values if form == "[{}]" else [one for one in values if any(one)]
+        occurrences = list(_occurrences(getattr(settings, field.name)))
+        kept = [(name, *(getattr(one, key) for key in waiting)) for name, one in occurrences]
+        yield form.format(field.encode_name), kept if form == "[{}]" else [one for one in kept if any(one[1:])]
+
+
+def _occurrences(value: Any) -> Iterator[tuple[object, msgspec.Struct]]:  # noqa: ANN401 -- of any section's type
+    """Yield each occurrence of a section, with its name; the name is empty for a section that occurs once."""
+    if isinstance(value, msgspec.Struct):
+        yield "", value
+    elif isinstance(value, dict):
+        yield from value.items()
+    else:
+        yield from ((getattr(one, "name", ""), one) for one in value)
 
 
 def section_of(kind: Any) -> tuple[type[msgspec.Struct] | None, str]:  # noqa: ANN401 -- a type annotation

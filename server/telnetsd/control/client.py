@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from telnetsd.errors import OperatorError
 from telnetsd.rpc.messages import TIMEOUT_S, Request, WatchSessionRequest
@@ -17,7 +18,7 @@ A = TypeVar("A")
 class _Answer(msgspec.Struct):
     """The server's answer: one of the two fields."""
 
-    ok: msgspec.Raw | None = None
+    ok: msgspec.Raw | UnsetType = UNSET
     error: str = "the running server closed the connection; see its output"
 
 
@@ -34,7 +35,10 @@ def watch(path: Path, session_id: str) -> Iterator[bytes]:
         except OSError as error:
             raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
         with connection.makefile("rb", buffering=0) as file:
-            _read_answer(_read_line(file))
+            try:
+                _read_answer(_read_line(file))
+            except msgspec.MsgspecError as error:
+                raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
             while data := file.read(_SHOWN_BYTES):
                 yield data
 
@@ -66,7 +70,7 @@ def _answer_type(request: Request[Any]) -> type:
 
 def _read_answer(line: bytes) -> msgspec.Raw:
     answer = msgspec.json.decode(line or b"{}", type=_Answer)
-    if answer.ok is None:
+    if isinstance(answer.ok, UnsetType):
         raise OperatorError(answer.error)
     return answer.ok
 

@@ -1,6 +1,6 @@
 """The counts of a running server, with Prometheus names: they come from the events that are on the log.
 
-The first process writes every event of every worker, so nothing has to be counted anywhere else.
+The supervisor writes every event of every worker, so nothing has to be counted anywhere else.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""One running server: its first process, with sockets, signals, clocks, and everything that exists only once."""
+"""One running server: its supervisor, with sockets, signals, clocks, and everything that exists only once."""
 
 import asyncio
 import contextlib

@@ -88,7 +88,7 @@ class Home:
     control_socket = _Path("run/control.sock")
     """A running server's socket for the operator."""
     workers_socket = _Path("run/workers.sock")
-    """Where the workers of a running server connect to its first process."""
+    """Where the workers of a running server connect to its supervisor."""
 
     def shown(self, path: Path) -> str:
         """Return `path` for display: relative to the home folder if it is below it."""

@@ -65,7 +65,7 @@ class LineHost:
 
     def serve_participant(self, channel: Channel) -> None:
         """Answer a session that asks for a place."""
-        channel.answer(ReservePlace, HostedPlace(channel, self).reserve)
+        channel.open_with(ReservePlace, HostedPlace(channel, self).reserve)
 
     def find(self, name: str) -> Line:
         """Return the line of that name.

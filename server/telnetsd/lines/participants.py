@@ -1,6 +1,6 @@
 """The participants of a line, and the notices to them when that changes. Pure: it calls no participant.
 
-A line has at most one writer, and any number of watchers. The writer role changes in three ways: a session takes it
+A line has at most one writer, and watchers. The writer role changes in three ways: a session takes it
 over, the writer hands it over to a watcher that asked, or a watcher gets it when it is free. A change returns its
 notices, and `OpenLine` delivers them.
 """

@@ -121,7 +121,7 @@ class Traffic:
             await self._wait_for(writer)
 
     def _show_watcher(self, watcher: Participant, data: bytes) -> None:
-        if watcher.unread_bytes() > BEHIND_MAX_BYTES:
+        if watcher in self._people.watchers and watcher.unread_bytes() > BEHIND_MAX_BYTES:
             sentence = f"your client does not keep up with {self._settings.name}"
             self._apply(self._people.drop(watcher, LineReason.TOO_SLOW, sentence))
         elif self._people.has(watcher):

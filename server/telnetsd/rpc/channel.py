@@ -80,6 +80,7 @@ class Channel(asyncio.Protocol):
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._answerers: dict[type, Callable[[Any], Awaitable[object]]] = {}
+        self._openers: dict[type, Callable[[Any], Awaitable[object]]] = {}
         self._listeners: dict[type, Callable[[Any], None]] = {}
         self.on_closed: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
@@ -129,6 +130,13 @@ class Channel(asyncio.Protocol):
     def answer(self, kind: type[Q], by: Callable[[Q], Awaitable[object]]) -> None:
         """Register the handler of a kind of question; a question without one is an error at the other end."""
         self._answerers[kind] = by
+
+    def open_with(self, kind: type[Q], by: Callable[[Q], Awaitable[object]]) -> None:
+        """Register the handler of a question that may begin the channel; it says what the other end is.
+
+        Once one of these questions has come, none of them is answered again.
+        """
+        self._openers[kind] = by
 
     def hear(self, kind: type[N], by: Callable[[N], None]) -> None:
         """Register the handler of a kind of news, which gets it in the order sent; other news is dropped."""
@@ -210,7 +218,8 @@ class Channel(asyncio.Protocol):
         except msgspec.MsgspecError as error:
             self._refuse(number, "", f"a request from another version cannot be read ({error}): restart the server")
             return
-        name, answer = type(question).__name__, self._answerers.get(type(question))
+        name = type(question).__name__
+        answer = self._answerers.get(type(question)) or self._take_opener(type(question))
         if answer is None:
             self._refuse(number, "", f"nothing here answers {name}: restart the server")
             return
@@ -225,6 +234,12 @@ class Channel(asyncio.Protocol):
             self._refuse(number, "", f"{name} failed; the operator can find the cause in the server's output")
         else:
             self._send(_Kind.ANSWER, number, said)
+
+    def _take_opener(self, kind: type) -> Callable[[Any], Awaitable[object]] | None:
+        opener = self._openers.get(kind)
+        if opener is not None:
+            self._openers = {}
+        return opener
 
     def _refuse(self, number: int, kind: str, sentence: str) -> None:
         self._send(_Kind.ERROR, number, _Refused(kind, sentence))

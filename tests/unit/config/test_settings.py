@@ -164,6 +164,15 @@ def test_an_undeclared_key_is_detected() -> None:
         list(keys_of(Undeclared))
 
 
+def test_a_line_that_has_an_address_cannot_be_renamed_without_a_restart() -> None:
+    settings = [
+        parse_settings(f"[[line]]\nname = '{name}'\ntarget = 'tcp://a:1'\nlisten = '127.0.0.1:1'\n", "telnetsd.toml")
+        for name in ("old", "new")
+    ]
+    before, after = (dict(fixed_values(one)) for one in settings)
+    assert before["[[line]]"] != after["[[line]]"]
+
+
 @pytest.mark.parametrize(
     ("text", "waits"),
     [

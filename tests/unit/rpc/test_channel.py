@@ -92,6 +92,23 @@ async def test_a_question_unknown_to_the_other_end_is_refused(tmp_path: Path) ->
             await ours.ask(Ask())
 
 
+async def test_a_channel_is_opened_once(tmp_path: Path) -> None:
+    async with connected(tmp_path / "socket") as (ours, theirs):
+
+        async def add(asked: Add) -> int:
+            return sum(asked.numbers)
+
+        async def refuse(_: Refuse) -> None:
+            return
+
+        theirs.open_with(Add, add)
+        theirs.open_with(Refuse, refuse)
+        assert await ours.ask(Add([1, 2])) == 3
+        for question in (Add([1, 2]), Refuse()):
+            with pytest.raises(ChannelError, match="nothing here answers"):
+                await ours.ask(question)
+
+
 async def test_an_answer_of_another_type_is_an_error_for_the_caller(tmp_path: Path) -> None:
     async def answer(_: Add) -> str:
         return "three"

@@ -28,11 +28,11 @@ from telnetsd.rpc.messages import Plan
 from telnetsd.tls.engine import ServerContext
 
 STDIN: Final = 0
-"""The pipe from the first process: when it ends, the forker starts no more workers."""
+"""The pipe from the supervisor: when it ends, the forker starts no more workers."""
 SHORT_LIFE_S: Final = 1.0
 DELAY_MAX_S: Final = 5.0
 ORPHANED_S: Final = 3.0
-"""How long workers may take to end by themselves when the server's first process has died."""
+"""How long workers may take to end by themselves when the supervisor has died."""
 
 logger = logging.getLogger(__name__)
 

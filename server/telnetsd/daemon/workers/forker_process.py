@@ -1,4 +1,4 @@
-"""A forker, as the first process of a server sees it: forked for the first batch, a new program for later ones.
+"""A forker, as the supervisor sees it: forked for the first batch, a new program for later ones.
 
 The first one is forked before there are threads, an event loop or open files that are not for it. It has what the
 first process has loaded, so that a restarted server accepts connections half a second sooner. Later forkers load what

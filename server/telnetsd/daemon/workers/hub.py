@@ -114,7 +114,7 @@ class Hub:
 
     def _connected(self) -> Channel:
         channel = Channel(TO_SUPERVISOR)
-        channel.answer(Hello, partial(self._greet, channel))
+        channel.open_with(Hello, partial(self._greet, channel))
         self._common.host.serve_participant(channel)
         return channel
 

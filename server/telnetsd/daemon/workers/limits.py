@@ -21,7 +21,7 @@ class SharedLimits:
 
     Args:
         admission: What the worker counts.
-        channel: To the first process.
+        channel: To the supervisor.
     """
 
     def __init__(self, admission: Admission, channel: Channel) -> None:
@@ -64,7 +64,7 @@ class SharedLimits:
 
 
 class LimitsHub:
-    """The first process's part: passes on to each worker what the others report, and keeps it for new workers."""
+    """The supervisor's part: passes on to each worker what the others report, and keeps it for new workers."""
 
     def __init__(self) -> None:
         self._counts: dict[Channel, Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""A worker, as the first process of a server sees it: what it reports about itself, and how to ask it."""
+"""A worker, as the supervisor sees it: what it reports about itself, and how to ask it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ A = TypeVar("A")
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class WorkerLink:
-    """One worker, as the first process sees it.
+    """One worker, as the supervisor sees it.
 
     Attributes:
         heard_at: When it last gave a sign of life, by the event loop's clock.

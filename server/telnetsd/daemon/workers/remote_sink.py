@@ -13,7 +13,7 @@ _NO_ANSWER: Final = "the audit log cannot be written: the process that writes it
 
 
 class RemoteSink:
-    """Events on their way to the log, which the first process writes; see `audit.trail.Sink`."""
+    """Events on their way to the log, which the supervisor writes; see `audit.trail.Sink`."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

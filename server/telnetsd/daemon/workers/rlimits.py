@@ -23,7 +23,7 @@ def spare_the_collector() -> None:
 
 
 def handle_no_signals() -> None:
-    """Leave the signals that end or reload a server to its first process, which notifies us.
+    """Leave the signals that end or reload a server to its supervisor, which notifies us.
 
     The handler does nothing. If signals were ignored instead, the programs that we start would inherit that.
     """

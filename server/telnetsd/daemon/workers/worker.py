@@ -1,4 +1,4 @@
-"""One worker: accepts connections and has sessions; asks the first process for everything that exists only once."""
+"""One worker: accepts connections and has sessions; asks the supervisor for everything that exists only once."""
 
 import asyncio
 import contextlib
@@ -65,11 +65,11 @@ class WorkerStart:
 
 
 class Worker:
-    """Handles what the first process asks and tells a worker.
+    """Handles what the supervisor asks and tells a worker.
 
     Args:
         start: What it starts with.
-        channel: To the first process.
+        channel: To the supervisor.
         process: What it serves with.
         sink: Where its events go.
     """
@@ -139,7 +139,7 @@ class Worker:
         self._accepting = []
 
     def _lose(self) -> None:
-        """Note that the first process has ended: nothing can be recorded, so the worker stops."""
+        """Note that the supervisor has ended: nothing can be recorded, so the worker stops."""
         self._sink.give_up()
         self._ending.set()
 
@@ -185,7 +185,7 @@ class Worker:
 
 
 def run_worker(start: WorkerStart, generation: Generation, context: ServerContext, ask: AskPassphrase) -> None:
-    """Run as a worker until the first process ends it.
+    """Run as a worker until the supervisor ends it.
 
     Raises:
         OperatorError: The worker cannot start.

@@ -1,0 +1,84 @@
+"""The bytes of an open line: each participant is shown what the upstream says, in its role of that moment."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import cast
+
+from telnetsd.config.settings import LineSettings
+from telnetsd.events.reason import LineReason
+from telnetsd.lines.kinds.upstream import Upstream
+from telnetsd.lines.participants import Dismissed, Notices, Participant, Participants
+from telnetsd.lines.traffic import BEHIND_MAX_BYTES, Traffic
+
+
+class Screen:
+    """A participant that keeps what it is shown."""
+
+    def __init__(self, name: str, unread_bytes: int = 0, on_show: Callable[[], object] = lambda: None) -> None:
+        self.name = name
+        self.shown = b""
+        self.dismissed: StrEnum | None = None
+        self._unread_bytes = unread_bytes
+        self._on_show = on_show
+
+    def show(self, data: bytes) -> None:
+        self.shown += data
+        self._on_show()
+
+    def tell(self, sentence: str) -> None: ...
+
+    def unread_bytes(self) -> int:
+        return self._unread_bytes
+
+    def is_behind(self) -> bool:
+        return False
+
+    async def drain(self) -> None: ...
+
+    async def record_role(self, reason: LineReason, cause: LineReason) -> None: ...
+
+    def dismiss(self, reason: StrEnum, sentence: str) -> None:
+        del sentence
+        self.dismissed = reason
+
+
+class Output:
+    """An upstream that says one thing, and then ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data, b""]
+
+    async def read(self) -> bytes:
+        return self._left.pop(0)
+
+
+def dismiss(notices: Notices[Participant]) -> None:
+    for one in notices:
+        if isinstance(one, Dismissed):
+            one.to.dismiss(one.reason, one.sentence)
+
+
+async def pump(people: Participants[Participant]) -> None:
+    traffic = Traffic(LineSettings(name="switch", target="tcp://a:1"), people, dismiss, lambda *_: None)
+    await traffic.pump(cast("Upstream", Output(b"hello")))
+
+
+async def test_a_watcher_that_does_not_keep_up_is_dismissed_and_the_others_are_shown_the_output() -> None:
+    writer, slow, quick = Screen("writer"), Screen("slow", BEHIND_MAX_BYTES + 1), Screen("quick")
+    people = Participants[Participant]("switch", is_shared=True, writer=writer)
+    people.watch(slow)
+    people.watch(quick)
+    await pump(people)
+    assert (writer.shown, slow.shown, quick.shown) == (b"hello", b"", b"hello")
+    assert slow.dismissed is LineReason.TOO_SLOW
+
+
+async def test_a_slow_watcher_that_becomes_the_writer_meanwhile_is_shown_the_output() -> None:
+    writer, slow = Screen("writer"), Screen("slow", BEHIND_MAX_BYTES + 1)
+    people = Participants[Participant]("switch", is_shared=True, writer=writer)
+    first = Screen("first", on_show=lambda: people.promote(slow, writer))
+    people.watch(first)
+    people.watch(slow)
+    await pump(people)
+    assert people.writer is slow
+    assert (slow.shown, slow.dismissed) == (b"hello", None)
