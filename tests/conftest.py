@@ -50,11 +50,23 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 @pytest.fixture(autouse=True, scope="session")
-def every_event_is_held_against_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Check every log that a worker's tests have left against the schema, when the tests are over."""
+def judged_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[Path]]:
+    """Check the logs that fixtures of modules have left against the schema; the set has those of tests."""
+    judged: set[Path] = set()
+    yield judged
+    others = set(tmp_path_factory.getbasetemp().rglob("audit*.jsonl")) - judged
+    problems = [f"{log}: {problem}" for log in sorted(others) for problem in judge_file(log)]
+    assert not problems, "in a log of a module's fixture, and not of the test named here:\n" + "\n".join(problems)
+
+
+@pytest.fixture(autouse=True)
+def events_are_held_against_the_schema(request: pytest.FixtureRequest, judged_logs: set[Path]) -> Iterator[None]:
+    """Check every log that a test has left against the schema, when its servers have ended."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
-    problems = [one for log in tmp_path_factory.getbasetemp().rglob("audit*.jsonl") for one in judge_file(log)]
-    assert problems == []
+    logs = set(folder.rglob("audit*.jsonl")) if folder is not None else set()
+    judged_logs |= logs
+    assert [problem for log in sorted(logs) for problem in judge_file(log)] == []
 
 
 def stop_measuring(environment: pytest.MonkeyPatch) -> None:

@@ -133,11 +133,11 @@ def test_guests_of_a_source_can_fill_only_their_share_of_the_log_and_users_besid
     with connect_as(server, source=ELSEWHERE) as guest:
         guest.read_until(b"guest> ")
         said = ""
-        while "filled their part" not in said:
+        while "used up their share" not in said:
             said = guest.command("nothing")
         assert said.splitlines() == [
             "refused: guests from your network have used up their share of the audit log",
-            "come with a certificate, or in an hour",
+            "connect with a certificate, or in an hour",
         ]
         size = server.home.audit_file.stat().st_size
         for _ in range(50):

@@ -11,7 +11,7 @@ import pytest
 from support.audit import read_log
 from support.client import connect_as
 from support.command_line import telnetsd
-from support.processes import is_running
+from support.processes import is_running, unique_sleep
 from support.server import RunningServer, action_of, get, wait_until
 from telnetsd.files.home import Home
 
@@ -116,7 +116,10 @@ def test_a_program_ends_when_its_client_disconnects(start: Callable[..., Running
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        (program("a", "no-such-program"), "wrong [[command]] 'a' in telnetsd.toml: no program 'no-such-program'"),
+        (
+            program("a", "no-such-program"),
+            "wrong [[command]] 'a' in telnetsd.toml: program 'no-such-program' not found or not executable",
+        ),
         (program("a", "'"), "wrong [[command]] 'a' in telnetsd.toml: No closing quotation"),
         (program("a", "true", roles=["boss"]), "'a' in telnetsd.toml: no role 'boss'; define [roles.boss]"),
         (program("echo", "true"), "two commands are named 'echo'"),
@@ -133,11 +136,12 @@ def test_a_program_that_closed_its_output_ends_when_its_client_disconnects(
     start: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
     script = tmp_path / "quiet.sh"
-    script.write_text("exec >/dev/null 2>&1\nexec sleep 54321\n")
+    sleep = unique_sleep()
+    script.write_text(f"exec >/dev/null 2>&1\nexec {sleep}\n")
     server = start(program("quiet", f"sh {script}"))
     with connect_as(server, "bob") as bob:
         bob.read_until()
         bob.send(b"quiet\r\n")
-        wait_until(lambda: is_running("sleep 54321"), "the program")
+        wait_until(lambda: is_running(sleep), "the program")
         bob.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wait_until(lambda: not is_running("sleep 54321"), "its end")
+    wait_until(lambda: not is_running(sleep), "its end")

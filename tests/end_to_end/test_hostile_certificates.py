@@ -445,8 +445,8 @@ LEAVES = {
     "a serial number of 21 bytes": refused(serial(b"\x01" + b"\0" * 20), "bad-serial-number", "is not one that"),
     "a serial number of 40 bytes": refused(serial(b"\x7f" * 40), "bad-serial-number", "is not one that"),
     "a serial number of 20 bytes": nobody(serial(b"\x7f" * 20)),
-    "signed with SHA-1": refused(signed_with(ECDSA_SHA1), "weak-signature", "is of a kind too weak"),
-    "signed with SHA-224": refused(signed_with(ECDSA_SHA224), "weak-signature", "is of a kind too weak"),
+    "signed with SHA-1": refused(signed_with(ECDSA_SHA1), "weak-signature", "is of a kind that is too weak"),
+    "signed with SHA-224": refused(signed_with(ECDSA_SHA224), "weak-signature", "is of a kind that is too weak"),
     "a forged issuer": refused(
         lambda world: present(Recipe().signed(world.built_in.certificate.subject, STRANGER.key)),
         "bad-signature",

@@ -32,7 +32,7 @@ from telnetsd.events.of_changes import UserRemoved
 from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType
-from telnetsd.state.store import open_store
+from telnetsd.state.opening import open_store
 
 pytestmark = pytest.mark.unmeasured
 

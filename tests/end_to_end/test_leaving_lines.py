@@ -10,7 +10,7 @@ from support.audit import line_events
 from support.command_line import telnetsd
 from support.lines import CONNECTED, OpenTerminal, Terminal, line
 from support.machine import DEADLINE_S
-from support.processes import is_running
+from support.processes import is_running, unique_sleep
 from support.server import RunningServer, action_of, wait_until
 from support.upstreams import Upstream
 from telnetsd.control.client import ask
@@ -19,7 +19,8 @@ from telnetsd.lines.kinds.program import WRITTEN_MAX_BYTES
 from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, ReloadRequest, WatchSessionRequest
 
 DO_SGA = b"\xff\xfd\x03"
-DEAF = "exec:/bin/sh -c 'stty raw -echo; echo begin; exec sleep 1000'"
+SLEEP = unique_sleep()
+DEAF = f"exec:/bin/sh -c 'stty raw -echo; echo begin; exec {SLEEP}'"
 
 
 def session_of(server: RunningServer, user: str) -> str:
@@ -101,7 +102,7 @@ def test_a_user_who_loses_a_role_loses_its_lines(
         bob.connect("switch-1")
         bob.until(b"# ")
         assert telnetsd(home, "user", "change", "bob", "--role", "user").returncode == 0
-        assert bob.until(b"bob> ").startswith(b"\r\n*** switch-1 is not for you any more\r\n")
+        assert bob.until(b"bob> ").startswith(b"\r\n*** you may no longer use switch-1\r\n")
         assert bob.client.command("echo still here") == "still here"
     assert line_events(home)[-1] == ("line-disconnected", "line-withdrawn", "bob")
 
@@ -148,7 +149,7 @@ def test_a_line_that_a_reload_removes_during_a_connection_attempt_is_not_opened(
     ask(home.control_socket, ReloadRequest())
     assert b"*** box was removed or changed by the operator\r\n" in bob.until(b"bob> ")
     assert bob.client.command("echo still here") == "still here"
-    assert not is_running("sleep 1000")
+    assert not is_running(SLEEP)
     assert line_events(home) == []
     server.stop()
 
@@ -181,10 +182,10 @@ def test_a_background_job_of_a_shell_ends_with_the_line(
     server = start(line("shell", "exec:/bin/bash --norc -i"))
     bob = terminal(server, "bob")
     assert CONNECTED in bob.connect("shell")
-    bob.send(b"nohup sleep 98765 >/dev/null 2>&1 &\r")
-    wait_until(lambda: is_running("sleep 98765"), "the job")
+    bob.send(f"nohup {SLEEP} >/dev/null 2>&1 &\r".encode())
+    wait_until(lambda: is_running(SLEEP), "the job")
     bob.leave()
-    wait_until(lambda: not is_running("sleep 98765"), "its end")
+    wait_until(lambda: not is_running(SLEEP), "its end")
 
 
 def test_a_session_that_joins_while_the_line_closes_opens_it_again(

@@ -18,7 +18,7 @@ from support.processes import workers_of
 from support.server import Event, RunningServer, action_of, get, wait_until
 
 TOO_MANY_SESSIONS = "refused: bob has too many sessions open\r\nend one of them first\r\n"
-TOO_MANY_GUESTS = "refused: too many guests are in\r\ncome with a certificate, or later\r\n"
+TOO_MANY_GUESTS = "refused: too many guests are connected\r\nconnect with a certificate, or try again later\r\n"
 NO_EXEMPTION = "[limits]\nexempt = []\n"
 
 

@@ -15,7 +15,7 @@ from support.client import connect_as
 from support.command_line import done, refused, telnetsd
 from support.lines import OpenTerminal, line
 from support.machine import DEADLINE_S
-from support.processes import is_running
+from support.processes import is_running, unique_sleep
 from support.server import RunningServer, action_of, get, wait_until
 from support.upstreams import Upstream
 from telnetsd.files.home import Home
@@ -53,7 +53,7 @@ def escaping(tmp_path: Path) -> str:
 def test_a_process_that_forks_twice_and_calls_setsid_ends_with_the_session_of_its_program(
     kind: str, parent: str, escaping: str, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
-    seconds = f"{4000 + os.getpid() % 100000}.{len(parent)}{len(kind)}"
+    seconds = unique_sleep().removeprefix("sleep ")
     words = f"{escaping} {seconds} {parent}"
     server = start(line("box", f"exec:{words}") + program("escape", words))
     bob = terminal(server, "bob")
@@ -70,7 +70,7 @@ def test_a_process_that_forks_twice_and_calls_setsid_ends_with_the_session_of_it
 def test_programs_end_when_the_server_is_killed(
     escaping: str, start: Callable[..., RunningServer], terminal: OpenTerminal
 ) -> None:
-    seconds = f"{5000 + os.getpid() % 100000}"
+    seconds = unique_sleep().removeprefix("sleep ")
     server = start(line("box", f"exec:{escaping} {seconds} stays"))
     terminal(server, "bob").connect("box")
     wait_until(lambda: is_running(f"sleep {seconds}") or None, "the process that has escaped")
@@ -214,7 +214,7 @@ def test_a_user_who_loses_the_connect_command_loses_the_line(
         bob.connect("switch")
         server.home.config_file.write_text(box + '[roles.user]\ncommands = ["echo", "quit"]\n')
         done(server.home, "reload")
-        bob.until(b"*** switch is not for you any more\r\n")
+        bob.until(b"*** you may no longer use switch\r\n")
         ended = server.wait_for(lambda one: action_of(one) == "line-disconnected")
     assert (ended["event"]["reason"], get(ended, "user.name")) == ("line-withdrawn", "bob")
 

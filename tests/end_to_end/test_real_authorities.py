@@ -69,7 +69,7 @@ def test_rsa_pss_without_parameters_is_refused_with_its_cause_logged_and_explain
     with Client(server.port, home.ca_certificate, (certificate, key_file)) as client:
         said = client.read_to_end()
         event = server.session_from(client.port, "session-refused")
-    assert said.startswith("refused: the signature on your certificate (CN=dora) is of a kind too weak")
+    assert said.startswith("refused: the signature on your certificate (CN=dora) is of a kind that is too weak")
     assert "internal server error" not in said
     assert event["event"]["reason"] == "weak-signature"
     assert get(event, "tls.client.hash.sha256")

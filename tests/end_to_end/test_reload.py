@@ -194,7 +194,7 @@ def test_a_removed_user_is_disconnected_although_the_crl_is_late(
 
         def is_refused() -> bool:
             with OpensslClient(server, certificate, key) as other:
-                return "no current CRL covers it" in other.read_until("\r\n")
+                return "no current CRL says whether" in other.read_until("\r\n")
 
         wait_until(is_refused, "the CRL's end")
         done(home, "user", "change", "dora", "--role", "operator")

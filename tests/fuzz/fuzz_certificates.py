@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=["telnetsd"]):
     from telnetsd.identity.outcome import NamedUser, Refusal
     from telnetsd.pki.certificate import PeerCertificate, describe_der
     from telnetsd.session.greeting import refuse
-    from telnetsd.state.store import open_store
+    from telnetsd.state.opening import open_store
 
 EXPLAINED_EVERY: Final = 50
 """One in so many inputs is explained as well, since that loads the installation each time."""

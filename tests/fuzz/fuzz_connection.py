@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.lines.directory import LocalDirectory
     from telnetsd.listener.endpoint import Endpoint
     from telnetsd.session.registry import SessionRegistry
-    from telnetsd.state.store import open_store
+    from telnetsd.state.opening import open_store
 
 END_S: Final = DEADLINE_S
 TURNS: Final = 6

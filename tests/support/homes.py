@@ -15,8 +15,9 @@ from telnetsd.pki.authority import UserProfile, to_pem
 from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.pki.keys import KeyType, generate_key, key_to_pem
 from telnetsd.pki.revocation import Revocation
+from telnetsd.state.opening import open_store
 from telnetsd.state.records import IssuedCertificate
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.store import Store
 
 
 def add(home: Home, name: str, role: str = "user", key_type: KeyType = KeyType.EC, **grant: int) -> Issuance:

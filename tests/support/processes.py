@@ -1,8 +1,17 @@
 """Processes of this machine, and the processes of a server."""
 
+import itertools
+import os
 from pathlib import Path
 
 from support.server import RunningServer
+
+_numbers = itertools.count(1)
+
+
+def unique_sleep() -> str:
+    """Return a command that takes long, and that no other test on this machine runs."""
+    return f"sleep 9{os.getpid()}.{next(_numbers)}"
 
 
 def is_running(words: str) -> bool:

@@ -42,7 +42,7 @@ from telnetsd.pki.certificate import certificate_sha256, days_left
 from telnetsd.pki.keys import is_locked_pem
 from telnetsd.pki.path import Signer
 from telnetsd.pki.trust import authority_limits
-from telnetsd.state.store import open_store
+from telnetsd.state.opening import open_store
 
 
 class Verdict(StrEnum):

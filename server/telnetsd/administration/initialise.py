@@ -15,7 +15,7 @@ from telnetsd.files.atomic import make_secret_folder, write_public, write_secret
 from telnetsd.files.home import Home, close_to_others
 from telnetsd.pki.authority import Authority, create_root, to_pem, utc_now
 from telnetsd.pki.keys import KeyType, MlDsaPrivateKey, key_to_pem
-from telnetsd.state.store import open_store
+from telnetsd.state.opening import open_store
 
 BY_INIT: Final[Fields] = {"telnetsd": {"operator": {"name": "init"}}}
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")

@@ -13,8 +13,8 @@ from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
 from telnetsd.cli.user import ClassOption, DaysOption, RoleOption
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
+from telnetsd.state.opening import open_store
 from telnetsd.state.records import RequestStatus
-from telnetsd.state.store import open_store
 
 app = typer.Typer(help="List, approve and deny enrolment requests.", no_args_is_help=True, rich_markup_mode=None)
 

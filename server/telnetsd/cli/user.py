@@ -31,8 +31,8 @@ from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import days_left
 from telnetsd.pki.keys import KeyType
 from telnetsd.pki.revocation import Revocation
+from telnetsd.state.opening import open_store
 from telnetsd.state.records import IssuedCertificate, UserRecord
-from telnetsd.state.store import open_store
 
 app = typer.Typer(help="Add, renew, revoke and show users.", no_args_is_help=True, rich_markup_mode=None)
 

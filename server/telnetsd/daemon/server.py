@@ -45,7 +45,8 @@ from telnetsd.lines.directory import LocalDirectory
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.opening import open_store
+from telnetsd.state.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,6 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from telnetsd.errors import OperatorError
-from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.identity.register import Register
 from telnetsd.pki.revocation import Revocation
@@ -227,36 +225,3 @@ class AuditHeadMemory(Protocol):
 
     def write(self, sequence: int, sha256: str) -> bool:
         """Remember a line; False if another process is writing to the store: a later line is remembered instead."""
-
-
-def open_store(home: Home, *, create: bool = False) -> Store:
-    """Open the store of an installation.
-
-    Args:
-        home: The installation.
-        create: Create a store if there is none.
-    Raises:
-        OperatorError: There is no store, it cannot be opened, or a newer telnetsd wrote it.
-    """
-    from telnetsd.state.sqlite.store import SqliteStore
-
-    if not create:
-        require_store(home)
-    return SqliteStore(home.state_file)
-
-
-def require_store(home: Home) -> None:
-    """Refuse to continue if there is no store.
-
-    Raises:
-        OperatorError: There is no store.
-    """
-    if not home.state_file.exists():
-        raise OperatorError(f"no state at {home.state_file}; is this the home folder? to create one: telnetsd init")
-
-
-def audit_head_of(home: Home) -> AuditHeadMemory:
-    """Return the memory of where the audit log ended."""
-    from telnetsd.state.sqlite.audit_head import AuditHead
-
-    return AuditHead(home.state_file)

@@ -21,7 +21,7 @@ from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import Guest, Identity, Refusal
 from telnetsd.pki.certificate import PeerCertificate
 from telnetsd.session.greeting import refuse
-from telnetsd.state.store import open_store
+from telnetsd.state.opening import open_store
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.revocation import Revocation
+from telnetsd.state.opening import open_store
 from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, RequestKind, RequestStatus
 from telnetsd.state.sqlite.store import SqliteStore
-from telnetsd.state.store import open_store
 
 NOW = now()
 ALICE = User("alice", ("operator", "user"))

@@ -30,8 +30,9 @@ from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home
 from telnetsd.listener.admission import find_source, network_of
 from telnetsd.pki.authority import to_pem
+from telnetsd.state.opening import open_store
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.store import Store
 
 CODE_FAILURES_MAX: Final = 5
 SUBJECT_MAX_CHARS: Final = 256

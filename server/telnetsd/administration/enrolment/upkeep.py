@@ -20,7 +20,8 @@ from telnetsd.events.part import Fields
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.opening import open_store
+from telnetsd.state.store import Store
 
 BY_SERVER: Final[Fields] = {"telnetsd": {"operator": {"name": "upkeep"}}}
 

@@ -27,8 +27,9 @@ from telnetsd.pki.authority import Authority, utc_now
 from telnetsd.pki.certificate import CertificateFacts, days_left, parse_certificate
 from telnetsd.pki.certification_request import CertificationRequest
 from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
+from telnetsd.state.opening import open_store
 from telnetsd.state.records import IssuedCertificate, RequestKind
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.store import Store
 
 THREADS: Final = 2
 WAITING_MAX: Final = 32

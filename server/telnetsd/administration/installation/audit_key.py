@@ -12,7 +12,7 @@ from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_the_server import AuditKeyChanged
 from telnetsd.files.home import Home, alone
-from telnetsd.state.store import audit_head_of
+from telnetsd.state.opening import audit_head_of
 
 
 def change_audit_key(home: Home) -> None:

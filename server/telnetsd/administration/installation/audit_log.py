@@ -5,7 +5,7 @@ from telnetsd.audit.chain import EMPTY, Head
 from telnetsd.audit.log import UNROTATED, AuditLog
 from telnetsd.config.settings import AuditSettings
 from telnetsd.files.home import Home
-from telnetsd.state.store import audit_head_of
+from telnetsd.state.opening import audit_head_of
 
 
 def open_log(home: Home, settings: AuditSettings = UNROTATED) -> AuditLog:

@@ -36,7 +36,8 @@ from telnetsd.files.atomic import (
 from telnetsd.files.home import Home
 from telnetsd.files.locking import take_lock
 from telnetsd.pki.authority import utc_now
-from telnetsd.state.store import Store, open_store, require_store
+from telnetsd.state.opening import open_store, require_store
+from telnetsd.state.store import Store
 
 LOCK_TIMEOUT_S: Final = 10.0
 _MANIFEST: Final = "manifest.json"

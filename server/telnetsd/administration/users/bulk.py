@@ -16,7 +16,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.keys import KeyType
-from telnetsd.state.store import open_store
+from telnetsd.state.opening import open_store
 
 CHUNK_USERS: Final = 25
 """How many users are added together: all of them or none."""

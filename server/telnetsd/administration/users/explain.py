@@ -23,7 +23,8 @@ from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe
 from telnetsd.pki.path import Path as CertificatePath
 from telnetsd.pki.path import PathError, validate_path
 from telnetsd.pki.path_reason import PathProblem
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.opening import open_store
+from telnetsd.state.store import Store
 
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 

@@ -46,7 +46,8 @@ from telnetsd.rpc.messages import (
     WatchSession,
 )
 from telnetsd.session.registry import SessionRegistry
-from telnetsd.state.store import Store, open_store
+from telnetsd.state.opening import open_store
+from telnetsd.state.store import Store
 from telnetsd.tls.engine import ServerContext
 
 logger = logging.getLogger(__name__)
