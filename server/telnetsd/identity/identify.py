@@ -14,7 +14,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
@@ -36,7 +36,7 @@ from telnetsd.pki.certificate import (
     describe_der,
     parse_certificate,
 )
-from telnetsd.pki.crl import CrlStatus
+from telnetsd.pki.crl import SHORTEST, CrlStatus
 from telnetsd.pki.path import Path, PathError, Signer, validate_path
 from telnetsd.pki.path_reason import PathProblem, pin_problem
 from telnetsd.pki.revocation import Revocation
@@ -51,7 +51,6 @@ CHEAP_MAX_BYTES: Final = 3072
 """The largest presentation that is judged within a turn of an event loop; it takes about a millisecond."""
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
-_MOMENT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +315,7 @@ def _steady_time(peer: PeerCertificate, trust: Trust, at: datetime) -> tuple[dat
     """Return the period in which time changes nothing: no certificate that may matter begins or ends within it."""
     begin, end = _EVER, _NEVER
     for certificate in (*_readable(peer), *trust.authorities):
-        for moment in (certificate.not_valid_before_utc, certificate.not_valid_after_utc + _MOMENT):
+        for moment in (certificate.not_valid_before_utc, certificate.not_valid_after_utc + SHORTEST):
             if moment <= at:
                 begin = max(begin, moment)
             else:

@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from telnetsd.config.address import PORT_MAX
+
 V1_MAX_BYTES: Final = 107
 V2_SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 V2_MAX_BYTES: Final = 4096
@@ -20,7 +22,6 @@ _V2_VERSION: Final = 0x2
 _LOCAL, _PROXIED = 0, 1
 _ADDRESS_FORMATS: Final = {0x11: "!4s4sHH", 0x21: "!16s16sHH"}
 """TCP over IPv4 and IPv6: source and destination addresses, and their ports."""
-PORT_MAX: Final = 65535
 
 
 class ProxyHeaderError(Exception):

@@ -26,7 +26,6 @@ from telnetsd.pki.revocation import Revocation
 ROOT_DAYS: Final = 3650
 INTERMEDIATE_DAYS: Final = 1825
 SERVER_DAYS: Final = 365
-COMMON_NAME_MAX_CHARS: Final = 64
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far notBefore lies in the past, so that a peer whose clock is slightly behind accepts the certificate."""
 

@@ -38,7 +38,8 @@ from telnetsd.pki.revocation import Revocation
 
 CRL_MAX_BYTES: Final = 256 * 1024 * 1024
 _ISSUERS_MAX: Final = 1000
-_MOMENT: Final = timedelta(microseconds=1)
+SHORTEST: Final = timedelta(microseconds=1)
+"""The shortest time: a certificate or CRL still counts in its last moment, and no longer one such time after it."""
 _REASONS: Final = tuple(RevocationReason)
 _PLACES: Final = {reason.value: place for place, reason in enumerate(_REASONS)}
 _UNDERSTOOD: Final = frozenset(
@@ -199,7 +200,7 @@ class RevocationLists:
         """Return when time alone next changes what the CRLs say, after the aware UTC time `at`; None for never."""
         # At its nextUpdate a list is still current: the change comes one moment later.
         begins = (one.this_update for one in self.lists)
-        ends = (one.next_update + _MOMENT for one in self.lists if one.next_update is not None)
+        ends = (one.next_update + SHORTEST for one in self.lists if one.next_update is not None)
         return min((moment for moment in chain(begins, ends) if moment > at), default=None)
 
     def find_problems(self, authorities: Iterable[x509.Certificate], at: datetime) -> list[CrlFinding]:
