@@ -91,49 +91,67 @@ def serve(home: Home, options: Options) -> None:
     endpoints = find_endpoints(settings, options.listen)
     require_owner(home, settings.listener.user)
     with contextlib.ExitStack() as to_close:
-        sockets = take_sockets([one.settings.listen for one in endpoints])
-        for one in sockets:
-            to_close.enter_context(one)
-            keep_alive(one, settings.listener.keepalive_s)
-        if settings.listener.user:
-            # Only root may use ports below 1024; nothing else is done as root.
-            sockets = sockets or _open_sockets(to_close, endpoints, settings)
-            become(settings.listener.user)
-        require_only_ours(home)
-        if home.state_file.exists():
-            recover(home)
-        generation = load_generation(home)
-        sys.setswitchinterval(GIL_SWITCH_S)
-        make_room(generation.settings.listener.max_connections)
-        spare_the_collector()
+        sockets = _sockets_of_root(to_close, endpoints, settings)
+        generation = _load(home)
+        _prepare_process(generation.settings)
         to_close.enter_context(alone(home))
         sockets = sockets or _open_sockets(to_close, endpoints, settings)
-        count = _count_workers(options, generation.settings)
-        forker = None
-        if count > 1:
-            plan = make_plan(home, count, list(zip(sockets, endpoints, strict=True)))
-            forker = fork_first_forker(plan, generation, options.ask)
-            to_close.callback(forker.let_go)
-        supervisor = WorkerSettings(count, forker, options.worker_options)
+        supervisor = _fork_forker(to_close, home, options, generation, list(zip(sockets, endpoints, strict=True)))
         state = to_close.enter_context(closing(open_store(home, create=True)))
-        last = look_back(home)
-        log = to_close.enter_context(closing(open_log(home, generation.settings.audit)))
-        uvloop.run(
-            _serve(
-                _Start(
-                    home=home,
-                    ask=options.ask,
-                    supervisor=supervisor,
-                    endpoints=endpoints,
-                    sockets=sockets,
-                    manager=manager,
-                    last=last,
-                ),
-                generation,
-                state,
-                log,
-            )
+        start = _Start(
+            home=home,
+            ask=options.ask,
+            supervisor=supervisor,
+            endpoints=endpoints,
+            sockets=sockets,
+            manager=manager,
+            last=look_back(home),
         )
+        log = to_close.enter_context(closing(open_log(home, generation.settings.audit)))
+        uvloop.run(_serve(start, generation, state, log))
+
+
+def _sockets_of_root(
+    to_close: contextlib.ExitStack, endpoints: list[Endpoint], settings: Settings
+) -> list[socket.socket]:
+    """Return the sockets that systemd passes, or that only root can open, and give up root; else an empty list."""
+    sockets = take_sockets([one.settings.listen for one in endpoints])
+    for one in sockets:
+        to_close.enter_context(one)
+        keep_alive(one, settings.listener.keepalive_s)
+    if settings.listener.user:
+        # Only root may use ports below 1024; nothing else is done as root.
+        sockets = sockets or _open_sockets(to_close, endpoints, settings)
+        become(settings.listener.user)
+    return sockets
+
+
+def _load(home: Home) -> Generation:
+    require_only_ours(home)
+    if home.state_file.exists():
+        recover(home)
+    return load_generation(home)
+
+
+def _prepare_process(settings: Settings) -> None:
+    sys.setswitchinterval(GIL_SWITCH_S)
+    make_room(settings.listener.max_connections)
+    spare_the_collector()
+
+
+def _fork_forker(
+    to_close: contextlib.ExitStack,
+    home: Home,
+    options: Options,
+    generation: Generation,
+    listening: list[tuple[socket.socket, Endpoint]],
+) -> WorkerSettings:
+    """Fork the process that forks workers, if there is to be more than one; the caller has no thread yet."""
+    count, forker = _count_workers(options, generation.settings), None
+    if count > 1:
+        forker = fork_first_forker(make_plan(home, count, listening), generation, options.ask)
+        to_close.callback(forker.let_go)
+    return WorkerSettings(count, forker, options.worker_options)
 
 
 async def _serve(start: _Start, generation: Generation, state: Store, log: AuditLog) -> None:
