@@ -12,7 +12,7 @@ import typer.main
 from telnetsd import __version__
 from telnetsd.cli import app
 from telnetsd.config.documents import default_of, sections, values_of
-from telnetsd.config.key import Key, keys_of
+from telnetsd.config.key import KeyMeaning, keys_of
 
 PROGRAM: Final = "telnetsd"
 FILES: Final = (
@@ -116,7 +116,7 @@ def _metavar(parameter: Any) -> str:  # noqa: ANN401
     return name if parameter.required else f"[{name}]"
 
 
-def _describe_section(header: str, section: type[msgspec.Struct], about: Key) -> list[str]:
+def _describe_section(header: str, section: type[msgspec.Struct], about: KeyMeaning) -> list[str]:
     lines = [f".SH {_escape(header)}", *_text(f"{about.meaning[:1].upper()}{about.meaning[1:]}.")]
     rows = []
     for field, key in keys_of(section):

@@ -21,7 +21,7 @@ from support.homes import add
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events
 from telnetsd.administration.authority.authorities import passphrase_of_environment
-from telnetsd.administration.authority.revocation import Target, revoke
+from telnetsd.administration.authority.revocation import RevocationTarget, revoke
 from telnetsd.administration.authority.rotation import rotate
 from telnetsd.administration.enrolment.upkeep import keep_up
 from telnetsd.administration.installation.change import changing, recover
@@ -116,7 +116,7 @@ def copied(home: Home, moment: int) -> Home:
 
 def test_a_revocation_killed_at_any_moment_is_complete_or_absent_and_reaches_the_crl(home: Home) -> None:
     def work(moment: int) -> None:
-        revoke(copied(home, moment), Target("bob"), RevocationReason.UNSPECIFIED, by_operator())
+        revoke(copied(home, moment), RevocationTarget("bob"), RevocationReason.UNSPECIFIED, by_operator())
 
     outcomes = set()
     for moment in killed_at_each_moment(work, partial(copied, home)):

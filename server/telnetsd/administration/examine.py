@@ -45,7 +45,7 @@ from telnetsd.pki.trust import authority_limits
 from telnetsd.state.opening import open_store
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """The result of examining one part."""
 
     OK = "ok"
@@ -58,11 +58,11 @@ class Finding:
     """One part of an installation, and the result of examining it."""
 
     part: str
-    verdict: Verdict
+    verdict: CheckResult
     message: str
 
 
-_Look = Callable[[Home], Iterator[tuple[Verdict, str]]]
+_Look = Callable[[Home], Iterator[tuple[CheckResult, str]]]
 
 
 def examine(home: Home) -> list[Finding]:
@@ -79,7 +79,7 @@ def examine(home: Home) -> list[Finding]:
         settings = load_settings(home.config_file)
     except OperatorError as error:
         # Parts that depend on the configuration are skipped: each would report the same error.
-        configuration = [Finding("configuration", Verdict.ERROR, str(error))]
+        configuration = [Finding("configuration", CheckResult.ERROR, str(error))]
     else:
         configuration = []
         parts = {
@@ -98,12 +98,12 @@ def _findings(home: Home, part: str, look: _Look) -> Iterator[Finding]:
         for verdict, message in look(home):
             yield Finding(part, verdict, message)
     except OperatorError as error:
-        yield Finding(part, Verdict.ERROR, str(error))
+        yield Finding(part, CheckResult.ERROR, str(error))
 
 
-def _files(home: Home) -> Iterator[tuple[Verdict, str]]:
+def _files(home: Home) -> Iterator[tuple[CheckResult, str]]:
     require_only_ours(home)
-    yield Verdict.OK, "no other user can write to the files that control access"
+    yield CheckResult.OK, "no other user can write to the files that control access"
 
 
 def _programs(settings: Settings) -> Iterator[str]:
@@ -115,126 +115,132 @@ def _programs(settings: Settings) -> Iterator[str]:
         yield f"command {command.name}"
 
 
-def _configuration(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+def _configuration(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     table = load_table(settings)
     origin = home.shown(home.config_file) if home.config_file.exists() else "no telnetsd.toml: all defaults"
-    yield Verdict.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
+    yield CheckResult.OK, f"{origin}; roles {', '.join(sorted(table.roles))}"
     for what in _programs(settings):
         danger = "runs a program as the server's user, who can read the CA's key and change the audit log"
-        yield Verdict.WARNING, f"{what} {danger}: restrict it to operators if it runs user input; see docs/lines.md"
+        yield (
+            CheckResult.WARNING,
+            f"{what} {danger}: restrict it to operators if it runs user input; see docs/lines.md",
+        )
 
 
-def _addresses(_: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+def _addresses(_: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     addresses = [listen for _, listen in listen_settings(settings)]
     for listen in addresses:
         require_address(listen)
         path = unix_path(listen)
         if path is not None and not path.parent.is_dir():
             yield (
-                Verdict.WARNING,
+                CheckResult.WARNING,
                 f"{listen}: folder {path.parent} not found; it must exist when the server starts",
             )
-    yield Verdict.OK, ", ".join(addresses)
+    yield CheckResult.OK, ", ".join(addresses)
 
 
-def _lines(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+def _lines(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     lines = list(load_lines(home, settings))
-    yield Verdict.OK, f"{len(lines)}{': ' if lines else ''}{', '.join(line.name for line in lines)}"
+    yield CheckResult.OK, f"{len(lines)}{': ' if lines else ''}{', '.join(line.name for line in lines)}"
 
 
-def _trust(home: Home) -> Iterator[tuple[Verdict, str]]:
+def _trust(home: Home) -> Iterator[tuple[CheckResult, str]]:
     for authority in list_trust(home):
         limits = authority_limits(authority.certificate)
         if limits:
-            yield Verdict.WARNING, f"{authority.source} cannot vouch for any user: {limits}; remove it"
+            yield CheckResult.WARNING, f"{authority.source} cannot vouch for any user: {limits}; remove it"
         if authority.is_anchor:
             yield _expiry(authority.source, _days(authority.certificate))
 
 
-def _mapping(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+def _mapping(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     trust = load_home_authorities(home)
     policy = make_policy(home, settings, trust)
-    yield Verdict.OK, f"cert-to-name entries: {len(policy.entries)}; assurance classes: {len(settings.classes)}"
+    yield CheckResult.OK, f"cert-to-name entries: {len(policy.entries)}; assurance classes: {len(settings.classes)}"
     anchors = {certificate_sha256(one) for one in trust.certificates}
     for one in settings.trust_anchor:
         if fingerprint_hex(one.fingerprint) not in anchors:
             yield (
-                Verdict.WARNING,
+                CheckResult.WARNING,
                 f"[[trust_anchor]] {one.fingerprint[:23]}… is not a trust anchor; see: trust list",
             )
 
 
-def _crls(home: Home, settings: Settings) -> Iterator[tuple[Verdict, str]]:
+def _crls(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     trust, now = load_home_trust(home), datetime.now(UTC)
     problems = trust.crls.find_problems(trust.authorities, now)
     is_required = settings.identity.crl_policy is CrlPolicy.REQUIRE
     for problem in problems:
-        yield (Verdict.ERROR if is_required else Verdict.WARNING), problem.message
-    yield Verdict.OK, f"{len(trust.crls.lists)} read; crl_policy is {settings.identity.crl_policy.value}"
+        yield (CheckResult.ERROR if is_required else CheckResult.WARNING), problem.message
+    yield CheckResult.OK, f"{len(trust.crls.lists)} read; crl_policy is {settings.identity.crl_policy.value}"
     for unmatched in trust.crls.find_unmatched(trust.authorities):
-        yield Verdict.OK, unmatched.message
+        yield CheckResult.OK, unmatched.message
     for authority in list_trust(home) if is_required else ():
         is_own = authority.source == home.shown(home.ca_certificate)
         if not is_own and not trust.crls.covers(Signer(authority.certificate, authority.sha256), now):
-            yield Verdict.WARNING, f"{authority.source} has no current CRL: its certificates are refused"
+            yield CheckResult.WARNING, f"{authority.source} has no current CRL: its certificates are refused"
 
 
-def _server(home: Home) -> Iterator[tuple[Verdict, str]]:
+def _server(home: Home) -> Iterator[tuple[CheckResult, str]]:
     chain, _ = load_server_pair(home)
     yield _expiry(home.shown(home.server_certificate), _days(chain[0]))
 
 
-def _authority(home: Home) -> Iterator[tuple[Verdict, str]]:
+def _authority(home: Home) -> Iterator[tuple[CheckResult, str]]:
     for certificate, role in built_in_authorities(home):
         verdict, message = _expiry(f"{certificate_sha256(certificate)[:16]} ({role})", _days(certificate))
         yield verdict, message
     issuer = load_certificate_of_issuer(home)
     top = chain_above(home, issuer.public_bytes(Encoding.DER))[-1]
     if top.issuer != top.subject:
-        yield Verdict.ERROR, "certs/issuing.pem was not issued by certs/ca.pem; put back the matching pair"
+        yield CheckResult.ERROR, "certs/issuing.pem was not issued by certs/ca.pem; put back the matching pair"
     key = issuing_key_file(home)
     if not key.exists():
-        yield Verdict.WARNING, f"{home.shown(key)} not found: certificates cannot be issued on this machine"
+        yield CheckResult.WARNING, f"{home.shown(key)} not found: certificates cannot be issued on this machine"
         return
     if is_locked_pem(key.read_bytes()):
-        yield Verdict.OK, f"{home.shown(key)} is encrypted: it was not checked"
+        yield CheckResult.OK, f"{home.shown(key)} is encrypted: it was not checked"
         return
     load_issuer(home)
-    yield Verdict.OK, f"{home.shown(key)} matches its certificate"
+    yield CheckResult.OK, f"{home.shown(key)} matches its certificate"
 
 
-def _state(home: Home) -> Iterator[tuple[Verdict, str]]:
+def _state(home: Home) -> Iterator[tuple[CheckResult, str]]:
     if not home.state_file.exists():
         raise OperatorError("state.db not found; is this the home folder? to create one: telnetsd init")
     recover(home)
     with closing(open_store(home)) as state:
         count = len(state.users.names())
-    yield Verdict.OK, f"{home.shown(home.state_file)}: {count} user{'' if count == 1 else 's'}"
+    yield CheckResult.OK, f"{home.shown(home.state_file)}: {count} user{'' if count == 1 else 's'}"
 
 
-def _audit(home: Home) -> Iterator[tuple[Verdict, str]]:
+def _audit(home: Home) -> Iterator[tuple[CheckResult, str]]:
     yield (
-        Verdict.OK,
+        CheckResult.OK,
         f"signed by the key {load_audit_key(home).id[:16]}; verify with {home.shown(home.audit_public_keys)}",
     )
     lines = remembered_end(home).sequence
     if lines and is_log_gone(home):
-        yield Verdict.ERROR, f"the audit log is missing: it had at least {lines} lines; restore a backup of audit/"
+        yield (
+            CheckResult.ERROR,
+            f"the audit log is missing: it had at least {lines} lines; restore a backup of audit/",
+        )
         return
     if not home.audit_file.exists():
-        yield Verdict.WARNING, f"{home.shown(home.audit_file)} does not exist yet: the first event creates it"
+        yield CheckResult.WARNING, f"{home.shown(home.audit_file)} does not exist yet: the first event creates it"
         return
     with closing(open_log(home)) as log:
         log.append([])
-    yield Verdict.OK, f"{home.shown(home.audit_file)} is writable"
+    yield CheckResult.OK, f"{home.shown(home.audit_file)} is writable"
 
 
 def _days(certificate: x509.Certificate) -> int:
     return days_left(certificate.not_valid_after_utc, datetime.now(UTC))
 
 
-def _expiry(what: str, days: int) -> tuple[Verdict, str]:
+def _expiry(what: str, days: int) -> tuple[CheckResult, str]:
     if days < 0:
-        return Verdict.ERROR, f"{what} has expired; replace it"
-    verdict = Verdict.WARNING if days < EXPIRY_WARNING_DAYS else Verdict.OK
+        return CheckResult.ERROR, f"{what} has expired; replace it"
+    verdict = CheckResult.WARNING if days < EXPIRY_WARNING_DAYS else CheckResult.OK
     return verdict, f"{what} is valid for another {days} days"

@@ -7,7 +7,7 @@ from telnetsd.administration.authority.authorities import built_in_authorities, 
 from telnetsd.administration.installation.generation import is_crl_file
 from telnetsd.files.home import Home
 
-Signature = tuple[tuple[str, int, int, int], ...]
+FileStamps = tuple[tuple[str, int, int, int], ...]
 """Name, time, size and inode of each file: a different value means different content."""
 
 
@@ -22,12 +22,12 @@ def own_crl_files(home: Home) -> frozenset[Path]:
     return frozenset(crl_file(home, certificate) for certificate, _ in built_in_authorities(home))
 
 
-def sign_files(home: Home, own_crls: frozenset[Path]) -> Signature:
+def sign_files(home: Home, own_crls: frozenset[Path]) -> FileStamps:
     """Return the current signature of the files that a server loads, except for its own CRLs."""
     return sign(path for path in _files_of(home) if path not in own_crls)
 
 
-def sign(paths: Iterable[Path]) -> Signature:
+def sign(paths: Iterable[Path]) -> FileStamps:
     """Return the current signature of the given files."""
     found = []
     for path in paths:

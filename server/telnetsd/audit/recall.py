@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from telnetsd.audit.reading.row import Event, value_of
+from telnetsd.audit.reading.row import LoggedEvent, value_of
 from telnetsd.events.part import merge
 
 CERTIFICATES_MAX: Final = 8192
@@ -12,13 +12,13 @@ CERTIFICATES_MAX: Final = 8192
 _OF_A_CERTIFICATE: Final = ("x509", "subject", "issuer")
 
 
-class Certificates:
+class CertificateRecall:
     """The certificates of the events that have been read so far."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
-    def complete(self, event: Event) -> Event:
+    def complete(self, event: LoggedEvent) -> LoggedEvent:
         """Return an event with the certificate of its fingerprint, if an earlier event has that in full."""
         client = value_of(event, "tls.client")
         sha256 = value_of(event, "tls.client.hash.sha256")
@@ -34,7 +34,7 @@ class Certificates:
         return event if "x509" in client else merge(dict(event), {"tls": {"client": self._known[sha256]}})
 
 
-def complete_all(events: Iterable[Event]) -> Iterator[Event]:
+def complete_all(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
     """Yield each event with the certificate of its fingerprint, if an earlier event has that in full."""
-    certificates = Certificates()
+    certificates = CertificateRecall()
     return map(certificates.complete, events)

@@ -17,7 +17,7 @@ import zstandard
 
 from telnetsd.audit.chain import Link, link_of
 from telnetsd.audit.file import open_regular
-from telnetsd.audit.reading.archive import Part, Snapshot, read_lines, take_snapshot
+from telnetsd.audit.reading.archive import LogPart, Snapshot, read_lines, take_snapshot
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
 from telnetsd.events.fields import parse_timestamp
@@ -85,7 +85,7 @@ def _is_ours(one: Path, path: Path) -> bool:
     return _ROTATED.fullmatch(one.name.removeprefix(path.stem)) is not None
 
 
-def _ends_of(part: Part) -> Expired:
+def _ends_of(part: LogPart) -> Expired:
     last = _last_link(Snapshot((part,), b""))
     if part.first is None or last is None:
         raise OperatorError(f"{part.path} is due for removal but damaged, so it is kept; run: telnetsd audit verify")

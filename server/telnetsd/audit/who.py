@@ -56,7 +56,7 @@ def who_is(identity: Identity) -> context.Who:
             )
 
 
-def presented(identity: Identity) -> context.Certificate | None:
+def presented(identity: Identity) -> context.CertificatePart | None:
     """Return the certificate that a client presented, for the one event of its session that has it in full.
 
     For a client without a name it has at most CLAIMED_MAX_BYTES: any client can make a certificate of any length.
@@ -81,20 +81,20 @@ def path_fault(problem: PathProblem | None) -> context.PathFault | None:
     return context.PathFault(cause=escape(problem.cause, CAUSE_MAX_CHARS), subject=subject)
 
 
-def revoked(revocation: Revocation) -> context.Revocation:
+def revoked(revocation: Revocation) -> context.RevocationPart:
     """Return since when and why a certificate is revoked."""
-    return context.Revocation(revoked_at=timestamp(revocation.revoked_at), reason=revocation.reason)
+    return context.RevocationPart(revoked_at=timestamp(revocation.revoked_at), reason=revocation.reason)
 
 
 @lru_cache(maxsize=CERTIFICATES_KEPT)
-def certificate(facts: CertificateFacts) -> context.Certificate:
+def certificate(facts: CertificateFacts) -> context.CertificatePart:
     """Return a certificate in the form that ECS defines."""
     names = tuple(escape(name, TEXT_MAX_CHARS) for name in facts.alternative_names)
     return _make(facts, TEXT_MAX_CHARS, _subject_name(facts.subject), _issuer_name(facts.issuer), names or None)
 
 
 @lru_cache(maxsize=CERTIFICATES_KEPT)
-def _claimed(facts: CertificateFacts) -> context.Certificate:
+def _claimed(facts: CertificateFacts) -> context.CertificatePart:
     """Return a certificate in CLAIMED_MAX_BYTES; if that is too little, with only the beginning of its names."""
     whole = certificate(facts)
     if len(msgspec.json.encode(to_fields(whole)["tls"]["client"])) <= CLAIMED_MAX_BYTES:
@@ -108,8 +108,8 @@ def _make(
     subject_name: context.SubjectName | None = None,
     issuer_name: context.IssuerName | None = None,
     alternative_names: tuple[str, ...] | None = None,
-) -> context.Certificate:
-    return context.Certificate(
+) -> context.CertificatePart:
+    return context.CertificatePart(
         sha256=_hash(facts),
         subject=escape(facts.subject.distinguished_name, text_max_chars),
         issuer=escape(facts.issuer.distinguished_name, text_max_chars),

@@ -17,12 +17,12 @@ from rich.text import Text
 
 from telnetsd.audit.reading.archive import read_lines, take_snapshot
 from telnetsd.audit.reading.export import ExportFormat, export
-from telnetsd.audit.reading.row import Event, EventRow, describe, read_event
+from telnetsd.audit.reading.row import EventRow, LoggedEvent, describe, read_event
 from telnetsd.audit.reading.selection import Selection, parse_fingerprint, parse_moment, parse_network
 from telnetsd.audit.reading.statistics import Figures, count
 from telnetsd.audit.reading.story import Story, tell_stories
 from telnetsd.audit.reading.tail import follow, last_lines
-from telnetsd.audit.recall import Certificates, complete_all
+from telnetsd.audit.recall import CertificateRecall, complete_all
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
@@ -248,13 +248,13 @@ def _select(
 
 
 def _matching(lines: Iterable[bytes], selection: Selection) -> Iterator[bytes]:
-    certificates = Certificates()
+    certificates = CertificateRecall()
     return (
         line for line in lines if selection.is_everything or selection.takes(certificates.complete(read_event(line)))
     )
 
 
-def _events(lines: Iterable[bytes], selection: Selection) -> Iterator[Event]:
+def _events(lines: Iterable[bytes], selection: Selection) -> Iterator[LoggedEvent]:
     return (event for event in complete_all(map(read_event, lines)) if selection.takes(event))
 
 

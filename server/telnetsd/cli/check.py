@@ -2,7 +2,7 @@
 
 import typer
 
-from telnetsd.administration.examine import Verdict, examine
+from telnetsd.administration.examine import CheckResult, examine
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 
 
@@ -13,5 +13,5 @@ def check(context: typer.Context, json: JsonOption = False, home: HomeOption = N
         print_json(findings)
     else:
         print_table(["part", "verdict", "what"], [(one.part, one.verdict.value, one.message) for one in findings])
-    if any(one.verdict is Verdict.ERROR for one in findings):
+    if any(one.verdict is CheckResult.ERROR for one in findings):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from telnetsd.administration.authority.issuing import Grant
-from telnetsd.administration.authority.revocation import RevocationResult, Target, restore, revoke
+from telnetsd.administration.authority.revocation import RevocationResult, RevocationTarget, restore, revoke
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import GeneratedKey, KeptKey, RequestFile
 from telnetsd.administration.users.explain import explain as explain_certificate
@@ -134,7 +134,7 @@ def _warn(warning: str) -> None:
         typer.echo(f"warning: it is effective here, but the CRL was not signed again: {warning}", err=True)
 
 
-def _target(name: str | None, serial: str | None) -> Target:
+def _target(name: str | None, serial: str | None) -> RevocationTarget:
     if (name is None) == (serial is None):
         fail_usage("name a user, or a certificate with --serial")
-    return Target(name, serial)
+    return RevocationTarget(name, serial)

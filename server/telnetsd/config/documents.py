@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telnetsd.config.key import Key, keys_of, section_of
+from telnetsd.config.key import KeyMeaning, keys_of, section_of
 from telnetsd.config.settings import Settings
 
 WIDTH: Final = 100
@@ -96,7 +96,7 @@ def page() -> str:
     return "\n".join([_PAGE_HEAD, *_page_sections()])
 
 
-def sections() -> Iterator[tuple[str, type[msgspec.Struct], Key]]:
+def sections() -> Iterator[tuple[str, type[msgspec.Struct], KeyMeaning]]:
     """Yield every section: its header as it is written in the file, the struct, and the declaration."""
     for field, key in keys_of(Settings):
         section, form = section_of(field.type)
@@ -155,7 +155,7 @@ def _plain_sections() -> Iterator[tuple[str, type[msgspec.Struct]]]:
             yield field.encode_name, section
 
 
-def _template_line(field: msgspec.structs.FieldInfo, key: Key) -> str:
+def _template_line(field: msgspec.structs.FieldInfo, key: KeyMeaning) -> str:
     assignment = f"# {field.encode_name} = {_default(field)}"
     meaning = key.meaning.replace("`", "") + (" (restart)" if key.waits else "")
     beside = f"{assignment:<32} # {meaning}"

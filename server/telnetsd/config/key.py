@@ -15,7 +15,7 @@ _EXTRA = "telnetsd"
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyMeaning:
     """One key.
 
     Attributes:
@@ -31,10 +31,10 @@ class Key:
 
 def setting(meaning: str, *, waits: bool = False, common: bool = False) -> msgspec.Meta:
     """Declare a key, as an annotation of its type."""
-    return msgspec.Meta(extra={_EXTRA: Key(meaning, waits, common)})
+    return msgspec.Meta(extra={_EXTRA: KeyMeaning(meaning, waits, common)})
 
 
-def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.FieldInfo, Key]]:
+def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.FieldInfo, KeyMeaning]]:
     """Yield the keys of a section, in their order.
 
     Raises:
@@ -85,11 +85,11 @@ def section_of(kind: Any) -> tuple[type[msgspec.Struct] | None, str]:  # noqa: A
     return None, ""
 
 
-def _find(kind: Any) -> Key | None:  # noqa: ANN401 -- a type annotation
+def _find(kind: Any) -> KeyMeaning | None:  # noqa: ANN401 -- a type annotation
     if typing.get_origin(kind) is not typing.Annotated:
         return None
     found = None
     for one in typing.get_args(kind)[1:]:
         if isinstance(one, msgspec.Meta) and one.extra and _EXTRA in one.extra:
             found = one.extra[_EXTRA]
-    return found if isinstance(found, Key) else None
+    return found if isinstance(found, KeyMeaning) else None

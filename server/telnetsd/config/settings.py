@@ -13,7 +13,7 @@ from telnetsd.config.key import setting
 from telnetsd.config.values import (
     ARGUMENT_CHARACTERS,
     AssuranceClass,
-    Collector,
+    CollectorAddress,
     Count,
     CrlPolicy,
     Days,
@@ -23,12 +23,12 @@ from telnetsd.config.values import (
     Fingerprint,
     MapType,
     Name,
-    Network,
+    NetworkText,
     Oid,
     OptionalHostName,
     OptionalUrl,
     OptionalUser,
-    Penalty,
+    PenaltySeconds,
     RenewalPolicy,
     RoleName,
     Seconds,
@@ -48,7 +48,7 @@ class EndpointSettings(Section, frozen=True, kw_only=True):
     require_certificate: Annotated[bool, setting("whether a client without a certificate is refused here")] = False
     roles: Annotated[tuple[RoleName, ...], setting("the roles that are admitted here; none: all")] = ()
     proxies: Annotated[
-        tuple[Network, ...], setting("networks of proxies whose PROXY header is required and trusted here")
+        tuple[NetworkText, ...], setting("networks of proxies whose PROXY header is required and trusted here")
     ] = ()
 
 
@@ -64,7 +64,7 @@ class ListenerSettings(Section, frozen=True, kw_only=True):
         ),
     ] = "127.0.0.1:9992"
     proxies: Annotated[
-        tuple[Network, ...],
+        tuple[NetworkText, ...],
         setting("networks of proxies whose PROXY header is required and trusted", waits=True, common=True),
     ] = ()
     also: Annotated[
@@ -100,7 +100,8 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     """What a source, a user or a session may use, and what happens to sources that fail: docs/service.md."""
 
     exempt: Annotated[
-        tuple[Network, ...], setting("networks whose sources have no limit per source and no penalty", common=True)
+        tuple[NetworkText, ...],
+        setting("networks whose sources have no limit per source and no penalty", common=True),
     ] = ("127.0.0.0/8", "::1/128")
     per_source: Annotated[Count, setting("connections from one IPv4 address or IPv6 /64", common=True)] = 128
     per_network: Annotated[Count, setting("connections from one IPv4 /24 or IPv6 /48", common=True)] = 1024
@@ -119,15 +120,16 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     handshakes_per_source: Annotated[Count, setting("concurrent handshakes from one source")] = 32
     handshakes_per_network: Annotated[Count, setting("concurrent handshakes from one network")] = 96
     penalty_threshold_s: Annotated[
-        Penalty, setting("a penalty takes effect from this many seconds; for a network, from eight times as many")
+        PenaltySeconds,
+        setting("a penalty takes effect from this many seconds; for a network, from eight times as many"),
     ] = 15.0
-    penalty_max_s: Annotated[Penalty, setting("the longest penalty")] = 600.0
-    penalty_handshake_s: Annotated[Penalty, setting("what a failed handshake adds to the penalty of its source")] = (
-        2.0
-    )
-    penalty_timeout_s: Annotated[Penalty, setting("what a handshake that takes too long adds")] = 10.0
-    penalty_refused_s: Annotated[Penalty, setting("what a refused certificate adds")] = 5.0
-    penalty_guest_s: Annotated[Penalty, setting("what a guest adds")] = 1.0
+    penalty_max_s: Annotated[PenaltySeconds, setting("the longest penalty")] = 600.0
+    penalty_handshake_s: Annotated[
+        PenaltySeconds, setting("what a failed handshake adds to the penalty of its source")
+    ] = 2.0
+    penalty_timeout_s: Annotated[PenaltySeconds, setting("what a handshake that takes too long adds")] = 10.0
+    penalty_refused_s: Annotated[PenaltySeconds, setting("what a refused certificate adds")] = 5.0
+    penalty_guest_s: Annotated[PenaltySeconds, setting("what a guest adds")] = 1.0
     lines_per_s: Annotated[
         float, msgspec.Meta(ge=1, le=1_000_000), setting("lines per second that a user may type", common=True)
     ] = 1000.0
@@ -229,7 +231,7 @@ class ShippingSettings(Section, frozen=True, kw_only=True):
     """A collector that receives every event."""
 
     name: Annotated[EntryId, setting("its name in events and metrics", waits=True)]
-    to: Annotated[Collector, setting("where events are sent", waits=True)]
+    to: Annotated[CollectorAddress, setting("where events are sent", waits=True)]
     ca: Annotated[str, setting("the CA of its certificate, for TLS", waits=True)] = ""
     certificate: Annotated[str, setting("our certificate for it, for TLS", waits=True)] = ""
     key: Annotated[str, setting("the key of that certificate", waits=True)] = ""

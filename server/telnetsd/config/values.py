@@ -42,10 +42,10 @@ AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 
 
-Penalty = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+PenaltySeconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 
 
-Network = Annotated[
+NetworkText = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
@@ -106,7 +106,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 FINGERPRINT_PREFIX: Final = "SHA256:"
 
 
-Collector = Annotated[
+CollectorAddress = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^(stdout|journald|syslog\+(udp|tcp|tls)://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$",

@@ -18,7 +18,7 @@ from telnetsd.connection.identification import Identification
 from telnetsd.connection.messages import STOPPING, Refused
 from telnetsd.connection.stages import Shared
 from telnetsd.connection.turned_away import source_of
-from telnetsd.events.context import Session as SessionPart
+from telnetsd.events.context import SessionPart
 from telnetsd.events.of_sessions import SessionEnded, SessionRefused, SessionStarted
 from telnetsd.events.reason import AdmissionReason, EndReason, TlsReason
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from telnetsd.audit.who import path_fault, presented, revoked, shown_subject
 from telnetsd.escaping import escape
-from telnetsd.events.context import Tls
+from telnetsd.events.context import TlsPart
 from telnetsd.events.fields import CAUSE_MAX_CHARS, TEXT_MAX_CHARS
 from telnetsd.events.of_sessions import SessionRefused
 from telnetsd.events.reason import AdmissionReason, RefusalReason
@@ -49,9 +49,9 @@ def refused_for_number(identity: Admitted) -> Refused:
     return Refused(_event(identity, AdmissionReason.TOO_MANY_SESSIONS, message), words)
 
 
-def tls_part(tls: TlsDetails) -> Tls:
+def tls_part(tls: TlsDetails) -> TlsPart:
     """Return what the log records of a handshake."""
-    return Tls(
+    return TlsPart(
         version=tls.version,
         cipher=tls.cipher,
         curve=tls.group,

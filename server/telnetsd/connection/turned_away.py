@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telnetsd.audit.trail import Trail
-from telnetsd.events.context import Source
+from telnetsd.events.context import SourcePart
 from telnetsd.events.of_sessions import ConnectionRefused, GuestsRefused, HandshakeFailed
 from telnetsd.events.reason import TlsReason, TurnedAwayReason
 from telnetsd.listener.admission import find_source
@@ -88,7 +88,7 @@ class TurnedAway:
         for (source, reason), count in others.items():
             if count:
                 words = f"{reason.sentence}: {count} more such connections were rejected"
-                self._record_turned_away(reason, words, count, Source(ip=source.partition("/")[0] or None))
+                self._record_turned_away(reason, words, count, SourcePart(ip=source.partition("/")[0] or None))
         unlogged, self._unlogged = self._unlogged, {}
         for source, counts in unlogged.items():
             self._record_unlogged(source, counts)
@@ -104,14 +104,16 @@ class TurnedAway:
             " [limits] guest_log_bytes_per_hour"
         )
         event = GuestsRefused(message=message, connections=counts.connections, commands=counts.commands)
-        self._trail.bound_to(Source(ip=where or None)).record(event)
+        self._trail.bound_to(SourcePart(ip=where or None)).record(event)
 
-    def _record_turned_away(self, reason: TurnedAwayReason, words: str, count: int, source: Source) -> None:
+    def _record_turned_away(self, reason: TurnedAwayReason, words: str, count: int, source: SourcePart) -> None:
         event = ConnectionRefused(reason=reason, message=words, connections=count)
         self._trail.bound_to(source).record(event)
 
 
-def source_of(origin: Origin) -> Source:
+def source_of(origin: Origin) -> SourcePart:
     """Return the source of a connection, as the log shows it."""
     has_address = bool(origin.address)
-    return Source(ip=origin.address or None, port=origin.port if has_address else None, proxy_ip=origin.proxy or None)
+    return SourcePart(
+        ip=origin.address or None, port=origin.port if has_address else None, proxy_ip=origin.proxy or None
+    )

@@ -12,7 +12,7 @@ from typing import Final
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.open_sessions import fields_of_session, find_unended
 from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
-from telnetsd.audit.reading.row import Event, read_event, text_of, who_of
+from telnetsd.audit.reading.row import LoggedEvent, read_event, text_of, who_of
 from telnetsd.audit.trail import Trail
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_sessions import LineConnected, RecordingClosed, SessionEnded
@@ -102,11 +102,11 @@ async def vouch_for_recordings(home: Home, last: LastRun, trail: Trail) -> None:
         logger.warning("recordings of the server that was killed are not vouched for: %s", error)
 
 
-def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, Event]:
+def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, LoggedEvent]:
     """Return recordings that the log does not vouch for, each with the event that connected its session."""
     waiting = {path.name: path for path in recordings}
     by_end = {name[name.index("-") + 1 :]: name for name in waiting}
-    found: dict[str, Event] = {}
+    found: dict[str, LoggedEvent] = {}
     for line in read_lines(take_snapshot(home.audit_file)) if waiting else ():
         if not any(mark in line.content for mark in _LINES):
             continue

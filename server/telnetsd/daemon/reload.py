@@ -15,7 +15,7 @@ from telnetsd.administration.authority.authorities import AskPassphrase
 from telnetsd.administration.enrolment.upkeep import keep_up
 from telnetsd.administration.installation.change import recover
 from telnetsd.administration.installation.generation import Generation, load_generation, load_home_trust
-from telnetsd.administration.watch import Signature, own_crl_files, sign, sign_files
+from telnetsd.administration.watch import FileStamps, own_crl_files, sign, sign_files
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
 from telnetsd.config.key import fixed_values
@@ -70,8 +70,8 @@ class Reloader:
         self._manager = manager
         self._own_crls = own_crl_files(home)
         self._own_signature = sign(sorted(self._own_crls))
-        self._files: Signature = sign_files(home, self._own_crls)
-        self._changing_files: Signature = self._files
+        self._files: FileStamps = sign_files(home, self._own_crls)
+        self._changing_files: FileStamps = self._files
         self._is_loading = asyncio.Lock()
         self._told_crls: set[CrlFinding] = set()
         self._told_upkeep = ""

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from telnetsd.events import of_changes as c
 from telnetsd.events import of_sessions as s
 from telnetsd.events import of_the_server as o
-from telnetsd.events.context import Certificate, Line, Operator, Session, Signature, Source
+from telnetsd.events.context import CertificatePart, LinePart, OperatorPart, SessionPart, SignaturePart, SourcePart
 from telnetsd.events.event import Event
 from telnetsd.events.fields import Outcome
 from telnetsd.events.part import Part, slots_of
@@ -88,9 +88,9 @@ def _words_of(hint: Any) -> Iterator[Enum]:  # noqa: ANN401 -- a type annotation
         yield from hint
 
 
-_OF_SESSION: Final = (Session,)
-_ON_LINE: Final = (Session, Line)
-_CHANGED_BY: Final = (Operator, Session)
+_OF_SESSION: Final = (SessionPart,)
+_ON_LINE: Final = (SessionPart, LinePart)
+_CHANGED_BY: Final = (OperatorPart, SessionPart)
 """A change is made by an operator, or for a user in a session."""
 
 
@@ -115,7 +115,7 @@ DEFINITIONS: Final = {
             types=("info",),
             outcome=SUCCESS,
             always=_OF_SESSION,
-            sometimes=(Certificate,),
+            sometimes=(CertificatePart,),
         ),
         Definition(
             event=s.SessionEnded,
@@ -149,7 +149,7 @@ DEFINITIONS: Final = {
             types=("denied",),
             outcome=FAILURE,
             always=(),
-            sometimes=(Source,),
+            sometimes=(SourcePart,),
         ),
         Definition(
             event=s.HandshakeFailed,
@@ -157,7 +157,7 @@ DEFINITIONS: Final = {
             types=("connection", "denied"),
             outcome=FAILURE,
             always=(),
-            sometimes=(Source,),
+            sometimes=(SourcePart,),
             is_kept=True,
         ),
         Definition(
@@ -166,7 +166,7 @@ DEFINITIONS: Final = {
             types=("connection", "denied"),
             outcome=FAILURE,
             always=(),
-            sometimes=(Source,),
+            sometimes=(SourcePart,),
         ),
         Definition(
             event=s.CommandExecuted, categories=("api",), types=("allowed",), outcome=SUCCESS, always=_OF_SESSION
@@ -236,7 +236,7 @@ DEFINITIONS: Final = {
             event=o.ReloadFailed, categories=("configuration",), types=("info",), outcome=FAILURE, is_kept=True
         ),
         Definition(
-            event=o.AuditCheckpoint, categories=("file",), types=("info",), outcome=SUCCESS, always=(Signature,)
+            event=o.AuditCheckpoint, categories=("file",), types=("info",), outcome=SUCCESS, always=(SignaturePart,)
         ),
         Definition(event=o.AuditRecovered, categories=("file",), types=("change",), outcome=SUCCESS),
         Definition(event=o.AuditDamaged, categories=("file",), types=("info",), outcome=FAILURE),
@@ -246,7 +246,7 @@ DEFINITIONS: Final = {
             categories=("configuration",),
             types=("change",),
             outcome=SUCCESS,
-            always=(Operator,),
+            always=(OperatorPart,),
         ),
         Definition(event=o.AuditNotShipped, categories=("network",), types=("info",), outcome=FAILURE, is_kept=True),
     )

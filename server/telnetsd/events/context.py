@@ -4,7 +4,7 @@ from telnetsd.events import fields as f
 from telnetsd.events.part import Part
 
 
-class Source(Part):
+class SourcePart(Part):
     """Where a connection comes from; a connection over a Unix socket has no source."""
 
     ip: f.SourceIp | None = None
@@ -12,7 +12,7 @@ class Source(Part):
     proxy_ip: f.ProxyIp | None = None
 
 
-class Tls(Part):
+class TlsPart(Part):
     """What a handshake negotiated."""
 
     cipher: f.TlsCipher
@@ -39,13 +39,13 @@ class Who(Part):
     client_sha256: f.ClientSha256 | None = None
 
 
-class Session(Part):
+class SessionPart(Part):
     """The fields that a session's events share: its id, its client, the source and the TLS connection."""
 
     id: f.SessionId
     who: Who
-    tls: Tls
-    source: Source
+    tls: TlsPart
+    source: SourcePart
 
 
 class IssuerName(Part):
@@ -72,7 +72,7 @@ class SubjectName(Part):
     state_or_province: f.SubjectStatesOrProvinces | None = None
 
 
-class Certificate(Part):
+class CertificatePart(Part):
     """A certificate; a long one of a client without a name has only the beginnings of its names."""
 
     sha256: f.ClientSha256
@@ -90,7 +90,7 @@ class Certificate(Part):
     alternative_names: f.X509AlternativeNames | None = None
 
 
-class Revocation(Part):
+class RevocationPart(Part):
     """When a certificate or a pin was revoked, and why."""
 
     revoked_at: f.RevokedAt
@@ -104,7 +104,7 @@ class PathFault(Part):
     subject: f.PathSubject | None = None
 
 
-class Operator(Part):
+class OperatorPart(Part):
     """An operator on the command line, or at the control socket."""
 
     name: f.OperatorName
@@ -112,27 +112,27 @@ class Operator(Part):
     sudo_user: f.OperatorSudoUser | None = None
 
 
-class Target(Part):
+class TargetPart(Part):
     """The user that a change is about."""
 
     name: f.TargetName
     roles: f.TargetRoles | None = None
 
 
-class Signature(Part):
+class SignaturePart(Part):
     """The signature of a checkpoint: `audit.chain` inserts it after everything else."""
 
     signature: f.CheckpointSignature
 
 
-class Line(Part):
+class LinePart(Part):
     """A line, in the events of sessions that are connected to it."""
 
     name: f.LineName
-    kind: f.LineKind
+    kind: f.LineKindName
 
 
-class Enrolment(Part):
+class EnrolmentPart(Part):
     """An enrolment request."""
 
     id: f.EnrolmentId

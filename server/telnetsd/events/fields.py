@@ -89,7 +89,7 @@ IdentityKindWord = Literal["guest", "refusal", "user"]
 # fmt: off
 # The fields of every event; `audit.trail` and `audit.chain` write these.
 Timestamp = Annotated[str, Field("@timestamp", _TIME, "when it happened, UTC, with microseconds")]
-Message = Annotated[str, Field("message", _TEXT, "one sentence for people; text of a peer in it is escaped")]
+EventMessage = Annotated[str, Field("message", _TEXT, "one sentence for people; text of a peer in it is escaped")]
 EcsVersion = Annotated[str, Field("ecs.version", {"const": ECS_VERSION}, "the version of the Elastic Common Schema")]
 EventAction = Annotated[str, Field("event.action", _WORD, "what happened")]
 EventCategory = Annotated[tuple[str, ...], Field("event.category", _TEXTS, "its ECS category")]
@@ -197,7 +197,7 @@ CommandExitStatus = Annotated[
     ),
 ]
 LineName = Annotated[str, Field("telnetsd.line.name", _TEXT, "the line's name in the configuration")]
-LineKind = Annotated[str, Field("telnetsd.line.kind", _WORD, "what kind of line it is: see docs/lines.md")]
+LineKindName = Annotated[str, Field("telnetsd.line.kind", _WORD, "what kind of line it is: see docs/lines.md")]
 LineWriter = Annotated[
     str,
     Field(
@@ -287,8 +287,8 @@ CollectorName = Annotated[str, Field("telnetsd.collector.name", _TEXT, "the coll
 ALWAYS: Final = tuple(
     next(extra for extra in get_args(one) if isinstance(extra, Field)).name
     for one in (
-        Timestamp, Message, EcsVersion, EventAction, EventCategory, EventDataset, EventHash, EventKind, EventOutcome,
-        EventReason, EventSequence, EventType, ChainPrevious,
+        Timestamp, EventMessage, EcsVersion, EventAction, EventCategory, EventDataset, EventHash, EventKind,
+        EventOutcome, EventReason, EventSequence, EventType, ChainPrevious,
     )
 )  # fmt: skip
 """The fields that every event has."""

@@ -18,8 +18,8 @@ class CertificateIssued(Done):
     """A certificate was issued to a user, or to the server."""
 
     action: ClassVar = "certificate-issued"
-    target: context.Target | None = None
-    certificate: context.Certificate | None = None
+    target: context.TargetPart | None = None
+    certificate: context.CertificatePart | None = None
     server_sha256: f.TlsServerSha256 | None = None
 
 
@@ -27,17 +27,17 @@ class CertificateRenewed(Done):
     """A user's certificate was renewed."""
 
     action: ClassVar = "certificate-renewed"
-    target: context.Target
-    certificate: context.Certificate | None = None
+    target: context.TargetPart
+    certificate: context.CertificatePart | None = None
 
 
 class CertificateRevoked(Done):
     """A certificate was revoked, or put on hold."""
 
     action: ClassVar = "certificate-revoked"
-    revocation: context.Revocation
+    revocation: context.RevocationPart
     target: f.TargetName | None = None
-    certificate: context.Certificate | None = None
+    certificate: context.CertificatePart | None = None
     serial_number: f.X509SerialNumber | None = None
     sha256: f.ClientSha256 | None = None
 
@@ -65,7 +65,7 @@ class PinRevoked(Done):
     action: ClassVar = "pin-revoked"
     target: f.TargetName
     spki_sha256: f.PinSha256
-    revocation: context.Revocation
+    revocation: context.RevocationPart
 
 
 class PinRestored(Done):
@@ -104,14 +104,14 @@ class EnrolmentRequested(Done):
     """A client requests a certificate, or acceptance of its own."""
 
     action: ClassVar = "enrolment-requested"
-    enrolment: context.Enrolment
+    enrolment: context.EnrolmentPart
 
 
 class EnrolmentApproved(Done):
     """A request was approved."""
 
     action: ClassVar = "enrolment-approved"
-    enrolment: context.Enrolment
+    enrolment: context.EnrolmentPart
     target: f.TargetName
 
 
@@ -119,14 +119,14 @@ class EnrolmentDenied(Done):
     """A request was denied."""
 
     action: ClassVar = "enrolment-denied"
-    enrolment: context.Enrolment
+    enrolment: context.EnrolmentPart
 
 
 class EnrolmentCollected(Done):
     """An approved certificate was collected."""
 
     action: ClassVar = "enrolment-collected"
-    enrolment: context.Enrolment
+    enrolment: context.EnrolmentPart
 
 
 class EnrolmentExpired(Event):
@@ -134,35 +134,35 @@ class EnrolmentExpired(Event):
 
     action: ClassVar = "enrolment-expired"
     reason: Literal[CommonReason.OK, EnrolmentReason.GAVE_WAY] = CommonReason.OK
-    enrolment: context.Enrolment
+    enrolment: context.EnrolmentPart
 
 
 class TrustAnchorAdded(Done):
     """A CA is trusted to vouch for users."""
 
     action: ClassVar = "trust-anchor-added"
-    certificate: context.Certificate
+    certificate: context.CertificatePart
 
 
 class TrustAnchorRemoved(Done):
     """A CA is no longer trusted to vouch for users."""
 
     action: ClassVar = "trust-anchor-removed"
-    certificate: context.Certificate
+    certificate: context.CertificatePart
 
 
 class CaRotated(Done):
     """Another CA of this installation issues certificates from now on."""
 
     action: ClassVar = "ca-rotated"
-    certificate: context.Certificate
+    certificate: context.CertificatePart
 
 
 class CaRetired(Done):
     """A previous CA of this installation is no longer trusted."""
 
     action: ClassVar = "ca-retired"
-    certificate: context.Certificate
+    certificate: context.CertificatePart
 
 
 class CrlIssued(Done):

@@ -32,7 +32,7 @@ class SessionStarted(Event):
     action: ClassVar = "session-started"
     reason: Literal[AdmissionReason.IDENTIFIED] | GuestReason
     handshake_s: f.HandshakeS
-    certificate: context.Certificate | None = None
+    certificate: context.CertificatePart | None = None
 
 
 class SessionContinued(Event):
@@ -54,8 +54,8 @@ class SessionRefused(Event):
 
     action: ClassVar = "session-refused"
     reason: AdmissionReason | RefusalReason
-    certificate: context.Certificate | None = None
-    revocation: context.Revocation | None = None
+    certificate: context.CertificatePart | None = None
+    revocation: context.RevocationPart | None = None
     fault: context.PathFault | None = None
 
 

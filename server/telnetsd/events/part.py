@@ -47,7 +47,7 @@ class Part(msgspec.Struct, metaclass=_PartMeta):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class FieldPlace:
     """The place of an attribute of a part in the log.
 
     Attributes:
@@ -62,7 +62,7 @@ class Slot:
 
 
 @cache
-def slots_of(part: type[Part]) -> tuple[Slot, ...]:
+def slots_of(part: type[Part]) -> tuple[FieldPlace, ...]:
     """Return the fields of a kind of part, in the order of its attributes."""
     return tuple(_find_slots(part))
 
@@ -84,7 +84,7 @@ def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
     return merged
 
 
-def _find_slots(part: type[Part]) -> Iterator[Slot]:
+def _find_slots(part: type[Part]) -> Iterator[FieldPlace]:
     hints = get_type_hints(part, include_extras=True)
     for attribute in msgspec.structs.fields(part):
         # A default other than None means that the field is always there.
@@ -92,10 +92,10 @@ def _find_slots(part: type[Part]) -> Iterator[Slot]:
         for one in _alternatives(hints[attribute.name]):
             if isinstance(one, type) and issubclass(one, Part):
                 for slot in slots_of(one):
-                    yield Slot((attribute.name, *slot.path), slot.field, slot.is_required and is_required)
+                    yield FieldPlace((attribute.name, *slot.path), slot.field, slot.is_required and is_required)
             elif get_origin(one) is Annotated:
                 found = [extra for extra in get_args(one)[1:] if isinstance(extra, Field)]
-                yield from (Slot((attribute.name,), field, is_required) for field in found)
+                yield from (FieldPlace((attribute.name,), field, is_required) for field in found)
 
 
 def _alternatives(hint: object) -> tuple[Any, ...]:

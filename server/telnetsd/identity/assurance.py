@@ -11,7 +11,7 @@ from typing import Final
 
 from telnetsd.config.settings import ClassSettings, TrustAnchorSettings
 from telnetsd.config.values import fingerprint_hex
-from telnetsd.pki.path import Path
+from telnetsd.pki.path import CertificationPath
 
 CLASS_MAX: Final = 9
 BUILT_IN_CLASS: Final = 1
@@ -42,7 +42,7 @@ class AssuranceClasses:
         self._classes = classes
         self._words = words
 
-    def class_of(self, path: Path) -> int:
+    def class_of(self, path: CertificationPath) -> int:
         """Return the class of a validated path."""
         word = self._words.get(path.fingerprints_sha256[-1], NO_WORD)
         asserted = (

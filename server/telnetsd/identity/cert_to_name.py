@@ -23,7 +23,7 @@ from telnetsd.identity.name_pattern import NamePattern
 from telnetsd.identity.names import values_of
 from telnetsd.identity.outcome import User, is_user_name
 from telnetsd.identity.register import Register
-from telnetsd.pki.path import Path
+from telnetsd.pki.path import CertificationPath
 
 BUILT_IN_RULE_ID: Final = "built-in-ca"
 PIN_RULE_ID: Final = "pin"
@@ -57,7 +57,7 @@ class IssuedEntry:
     fingerprint_sha256: str
     id: str = BUILT_IN_RULE_ID
 
-    def find(self, path: Path, register: Register) -> User | NoMatch:
+    def find(self, path: CertificationPath, register: Register) -> User | NoMatch:
         """Return the user to whom the leaf was issued."""
         if self.fingerprint_sha256 not in path.fingerprints_sha256:
             return NoMatch.OTHER_FINGERPRINT
@@ -78,14 +78,14 @@ class MappedEntry:
     names: dict[str, str] | None
     roles: tuple[str, ...] | None
 
-    def find(self, path: Path, register: Register) -> User | NoMatch:
+    def find(self, path: CertificationPath, register: Register) -> User | NoMatch:
         """Return the user whom the leaf names."""
         if self.fingerprint_sha256 not in path.known_by:
             return NoMatch.OTHER_FINGERPRINT
         name = self._find_name(path)
         return name if isinstance(name, NoMatch) else self._find_user(name, register)
 
-    def _find_name(self, path: Path) -> str | NoMatch:
+    def _find_name(self, path: CertificationPath) -> str | NoMatch:
         if self.name is not None:
             return self.name
         values = values_of(path.leaf, self.map_type)
@@ -117,7 +117,9 @@ class MappedEntry:
 CertToNameEntry = IssuedEntry | MappedEntry
 
 
-def map_to_name(path: Path, entries: tuple[CertToNameEntry, ...], register: Register) -> NameMatch | None:
+def map_to_name(
+    path: CertificationPath, entries: tuple[CertToNameEntry, ...], register: Register
+) -> NameMatch | None:
     """Return the first match of the mapping for a validated path, or None when no entry yields a user."""
     for entry in entries:
         found = entry.find(path, register)

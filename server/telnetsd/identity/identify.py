@@ -37,7 +37,7 @@ from telnetsd.pki.certificate import (
     parse_certificate,
 )
 from telnetsd.pki.crl import SHORTEST, CrlStatus
-from telnetsd.pki.path import Path, PathError, Signer, validate_path
+from telnetsd.pki.path import CertificationPath, PathError, Signer, validate_path
 from telnetsd.pki.path_reason import PathProblem, pin_problem
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust
@@ -86,7 +86,7 @@ class _Outcome:
 class Verdict:
     """The verdict on a presentation, from `begin` until before `end`: a path, or why there is none."""
 
-    path: Path | None
+    path: CertificationPath | None
     problem: PathProblem | None
     facts: CertificateFacts
     begin: datetime
@@ -239,7 +239,7 @@ class Identifier:
             reason=problem.reason, status=CertificateStatus.REJECTED, certificate=verdict.facts, problem=problem
         )
 
-    def _name(self, verdict: Verdict, path: Path) -> Admitted:
+    def _name(self, verdict: Verdict, path: CertificationPath) -> Admitted:
         match = map_to_name(path, self._policy.entries, self._register)
         if match is None:
             return Guest(GuestReason.UNMAPPED, CertificateStatus.VERIFIED, verdict.facts)
@@ -268,7 +268,7 @@ class Identifier:
             name=user.name, roles=user.roles, rule_id=PIN_RULE_ID, certificate=facts, valid_until=facts.not_after
         )
 
-    def _revoked(self, verdict: Verdict, path: Path, at: datetime) -> Refusal | None:
+    def _revoked(self, verdict: Verdict, path: CertificationPath, at: datetime) -> Refusal | None:
         """Check every certificate of the path except the trust anchor (RFC 5280 section 6.1.3 (a) (3))."""
         is_built_in = path.fingerprints_sha256[-1] in self._policy.built_in
         is_known = True

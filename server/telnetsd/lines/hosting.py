@@ -59,7 +59,7 @@ class LineHost:
         self.directory.adopt(lines)
 
     def serve_worker(self, channel: Channel) -> None:
-        """Answer a worker's questions about lines."""
+        """Answer a worker's queries about lines."""
         channel.answer(ListLineStates, self._states)
         channel.answer(RequireFreeLine, self._require_free)
 
@@ -129,7 +129,7 @@ class HostedPlace:
         channel = self._channel
 
         def ask_com_port(asked: AskComPort) -> None:
-            place.ask_com_port(asked.question, lambda said: channel.tell(ComPortSaid(said)))
+            place.ask_com_port(asked.query, lambda said: channel.tell(ComPortSaid(said)))
 
         channel.answer(TakePlace, self._enter)
         channel.answer(TypeKeys, self._type)

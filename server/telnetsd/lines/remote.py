@@ -18,7 +18,7 @@ from telnetsd.lines.participants import Participant
 from telnetsd.lines.place import Visitor
 from telnetsd.lines.table import Line, LineError
 from telnetsd.rpc.channel import Channel, ChannelError, open_channel
-from telnetsd.rpc.message import Question
+from telnetsd.rpc.message import Query
 from telnetsd.rpc.messages import (
     TO_PARTICIPANT,
     AskComPort,
@@ -166,9 +166,9 @@ class RemotePlace:
         """See Place."""
         await self._have_done(HandOver())
 
-    async def _have_done(self, question: Question[None]) -> None:
+    async def _have_done(self, query: Query[None]) -> None:
         with contextlib.suppress(ChannelError):  # the participant is notified
-            await self._channel.ask(question)
+            await self._channel.ask(query)
 
     def leave(self) -> None:
         """See Place."""

@@ -70,7 +70,7 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Path:
+class CertificationPath:
     """A validated path: the leaf first, the trust anchor last.
 
     Attributes:
@@ -104,7 +104,7 @@ class Path:
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 
-def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
+def validate_path(peer: PeerCertificate, trust: Trust, at: datetime) -> CertificationPath:
     """Find a path from the leaf to a trust anchor (RFC 5280 section 6).
 
     Args:
@@ -135,7 +135,7 @@ def _parse_leaf(peer: PeerCertificate) -> x509.Certificate:
     return leaf
 
 
-def _find_path(leaf: x509.Certificate, peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
+def _find_path(leaf: x509.Certificate, peer: PeerCertificate, trust: Trust, at: datetime) -> CertificationPath:
     known = [*_parse_presented(peer, trust), *trust.intermediates]
     search = find_chains(leaf, known, trust.certificates)
     problem = _leaf_problem(leaf, search, trust, at)
@@ -144,7 +144,7 @@ def _find_path(leaf: x509.Certificate, peer: PeerCertificate, trust: Trust, at: 
     first: PathProblem | None = None
     for chain in search.chains:
         found = _judge(chain, search, at)
-        if isinstance(found, Path):
+        if isinstance(found, CertificationPath):
             return found
         first = first or found
     raise PathError(first or PathProblem(PathReason.UNKNOWN_ISSUER))
@@ -194,7 +194,7 @@ def _vouching_problem(leaf: x509.Certificate, search: Search, trust: Trust, at: 
     return PathReason.WEAK_SIGNATURE if has_weak_signature(leaf) else PathReason.BAD_SIGNATURE
 
 
-def _judge(chain: Chain, search: Search, at: datetime) -> Path | PathProblem:
+def _judge(chain: Chain, search: Search, at: datetime) -> CertificationPath | PathProblem:
     problem = chain_problem(chain, at)
     if problem is not None:
         return problem
@@ -208,10 +208,10 @@ def _judge(chain: Chain, search: Search, at: datetime) -> Path | PathProblem:
     return _make_path(chain, policies, search, at)
 
 
-def _make_path(chain: Chain, policies: frozenset[str], search: Search, at: datetime) -> Path:
+def _make_path(chain: Chain, policies: frozenset[str], search: Search, at: datetime) -> CertificationPath:
     leaf, fingerprints = chain[0], tuple(map(certificate_sha256, chain))
     variants = (fingerprints_of(one, issuer) for one, issuer in pairwise(chain))
-    return Path(
+    return CertificationPath(
         certificates=chain,
         fingerprints_sha256=fingerprints,
         known_by=frozenset(fingerprints).union(*variants),

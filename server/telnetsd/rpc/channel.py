@@ -1,4 +1,4 @@
-"""A connection between two processes of one server: questions with answers, and news without answers.
+"""A connection between two processes of one server: queries with answers, and news without answers.
 
 Both ends are ours, over a Unix socket that only the server's user may open. A frame is its length in four bytes, and
 MessagePack: kind, number, message. Frames that are written in one turn of the event loop are sent together. The
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import msgspec
 
 from telnetsd.errors import OperatorError
-from telnetsd.rpc.message import News, Question, Vocabulary, answer_decoder
+from telnetsd.rpc.message import News, Query, Vocabulary, answer_decoder
 
 FRAME_MAX_BYTES: Final = 64 * 1024 * 1024
 _LENGTH: Final = struct.Struct("!I")
@@ -25,13 +25,13 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 logger = logging.getLogger(__name__)
 
-Q = TypeVar("Q", bound=Question[object])
+Q = TypeVar("Q", bound=Query[object])
 N = TypeVar("N", bound=News)
 A = TypeVar("A")
 
 
 class ChannelError(OperatorError):
-    """A question was not answered; `kind` is the reason from the other end, empty if that end is gone."""
+    """A query was not answered; `kind` is the reason from the other end, empty if that end is gone."""
 
     def __init__(self, message: str, kind: str = "") -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class _Frame(msgspec.Struct, array_like=True):
 
 
 class _Refused(msgspec.Struct, array_like=True):
-    """The answer to a question that was refused: see ChannelError."""
+    """The answer to a query that was refused: see ChannelError."""
 
     kind: str
     sentence: str
@@ -128,13 +128,13 @@ class Channel(asyncio.Protocol):
     # Calls from the application.
 
     def answer(self, kind: type[Q], by: Callable[[Q], Awaitable[object]]) -> None:
-        """Register the handler of a kind of question; a question without one is an error at the other end."""
+        """Register the handler of a kind of query; a query without one is an error at the other end."""
         self._answerers[kind] = by
 
     def open_with(self, kind: type[Q], by: Callable[[Q], Awaitable[object]]) -> None:
-        """Register the handler of a question that may begin the channel; it says what the other end is.
+        """Register the handler of a query that may begin the channel; it says what the other end is.
 
-        Once one of these questions has come, none of them is answered again.
+        Once one of these queries has come, none of them is answered again.
         """
         self._openers[kind] = by
 
@@ -142,8 +142,8 @@ class Channel(asyncio.Protocol):
         """Register the handler of a kind of news, which gets it in the order sent; other news is dropped."""
         self._listeners[kind] = by
 
-    async def ask(self, question: Question[A]) -> A:
-        """Ask a question, and return the answer.
+    async def ask(self, query: Query[A]) -> A:
+        """Ask a query, and return the answer.
 
         Raises:
             ChannelError: The other end has refused, or has gone.
@@ -152,8 +152,8 @@ class Channel(asyncio.Protocol):
             raise ChannelError("the other process of the server has ended")
         self._number += 1
         answer: asyncio.Future[A] = self._loop.create_future()
-        self._asked[self._number] = _Asked(answer, answer_decoder(type(question)))
-        self._send(_Kind.QUESTION, self._number, question)
+        self._asked[self._number] = _Asked(answer, answer_decoder(type(query)))
+        self._send(_Kind.QUESTION, self._number, query)
         return await answer
 
     def tell(self, news: News) -> None:
@@ -214,17 +214,17 @@ class Channel(asyncio.Protocol):
 
     async def _answer(self, number: int, body: msgspec.Raw) -> None:
         try:
-            question = self._vocabulary.decode(body)
+            query = self._vocabulary.decode(body)
         except msgspec.MsgspecError as error:
             self._refuse(number, "", f"a request from another version cannot be read ({error}): restart the server")
             return
-        name = type(question).__name__
-        answer = self._answerers.get(type(question)) or self._take_opener(type(question))
+        name = type(query).__name__
+        answer = self._answerers.get(type(query)) or self._take_opener(type(query))
         if answer is None:
             self._refuse(number, "", f"nothing here answers {name}: restart the server")
             return
         try:
-            said = await answer(question)
+            said = await answer(query)
         except ChannelError as error:
             self._refuse(number, error.kind, str(error))
         except OperatorError as error:

@@ -1,4 +1,4 @@
-"""Messages between two processes of one server: a question has an answer, news has none."""
+"""Messages between two processes of one server: a query has an answer, news has none."""
 
 from functools import cache
 from typing import Any, Generic, TypeVar, Union, get_args
@@ -12,7 +12,7 @@ class Message(msgspec.Struct, array_like=True, tag=True):
     """One message; on the wire its tag is the name of its class."""
 
 
-class Question(Message, Generic[A_co]):
+class Query(Message, Generic[A_co]):
     """A message that is answered, with a value of the type in brackets."""
 
 
@@ -42,7 +42,7 @@ class Vocabulary:
 
 def answer_name(kind: type[Message]) -> str:
     """Return the readable type of the answer to a kind of message; empty for news."""
-    if not issubclass(kind, Question):
+    if not issubclass(kind, Query):
         return ""
     (answer,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
     if answer is type(None):
@@ -51,7 +51,7 @@ def answer_name(kind: type[Message]) -> str:
 
 
 @cache
-def answer_decoder(kind: type[Question[Any]]) -> msgspec.msgpack.Decoder[Any]:
-    """Return the decoder of the answers to a kind of question."""
+def answer_decoder(kind: type[Query[Any]]) -> msgspec.msgpack.Decoder[Any]:
+    """Return the decoder of the answers to a kind of query."""
     (answer,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined] # typing's own attribute
     return msgspec.msgpack.Decoder(answer)

@@ -1,7 +1,7 @@
 """Every message between the processes of a server, by direction; and every request on the control socket.
 
 Workers and sessions on lines connect to one socket of the supervisor. The first message on a channel says which of
-the two it is: `Hello` or `ReservePlace`. All others are allowed once that message is answered. A question without a
+the two it is: `Hello` or `ReservePlace`. All others are allowed once that message is answered. A query without a
 handler is refused with an error message, so that processes of two versions do not wait for each other forever.
 """
 
@@ -16,7 +16,7 @@ from telnetsd.events.part import Fields
 from telnetsd.events.reason import LineReason
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.listener.penalties import Fine, Penalty
-from telnetsd.rpc.message import News, Question, Vocabulary
+from telnetsd.rpc.message import News, Query, Vocabulary
 from telnetsd.telnet.terminal import Terminal
 
 
@@ -55,7 +55,7 @@ class Welcome(msgspec.Struct, frozen=True):
     settings: Settings
 
 
-class Hello(Question[Welcome]):
+class Hello(Query[Welcome]):
     """The first message of a worker: it has started."""
 
     pid: int
@@ -96,31 +96,31 @@ class LimitsChanged(News):
     penalties: list[Penalty] = msgspec.field(default_factory=list)
 
 
-class ListEverySession(Question[list[SessionRow]]):
+class ListEverySession(Query[list[SessionRow]]):
     """Return the sessions of all workers."""
 
 
-class KickAnywhere(Question[None]):
+class KickAnywhere(Query[None]):
     """End a session of any worker; refused with AuditUnavailableError if that cannot be recorded."""
 
     session_id: str
     by: str
 
 
-class NotifyOthers(Question[int]):
+class NotifyOthers(Query[int]):
     """Show a line to every session but one, and return how many; also sent from the supervisor to a worker."""
 
     session_id: str
     text: str
 
 
-class ListLineStates(Question[list[str]]):
+class ListLineStates(Query[list[str]]):
     """Return the state of each line; refused with a LineReason."""
 
     names: list[str]
 
 
-class RequireFreeLine(Question[None]):
+class RequireFreeLine(Query[None]):
     """Refuse early what `ReservePlace` would refuse now, with a LineReason."""
 
     name: str
@@ -136,18 +136,18 @@ class EventsWritten(News):
     written: list[tuple[int, str]]
 
 
-class ListSessions(Question[list[SessionRow]]):
+class ListSessions(Query[list[SessionRow]]):
     """Return the sessions of this worker."""
 
 
-class KickSession(Question[bool]):
+class KickSession(Query[bool]):
     """End a session, if this worker has it; refused with AuditUnavailableError if that cannot be recorded."""
 
     session_id: str
     by: str
 
 
-class WatchSession(Question[bool]):
+class WatchSession(Query[bool]):
     """Start to show a session, if this worker has it; `ScreenShown` follows, with this number."""
 
     session_id: str
@@ -161,7 +161,7 @@ class StopWatching(News):
     watch: int
 
 
-class Reload(Question[None]):
+class Reload(Query[None]):
     """Reload everything but the settings, and serve with the result."""
 
     settings: Settings
@@ -192,7 +192,7 @@ class ReservedPlace(msgspec.Struct, frozen=True):
     writer: str
 
 
-class ReservePlace(Question[ReservedPlace], kw_only=True):
+class ReservePlace(Query[ReservedPlace], kw_only=True):
     """Find a place on a line, and open the line if necessary; the first message. Refused with a LineReason."""
 
     line: str
@@ -204,7 +204,7 @@ class ReservePlace(Question[ReservedPlace], kw_only=True):
     fields: Fields
 
 
-class TakePlace(Question[str]):
+class TakePlace(Query[str]):
     """Enter the place once that is in the log, and return the sentence to show. Refused with a LineReason."""
 
 
@@ -212,7 +212,7 @@ class BeginShowing(News):
     """Start to show the line's output: the session has been notified that it is connected."""
 
 
-class TypeKeys(Question[bool]):
+class TypeKeys(Query[bool]):
     """Send what was typed, and return whether this session may write."""
 
     keys: bytes
@@ -231,9 +231,9 @@ class Resize(News):
 
 
 class AskComPort(News):
-    """A question about the serial port (RFC 2217); answered by `ComPortSaid`, in order."""
+    """A query about the serial port (RFC 2217); answered by `ComPortSaid`, in order."""
 
-    question: bytes
+    query: bytes
 
 
 class SendBreak(News):
@@ -244,11 +244,11 @@ class AskWho(News):
     """Tell the session who is connected."""
 
 
-class AskToWrite(Question[None]):
+class AskToWrite(Query[None]):
     """Ask for the writer role."""
 
 
-class HandOver(Question[None]):
+class HandOver(Query[None]):
     """Give the writer role to the participant that asked for it."""
 
 
@@ -279,7 +279,7 @@ class Dismiss(News):
 
 
 class ComPortSaid(News):
-    """The answer to the oldest question about the serial port; may be empty."""
+    """The answer to the oldest query about the serial port; may be empty."""
 
     answer: bytes
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Services
-from telnetsd.events.context import Line as LinePart
+from telnetsd.events.context import LinePart
 from telnetsd.events.of_sessions import ConnectedReason, LineConnected, LineDisconnected
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.escape import HELP, Escape, EscapeReader

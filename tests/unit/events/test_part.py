@@ -34,7 +34,7 @@ class Painted(Event):
 def test_a_part_becomes_nested_fields_and_a_none_becomes_no_field() -> None:
     assert to_fields(Paint(colour="red", size=3)) == {"labels": {"colour": "red", "size": 3}}
     assert to_fields(Paint(colour="red")) == {"labels": {"colour": "red"}}
-    assert to_fields(context.Source()) == {}
+    assert to_fields(context.SourcePart()) == {}
 
 
 def test_a_part_within_a_part_is_placed_by_the_paths_of_its_fields() -> None:

@@ -20,7 +20,7 @@ from telnetsd.identity.cert_to_name import NoMatch, make_entry, map_to_name
 from telnetsd.identity.name_pattern import NamePattern
 from telnetsd.identity.names import values_of
 from telnetsd.identity.outcome import User, is_user_name
-from telnetsd.pki.path import Path as CertificatePath
+from telnetsd.pki.path import CertificationPath as CertificatePath
 from telnetsd.pki.path import validate_path
 from telnetsd.pki.trust import TrustAnchor, make_trust
 from telnetsd.state.sqlite.store import SqliteStore

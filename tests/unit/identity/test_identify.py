@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +21,7 @@ from telnetsd.identity.identify import Identifier, Policy, restrict
 from telnetsd.identity.outcome import Guest, NamedUser, Refusal, is_user_name
 from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
-from telnetsd.pki.path import Path, validate_path
+from telnetsd.pki.path import CertificationPath, validate_path
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 from telnetsd.state.sqlite.store import SqliteStore
@@ -33,7 +33,7 @@ ISSUER = certificate_sha256(CA.certificate)
 
 
 @pytest.fixture
-def state(tmp_path: FilePath) -> Iterator[SqliteStore]:
+def state(tmp_path: Path) -> Iterator[SqliteStore]:
     with closing(SqliteStore(tmp_path / "state.db")) as opened:
         yield opened
 
@@ -90,11 +90,11 @@ def test_an_entry_that_is_not_in_the_path_names_no_user(state: SqliteStore) -> N
 
 
 def test_a_path_is_validated_once_and_the_user_is_looked_up_again_after_a_write(
-    monkeypatch: pytest.MonkeyPatch, state: SqliteStore, tmp_path: FilePath
+    monkeypatch: pytest.MonkeyPatch, state: SqliteStore, tmp_path: Path
 ) -> None:
     validated: list[PeerCertificate] = []
 
-    def counted(peer: PeerCertificate, trust: Trust, at: datetime) -> Path:
+    def counted(peer: PeerCertificate, trust: Trust, at: datetime) -> CertificationPath:
         validated.append(peer)
         return validate_path(peer, trust, at)
 
@@ -131,7 +131,7 @@ def test_a_cached_path_is_not_used_before_its_certificate_is_valid(state: Sqlite
     assert isinstance(before, Refusal)
 
 
-def test_a_cached_verdict_does_not_outlive_the_crl_that_it_depends_on(state: SqliteStore, tmp_path: FilePath) -> None:
+def test_a_cached_verdict_does_not_outlive_the_crl_that_it_depends_on(state: SqliteStore, tmp_path: Path) -> None:
     leaf, end = Recipe().signed_by(CA), now() + timedelta(minutes=5)
     note_issued(state, CA, leaf, "alice")
     crl = tmp_path / "ca.crl"
@@ -218,7 +218,7 @@ def test_an_intermediate_with_another_signature_hides_no_revocation(state: Sqlit
 
 
 def test_only_identify_makes_an_identity() -> None:
-    root = FilePath(telnetsd.__file__).parent
+    root = Path(telnetsd.__file__).parent
     makers = {
         file.relative_to(root).as_posix()
         for file in root.rglob("*.py")

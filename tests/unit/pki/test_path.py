@@ -2,7 +2,7 @@
 
 import subprocess
 from datetime import datetime
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -24,7 +24,7 @@ from support.certificates import (
 from support.machine import needs_openssl
 from telnetsd.events.reason import PathReason
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
-from telnetsd.pki.path import Path, PathError, validate_path
+from telnetsd.pki.path import CertificationPath, PathError, validate_path
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 
 CA = make_ca()
@@ -35,7 +35,7 @@ def trust_of(*anchors: Pair) -> Trust:
     return make_trust(tuple(TrustAnchor(one.certificate, "test.pem") for one in anchors))
 
 
-def validate(peer: PeerCertificate, trust: Trust | None = None, at: datetime | None = None) -> Path:
+def validate(peer: PeerCertificate, trust: Trust | None = None, at: datetime | None = None) -> CertificationPath:
     return validate_path(peer, trust or trust_of(CA), at or now())
 
 
@@ -200,7 +200,7 @@ def test_bytes_that_are_not_a_certificate_are_malformed(der: bytes) -> None:
 
 
 @needs_openssl
-def test_a_signature_with_sha1_is_refused(tmp_path: FilePath) -> None:
+def test_a_signature_with_sha1_is_refused(tmp_path: Path) -> None:
     ca, ca_key = CA.save(tmp_path, "ca")
     leaf, request = tmp_path / "leaf.der", tmp_path / "leaf.csr"
     new_key = [

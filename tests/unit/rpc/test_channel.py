@@ -1,4 +1,4 @@
-"""The channel between the processes of one server: questions, answers and news, however the bytes are cut."""
+"""The channel between the processes of one server: queries, answers and news, however the bytes are cut."""
 
 import asyncio
 import socket
@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.rpc.channel import FRAME_MAX_BYTES, Channel, ChannelError, open_channel
-from telnetsd.rpc.message import News, Question, Vocabulary
+from telnetsd.rpc.message import News, Query, Vocabulary
 
 
-class Add(Question[int]):
+class Add(Query[int]):
     numbers: list[int]
 
 
-class Refuse(Question[None]):
+class Refuse(Query[None]):
     pass
 
 
-class Shout(Question[None]):
+class Shout(Query[None]):
     pass
 
 
@@ -65,7 +65,7 @@ async def connected(path: Path) -> AsyncIterator[tuple[Channel, Channel]]:
         server.close()
 
 
-async def test_a_question_is_answered_and_a_refusal_says_why(tmp_path: Path) -> None:
+async def test_a_query_is_answered_and_a_refusal_says_why(tmp_path: Path) -> None:
     async def add(asked: Add) -> int:
         return sum(asked.numbers)
 
@@ -83,8 +83,8 @@ async def test_a_question_is_answered_and_a_refusal_says_why(tmp_path: Path) -> 
             await ours.ask(Shout())
 
 
-async def test_a_question_unknown_to_the_other_end_is_refused(tmp_path: Path) -> None:
-    class Ask(Question[None]):
+async def test_a_query_unknown_to_the_other_end_is_refused(tmp_path: Path) -> None:
+    class Ask(Query[None]):
         pass
 
     async with connected(tmp_path / "hub") as (ours, _):
@@ -104,9 +104,9 @@ async def test_a_channel_is_opened_once(tmp_path: Path) -> None:
         theirs.open_with(Add, add)
         theirs.open_with(Refuse, refuse)
         assert await ours.ask(Add([1, 2])) == 3
-        for question in (Add([1, 2]), Refuse()):
+        for query in (Add([1, 2]), Refuse()):
             with pytest.raises(ChannelError, match="nothing here answers"):
-                await ours.ask(question)
+                await ours.ask(query)
 
 
 async def test_an_answer_of_another_type_is_an_error_for_the_caller(tmp_path: Path) -> None:

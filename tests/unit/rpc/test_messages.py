@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from telnetsd.rpc import messages
-from telnetsd.rpc.message import Message, News, Question, answer_decoder
+from telnetsd.rpc.message import Message, News, Query, answer_decoder
 
 KINDS = [
     kind
     for kind in vars(messages).values()
-    if isinstance(kind, type) and issubclass(kind, Message) and kind not in {News, Question}
+    if isinstance(kind, type) and issubclass(kind, Message) and kind not in {News, Query}
 ]
 REQUESTS = get_args(messages.AnyRequest)
 
@@ -22,8 +22,8 @@ def test_a_message_has_a_direction_and_a_description(kind: type[Message]) -> Non
     assert kind.__doc__
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if issubclass(kind, Question)])
-def test_a_question_has_an_answer_that_can_be_decoded(kind: type[Question[object]]) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if issubclass(kind, Query)])
+def test_a_query_has_an_answer_that_can_be_decoded(kind: type[Query[object]]) -> None:
     assert answer_decoder(kind)
 
 

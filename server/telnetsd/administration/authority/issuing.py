@@ -11,7 +11,7 @@ from telnetsd.administration.installation.change import Change
 from telnetsd.audit import who
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
-from telnetsd.events.context import Target
+from telnetsd.events.context import TargetPart
 from telnetsd.events.of_changes import CertificateIssued, CertificateRenewed
 from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.authority import Authority, UserProfile
@@ -128,7 +128,7 @@ def certify(
     change.state.certificates.add(issued, certificate.public_bytes(Encoding.DER))
     verb = "renewed for" if is_renewal else "issued to"
     message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"
-    target = Target(name=name, roles=change.state.users.roles(name))
+    target = TargetPart(name=name, roles=change.state.users.roles(name))
     event = CertificateRenewed if is_renewal else CertificateIssued
     change.record(event(message=message, target=target, certificate=who.certificate(facts)))
     return certificate

@@ -25,7 +25,7 @@ from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RevocationTarget:
     """What to revoke or restore: everything of a user, or one certificate by its serial number (hexadecimal)."""
 
     name: str | None = None
@@ -43,7 +43,7 @@ class RevocationResult:
 
 def revoke(
     home: Home,
-    target: Target,
+    target: RevocationTarget,
     reason: RevocationReason,
     who: Fields,
     ask: AskPassphrase = passphrase_of_environment,
@@ -68,7 +68,7 @@ def revoke(
 
 
 def restore(
-    home: Home, target: Target, who: Fields, ask: AskPassphrase = passphrase_of_environment
+    home: Home, target: RevocationTarget, who: Fields, ask: AskPassphrase = passphrase_of_environment
 ) -> RevocationResult:
     """Restore what is on hold (certificateHold); every other revocation is permanent.
 
@@ -121,7 +121,7 @@ def _still_counts(revocation: Revocation | None) -> bool:
     return revocation is None or revocation.is_hold
 
 
-def _find(change: Change, target: Target) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:
+def _find(change: Change, target: RevocationTarget) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:
     if target.serial_number is not None:
         serial = target.serial_number.replace(":", "").upper().lstrip("0")
         found = tuple(change.state.certificates.with_serial(serial))
@@ -171,5 +171,5 @@ def _revoke(
         )
 
 
-def _shown(target: Target) -> str:
+def _shown(target: RevocationTarget) -> str:
     return target.name or f"the certificate {target.serial_number}"

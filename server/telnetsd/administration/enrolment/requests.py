@@ -24,7 +24,7 @@ from telnetsd.commands.enrolment_service import Applicant, EnrolmentError, Recei
 from telnetsd.config.settings import EnrolmentSettings
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.events.context import Enrolment
+from telnetsd.events.context import EnrolmentPart
 from telnetsd.events.of_changes import EnrolmentCollected, EnrolmentExpired, EnrolmentRequested
 from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home
@@ -139,9 +139,9 @@ def forget_expired(change: Change) -> None:
         change.record(EnrolmentExpired(message=message, enrolment=about(request)))
 
 
-def about(request: EnrolmentRequest) -> Enrolment:
+def about(request: EnrolmentRequest) -> EnrolmentPart:
     """Return the part of an event that identifies its request."""
-    return Enrolment(
+    return EnrolmentPart(
         id=request.id,
         kind=request.kind.value,
         name=request.name,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.escaping import escape
-from telnetsd.events.context import Operator
+from telnetsd.events.context import OperatorPart
 from telnetsd.events.fields import TEXT_MAX_CHARS
 from telnetsd.events.part import Fields, to_fields
 
@@ -28,7 +28,7 @@ def by_operator() -> Fields:
     """
     sudo_user = os.environ.get("SUDO_USER")
     return to_fields(
-        Operator(
+        OperatorPart(
             name=operator_name(),
             login=_login_name() or None,
             sudo_user=escape(sudo_user, TEXT_MAX_CHARS) if sudo_user is not None else None,

@@ -33,10 +33,10 @@ class Template:
     grant: Grant
 
 
-Row = tuple[NewUser, GeneratedKey, Grant]
+CsvRow = tuple[NewUser, GeneratedKey, Grant]
 
 
-def read_users(home: Home, file: Path, template: Template, *, is_skipping: bool) -> list[Row]:
+def read_users(home: Home, file: Path, template: Template, *, is_skipping: bool) -> list[CsvRow]:
     """Read the users of a CSV file; roles in a row are separated by spaces.
 
     Args:
@@ -49,7 +49,7 @@ def read_users(home: Home, file: Path, template: Template, *, is_skipping: bool)
     """
     settings = load_settings(home.config_file)
     taken = _taken_names(home)
-    users: list[Row] = []
+    users: list[CsvRow] = []
     for number, cells in _read_rows(file):
         try:
             row = _parse_row(cells, template)
@@ -87,7 +87,7 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _parse_row(cells: dict[str, str], template: Template) -> Row:
+def _parse_row(cells: dict[str, str], template: Template) -> CsvRow:
     days, number = cells.get("days", "").strip(), cells.get("class", "").strip()
     if not all(text.isdecimal() for text in (days, number) if text):
         raise OperatorError("days and class are numbers")
@@ -102,7 +102,7 @@ def _parse_row(cells: dict[str, str], template: Template) -> Row:
     return NewUser(user), GeneratedKey(KeyType(kind) if kind else template.key_type), grant
 
 
-def _check(row: Row, settings: Settings, taken: set[str]) -> None:
+def _check(row: CsvRow, settings: Settings, taken: set[str]) -> None:
     new, _, grant = row
     check_new_user(new.user, settings)
     check_grant(grant, settings)

@@ -80,7 +80,7 @@ class Issuance:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyToCertify:
     """A public key to certify, and the private key if it is here."""
 
     public: CertificatePublicKeyTypes
@@ -109,7 +109,7 @@ def issue(
     authority: Authority,
     settings: Settings,
     user: User,
-    key: Key,
+    key: KeyToCertify,
     grant: Grant,
     *,
     is_renewal: bool = False,
@@ -135,7 +135,7 @@ def issue(
     return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))
 
 
-def key_for(name: str, credential: GeneratedKey | RequestFile) -> Key:
+def key_for(name: str, credential: GeneratedKey | RequestFile) -> KeyToCertify:
     """Generate a key, or use the key of a certification request.
 
     Raises:
@@ -143,13 +143,13 @@ def key_for(name: str, credential: GeneratedKey | RequestFile) -> Key:
     """
     if isinstance(credential, GeneratedKey):
         return generate(credential)
-    return Key(_read_request(credential.path, name), None)
+    return KeyToCertify(_read_request(credential.path, name), None)
 
 
-def generate(credential: GeneratedKey) -> Key:
+def generate(credential: GeneratedKey) -> KeyToCertify:
     """Generate a key."""
     private = generate_key(credential.key_type)
-    return Key(private.public_key(), private, credential.pkcs12_password)
+    return KeyToCertify(private.public_key(), private, credential.pkcs12_password)
 
 
 def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
@@ -162,7 +162,7 @@ def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
         raise OperatorError(f"{path}: {error}") from error
 
 
-def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> Key:
+def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> KeyToCertify:
     """Return the key of a user's current certificate.
 
     Raises:
@@ -174,8 +174,8 @@ def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> Key:
             private = key_from_pem(path.read_bytes())
         except ValueError as error:
             raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; use --new-key") from error
-        return Key(private.public_key(), private, credential.pkcs12_password)
+        return KeyToCertify(private.public_key(), private, credential.pkcs12_password)
     der = change.state.certificates.der_of(found.certificates[0].sha256)
     if der is None:
         raise OperatorError(f"the key of {found.user.name} was not found; use --new-key or --csr FILE")
-    return Key(x509.load_der_x509_certificate(der).public_key(), None)
+    return KeyToCertify(x509.load_der_x509_certificate(der).public_key(), None)

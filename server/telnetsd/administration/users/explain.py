@@ -20,8 +20,7 @@ from telnetsd.identity.cert_to_name import NoMatch
 from telnetsd.identity.identify import Identifier, status_of
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
 from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe_der
-from telnetsd.pki.path import Path as CertificatePath
-from telnetsd.pki.path import PathError, validate_path
+from telnetsd.pki.path import CertificationPath, PathError, validate_path
 from telnetsd.pki.path_reason import PathProblem
 from telnetsd.state.opening import open_store
 from telnetsd.state.store import Store
@@ -114,7 +113,7 @@ def _describe_pin(facts: CertificateFacts, state: Store) -> list[Step]:
     return [Step("pin", found)]
 
 
-def _describe_path(path: CertificatePath, generation: Generation) -> list[Step]:
+def _describe_path(path: CertificationPath, generation: Generation) -> list[Step]:
     steps = []
     for certificate, fingerprint in zip(path.certificates[1:], path.fingerprints_sha256[1:], strict=True):
         steps.append(Step("issued by", f"{_shown(certificate.subject.rfc4514_string())}, SHA256:{fingerprint}"))
@@ -122,7 +121,7 @@ def _describe_path(path: CertificatePath, generation: Generation) -> list[Step]:
     return steps
 
 
-def _describe_revocation(path: CertificatePath, generation: Generation, state: Store, at: datetime) -> list[Step]:
+def _describe_revocation(path: CertificationPath, generation: Generation, state: Store, at: datetime) -> list[Step]:
     """Report what the state (built-in CA) or the CRLs (other CAs) say about each certificate below the anchor."""
     is_built_in = path.fingerprints_sha256[-1] in generation.policy.built_in
     steps = []
@@ -139,13 +138,13 @@ def _describe_revocation(path: CertificatePath, generation: Generation, state: S
     return steps
 
 
-def _describe_class(path: CertificatePath, generation: Generation) -> Step:
+def _describe_class(path: CertificationPath, generation: Generation) -> Step:
     assurance_class = generation.policy.classes.class_of(path)
     name = generation.policy.classes.name_of(assurance_class)
     return Step("class", f"{assurance_class}{f' ({name})' if name else ''}")
 
 
-def _describe_entries(path: CertificatePath, generation: Generation, state: Store) -> list[Step]:
+def _describe_entries(path: CertificationPath, generation: Generation, state: Store) -> list[Step]:
     steps = []
     for entry in generation.policy.entries:
         found = entry.find(path, state)

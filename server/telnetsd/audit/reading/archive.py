@@ -45,7 +45,7 @@ _OPENERS: Final[dict[bytes, Callable[..., Any]]] = {
 _BROKEN: Final = (zstandard.ZstdError, lzma.LZMAError, zlib.error, EOFError)
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """One line of a log file, without its newline; `is_whole` says whether it had one."""
 
     path: Path
@@ -55,7 +55,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LogPart:
     """One file of a log.
 
     Attributes:
@@ -75,7 +75,7 @@ class Part:
 class Snapshot:
     """A log at one moment: its files in order, and its seal (empty when there is none)."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[LogPart, ...]
     seal: bytes
 
     @property
@@ -123,7 +123,7 @@ def take_files(paths: list[Path]) -> Snapshot:
             return Snapshot(tuple(_in_order([_examine(path) for path in paths])), read_seal_of(last))
 
 
-def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _: None) -> Iterator[Line]:
+def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _: None) -> Iterator[LogLine]:
     """Yield every line of a log, in constant memory, wherever its files are now.
 
     Args:
@@ -144,7 +144,7 @@ def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _
         on_progress(done)
 
 
-def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[Line]:
+def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[LogLine]:
     """Yield the lines of one file, up to a limit of its content in bytes.
 
     If the file cannot be decompressed any further, the last line that is yielded is empty, which is not a valid line.
@@ -154,16 +154,16 @@ def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[Line]:
     try:
         while content := source.readline(LINE_MAX_BYTES if left is None else min(left, LINE_MAX_BYTES)):
             number += 1
-            yield Line(path, number, content.rstrip(b"\n"), content.endswith(b"\n"))
+            yield LogLine(path, number, content.rstrip(b"\n"), content.endswith(b"\n"))
             if left is not None:
                 left -= len(content)
     except OSError as error:
         # Decompressors raise OSError too, without a number: then the error is about the content.
         if error.errno is not None:
             raise
-        yield Line(path, number + 1, b"")
+        yield LogLine(path, number + 1, b"")
     except _BROKEN:
-        yield Line(path, number + 1, b"")
+        yield LogLine(path, number + 1, b"")
 
 
 def _unpack(raw: IO[bytes]) -> tuple[bool, IO[bytes]]:
@@ -183,11 +183,11 @@ def _is_part(one: Path, path: Path) -> bool:
     return is_named_so and one.suffix not in {".part", ".seal"} and one.is_file()
 
 
-def _examine(path: Path) -> Part:
+def _examine(path: Path) -> LogPart:
     with open_regular(path) as raw:
         size, is_plain = os.fstat(raw.fileno()).st_size, _unpack(raw)[0]
         raw.seek(0)
-        return Part(path, _first_link(raw, path), size, is_plain)
+        return LogPart(path, _first_link(raw, path), size, is_plain)
 
 
 def _first_link(raw: IO[bytes], path: Path) -> Link | None:
@@ -196,7 +196,7 @@ def _first_link(raw: IO[bytes], path: Path) -> Link | None:
     return link_of(line.content) if line else None
 
 
-def _find_again(part: Part) -> IO[bytes]:
+def _find_again(part: LogPart) -> IO[bytes]:
     """Open a file that was listed before, and may have been rotated away or compressed meanwhile.
 
     Raises:
@@ -214,13 +214,13 @@ def _find_again(part: Part) -> IO[bytes]:
     raise FileNotFoundError(errno.ENOENT, "it was removed in the meantime; try again", str(part.path))
 
 
-def _in_order(parts: list[Part]) -> list[Part]:
+def _in_order(parts: list[LogPart]) -> list[LogPart]:
     """Order files by what their first lines say; a file that only repeats the beginning of another is left out.
 
     Two files that begin alike and continue differently both stay: one of them is not a file of this log, and
     verification reports it.
     """
-    ordered: list[Part] = []
+    ordered: list[LogPart] = []
     for part in sorted((one for one in parts if one.size), key=_place):
         twin = ordered[-1] if ordered and part.first is not None and part.first == ordered[-1].first else None
         if twin is not None and _is_beginning(part, twin):
@@ -232,11 +232,11 @@ def _in_order(parts: list[Part]) -> list[Part]:
     return ordered or parts[:1]
 
 
-def _place(part: Part) -> tuple[int, str]:
+def _place(part: LogPart) -> tuple[int, str]:
     return (part.first.head.sequence if part.first else 0, part.path.name)
 
 
-def _is_beginning(one: Part, other: Part) -> bool:
+def _is_beginning(one: LogPart, other: LogPart) -> bool:
     """Tell whether a file's lines are the first lines of another one."""
     with open_regular(one.path) as first, open_regular(other.path) as second:
         lines = zip_longest(

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from telnetsd import __version__
-from telnetsd.audit.reading.row import Event, text_of
+from telnetsd.audit.reading.row import LoggedEvent, text_of
 from telnetsd.events.catalogue import ACTIONS
 from telnetsd.events.fields import Outcome, parse_timestamp
 
@@ -68,7 +68,7 @@ class ExportFormat(StrEnum):
     CEF = "cef"
 
 
-def export(events: Iterable[Event], to: ExportFormat) -> Iterator[str]:
+def export(events: Iterable[LoggedEvent], to: ExportFormat) -> Iterator[str]:
     """Yield the lines of an export, without their newlines."""
     match to:
         case ExportFormat.JSON:
@@ -79,7 +79,7 @@ def export(events: Iterable[Event], to: ExportFormat) -> Iterator[str]:
             yield from map(_cef, events)
 
 
-def _csv(events: Iterable[Event]) -> Iterator[str]:
+def _csv(events: Iterable[LoggedEvent]) -> Iterator[str]:
     yield ",".join(COLUMNS)
     for event in events:
         line = io.StringIO()
@@ -93,7 +93,7 @@ def _cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _cef(event: Event) -> str:
+def _cef(event: LoggedEvent) -> str:
     action, outcome = text_of(event, "event.action"), text_of(event, "event.outcome")
     name = ACTIONS[action].summary if action in ACTIONS else action
     severity = _CEF_SEVERITY[Outcome.FAILURE if outcome == Outcome.FAILURE else Outcome.SUCCESS]
@@ -105,7 +105,7 @@ def _cef(event: Event) -> str:
     return f"CEF:0|{header}|{severity}|{extension}"
 
 
-def _milliseconds(event: Event) -> str:
+def _milliseconds(event: LoggedEvent) -> str:
     at = parse_timestamp(text_of(event, "@timestamp"))
     return "" if at is None else str(int(at.timestamp() * 1000))
 

@@ -14,7 +14,7 @@ from telnetsd.escaping import escape
 MESSAGE_MAX_CHARS: Final = 300
 _NOTHING: Final = "-"
 _SHORT_ID_CHARS: Final = 8
-Event = Mapping[str, Any]
+LoggedEvent = Mapping[str, Any]
 """An event as it was read: nothing is known about its members."""
 
 
@@ -31,7 +31,7 @@ class EventRow:
     message: str
 
 
-def read_event(line: bytes) -> Event:
+def read_event(line: bytes) -> LoggedEvent:
     """Return the event of a line; for a damaged line, an event that says so."""
     try:
         event = msgspec.json.decode(line)
@@ -40,7 +40,7 @@ def read_event(line: bytes) -> Event:
     return event if isinstance(event, dict) else {"message": f"damaged line: {line[:80]!r}"}
 
 
-def describe(event: Event) -> EventRow:
+def describe(event: LoggedEvent) -> EventRow:
     """Return an event as it is shown to a person."""
     return EventRow(
         time=text_of(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
@@ -58,14 +58,14 @@ def short_session_id(session_id: str) -> str:
     return session_id[-_SHORT_ID_CHARS:]
 
 
-def who_of(event: Event) -> str:
+def who_of(event: LoggedEvent) -> str:
     """The user's name; `guest`; or the operator of the command line in brackets, as that is not a telnetsd user."""
     operator = text_of(event, "telnetsd.operator.name")
     is_guest = text_of(event, "telnetsd.identity.kind") == "guest"
     return text_of(event, "user.name") or ("guest" if is_guest else f"({operator})" if operator else "")
 
 
-def source_of(event: Event) -> str:
+def source_of(event: LoggedEvent) -> str:
     """Where a connection came from, as HOST:PORT, or HOST for several; empty if the event does not say."""
     address, port = text_of(event, "source.ip"), text_of(event, "source.port")
     if not port:
@@ -73,7 +73,7 @@ def source_of(event: Event) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def value_of(event: Event, path: str) -> Any:  # noqa: ANN401 -- whatever JSON the line holds
+def value_of(event: LoggedEvent, path: str) -> Any:  # noqa: ANN401 -- whatever JSON the line holds
     """Return a field, as in `event.action`; None where there is none."""
     value: Any = event
     for key in path.split("."):
@@ -81,7 +81,7 @@ def value_of(event: Event, path: str) -> Any:  # noqa: ANN401 -- whatever JSON t
     return value
 
 
-def text_of(event: Event, path: str, max_chars: int = MESSAGE_MAX_CHARS) -> str:
+def text_of(event: LoggedEvent, path: str, max_chars: int = MESSAGE_MAX_CHARS) -> str:
     """Return a field as printable text, at most `max_chars` long; empty where there is none."""
     value = value_of(event, path)
     if isinstance(value, list):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from telnetsd.audit.reading.row import Event, value_of
+from telnetsd.audit.reading.row import LoggedEvent, value_of
 from telnetsd.events.fields import Outcome, timestamp
 from telnetsd.events.of_sessions import SessionContinued
 
@@ -49,7 +49,7 @@ class Selection:
         """Whether it selects every event."""
         return self == Selection()
 
-    def takes(self, event: Event) -> bool:
+    def takes(self, event: LoggedEvent) -> bool:
         """Tell whether an event meets the conditions."""
         return (
             (bool(self.action) or value_of(event, "event.action") != SessionContinued.action)
@@ -67,12 +67,12 @@ class Selection:
         is_late_enough = self.since is None or str(at) >= timestamp(self.since)
         return is_late_enough and (self.until is None or str(at) <= timestamp(self.until))
 
-    def _has_certificate(self, event: Event) -> bool:
+    def _has_certificate(self, event: LoggedEvent) -> bool:
         sha256 = value_of(event, "tls.client.hash.sha256")
         serial_number = value_of(event, "tls.client.x509.serial_number")
         return str(sha256).startswith(self.certificate) or self.certificate == serial_number
 
-    def _is_about_user(self, event: Event) -> bool:
+    def _is_about_user(self, event: LoggedEvent) -> bool:
         if self.user == GUEST:
             return bool(value_of(event, "telnetsd.identity.kind") == GUEST)
         return self.user in (value_of(event, "user.name"), value_of(event, "user.target.name"))

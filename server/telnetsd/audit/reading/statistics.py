@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from telnetsd.audit.reading.row import Event, text_of, who_of
+from telnetsd.audit.reading.row import LoggedEvent, text_of, who_of
 from telnetsd.events.fields import Outcome
 from telnetsd.events.of_sessions import CommandDenied, HandshakeFailed, SessionRefused, SessionStarted
 
@@ -24,7 +24,7 @@ class Figures:
     failures: int
 
 
-def count(events: Iterable[Event]) -> Figures:
+def count(events: Iterable[LoggedEvent]) -> Figures:
     """Count the events."""
     users, reasons, hours, actions = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     total = failures = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from telnetsd.audit.reading.row import Event, describe, text_of
+from telnetsd.audit.reading.row import LoggedEvent, describe, text_of
 from telnetsd.events.fields import parse_timestamp
 from telnetsd.events.of_sessions import SessionEnded, SessionRefused
 
@@ -36,15 +36,15 @@ class Story:
     is_over: bool
 
 
-def tell_stories(events: Iterable[Event]) -> list[Story]:
+def tell_stories(events: Iterable[LoggedEvent]) -> list[Story]:
     """Return the story of each session, from all of its events in the order of the log."""
-    sessions: dict[str, list[Event]] = {}
+    sessions: dict[str, list[LoggedEvent]] = {}
     for event in events:
         sessions.setdefault(text_of(event, "telnetsd.session.id"), []).append(event)
     return [_tell(session_id, steps) for session_id, steps in sessions.items() if session_id]
 
 
-def _tell(session_id: str, events: list[Event]) -> Story:
+def _tell(session_id: str, events: list[LoggedEvent]) -> Story:
     first = events[0]
     begun, end = _moment(first), next((one for one in reversed(events) if _ends(one)), None)
     steps = tuple(_step(event, begun) for event in events)
@@ -54,11 +54,11 @@ def _tell(session_id: str, events: list[Event]) -> Story:
     return Story(session_id, tuple((word, text) for word, text in facts if text), steps, end is not None)
 
 
-def _ends(event: Event) -> bool:
+def _ends(event: LoggedEvent) -> bool:
     return text_of(event, "event.action") in {SessionEnded.action, SessionRefused.action}
 
 
-def _facts(event: Event) -> list[tuple[str, str]]:
+def _facts(event: LoggedEvent) -> list[tuple[str, str]]:
     row, x509 = describe(event), "tls.client.x509"
     identity = text_of(event, "telnetsd.identity.kind")
     why = text_of(event, "telnetsd.identity.reason")
@@ -81,11 +81,11 @@ def _facts(event: Event) -> list[tuple[str, str]]:
     ]
 
 
-def _step(event: Event, begun: datetime | None) -> StoryStep:
+def _step(event: LoggedEvent, begun: datetime | None) -> StoryStep:
     at, row = _moment(event), describe(event)
     offset_s = (at - begun).total_seconds() if at is not None and begun is not None else 0.0
     return StoryStep(offset_s, row.outcome, row.action, row.message)
 
 
-def _moment(event: Event) -> datetime | None:
+def _moment(event: LoggedEvent) -> datetime | None:
     return parse_timestamp(text_of(event, "@timestamp"))

@@ -18,7 +18,7 @@ import msgspec
 
 from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, link_of, read_link
 from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, is_signed, read_seal
-from telnetsd.audit.reading.archive import Line
+from telnetsd.audit.reading.archive import LogLine
 from telnetsd.escaping import escape
 from telnetsd.events.of_the_server import AuditPruned
 from telnetsd.events.reason import CheckpointReason
@@ -123,7 +123,7 @@ class _MisfitError(Exception):
     """A line does not follow the one before it."""
 
 
-def verify(lines: Iterable[Line], expected: Expectation) -> Report:
+def verify(lines: Iterable[LogLine], expected: Expectation) -> Report:
     """Verify a log.
 
     Args:
@@ -147,8 +147,8 @@ class _Verifier:
 
     def __init__(self, expected: Expectation) -> None:
         self._expected = expected
-        self._line: Line | None = None
-        self._line_before: Line | None = None
+        self._line: LogLine | None = None
+        self._line_before: LogLine | None = None
         self._link: Link | None = None
         self._first: Link | None = None
         self._last: Link | None = None
@@ -162,7 +162,7 @@ class _Verifier:
         except ChainError as error:
             self._sealed, self._seal_error = NO_SEAL, str(error)
 
-    def take(self, line: Line) -> None:
+    def take(self, line: LogLine) -> None:
         """Check the next line."""
         self._line_before, self._line = self._line, line
         if not line.is_whole:
@@ -202,7 +202,7 @@ class _Verifier:
         if self._expected.checkpoint is not None:
             self._judge_checkpoint(self._expected.checkpoint.head.sequence, first, last)
 
-    def explain(self, rest: Iterator[Line]) -> _DamagedError:
+    def explain(self, rest: Iterator[LogLine]) -> _DamagedError:
         """Determine from the lines after it what was done to a line that does not follow the previous one."""
         link, wanted = self._link, self._head.sequence + 1
         if link is None:
@@ -255,7 +255,7 @@ class _Verifier:
         self._first = link
         self._head = Head(link.head.sequence - 1, link.previous)
 
-    def _check_signature(self, line: Line, link: Link) -> None:
+    def _check_signature(self, line: LogLine, link: Link) -> None:
         if not is_signed(line.content, link, self._expected.keys):
             known = link.key_id in self._expected.keys.by_id
             why = "its signature does not match" if known else f"it is signed by an unknown key {link.key_id[:16]}"
@@ -267,7 +267,7 @@ class _Verifier:
         if link.head.sequence == head.sequence and link.head != head:
             raise _DamagedError(DamageKind.CHANGED, f"it is not {what}: it was changed, and perhaps lines before it")
 
-    def _note_pruned(self, line: Line, line_sequence: int) -> None:
+    def _note_pruned(self, line: LogLine, line_sequence: int) -> None:
         try:
             pruned = msgspec.json.decode(line.content, type=_PrunedEvent).telnetsd.audit
         except msgspec.DecodeError:
@@ -321,7 +321,7 @@ class _Verifier:
         return Damage(error.kind, name, line.number if line else 0, str(error))
 
 
-def _link_of(line: Line | None) -> Link | None:
+def _link_of(line: LogLine | None) -> Link | None:
     return link_of(line.content) if line is not None and line.is_whole else None
 
 

@@ -30,7 +30,7 @@ BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
 _PLACE_MAX_BYTES: Final = 32
 
-Report = Callable[[ShippingReason, str, int, int], None]
+ReportEvent = Callable[[ShippingReason, str, int, int], None]
 """Called from another thread for lines that a collector did not get: why, its name, the first and the last line."""
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Shipper:
         report: Called for lines that did not reach it.
     """
 
-    def __init__(self, home: Home, settings: ShippingSettings, collector: Collector, report: Report) -> None:
+    def __init__(self, home: Home, settings: ShippingSettings, collector: Collector, report: ReportEvent) -> None:
         self._settings = settings
         self._collector = collector
         self._report = report

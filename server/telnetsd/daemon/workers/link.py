@@ -12,7 +12,7 @@ from telnetsd.audit.reading.row import source_of, text_of, who_of
 from telnetsd.events.part import Fields
 from telnetsd.listener.arrival import LOCAL
 from telnetsd.rpc.channel import Channel, ChannelError
-from telnetsd.rpc.message import Question
+from telnetsd.rpc.message import Query
 from telnetsd.rpc.messages import SessionRow
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -41,17 +41,17 @@ class WorkerLink:
 
 
 async def ask_all(
-    workers: Iterable[WorkerLink], question: Question[A], timeout_s: float = ANSWER_TIMEOUT_S
+    workers: Iterable[WorkerLink], query: Query[A], timeout_s: float = ANSWER_TIMEOUT_S
 ) -> list[tuple[WorkerLink, A | ChannelError]]:
     """Ask workers, and return the answer of each; an error for one that does not answer in time."""
     asked = list(workers)
-    answers = await asyncio.gather(*(_ask(one.channel, question, timeout_s) for one in asked))
+    answers = await asyncio.gather(*(_ask(one.channel, query, timeout_s) for one in asked))
     return list(zip(asked, answers, strict=True))
 
 
-async def _ask(channel: Channel, question: Question[A], timeout_s: float) -> A | ChannelError:
+async def _ask(channel: Channel, query: Query[A], timeout_s: float) -> A | ChannelError:
     try:
-        return await asyncio.wait_for(channel.ask(question), timeout_s)
+        return await asyncio.wait_for(channel.ask(query), timeout_s)
     except ChannelError as error:
         return error
     except TimeoutError:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from telnetsd.administration.authority.authorities import load_issuer
-from telnetsd.administration.examine import Verdict, examine
+from telnetsd.administration.examine import CheckResult, examine
 from telnetsd.administration.installation.generation import load_generation, load_server_pair
 from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import write_secret
@@ -72,8 +72,8 @@ def test_a_ca_whose_certificate_is_missing_cannot_sign(home: Home) -> None:
 def test_a_ca_key_that_is_elsewhere_is_only_a_warning(home: Home) -> None:
     home.ca_key.unlink()
     findings = {one.part: one.verdict for one in examine(home)}
-    assert findings.pop("built-in CA") is Verdict.WARNING
-    assert set(findings.values()) == {Verdict.OK}
+    assert findings.pop("built-in CA") is CheckResult.WARNING
+    assert set(findings.values()) == {CheckResult.OK}
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o601])

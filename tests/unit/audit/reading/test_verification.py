@@ -24,7 +24,7 @@ from support.audit import KEY, assert_intact, event, make_key, make_seal, open_t
 from telnetsd.audit.chain import make_draft, read_link, seal
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
 from telnetsd.audit.file import seal_path
-from telnetsd.audit.reading.archive import Line, read_lines, take_files, take_snapshot
+from telnetsd.audit.reading.archive import LogLine, read_lines, take_files, take_snapshot
 from telnetsd.audit.reading.verification import DamageKind, Expectation, Report, verify
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.trail import make_event
@@ -553,7 +553,7 @@ def test_an_endless_line_is_damage_and_is_not_kept_in_memory(path: Path, monkeyp
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.booleans()), max_size=5), st.binary(max_size=600))
 def test_verifying_any_bytes_yields_a_report(content: list[tuple[bytes, bool]], seal: bytes) -> None:
-    lines = [Line(Path("x"), number, text, is_whole) for number, (text, is_whole) in enumerate(content, 1)]
+    lines = [LogLine(Path("x"), number, text, is_whole) for number, (text, is_whole) in enumerate(content, 1)]
     assert verify(lines, Expectation(KEY.public, seal, is_whole=True)).damage is not None
 
 
