@@ -138,6 +138,7 @@ def make_crl(
     number: int | None = None,
     reason: x509.ReasonFlags | None = None,
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
+    algorithm: hashes.SHA224 | hashes.SHA256 | None = None,
 ) -> bytes:
     begin = at or now() - timedelta(hours=1)
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
@@ -151,4 +152,4 @@ def make_crl(
         if reason is not None:
             entry = entry.add_extension(x509.CRLReason(reason), critical=False)
         builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(issuer.key, algorithm or hashes.SHA256()).public_bytes(Encoding.DER)

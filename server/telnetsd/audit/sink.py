@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, ParamSpec
 
 from telnetsd.audit.chain import Draft, make_draft
@@ -204,15 +205,20 @@ class GroupCommit:
 
     async def _do(self, work: Callable[_P, object], *arguments: _P.args, **options: _P.kwargs) -> Exception | None:
         """Run a call on the log in its thread; returns the error, or None."""
-        try:
-            await self._loop.run_in_executor(self._thread, lambda: work(*arguments, **options))
-        except AuditUnavailableError as error:
-            return error
-        except Exception as error:
-            # Whatever the error is, the callers that wait for these events must learn that they are not on disk.
-            logger.exception("the audit log failed: internal error")
-            return error
-        return None
+        return await self._loop.run_in_executor(self._thread, lambda: _attempt(partial(work, *arguments, **options)))
+
+
+def _attempt(work: Callable[[], object]) -> Exception | None:
+    """Run a call on the log; returns the error, or None."""
+    try:
+        work()
+    except AuditUnavailableError as error:
+        return error
+    except Exception as error:
+        # Whatever the error is, the callers that wait for these events must learn that they are not on disk.
+        logger.exception("the audit log failed: internal error")
+        return error
+    return None
 
 
 def encode(event: Fields) -> Draft:

@@ -47,7 +47,7 @@ def who_is(identity: Identity) -> context.Who:
                 identity_reason=identity.reason,
                 client_sha256=sha256,
             )
-        case Refusal():
+        case Refusal():  # pragma: no branch -- there are three kinds
             return context.Who(
                 kind="refusal",
                 certificate_status=identity.status,

@@ -214,7 +214,7 @@ def _mappings_of(certificate: x509.Certificate) -> dict[str, set[str]]:
 
 
 def _decode_mappings(certificate: x509.Certificate, extension: x509.ExtensionType) -> list[_Mapping]:
-    if not isinstance(extension, x509.UnrecognizedExtension):
+    if not isinstance(extension, x509.UnrecognizedExtension):  # pragma: no cover -- a later library may read them
         raise PolicyError(certificate, "its policy mappings cannot be read")
     try:
         mappings = asn1.decode_der(_Mappings, encode(SEQUENCE, extension.value)).mappings

@@ -77,11 +77,6 @@ def _check_basic_constraints(
         raise ValueError("a CA certificate is never a user")
 
 
-def _require_ca(_: verification.Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-    if not constraints.ca:
-        raise ValueError("not a CA certificate")
-
-
 def _check_ca_key_usage(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("keyUsage without keyCertSign")
@@ -104,7 +99,7 @@ _LEAF_POLICY: Final = (
 )
 _CA_POLICY: Final = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_ca)
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _permit)  # the library requires cA itself
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_ca_key_usage)
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _permit)
     .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, _permit)

@@ -517,3 +517,53 @@ def test_an_event_that_does_not_fit_on_the_disk_is_refused_completely_and_the_ch
     assert "cannot write the audit log" in done.stdout
     assert messages(path) == ["one", "three"]
     assert_intact(path)
+
+
+def test_changed_lines_before_lines_after_the_seal_are_recorded_and_nothing_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one", "two")
+    kept, head = path.read_bytes().splitlines(keepends=True)[:-1], heads(path)[-2]
+    changed, head = seal(make_draft(event("changed")), head)
+    forged, _ = seal(make_draft(event("forged")), head)
+    path.write_bytes(b"".join(kept) + changed + forged)
+    write(path, "three")
+    assert "last-line-changed" in reasons(path)
+    assert list(path.parent.glob("torn-*.part")) == []
+    assert damage_of(path) is not None
+
+
+def test_a_seal_that_is_not_written_completely_is_a_failed_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = open_test_log(path)
+    log.append([event("one")])
+    monkeypatch.setattr("os.pwrite", lambda *_: 7)
+    with pytest.raises(AuditUnavailableError, match="No space left"):
+        log.append([event("lost")])
+    monkeypatch.undo()
+    log.append([event("two")])
+    log.close()
+    assert messages(path) == ["one", "two"]
+    assert_intact(path)
+
+
+def test_a_finding_that_is_made_twice_before_it_can_be_written_is_recorded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "one", "two")
+    cut_lines(path, 1)
+    log = open_test_log(path)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fdatasync", _device_full)
+        for _ in range(2):
+            with pytest.raises(AuditUnavailableError):
+                log.append([event("lost")])
+    log.append([event("three")])
+    log.close()
+    assert reasons(path).count("lines-missing") == 1
+
+
+def _device_full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -245,3 +245,55 @@ async def test_an_idle_log_is_signed(tmp_path: Path) -> None:
     await asyncio.to_thread(wait_until, lambda: "checkpoint-interval" in reasons(tmp_path / "audit.jsonl"), what)
     await sink.close()
     log.close()
+
+
+async def test_a_log_that_can_be_written_again_when_it_is_closed_gets_the_events_of_the_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_test_log(tmp_path / "audit.jsonl")
+    sink = GroupCommit(log)
+    trail = make_trail(sink)
+    with monkeypatch.context() as broken:
+        broken.setattr("telnetsd.audit.file.os.fdatasync", _io_error)
+        with pytest.raises(AuditUnavailableError):
+            await sink.put(event("lost"))
+        with pytest.raises(AuditUnavailableError):
+            await trail.record(HandshakeFailed(reason=TlsReason.CONNECTION_CLOSED, message="kept"))
+    await sink.close()
+    log.close()
+    assert "kept" in messages(tmp_path / "audit.jsonl")
+    assert "writable-again" in reasons(tmp_path / "audit.jsonl")
+
+
+async def test_events_that_were_never_written_are_counted_when_the_log_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = open_test_log(tmp_path / "audit.jsonl")
+    sink = GroupCommit(log)
+    monkeypatch.setattr("telnetsd.audit.file.os.fdatasync", _io_error)
+    with pytest.raises(AuditUnavailableError):
+        await sink.put(event("lost"))
+    with pytest.raises(AuditUnavailableError):
+        await make_trail(sink).record(HandshakeFailed(reason=TlsReason.CONNECTION_CLOSED, message="kept"))
+    await sink.close()
+    assert "2 events were never written to the audit log" in caplog.text
+
+
+async def test_an_unexpected_error_of_the_log_reaches_every_caller_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = open_test_log(tmp_path / "audit.jsonl")
+    sink = GroupCommit(log)
+
+    def fail(_: object) -> None:
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "append_drafts", fail)
+        with pytest.raises(AuditUnavailableError, match="a fault"):
+            await sink.put(event("lost"))
+    assert "the audit log failed: internal error" in caplog.text
+    await sink.put(event("two"))
+    await sink.close()
+    log.close()
+    assert messages(tmp_path / "audit.jsonl") == ["two"]

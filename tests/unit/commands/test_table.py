@@ -190,3 +190,16 @@ def test_a_user_below_the_class_of_a_role_has_the_commands_of_a_guest() -> None:
     ]
     with pytest.raises(CommandError, match="`date` requires class 2"):
         commands.authorise("date", somebody("operator", assurance_class=1))
+
+
+def test_the_memory_of_what_roles_need_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telnetsd.commands.table.NEEDS_KEPT", 1)
+    commands = table()
+    for _ in range(2):
+        assert commands.authorise("date", somebody("user")).name == "date"
+        assert commands.authorise("kick", somebody("operator")).name == "kick"
+
+
+def test_a_role_that_two_roles_include_counts_once() -> None:
+    commands = table(left=RoleSettings(includes=("user",)), right=RoleSettings(includes=("user",)))
+    assert commands.roles_of(somebody("left", "right")) == {"left", "right", "user", "guest"}

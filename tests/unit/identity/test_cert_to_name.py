@@ -211,3 +211,14 @@ def test_a_dot_and_a_star_in_a_pattern_are_not_regular_expression_syntax() -> No
     parts = NamePattern("spiffe://*/user/{name}", "e")
     assert parts.name_in("spiffe://a.example/user/dora") == "dora"
     assert parts.name_in("spiffe://a.example/x/user/dora") is None
+
+
+def test_a_certificate_has_no_value_for_a_specified_name_and_for_a_network() -> None:
+    network = leaf(x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))).certificate
+    assert values_of(network, MapType.SPECIFIED) == []
+    assert values_of(network, MapType.SAN_IP_ADDRESS) == []
+
+
+def test_a_reserved_name_that_a_pattern_yields_names_no_user(state: SqliteStore) -> None:
+    guest = leaf(x509.RFC822Name("guest@example.com"))
+    assert find(state, guest, MapType.SAN_RFC822_NAME, pattern="{name}@example.com") == NoMatch.NO_NAME.name

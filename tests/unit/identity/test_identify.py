@@ -17,11 +17,11 @@ from telnetsd.events.reason import CertificateStatus, GuestReason, PathReason, R
 from telnetsd.identity import identify
 from telnetsd.identity.assurance import make_classes
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID, CertToNameEntry, IssuedEntry
-from telnetsd.identity.identify import Identifier, Policy, restrict
+from telnetsd.identity.identify import Identifier, Policy, restrict, status_of
 from telnetsd.identity.outcome import Guest, NamedUser, Refusal, is_user_name
 from telnetsd.pki.certificate import PeerCertificate, certificate_sha256
 from telnetsd.pki.crl import RevocationLists, load_revocation_lists
-from telnetsd.pki.path import CertificationPath, validate_path
+from telnetsd.pki.path import CertificationPath, Signer, validate_path
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust, TrustAnchor, make_trust
 from telnetsd.state.sqlite.store import SqliteStore
@@ -271,3 +271,28 @@ def test_a_client_refused_only_for_a_late_crl_must_meet_the_other_demands(state:
     ):
         assert isinstance(kept_out, Refusal)
         assert (kept_out.reason, kept_out.otherwise) == (StatusReason.UNKNOWN, None)
+
+
+def test_a_crl_of_a_ca_that_is_revoked_itself_does_not_count(tmp_path: Path) -> None:
+    # Two CAs have the leaf's issuer name and may sign its CRL: the issuer, and a second key of it, which is revoked.
+    issuer, second = make_intermediate(CA, "Issuer"), make_intermediate(CA, "Issuer")
+    leaf = Recipe().signed_by(issuer)
+    signers = (
+        Signer(issuer.certificate, certificate_sha256(issuer.certificate), CA.certificate),
+        Signer(second.certificate, certificate_sha256(second.certificate), CA.certificate),
+        Signer(CA.certificate, ISSUER),
+    )
+    of_second = make_crl(issuer=second)
+    revoking = make_crl(second.certificate.serial_number, issuer=CA)
+    for contents, is_known in (((of_second,), True), ((of_second, revoking), False)):
+        trust = make_trust((TrustAnchor(CA.certificate, "ca.pem"),), crls=load_crls(tmp_path, *contents))
+        assert status_of(leaf.certificate, signers, trust, now()).is_known is is_known
+
+
+def load_crls(folder: Path, *contents: bytes) -> RevocationLists:
+    files = []
+    for number, content in enumerate(contents):
+        path = folder / f"{number}.crl"
+        path.write_bytes(content)
+        files.append((path, path.name))
+    return load_revocation_lists(files, RevocationLists())

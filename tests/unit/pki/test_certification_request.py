@@ -80,3 +80,12 @@ def test_a_request_with_changed_bytes_is_refused_with_a_message(data: st.DataObj
     else:
         # The change was without effect, such as one to the number of unused bits in the signature's last byte.
         assert replace(parsed, der=GOOD) == replace(parse_csr(GOOD, "alice"), der=GOOD)
+
+
+def test_other_extensions_of_a_request_are_ignored() -> None:
+    from cryptography.hazmat.primitives import hashes
+
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("a.example")]), critical=False)
+    csr = builder.sign(ec_key(), hashes.SHA256())
+    assert parse_csr(csr.public_bytes(Encoding.DER), "alice").public_key == csr.public_key()

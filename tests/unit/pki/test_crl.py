@@ -315,3 +315,24 @@ def test_a_distribution_point_for_some_reasons_does_not_give_the_full_status(tmp
     leaf = Recipe(extensions=[*Recipe().extensions, (x509.CRLDistributionPoints([point]), False)]).signed_by(CA)
     lists = load(tmp_path, make_crl(extensions=((place, True),)))
     assert not lists.status_of(leaf.certificate, [signer(CA)], now()).is_known
+
+
+def test_the_table_of_verified_issuers_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telnetsd.pki.crl._ISSUERS_MAX", 1)
+    namesake = make_ca("CRL CA")
+    lists = load(tmp_path, make_crl(SERIAL))
+    for _ in range(2):
+        assert status(lists).revocation is not None
+        assert status(lists, namesake).revocation is None
+
+
+def test_a_crl_with_a_weak_signature_does_not_count(tmp_path: Path) -> None:
+    assert problems(load(tmp_path, make_crl(SERIAL, algorithm=hashes.SHA224()))) == [CrlProblem.BAD_SIGNATURE]
+
+
+def test_a_crl_whose_signature_makes_the_library_raise_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = load(tmp_path, make_crl(SERIAL))
+    monkeypatch.setattr("telnetsd.pki.crl.SUPPORTED_KINDS", None)  # isinstance() then raises
+    assert problems(lists) == [CrlProblem.BAD_SIGNATURE]

@@ -122,6 +122,20 @@ def test_a_wildcard_that_covers_an_excluded_name_is_refused() -> None:
     assert holds([dns("*.example.org")], excluded=[dns("secret.example.com")])
 
 
+def test_an_email_address_without_a_host_is_within_no_base() -> None:
+    assert not holds([mail("postmaster")], permitted=[mail("example.com")])
+    assert holds([mail("postmaster")], excluded=[mail("example.com")])
+
+
+def test_more_comparisons_than_the_maximum_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The subject is one of the names.
+    names, bases = [dns(f"{number}.example.com") for number in range(4)], [dns("example.com"), dns("example.org")]
+    monkeypatch.setattr("telnetsd.pki.name_constraints.COMPARISONS_MAX", 10)
+    assert holds(names, permitted=bases)
+    monkeypatch.setattr("telnetsd.pki.name_constraints.COMPARISONS_MAX", 9)
+    assert not holds(names, permitted=bases)
+
+
 @pytest.mark.parametrize("is_critical", [True, False])
 def test_a_constraint_of_an_unsupported_form_is_refused_whether_critical_or_not(is_critical: bool) -> None:
     constraints = x509.NameConstraints([x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))], None)

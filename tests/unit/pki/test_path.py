@@ -3,9 +3,11 @@
 import subprocess
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -242,3 +244,57 @@ def test_the_verifier_by_itself_refuses_what_our_own_rules_refuse(
     """Two independent checks: each of them is tested with the other one turned off."""
     monkeypatch.setattr("telnetsd.pki.path.leaf_problem", lambda _: None)
     assert reason_against(Recipe(extensions=extensions).signed_by(CA).peer)
+
+
+def test_whatever_the_library_raises_at_a_certificate_is_a_refusal_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("telnetsd.pki.path.find_chains", fail)
+    with pytest.raises(PathError) as caught:
+        validate(Recipe().signed_by(CA).peer)
+    assert caught.value.problem.reason is PathReason.MALFORMED
+    assert "RuntimeError: a fault" in caught.value.problem.cause
+
+
+class Costly:
+    """An RSA key whose exponent makes each verification take long."""
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
+        return rsa.RSAPublicNumbers((1 << 2000) + 1, modulus).public_key()
+
+
+def test_a_leaf_with_a_costly_key_is_refused_before_anything_is_verified() -> None:
+    recipe = Recipe()
+    recipe.key = Costly()  # type: ignore[assignment]
+    assert reason_against(recipe.signed_by(CA).peer) is PathReason.WEAK_KEY
+
+
+def test_a_path_through_a_ca_with_a_weak_key_is_refused_and_names_it() -> None:
+    recipe = Recipe(subject=name("Weak"), key=rsa.generate_private_key(65537, 1024), extensions=ca_extensions())
+    weak = recipe.signed_by(CA)
+    leaf = Recipe().signed_by(weak)
+    leaf.chain = [weak.certificate]
+    with pytest.raises(PathError) as caught:
+        validate(leaf.peer)
+    assert caught.value.problem.reason is PathReason.BAD_PATH
+    assert "its key is too weak" in caught.value.problem.cause
+
+
+def test_a_path_through_a_ca_with_a_weak_signature_is_refused_and_names_it() -> None:
+    key = Recipe().key
+    sub = Recipe(subject=name("Sub"), key=key, extensions=ca_extensions()).signed_by(CA).certificate
+    builder = x509.CertificateBuilder(
+        CA.certificate.subject, sub.subject, sub.public_key(), 7, sub.not_valid_before_utc, sub.not_valid_after_utc
+    )
+    for extension in sub.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    weak = Pair(builder.sign(cast("ec.EllipticCurvePrivateKey", CA.key), hashes.SHA224()), key)
+    leaf = Recipe().signed_by(weak)
+    leaf.chain = [weak.certificate]
+    with pytest.raises(PathError) as caught:
+        validate(leaf.peer)
+    assert "its signature is of a kind that is too weak" in caught.value.problem.cause

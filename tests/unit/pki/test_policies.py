@@ -91,3 +91,18 @@ def test_a_path_that_must_assert_a_policy_and_asserts_none_is_refused_whether_cr
 def test_unreadable_policies_invalidate_the_path(extension: x509.UnrecognizedExtension) -> None:
     with pytest.raises(PolicyError):
         asserted_policies(path([A], [policies(A), (extension, False)]))
+
+
+TWO_MAPPINGS = x509.UnrecognizedExtension(
+    MAPPINGS_OID, bytes.fromhex("3030" + 2 * "301606092b06010401868d1f0106092b06010401868d1f02")
+)
+
+
+def test_more_policies_or_mappings_than_the_maximum_invalidate_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped, listed = path([B], [policies(A), (TWO_MAPPINGS, False)]), path([A, B], [policies(ANY_POLICY)])
+    assert asserted_policies(mapped) == {A}
+    assert asserted_policies(listed) == {A, B}
+    monkeypatch.setattr("telnetsd.pki.policies.POLICIES_MAX", 1)
+    for chain, words in ((mapped, "more than 1 policies are mapped"), (listed, "more than 1 certificate policies")):
+        with pytest.raises(PolicyError, match=words):
+            asserted_policies(chain)
