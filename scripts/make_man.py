@@ -46,15 +46,15 @@ def command_page() -> str:
     lines = [
         f'.TH {PROGRAM.upper()} 8 "" "{PROGRAM} {__version__}" "System administration"',
         ".SH NAME",
-        f"{PROGRAM} \\- {_escape('a telnet-over-TLS line server that names its users by their certificates')}",
+        f"{PROGRAM} \\- {_escape('a telnet-over-TLS line server that identifies users by their certificates')}",
         ".SH SYNOPSIS",
         f".B {PROGRAM}",
         "[\\-\\-home DIR] COMMAND [ARGUMENTS]",
         ".SH DESCRIPTION",
         *_text(
             "Every client is asked for a certificate; a verified one makes it a named user, with roles that say which"
-            " commands and lines it may use. A client without one may come in as a guest. Each session, command"
-            " and refusal is on a chained and signed audit log before it has an effect."
+            " commands and lines it may use. A client without one may connect as a guest. Each session, command"
+            " and refusal is in a chained and signed audit log before it has an effect."
         ),
         ".SH COMMANDS",
     ]
@@ -79,9 +79,9 @@ def settings_page() -> str:
         f"{PROGRAM}.toml \\- the configuration of {PROGRAM}(8)",
         ".SH DESCRIPTION",
         *_text(
-            "Every key is optional, unless it says that it is required. A running server takes a change at once,"
+            "Every key is optional, unless it says that it is required. A running server applies a change at once,"
             " unless the key says that it waits for a restart. `telnetsd check` reads the file without starting."
-            " Names that end in _s are seconds, in _bytes bytes."
+            " Keys that end in _s are in seconds, and keys that end in _bytes are in bytes."
         ),
     ]
     for header, section, about in sections():

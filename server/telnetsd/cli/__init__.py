@@ -29,7 +29,7 @@ from telnetsd.errors import OperatorError, StoreError
 
 app = typer.Typer(
     name="telnetsd",
-    help="A telnet-over-TLS line server that names its users by their certificates.",
+    help="A telnet-over-TLS line server that identifies its users by their certificates.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -67,7 +67,7 @@ def root(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", help="The home folder (else $TELNETSD_HOME, or this folder)."),
+        typer.Option("--home", metavar="DIR", help="The home folder; else $TELNETSD_HOME, else the current folder."),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")

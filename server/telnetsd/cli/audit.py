@@ -21,7 +21,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.events.reason import CheckpointReason
 from telnetsd.files.home import Home
 
-app = typer.Typer(help="Read and prove the audit log.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Read and verify the audit log.", no_args_is_help=True, rich_markup_mode=None)
 app.command("tail")(audit_reading.tail)
 app.command("search")(audit_reading.search)
 app.command("show")(audit_reading.show)

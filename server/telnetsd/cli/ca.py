@@ -86,7 +86,7 @@ def rotate_(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Create a new CA that issues from now on; what the old one issued stays valid until it is retired."""
+    """Create a new CA that issues from now on; what the old CA issued stays valid until its end, or `ca retire`."""
     where = home_of(context, home)
     previous = short_fingerprint(built_in_authorities(where)[0][0])
     if lost_key:
@@ -111,7 +111,9 @@ def rotate_(
 @app.command("retire")
 def retire_(
     context: typer.Context,
-    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Of a previous CA; see `ca show`.")],
+    fingerprint: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="A previous CA's fingerprint, or its start; see `ca show`.")
+    ],
     home: HomeOption = None,
 ) -> None:
     """Stop trusting a previous CA; the certificates that it issued are revoked."""
@@ -140,7 +142,8 @@ def passphrase_(
     context: typer.Context,
     passphrase_file: PassphraseOption = None,
     new_passphrase_file: Annotated[
-        Path | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one; default: a prompt.")
+        Path | None,
+        typer.Option("--new-passphrase-file", metavar="FILE", help="The new passphrase; default: a prompt."),
     ] = None,
     no_passphrase: Annotated[bool, typer.Option("--none", help="Remove the encryption.")] = False,
     home: HomeOption = None,

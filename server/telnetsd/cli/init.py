@@ -27,10 +27,12 @@ def init(
             help="Type of the CA's key. With ML-DSA, a separate P-256 CA issues the server's own certificate.",
         ),
     ] = KeyType.EC,
-    encrypt_key: Annotated[bool, typer.Option("--encrypt-key", help="Ask for a passphrase for its key.")] = False,
+    encrypt_key: Annotated[
+        bool, typer.Option("--encrypt-key", help="Ask for a passphrase, and encrypt the CA's keys with it.")
+    ] = False,
     passphrase_file: Annotated[
         Path | None,
-        typer.Option("--passphrase-file", metavar="FILE", help="Encrypt its key with the passphrase in FILE."),
+        typer.Option("--passphrase-file", metavar="FILE", help="Encrypt the CA's keys with the passphrase in FILE."),
     ] = None,
     home: HomeOption = None,
 ) -> None:

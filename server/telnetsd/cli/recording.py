@@ -52,7 +52,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
 def play(
     context: typer.Context,
     name: NameArgument,
-    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="How many times faster than it happened.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="How many times faster than the original.")] = 1.0,
     idle: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="The longest pause, in seconds.")] = 2.0,
     raw: Annotated[
         bool, typer.Option("--raw", help="Every byte as recorded, without pauses; not for a terminal.")

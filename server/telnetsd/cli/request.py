@@ -88,7 +88,7 @@ def approve(
     days: DaysOption = None,
     assurance_class: ClassOption = None,
     pin: Annotated[
-        bool, typer.Option("--pin", help="Accept the self-signed certificate itself (class 0), and issue none.")
+        bool, typer.Option("--pin", help="Accept the self-signed certificate itself (class 0); issue no certificate.")
     ] = False,
     allow_similar: Annotated[
         bool, typer.Option("--allow-similar", help="Allow a name that is easily mistaken for that of another user.")

@@ -30,7 +30,7 @@ LogLevelOption = Annotated[
 def serve(
     context: typer.Context,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="HOST:PORT instead of the configured address.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Listen on this address, not on the configured one.")
     ] = None,
     workers: Annotated[
         str | None,

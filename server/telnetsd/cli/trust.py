@@ -65,7 +65,9 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
 @app.command()
 def remove(
     context: typer.Context,
-    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its start, as in `trust list`.")],
+    fingerprint: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="The CA's fingerprint, or its start; see `trust list`.")
+    ],
     home: HomeOption = None,
 ) -> None:
     """Stop trusting a CA; open sessions that depend on it end within a second."""

@@ -42,7 +42,7 @@ DaysOption = Annotated[
     typer.Option("--days", metavar="N", help="How many days the certificate is valid; default: as configured."),
 ]
 ClassOption = Annotated[
-    int | None, typer.Option("--class", metavar="N", help="The assurance class, of [classes] in telnetsd.toml.")
+    int | None, typer.Option("--class", metavar="N", help="The assurance class, from [classes] in telnetsd.toml.")
 ]
 CsrOption = Annotated[
     Path | None,
@@ -62,7 +62,7 @@ RoleOption = Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"May
 def add(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="1 to 32 of a-z, 0-9, dot, dash, underscore; a letter first.")
+        str, typer.Argument(metavar="NAME", help="1 to 32 of a-z, 0-9, dot, dash, underscore; starts with a letter.")
     ],
     role: RoleOption = None,
     days: DaysOption = None,
@@ -75,7 +75,7 @@ def add(
     ] = None,
     mapped: Annotated[
         bool,
-        typer.Option("--mapped", help="Cert-to-name entries of other CAs may name the user; none is issued."),
+        typer.Option("--mapped", help="Entries in [[cert_to_name]] may name the user; no certificate is issued."),
     ] = False,
     allow_similar: Annotated[
         bool, typer.Option("--allow-similar", help="Allow a name that is easily mistaken for that of another user.")
@@ -195,11 +195,11 @@ def change(
     ] = None,
     mapped: Annotated[
         bool | None,
-        typer.Option("--mapped/--no-mapped", help="Whether cert-to-name entries of other CAs may name the user."),
+        typer.Option("--mapped/--no-mapped", help="Whether entries in [[cert_to_name]] may name the user."),
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Change a user's roles; open sessions get them within a second."""
+    """Change a user's roles; the change applies to open sessions within a second."""
     if role is None and mapped is None:
         fail_usage("nothing to change; use --role ROLE, --mapped or --no-mapped")
     roles = None if role is None else tuple(dict.fromkeys(role))

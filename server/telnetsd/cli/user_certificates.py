@@ -85,7 +85,7 @@ def restore_(
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Restore what is on hold (--reason certificateHold)."""
+    """Restore certificates and pins that are on hold (revoked with --reason certificateHold)."""
     done = restore(home_of(context, home), _target(name, serial), by_operator(), passphrase_from(passphrase_file))
     _tell_what_was_done(done, "valid again")
 

@@ -26,7 +26,7 @@ _EXAMPLES: Final = """\
 # commands = ["audit"]
 # min_class = 2
 
-# An assurance class says how a person's identity was checked. Use OIDs of your own arc.
+# An assurance class says how a person's identity was checked. Use OIDs from your own OID arc.
 # [classes.2]
 # oid = "1.3.6.1.4.1.99999.1.2"
 # name = "in person"
@@ -38,7 +38,7 @@ _EXAMPLES: Final = """\
 # require_certificate = true
 # roles = ["operator"]
 
-# A line: a named connection to something that speaks only telnet, TCP, TLS, serial or a terminal.
+# A line: a named connection to equipment or a program, over telnet, TCP, TLS, serial or a pty.
 # [[line]]
 # name = "switch-1"
 # target = "telnet://192.0.2.10:23"
@@ -64,11 +64,11 @@ _PAGE_HEAD: Final = """\
 
 <!-- Made by scripts/make-docs from server/telnetsd/config/settings.py: change that. -->
 
-Everything is in `telnetsd.toml` in the home folder, which `telnetsd init` writes. Every key is
-optional, unless its default says *required*. An unknown key is refused, with its line and a
-suggestion. `telnetsd check` reads the file without starting. A running server applies a change at once;
-where the last column says *restart*, a change takes effect at the next restart. Names that end in
-`_s` are seconds, in `_bytes` bytes.
+The configuration is `telnetsd.toml` in the home folder; `telnetsd init` writes it. Every key is
+optional, unless its default says *required*. An unknown key is refused: the message has its line
+number and a suggestion. `telnetsd check` reads the file without starting a server. A running server
+applies a change at once; if the last column says *restart*, the change takes effect at the next
+restart. Keys that end in `_s` are in seconds, and keys that end in `_bytes` are in bytes.
 """
 
 
@@ -194,4 +194,4 @@ def _bounds(meta: msgspec.Meta) -> str:
     least = meta.ge if meta.ge is not None else meta.gt
     if least is None and meta.le is None:
         return f"({meta.description})" if meta.description else ""
-    return f"from {least:.12g} to {meta.le:.12g}" if meta.gt is None else f"above {least:.12g}, up to {meta.le:.12g}"
+    return f"from {least:.16g} to {meta.le:.16g}" if meta.gt is None else f"above {least:.16g}, up to {meta.le:.16g}"

@@ -44,11 +44,16 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EndpointSettings(Section, frozen=True, kw_only=True):
     """An address that accepts connections, with its own requirements in addition to those of [identity]."""
 
-    listen: Annotated[str, setting("HOST:PORT, or unix:PATH")]
-    require_certificate: Annotated[bool, setting("whether a client without a certificate is refused here")] = False
-    roles: Annotated[tuple[RoleName, ...], setting("the roles that are admitted here; none: all")] = ()
+    listen: Annotated[str, setting("HOST:PORT, or unix:PATH", waits=True)]
+    require_certificate: Annotated[
+        bool, setting("whether a client without a certificate is refused here", waits=True)
+    ] = False
+    roles: Annotated[
+        tuple[RoleName, ...], setting("the roles that are admitted here; empty: all roles", waits=True)
+    ] = ()
     proxies: Annotated[
-        tuple[NetworkText, ...], setting("networks of proxies whose PROXY header is required and trusted here")
+        tuple[NetworkText, ...],
+        setting("networks of proxies whose PROXY header is required and trusted here", waits=True),
     ] = ()
 
 
@@ -78,7 +83,7 @@ class ListenerSettings(Section, frozen=True, kw_only=True):
     keepalive_s: Annotated[
         int,
         msgspec.Meta(ge=0, le=86400),
-        setting("idle time after which TCP checks that the peer is there; 0: never", waits=True, common=True),
+        setting("idle time after which TCP checks that the peer still answers; 0: never", waits=True, common=True),
     ] = 60
     drain_timeout_s: Annotated[
         float,
@@ -109,13 +114,13 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     guests: Annotated[Count, setting("connected guests")] = 1000
     guests_per_source: Annotated[Count, setting("guests from one source")] = 16
     handshakes_begin: Annotated[
-        Count, setting("some connections are rejected from this many concurrent handshakes")
+        Count, setting("from this many concurrent handshakes on, some connections are closed")
     ] = 256
     handshakes_refused: Annotated[
-        int, msgspec.Meta(ge=0, le=100), setting("percentage of connections rejected at handshakes_begin")
+        int, msgspec.Meta(ge=0, le=100), setting("percentage of connections closed at handshakes_begin")
     ] = 30
     handshakes_full: Annotated[
-        Count, setting("all connections are rejected from this many concurrent handshakes")
+        Count, setting("from this many concurrent handshakes on, all connections are closed")
     ] = 1024
     handshakes_per_source: Annotated[Count, setting("concurrent handshakes from one source")] = 32
     handshakes_per_network: Annotated[Count, setting("concurrent handshakes from one network")] = 96
@@ -139,13 +144,15 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     ] = 2.0
     guest_lines_burst: Annotated[Count, setting("lines that a guest may type in a burst")] = 100
     all_guests_lines_per_s: Annotated[
-        float, msgspec.Meta(ge=1, le=1_000_000), setting("lines per second that all guests together may type")
+        float,
+        msgspec.Meta(ge=1, le=1_000_000),
+        setting("lines per second that all guests of one process together may type"),
     ] = 100.0
     guest_log_bytes_per_hour: Annotated[
         int,
         msgspec.Meta(ge=16_384, le=1_000_000_000),
         setting(
-            "how much of the log the guests and refused clients of a source may fill; of a network: 8 times as much"
+            "how much of the log guests and refused clients of a source may fill per hour; of a network: 8 times that"
         ),
     ] = 4_194_304
 
@@ -178,10 +185,10 @@ class IssuingSettings(Section, frozen=True, kw_only=True):
 
     days: Annotated[Days, setting("how long a user's certificate is valid", common=True)] = 365
     crl_url: Annotated[
-        OptionalUrl, setting("where others find our CRL; included in each certificate", common=True)
+        OptionalUrl, setting("the URL of the built-in CA's CRL; included in each certificate", common=True)
     ] = ""
     crl_days: Annotated[
-        Days, setting("how long our CRL is valid; it is signed again before it expires", common=True)
+        Days, setting("how long the built-in CA's CRL is valid; it is signed again before it expires", common=True)
     ] = 7
 
 
@@ -191,7 +198,7 @@ class RenewalSettings(Section, frozen=True, kw_only=True):
     policy: Annotated[
         RenewalPolicy,
         setting(
-            '`"auto"`: `renew` gives a certificate; `"approval"`: an operator decides; `"off"`: refused', common=True
+            '`"auto"`: `renew` issues a certificate; `"approval"`: an operator decides; `"off"`: refused', common=True
         ),
     ] = RenewalPolicy.APPROVAL
     window_days: Annotated[
@@ -215,7 +222,7 @@ class SessionSettings(Section, frozen=True, kw_only=True):
     idle_warning_s: Annotated[Seconds, setting("how long before that its user is warned", common=True)] = 60.0
     max_time_s: Annotated[Seconds, setting("maximum duration of a session", common=True)] = 7 * 86400.0
     line_max_bytes: Annotated[
-        int, msgspec.Meta(ge=80, le=65536), setting("a longer line is refused", common=True)
+        int, msgspec.Meta(ge=80, le=65536), setting("a longer line is ignored, with a message", common=True)
     ] = 4096
     pending_max_bytes: Annotated[
         int,
@@ -232,9 +239,11 @@ class ShippingSettings(Section, frozen=True, kw_only=True):
 
     name: Annotated[EntryId, setting("its name in events and metrics", waits=True)]
     to: Annotated[CollectorAddress, setting("where events are sent", waits=True)]
-    ca: Annotated[str, setting("the CA of its certificate, for TLS", waits=True)] = ""
-    certificate: Annotated[str, setting("our certificate for it, for TLS", waits=True)] = ""
-    key: Annotated[str, setting("the key of that certificate", waits=True)] = ""
+    ca: Annotated[
+        str, setting("PEM file of the CA that the collector's certificate needs; empty: the system's CAs", waits=True)
+    ] = ""
+    certificate: Annotated[str, setting("PEM file of the certificate to present to the collector", waits=True)] = ""
+    key: Annotated[str, setting("PEM file of that certificate's key", waits=True)] = ""
     queue_events: Annotated[
         Count, setting("a collector that is further behind loses events, and the log says which", waits=True)
     ] = 100_000
@@ -246,7 +255,7 @@ class AuditSettings(Section, frozen=True, kw_only=True):
     durability: Annotated[
         Durability,
         setting(
-            '`"commit"`: an event is complete once it is on disk; `"interval"`: it is synced later',
+            '`"commit"`: an event counts as written once it is on disk; `"interval"`: it is synced later',
             waits=True,
             common=True,
         ),
@@ -254,7 +263,7 @@ class AuditSettings(Section, frozen=True, kw_only=True):
     sync_interval_s: Annotated[
         float,
         msgspec.Meta(ge=0.01, le=60),
-        setting('with `"interval"`: how much time a power failure may lose', waits=True, common=True),
+        setting('with `"interval"`: a power failure may lose the events of this time', waits=True, common=True),
     ] = 1.0
     on_audit_failure: Annotated[
         FailurePolicy,
@@ -311,8 +320,8 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
 class LineSettings(Section, frozen=True, kw_only=True):
     """A line: its target, the roles that have access to it, and how it is shared, recorded and limited."""
 
-    name: Annotated[EntryId, setting("its name for users")]
-    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096), setting("its upstream: see docs/lines.md")]
+    name: Annotated[EntryId, setting("its name, which users type after `connect`")]
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=4096), setting("its destination: see docs/lines.md")]
     description: Annotated[str, msgspec.Meta(max_length=256), setting("its description in `lines`")] = ""
     roles: Annotated[tuple[RoleName, ...], setting("the roles that may use it")] = ("user",)
     min_class: Annotated[AssuranceClass, setting("the lowest assurance class that may use it")] = 0
@@ -333,9 +342,9 @@ class LineSettings(Section, frozen=True, kw_only=True):
     recording_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**40), setting("a recording ends at this size")] = (
         64 * 2**20
     )
-    ca: Annotated[str, setting("the CA of its certificate, for tls://")] = ""
-    certificate: Annotated[str, setting("our certificate for it, for tls://")] = ""
-    key: Annotated[str, setting("the key of that certificate")] = ""
+    ca: Annotated[str, setting("PEM file of the CA of the upstream's certificate, for tls://")] = ""
+    certificate: Annotated[str, setting("PEM file of the certificate to present to the upstream, for tls://")] = ""
+    key: Annotated[str, setting("PEM file of that certificate's key")] = ""
     run_as: Annotated[str, setting("the user that its program runs as, for exec:")] = ""
     listen: Annotated[
         str, setting("an address that connects directly to the line: HOST:PORT, or unix:PATH", waits=True)
@@ -387,7 +396,7 @@ class ProgramSettings(Section, frozen=True, kw_only=True):
 class ClassSettings(Section, frozen=True, kw_only=True):
     """An assurance class: its policy OID, its name, and what was checked of a person."""
 
-    oid: Annotated[Oid, setting("the certificate policy that carries it; use an OID of your own arc")]
+    oid: Annotated[Oid, setting("the certificate policy that carries it; use an OID from your own OID arc")]
     name: Annotated[Text, setting("its name for users")]
     checked: Annotated[Text, setting("how a person's identity was checked")]
 
@@ -406,13 +415,13 @@ class CertToNameSettings(Section, frozen=True, kw_only=True):
     """One entry of the mapping from a verified certificate to a user (RFC 7407 section 4)."""
 
     id: Annotated[EntryId, setting("the name of the entry in events")]
-    fingerprint: Annotated[Fingerprint, setting("a certificate of the path: the client's own, or a CA's")]
+    fingerprint: Annotated[Fingerprint, setting("a certificate in the path: the client's own, or a CA's")]
     map_type: Annotated[MapType, setting("where the name is in the certificate")]
     name: Annotated[Text | UnsetType, setting('with `"specified"`: the user')] = UNSET
     pattern: Annotated[Text | UnsetType, setting("a value must match this, with the name in braces")] = UNSET
     names: Annotated[dict[Text, Text] | UnsetType, setting("the user for each possible value")] = UNSET
     roles: Annotated[
-        tuple[RoleName, ...] | UnsetType, setting("the roles of users that it names but that were not added")
+        tuple[RoleName, ...] | UnsetType, setting("the roles of named users that were not added with `user add`")
     ] = UNSET
 
 
@@ -424,19 +433,19 @@ class Settings(Section, frozen=True, kw_only=True):
     ] = ListenerSettings()
     limits: Annotated[LimitSettings, setting("what one source, user or session may use")] = LimitSettings()
     tls: Annotated[TlsSettings, setting("the TLS handshake")] = TlsSettings()
-    identity: Annotated[IdentitySettings, setting("who is admitted")] = IdentitySettings()
+    identity: Annotated[IdentitySettings, setting("which clients are admitted")] = IdentitySettings()
     issuing: Annotated[IssuingSettings, setting("what the built-in CA issues")] = IssuingSettings()
     renewal: Annotated[RenewalSettings, setting("renewing certificates")] = RenewalSettings()
     enrolment: Annotated[EnrolmentSettings, setting("requests of clients that have no certificate yet")] = (
         EnrolmentSettings()
     )
-    session: Annotated[SessionSettings, setting("the clocks and limits of a session")] = SessionSettings()
+    session: Annotated[SessionSettings, setting("the timeouts and limits of a session")] = SessionSettings()
     audit: Annotated[AuditSettings, setting("the audit log")] = AuditSettings()
-    metrics: Annotated[MetricsSettings, setting("metrics and health, by HTTP on this machine")] = MetricsSettings()
+    metrics: Annotated[MetricsSettings, setting("metrics and health, over HTTP on this machine")] = MetricsSettings()
     line: Annotated[tuple[LineSettings, ...], setting("lines to equipment and programs")] = ()
     command: Annotated[tuple[ProgramSettings, ...], setting("commands that run a program")] = ()
     roles: Annotated[dict[RoleName, RoleSettings], setting("named sets of commands")] = {}
-    commands: Annotated[dict[str, CommandSettings], setting("requirements of single commands")] = {}
+    commands: Annotated[dict[str, CommandSettings], setting("requirements of individual commands")] = {}
     classes: Annotated[dict[AssuranceClass, ClassSettings], setting("assurance classes")] = {}
     trust_anchor: Annotated[tuple[TrustAnchorSettings, ...], setting("how far a trust anchor is trusted")] = ()
     cert_to_name: Annotated[

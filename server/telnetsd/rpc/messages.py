@@ -67,7 +67,7 @@ class Ready(News):
 
 
 class Alive(News):
-    """The worker does not hang; sent several times a second."""
+    """A sign of life from the worker; sent several times per second."""
 
 
 class EventRaised(News, kw_only=True):
@@ -89,7 +89,7 @@ class ScreenShown(News):
 
 
 class LimitsChanged(News):
-    """Counts have changed, and sources were fined; sent both ways. `penalties` is for a worker that joins."""
+    """Changed counts, and additions to penalties; sent both ways. `penalties` has all penalties, for a new worker."""
 
     counts: dict[str, int]
     fines: list[Fine]
@@ -108,7 +108,7 @@ class KickAnywhere(Query[None]):
 
 
 class NotifyOthers(Query[int]):
-    """Show a line to every session but one, and return how many; also sent from the supervisor to a worker."""
+    """Show a message to every session but one, and return how many; the supervisor also sends it to a worker."""
 
     session_id: str
     text: str
@@ -121,7 +121,7 @@ class ListLineStates(Query[list[str]]):
 
 
 class RequireFreeLine(Query[None]):
-    """Refuse early what `ReservePlace` would refuse now, with a LineReason."""
+    """Check whether `ReservePlace` would succeed now; refused with a LineReason if it would not."""
 
     name: str
     join: Join
@@ -131,7 +131,7 @@ class RequireFreeLine(Query[None]):
 
 
 class EventsWritten(News):
-    """The number and error of each event: on disk if the error is empty, otherwise not written."""
+    """The number and error of each event; if the error is empty, the event is on disk, otherwise it is lost."""
 
     written: list[tuple[int, str]]
 
@@ -148,7 +148,7 @@ class KickSession(Query[bool]):
 
 
 class WatchSession(Query[bool]):
-    """Start to show a session, if this worker has it; `ScreenShown` follows, with this number."""
+    """Start to show a session, if this worker has it; `ScreenShown` follows, with the same `watch` number."""
 
     session_id: str
     by: str
@@ -156,19 +156,19 @@ class WatchSession(Query[bool]):
 
 
 class StopWatching(News):
-    """Stop sending `ScreenShown` with this number."""
+    """Stop sending `ScreenShown` with this `watch` number."""
 
     watch: int
 
 
 class Reload(Query[None]):
-    """Reload everything but the settings, and serve with the result."""
+    """Use these settings, load everything else again, and serve with the result."""
 
     settings: Settings
 
 
 class Announce(News):
-    """Show a line to every session; a lasting line also to each later session."""
+    """Show a message to every session; a lasting message also to each later session."""
 
     text: str
     is_lasting: bool
@@ -205,7 +205,7 @@ class ReservePlace(Query[ReservedPlace], kw_only=True):
 
 
 class TakePlace(Query[str]):
-    """Enter the place once that is in the log, and return the sentence to show. Refused with a LineReason."""
+    """Take the reserved place once that is in the log; return the message to show. Refused with a LineReason."""
 
 
 class BeginShowing(News):
@@ -219,7 +219,7 @@ class TypeKeys(Query[bool]):
 
 
 class ScreenTaken(News):
-    """The client has read this many of the shown bytes."""
+    """The client has read this many bytes of the output."""
 
     count: int
 

@@ -83,7 +83,7 @@ def _require_library() -> None:
 KIND: Final = LineKind(
     name="serial",
     form="serial:///dev/NAME?baud=9600",
-    summary="a serial port, which a client may control by RFC 2217",
+    summary="a serial port, which a client may control with RFC 2217",
     parse=_parse,
     has_com_port=True,
     require=_require_library,

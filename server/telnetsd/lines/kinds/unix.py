@@ -36,6 +36,6 @@ def _parse(text: TargetText) -> UnixTarget:
 KIND: Final = LineKind(
     name="unix",
     form="unix:/PATH",
-    summary="bytes over a Unix socket, as the console of a virtual machine",
+    summary="bytes over a Unix socket, such as the console of a virtual machine",
     parse=_parse,
 )
