@@ -33,11 +33,13 @@ def test_every_verb_and_every_setting_is_in_its_man_page() -> None:
 
 
 def test_the_page_of_the_configuration_matches_the_code() -> None:
+    """To update it, run scripts/make-docs."""
     assert (ROOT / "docs" / "configuration.md").read_text() == page()
 
 
 @pytest.mark.parametrize(("path", "name"), TABLES)
 def test_a_table_in_a_document_matches_the_code(path: Path, name: str) -> None:
+    """To update it, run scripts/make-docs."""
     text = path.read_text()
     assert with_table(text, name) == text
 

@@ -43,7 +43,7 @@ def keys_of(section: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.Fie
     for field in msgspec.structs.fields(section):
         found = _find(field.type)
         if found is None:
-            raise LookupError(f"{section.__name__}.{field.name} has no meaning")
+            raise LookupError(f"{section.__name__}.{field.name} has no meaning; declare it with setting(…)")
         yield field, found
 
 

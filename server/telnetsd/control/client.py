@@ -12,6 +12,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.rpc.messages import TIMEOUT_S, Request, WatchSessionRequest
 
 _SHOWN_BYTES: Final = 65536
+_UNREADABLE: Final = "the running server's answer cannot be read; restart the server, since it is of another version"
 A = TypeVar("A")
 
 
@@ -38,7 +39,7 @@ def watch(path: Path, session_id: str) -> Iterator[bytes]:
             try:
                 _read_answer(_read_line(file))
             except msgspec.MsgspecError as error:
-                raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
+                raise OperatorError(_UNREADABLE) from error
             while data := file.read(_SHOWN_BYTES):
                 yield data
 
@@ -59,7 +60,9 @@ def ask(path: Path, request: Request[A]) -> A:
         return cast("A", msgspec.json.decode(ok, type=_answer_type(request)))
     except PermissionError as error:
         raise OperatorError(f"not allowed to open {path}; run this as the user that runs the server") from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except msgspec.MsgspecError as error:
+        raise OperatorError(_UNREADABLE) from error
+    except OSError as error:
         raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
 
 

@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, assert_never, cast
 
 import msgspec
 
@@ -156,6 +156,8 @@ class ControlServer:
                 return self._counts()
             case ReloadRequest():
                 return await self._load_anew(by)
+            case _:
+                assert_never(request)
 
     async def _load_anew(self, by: str) -> str:
         try:

@@ -15,6 +15,7 @@ class Event(Part):
         message: One sentence for people; text of a peer in it has been escaped.
     """
 
+    WRITTEN_ELSEWHERE = frozenset({"reason", "message"})
     action: ClassVar[str]
     reason: StrEnum
     message: str

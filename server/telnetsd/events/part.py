@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -43,7 +43,13 @@ class _PartMeta(msgspec.StructMeta):
 
 @dataclass_transform(kw_only_default=True)
 class Part(msgspec.Struct, metaclass=_PartMeta):
-    """Fields that belong together."""
+    """Fields that belong together.
+
+    Attributes:
+        WRITTEN_ELSEWHERE: The attributes that are no fields, since another module writes them.
+    """
+
+    WRITTEN_ELSEWHERE: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ def merge(into: Fields, other: Mapping[str, Any]) -> Fields:
 def _find_slots(part: type[Part]) -> Iterator[FieldPlace]:
     hints = get_type_hints(part, include_extras=True)
     for attribute in msgspec.structs.fields(part):
+        if attribute.name in part.WRITTEN_ELSEWHERE:
+            continue
         # A default other than None means that the field is always there.
         is_required = attribute.required or attribute.default is not None
         for one in _alternatives(hints[attribute.name]):
@@ -94,8 +102,10 @@ def _find_slots(part: type[Part]) -> Iterator[FieldPlace]:
                 for slot in slots_of(one):
                     yield FieldPlace((attribute.name, *slot.path), slot.field, slot.is_required and is_required)
             elif get_origin(one) is Annotated:
-                found = [extra for extra in get_args(one)[1:] if isinstance(extra, Field)]
-                yield from (FieldPlace((attribute.name,), field, is_required) for field in found)
+                (field,) = (extra for extra in get_args(one)[1:] if isinstance(extra, Field))
+                yield FieldPlace((attribute.name,), field, is_required)
+            else:
+                raise TypeError(f"{part.__name__}.{attribute.name} is no field: declare one in events/fields.py")
 
 
 def _alternatives(hint: object) -> tuple[Any, ...]:

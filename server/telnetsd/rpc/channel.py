@@ -205,6 +205,7 @@ class Channel(asyncio.Protocol):
             return
         listen = self._listeners.get(type(news))
         if listen is None:
+            logger.debug("nothing here hears %s", type(news).__name__)
             return
         try:
             listen(news)

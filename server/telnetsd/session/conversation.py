@@ -175,8 +175,7 @@ class Conversation:
             case TypedLine(text):
                 await self._shell.interpret(text)
             case LineTooLong():
-                line_max_bytes = self._facts.settings.session.line_max_bytes
-                sentence = f"ignored: the line is longer than {line_max_bytes} bytes"
+                sentence = f"ignored: the line is longer than {self._typed.line_max_bytes} bytes"
                 await self._shell.deny("", CommandReason.LINE_TOO_LONG, sentence)
             case LineNotUtf8():
                 sentence = "ignored: the line is not UTF-8"

@@ -18,12 +18,13 @@ class TypedInput:
         endless_max_bytes: After how many bytes without a line end the session ends.
     """
 
-    __slots__ = ("_discipline", "_protocol", "_typed_ahead")
+    __slots__ = ("_discipline", "_protocol", "_typed_ahead", "line_max_bytes")
 
     def __init__(self, protocol: NvtProtocol, *, line_max_bytes: int, endless_max_bytes: int) -> None:
         self._protocol = protocol
         self._discipline = LineDiscipline(line_max_bytes=line_max_bytes, endless_max_bytes=endless_max_bytes)
         self._typed_ahead = b""
+        self.line_max_bytes = line_max_bytes
 
     async def read(self) -> bytes:
         """Return the next input; empty at the end.

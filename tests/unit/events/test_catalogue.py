@@ -8,9 +8,13 @@ import jsonschema
 import pytest
 
 from support.schema import judge
+from telnetsd.events import of_changes, of_sessions, of_the_server
 from telnetsd.events.catalogue import ACTIONS, DEFINITIONS
 from telnetsd.events.documents import FIELDS, json_schema, page
+from telnetsd.events.event import Event
 from telnetsd.events.fields import ALWAYS
+from telnetsd.events.part import slots_of
+from telnetsd.events.reason import AdmissionReason
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 ECS_TYPES_OF = {
@@ -69,6 +73,23 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     else:
         inner[last] = value
     return event
+
+
+def test_every_event_has_a_row_in_the_catalogue() -> None:
+    values = [one for module in (of_changes, of_sessions, of_the_server) for one in vars(module).values()]
+    declared = {one for one in values if isinstance(one, type) and issubclass(one, Event) and "action" in vars(one)}
+    missing = sorted(one.__name__ for one in declared - set(DEFINITIONS))
+    assert not missing, f"add a row to events/catalogue.py for {', '.join(missing)}"
+
+
+def test_an_attribute_of_a_plain_type_is_refused() -> None:
+    class Paused(Event):
+        action = "session-paused"
+        reason: AdmissionReason
+        pause_s: float
+
+    with pytest.raises(TypeError, match=r"Paused\.pause_s is no field: declare one in events/fields\.py"):
+        slots_of(Paused)
 
 
 def test_every_action_uses_defined_fields_and_every_field_is_used() -> None:

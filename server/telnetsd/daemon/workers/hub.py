@@ -14,9 +14,9 @@ from telnetsd.audit.chain import Draft
 from telnetsd.audit.reading.row import who_of
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.audit.trail import Trail
+from telnetsd.daemon.workers.all_sessions import AllSessions
 from telnetsd.daemon.workers.limits import LimitsHub
 from telnetsd.daemon.workers.link import WorkerLink, session_fields
-from telnetsd.daemon.workers.sessions import AllSessions
 from telnetsd.events.of_sessions import SessionEnded, SessionStarted
 from telnetsd.events.reason import EndReason
 from telnetsd.files.home import Home

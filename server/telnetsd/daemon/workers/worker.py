@@ -20,10 +20,10 @@ from telnetsd.administration.installation.generation import Generation, load_gen
 from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import Settings
 from telnetsd.control.server import BEHIND_MAX_BYTES
-from telnetsd.daemon.workers.every_session import RemoteSessions
 from telnetsd.daemon.workers.limits import SharedLimits
 from telnetsd.daemon.workers.pool import STOP_TIMEOUT_S, WATCH_INTERVAL_S, Listeners, accept_on
 from telnetsd.daemon.workers.process import ServingProcess
+from telnetsd.daemon.workers.remote_sessions import RemoteSessions
 from telnetsd.daemon.workers.remote_sink import RemoteSink
 from telnetsd.daemon.workers.rlimits import GIL_SWITCH_S, make_room
 from telnetsd.files.home import Home
