@@ -1,5 +1,6 @@
 """A client for tests, with the standard library's TLS, so that the two ends do not share their mistakes."""
 
+import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -10,6 +11,27 @@ from support.server import Event, RunningServer
 from telnetsd.administration.users.credentials import user_files
 
 PROMPT = b"> "
+
+
+_used: set[tuple[int, int]] = set()
+"""The port of a server, and a port from which a client has connected to it."""
+
+
+def connect_from_new_port(port: int, source: str) -> socket.socket:
+    """Connect from a port that no client used for this server: a session is found in the log by its port."""
+    with contextlib.ExitStack() as refused:
+        while True:
+            raw = socket.socket()
+            raw.bind((source, 0))
+            pair = port, raw.getsockname()[1]
+            if pair not in _used:
+                break
+            # It stays open meanwhile, so that the system chooses another one.
+            refused.enter_context(raw)
+        _used.add(pair)
+        raw.settimeout(DEADLINE_S)
+        raw.connect(("127.0.0.1", port))
+        return raw
 
 
 class Client:
@@ -27,9 +49,7 @@ class Client:
         source: str | None = None,
     ) -> None:
         self.context = context or client_context(ca, credentials, version)
-        # Without an address, the system does not reuse a port soon: a session is found in the log by its port.
-        address = (source, 0) if source else None
-        raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S, source_address=address)
+        raw = connect_from_new_port(port, source or "127.0.0.1")
         self.port: int = raw.getsockname()[1]
         self.tls = self.context.wrap_socket(raw, server_hostname="localhost", session=session)
         self.received = b""
