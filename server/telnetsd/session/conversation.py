@@ -73,7 +73,11 @@ class Conversation:
     async def run(self) -> None:
         """Run the conversation to its end; the session's `end_reason` says why it ended."""
         try:
-            await (self._be_straight() if self._facts.visit.straight_to else self._greet_and_converse())
+            if self._facts.visit.straight_to:
+                await self._be_straight()
+            else:
+                self._greet()
+                await self._converse()
         except (OSError, PeerError):
             # The shell handles a command's own errors: an error that reaches this point is the connection's.
             self._facts.end_with(EndReason.CONNECTION_LOST)
@@ -86,7 +90,7 @@ class Conversation:
         self._facts.end_with(EndReason.LINE_ENDED)
         self._screen.show()
 
-    async def _greet_and_converse(self) -> None:
+    def _greet(self) -> None:
         facts = self._facts
         facts.protocol.agreement.decide_com_port(None)
         window_days, started_at = facts.services.renewal_window_days, facts.visit.started_at
@@ -95,7 +99,6 @@ class Conversation:
         self._screen.write([*greeting, f"*** {notice}"] if notice else greeting, self._prompt)
         if isinstance(facts.identity, NamedUser):
             facts.clocks.is_told_of_expiry = is_expiring(facts.identity.valid_until, started_at, window_days)
-        await self._converse()
 
     async def _converse(self) -> None:
         facts, taken = self._facts, 0

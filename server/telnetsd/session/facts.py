@@ -32,7 +32,7 @@ class Facts:
     """
 
     __slots__ = (
-        "_now", "attachment", "clocks", "end_reason", "identity", "journal", "protocol", "screen", "services",
+        "attachment", "clocks", "end_reason", "identity", "journal", "protocol", "screen", "services",
         "settings", "trail", "visit",
     )  # fmt: skip
 
@@ -49,8 +49,7 @@ class Facts:
         self.end_reason: EndReason | RefusalReason | None = None
         self.attachment: Attachment | None = None
         self.journal = Journal(visit.id)
-        self._now = asyncio.get_running_loop().time
-        self.clocks = Clocks(self._now())
+        self.clocks = Clocks(self.now())
 
     @property
     def user(self) -> str:
@@ -64,11 +63,11 @@ class Facts:
 
     def now(self) -> float:
         """Return the monotonic clock, in seconds."""
-        return self._now()
+        return asyncio.get_running_loop().time()
 
     def note_heard(self) -> None:
         """Note that the user has typed something."""
-        self.clocks.note_heard(self._now())
+        self.clocks.note_heard(self.now())
 
     def end_with(self, reason: EndReason) -> None:
         """Note why the session ends; the first reason stays."""

@@ -33,6 +33,8 @@ class Session:
         guests: What a guest's session shares with those of other guests; None for a named user.
     """
 
+    __slots__ = ("_conversation", "_facts", "_is_told_of_acceptance")
+
     def __init__(
         self,
         visit: Visit,

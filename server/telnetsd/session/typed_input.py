@@ -1,6 +1,6 @@
 """What a session's user types: lines for the conversation, or bytes for a line that it is connected to."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Final
 
 from telnetsd.telnet.line_discipline import Input, LineDiscipline
@@ -26,14 +26,17 @@ class TypedInput:
         self._typed_ahead = b""
         self.line_max_bytes = line_max_bytes
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """Return the next input; empty at the end.
 
         Raises:
             OSError: The connection broke.
         """
-        data, self._typed_ahead = self._typed_ahead or await self._protocol.reader.read(READ_BYTES), b""
-        return data
+        # No coroutine of its own: each idle session would keep it.
+        if not self._typed_ahead:
+            return self._protocol.reader.read(READ_BYTES)
+        data, self._typed_ahead = self._typed_ahead, b""
+        return _done(data)
 
     def inputs(self, data: bytes) -> Iterator[Input | None]:
         """Yield the lines and commands in the input; None where other clients should have a turn."""
@@ -46,3 +49,7 @@ class TypedInput:
     def give_back(self, data: bytes) -> None:
         """Give back bytes that were not for a line; `read` returns them next."""
         self._typed_ahead = data
+
+
+async def _done(data: bytes) -> bytes:
+    return data

@@ -69,7 +69,7 @@ class TlsConnection(IncomingProtocol):
         self._farewell: Farewell
         self._protocol: asyncio.Protocol = asyncio.Protocol()
         self._state = _State.NEW
-        self._timer: asyncio.TimerHandle
+        self._timer: asyncio.TimerHandle | None = None
         self._has_heard = False
         self._reading_paused = False
         self._raw_reading_paused = False
@@ -126,7 +126,7 @@ class TlsConnection(IncomingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the loss of the raw connection."""
-        self._timer.cancel()
+        self._stop_timer()
         self._farewell.end()
         if self._state is _State.HANDSHAKE:
             self._events.failed(TlsError(TlsReason.CONNECTION_CLOSED))
@@ -165,7 +165,7 @@ class TlsConnection(IncomingProtocol):
             # Tickets are useless before the application has written, and are sent with its first output.
             self._flush()
         if is_complete:
-            self._timer.cancel()
+            self._stop_timer()
             self._state = _State.OPEN
             self._protocol = self.established()
         else:
@@ -216,6 +216,12 @@ class TlsConnection(IncomingProtocol):
         if outgoing:
             self._raw.write(outgoing)
 
+    def _stop_timer(self) -> None:
+        # A cancelled timer would otherwise be kept for as long as the connection lasts.
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _give_up_handshake(self) -> None:
         if self._has_heard:
             self._fail(TlsError(TlsReason.TIMEOUT))
@@ -236,7 +242,7 @@ class TlsConnection(IncomingProtocol):
     def _linger(self, error: TlsError | None) -> None:
         """Send nothing more, and wait for the peer to close, so that it can read what was sent."""
         self._state = _State.LINGERING
-        self._timer.cancel()
+        self._stop_timer()
         self._loop.call_soon(self._tell_loss, error)
         self._farewell.begin(has_peer_closed=self._raw_eof, is_reading_paused=self._raw_reading_paused)
 
