@@ -378,7 +378,7 @@ def refused(make: Maker, reason: str, said: str) -> Case:
     return Case(make, "refused", reason, said)
 
 
-def nobody(make: Maker, said: str = NOT_MAPPED) -> Case:
+def unmapped(make: Maker, said: str = NOT_MAPPED) -> Case:
     return Case(make, "guest", "no-user-mapped", said)
 
 
@@ -431,20 +431,20 @@ LEAVES = {
     "an unknown critical extension": refused(
         ours(extensions=_with(_unknown("1.3.6.1.4.1.99999.7", True))), "unknown-critical-extension", "does not know"
     ),
-    "critical name constraints on a leaf": nobody(
+    "critical name constraints on a leaf": unmapped(
         ours(extensions=_with((x509.NameConstraints([x509.DNSName("example.com")], None), True)))
     ),
     "critical policy constraints on a leaf": refused(
         ours(extensions=_with((x509.PolicyConstraints(0, None), True))), "bad-path", BAD_PATH
     ),
-    "an unknown extension without emphasis": nobody(ours(extensions=_with(_unknown("1.3.6.1.4.1.99999.7", False)))),
-    "no extensions": nobody(ours(extensions=[])),
-    "valid for ever": nobody(ours(not_after=now().replace(year=9999))),
+    "an unknown extension without emphasis": unmapped(ours(extensions=_with(_unknown("1.3.6.1.4.1.99999.7", False)))),
+    "no extensions": unmapped(ours(extensions=[])),
+    "valid without end": unmapped(ours(not_after=now().replace(year=9999))),
     "the serial number zero": refused(serial(b"\0"), "bad-serial-number", "is not one that a certificate can have"),
     "a negative serial number": refused(serial(b"\xf0\x01"), "bad-serial-number", "is not one that"),
     "a serial number of 21 bytes": refused(serial(b"\x01" + b"\0" * 20), "bad-serial-number", "is not one that"),
     "a serial number of 40 bytes": refused(serial(b"\x7f" * 40), "bad-serial-number", "is not one that"),
-    "a serial number of 20 bytes": nobody(serial(b"\x7f" * 20)),
+    "a serial number of 20 bytes": unmapped(serial(b"\x7f" * 20)),
     "signed with SHA-1": refused(signed_with(ECDSA_SHA1), "weak-signature", "is of a kind that is too weak"),
     "signed with SHA-224": refused(signed_with(ECDSA_SHA224), "weak-signature", "is of a kind that is too weak"),
     "a forged issuer": refused(
@@ -461,7 +461,7 @@ LEAVES = {
         "bad-path",
         BAD_PATH,
     ),
-    "a user's name on another key": nobody(ours(subject=name("alice"))),
+    "a user's name on another key": unmapped(ours(subject=name("alice"))),
     "a revoked user's": refused(user_file("rolf"), "certificate-revoked", "(affiliationChanged)"),
     "a revoked user's with its other signature": refused(malleable("rolf"), "certificate-revoked", "was revoked on "),
     "a user's with its other signature": Case(
@@ -470,48 +470,48 @@ LEAVES = {
 }
 NAMES = {
     "dora": dora(common_name("dora")),
-    "two common names": nobody(subject((CN, "dora"), (CN, "dora"))),
-    "a common name of two": nobody(subject((CN, "dora"), (CN, "other"))),
-    "a BMPString": nobody(common_name("dora", _ASN1Type.BMPString)),
-    "a T61String": nobody(common_name("dora", _ASN1Type.T61String)),
-    "a UniversalString": nobody(common_name("dora", _ASN1Type.UniversalString)),
-    "a NUL behind the name": nobody(common_name("dora\0"), r"dora\\00"),
-    "a newline behind the name": nobody(common_name("dora\n"), r"dora\x0a"),
-    "a terminal's escape": nobody(common_name("\x1b[2Jdora"), r"\x1b[2Jdora"),
-    "a bidirectional override": nobody(common_name("\u202edora"), r"\u202edora"),
-    "a zero-width space": nobody(common_name("do\u200bra"), r"do\u200bra"),
-    "a Cyrillic look-alike": nobody(common_name("d\u043era")),
-    "a full-width letter": nobody(common_name("\uff44ora")),
-    "capitals": nobody(common_name("Dora")),
-    "a space behind the name": nobody(common_name("dora ")),
-    "10 KB": nobody(common_name("d" * 10_000)),
-    "an empty name": nobody(common_name("")),
-    "nothing in the subject": nobody(company(subject=x509.Name([]))),
-    "a user of the built-in CA": nobody(common_name("alice")),
-    "a name that nobody has": nobody(common_name("nobody")),
-    "guest": nobody(common_name("guest")),
+    "two common names": unmapped(subject((CN, "dora"), (CN, "dora"))),
+    "a common name of two": unmapped(subject((CN, "dora"), (CN, "other"))),
+    "a BMPString": unmapped(common_name("dora", _ASN1Type.BMPString)),
+    "a T61String": unmapped(common_name("dora", _ASN1Type.T61String)),
+    "a UniversalString": unmapped(common_name("dora", _ASN1Type.UniversalString)),
+    "a NUL behind the name": unmapped(common_name("dora\0"), r"dora\\00"),
+    "a newline behind the name": unmapped(common_name("dora\n"), r"dora\x0a"),
+    "a terminal's escape": unmapped(common_name("\x1b[2Jdora"), r"\x1b[2Jdora"),
+    "a bidirectional override": unmapped(common_name("\u202edora"), r"\u202edora"),
+    "a zero-width space": unmapped(common_name("do\u200bra"), r"do\u200bra"),
+    "a Cyrillic look-alike": unmapped(common_name("d\u043era")),
+    "a full-width letter": unmapped(common_name("\uff44ora")),
+    "capitals": unmapped(common_name("Dora")),
+    "a space behind the name": unmapped(common_name("dora ")),
+    "10 KB": unmapped(common_name("d" * 10_000)),
+    "an empty name": unmapped(common_name("")),
+    "nothing in the subject": unmapped(company(subject=x509.Name([]))),
+    "a user of the built-in CA": unmapped(common_name("alice")),
+    "a name that nobody has": unmapped(common_name("nobody")),
+    "guest": unmapped(common_name("guest")),
     "mail": dora(mail("dora@example.com")),
     "mail with a host in capitals": dora(mail("dora@EXAMPLE.com")),
-    "mail in capitals": nobody(mail("DORA@example.com")),
-    "mail of a longer host": nobody(mail("dora@example.com.evil.example")),
-    "mail of another host": nobody(mail("dora@example.community")),
-    "mail with something before the name": nobody(mail("x.dora+@example.com")),
-    "mail with two at signs": nobody(mail("dora@example.com@example.com")),
-    "mail twice": nobody(mail("dora@example.com", "dora@example.com")),
-    "mail of dora and of somebody else": nobody(mail("dora@example.com", "alice@example.com")),
-    "mail in the subject": nobody(subject((NameOID.EMAIL_ADDRESS, "dora@example.com"))),
-    "mail that is a host": nobody(company(x509.DNSName("dora@example.com"))),
+    "mail in capitals": unmapped(mail("DORA@example.com")),
+    "mail of a longer host": unmapped(mail("dora@example.com.evil.example")),
+    "mail of another host": unmapped(mail("dora@example.community")),
+    "mail with something before the name": unmapped(mail("x.dora+@example.com")),
+    "mail with two at signs": unmapped(mail("dora@example.com@example.com")),
+    "mail twice": unmapped(mail("dora@example.com", "dora@example.com")),
+    "mail of dora and of another user": unmapped(mail("dora@example.com", "alice@example.com")),
+    "mail in the subject": unmapped(subject((NameOID.EMAIL_ADDRESS, "dora@example.com"))),
+    "mail that is a host": unmapped(company(x509.DNSName("dora@example.com"))),
     "a URI": dora(uri("spiffe://example.com/user/dora")),
-    "a URI with a path behind it": nobody(uri("spiffe://example.com/user/dora/../alice")),
-    "a URI of a longer host": nobody(uri("spiffe://example.com.evil/user/dora")),
+    "a URI with a path behind it": unmapped(uri("spiffe://example.com/user/dora/../alice")),
+    "a URI of a longer host": unmapped(uri("spiffe://example.com.evil/user/dora")),
     "a UPN": dora(with_upn(encode(0x0C, b"dora@corp.example"))),
-    "a UPN that is no UTF-8": nobody(with_upn(encode(0x0C, b"\xffdora@corp.example"))),
-    "a UPN of another type": nobody(with_upn(encode(0x16, b"dora@corp.example"))),
+    "a UPN that is no UTF-8": unmapped(with_upn(encode(0x0C, b"\xffdora@corp.example"))),
+    "a UPN of another type": unmapped(with_upn(encode(0x16, b"dora@corp.example"))),
     "a subject": dora(subject((ORG, "Example"), (OU, "Staff"), (CN, "dora"))),
-    "a subject with more before it": nobody(subject((ORG, "Example"), (OU, "Staff"), (CN, "dora"), (CN, "x"))),
-    "a comma in a name": nobody(subject((ORG, "Example"), (CN, "dora,OU=Staff"), (CN, "x"))),
-    "the same subject of a CA without entries": nobody(company(subject=name("dora"), ca=OTHER)),
-    "the same subject of nobody's CA": refused(
+    "a subject with more before it": unmapped(subject((ORG, "Example"), (OU, "Staff"), (CN, "dora"), (CN, "x"))),
+    "a comma in a name": unmapped(subject((ORG, "Example"), (CN, "dora,OU=Staff"), (CN, "x"))),
+    "the same subject of a CA without entries": unmapped(company(subject=name("dora"), ca=OTHER)),
+    "the same subject of an unknown CA": refused(
         company(subject=name("dora"), ca=STRANGER), "unknown-issuer", "not trust"
     ),
     "a class that this CA may not assert": dora(class_of_the_company),

@@ -124,7 +124,7 @@ def test_a_pin_admits_any_certificate_with_its_key_until_it_is_revoked(
 ) -> None:
     server = start()
     home = server.home
-    own = make_ca("whoever", extensions=ca_extensions()[:1])
+    own = make_ca("any user", extensions=ca_extensions()[:1])
     done(home, "user", "add", "pia", "--pin", write_pem(tmp_path / "pia.pem", own))
     again = Recipe(subject=name("another name"), key=own.key).self_signed()
     with Client(server.port, home.ca_certificate, again.save(tmp_path, "again")) as client:

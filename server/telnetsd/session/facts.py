@@ -19,7 +19,7 @@ class Facts:
     """The facts of one session.
 
     Args:
-        visit: Who is connected, from where, and since when.
+        visit: The connected user, the origin, and the time of connection.
         protocol: The telnet protocol of the connection.
         trail: Bound to the session.
         services: What commands use.

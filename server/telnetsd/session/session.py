@@ -25,7 +25,7 @@ class Session:
     """The session of one client that was admitted.
 
     Args:
-        visit: Who is connected, from where, and since when.
+        visit: The connected user, the origin, and the time of connection.
         protocol: The telnet protocol of the connection.
         trail: Bound to the session.
         services: What commands use.

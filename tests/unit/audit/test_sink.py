@@ -81,7 +81,7 @@ async def test_an_unwritable_event_is_an_error_for_its_caller_and_the_next_one_i
     folder.rename(tmp_path / "away")
     with pytest.raises(AuditUnavailableError):
         await sink.put(event("lost"))
-    sink.put(event("lost, and nobody asks"))
+    sink.put(event("lost, and no caller waits"))
     with pytest.raises(AuditUnavailableError):
         await sink.put(event("lost as well"))
     folder.mkdir()

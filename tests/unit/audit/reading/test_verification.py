@@ -366,13 +366,13 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         5,
         "it does not match its hash",
     ),
-    "a changed text with its hash made anew": (
+    "a changed text with its hash computed again": (
         lambda lines: [*lines[:4], *rehash(lines[4:5], 0), *lines[5:]],
         DamageKind.CHANGED,
         5,
         "it was changed: the next line does not match it",
     ),
-    "everything behind a change made anew": (
+    "everything after a change computed again": (
         lambda lines: rehash(lines, 4),
         DamageKind.CHANGED,
         10,
