@@ -56,5 +56,5 @@ def init(
     if where.server_ca_certificate.exists():
         typer.echo("  certs/server-ca.pem the separate P-256 CA: for the server, and users without ML-DSA keys")
     typer.echo(f"  certs/server.pem  for {', '.join(made.names)}, until {made.server.not_valid_after_utc:%Y-%m-%d}")
-    typer.echo("  telnetsd.toml     every setting with its default")
+    typer.echo("  telnetsd.toml     the usual settings with their defaults")
     typer.echo("next: telnetsd user add NAME, then telnetsd serve")
