@@ -19,19 +19,24 @@ _used: set[tuple[int, int]] = set()
 
 def connect_from_new_port(port: int, source: str) -> socket.socket:
     """Connect from a port that no client used for this server: a session is found in the log by its port."""
-    with contextlib.ExitStack() as refused:
-        while True:
-            raw = socket.socket()
-            raw.bind((source, 0))
-            pair = port, raw.getsockname()[1]
-            if pair not in _used:
-                break
-            # It stays open meanwhile, so that the system chooses another one.
-            refused.enter_context(raw)
-        _used.add(pair)
+    with contextlib.ExitStack() as passed_over:
+        # A socket that is passed over stays open meanwhile, so that the system chooses another port.
+        while (pair := (port, (raw := _bound_to(source)).getsockname()[1])) in _used:
+            passed_over.enter_context(raw)
+    _used.add(pair)
+    try:
         raw.settimeout(DEADLINE_S)
         raw.connect(("127.0.0.1", port))
-        return raw
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _bound_to(source: str) -> socket.socket:
+    raw = socket.socket()
+    raw.bind((source, 0))
+    return raw
 
 
 class Client:

@@ -50,6 +50,20 @@ class _State(Enum):
     CLOSED = auto()
 
 
+class _Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
+class _NoTimer:
+    """Takes the place of a timer that was cancelled: the timer itself is not kept for as long as the connection."""
+
+    def cancel(self) -> None:
+        """Do nothing."""
+
+
+_NO_TIMER: Final = _NoTimer()
+
+
 class TlsConnection(IncomingProtocol):
     """One TLS connection as the event loop sees it: the protocol of the raw connection.
 
@@ -69,7 +83,7 @@ class TlsConnection(IncomingProtocol):
         self._farewell: Farewell
         self._protocol: asyncio.Protocol = asyncio.Protocol()
         self._state = _State.NEW
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: _Cancellable = _NO_TIMER
         self._has_heard = False
         self._reading_paused = False
         self._raw_reading_paused = False
@@ -126,7 +140,7 @@ class TlsConnection(IncomingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the loss of the raw connection."""
-        self._stop_timer()
+        self._timer.cancel()
         self._farewell.end()
         if self._state is _State.HANDSHAKE:
             self._events.failed(TlsError(TlsReason.CONNECTION_CLOSED))
@@ -165,7 +179,8 @@ class TlsConnection(IncomingProtocol):
             # Tickets are useless before the application has written, and are sent with its first output.
             self._flush()
         if is_complete:
-            self._stop_timer()
+            self._timer.cancel()
+            self._timer = _NO_TIMER
             self._state = _State.OPEN
             self._protocol = self.established()
         else:
@@ -216,12 +231,6 @@ class TlsConnection(IncomingProtocol):
         if outgoing:
             self._raw.write(outgoing)
 
-    def _stop_timer(self) -> None:
-        # A cancelled timer would otherwise be kept for as long as the connection lasts.
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _give_up_handshake(self) -> None:
         if self._has_heard:
             self._fail(TlsError(TlsReason.TIMEOUT))
@@ -242,7 +251,7 @@ class TlsConnection(IncomingProtocol):
     def _linger(self, error: TlsError | None) -> None:
         """Send nothing more, and wait for the peer to close, so that it can read what was sent."""
         self._state = _State.LINGERING
-        self._stop_timer()
+        self._timer.cancel()
         self._loop.call_soon(self._tell_loss, error)
         self._farewell.begin(has_peer_closed=self._raw_eof, is_reading_paused=self._raw_reading_paused)
 
