@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -60,3 +62,9 @@ def test_a_module_outside_the_contract_breaks_it(copy: Path) -> None:
     done = check(copy)
     assert done.returncode == 1
     assert "helpers" in done.stdout
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports for types alone count as well; a circle is named in the error."""
+    graph = grimp.build_graph("telnetsd", cache_dir=None)
+    TopologicalSorter({one: graph.find_modules_directly_imported_by(one) for one in graph.modules}).prepare()
