@@ -78,8 +78,11 @@ class LineTable:
         return self._lines.get(name)
 
     def by_server_name(self, server_name: str) -> Line | None:
-        """Return the line that a TLS client reaches directly with this server name."""
-        wanted = server_name.lower()
+        """Return the line that a TLS client reaches directly with this server name.
+
+        RFC 6066 section 3 allows no trailing dot, but some clients send the name as it was typed.
+        """
+        wanted = server_name.lower().removesuffix(".")
         return next((one for one in self._lines.values() if wanted and one.settings.server_name == wanted), None)
 
     def permitted(self, roles: AbstractSet[str], assurance_class: int) -> list[Line]:
