@@ -111,6 +111,16 @@ class Recipe:
         return Pair(builder.sign(key, algorithm), self.key)
 
 
+class CostlyKey:
+    """The public part of an RSA key whose exponent makes each verification take long; it signs nothing."""
+
+    def __init__(self) -> None:
+        self._modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return rsa.RSAPublicNumbers((1 << 2000) + 1, self._modulus).public_key()
+
+
 def ca_extensions(path_length: int | None = None) -> list[tuple[x509.ExtensionType, bool]]:
     return [
         (x509.BasicConstraints(ca=True, path_length=path_length), True),

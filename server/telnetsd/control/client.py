@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args
 
@@ -12,7 +13,6 @@ from telnetsd.errors import OperatorError
 from telnetsd.rpc.messages import TIMEOUT_S, Request, WatchSessionRequest
 
 _SHOWN_BYTES: Final = 65536
-_UNREADABLE: Final = "the running server's answer cannot be read; restart the server, since it is of another version"
 A = TypeVar("A")
 
 
@@ -30,16 +30,11 @@ def watch(path: Path, session_id: str) -> Iterator[bytes]:
         OperatorError: No server runs on this home folder, or the server refuses.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(WatchSessionRequest(session_id)) + b"\n")
-        except OSError as error:
-            raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
+        with _reported(path):
+            _send(connection, path, WatchSessionRequest(session_id))
         with connection.makefile("rb", buffering=0) as file:
-            try:
+            with _reported(path):
                 _read_answer(_read_line(file))
-            except msgspec.MsgspecError as error:
-                raise OperatorError(_UNREADABLE) from error
             while data := file.read(_SHOWN_BYTES):
                 yield data
 
@@ -50,20 +45,32 @@ def ask(path: Path, request: Request[A]) -> A:
     Raises:
         OperatorError: No server runs on this home folder, or the server refuses.
     """
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT_S)
-            connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(request) + b"\n")
-            with connection.makefile("rb") as file:
-                ok = _read_answer(file.readline())
+    with _reported(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT_S)
+        _send(connection, path, request)
+        with connection.makefile("rb") as file:
+            ok = _read_answer(file.readline())
         return cast("A", msgspec.json.decode(ok, type=_answer_type(request)))
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Report a server that cannot be asked, or whose answer cannot be read, in one line."""
+    try:
+        yield
     except PermissionError as error:
         raise OperatorError(f"not allowed to open {path}; run this as the user that runs the server") from error
     except msgspec.MsgspecError as error:
-        raise OperatorError(_UNREADABLE) from error
+        raise OperatorError(
+            "the running server's answer cannot be read; restart the server, since it is of another version"
+        ) from error
     except OSError as error:
         raise OperatorError(f"no server answers at {path}; start it: telnetsd serve") from error
+
+
+def _send(connection: socket.socket, path: Path, request: Request[Any]) -> None:
+    connection.connect(str(path))
+    connection.sendall(msgspec.json.encode(request) + b"\n")
 
 
 def _answer_type(request: Request[Any]) -> type:

@@ -22,7 +22,7 @@ def make(name: str, role: str = "user", **options: object) -> Command:
     return handler
 
 
-def somebody(*roles: str, assurance_class: int = 0) -> NamedUser:
+def user_with(*roles: str, assurance_class: int = 0) -> NamedUser:
     return NamedUser(
         name="alice",
         roles=roles,
@@ -38,7 +38,7 @@ def table(**roles: RoleSettings) -> CommandTable:
 
 
 def names(commands: CommandTable, *roles: str) -> list[str]:
-    return [one.name for one in commands.permitted(somebody(*roles))]
+    return [one.name for one in commands.permitted(user_with(*roles))]
 
 
 def test_each_built_in_role_includes_the_previous_one() -> None:
@@ -79,14 +79,14 @@ def test_authorise_denies_with_a_message(
     name: str, roles: tuple[str, ...], reason: CommandReason, words: str
 ) -> None:
     with pytest.raises(CommandError) as caught:
-        table().authorise(name, somebody(*roles))
+        table().authorise(name, user_with(*roles))
     assert caught.value.reason is reason
     assert words in str(caught.value)
 
 
 def test_authorise_finds_a_command_by_its_name_and_by_an_alias() -> None:
     commands = CommandTable([make("quit", "guest", aliases=("exit",))], {})
-    assert commands.authorise("exit", somebody("guest")) is commands.authorise("quit", somebody("guest"))
+    assert commands.authorise("exit", user_with("guest")) is commands.authorise("quit", user_with("guest"))
 
 
 def test_a_configured_role_grants_what_it_lists_and_includes() -> None:
@@ -148,17 +148,17 @@ def test_a_role_and_a_command_can_require_a_class() -> None:
     commands = CommandTable(
         [make("help", "guest"), make("date"), make("kick", "operator")], roles, {"help": CommandSettings(min_class=1)}
     )
-    assert [one.name for one in commands.permitted(somebody("operator"))] == [], "help needs class 1 here"
-    assert [one.name for one in commands.permitted(somebody("operator", assurance_class=2))] == [
+    assert [one.name for one in commands.permitted(user_with("operator"))] == [], "help needs class 1 here"
+    assert [one.name for one in commands.permitted(user_with("operator", assurance_class=2))] == [
         "date",
         "help",
         "kick",
     ]
-    assert [one.name for one in commands.permitted(somebody("chief", assurance_class=1))] == ["date"]
-    assert [one.name for one in commands.permitted(somebody("user"))] == ["date"]
-    assert [one.name for one in commands.permitted(somebody("user", assurance_class=1))] == ["date", "help"]
+    assert [one.name for one in commands.permitted(user_with("chief", assurance_class=1))] == ["date"]
+    assert [one.name for one in commands.permitted(user_with("user"))] == ["date"]
+    assert [one.name for one in commands.permitted(user_with("user", assurance_class=1))] == ["date", "help"]
     with pytest.raises(CommandError, match="`kick` requires class 2; you have class 1: ask the operator") as caught:
-        commands.authorise("kick", somebody("operator", assurance_class=1))
+        commands.authorise("kick", user_with("operator", assurance_class=1))
     assert caught.value.reason is CommandReason.CLASS_TOO_LOW
 
 
@@ -171,8 +171,8 @@ def test_of_two_ways_to_a_command_the_less_demanding_one_counts() -> None:
     }
     commands = table(**roles)
     assert names(commands, "a", "c") == ["help"], "what guests have"
-    assert [one.name for one in commands.permitted(somebody("c", assurance_class=1))] == ["kick"]
-    assert [one.name for one in commands.permitted(somebody("b", assurance_class=2))] == ["help"]
+    assert [one.name for one in commands.permitted(user_with("c", assurance_class=1))] == ["kick"]
+    assert [one.name for one in commands.permitted(user_with("b", assurance_class=2))] == ["help"]
 
 
 def test_a_requirement_for_an_unknown_command_is_refused() -> None:
@@ -183,23 +183,23 @@ def test_a_requirement_for_an_unknown_command_is_refused() -> None:
 def test_a_user_below_the_class_of_a_role_has_the_commands_of_a_guest() -> None:
     commands = table(operator=RoleSettings(min_class=2))
     assert names(commands, "operator") == ["help"]
-    assert [one.name for one in commands.permitted(somebody("operator", assurance_class=2))] == [
+    assert [one.name for one in commands.permitted(user_with("operator", assurance_class=2))] == [
         "date",
         "help",
         "kick",
     ]
     with pytest.raises(CommandError, match="`date` requires class 2"):
-        commands.authorise("date", somebody("operator", assurance_class=1))
+        commands.authorise("date", user_with("operator", assurance_class=1))
 
 
 def test_the_memory_of_what_roles_need_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telnetsd.commands.table.NEEDS_KEPT", 1)
     commands = table()
     for _ in range(2):
-        assert commands.authorise("date", somebody("user")).name == "date"
-        assert commands.authorise("kick", somebody("operator")).name == "kick"
+        assert commands.authorise("date", user_with("user")).name == "date"
+        assert commands.authorise("kick", user_with("operator")).name == "kick"
 
 
 def test_a_role_that_two_roles_include_counts_once() -> None:
     commands = table(left=RoleSettings(includes=("user",)), right=RoleSettings(includes=("user",)))
-    assert commands.roles_of(somebody("left", "right")) == {"left", "right", "user", "guest"}
+    assert commands.roles_of(user_with("left", "right")) == {"left", "right", "user", "guest"}

@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.certificates import (
     DAY,
+    CostlyKey,
     Pair,
     Recipe,
     ca_extensions,
@@ -259,17 +260,9 @@ def test_whatever_the_library_raises_at_a_certificate_is_a_refusal_with_its_caus
     assert "RuntimeError: a fault" in caught.value.problem.cause
 
 
-class Costly:
-    """An RSA key whose exponent makes each verification take long."""
-
-    def public_key(self) -> rsa.RSAPublicKey:
-        modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
-        return rsa.RSAPublicNumbers((1 << 2000) + 1, modulus).public_key()
-
-
 def test_a_leaf_with_a_costly_key_is_refused_before_anything_is_verified() -> None:
     recipe = Recipe()
-    recipe.key = Costly()  # type: ignore[assignment]
+    recipe.key = CostlyKey()  # type: ignore[assignment]
     assert reason_against(recipe.signed_by(CA).peer) is PathReason.WEAK_KEY
 
 

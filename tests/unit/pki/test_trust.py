@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from support.certificates import Pair, Recipe, ca_extensions, make_ca, name
+from support.certificates import CostlyKey, Pair, Recipe, ca_extensions, make_ca, name
 from telnetsd.errors import OperatorError
 from telnetsd.pki.trust import Trust, authority_limits, load_certificates, make_trust
 
@@ -87,18 +87,8 @@ def test_an_anchor_with_unreadable_extensions_is_refused(tmp_path: Path) -> None
         load(tmp_path / "it.pem")
 
 
-class Costly:
-    """An RSA key whose exponent makes each verification take long; another key signs."""
-
-    def __init__(self) -> None:
-        self._key = rsa.generate_private_key(65537, 2048)
-
-    def public_key(self) -> rsa.RSAPublicKey:
-        return rsa.RSAPublicNumbers((1 << 2000) + 1, self._key.public_key().public_numbers().n).public_key()
-
-
 def test_an_anchor_with_a_costly_key_is_refused() -> None:
     recipe = Recipe(subject=name("Costly"), extensions=ca_extensions())
-    recipe.key = Costly()  # type: ignore[assignment]
+    recipe.key = CostlyKey()  # type: ignore[assignment]
     costly = recipe.signed_by(make_ca()).certificate
     assert authority_limits(costly).startswith("its key takes too long to verify with")
