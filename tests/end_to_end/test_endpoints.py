@@ -12,7 +12,7 @@ import pytest
 from support.client import Client, client_context, connect_as
 from support.command_line import done, refused, telnetsd
 from support.machine import DEADLINE_S
-from support.processes import workers_of
+from support.processes import open_files, workers_of
 from support.rsyslog import free_port
 from support.server import RunningServer, action_of, get, wait_until
 from telnetsd.administration.users.credentials import user_files
@@ -128,8 +128,8 @@ def is_accepted(server: RunningServer, raw: socket.socket) -> bool:
     port = f":{raw.getsockname()[1]:04X} 01"
     inodes = [line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if port in line]
     processes = (server.process.pid, *workers_of(server))
-    links = (one.readlink() for process in processes for one in Path(f"/proc/{process}/fd").iterdir())
-    return any(str(link) == f"socket:[{inode}]" for link in links for inode in inodes)
+    links = {link for process in processes for link in open_files(process)}
+    return any(f"socket:[{inode}]" in links for inode in inodes)
 
 
 @pytest.mark.parametrize("check", [b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"PROXY UNKNOWN\r\n"])

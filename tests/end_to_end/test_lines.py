@@ -1,6 +1,5 @@
 """Lines: access, data, and how a connection ends; what the client sees, and what the log says."""
 
-import contextlib
 import os
 import re
 import socket
@@ -17,7 +16,7 @@ from support.client import connect_as
 from support.command_line import telnetsd
 from support.lines import BACK_TO_LINES, CONNECTED, NEGOTIATION, OpenTerminal, line
 from support.machine import DEADLINE_S
-from support.processes import resident_kib
+from support.processes import open_files, resident_kib
 from support.server import Event, RunningServer, action_of, wait_until
 from support.upstreams import Upstream, echo_upper
 from telnetsd.files.home import Home
@@ -354,7 +353,7 @@ def test_a_program_has_a_clean_environment_and_ends_with_the_session(
     server = start(line("program", f"exec:sh {script}"), SECRET="do not tell")
     bob = terminal(server, "bob")
     bob.connect("program")
-    assert "/dev/ptmx" in open_files(server)
+    assert "/dev/ptmx" in open_files(server.process.pid)
     said = bob.until(b"child ").decode()
     child = int(bob.until(b"\r\n"))
     environment = dict(row.split("=", 1) for row in said.splitlines() if "=" in row)
@@ -366,15 +365,7 @@ def test_a_program_has_a_clean_environment_and_ends_with_the_session(
     assert "24 80" in said
     bob.client.tls.close()
     wait_until(lambda: not Path(f"/proc/{child}").exists(), "the end of the program's child")
-    wait_until(lambda: "/dev/ptmx" not in open_files(server), "the end of the pty")
-
-
-def open_files(server: RunningServer) -> list[str]:
-    found = []
-    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found.append(str(descriptor.readlink()))
-    return found
+    wait_until(lambda: "/dev/ptmx" not in open_files(server.process.pid), "the end of the pty")
 
 
 def test_a_program_runs_as_the_configured_user(start: Callable[..., RunningServer], terminal: OpenTerminal) -> None:

@@ -19,6 +19,7 @@ from support.command_line import done, refused, telnetsd
 from support.homes import add
 from support.machine import DEADLINE_S
 from support.openssl import OpensslClient, openssl
+from support.processes import open_files
 from support.server import RunningServer, action_of, wait_until
 from telnetsd.administration.users.credentials import user_files
 from telnetsd.files.home import Home
@@ -309,10 +310,7 @@ def test_two_operators_who_change_the_ca_at_once_do_not_destroy_it(home: Home) -
 
 def is_waiting(process: int, home: Home) -> bool:
     """Tell whether a process has opened the lock's file."""
-    try:
-        return str(home.change_lock) in {os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir()}  # noqa: PTH115
-    except OSError:
-        return False
+    return str(home.change_lock) in open_files(process)
 
 
 def test_an_interrupted_init_leaves_no_intermediate_behind(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Processes of this machine, and the processes of a server."""
 
+import contextlib
 import itertools
 import os
 from pathlib import Path
@@ -30,6 +31,17 @@ def grandchildren(pid: int) -> list[int]:
 
 def workers_of(server: RunningServer) -> list[int]:
     return grandchildren(server.process.pid)
+
+
+def open_files(pid: int) -> list[str]:
+    """Return what each descriptor of a process refers to, such as a path; an ended process has none."""
+    found = []
+    # A descriptor may be closed, and the process may end, while they are read.
+    with contextlib.suppress(FileNotFoundError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append(str(descriptor.readlink()))
+    return found
 
 
 def descriptors_of(server: RunningServer) -> int:
