@@ -20,6 +20,9 @@ SHOWN = (
     + bytes(range(1, 256))
 )
 
+EVENT_MAX_BYTES = 16384 + 100
+"""The most that one read of the upstream adds to a recording, if it is text."""
+
 
 def show(connection: socket.socket) -> None:
     for start in range(0, len(SHOWN), 7):
@@ -112,7 +115,7 @@ def test_a_changed_or_missing_recording_is_detected(
     assert ("missing" if change == "gone" else "changed") in done.stdout
 
 
-def test_a_recording_has_a_maximum_length(
+def test_a_long_recording_continues_in_further_files_and_the_log_vouches_for_each(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
     def flood(connection: socket.socket) -> None:
@@ -125,11 +128,16 @@ def test_a_recording_has_a_maximum_length(
         bob.connect("a")
         bob.until(b"the end")
         bob.leave()
-        closed = server.wait_for(lambda event: action_of(event) == "recording-closed")
-    assert get(closed, "telnetsd.recording.is_whole") is False
-    assert the_recording(home).stat().st_size <= 20_000
-    assert json.loads(the_recording(home).read_text().splitlines()[-1])[1] == "m"
-    assert " (cut)" in telnetsd(home, "recording", "list").stdout
+        server.wait_for(lambda event: action_of(event) == "line-disconnected")
+    assert server.stop() == ""
+    files = sorted(home.recordings_folder.iterdir())
+    assert len(files) > 3
+    assert all(file.stat().st_size < 20_000 + EVENT_MAX_BYTES for file in files)
+    shown = b"".join(telnetsd(home, "recording", "play", "--raw", file.name).output for file in files)
+    assert shown == b"x" * 100_000 + b"the end"
+    rows = json.loads(telnetsd(home, "recording", "list", "--json").stdout)
+    assert {(row["file"], row["is_whole"], row["user"]) for row in rows} == {(one.name, True, "bob") for one in files}
+    assert telnetsd(home, "recording", "verify").stdout.count("intact") == len(files)
 
 
 def test_a_line_that_must_be_recorded_and_cannot_be_is_not_connected(

@@ -67,4 +67,6 @@ def test_the_metadata_names_version_licence_and_python(wheel: zipfile.ZipFile) -
 
 def test_the_changelog_has_a_dated_section_for_this_version() -> None:
     heads = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    if heads[0] == "## Unreleased":
+        heads = heads[1:]
     assert heads[0].startswith(f"## {__version__} - 20")

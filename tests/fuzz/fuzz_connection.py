@@ -33,6 +33,7 @@ with atheris.instrument_imports(include=["telnetsd", "telnetlib3"]):
     from telnetsd.daemon.workers.process import ServingProcess, make_context
     from telnetsd.files.home import Home
     from telnetsd.incoming import IncomingProtocol
+    from telnetsd.lines.context import LineContext
     from telnetsd.lines.directory import LocalDirectory
     from telnetsd.listener.endpoint import Endpoint
     from telnetsd.session.registry import SessionRegistry
@@ -164,17 +165,17 @@ class Target:
     async def _make(self, home: Home) -> ServingProcess:
         generation = load_generation(home)
         sink = GroupCommit(open_log(home, generation.settings.audit), generation.settings.audit)
-        registry = SessionRegistry()
+        registry, trail = SessionRegistry(), make_trail(sink)
         return ServingProcess(
             home,
             generation,
             context=make_context(generation),
             state=open_store(home),
-            trail=make_trail(sink),
+            trail=trail,
             ask=lambda: b"",
             registry=registry,
             sessions=registry,
-            directory=LocalDirectory(),
+            directory=LocalDirectory(LineContext(trail=trail, recordings=home.recordings_folder)),
         )
 
     def try_one(self, data: bytes) -> None:

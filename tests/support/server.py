@@ -50,8 +50,8 @@ class RunningServer:
         )
         assert self.process.stderr is not None
         line, self._said_early = self.process.stderr.readline(), ""
-        while line.startswith(("WARNING: the collector", "warning: the limit of")):
-            # If it takes longer to listen, an unreachable collector is reported before that.
+        while line.startswith(("WARNING:", "warning: the limit of")):
+            # If it takes longer to listen, what cannot be reached or recorded is reported before that.
             self._said_early += line
             line = self.process.stderr.readline()
         match = re.match(r"listening on 127\.0\.0\.1:(\d+)(, .*)?$", line)

@@ -22,14 +22,19 @@ class Upstream:
     """A server on loopback, or at a Unix socket; every connection is served in a thread of its own."""
 
     def __init__(
-        self, serve: Serve = echo_upper, context: ssl.SSLContext | None = None, path: Path | None = None
+        self,
+        serve: Serve = echo_upper,
+        context: ssl.SSLContext | None = None,
+        path: Path | None = None,
+        *,
+        port: int = 0,
     ) -> None:
         if path is not None:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(path))
             self._listener.listen()
         else:
-            self._listener = socket.create_server(("127.0.0.1", 0))
+            self._listener = socket.create_server(("127.0.0.1", port))
         self._serve, self._context = serve, context
         self.port: int = 0 if path is not None else self._listener.getsockname()[1]
         self.closed = threading.Semaphore(0)

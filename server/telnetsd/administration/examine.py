@@ -142,6 +142,13 @@ def _addresses(_: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]
 
 def _lines(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     lines = list(load_lines(home, settings))
+    for line in lines:
+        if line.settings.keep_open and line.of_kind.starts_afresh and len(line.settings.roles) > 1:
+            message = (
+                f"{line.name} is one program for the users of {len(line.settings.roles)} roles, and does not know"
+                " which of them types; give it one role, or omit keep_open"
+            )
+            yield CheckResult.WARNING, message
     yield CheckResult.OK, f"{len(lines)}{': ' if lines else ''}{', '.join(line.name for line in lines)}"
 
 

@@ -5,28 +5,21 @@ process that removes a file first writes an event that says where the file ended
 without such an event, the log is damaged.
 """
 
-import os
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import IO, Final
-
-import zstandard
+from typing import Final
 
 from telnetsd.audit.chain import Link, link_of
-from telnetsd.audit.file import open_regular
+from telnetsd.audit.compression import ZSTD_SUFFIX, compress
 from telnetsd.audit.reading.archive import LogPart, Snapshot, read_lines, take_snapshot
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
 from telnetsd.events.fields import parse_timestamp
 from telnetsd.events.reason import RetentionReason
-from telnetsd.files.atomic import SECRET_FILE_MODE, sync_folder
 
-ZSTD_SUFFIX: Final = ".zst"
 _ROTATED: Final = re.compile(r"-[0-9]{12}(-[0-9]+)?\.jsonl(\.zst)?")
-_CHUNK_BYTES: Final = 2**20
 _DAY_S: Final = 86400
 
 
@@ -48,7 +41,7 @@ def compress_rotated(path: Path) -> list[Path]:
     """
     for unfinished in path.parent.glob(f".{path.stem}-*{ZSTD_SUFFIX}.*.part"):
         unfinished.unlink()
-    return [_compress(part.path) for part in take_snapshot(path).parts if part.is_plain and _is_ours(part.path, path)]
+    return [compress(part.path) for part in take_snapshot(path).parts if part.is_plain and _is_ours(part.path, path)]
 
 
 def find_expired(path: Path, settings: AuditSettings, at: datetime) -> Expired | None:
@@ -97,32 +90,3 @@ def _last_link(snapshot: Snapshot) -> Link | None:
     for line in read_lines(snapshot):
         content = line.content
     return link_of(content)
-
-
-def _compress(path: Path) -> Path:
-    """Compress a file to a copy beside it; remove it once the copy has been read back and is the same."""
-    target = path.with_name(path.name + ZSTD_SUFFIX)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with open_regular(path) as source, os.fdopen(os.open(unfinished, flags, SECRET_FILE_MODE), "w+b") as copy:
-        zstandard.ZstdCompressor().copy_stream(source, copy)
-        copy.flush()
-        os.fsync(copy.fileno())
-        source.seek(0)
-        copy.seek(0)
-        reader = zstandard.ZstdDecompressor().stream_reader(copy, closefd=False)
-        if _digest(reader) != _digest(source):
-            raise OSError(None, "the compressed copy differs", str(unfinished))
-        times = os.fstat(source.fileno())
-    os.utime(unfinished, ns=(times.st_atime_ns, times.st_mtime_ns))
-    unfinished.replace(target)
-    sync_folder(path.parent)
-    path.unlink()
-    return target
-
-
-def _digest(file: IO[bytes] | zstandard.ZstdDecompressionReader) -> bytes:
-    digest = sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.digest()

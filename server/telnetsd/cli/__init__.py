@@ -15,6 +15,7 @@ from telnetsd.cli import (
     check,
     connect,
     init,
+    line,
     recording,
     reload,
     request,
@@ -52,6 +53,7 @@ app.add_typer(request.app, name="request")
 app.add_typer(ca.app, name="ca")
 app.add_typer(trust.app, name="trust")
 app.add_typer(session.app, name="session")
+app.add_typer(line.app, name="line")
 app.add_typer(audit.app, name="audit")
 app.add_typer(recording.app, name="recording")
 

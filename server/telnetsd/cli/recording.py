@@ -11,14 +11,9 @@ import typer
 from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, is_terminal, print_json, print_table, show_screen
 from telnetsd.errors import OperatorError
-from telnetsd.lines.recordings.playback import (
-    Frame,
-    Vouched,
-    find_recording,
-    is_vouched_for,
-    list_vouched,
-    read_frames,
-)
+from telnetsd.lines.recordings.name import plain_name
+from telnetsd.lines.recordings.playback import Frame, find_recording, list_recordings, read_frames
+from telnetsd.lines.recordings.vouched import Vouched, is_vouched_for, list_vouched
 
 app = typer.Typer(help="List, play and verify the recordings of lines.", no_args_is_help=True, rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file name, or the end of it.")]
@@ -29,6 +24,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     """List the recordings that the audit log vouches for."""
     where = home_of(context, home)
     found = list_vouched(where.audit_file)
+    existing = {plain_name(one.name) for one in list_recordings(where.recordings_folder)}
     if json:
         print_json(found)
         return
@@ -38,10 +34,10 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
             (
                 one.at[:19].replace("T", " "),
                 one.line,
-                one.user,
-                short_session_id(one.session),
+                one.user or "-",
+                short_session_id(one.session) or "-",
                 f"{one.size}{'' if one.is_whole else ' (cut)'}",
-                one.file if (where.recordings_folder / one.file).exists() else f"{one.file} (missing)",
+                one.file if one.file in existing else f"{one.file} ({'removed' if one.is_removed else 'missing'})",
             )
             for one in found
         ],
@@ -92,11 +88,12 @@ def verify(
     """Compare recordings with what the audit log vouches for. Exit status 1 if one was changed or is missing."""
     where = home_of(context, home)
     vouched = {one.file: one for one in list_vouched(where.audit_file)}
+    existing = {plain_name(one.name): one for one in list_recordings(where.recordings_folder)}
     if names:
-        wanted = [find_recording(where.recordings_folder, name).name for name in names]
+        wanted = [plain_name(find_recording(where.recordings_folder, name).name) for name in names]
     else:
-        wanted = sorted({*vouched, *(one.name for one in where.recordings_folder.glob("*.cast"))})
-    verdicts = [(name, _judge(where.recordings_folder / name, vouched.get(name))) for name in wanted]
+        wanted = sorted({*vouched, *existing})
+    verdicts = [(name, _judge(existing.get(name), vouched.get(name))) for name in wanted]
     if json:
         print_json([{"file": name, "verdict": verdict} for name, verdict in verdicts])
     else:
@@ -108,9 +105,9 @@ def verify(
 _BAD = {"changed", "missing"}
 
 
-def _judge(path: Path, vouched: Vouched | None) -> str:
+def _judge(path: Path | None, vouched: Vouched | None) -> str:
     if vouched is None:
         return "not vouched for: it is still being recorded, or its server was killed"
-    if not path.exists():
-        return "missing"
+    if path is None:
+        return "removed by retention" if vouched.is_removed else "missing"
     return "intact" if is_vouched_for(path, vouched) else "changed"

@@ -110,7 +110,6 @@ class Services:
     renewal_window_days: int
     lines: LineTable
     directory: Directory
-    recordings: Path
 
 
 @dataclass(frozen=True, slots=True)

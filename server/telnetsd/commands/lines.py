@@ -5,6 +5,7 @@ from typing import Final
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
 from telnetsd.events.reason import CommandReason
+from telnetsd.lines.rows import words_of
 from telnetsd.lines.table import Line
 from telnetsd.rpc.messages import Join
 
@@ -21,9 +22,9 @@ async def lines(caller: Caller, _: str) -> None:
         caller.say("you have access to no lines")
         return
     width = max(len(line.name) for line in mine)
-    for line, state in zip(mine, await services.directory.states(mine), strict=True):
-        description = line.settings.description
-        caller.say(f"{line.name:<{width}}  {line.kind:<6}  {state}{f'  ({description})' if description else ''}")
+    for row in await services.directory.rows(mine):
+        description = f"  ({row.description})" if row.description else ""
+        caller.say(f"{row.name:<{width}}  {row.kind:<6}  {words_of(row)}{description}")
 
 
 def _check(caller: Caller, arguments: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from telnetsd.config.address import exclude_each_other, is_address, is_loopback, unix_path
-from telnetsd.config.settings import Settings, ShippingSettings
+from telnetsd.config.settings import LineSettings, Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -25,8 +25,15 @@ def contradictions(settings: Settings) -> Iterator[str]:
         yield "two [[cert_to_name]] entries have the same id; give each its own"
     yield from _shipping_contradictions(settings.audit.shipping)
     yield from _listener_contradictions(settings)
+    yield from _line_contradictions(settings.line)
     if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
         yield "max_class of a [[trust_anchor]] is less than its class"
+
+
+def _line_contradictions(lines: tuple[LineSettings, ...]) -> Iterator[str]:
+    for line in lines:
+        if line.on_leave and not line.keep_open:
+            yield f"on_leave of [[line]] {line.name!r} requires keep_open = true"
 
 
 def _listener_contradictions(settings: Settings) -> Iterator[str]:

@@ -331,17 +331,46 @@ class LineSettings(Section, frozen=True, kw_only=True):
     idle_timeout_s: Annotated[
         float,
         msgspec.Meta(ge=0, le=10 * 365 * 86400),
-        setting("a line without input for this long is closed; 0: never"),
+        setting("a line without input for this long is closed, or its writer leaves it; 0: never"),
     ] = 0.0
     max_time_s: Annotated[
-        float, msgspec.Meta(ge=0, le=10 * 365 * 86400), setting("maximum time that a line is open; 0: no limit")
+        float,
+        msgspec.Meta(ge=0, le=10 * 365 * 86400),
+        setting("maximum time that a line is open, or a session on it; 0: no limit"),
     ] = 0.0
     connect_timeout_s: Annotated[
         float, msgspec.Meta(gt=0, le=600), setting("how long connecting to the upstream may take")
     ] = 10.0
-    recording_max_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**40), setting("a recording ends at this size")] = (
-        64 * 2**20
-    )
+    recording_max_bytes: Annotated[
+        int, msgspec.Meta(ge=4096, le=2**40), setting("the size at which a recording continues in another file")
+    ] = 64 * 2**20
+    recording_max_age_s: Annotated[
+        float,
+        msgspec.Meta(ge=60, le=10 * 365 * 86400),
+        setting("the age at which a recording continues in another file"),
+    ] = 86400.0
+    recording_retention_days: Annotated[
+        int, msgspec.Meta(ge=0, le=36500), setting("older recordings of the line are removed; 0: never")
+    ] = 400
+    recording_retention_bytes: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=2**50),
+        setting("its recordings beyond this total size are removed, the oldest first; 0: never"),
+    ] = 10 * 2**30
+    keep_open: Annotated[
+        bool, setting("whether its upstream is connected while the server runs, with or without a session")
+    ] = False
+    backlog_bytes: Annotated[
+        int, msgspec.Meta(ge=0, le=2**26), setting("how much of its past output is kept in memory, with `keep_open`")
+    ] = 256 * 1024
+    backlog_lines: Annotated[
+        int, msgspec.Meta(ge=0, le=10_000), setting("how many lines of that a session is shown at first")
+    ] = 20
+    on_leave: Annotated[
+        str,
+        msgspec.Meta(max_length=256),
+        setting("what is sent to it when its writer has left, such as `exit\\r`; with `keep_open`"),
+    ] = ""
     ca: Annotated[str, setting("PEM file of the CA of the upstream's certificate, for tls://")] = ""
     certificate: Annotated[str, setting("PEM file of the certificate to present to the upstream, for tls://")] = ""
     key: Annotated[str, setting("PEM file of that certificate's key")] = ""

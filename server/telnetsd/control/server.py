@@ -27,6 +27,8 @@ from telnetsd.rpc.messages import (
     CountsRequest,
     Failed,
     KickSessionRequest,
+    LineRow,
+    ListLinesRequest,
     ListSessionsRequest,
     Ok,
     ReloadRequest,
@@ -59,6 +61,7 @@ class ControlServer:
     Args:
         path: The socket.
         sessions: The sessions that it answers about.
+        lines: Returns every line.
         reload: Reloads the installation for the operator it is given; returns one line on what serves now.
         counts: Returns how many events of each kind there were so far.
     """
@@ -67,11 +70,14 @@ class ControlServer:
         self,
         path: Path,
         sessions: WatchableSessions,
+        lines: Callable[[], Awaitable[list[LineRow]]],
+        *,
         reload: Callable[[str], Awaitable[str]],
         counts: Callable[[], dict[str, float]],
     ) -> None:
         self._path = path
         self._sessions = sessions
+        self._lines = lines
         self._reload = reload
         self._counts = counts
         self._server: asyncio.Server | None = None
@@ -152,6 +158,8 @@ class ControlServer:
                 found = await self._find(request.id)
                 await self._sessions.kick(found.id, by)
                 return found
+            case ListLinesRequest():
+                return await self._lines()
             case CountsRequest():
                 return self._counts()
             case ReloadRequest():

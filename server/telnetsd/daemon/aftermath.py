@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,17 +16,22 @@ from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
 from telnetsd.audit.reading.row import LoggedEvent, read_event, text_of, who_of
 from telnetsd.audit.trail import Trail
 from telnetsd.errors import OperatorError
+from telnetsd.events.context import LinePart
 from telnetsd.events.of_sessions import LineConnected, RecordingClosed, SessionEnded
 from telnetsd.events.of_the_server import ServerStarted, ServerStopped
-from telnetsd.events.part import Fields
+from telnetsd.events.part import Fields, to_fields
 from telnetsd.events.reason import EndReason
 from telnetsd.files.home import Home
-from telnetsd.lines.recordings.recording import SUFFIX, Recorded, recording_end, vouch_for
+from telnetsd.lines.recordings.name import SUFFIX, parse_name, recording_end
+from telnetsd.lines.recordings.recording import Recorded, vouch_for
+from telnetsd.lines.table import LineTable
 
 _STARTED: Final = f'"action":"{ServerStarted.action}"'.encode()
 _STOPPED: Final = f'"action":"{ServerStopped.action}"'.encode()
 CLOSED_AT_ONCE: Final = 1000
 """How many sessions are closed together: fewer than the sink gathers."""
+_UNKNOWN_KIND: Final = "unknown"
+"""The kind of a line that is no longer in the configuration."""
 _CHUNK_BYTES: Final = 1024 * 1024
 _LINES: Final = tuple(f'"action":"{one}"'.encode() for one in (LineConnected.action, RecordingClosed.action))
 
@@ -54,8 +60,10 @@ def look_back(home: Home) -> LastRun:
         snapshot = take_snapshot(audit_file)
     except OperatorError:
         return LastRun()  # there is no log; the code that writes to it reports what is wrong
-    last = [part for part in snapshot.parts if part.size][-1:]
-    is_running = True
+    parts = [part for part in snapshot.parts if part.size]
+    last = parts[-1:]
+    # A file without a start or a stop belongs to the server that was started in an earlier one.
+    is_running = len(parts) > 1
 
     def lines() -> Iterator[bytes]:
         nonlocal is_running
@@ -86,27 +94,39 @@ def _close(began: Fields, trail: Trail) -> Awaitable[None]:
     return trail.with_fields(fields_of_session(began)).record(SessionEnded(reason=reason, message=message))
 
 
-async def vouch_for_recordings(home: Home, last: LastRun, trail: Trail) -> None:
+async def vouch_for_recordings(home: Home, last: LastRun, lines: LineTable, trail: Trail) -> None:
     """Have the log vouch for the content of the recordings that a server was making when it was killed.
 
     The whole log is read for this, in a thread.
     """
     try:
         left = await asyncio.to_thread(_find_unvouched, home, last.recordings)
-        for path, connected in left.items():
+        for path, (line, connected) in left.items():
             recorded = await asyncio.to_thread(_examine, path)
-            line_trail = trail.with_fields(fields_of_session(dict(connected)))
-            line = text_of(connected, "telnetsd.line.name")
-            await vouch_for(recorded, line, line_trail, EndReason.SERVER_LOST)
+            fields = fields_of_session(dict(connected)) if connected is not None else _fields_of_line(line, lines)
+            await vouch_for(recorded, line, trail.with_fields(fields), EndReason.SERVER_LOST)
     except (OSError, OperatorError) as error:
         logger.warning("recordings of the server that was killed are not vouched for: %s", error)
 
 
-def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, LoggedEvent]:
-    """Return recordings that the log does not vouch for, each with the event that connected its session."""
+def _fields_of_line(name: str, lines: LineTable) -> Fields:
+    line = lines.find(name)
+    return to_fields(LinePart(name=name, kind=line.kind if line is not None else _UNKNOWN_KIND))
+
+
+def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, tuple[str, LoggedEvent | None]]:
+    """Return recordings that the log does not vouch for: their line, and the event that connected their session.
+
+    The recording of a kept-open line belongs to no session.
+    """
     waiting = {path.name: path for path in recordings}
-    by_end = {name[name.index("-") + 1 :]: name for name in waiting}
-    found: dict[str, LoggedEvent] = {}
+    names = ((path.name, parse_name(path.name)) for path in recordings)
+    found: dict[str, tuple[str, LoggedEvent | None]] = {
+        file: (name.line, None) for file, name in names if name is not None and not name.session
+    }
+    by_end = defaultdict(list)
+    for name in waiting:
+        by_end[name.partition("-")[2]].append(name)
     for line in read_lines(take_snapshot(home.audit_file)) if waiting else ():
         if not any(mark in line.content for mark in _LINES):
             continue
@@ -114,9 +134,9 @@ def _find_unvouched(home: Home, recordings: tuple[Path, ...]) -> dict[Path, Logg
         if text_of(event, "event.action") == RecordingClosed.action:
             waiting.pop(text_of(event, "telnetsd.recording.file"), None)
             continue
-        end = recording_end(text_of(event, "telnetsd.line.name"), text_of(event, "telnetsd.session.id"))
-        if end in by_end:
-            found[by_end[end]] = event
+        line_name = text_of(event, "telnetsd.line.name")
+        for name in by_end.get(recording_end(line_name, text_of(event, "telnetsd.session.id")), ()):
+            found[name] = (line_name, event)
     return {path: found[name] for name, path in waiting.items() if name in found}
 
 

@@ -6,21 +6,28 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from telnetsd.administration.installation.change import is_ending
 from telnetsd.audit.trail import Trail
-from telnetsd.daemon.audit_keeping import AuditKeeper
 from telnetsd.daemon.meter import Meter
 from telnetsd.daemon.monitoring import Health
 from telnetsd.daemon.reload import Reloader
 from telnetsd.daemon.systemd import ServiceManager
 from telnetsd.daemon.workers.pool import WATCH_INTERVAL_S, WorkerPool
 from telnetsd.events.reason import ReloadReason
+from telnetsd.lines.directory import LocalDirectory
 
 UPKEEP_INTERVAL_S: Final = 60.0
 
 logger = logging.getLogger(__name__)
+
+
+class Keeper(Protocol):
+    """Maintains a part of the installation."""
+
+    async def keep_up(self) -> None:
+        """Do what is due; this is called once a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +35,9 @@ class Parts:
     """The parts of a running server."""
 
     workers: WorkerPool
+    directory: LocalDirectory
     reloader: Reloader
-    keeper: AuditKeeper
+    keepers: tuple[Keeper, ...]
     trail: Trail
     meter: Meter
     health: Health
@@ -51,7 +59,7 @@ async def is_done_before(work: Coroutine[object, object, None], stopping: asynci
 
 async def take_connections(parts: Parts, manager: ServiceManager, signals: "Signals", drain_timeout_s: float) -> None:
     """Serve until a signal stops the server, and then let the open sessions end."""
-    async with _upkeep(parts.reloader, parts.keeper):
+    async with _upkeep((parts.reloader, *parts.keepers)):
         parts.health.takes_connections = True
         await _look_after(parts, manager, signals.reloading, until=signals.stopping)
         parts.health.takes_connections = False
@@ -120,14 +128,14 @@ async def _look_after(
 
 
 @contextlib.asynccontextmanager
-async def _upkeep(reloader: Reloader, keeper: AuditKeeper) -> AsyncIterator[None]:
+async def _upkeep(keepers: tuple[Keeper, ...]) -> AsyncIterator[None]:
     """Maintain the installation in the background."""
     is_over = asyncio.Event()
 
     async def keep_up() -> None:
         while not is_over.is_set():
-            await reloader.keep_up()
-            await keeper.keep_up()
+            for keeper in keepers:
+                await keeper.keep_up()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(is_over.wait(), UPKEEP_INTERVAL_S)
 

@@ -31,6 +31,7 @@ from telnetsd.daemon.lifecycle import Parts, Signals, is_done_before, take_conne
 from telnetsd.daemon.meter import GenerationCollector, Meter
 from telnetsd.daemon.monitoring import Health, monitoring
 from telnetsd.daemon.privileges import become, require_owner
+from telnetsd.daemon.recording_keeping import RecordingKeeper
 from telnetsd.daemon.reload import Reloader
 from telnetsd.daemon.systemd import ServiceManager, take_sockets
 from telnetsd.daemon.workers.forker_process import fork_first_forker
@@ -41,7 +42,10 @@ from telnetsd.daemon.workers.supervisor import Supervisor, WorkerSettings, make_
 from telnetsd.events.of_the_server import ServerStarted, ServerStopped
 from telnetsd.events.reason import ReloadReason
 from telnetsd.files.home import Home, alone, require_only_ours
+from telnetsd.lines.context import LineContext
 from telnetsd.lines.directory import LocalDirectory
+from telnetsd.lines.hosting import LineHost
+from telnetsd.lines.table import LineTable
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
 from telnetsd.session.registry import SessionRegistry
@@ -163,7 +167,8 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
     trail = make_trail(sink)
     async with shipping(start.home, settings, trail):
         try:
-            workers = _make_workers(start, generation, state, sink, trail)
+            directory = _make_directory(start, generation, trail)
+            workers = _make_workers(start, generation, state, sink, directory, trail)
             pools.append(workers)
             reloader = Reloader(
                 start.home, generation, trail, ask=start.ask, adopt=workers.adopt, manager=start.manager
@@ -172,8 +177,12 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
             with monitoring(generation.settings.metrics.listen, meter.registry, health):
                 parts = Parts(
                     workers=workers,
+                    directory=directory,
                     reloader=reloader,
-                    keeper=AuditKeeper(start.home, settings, trail),
+                    keepers=(
+                        AuditKeeper(start.home, settings, trail),
+                        RecordingKeeper(start.home.recordings_folder, lambda: reloader.generation.lines, trail),
+                    ),
                     trail=trail,
                     meter=meter,
                     health=health,
@@ -188,10 +197,23 @@ def _count_workers(options: Options, settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
 
 
-def _make_workers(start: _Start, generation: Generation, state: Store, sink: GroupCommit, trail: Trail) -> WorkerPool:
+def _make_directory(start: _Start, generation: Generation, trail: Trail) -> LocalDirectory:
+    context = LineContext(
+        trail=trail,
+        recordings=start.home.recordings_folder,
+        continues_unrecorded=generation.settings.audit.on_audit_failure is FailurePolicy.CONTINUE,
+        was_killed=start.last.was_killed,
+    )
+    return LocalDirectory(context)
+
+
+def _make_workers(
+    start: _Start, generation: Generation, state: Store, sink: GroupCommit, directory: LocalDirectory, trail: Trail
+) -> WorkerPool:
     if start.supervisor.count > 1:
-        return Supervisor(start.home, start.supervisor, generation, sink, trail)
-    registry, directory = SessionRegistry(), LocalDirectory()
+        host = LineHost(generation.lines, directory, trail)
+        return Supervisor(start.home, start.supervisor, generation, sink, host)
+    registry = SessionRegistry()
     process = ServingProcess(
         start.home,
         generation,
@@ -230,7 +252,13 @@ async def _listen(start: _Start, generation: Generation, parts: Parts) -> None:
     """Accept connections until a signal stops the server, and then let the open ones end."""
     signals, workers, reloader, trail = Signals(), parts.workers, parts.reloader, parts.trail
     reload = partial(reloader.reload, ReloadReason.OPERATOR)
-    control = ControlServer(start.home.control_socket, workers.sessions, reload, parts.meter.counts)
+    control = ControlServer(
+        start.home.control_socket,
+        workers.sessions,
+        lambda: parts.directory.rows(list(reloader.generation.lines)),
+        reload=reload,
+        counts=parts.meter.counts,
+    )
     try:
         listeners = list(zip(start.sockets, start.endpoints, strict=True))
         await control.start()
@@ -242,7 +270,7 @@ async def _listen(start: _Start, generation: Generation, parts: Parts) -> None:
             if await is_done_before(workers.start(listeners), signals.stopping):
                 print(f"listening on {where}", file=sys.stderr, flush=True)
                 start.manager.ready(f"listening on {where}")
-                looking_back = asyncio.ensure_future(_look_back(start, trail))
+                looking_back = asyncio.ensure_future(_look_back(start, generation.lines, trail))
                 await take_connections(parts, start.manager, signals, generation.settings.listener.drain_timeout_s)
                 await looking_back
         finally:
@@ -256,9 +284,9 @@ async def _listen(start: _Start, generation: Generation, parts: Parts) -> None:
         await control.stop()
 
 
-async def _look_back(start: _Start, trail: Trail) -> None:
+async def _look_back(start: _Start, lines: LineTable, trail: Trail) -> None:
     if start.last.was_killed:
-        await vouch_for_recordings(start.home, start.last, trail)
+        await vouch_for_recordings(start.home, start.last, lines, trail)
 
 
 def _announce(pools: list[WorkerPool], settings: AuditSettings, *, is_out: bool) -> None:

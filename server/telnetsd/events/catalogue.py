@@ -89,6 +89,7 @@ def _words_of(hint: Any) -> Iterator[Enum]:  # noqa: ANN401 -- a type annotation
 
 
 _OF_SESSION: Final = (SessionPart,)
+_OF_LINE: Final = (LinePart,)
 _ON_LINE: Final = (SessionPart, LinePart)
 _CHANGED_BY: Final = (OperatorPart, SessionPart)
 """A change is made by an operator, or for a user in a session."""
@@ -198,12 +199,40 @@ DEFINITIONS: Final = {
             is_kept=True,
         ),
         Definition(
+            event=s.LineUp,
+            categories=("network",),
+            types=("connection", "start"),
+            outcome=SUCCESS,
+            always=_OF_LINE,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.LineDown,
+            categories=("network",),
+            types=("connection", "end"),
+            outcome=FAILURE,
+            always=_OF_LINE,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.LineLogGap,
+            categories=("file",),
+            types=("info",),
+            outcome=FAILURE,
+            always=_OF_LINE,
+            is_kept=True,
+        ),
+        Definition(
             event=s.RecordingClosed,
             categories=("file",),
             types=("creation",),
             outcome=SUCCESS,
-            always=_ON_LINE,
+            always=_OF_LINE,
+            sometimes=_OF_SESSION,
             is_kept=True,
+        ),
+        Definition(
+            event=s.RecordingRemoved, categories=("file",), types=("deletion",), outcome=SUCCESS, always=_OF_LINE
         ),
         _change(c.CertificateIssued, "iam", "creation"),
         _change(c.CertificateRenewed, "iam", "creation"),

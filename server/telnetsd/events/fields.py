@@ -213,6 +213,14 @@ LineBytesReceived = Annotated[
 LineBytesSent = Annotated[
     int, Field("telnetsd.line.bytes_sent", _COUNT, "how many bytes this session sent to the line")
 ]
+LineUnrecorded = Annotated[
+    int,
+    Field(
+        "telnetsd.line.unrecorded_changes", _COUNT, "how many times it was connected or lost before that, unrecorded"
+    ),
+]
+LineGapSince = Annotated[str, Field("telnetsd.line.unrecorded_since", _TIME, "since when output was not recorded")]
+LineGapBytes = Annotated[int, Field("telnetsd.line.unrecorded_bytes", _COUNT, "how much output was not recorded")]
 RecordingFile = Annotated[str, Field("telnetsd.recording.file", _TEXT, "its file below audit/recordings")]
 RecordingBytes = Annotated[int, Field("telnetsd.recording.bytes", _COUNT, "the size of the recording")]
 RecordingIsWhole = Annotated[

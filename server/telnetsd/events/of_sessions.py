@@ -18,12 +18,21 @@ from telnetsd.events.reason import (
     LineReason,
     ProgramReason,
     RefusalReason,
+    RetentionReason,
     TlsReason,
     TurnedAwayReason,
 )
 
 ConnectedReason = Literal[LineReason.WRITING, LineReason.WATCHING, LineReason.TAKEN_OVER, LineReason.HANDED_OVER]
 """How a session is connected to a line."""
+DownReason = Literal[
+    LineReason.UPSTREAM_CLOSED,
+    LineReason.UPSTREAM_LOST,
+    LineReason.UNREACHABLE,
+    LineReason.REMOVED,
+    LineReason.SERVER_STOPPED,
+]
+"""Why the upstream of a kept-open line is not connected."""
 
 
 class SessionStarted(Event):
@@ -156,6 +165,31 @@ class LineDisconnected(Event):
     bytes_sent: f.LineBytesSent
 
 
+class LineUp(Event):
+    """The upstream of a kept-open line is connected."""
+
+    action: ClassVar = "line-up"
+    reason: Literal[LineReason.UPSTREAM_CONNECTED] = LineReason.UPSTREAM_CONNECTED
+    unrecorded: f.LineUnrecorded | None = None
+
+
+class LineDown(Event):
+    """The upstream of a kept-open line is not connected, and is connected again when that is possible."""
+
+    action: ClassVar = "line-down"
+    reason: DownReason
+    unrecorded: f.LineUnrecorded | None = None
+
+
+class LineLogGap(Event):
+    """Output of a kept-open line is missing from its recording, which could not be written for a while."""
+
+    action: ClassVar = "line-log-gap"
+    reason: Literal[LineReason.RECORDING_FAILED] = LineReason.RECORDING_FAILED
+    since: f.LineGapSince
+    bytes: f.LineGapBytes
+
+
 class RecordingClosed(Event):
     """A recording of what a line showed was closed; the log vouches for the file."""
 
@@ -166,3 +200,11 @@ class RecordingClosed(Event):
     bytes: f.RecordingBytes
     is_whole: f.RecordingIsWhole
     writer: f.LineWriter | None = None
+
+
+class RecordingRemoved(Event):
+    """A recording is about to be removed, because it is too old or the line's recordings are too large together."""
+
+    action: ClassVar = "recording-removed"
+    reason: RetentionReason
+    file: f.RecordingFile

@@ -369,6 +369,8 @@ class LineReason(Reason):
     RECORDING_FAILED = "recording-failed", "the line cannot be recorded"
     NOT_RECORDED = "not-recorded", "the change of the writer could not be recorded"
     WORKER_LOST = "worker-lost", "the process that served the session ended unexpectedly"
+    UPSTREAM_CONNECTED = "upstream-connected", "the upstream is connected"
+    SERVER_STOPPED = "server-stopped", "the server stopped"
 
 
 # The server and its log.
@@ -451,10 +453,10 @@ class DamageReason(Reason):
 
 
 class RetentionReason(Reason):
-    """Why rotated files were removed."""
+    """Why rotated files of the log, or recordings, are removed."""
 
-    AGE = "retention-days", "the file is older than retention_days"
-    SIZE = "retention-bytes", "the total size of the files exceeds retention_bytes"
+    AGE = "retention-days", "the file is older than retention_days allows"
+    SIZE = "retention-bytes", "the files are larger together than retention_bytes allows"
 
 
 class ShippingReason(Reason):

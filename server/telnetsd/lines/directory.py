@@ -1,35 +1,44 @@
 """The lines that are open in this process.
 
-Each line is opened only once, and closed when no user may use it any longer.
+Each line is opened only once: when the server starts, if it is kept open, or else for the first session.
 """
 
 from collections.abc import Callable, Sequence
 
 from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.events.reason import LineReason
-from telnetsd.lines.kinds.streams import reason_of
+from telnetsd.lines.context import LineContext
+from telnetsd.lines.kept_open import KeptOpenLine
 from telnetsd.lines.kinds.upstream import UpstreamError
+from telnetsd.lines.on_demand import OnDemandLine
 from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.opening import open_upstream
-from telnetsd.lines.participants import Participant
 from telnetsd.lines.place import Visitor
-from telnetsd.lines.recordings.recording import Recording
+from telnetsd.lines.recordings.name import recording_end
+from telnetsd.lines.recordings.segments import SegmentedRecording
+from telnetsd.lines.rows import row_of
 from telnetsd.lines.table import Line, LineError, LineTable
-from telnetsd.rpc.messages import Join
+from telnetsd.lines.traffic import unrecorded
+from telnetsd.rpc.messages import Join, LineRow
 from telnetsd.telnet.terminal import Terminal
 
 
 class LocalDirectory:
-    """The open lines, by name; see `lines.place.Directory`."""
+    """The open lines, by name; see `lines.place.Directory`.
 
-    def __init__(self) -> None:
+    Args:
+        context: What all lines share.
+    """
+
+    def __init__(self, context: LineContext) -> None:
+        self._context = context
         self._open: dict[str, OpenLine] = {}
         self._down: dict[str, str] = {}
         self._closing: set[OpenLine] = set()
 
-    async def states(self, lines: Sequence[Line]) -> list[str]:
+    async def rows(self, lines: Sequence[Line]) -> list[LineRow]:
         """See Directory."""
-        return [self._state_of(line) for line in lines]
+        return [row_of(line, self._open.get(line.name), self._down.get(line.name, "")) for line in lines]
 
     async def require_free(self, line: Line, join: Join) -> None:
         """See Directory."""
@@ -38,10 +47,10 @@ class LocalDirectory:
             if join is Join.WATCH:
                 message = f"no session uses {line.name}, so there is nothing to watch"
                 raise LineError(LineReason.NOT_IN_USE, message)
-        elif not opened.is_ready:
+        elif isinstance(opened, OnDemandLine) and not opened.is_ready:
             message = f"{line.name} is being connected; try again in a moment"
             raise LineError(LineReason.IN_USE, message)
-        elif join is not Join.FORCE and not line.settings.shared:
+        elif opened.people.all and join is not Join.FORCE and not line.settings.shared:
             raise LineError(LineReason.IN_USE, opened.people.in_use())
 
     async def place(self, line: Line, join: Join, visitor: Visitor) -> "LocalPlace":
@@ -49,35 +58,35 @@ class LocalDirectory:
         await self.require_free(line, join)
         opened = self._open.get(line.name)
         if opened is None:
-            return LocalPlace(await self._open_line(line, visitor), visitor.participant)
+            return LocalPlace(await self._open_line(line, visitor), visitor)
         opened.require_open()
-        return LocalPlace(opened, visitor.participant, join)
+        return LocalPlace(opened, visitor, join)
 
     def adopt(self, table: LineTable) -> None:
-        """Close the lines that a reload has removed or changed."""
+        """Close the lines that were removed or changed, and open those that are to be kept open."""
         for opened in list(self._open.values()):
             if table.find(opened.line.name) != opened.line:
                 opened.end(LineReason.REMOVED, f"{opened.line.name} was removed or changed by the operator")
         self._down = {name: why for name, why in self._down.items() if table.find(name) is not None}
+        for line in table:
+            if line.settings.keep_open and line.name not in self._open:
+                self._open[line.name] = KeptOpenLine(line, self._context, self._forget, tuple(self._closing))
 
     def check_clocks(self) -> None:
         """Check every line's clocks."""
         for opened in list(self._open.values()):
             opened.check_clocks()
 
-    async def wait_closed(self) -> None:
-        """Wait until every open line is completely closed."""
+    async def close(self) -> None:
+        """Close the lines that are kept open, and wait until every line is completely closed."""
+        for opened in list(self._open.values()):
+            if isinstance(opened, KeptOpenLine):
+                opened.end(LineReason.SERVER_STOPPED, f"{opened.line.name} is closed: the server stops")
         for opened in [*self._open.values(), *self._closing]:
             await opened.wait_closed()
 
-    def _state_of(self, line: Line) -> str:
-        found = self._open.get(line.name)
-        if found is not None:
-            return found.people.who() if found.is_ready else "being connected"
-        return f"down: {self._down[line.name]}" if line.name in self._down else "free"
-
-    async def _open_line(self, line: Line, visitor: Visitor) -> OpenLine:
-        opened = OpenLine(line, visitor.participant, self._forget)
+    async def _open_line(self, line: Line, visitor: Visitor) -> OnDemandLine:
+        opened = OnDemandLine(line, visitor.participant, self._forget)
         # From now on the line is in use, even while its upstream is still being connected.
         self._open[line.name] = opened
         try:
@@ -87,21 +96,34 @@ class LocalDirectory:
             raise
         return opened
 
-    async def _reach(self, opened: OpenLine, visitor: Visitor) -> None:
+    async def _reach(self, opened: OnDemandLine, visitor: Visitor) -> None:
         line = opened.line
+        environment = {"TELNETSD_USER": visitor.participant.name, "TELNETSD_SESSION": visitor.session_id}
         try:
-            upstream = await open_upstream(line, visitor.terminal, visitor.environment)
+            upstream = await open_upstream(line, visitor.terminal, environment)
         except UpstreamError as error:
             self._down[line.name] = str(error)
             raise LineError(LineReason.UNREACHABLE, f"{line.name} cannot be reached: {error}") from error
         self._down.pop(line.name, None)
         try:
             opened.require_open()
-            recording = _record(line, visitor) if line.settings.record else None
+            recording = self._record(line, visitor) if line.settings.record else None
         except LineError:
             await upstream.close()
             raise
-        opened.prepare(upstream, recording, visitor.trail)
+        opened.prepare(upstream, recording)
+
+    def _record(self, line: Line, visitor: Visitor) -> SegmentedRecording:
+        """Begin the recording of a session.
+
+        Raises:
+            LineError: The recording cannot be created.
+        """
+        title, end = f"{line.name}: {visitor.participant.name}", recording_end(line.name, visitor.session_id)
+        try:
+            return self._context.record(line, visitor.trail, title, end, visitor.terminal, is_compressed=False)
+        except OSError as error:
+            raise LineError(LineReason.RECORDING_FAILED, unrecorded(line.name, error)) from error
 
     def _forget(self, opened: OpenLine) -> None:
         if self._open.get(opened.line.name) is opened:
@@ -114,13 +136,14 @@ class LocalPlace:
 
     Args:
         opened: The line.
-        participant: The session, as a participant of the line.
+        visitor: The session.
         join: How the session joins the participants already there; None for the session that opened the line.
     """
 
-    def __init__(self, opened: OpenLine, participant: Participant, join: Join | None = None) -> None:
+    def __init__(self, opened: OpenLine, visitor: Visitor, join: Join | None = None) -> None:
         self._opened = opened
-        self._participant = participant
+        self._visitor = visitor
+        self._participant = visitor.participant
         self._join = join
         self.writer = opened.people.writer.name if join is not None and opened.people.writer is not None else ""
         self._is_to_write = join is not Join.WATCH and (join is not Join.WRITE or not self.writer)
@@ -132,6 +155,7 @@ class LocalPlace:
         """See Place."""
         if self._join is None:
             return f"connected to {self._opened.line.name}:"
+        is_alone = not self._opened.people.all
         if self._is_to_write and (self._join is Join.FORCE or self._opened.people.writer is None):
             await self._opened.roles.take_over(self._participant, is_forced=self._join is Join.FORCE)
         else:
@@ -139,11 +163,18 @@ class LocalPlace:
                 # Another session became the writer first, while this one was being logged.
                 await self._opened.roles.record_watching(self._participant)
             self._opened.roles.watch(self._participant)
+        self._opened.traffic.resize(self._participant, self._visitor.terminal)
+        if isinstance(self._opened, KeptOpenLine):
+            self._opened.enter(self._visitor)
+            if not self._opened.connectivity.is_up:
+                return f"{self._opened.connectivity.sentence(self._opened.line.name)};"
+        if is_alone and self._participant is self._opened.people.writer:
+            return f"connected to {self._opened.line.name}:"
         return f"{self._opened.people.who()};"
 
     def begin(self) -> None:
         """See Place."""
-        if self._join is None:
+        if self._join is None and isinstance(self._opened, OnDemandLine):
             self._opened.begin()
 
     async def type(self, keys: bytes) -> bool:
@@ -164,6 +195,13 @@ class LocalPlace:
         """See Place."""
         self._opened.traffic.send_break(self._participant)
 
+    def show_past(self, *, is_all: bool) -> None:
+        """See Place."""
+        if isinstance(self._opened, KeptOpenLine):
+            self._opened.show_past(self._participant, is_all=is_all)
+        else:
+            self._participant.tell(f"past output of {self._opened.line.name} is not kept")
+
     def tell_who(self) -> None:
         """See Place."""
         self._participant.tell(self._opened.people.who())
@@ -182,17 +220,3 @@ class LocalPlace:
     def leave(self) -> None:
         """See Place."""
         self._opened.leave(self._participant)
-
-
-def _record(line: Line, visitor: Visitor) -> Recording:
-    """Begin a recording.
-
-    Raises:
-        LineError: The recording cannot be created.
-    """
-    title = f"{line.name}: {visitor.participant.name}"
-    try:
-        return Recording(visitor.recording, title, visitor.terminal, max_bytes=line.settings.recording_max_bytes)
-    except OSError as error:
-        message = f"{line.name} must be recorded, but cannot be: {reason_of(error)}"
-        raise LineError(LineReason.RECORDING_FAILED, message) from error

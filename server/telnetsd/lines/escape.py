@@ -17,6 +17,8 @@ class Escape(Enum):
     LEAVE = "."
     HELP = "?"
     BREAK = "#"
+    MORE_PAST = "r"
+    ALL_PAST = "p"
     WHO = "w"
     ASK = "a"
     HAND_OVER = "h"
@@ -25,6 +27,8 @@ class Escape(Enum):
 HELP: Final = (
     "~.  leave the line",
     "~#  send BREAK",
+    "~r  show more of the past output",
+    "~p  show all past output that is kept",
     "~w  who is connected",
     "~a  ask to write",
     "~h  hand over to the session that asked to write",

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from telnetsd.audit.trail import Trail
@@ -23,7 +22,8 @@ from telnetsd.rpc.messages import (
     Dismiss,
     HandOver,
     Leave,
-    ListLineStates,
+    LineRow,
+    ListLines,
     RequireFreeLine,
     ReservedPlace,
     ReservePlace,
@@ -32,6 +32,7 @@ from telnetsd.rpc.messages import (
     ScreenTaken,
     SendBreak,
     Show,
+    ShowPast,
     TakePlace,
     TypeKeys,
 )
@@ -45,13 +46,14 @@ class LineHost:
 
     Args:
         lines: The lines of the first generation.
+        directory: The open lines.
         trail: A trail with no bound fields.
     """
 
-    def __init__(self, lines: LineTable, trail: Trail) -> None:
-        self.directory = LocalDirectory()
+    def __init__(self, lines: LineTable, directory: LocalDirectory, trail: Trail) -> None:
+        self.directory = directory
+        self.trail = trail
         self._lines = lines
-        self._trail = trail
 
     def adopt(self, lines: LineTable) -> None:
         """Switch to the lines of another generation."""
@@ -60,7 +62,7 @@ class LineHost:
 
     def serve_worker(self, channel: Channel) -> None:
         """Answer a worker's queries about lines."""
-        channel.answer(ListLineStates, self._states)
+        channel.answer(ListLines, self._rows)
         channel.answer(RequireFreeLine, self._require_free)
 
     def serve_participant(self, channel: Channel) -> None:
@@ -80,11 +82,11 @@ class LineHost:
 
     def trail_of(self, request: ReservePlace) -> Trail:
         """Return a trail that is bound to the session and the line of a place."""
-        return self._trail.with_fields(request.fields)
+        return self.trail.with_fields(request.fields)
 
-    async def _states(self, asked: ListLineStates) -> list[str]:
+    async def _rows(self, asked: ListLines) -> list[LineRow]:
         with _told():
-            return await self.directory.states([self.find(name) for name in asked.names])
+            return await self.directory.rows([self.find(name) for name in asked.names])
 
     async def _require_free(self, asked: RequireFreeLine) -> None:
         with _told():
@@ -114,7 +116,7 @@ class HostedPlace:
     async def reserve(self, request: ReservePlace) -> ReservedPlace:
         """Find a place on a line."""
         self.name, self._trail = request.name, self._host.trail_of(request)
-        visitor = Visitor(self, request.terminal, request.environment, Path(request.recording), self._trail)
+        visitor = Visitor(self, request.terminal, request.session_id, request.wants_past, self._trail)
         with _told():
             self._line = self._host.find(request.line)
             place = await self._host.directory.place(self._line, request.join, visitor)
@@ -140,6 +142,7 @@ class HostedPlace:
         channel.hear(Resize, lambda news: place.resize(news.terminal))
         channel.hear(AskComPort, ask_com_port)
         channel.hear(SendBreak, lambda _: place.send_break())
+        channel.hear(ShowPast, lambda news: place.show_past(is_all=news.is_all))
         channel.hear(AskWho, lambda _: place.tell_who())
         channel.hear(Leave, lambda _: self._leave())
 

@@ -5,7 +5,7 @@ over, the writer hands it over to a watcher that asked, or a watcher gets it whe
 notices, and `OpenLine` delivers them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -91,14 +91,14 @@ class Participants(Generic[P]):
     Args:
         line_name: The line's name.
         is_shared: Whether it may have watchers.
-        writer: The participant that opens it.
+        writer: The participant that opens it; None if it is open without one.
 
     Attributes:
         writer: The current writer; None while there is none.
         asking: The watcher that last asked for the writer role; it may have left since.
     """
 
-    def __init__(self, line_name: str, *, is_shared: bool, writer: P) -> None:
+    def __init__(self, line_name: str, *, is_shared: bool, writer: P | None) -> None:
         self._line_name = line_name
         self._is_shared = is_shared
         self.writer: P | None = writer
@@ -123,9 +123,9 @@ class Participants(Generic[P]):
         """Add a watcher.
 
         Raises:
-            LineError: The line is not shared, or has too many watchers.
+            LineError: The line is in use and not shared, or has too many watchers.
         """
-        if not self._is_shared:
+        if self.all and not self._is_shared:
             raise LineError(LineReason.NOT_SHARED, self.in_use())
         if len(self._watchers) >= WATCHERS_MAX:
             count = len(self._watchers)
@@ -137,15 +137,16 @@ class Participants(Generic[P]):
     def take_over(self, newcomer: P, former: P | None) -> Notices[P]:
         """Make `newcomer` the writer; `former`, the previous one, watches, or leaves a line that is not shared."""
         self._remove_watcher(newcomer)
-        self.writer = newcomer
-        if former is None:
-            return []
         sentence = f"{newcomer.name} has taken over {self._line_name}"
-        notice: Told[P] | Dismissed[P] = Dismissed(former, LineReason.TAKEN_OVER, sentence)
-        if self._is_shared:
+        if not self._is_shared:
+            others, self.writer, self._watchers = list(self._others_than(newcomer)), newcomer, []
+            return [Dismissed(one, LineReason.TAKEN_OVER, sentence) for one in others]
+        self.writer = newcomer
+        notices: Notices[P] = []
+        if former is not None:
             self._watchers.append(former)
-            notice = Told(former, f"{sentence}: you are watching")
-        return [notice, *self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}")]
+            notices.append(Told(former, f"{sentence}: you are watching"))
+        return [*notices, *self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}")]
 
     def ask(self, watcher: P) -> Notices[P]:
         """Ask the writer to hand over; call this only while there is a writer."""
@@ -200,6 +201,10 @@ class Participants(Generic[P]):
         """Dismiss a watcher; the others are not notified."""
         return [Dismissed(watcher, reason, sentence)] if self._remove_watcher(watcher) else []
 
+    def drop_writer(self, writer: P, reason: LineReason, sentence: str) -> Notices[P]:
+        """Dismiss the writer; the others are notified as if it had left."""
+        return [Dismissed(writer, reason, sentence), *self.leave(writer)] if writer is self.writer else []
+
     def dismiss_all(self, reason: LineReason, sentence: str) -> Notices[P]:
         """Dismiss every participant."""
         gone, self.writer, self._watchers = self.all, None, []
@@ -207,9 +212,8 @@ class Participants(Generic[P]):
 
     def who(self) -> str:
         """Return a sentence that says who is connected."""
-        writer = self.writer.name if self.writer is not None else "no session"
-        watching = f"; watched by {', '.join(one.name for one in self._watchers)}" if self._watchers else ""
-        return f"{writer} writes to {self._line_name}{watching}"
+        writer = self.writer.name if self.writer is not None else ""
+        return who_is_on(self._line_name, writer, [one.name for one in self._watchers])
 
     def in_use(self) -> str:
         """Return a sentence that says that the line is in use, and what an operator can do about it."""
@@ -228,3 +232,9 @@ class Participants(Generic[P]):
 
     def _others_than(self, about: P) -> Iterable[P]:
         return (one for one in self.all if one is not about)
+
+
+def who_is_on(line_name: str, writer: str, watchers: Sequence[str]) -> str:
+    """Return a sentence that says who is connected to a line; without a writer, `writer` is empty."""
+    watching = f"; watched by {', '.join(watchers)}" if watchers else ""
+    return f"{writer or 'no session'} writes to {line_name}{watching}"

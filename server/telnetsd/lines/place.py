@@ -3,9 +3,8 @@
 A line may be open in this process or in another one; the session sees no difference.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from telnetsd.audit.trail import Trail
@@ -13,7 +12,7 @@ from telnetsd.events.of_sessions import ConnectedReason, LineConnected
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.participants import Participant
 from telnetsd.lines.table import Line
-from telnetsd.rpc.messages import Join
+from telnetsd.rpc.messages import Join, LineRow
 from telnetsd.telnet.terminal import Terminal
 
 
@@ -21,14 +20,14 @@ from telnetsd.telnet.terminal import Terminal
 class Visitor:
     """A session that asks for a place on a line.
 
-    The fields are its participant, its terminal, the environment for a program, and the path for a recording. `trail`
+    The fields are its participant, its terminal, its UUIDv7, and whether it is shown past output of the line. `trail`
     is bound to the session and the line, so that the log vouches for the recording.
     """
 
     participant: Participant
     terminal: Terminal
-    environment: Mapping[str, str]
-    recording: Path
+    session_id: str
+    wants_past: bool
     trail: Trail
 
 
@@ -65,6 +64,9 @@ class Place(Protocol):
     def send_break(self) -> None:
         """Send BREAK."""
 
+    def show_past(self, *, is_all: bool) -> None:
+        """Show more of what the line showed before, or all of it that is kept."""
+
     def tell_who(self) -> None:
         """Tell the participant who is connected."""
 
@@ -81,8 +83,8 @@ class Place(Protocol):
 class Directory(Protocol):
     """Access to every line."""
 
-    async def states(self, lines: Sequence[Line]) -> list[str]:
-        """Return for each line whether it is free, in use and by whom, or was unreachable the last time."""
+    async def rows(self, lines: Sequence[Line]) -> list[LineRow]:
+        """Return the state of each line."""
 
     async def require_free(self, line: Line, join: Join) -> None:
         """Refuse early what `place` would refuse now.

@@ -30,7 +30,8 @@ from telnetsd.rpc.messages import (
     HandOver,
     Join,
     Leave,
-    ListLineStates,
+    LineRow,
+    ListLines,
     RequireFreeLine,
     ReservedPlace,
     ReservePlace,
@@ -39,6 +40,7 @@ from telnetsd.rpc.messages import (
     ScreenTaken,
     SendBreak,
     Show,
+    ShowPast,
     TakePlace,
     TypeKeys,
 )
@@ -60,10 +62,10 @@ class RemoteDirectory:
         self._channel = channel
         self._path = path
 
-    async def states(self, lines: Sequence[Line]) -> list[str]:
+    async def rows(self, lines: Sequence[Line]) -> list[LineRow]:
         """See Directory."""
         with _line_errors():
-            return await self._channel.ask(ListLineStates([line.name for line in lines]))
+            return await self._channel.ask(ListLines([line.name for line in lines]))
 
     async def require_free(self, line: Line, join: Join) -> None:
         """See Directory."""
@@ -81,8 +83,8 @@ class RemoteDirectory:
             join=join,
             name=visitor.participant.name,
             terminal=visitor.terminal,
-            environment=dict(visitor.environment),
-            recording=str(visitor.recording),
+            session_id=visitor.session_id,
+            wants_past=visitor.wants_past,
             fields=visitor.trail.fields,
         )
         place = RemotePlace(channel, line, visitor.participant)
@@ -105,8 +107,6 @@ class RemotePlace:
         self._channel = channel
         self._line = line
         self._participant = participant
-        self._early: list[bytes] | None = []
-        """Output of the line from before the session was notified that it is connected."""
         self._has_left = False
         self._shown = 0
         """How many bytes were shown since the last report of how many were read."""
@@ -130,9 +130,6 @@ class RemotePlace:
     def begin(self) -> None:
         """See Place."""
         self._channel.tell(BeginShowing())
-        early, self._early = self._early or [], None
-        for data in early:
-            self._show(data)
 
     async def type(self, keys: bytes) -> bool:
         """See Place."""
@@ -153,6 +150,10 @@ class RemotePlace:
     def send_break(self) -> None:
         """See Place."""
         self._channel.tell(SendBreak())
+
+    def show_past(self, *, is_all: bool) -> None:
+        """See Place."""
+        self._channel.tell(ShowPast(is_all))
 
     def tell_who(self) -> None:
         """See Place."""
@@ -178,9 +179,6 @@ class RemotePlace:
             self._channel.finish()
 
     def _show(self, data: bytes) -> None:
-        if self._early is not None:
-            self._early.append(data)
-            return
         self._participant.show(data)
         self._shown += len(data)
         if self._catching_up is not None:

@@ -37,6 +37,49 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: int | None
 
 
+class LineState(Enum):
+    """The state of a line: a kept-open one is up or down; any other is free, being connected, in use or down."""
+
+    UP = "up"
+    DOWN = "down"
+    FREE = "free"
+    CONNECTING = "connecting"
+    IN_USE = "in-use"
+
+
+class LineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line, as others see it; times are aware, UTC.
+
+    Attributes:
+        state: Whether it is connected, or in use.
+        why: Why it is down; empty if it is not.
+        since: Since when a kept-open line is up or down.
+        writer: The user who writes; empty if there is none.
+        watchers: The users who watch.
+        is_kept_open: Whether its upstream is connected while the server runs.
+        is_recorded: Whether it is being recorded now.
+        unrecorded: Why it is not, although it has to be; empty if it is.
+        shown_bytes: How much it has shown since it was opened.
+        backlog_bytes: How much of that is in its backlog.
+        last_output_at: When the newest of that was shown; None if there is no backlog.
+    """
+
+    name: str
+    kind: str
+    description: str
+    state: LineState
+    why: str
+    since: datetime | None
+    writer: str
+    watchers: list[str]
+    is_kept_open: bool
+    is_recorded: bool
+    unrecorded: str
+    shown_bytes: int
+    backlog_bytes: int
+    last_output_at: datetime | None
+
+
 class Join(Enum):
     """How a session wants to join a line."""
 
@@ -114,7 +157,7 @@ class NotifyOthers(Query[int]):
     text: str
 
 
-class ListLineStates(Query[list[str]]):
+class ListLines(Query[list[LineRow]]):
     """Return the state of each line; refused with a LineReason."""
 
     names: list[str]
@@ -199,8 +242,8 @@ class ReservePlace(Query[ReservedPlace], kw_only=True):
     join: Join
     name: str
     terminal: Terminal
-    environment: dict[str, str]
-    recording: str
+    session_id: str
+    wants_past: bool
     fields: Fields
 
 
@@ -238,6 +281,12 @@ class AskComPort(News):
 
 class SendBreak(News):
     """Send BREAK."""
+
+
+class ShowPast(News):
+    """Show more of what the line showed before, or all of it that is kept."""
+
+    is_all: bool
 
 
 class AskWho(News):
@@ -286,11 +335,11 @@ class ComPortSaid(News):
 
 FROM_WORKER: Final = (
     Hello, Ready, Alive, EventRaised, ScreenShown, LimitsChanged, ListEverySession, KickAnywhere, NotifyOthers,
-    ListLineStates, RequireFreeLine,
+    ListLines, RequireFreeLine,
 )  # fmt: skip
 FROM_PARTICIPANT: Final = (
-    ReservePlace, TakePlace, BeginShowing, TypeKeys, ScreenTaken, Resize, AskComPort, SendBreak, AskWho, AskToWrite,
-    HandOver, Leave,
+    ReservePlace, TakePlace, BeginShowing, TypeKeys, ScreenTaken, Resize, AskComPort, SendBreak, ShowPast, AskWho,
+    AskToWrite, HandOver, Leave,
 )  # fmt: skip
 FROM_SUPERVISOR: Final = (
     EventsWritten, LimitsChanged, NotifyOthers, ListSessions, KickSession, WatchSession, StopWatching, Reload,
@@ -365,6 +414,10 @@ class KickSessionRequest(Request[SessionRow], tag="session-kick"):
     id: str = ""
 
 
+class ListLinesRequest(Request[list[LineRow]], tag="line-list"):
+    """Return every line."""
+
+
 class CountsRequest(Request[dict[str, float]], tag="counts"):
     """Return how many events of each kind there were since the server started."""
 
@@ -373,4 +426,6 @@ class ReloadRequest(Request[str], tag="reload"):
     """Reload the installation, and return a line that says what is in use now."""
 
 
-AnyRequest = ListSessionsRequest | WatchSessionRequest | KickSessionRequest | CountsRequest | ReloadRequest
+AnyRequest = (
+    ListSessionsRequest | WatchSessionRequest | KickSessionRequest | ListLinesRequest | CountsRequest | ReloadRequest
+)

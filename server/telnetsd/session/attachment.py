@@ -7,8 +7,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, TypeVar
 
 from telnetsd.audit.trail import Trail
@@ -18,7 +16,6 @@ from telnetsd.events.of_sessions import ConnectedReason, LineConnected, LineDisc
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
 from telnetsd.lines.place import Place, Visitor, record_role
-from telnetsd.lines.recordings.recording import recording_end
 from telnetsd.lines.table import Line, LineError
 from telnetsd.racing import unless
 from telnetsd.rpc.messages import Join
@@ -56,6 +53,8 @@ class Attachment:
         self._is_dismissed = asyncio.Event()
         self._scope: asyncio.Timeout | None = None
         """The scope in which keys and screen are passed on; it ends when the attachment ends."""
+        self._held: list[bytes] | None = []
+        """Output of the line from before its user was notified of the connection."""
         self._received = self._sent = 0
         self._begun = time.monotonic()
 
@@ -67,9 +66,12 @@ class Attachment:
     # Called by the line.
 
     def show(self, data: bytes) -> None:
-        """See Participant."""
+        """See Participant; what is shown before `talk` is held back until then."""
         self._received += len(data)
-        self._writer.write(data)
+        if self._held is not None:
+            self._held.append(data)
+        else:
+            self._writer.write(data)
 
     def tell(self, sentence: str) -> None:
         """See Participant; a client connected directly to a line sees only what the line itself sends."""
@@ -140,6 +142,9 @@ class Attachment:
             is_after_cr: Whether the last byte before that was a CR.
         Returns: The typed input that is no longer for the line.
         """
+        held, self._held = self._held or [], None
+        for data in held:
+            self._writer.write(data)
         self.terminal.follow(place.resize, place.ask_com_port if self.line.of_kind.has_com_port else None)
         leaving = asyncio.ensure_future(self._leave_when_gone())
         rest = b""
@@ -218,6 +223,7 @@ class Attachment:
                 return b"".join(rest for rest in found[number + 1 :] if isinstance(rest, bytes))
             else:
                 await _do(one, place, self.tell)
+                await self._protocol.drain()
         return b""
 
     async def _type(self, place: Place, keys: bytes) -> None:
@@ -237,6 +243,8 @@ async def _do(escape: Escape, place: Place, tell: Callable[[str], None]) -> None
                 tell(text)
         case Escape.BREAK:
             place.send_break()
+        case Escape.MORE_PAST | Escape.ALL_PAST:
+            place.show_past(is_all=escape is Escape.ALL_PAST)
         case Escape.WHO:
             place.tell_who()
         case Escape.ASK:
@@ -266,9 +274,7 @@ async def attach(attachment: Attachment, join: Join, services: Services, session
 async def _find_place(attachment: Attachment, join: Join, services: Services, session_id: str) -> Place:
     terminal, line = await attachment.terminal.ask(), attachment.line
     attachment.require_here()
-    environment = {"TELNETSD_USER": attachment.name, "TELNETSD_SESSION": session_id}
-    recording = _recording_path(services.recordings, line, session_id)
-    visitor = Visitor(attachment, terminal, environment, recording, attachment.trail)
+    visitor = Visitor(attachment, terminal, session_id, attachment.terminal.speaks_telnet, attachment.trail)
     place = await attachment.unless_dismissed(services.directory.place(line, join, visitor))
     if place is None:
         raise attachment.sent_away()
@@ -292,8 +298,3 @@ async def _enter(attachment: Attachment, place: Place) -> None:
     except BaseException:
         place.leave()
         raise
-
-
-def _recording_path(folder: Path, line: Line, session_id: str) -> Path:
-    # With microseconds: a session may reconnect to a line at once.
-    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{recording_end(line.name, session_id)}"

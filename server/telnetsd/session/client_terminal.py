@@ -28,11 +28,13 @@ class ClientTerminal:
         is_bare: Whether nothing is negotiated: the client is connected directly to a line.
     """
 
-    __slots__ = ("_is_bare", "_protocol")
+    __slots__ = ("_is_bare", "_protocol", "speaks_telnet")
 
     def __init__(self, protocol: NvtProtocol, *, is_bare: bool) -> None:
         self._protocol = protocol
         self._is_bare = is_bare
+        self.speaks_telnet = False
+        """Whether the client has answered what it was asked."""
 
     async def ask(self) -> Terminal:
         """Ask the client for what a full-screen program needs, and return its terminal."""
@@ -46,6 +48,7 @@ class ClientTerminal:
         self._protocol.agreement.enter_character_mode()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
+            self.speaks_telnet = True
             await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
         return self._now()
 

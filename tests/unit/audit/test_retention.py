@@ -38,7 +38,7 @@ def test_a_compressed_copy_that_differs_does_not_replace_its_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(path)
-    monkeypatch.setattr("telnetsd.audit.retention._digest", lambda _: os.urandom(32))
+    monkeypatch.setattr("telnetsd.audit.compression._digest", lambda _: os.urandom(32))
     with pytest.raises(OSError, match="the compressed copy differs"):
         compress_rotated(path)
     assert files(path) == before

@@ -3,16 +3,20 @@
 import asyncio
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.trail import Sink, make_trail
 from telnetsd.config.settings import LineSettings
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.directory import LocalPlace
-from telnetsd.lines.open_line import OpenLine
+from telnetsd.lines.on_demand import OnDemandLine
+from telnetsd.lines.place import Visitor
 from telnetsd.lines.table import Line, LineError, LineTable
 from telnetsd.rpc.messages import Join
+from telnetsd.telnet.terminal import Terminal
 
 
 class Log:
@@ -71,13 +75,17 @@ def log() -> Log:
     return Log()
 
 
-def opened(log: Log, *watchers: str) -> tuple[OpenLine, Person, list[Person]]:
+def opened(log: Log, *watchers: str) -> tuple[OnDemandLine, Person, list[Person]]:
     writer = Person("writer", log)
-    line = OpenLine(shared_line(), writer, lambda _: None)
+    line = OnDemandLine(shared_line(), writer, lambda _: None)
     others = [Person(name, log) for name in watchers]
     for one in others:
         line.roles.watch(one)
     return line, writer, others
+
+
+def visit(person: Person) -> Visitor:
+    return Visitor(person, Terminal(), "", wants_past=False, trail=make_trail(cast("Sink", None)))
 
 
 async def turns() -> None:
@@ -89,7 +97,7 @@ async def test_without_force_a_slower_session_does_not_displace_the_writer(log: 
     line, writer, (watcher,) = opened(log, "watcher")
     line.leave(writer)
     late = Person("late", log)
-    place = LocalPlace(line, late, Join.WRITE)
+    place = LocalPlace(line, visit(late), Join.WRITE)
     log.may_write.clear()
     asking = asyncio.ensure_future(line.roles.ask(watcher))
     await turns()

@@ -120,13 +120,32 @@ def test_the_remaining_participants_are_notified_when_one_leaves_and_a_stranger_
     assert said(people.leave(ANNA)) == [("carl", "anna has left switch: ~a lets you write")]
 
 
-def test_a_dropped_watcher_is_dismissed_once_and_the_writer_is_never_dropped() -> None:
+def test_a_dropped_watcher_is_dismissed_once_and_the_writer_is_never_dropped_as_one() -> None:
     people = on_line(BEN)
     assert people.drop(BEN, LineReason.TOO_SLOW, "slow") == [Dismissed(BEN, LineReason.TOO_SLOW, "slow")]
     assert people.drop(BEN, LineReason.TOO_SLOW, "slow") == []
     assert people.drop(ANNA, LineReason.TOO_SLOW, "slow") == []
     assert people.has(ANNA)
     assert not people.has(BEN)
+
+
+def test_when_the_writer_is_dropped_the_others_are_notified_as_if_it_had_left() -> None:
+    people = on_line(BEN)
+    assert people.drop_writer(BEN, LineReason.TOO_SLOW, "slow") == []
+    assert people.drop_writer(ANNA, LineReason.TOO_SLOW, "slow") == [
+        Dismissed(ANNA, LineReason.TOO_SLOW, "slow"),
+        Told(BEN, "anna has left switch: ~a lets you write"),
+    ]
+    assert people.all == (BEN,)
+
+
+def test_a_line_that_is_not_shared_has_one_watcher_while_no_other_session_uses_it() -> None:
+    people = Participants[Person]("switch", is_shared=False, writer=None)
+    assert people.watch(BEN) == []
+    with pytest.raises(LineError, match="switch is in use by watchers"):
+        people.watch(CARL)
+    assert people.take_over(CARL, None) == [Dismissed(BEN, LineReason.TAKEN_OVER, "carl has taken over switch")]
+    assert people.all == (CARL,)
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -156,7 +175,7 @@ class AnyHistory(RuleBasedStateMachine):
             notices = self.people.watch(person)
         except LineError:
             assert not self.is_shared
-            assert self.people.all == before
+            assert self.people.all == before != ()
             return
         self.judge(before, notices, person)
         assert person in self.people.watchers
@@ -167,8 +186,8 @@ class AnyHistory(RuleBasedStateMachine):
         if person is former:
             return
         notices = self.people.take_over(person, former)
+        self.judge(before, notices, person)
         if former is not None:
-            self.judge(before, notices, person)
             assert self.people.has(former) == self.is_shared
         assert self.people.writer is person
 
@@ -212,7 +231,7 @@ class AnyHistory(RuleBasedStateMachine):
         watchers = self.people.watchers
         assert len(set(watchers)) == len(watchers)
         assert self.people.writer not in watchers
-        assert self.is_shared or not watchers
+        assert self.is_shared or len(self.people.all) <= 1
 
 
 TestAnyHistory = AnyHistory.TestCase

@@ -1,5 +1,6 @@
 """The bytes of an open line: each participant is shown what the upstream says, in its role of that moment."""
 
+import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 from typing import cast
@@ -58,8 +59,9 @@ def dismiss(notices: Notices[Participant]) -> None:
             one.to.dismiss(one.reason, one.sentence)
 
 
-async def pump(people: Participants[Participant]) -> None:
-    traffic = Traffic(LineSettings(name="switch", target="tcp://a:1"), people, dismiss, lambda *_: None)
+async def pump(people: Participants[Participant], patience_s: float | None = None) -> None:
+    traffic = Traffic(LineSettings(name="switch", target="tcp://a:1"), people, dismiss, lambda _: None)
+    traffic.patience_s = patience_s
     await traffic.pump(cast("Upstream", Output(b"hello")))
 
 
@@ -82,3 +84,28 @@ async def test_a_slow_watcher_that_becomes_the_writer_meanwhile_is_shown_the_out
     await pump(people)
     assert people.writer is slow
     assert (slow.shown, slow.dismissed) == (b"hello", None)
+
+
+class Stuck(Screen):
+    """A participant whose client never reads."""
+
+    def is_behind(self) -> bool:
+        return True
+
+    async def drain(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_on_a_kept_open_line_the_output_waits_only_for_a_limited_time_for_the_writer() -> None:
+    stuck = Stuck("writer")
+    people = Participants[Participant]("switch", is_shared=True, writer=stuck)
+    await pump(people, patience_s=0.01)
+    assert (stuck.shown, stuck.dismissed) == (b"hello", LineReason.TOO_SLOW)
+    assert people.all == ()
+
+
+async def test_where_nothing_holds_the_sender_back_the_output_does_not_wait_for_the_writer_at_all() -> None:
+    behind, stuck = Stuck("behind"), Stuck("stuck", BEHIND_MAX_BYTES + 1)
+    for one, expected in ((behind, (b"hello", None)), (stuck, (b"", LineReason.TOO_SLOW))):
+        await pump(Participants[Participant]("switch", is_shared=True, writer=one), patience_s=0)
+        assert (one.shown, one.dismissed) == expected

@@ -16,6 +16,7 @@ from telnetsd.commands.table import Command, CommandTable, command
 from telnetsd.events.part import Fields
 from telnetsd.events.reason import CertificateStatus, GuestReason
 from telnetsd.identity.outcome import Guest, NamedUser
+from telnetsd.lines.context import LineContext
 from telnetsd.lines.directory import LocalDirectory
 from telnetsd.lines.table import Line, LineTable
 from telnetsd.pki.certificate import CertificateFacts
@@ -69,8 +70,7 @@ class Person:
             enrolment=enrolment,
             renewal_window_days=30,
             lines=lines,
-            directory=LocalDirectory(),
-            recordings=Path(),
+            directory=LocalDirectory(LineContext(trail=make_trail(Disk()), recordings=Path())),
         )
         self.said: list[str] = []
         self.is_over = False

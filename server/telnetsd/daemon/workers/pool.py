@@ -89,6 +89,7 @@ class OneProcess:
 
     async def start(self, listeners: Listeners) -> None:
         """See WorkerPool."""
+        self._directory.adopt(self._process.generation.lines)
         self._accepting = await accept_on(self._process, listeners)
 
     async def adopt(self, generation: Generation, _: ReloadReason) -> None:
@@ -116,4 +117,4 @@ class OneProcess:
         for one in self._accepting:
             one.close()
         await self._process.acceptor.stop(STOP_TIMEOUT_S)
-        await self._directory.wait_closed()
+        await self._directory.close()

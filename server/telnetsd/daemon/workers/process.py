@@ -147,7 +147,6 @@ class ServingProcess:
             renewal_window_days=settings.renewal.window_days,
             lines=generation.lines,
             directory=self._directory,
-            recordings=self._home.recordings_folder,
         )
         identifier = Identifier(generation.trust, generation.policy, self._state)
         return Stages(

@@ -16,7 +16,6 @@ from typing import Final
 
 from telnetsd.administration.installation.generation import Generation
 from telnetsd.audit.sink import GroupCommit
-from telnetsd.audit.trail import Trail
 from telnetsd.control.server import WatchableSessions
 from telnetsd.daemon.workers.forker_process import FirstForker, ForkerProcess, start_forker
 from telnetsd.daemon.workers.hub import Common, Hub
@@ -79,18 +78,18 @@ class Supervisor:
         settings: How many workers, and how they are started.
         generation: The generation of the first batch.
         sink: Where events go.
-        trail: Bound to nothing.
+        host: The lines.
     """
 
     def __init__(
-        self, home: Home, settings: WorkerSettings, generation: Generation, sink: GroupCommit, trail: Trail
+        self, home: Home, settings: WorkerSettings, generation: Generation, sink: GroupCommit, host: LineHost
     ) -> None:
         self._home = home
         self._settings = settings
         self._first = settings.first
         self._generation = generation
-        self._host = LineHost(generation.lines, trail)
-        self._hub = Hub(home, Common(sink, trail, self._host), self)
+        self._host = host
+        self._hub = Hub(home, Common(sink, host.trail, host), self)
         self._workers = self._hub.workers
         self._loop = asyncio.get_running_loop()
         self._listeners: Listeners = []
@@ -115,6 +114,7 @@ class Supervisor:
     async def start(self, listeners: Listeners) -> None:
         """See WorkerPool."""
         self._listeners = listeners
+        self._host.adopt(self._generation.lines)
         await self._hub.open()
         await self._start_batch()
 
@@ -196,7 +196,7 @@ class Supervisor:
         for forker in self._forkers:
             await _end(forker)
         await self._hub.wait_empty()
-        await self._host.directory.wait_closed()
+        await self._host.directory.close()
         self._hub.close()
 
     # See Admittance.

@@ -52,6 +52,8 @@ class LineKind:
         parse: Returns the target of a text; raises ValueError with the cause if the text is invalid.
         keys: The keys of a line that not every kind has, and that this kind accepts.
         has_com_port: Whether a client may control a serial port there (RFC 2217).
+        starts_afresh: Whether each opening starts a program, so that no login of a previous user is left in it.
+        loses_unread: Whether output that is not read in time is lost, since nothing holds the sender back.
         require: Raises OperatorError if something that it needs is not installed.
     """
 
@@ -61,6 +63,8 @@ class LineKind:
     parse: Callable[[TargetText], Target]
     keys: frozenset[str] = frozenset()
     has_com_port: bool = False
+    starts_afresh: bool = False
+    loses_unread: bool = False
     require: Callable[[], None] = _need_nothing
 
 

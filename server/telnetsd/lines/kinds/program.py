@@ -199,4 +199,5 @@ KIND: Final = LineKind(
     summary="a program on a pty, without a shell",
     parse=_parse,
     keys=frozenset({"run_as"}),
+    starts_afresh=True,
 )

@@ -86,5 +86,6 @@ KIND: Final = LineKind(
     summary="a serial port, which a client may control with RFC 2217",
     parse=_parse,
     has_com_port=True,
+    loses_unread=True,
     require=_require_library,
 )

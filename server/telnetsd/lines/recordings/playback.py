@@ -1,45 +1,37 @@
-"""Reading recordings: which ones exist, what each one shows, and whether the log vouches for its content."""
+"""Reading recordings: which files there are, and what each of them shows."""
 
 import base64
 import binascii
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import IO, Annotated, Final
 
 import msgspec
+import zstandard
 
 from telnetsd.audit.file import open_regular
-from telnetsd.audit.reading.archive import read_lines, take_snapshot
-from telnetsd.audit.reading.row import read_event, text_of
 from telnetsd.errors import OperatorError
-from telnetsd.events.of_sessions import RecordingClosed
-from telnetsd.lines.recordings.recording import OUTPUT, RAW, SUFFIX, VERSION
+from telnetsd.lines.recordings.name import SUFFIX, ZSTD_SUFFIX, plain_name
+from telnetsd.lines.recordings.recording import OUTPUT, RAW, VERSION
 
 LINE_MAX_BYTES: Final = 16 * 2**20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vouched:
-    """What the log says about a recording."""
-
-    file: str
-    sha256: str
-    size: int
-    is_whole: bool
-    line: str
-    user: str
-    session: str
-    at: str
-
-
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The next output of a recording: the seconds since the previous output, and the bytes."""
+    """The next output of a recording.
+
+    Attributes:
+        delay_s: The seconds since the previous output.
+        at_s: The seconds since the recording began.
+        data: The bytes.
+    """
 
     delay_s: float
+    at_s: float
     data: bytes
 
 
@@ -57,14 +49,71 @@ _Event = tuple[Annotated[float, msgspec.Meta(ge=0)], str, str]
 _event_decoder: Final[msgspec.json.Decoder[_Event]] = msgspec.json.Decoder(_Event)
 
 
-def list_vouched(audit_file: Path) -> list[Vouched]:
-    """Return every recording that the log vouches for, in the order in which they were closed.
+class FrameReader:
+    """Turns the lines of a recording into its output.
 
-    Raises:
-        OperatorError: The log cannot be read.
+    Args:
+        path: The file, for messages.
     """
-    events = (read_event(line.content) for line in read_lines(take_snapshot(audit_file)))
-    return [_vouched(one) for one in events if text_of(one, "event.action") == RecordingClosed.action]
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._number = 0
+        self._raw: bytes | None = None
+        self._at_s = self._shown_at_s = 0.0
+
+    def feed(self, line: bytes) -> Frame | None:
+        """Process the next whole line, and return the output in it, byte for byte; None if there is none.
+
+        Raises:
+            OperatorError: The file is not a recording, or is damaged.
+        """
+        self._number += 1
+        if self._number == 1:
+            self._read_header(line)
+            return None
+        delay_s, code, data = self._read_event(line)
+        self._at_s += delay_s
+        if code == RAW:
+            self._raw = self._unpack(data)
+            return None
+        raw, self._raw = self._raw, None
+        if code != OUTPUT:
+            return None  # the bytes belong to typed input
+        shown_before_s, self._shown_at_s = self._shown_at_s, self._at_s
+        return Frame(self._at_s - shown_before_s, self._at_s, data.encode() if raw is None else raw)
+
+    def _read_header(self, line: bytes) -> None:
+        try:
+            header = msgspec.json.decode(line, type=_Header)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise OperatorError(f"{self._path} is not a recording: {error}; see: telnetsd recording list") from error
+        if header.version != VERSION:
+            raise OperatorError(
+                f"{self._path} is an asciicast of version {header.version}; only {VERSION} is supported"
+            )
+
+    def _read_event(self, line: bytes) -> _Event:
+        try:
+            return _event_decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._damaged(error) from error
+
+    def _unpack(self, data: str) -> bytes:
+        try:
+            return base64.b64decode(data, validate=True)
+        except binascii.Error as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> OperatorError:
+        return OperatorError(f"{self._path} line {self._number} is damaged: {error}; run: telnetsd recording verify")
+
+
+def list_recordings(folder: Path) -> list[Path]:
+    """Return the recordings in a folder in the order in which they began, compressed or not."""
+    # While a file is being compressed there are both: the plain one is complete.
+    found = [*folder.glob(f"[!.]*{SUFFIX}{ZSTD_SUFFIX}"), *folder.glob(f"[!.]*{SUFFIX}")]
+    return [path for _, path in sorted({plain_name(one.name): one for one in found}.items())]
 
 
 def find_recording(folder: Path, name: str) -> Path:
@@ -73,7 +122,8 @@ def find_recording(folder: Path, name: str) -> Path:
     Raises:
         OperatorError: No recording, or more than one, has that name.
     """
-    found = [one for one in sorted(folder.glob(f"*{SUFFIX}")) if one.stem.endswith(name.removesuffix(SUFFIX))]
+    end = plain_name(name).removesuffix(SUFFIX)
+    found = [one for one in list_recordings(folder) if plain_name(one.name).removesuffix(SUFFIX).endswith(end)]
     if len(found) != 1 or not name:
         raise OperatorError(f"{len(found) or 'no'} recordings end with {name!r}; see: telnetsd recording list")
     return found[0]
@@ -85,79 +135,36 @@ def read_frames(path: Path) -> Iterator[Frame]:
     Raises:
         OperatorError: The file cannot be read, or is not a recording.
     """
-    with _opened(path) as lines:
-        _read_header(next(lines, b""), path)
-        raw: bytes | None = None
-        waited_s = 0.0
-        for number, line in enumerate(lines, 2):
-            delay_s, code, data = _read_event(line, path, number)
-            waited_s += delay_s
-            if code == RAW:
-                raw = _unpack(data, path, number)
-            elif code == OUTPUT:
-                yield Frame(waited_s, data.encode() if raw is None else raw)
-                raw, waited_s = None, 0.0
-            else:
-                raw = None  # the bytes belonged to typed input
+    reader = FrameReader(path)
+    with open_recording(path) as file:
+        # An empty file has no header, which is an error of its own.
+        for line in lines_of(file) if path.stat().st_size else [b""]:
+            frame = reader.feed(line)
+            if frame is not None:
+                yield frame
 
 
-def is_vouched_for(path: Path, vouched: Vouched) -> bool:
-    """Tell whether a recording is the one that the log vouches for.
+@contextmanager
+def open_recording(path: Path) -> Iterator[IO[bytes]]:
+    """Open a recording, compressed or not.
 
     Raises:
         OperatorError: The file cannot be read.
     """
-    digest = sha256()
-    with _opened(path) as lines:
-        for line in lines:
-            digest.update(line)
-    return digest.hexdigest() == vouched.sha256
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Iterator[bytes]]:
-    """Read a recording's lines; a failure to open it becomes an OperatorError with an explanation."""
     try:
         file = open_regular(path)
     except OSError as error:
         raise OperatorError(f"cannot read {path}: {error.strerror}; see: telnetsd recording list") from error
     with file:
-        yield iter(lambda: file.readline(LINE_MAX_BYTES), b"")
+        if path.suffix != ZSTD_SUFFIX:
+            yield file
+            return
+        try:
+            yield io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+        except zstandard.ZstdError as error:
+            raise OperatorError(f"{path} is damaged: {error}; run: telnetsd recording verify") from error
 
 
-def _vouched(event: Any) -> Vouched:  # noqa: ANN401
-    field = "telnetsd.recording"
-    size = text_of(event, f"{field}.bytes")
-    return Vouched(
-        file=text_of(event, f"{field}.file"),
-        sha256=text_of(event, f"{field}.sha256"),
-        size=int(size) if size.isdecimal() else 0,
-        is_whole=text_of(event, f"{field}.is_whole") == "True",
-        line=text_of(event, "telnetsd.line.name"),
-        user=text_of(event, "user.name"),
-        session=text_of(event, "telnetsd.session.id"),
-        at=text_of(event, "@timestamp"),
-    )
-
-
-def _read_header(line: bytes, path: Path) -> None:
-    try:
-        header = msgspec.json.decode(line, type=_Header)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{path} is not a recording: {error}; see: telnetsd recording list") from error
-    if header.version != VERSION:
-        raise OperatorError(f"{path} is an asciicast of version {header.version}; only {VERSION} is supported")
-
-
-def _read_event(line: bytes, path: Path, number: int) -> _Event:
-    try:
-        return _event_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{path} line {number} is damaged: {error}; run: telnetsd recording verify") from error
-
-
-def _unpack(data: str, path: Path, number: int) -> bytes:
-    try:
-        return base64.b64decode(data, validate=True)
-    except binascii.Error as error:
-        raise OperatorError(f"{path} line {number} is damaged: {error}; run: telnetsd recording verify") from error
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a recording; a longer one than a recording has comes in parts."""
+    return iter(lambda: file.readline(LINE_MAX_BYTES), b"")

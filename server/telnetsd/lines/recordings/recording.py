@@ -1,11 +1,9 @@
 """Recordings: the output of a line, as asciicast v3, with its timing.
 
 The first line of the file is a header. Each further line is an event: the seconds since the previous event, a code,
-and data. The code `o` is output, `i` typed input (only if the line's settings say so), `r` a new size, and `m` a
-mark. Texts are UTF-8. Bytes that are not UTF-8 are shown as U+FFFD. The original bytes then precede the event, in
-base64, under the code `b`, which players skip; so nothing is lost.
-
-A recording has a maximum length. Anything beyond it is not recorded, and the last event says so.
+and data. The code `o` is output, `i` typed input (only if the line's settings say so), and `r` a new size. Texts are
+UTF-8. Bytes that are not UTF-8 are shown as U+FFFD. The original bytes then precede the event, in base64, under the
+code `b`, which players skip; so nothing is lost.
 """
 
 import base64
@@ -29,15 +27,11 @@ from telnetsd.events.reason import CommonReason, EndReason
 from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder
 from telnetsd.telnet.terminal import Terminal
 
-SUFFIX: Final = ".cast"
 VERSION: Final = 3
 OUTPUT: Final = "o"
 INPUT: Final = "i"
 RESIZE: Final = "r"
-MARK: Final = "m"
 RAW: Final = "b"
-END_MARK: Final = "the recording has reached its maximum size"
-_END_BYTES: Final = 256
 _WHOLE_MS: Final = 1000
 
 
@@ -52,26 +46,25 @@ class Recorded:
 
 
 class Recording:
-    """A recording in progress.
+    """A recording in progress: one file.
 
     Args:
         path: The file, which must not exist; its folder is created.
         title: The title that a player shows.
         terminal: The size and type that it begins with.
-        max_bytes: Its maximum length.
 
     Raises:
         OSError: The recording cannot be created.
     """
 
-    def __init__(self, path: Path, title: str, terminal: Terminal, *, max_bytes: int) -> None:
+    def __init__(self, path: Path, title: str, terminal: Terminal) -> None:
         make_secret_folder(path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.fdopen(os.open(path, flags, SECRET_FILE_MODE), "wb", buffering=0)
-        self._path = path
-        self._max_bytes = max_bytes
+        self.path = path
         self._digest = sha256()
-        self._size = 0
+        self.size = 0
+        """How many bytes the file has."""
         self._is_whole = True
         self._last_ms = time.monotonic_ns() // 1_000_000
         self._texts = {code: codecs.getincrementaldecoder("utf-8")("replace") for code in (OUTPUT, INPUT)}
@@ -81,7 +74,14 @@ class Recording:
             "timestamp": int(datetime.now(UTC).timestamp()),
             "title": title,
         }
-        self._write(msgspec.json.encode(header) + b"\n")
+        try:
+            self._write(msgspec.json.encode(header) + b"\n")
+        except OSError:
+            # The next attempt makes another file: this one would only be in the way.
+            self._file.close()
+            path.unlink(missing_ok=True)
+            raise
+        self._is_listed = False
 
     def note(self, code: str, data: bytes) -> None:
         """Record bytes that were shown (OUTPUT) or typed (INPUT).
@@ -99,6 +99,17 @@ class Recording:
         """
         self._note_event(RESIZE, f"{terminal.columns}x{terminal.rows}")
 
+    def sync(self) -> None:
+        """Write to disk what was recorded so far; may run in a thread, beside everything but `close`.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        os.fdatasync(self._file.fileno())
+        if not self._is_listed:
+            sync_folder(self.path.parent)
+            self._is_listed = True
+
     def close(self) -> Recorded:
         """Write the recording to disk, and return what the log has to vouch for.
 
@@ -111,8 +122,8 @@ class Recording:
             os.fsync(self._file.fileno())
         finally:
             self._file.close()
-        sync_folder(self._path.parent)
-        return Recorded(self._path.name, self._digest.hexdigest(), self._size, self._is_whole)
+        sync_folder(self.path.parent)
+        return Recorded(self.path.name, self._digest.hexdigest(), self.size, self._is_whole)
 
     def _note_bytes(self, code: str, data: bytes, *, is_last: bool) -> None:
         decoder = self._texts[code]
@@ -131,9 +142,6 @@ class Recording:
             return
         now_ms = time.monotonic_ns() // 1_000_000
         line = msgspec.json.encode([(now_ms - self._last_ms) / _WHOLE_MS, code, data]) + b"\n"
-        if self._size + len(line) > self._max_bytes - _END_BYTES:
-            self._is_whole = False
-            line = msgspec.json.encode([0, MARK, END_MARK]) + b"\n"
         self._last_ms = now_ms
         self._write(line)
 
@@ -145,15 +153,10 @@ class Recording:
             self._is_whole = False
             raise
         self._digest.update(line[:written])
-        self._size += written
+        self.size += written
         if written < len(line):
             self._is_whole = False
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def recording_end(line_name: str, session_id: str) -> str:
-    """Return the end of a recording's file name, which follows its time and a dash."""
-    return f"{line_name}-{session_id[-8:]}{SUFFIX}"
 
 
 async def vouch_for(

@@ -17,6 +17,8 @@ _CONTROL: Final = r"\x1b\[(?P<parameters>[0-?]*)(?P<intermediates>[ -/]*)(?P<fin
 _STRING: Final = r"\x1b[\]PX^_][^\x1b\x07]*(?:\x07|\x1b\\)"
 _ESCAPE: Final = r"\x1b(?P<single>[78DEHM=>])|\x1b[()*+][0-9A-B]|\x1b[ -/]*[0-~]"
 _TOKEN: Final = re.compile(rf"(?P<text>{_TEXT})|{_CONTROL}|{_STRING}|{_ESCAPE}|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
+SEQUENCE: Final = re.compile(rf"{_CONTROL}|{_STRING}|{_ESCAPE}")
+"""A sequence that is no text, whether it draws or controls."""
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x1b\x07]*\x1b?|[()*+]|[ -/]*)\Z")
 _SAFE_FINALS: Final = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
 _SAFE_MODES: Final = frozenset({"5", "6", "7", "12", "25", "47", "1047", "1048", "1049", "2026"})

@@ -14,7 +14,6 @@ from telnetsd.lines.recordings.playback import read_frames
 from telnetsd.lines.recordings.recording import INPUT, OUTPUT, Recording
 from telnetsd.telnet.terminal import Terminal
 
-MAX_BYTES = 2**20
 PIECES = [b"text", "größer ✓\ufffd".encode(), b"\xff", b"x\xe2\x82", b"\xf0\x9f", b"\x98\x80", b"\xac", b"AB"]
 
 
@@ -22,7 +21,7 @@ PIECES = [b"text", "größer ✓\ufffd".encode(), b"\xff", b"x\xe2\x82", b"\xf0\
 def test_a_recording_has_every_byte(pieces: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.cast"
-        recording = Recording(path, "title", Terminal(), max_bytes=MAX_BYTES)
+        recording = Recording(path, "title", Terminal())
         for piece in pieces:
             recording.note(OUTPUT, piece)
         recorded = recording.close()
@@ -32,7 +31,7 @@ def test_a_recording_has_every_byte(pieces: list[bytes]) -> None:
 
 
 def test_recorded_input_is_not_mistaken_for_output(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "one.cast", "title", Terminal(), max_bytes=MAX_BYTES)
+    recording = Recording(tmp_path / "one.cast", "title", Terminal())
     recording.note(INPUT, b"\xff")
     recording.note(OUTPUT, b"shown")
     recording.close()
@@ -41,7 +40,7 @@ def test_recorded_input_is_not_mistaken_for_output(tmp_path: Path) -> None:
 
 def test_when_the_disk_is_full_the_digest_is_that_of_the_written_part(tmp_path: Path) -> None:
     path = tmp_path / "one.cast"
-    recording = Recording(path, "title", Terminal(), max_bytes=MAX_BYTES)
+    recording = Recording(path, "title", Terminal())
     former, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
     try:
