@@ -14,7 +14,7 @@ import pytest
 from support.audit import line_events, read_log
 from support.client import connect_as
 from support.command_line import telnetsd
-from support.lines import BACK_TO_LINES, CONNECTED, NEGOTIATION, OpenTerminal, line
+from support.lines import AGREEMENT, BACK_TO_LINES, CONNECTED, NEGOTIATION, OpenTerminal, line
 from support.machine import DEADLINE_S
 from support.processes import open_files, resident_kib
 from support.server import Event, RunningServer, action_of, wait_until
@@ -41,8 +41,10 @@ def test_a_connection_to_a_line_is_logged_when_it_begins_and_when_it_ends(
         bob = terminal(server, "bob")
         bob.send(b"lines\r\n")
         assert b"switch-1  tcp     free  (rack 7)\r\n" in bob.until(b"bob> ")
-        shown = bob.connect("switch-1")
-        assert shown == NEGOTIATION + b"\r\n*** connected to switch-1" + CONNECTED
+        bob.send(b"connect switch-1\r\n")
+        assert bob.until(NEGOTIATION) == NEGOTIATION
+        bob.send(AGREEMENT)
+        assert bob.until(CONNECTED) == b"\r\n*** connected to switch-1" + CONNECTED
         assert bob.until(b"# ") == b"switch-1 console\r\n# "
         bob.send(b"show version\r")
         assert bob.until(b"\r") == b"SHOW VERSION\r"
@@ -147,8 +149,10 @@ def test_an_unreachable_line_is_reported_and_shown_as_down(
         server = start(line("switch-1", where))
         bob = terminal(server, "bob")
         bob.send(b"connect switch-1\r\n")
+        bob.until(NEGOTIATION)
+        bob.send(AGREEMENT)
         answer = bob.until(b"bob> ")
-        assert answer == NEGOTIATION + BACK_TO_LINES + f"switch-1 cannot be reached: {why}\r\nbob> ".encode()
+        assert answer == BACK_TO_LINES + f"switch-1 cannot be reached: {why}\r\nbob> ".encode()
         assert f"down: {why}" in bob.client.command("lines")
         server.stop()
     assert last(home, "command-failed")["event"]["reason"] == "line-unreachable"
@@ -202,7 +206,10 @@ def test_the_user_returns_to_the_prompt_when_the_upstream_ends(
     with Upstream(serve) as upstream:
         server = start(line("switch-1", f"tcp://127.0.0.1:{upstream.port}"))
         bob = terminal(server, "bob")
-        bob.connect("switch-1")
+        bob.send(b"connect switch-1\r\n")
+        bob.until(NEGOTIATION)
+        bob.send(AGREEMENT)
+        bob.until(CONNECTED)
         bob.send(b"x")
         bob.until(said)
         assert bob.until(b"bob> ") == BACK_TO_LINES + b"bob> "

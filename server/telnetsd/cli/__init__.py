@@ -30,7 +30,7 @@ from telnetsd.errors import OperatorError, StoreError
 
 app = typer.Typer(
     name="telnetsd",
-    help="A telnet-over-TLS line server that identifies its users by their certificates.",
+    help="A telnet-over-TLS line server that identifies users by their certificates.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

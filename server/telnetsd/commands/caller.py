@@ -23,6 +23,10 @@ Check = Callable[["Caller", str], None]
 """Raises a PeerError with a `reason` if the caller may not run a command with these arguments."""
 
 
+Completer = Callable[["Caller"], Awaitable[Sequence[str]]]
+"""Returns the words that the arguments of a command may be."""
+
+
 class LiveSessions(Protocol):
     """The sessions that are open now, on every worker."""
 
@@ -69,6 +73,10 @@ class PermittedCommand(Protocol):
     @property
     def check(self) -> Check:
         """Decides whether the caller may run it with these arguments."""
+
+    @property
+    def completes(self) -> Completer:
+        """Returns the words that its arguments may be."""
 
     def check_arguments(self, arguments: str) -> None:
         """Refuse too few or too many words.

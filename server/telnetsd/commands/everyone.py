@@ -1,5 +1,6 @@
 """The commands that guests have as well: help, whoami, motd, quit."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from telnetsd.commands.caller import Caller
@@ -12,6 +13,10 @@ from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
 _LABEL_CHARS = 12
 
 
+async def _complete_command(caller: Caller) -> Sequence[str]:
+    return [one.name for one in caller.services.table.permitted(caller.identity)]
+
+
 @command(
     "help",
     summary="list your commands, or show how one is used",
@@ -19,6 +24,7 @@ _LABEL_CHARS = 12
     usage="[COMMAND]",
     arguments=(0, 1),
     aliases=("?",),
+    completes=_complete_command,
 )
 async def help_(caller: Caller, arguments: str) -> None:
     """List the caller's commands, or explain one of them."""

@@ -1,5 +1,6 @@
 """The commands for lines: lines, connect."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from telnetsd.commands.caller import Caller
@@ -50,6 +51,12 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
     return services.lines.authorise(names[0], roles, caller.identity.assurance_class), join
 
 
+async def _complete(caller: Caller) -> Sequence[str]:
+    services = caller.services
+    mine = services.lines.permitted(services.table.roles_of(caller.identity), caller.identity.assurance_class)
+    return [*(line.name for line in mine), *_JOINS]
+
+
 @command(
     "connect",
     summary="connect to a line (~. leaves it)",
@@ -57,6 +64,7 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
     usage=USAGE,
     arguments=(1, 2),
     check=_check,
+    completes=_complete,
 )
 async def connect(caller: Caller, arguments: str) -> None:
     """Connect the session to a line."""

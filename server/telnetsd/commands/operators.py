@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from telnetsd.audit.reading.row import describe, read_event, short_session_id
@@ -30,12 +31,17 @@ async def sessions(caller: Caller, _: str) -> None:
         )
 
 
+async def _complete_session(caller: Caller) -> Sequence[str]:
+    return [short_session_id(row.id) for row in await caller.services.sessions.rows()]
+
+
 @command(
     "kick",
     summary="end a session; ID as shown by `sessions`",
     role=OPERATOR_ROLE,
     usage="ID",
     arguments=(1, 1),
+    completes=_complete_session,
 )
 async def kick(caller: Caller, arguments: str) -> None:
     """End a session."""

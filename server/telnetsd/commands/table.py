@@ -7,14 +7,14 @@ require an assurance class. A user of a lower class does not have them, and has 
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from msgspec import UnsetType
 
-from telnetsd.commands.caller import Caller, Check, Handler
+from telnetsd.commands.caller import Caller, Check, Completer, Handler
 from telnetsd.config.settings import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.escaping import escape
@@ -32,6 +32,11 @@ BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE
 
 def _check_nothing(_caller: Caller, _arguments: str) -> None:
     """Accept all arguments."""
+
+
+async def _complete_nothing(_caller: Caller) -> Sequence[str]:
+    """Know no words for the arguments."""
+    return ()
 
 
 class CommandError(PeerError):
@@ -61,6 +66,7 @@ class Command:
         aliases: Other names for the same command.
         words_logged: How many words of its arguments are logged: the words after them may be a secret.
         check: Decides whether the caller may run it with these arguments, before it counts as permitted.
+        completes: Returns the words that its arguments may be, for a user who asks to complete one.
         roles: The roles that have it instead of `role`; the configuration may have defined them.
     """
 
@@ -74,6 +80,7 @@ class Command:
     aliases: tuple[str, ...] = ()
     words_logged: int = ARGUMENTS_MAX
     check: Check = _check_nothing
+    completes: Completer = _complete_nothing
     roles: tuple[str, ...] = ()
 
     @property
@@ -107,6 +114,7 @@ def command(
     aliases: tuple[str, ...] = (),
     words_logged: int = ARGUMENTS_MAX,
     check: Check = _check_nothing,
+    completes: Completer = _complete_nothing,
 ) -> Callable[[Handler], Command]:
     """Turn a coroutine function into a row of the table; `arguments` is the least and the most words it accepts."""
 
@@ -122,6 +130,7 @@ def command(
             aliases=aliases,
             words_logged=words_logged,
             check=check,
+            completes=completes,
         )
 
     return make

@@ -45,7 +45,7 @@ class ClientTerminal:
             is_answered.set,
             is_known.set,
         )
-        self._protocol.agreement.enter_character_mode()
+        self._protocol.agreement.enter_line()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
             self.speaks_telnet = True
@@ -58,9 +58,9 @@ class ClientTerminal:
         self._protocol.agreement.decide_com_port(com_port)
 
     def give_lines_back(self) -> None:
-        """Let the client echo and edit lines again."""
+        """Return to the way in which lines were edited before."""
         self._protocol.agreement.decide_com_port(None)
-        self._protocol.agreement.leave_character_mode()
+        self._protocol.agreement.leave_line()
 
     def _now(self) -> Terminal:
         columns, rows = self._protocol.agreement.window

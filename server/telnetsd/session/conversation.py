@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from telnetsd.audit.log import AuditUnavailableError
@@ -26,6 +27,7 @@ from telnetsd.telnet.line_discipline import (
     LineTooLong,
     TypedLine,
 )
+from telnetsd.telnet.line_editor import WordAsked
 
 INPUTS_PER_TURN: Final = 16
 ENDLESS_MAX_BYTES: Final = 65536
@@ -54,6 +56,7 @@ class Conversation:
         """Created at the first line: many sessions are open, but few users type."""
         self._typed = TypedInput(
             facts.protocol,
+            self,
             line_max_bytes=facts.settings.session.line_max_bytes,
             endless_max_bytes=ENDLESS_MAX_BYTES,
         )
@@ -64,11 +67,21 @@ class Conversation:
     @property
     def prompt_now(self) -> str:
         """The prompt that is on the screen now; empty while a command runs, since the prompt follows its answer."""
-        return "" if self._is_busy else self._prompt
+        return "" if self._is_busy else f"{self.prompt()}{self._typed.shown}"
 
-    @property
-    def _prompt(self) -> str:
+    # See EditingContext.
+
+    def prompt(self) -> str:
+        """See EditingContext."""
         return self._shell.prompt_for(f"{self._facts.user}> ")
+
+    def columns(self) -> int:
+        """See EditingContext."""
+        return self._facts.protocol.agreement.window[0]
+
+    def history(self) -> Sequence[str]:
+        """See EditingContext."""
+        return self._shell.history
 
     async def run(self) -> None:
         """Run the conversation to its end; the session's `end_reason` says why it ended."""
@@ -96,7 +109,7 @@ class Conversation:
         window_days, started_at = facts.services.renewal_window_days, facts.visit.started_at
         greeting = greet(facts.identity, facts.services.table, started_at, window_days)
         notice = facts.services.sessions.notice
-        self._screen.write([*greeting, f"*** {notice}"] if notice else greeting, self._prompt)
+        self._screen.write([*greeting, f"*** {notice}"] if notice else greeting, self.prompt())
         if isinstance(facts.identity, NamedUser):
             facts.clocks.is_told_of_expiry = is_expiring(facts.identity.valid_until, started_at, window_days)
 
@@ -113,8 +126,7 @@ class Conversation:
                 if one is None or taken % INPUTS_PER_TURN == 0:
                     await asyncio.sleep(0)
                 await self._keep_pace()
-                if one is not None:
-                    await self._take(one)
+                await self._react(one)
                 if not facts.protocol.is_writable:
                     await self._screen.drain()
                 if facts.is_over:
@@ -147,6 +159,12 @@ class Conversation:
         with contextlib.suppress(AuditUnavailableError):
             await self._facts.trail.record(SessionSlowed(message=message))
             pace.is_told = True
+
+    async def _react(self, one: Input | WordAsked | None) -> None:
+        if isinstance(one, WordAsked):
+            self._typed.complete(await self._shell.completions(one.before))
+        elif one is not None:
+            await self._take(one)
 
     async def _take(self, one: Input) -> None:
         self._is_busy = True
@@ -188,4 +206,4 @@ class Conversation:
         end_reason = self._facts.end_reason
         if end_reason is EndReason.QUIT or end_reason is EndReason.END_OF_INPUT:
             self._screen.say("goodbye")
-        self._screen.show(self._prompt if end_reason is None else "")
+        self._screen.show(self.prompt() if end_reason is None else "")

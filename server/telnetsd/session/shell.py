@@ -6,7 +6,7 @@ command may ask for more lines: they are the answer to its question, and only th
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Caller, Question
+from telnetsd.commands.completion import completions
 from telnetsd.commands.enrolment_service import EnrolmentError
 from telnetsd.commands.table import NAME_MAX_CHARS, CommandError
 from telnetsd.escaping import escape
@@ -84,6 +85,10 @@ class Shell:
     def give_up_answer(self) -> None:
         """Forget the question, and the rest of a pasted block: the next line is a command."""
         self._answer, self._dropping = None, 0
+
+    async def completions(self, before: str) -> Sequence[str]:
+        """Return the words that the last word of a line may become; `before` is the line up to the cursor."""
+        return () if self._answer is not None else await completions(self._caller, before)
 
     async def interpret(self, line: str) -> None:
         """Run a line, or show why it cannot run."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from telnetlib3 import TelnetReader
+from telnetlib3.telopt import ECHO
 
 from telnetsd.telnet.negotiation import ComPort, NvtNegotiator
 
@@ -48,12 +49,12 @@ class Agreement:
     @property
     def window(self) -> tuple[int, int]:
         """Columns and rows of the client's screen; 0 if the client has not reported them."""
-        return self._negotiator.window if self._negotiator is not None else (0, 0)
+        return self._negotiator.terminal.window if self._negotiator is not None else (0, 0)
 
     @property
     def terminal_type(self) -> str:
         """The type of the client's terminal; empty if the client has not reported it."""
-        return self._negotiator.terminal_type if self._negotiator is not None else ""
+        return self._negotiator.terminal.kind if self._negotiator is not None else ""
 
     @property
     def is_amidst_command(self) -> bool:
@@ -64,15 +65,20 @@ class Agreement:
         """Interpret received bytes: answer commands, and pass the rest to the reader."""
         self._telnet().interpret(data)
 
-    def enter_character_mode(self) -> None:
-        """Offer what a full-screen program needs, and ask for the screen's type and size."""
-        self._telnet().enter_character_mode()
+    @property
+    def is_echoing(self) -> bool:
+        """Whether we echo what the client types, and edit it: the client sends each key as it is typed."""
+        return self._negotiator is not None and self._negotiator.ours.is_on(ECHO)
 
-    def leave_character_mode(self) -> None:
-        """Return to lines that the client echoes and edits, if it does not do so already."""
+    def enter_line(self) -> None:
+        """Offer what a full-screen program needs, and ask for the screen's type and size."""
+        self._telnet().enter_line()
+
+    def leave_line(self) -> None:
+        """Return to what was agreed on before: lines that the client edits, or keys that we echo."""
         self.on_answered = self.on_terminal_known = _nothing
-        if self._negotiator is not None and self._negotiator.is_in_character_mode and not self._is_closed:
-            self._negotiator.leave_character_mode()
+        if self._negotiator is not None and not self._is_closed:
+            self._negotiator.leave_line()
 
     def decide_com_port(self, answer: ComPort | None) -> None:
         """Decide whether the client may control a port, whether it has asked already or asks later."""

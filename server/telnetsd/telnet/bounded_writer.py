@@ -8,12 +8,19 @@ short list of options. Subnegotiations are bounded, and accepted only for an opt
 
 import collections
 import struct
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from telnetlib3 import TelnetWriter
-from telnetlib3.telopt import DONT, IAC, SB, WONT
+from telnetlib3.telopt import DO, DONT, IAC, SB, TM, WILL, WONT
+
+from telnetsd.telnet.options import OptionStates
 
 SUBNEGOTIATION_MAX_BYTES: Final = 64
+
+
+class _Told(Protocol):
+    def __call__(self, opt: bytes, *, is_on: bool) -> None: ...
 
 
 class BoundedWriter(TelnetWriter):
@@ -25,6 +32,10 @@ class BoundedWriter(TelnetWriter):
         super().__init__(*args, **options)
         self.compression = False
         self._subnegotiation_bytes = 0
+        self.ours = OptionStates(WILL, WONT)
+        """The options on our side."""
+        self.peers = OptionStates(DO, DONT)
+        """The options on the peer's side."""
 
     def agrees_to_do(self, opt: bytes) -> bool:
         """Tell whether we may do what the peer asks for."""
@@ -73,16 +84,64 @@ class BoundedWriter(TelnetWriter):
             raise ValueError("malformed subnegotiation") from error
 
     def handle_do(self, opt: bytes) -> bool:
-        """Accept the options on the list; refuse the rest (RFC 854: WONT)."""
-        if self.agrees_to_do(opt):
-            return super().handle_do(opt)
-        if self.local_option.get(opt) is not False:
-            self.iac(WONT, opt)
-        return False
+        """Accept the options on the list, and refuse the rest (RFC 854: WONT); return whether the option is on."""
+        self.on_negotiated()
+        if opt == TM and self.agrees_to_do(opt):
+            return super().handle_do(opt)  # RFC 860: each one is answered
+        self._change(self.ours, opt, self.on_ours, lambda: self.ours.receive_on(opt, agrees=self.agrees_to_do(opt)))
+        return self.ours.is_on(opt)
+
+    def handle_dont(self, opt: bytes) -> None:
+        """Disable an option, and acknowledge that; or note a refusal."""
+        self.on_negotiated()
+        self._change(self.ours, opt, self.on_ours, lambda: self.ours.receive_off(opt))
 
     def handle_will(self, opt: bytes) -> None:
-        """Accept the options on the list; refuse the rest (RFC 854: DONT)."""
-        if self.agrees_to_will(opt):
-            super().handle_will(opt)
-        else:
-            self.iac(DONT, opt)
+        """Accept the options on the list, and refuse the rest (RFC 854: DONT)."""
+        self.on_negotiated()
+        self._change(
+            self.peers, opt, self.on_peers, lambda: self.peers.receive_on(opt, agrees=self.agrees_to_will(opt))
+        )
+
+    def handle_wont(self, opt: bytes) -> None:
+        """Note that the peer disables an option, and acknowledge that; or note a refusal."""
+        self.on_negotiated()
+        self._change(self.peers, opt, self.on_peers, lambda: self.peers.receive_off(opt))
+
+    def offer(self, opt: bytes) -> None:
+        """Offer to do something (RFC 854: WILL)."""
+        self._command(self.ours.ask_on(opt), opt)
+
+    def withdraw(self, opt: bytes) -> None:
+        """Do something no longer (RFC 854: WONT)."""
+        self._change(self.ours, opt, self.on_ours, lambda: self.ours.ask_off(opt))
+
+    def request(self, opt: bytes) -> None:
+        """Request that the peer does something (RFC 854: DO)."""
+        self._command(self.peers.ask_on(opt), opt)
+
+    def decline(self, opt: bytes) -> None:
+        """Request that the peer does something no longer (RFC 854: DONT)."""
+        self._change(self.peers, opt, self.on_peers, lambda: self.peers.ask_off(opt))
+
+    def on_negotiated(self) -> None:
+        """Note that the peer has sent one of the four commands, before it is answered."""
+
+    def on_ours(self, opt: bytes, *, is_on: bool) -> None:
+        """Note that an option on our side was enabled or disabled."""
+
+    def on_peers(self, opt: bytes, *, is_on: bool) -> None:
+        """Note that an option on the peer's side was enabled or disabled."""
+
+    def _change(self, states: OptionStates, opt: bytes, told: _Told, change: Callable[[], bytes]) -> None:
+        was_on = states.is_on(opt)
+        self._command(change(), opt)
+        is_on = states.is_on(opt)
+        # telnetlib3 looks here when it interprets a subnegotiation.
+        (self.local_option if states is self.ours else self.remote_option)[opt] = is_on
+        if is_on != was_on:
+            told(opt, is_on=is_on)
+
+    def _command(self, command: bytes, opt: bytes) -> None:
+        if command:
+            self.send_iac(IAC + command + opt)

@@ -54,17 +54,15 @@ class _Writer(BoundedWriter):
         if not self.is_closing() and self._transport.get_write_buffer_size() <= UNREAD_ANSWERS_MAX_BYTES:
             super().send_iac(buf)
 
-    def handle_will(self, opt: bytes) -> None:
-        """Note that the server echoes; see BoundedWriter."""
-        super().handle_will(opt)
-        if opt == ECHO:
-            self.on_echo(True)
+    def on_ours(self, opt: bytes, *, is_on: bool) -> None:
+        """Report the window's size, once the server wants to know it (RFC 1073)."""
+        if opt == NAWS and is_on:
+            self._send_naws()
 
-    def handle_wont(self, opt: bytes) -> None:
-        """Note that the server no longer echoes."""
-        super().handle_wont(opt)
+    def on_peers(self, opt: bytes, *, is_on: bool) -> None:
+        """Note whether the server echoes."""
         if opt == ECHO:
-            self.on_echo(False)
+            self.on_echo(is_on)
 
 
 class _Client(BaseClient):
@@ -142,7 +140,7 @@ class NvtConnection:
     @property
     def is_binary(self) -> bool:
         """Whether the server accepts bytes unchanged (RFC 856)."""
-        return self._writer.local_option.enabled(BINARY)
+        return self._writer.ours.is_on(BINARY)
 
     @property
     def is_closing(self) -> bool:
@@ -172,7 +170,7 @@ class NvtConnection:
 
     def send_window(self, columns: int, rows: int) -> None:
         """Send the server a new window size, if it has asked for it (RFC 1073)."""
-        if self._writer.local_option.enabled(NAWS):
+        if self._writer.ours.is_on(NAWS):
             size = columns.to_bytes(2, "big") + rows.to_bytes(2, "big")
             self._writer.send_iac(IAC + SB + NAWS + size.replace(IAC, IAC + IAC) + IAC + SE)
 

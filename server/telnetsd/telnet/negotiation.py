@@ -13,8 +13,6 @@ from telnetlib3 import TelnetReader
 from telnetlib3.telopt import (
     BINARY,
     COM_PORT_OPTION,
-    DO,
-    DONT,
     EC,
     ECHO,
     EL,
@@ -27,20 +25,21 @@ from telnetlib3.telopt import (
     SGA,
     TM,
     TTYPE,
-    WILL,
-    WONT,
 )
 
 from telnetsd.telnet.bounded_writer import BoundedWriter
 from telnetsd.telnet.line_discipline import END_OF_INPUT, ERASE_CHARACTER, ERASE_LINE, INTERRUPT
+from telnetsd.telnet.reported_terminal import ReportedTerminal, TerminalOwner
 
-ANSWERED_DO: Final = frozenset({SGA, TM})
-"""What the client may ask us to do: suppress go-ahead (RFC 858), timing mark (RFC 860)."""
+ANSWERED_DO: Final = frozenset({ECHO, SGA, TM})
+"""What the client may ask us to do: echo (RFC 857), suppress go-ahead (RFC 858), timing mark (RFC 860)."""
 ANSWERED_WILL: Final = frozenset({SGA, NAWS, TTYPE})
 """What the client may offer: suppress go-ahead, its window size (RFC 1073), its terminal type (RFC 1091)."""
-CHARACTER_MODE_WILL: Final = (ECHO, SGA, BINARY)
-"""What we do while a line is connected: echo (RFC 857), no go-ahead, unchanged bytes (RFC 856)."""
-CHARACTER_MODE_DO: Final = (SGA, BINARY, NAWS, TTYPE)
+CHARACTER_MODE: Final = (ECHO, SGA)
+"""What we do when the client sends each key as it is typed."""
+ON_LINE_WILL: Final = (*CHARACTER_MODE, BINARY)
+"""What we do while a line is connected: character mode, and unchanged bytes (RFC 856)."""
+ON_LINE_DO: Final = (SGA, BINARY, NAWS, TTYPE)
 SUBNEGOTIATED: Final = frozenset({NAWS, TTYPE})
 AYT_ANSWER: Final = b"[yes]\r\n"
 _IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: INTERRUPT}
@@ -52,14 +51,11 @@ ComPort = Callable[[bytes, Callable[[bytes], None]], None]
 logger = logging.getLogger(__name__)
 
 
-class Owner(Protocol):
+class Owner(TerminalOwner, Protocol):
     """The owner of the client, which is notified of what the client reports about itself."""
 
     def on_answered(self) -> None:
         """Note an answer to an offer or a request: the client speaks telnet."""
-
-    def on_terminal_known(self) -> None:
-        """Note that the client has described its terminal, or that the terminal has changed."""
 
 
 class NvtNegotiator(BoundedWriter):
@@ -76,11 +72,10 @@ class NvtNegotiator(BoundedWriter):
         self._in_band = reader
         self._owner = owner
         self._may_answer_ayt = True
-        self.is_in_character_mode = False
-        self.terminal_type = ""
-        self.window = (0, 0)
-        """Columns and rows; 0 if they are not known."""
-        self._unanswered = set(SUBNEGOTIATED)
+        self._is_on_line = False
+        self._edited_before = False
+        """Whether we echoed and edited before the client was on a line."""
+        self.terminal = ReportedTerminal(SUBNEGOTIATED, owner)
         self._com_port: ComPort | None = None
         self._wants_com_port = False
         self._is_com_port_decided = False
@@ -116,17 +111,21 @@ class NvtNegotiator(BoundedWriter):
 
     def agrees_to_do(self, opt: bytes) -> bool:
         """See BoundedWriter."""
-        return opt in ANSWERED_DO or (self.is_in_character_mode and opt in CHARACTER_MODE_WILL)
+        if opt == COM_PORT_OPTION:
+            return self._com_port is not None
+        return opt in ANSWERED_DO or (self._is_on_line and opt == BINARY)
 
     def agrees_to_will(self, opt: bytes) -> bool:
         """See BoundedWriter."""
-        return opt in ANSWERED_WILL or (self.is_in_character_mode and opt == BINARY)
+        if opt == COM_PORT_OPTION:
+            return self._com_port is not None
+        return opt in ANSWERED_WILL or (self._is_on_line and opt == BINARY)
 
     def is_subnegotiated(self, opt: bytes) -> bool:
         """See BoundedWriter."""
         if opt == COM_PORT_OPTION:
             return self._com_port is not None
-        return opt in SUBNEGOTIATED and self.remote_option.enabled(opt)
+        return opt in SUBNEGOTIATED and self.peers.is_on(opt)
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
         """Pass on a question about the serial port; see BoundedWriter for the other options.
@@ -139,25 +138,22 @@ class NvtNegotiator(BoundedWriter):
         else:
             super().handle_subnegotiation(buf)
 
-    def enter_character_mode(self) -> None:
+    def enter_line(self) -> None:
         """Offer what a full-screen program needs, and ask for the screen's type and size."""
-        self.is_in_character_mode = True
-        for opt in CHARACTER_MODE_WILL:
-            self.iac(WILL, opt)
-        for opt in CHARACTER_MODE_DO:
-            self.iac(DO, opt)
+        self._is_on_line, self._edited_before = True, self.ours.is_on(ECHO)
+        for opt in ON_LINE_WILL:
+            self.offer(opt)
+        for opt in ON_LINE_DO:
+            self.request(opt)
 
-    def leave_character_mode(self) -> None:
-        """Return to lines that the client echoes and edits."""
-        self.is_in_character_mode = False
-        for opt in CHARACTER_MODE_WILL:
-            # Withdraw even an option that was never agreed on: the answer may still be on its way.
-            self.pending_option[WILL + opt] = False
-            self.local_option[opt] = True
-            self.iac(WONT, opt)
-        self.pending_option[DO + BINARY] = False
-        self.remote_option[BINARY] = True
-        self.iac(DONT, BINARY)
+    def leave_line(self) -> None:
+        """Return to what was agreed on before: lines that the client edits, or keys that we echo."""
+        if not self._is_on_line:
+            return
+        self._is_on_line = False
+        for opt in (BINARY,) if self._edited_before else ON_LINE_WILL:
+            self.withdraw(opt)
+        self.decline(BINARY)
 
     def decide_com_port(self, answer: ComPort | None) -> None:
         """Decide whether the client may control a port, whether it has asked already or asks later."""
@@ -166,49 +162,44 @@ class NvtNegotiator(BoundedWriter):
             self._answer_com_port()
 
     def _answer_com_port(self) -> None:
+        super().handle_will(COM_PORT_OPTION)
         if self._com_port is None:
-            self.iac(DONT, COM_PORT_OPTION)
             return
-        self.is_in_character_mode = True
-        self.iac(DO, COM_PORT_OPTION)
-        self.remote_option[COM_PORT_OPTION] = True
+        self._is_on_line = True
         for opt in (BINARY, SGA):
-            self.iac(WILL, opt)
-            self.iac(DO, opt)
+            self.offer(opt)
+            self.request(opt)
 
-    def handle_do(self, opt: bytes) -> bool:
-        """Accept the options on the list; refuse the rest (RFC 854: WONT)."""
+    def on_negotiated(self) -> None:
+        """See BoundedWriter."""
         self._owner.on_answered()
-        if opt == COM_PORT_OPTION and self._com_port is not None:
-            return self.iac(WILL, opt)
-        return super().handle_do(opt)
-
-    def handle_dont(self, opt: bytes) -> None:
-        """Note the refusal; no reply is needed (RFC 1143)."""
-        self._owner.on_answered()
-        self.pending_option[WILL + opt] = False
-        self.local_option[opt] = False
 
     def handle_will(self, opt: bytes) -> None:
-        """Accept the options on the list; refuse the rest (RFC 854: DONT)."""
-        self._owner.on_answered()
+        """See BoundedWriter."""
         if opt == COM_PORT_OPTION:
+            self.on_negotiated()
             # A client that asks before it is on a line gets the answer when it is.
             self._wants_com_port = True
             if self._is_com_port_decided:
                 self._answer_com_port()
-            return
-        if opt == TTYPE and not self.remote_option.enabled(opt):
-            # telnetlib3 asks for the type without first agreeing to receive it.
-            self.iac(DO, opt)
-        super().handle_will(opt)
+        else:
+            super().handle_will(opt)
 
     def handle_wont(self, opt: bytes) -> None:
-        """Note the refusal; no reply is needed (RFC 1143)."""
-        self._owner.on_answered()
-        self.pending_option[DO + opt] = False
-        self.remote_option[opt] = False
-        self._note_answer(opt)
+        """See BoundedWriter."""
+        super().handle_wont(opt)
+        self.terminal.note(opt)
+
+    def on_ours(self, opt: bytes, *, is_on: bool) -> None:
+        """Offer the rest of character mode, if the client has asked for a part of it (RFC 1123 section 3.2.2)."""
+        if opt in CHARACTER_MODE and is_on and not self._is_on_line:
+            for one in CHARACTER_MODE:
+                self.offer(one)
+
+    def on_peers(self, opt: bytes, *, is_on: bool) -> None:
+        """Ask for the terminal's type, once the client is willing to report it."""
+        if opt == TTYPE and is_on:
+            self.request_ttype()
 
     def handle_ayt(self, _byte: bytes) -> None:
         """Answer Are You There (RFC 854) with yes, once for any number that arrive together."""
@@ -221,18 +212,12 @@ class NvtNegotiator(BoundedWriter):
             self.send_iac(IAC + SB + COM_PORT_OPTION + answer.replace(IAC, IAC + IAC) + IAC + SE)
 
     def _note_window(self, rows: int, columns: int) -> None:
-        self.window = (columns, rows)
-        self._note_answer(NAWS)
+        self.terminal.window = (columns, rows)
+        self.terminal.note(NAWS)
 
     def _note_terminal_type(self, name: str) -> None:
-        self.terminal_type = name
-        self._note_answer(TTYPE)
-
-    def _note_answer(self, opt: bytes) -> None:
-        """Report that the terminal is known once the client has answered both questions, then report each change."""
-        self._unanswered.discard(opt)
-        if opt in SUBNEGOTIATED and not self._unanswered:
-            self._owner.on_terminal_known()
+        self.terminal.kind = name
+        self.terminal.note(TTYPE)
 
 
 def _feeder(reader: TelnetReader, byte: bytes) -> Callable[[bytes], None]:

@@ -212,7 +212,7 @@ async def test_a_client_that_sends_no_telnet_command_gets_no_interpreter() -> No
     protocol, wire = made(NvtProtocol)
     protocol.data_received(b"echo hello\r\n")
     protocol.agreement.decide_com_port(None)
-    protocol.agreement.leave_character_mode()
+    protocol.agreement.leave_line()
     protocol.writer.write(b"hello \xff\r\n")
     assert protocol.agreement._negotiator is None
     assert wire.written == b"hello \xff\xff\r\n"
@@ -230,12 +230,12 @@ async def test_nothing_is_sent_before_the_client_speaks() -> None:
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
-        (IAC + DO + SGA, IAC + WILL + SGA),
+        (IAC + DO + SGA, IAC + WILL + SGA + IAC + WILL + ECHO),
         (IAC + WILL + SGA, IAC + DO + SGA),
         (IAC + DO + TM, IAC + WILL + TM),
         (IAC + WILL + NAWS, IAC + DO + NAWS),
         (IAC + WILL + TTYPE, IAC + DO + TTYPE + IAC + SB + TTYPE + SEND + IAC + SE),
-        (IAC + DO + ECHO, IAC + WONT + ECHO),
+        (IAC + DO + ECHO, IAC + WILL + ECHO + IAC + WILL + SGA),
         (IAC + DO + BINARY, IAC + WONT + BINARY),
         (IAC + WILL + BINARY, IAC + DONT + BINARY),
         (IAC + DO + STATUS, IAC + WONT + STATUS),
@@ -245,6 +245,11 @@ async def test_nothing_is_sent_before_the_client_speaks() -> None:
         (IAC + WILL + MCCP3_COMPRESS, IAC + DONT + MCCP3_COMPRESS),
         (IAC + WILL + b"\xc8", IAC + DONT + b"\xc8"),
         (IAC + DO + b"\xc8", IAC + WONT + b"\xc8"),
+        ((IAC + DO + STATUS) * 2, (IAC + WONT + STATUS) * 2),
+        (IAC + DONT + LOGOUT + IAC + DO + LOGOUT, IAC + WONT + LOGOUT),
+        (IAC + WILL + NAWS + IAC + WONT + NAWS, IAC + DO + NAWS + IAC + DONT + NAWS),
+        (IAC + DO + SGA + IAC + DONT + SGA, IAC + WILL + SGA + IAC + WILL + ECHO + IAC + WONT + SGA),
+        ((IAC + DO + ECHO + IAC + DONT + ECHO), IAC + WILL + ECHO + IAC + WILL + SGA + IAC + WONT + ECHO),
         (IAC + DONT + ECHO, b""),
         (IAC + WONT + TM, b""),
         (IAC + WONT + LOGOUT, b""),
@@ -258,13 +263,21 @@ async def test_options_on_a_short_list_are_accepted_and_all_others_are_refused(s
     assert wire.written == answer
 
 
-@pytest.mark.parametrize("verb", [DO, WILL])
-@pytest.mark.parametrize("option", [ECHO, BINARY, NEW_ENVIRON, b"\xc8", SGA])
-async def test_a_repeated_request_for_an_option_is_answered_once(verb: bytes, option: bytes) -> None:
+@pytest.mark.parametrize(("verb", "option"), [(WILL, SGA), (WILL, NAWS), (DO, SGA)])
+async def test_a_repeated_request_for_an_option_that_is_on_is_answered_once(verb: bytes, option: bytes) -> None:
     """RFC 1143: no answer where nothing changes, or two ends may answer each other forever."""
     protocol, wire = made(NvtProtocol)
     protocol.data_received((IAC + verb + option) * 50)
-    assert wire.written.count(IAC) == 1
+    assert wire.written.count(option) == 1
+
+
+@pytest.mark.parametrize("verb", [DO, WILL])
+@pytest.mark.parametrize("option", [BINARY, NEW_ENVIRON, b"\xc8"])
+async def test_each_request_for_an_option_that_is_refused_is_answered(verb: bytes, option: bytes) -> None:
+    """RFC 854: a client that waits for the answer to its second request would wait forever."""
+    protocol, wire = made(NvtProtocol)
+    protocol.data_received((IAC + verb + option) * 50)
+    assert wire.written == (IAC + (WONT if verb == DO else DONT) + option) * 50
 
 
 async def test_the_window_size_and_the_terminal_type_are_accepted_only_after_agreement() -> None:
