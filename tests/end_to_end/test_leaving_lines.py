@@ -15,7 +15,7 @@ from support.server import RunningServer, action_of, wait_until
 from support.upstreams import Upstream
 from telnetsd.control.client import ask
 from telnetsd.files.home import Home
-from telnetsd.lines.kinds.program import WRITTEN_MAX_BYTES
+from telnetsd.lines.kinds.descriptor import WRITTEN_MAX_BYTES
 from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, ReloadRequest, WatchSessionRequest
 
 DO_SGA = b"\xff\xfd\x03"

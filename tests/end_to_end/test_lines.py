@@ -51,7 +51,7 @@ def test_a_connection_to_a_line_is_logged_when_it_begins_and_when_it_ends(
         bob.send(b"\r")
         bob.until(b"\r")
         bob.send(b"~.")
-        assert bob.until(b"> ") == BACK_TO_LINES + b"bob> "
+        assert bob.until(b"> ") == b"\r\n*** left switch-1\r\n" + BACK_TO_LINES + b"bob> "
         assert upstream.closed.acquire(timeout=DEADLINE_S)
         assert bob.client.command("echo again") == "again"
         server.stop()
@@ -104,7 +104,6 @@ def test_a_script_without_a_terminal_can_use_a_line(
         ("nowhere", "no line nowhere that you may use; see: lines", "not-found"),
         ("secret", "no line secret that you may use; see: lines", "role-missing"),
         ("vault", "permission denied: `vault` requires class 3; you have class 1", "class-too-low"),
-        ("--force open", "only an operator may take over a line", "role-missing"),
         ("open vault", "usage: connect NAME [--read-only | --force]", "wrong-usage"),
         ("open --quickly", "usage: connect NAME [--read-only | --force]", "wrong-usage"),
         ("\x1b[2J", "no line \\x1b[2J that you may use; see: lines", "not-found"),

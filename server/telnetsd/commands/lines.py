@@ -36,7 +36,7 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
     """Return the requested line and how to join it, if the caller may do that.
 
     Raises:
-        CommandError: The arguments do not match the usage, or only an operator may take a line over.
+        CommandError: The arguments do not match the usage.
         LineError: The caller has access to no such line.
     """
     services, words = caller.services, arguments.split()
@@ -47,7 +47,7 @@ def _line_of(caller: Caller, arguments: str) -> tuple[Line, Join]:
     roles = services.table.roles_of(caller.identity)
     join = joins[0] if joins else Join.WRITE
     if join is Join.FORCE and OPERATOR_ROLE not in roles:
-        raise CommandError(CommandReason.ROLE_MISSING, "only an operator may take over a line")
+        join = Join.RECLAIM
     return services.lines.authorise(names[0], roles, caller.identity.assurance_class), join
 
 

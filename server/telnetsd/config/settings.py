@@ -357,6 +357,15 @@ class LineSettings(Section, frozen=True, kw_only=True):
         msgspec.Meta(ge=0, le=2**50),
         setting("its recordings beyond this total size are removed, the oldest first; 0: never"),
     ] = 10 * 2**30
+    linger_s: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=600),
+        setting("how long it may be silent before a client that has ended its input leaves it"),
+    ] = 2.0
+    newline: Annotated[
+        Literal["", "cr", "lf", "crlf"],
+        setting("what Enter sends to it, for tcp:, tls: and unix:; empty: CR, and bytes pass unchanged"),
+    ] = ""
     keep_open: Annotated[
         bool, setting("whether its upstream is connected while the server runs, with or without a session")
     ] = False

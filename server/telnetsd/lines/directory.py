@@ -13,6 +13,7 @@ from telnetsd.lines.kinds.upstream import UpstreamError
 from telnetsd.lines.on_demand import OnDemandLine
 from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.opening import open_upstream
+from telnetsd.lines.participants import Participant
 from telnetsd.lines.place import Visitor
 from telnetsd.lines.recordings.name import recording_end
 from telnetsd.lines.recordings.segments import SegmentedRecording
@@ -50,7 +51,7 @@ class LocalDirectory:
         elif isinstance(opened, OnDemandLine) and not opened.is_ready:
             message = f"{line.name} is being connected; try again in a moment"
             raise LineError(LineReason.IN_USE, message)
-        elif opened.people.all and join is not Join.FORCE and not line.settings.shared:
+        elif opened.people.all and join not in {Join.FORCE, Join.RECLAIM} and not line.settings.shared:
             raise LineError(LineReason.IN_USE, opened.people.in_use())
 
     async def place(self, line: Line, join: Join, visitor: Visitor) -> "LocalPlace":
@@ -60,6 +61,7 @@ class LocalDirectory:
         if opened is None:
             return LocalPlace(await self._open_line(line, visitor), visitor)
         opened.require_open()
+        _require_theirs(opened, visitor.participant, join)
         return LocalPlace(opened, visitor, join)
 
     def adopt(self, table: LineTable) -> None:
@@ -155,9 +157,10 @@ class LocalPlace:
         """See Place."""
         if self._join is None:
             return f"connected to {self._opened.line.name}:"
-        is_alone = not self._opened.people.all
-        if self._is_to_write and (self._join is Join.FORCE or self._opened.people.writer is None):
-            await self._opened.roles.take_over(self._participant, is_forced=self._join is Join.FORCE)
+        is_alone, is_forced = not self._opened.people.all, self._join in {Join.FORCE, Join.RECLAIM}
+        _require_theirs(self._opened, self._participant, self._join)
+        if self._is_to_write and (is_forced or self._opened.people.writer is None):
+            await self._opened.roles.take_over(self._participant, is_forced=is_forced)
         else:
             if self._is_to_write:
                 # Another session became the writer first, while this one was being logged.
@@ -195,6 +198,12 @@ class LocalPlace:
         """See Place."""
         self._opened.traffic.send_break(self._participant)
 
+    def end_input(self) -> None:
+        """See Place."""
+        # Other sessions, and those that come later, still type.
+        if isinstance(self._opened, OnDemandLine) and self._opened.people.all == (self._participant,):
+            self._opened.traffic.end_input()
+
     def show_past(self, *, is_all: bool) -> None:
         """See Place."""
         if isinstance(self._opened, KeptOpenLine):
@@ -220,3 +229,14 @@ class LocalPlace:
     def leave(self) -> None:
         """See Place."""
         self._opened.leave(self._participant)
+
+
+def _require_theirs(opened: OpenLine, newcomer: Participant, join: Join) -> None:
+    """Refuse a user who reclaims a line on which another user writes.
+
+    Raises:
+        LineError: Only an operator may take over from that user.
+    """
+    writer = opened.people.writer
+    if join is Join.RECLAIM and writer is not None and writer.name != newcomer.name:
+        raise LineError(LineReason.IN_USE, f"{opened.people.in_use()}, or a user their own")

@@ -41,20 +41,25 @@ _BY_BYTE: Final = {ord(one.value): one for one in Escape}
 class EscapeReader:
     """Separates escapes from the bytes that are meant for the line."""
 
-    __slots__ = ("_is_at_start", "_is_escaped")
+    __slots__ = ("_is_at_start", "_is_escaped", "rest")
 
     def __init__(self) -> None:
         self._is_at_start = True
         self._is_escaped = False
+        self.rest = b""
+        """What was typed after the escape that leaves, as it came: it is not for the line."""
 
     def feed(self, data: bytes) -> list[bytes | Escape]:
-        """Process typed bytes, split anywhere; return bytes for the line and escapes, in their order."""
+        """Process typed bytes, split anywhere; return bytes for the line and escapes, in their order.
+
+        Nothing follows the escape that leaves.
+        """
         if ESCAPE not in data and not self._is_escaped:
             self._is_at_start = data[-1] in _LINE_ENDS if data else self._is_at_start
             return [data] if data else []
         found: list[bytes | Escape] = []
         plain = bytearray()
-        for byte in data:
+        for place, byte in enumerate(data, 1):
             taken = self._take(byte)
             if isinstance(taken, bytes):
                 plain += taken
@@ -63,6 +68,9 @@ class EscapeReader:
                 found.append(bytes(plain))
                 plain.clear()
             found.append(taken)
+            if taken is Escape.LEAVE:
+                self.rest = data[place:]
+                break
         if plain:
             found.append(bytes(plain))
         return found

@@ -20,6 +20,7 @@ from telnetsd.rpc.messages import (
     BeginShowing,
     ComPortSaid,
     Dismiss,
+    EndInput,
     HandOver,
     Leave,
     LineRow,
@@ -142,6 +143,7 @@ class HostedPlace:
         channel.hear(Resize, lambda news: place.resize(news.terminal))
         channel.hear(AskComPort, ask_com_port)
         channel.hear(SendBreak, lambda _: place.send_break())
+        channel.hear(EndInput, lambda _: place.end_input())
         channel.hear(ShowPast, lambda news: place.show_past(is_all=news.is_all))
         channel.hear(AskWho, lambda _: place.tell_who())
         channel.hear(Leave, lambda _: self._leave())

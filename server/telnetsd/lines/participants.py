@@ -141,12 +141,12 @@ class Participants(Generic[P]):
         if not self._is_shared:
             others, self.writer, self._watchers = list(self._others_than(newcomer)), newcomer, []
             return [Dismissed(one, LineReason.TAKEN_OVER, sentence) for one in others]
+        notices = self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}", former)
         self.writer = newcomer
-        notices: Notices[P] = []
-        if former is not None:
-            self._watchers.append(former)
-            notices.append(Told(former, f"{sentence}: you are watching"))
-        return [*notices, *self._tell_others(newcomer, f"{newcomer.name} writes to {self._line_name}")]
+        if former is None:
+            return notices
+        self._watchers.append(former)
+        return [Told(former, f"{sentence}: you are watching"), *notices]
 
     def ask(self, watcher: P) -> Notices[P]:
         """Ask the writer to hand over; call this only while there is a writer."""
@@ -178,7 +178,7 @@ class Participants(Generic[P]):
             self._watchers.append(former)
             notices.append(Told(former, f"{watcher.name} now writes to {self._line_name}: you are watching"))
         self.writer, self.asking = watcher, None
-        others = self._tell_others(watcher, f"{watcher.name} writes to {self._line_name}")
+        others = self._tell_others(watcher, f"{watcher.name} writes to {self._line_name}", former)
         return [*notices, Told(watcher, f"you now write to {self._line_name}"), *others]
 
     def demote(self, former: P) -> None:
@@ -227,8 +227,9 @@ class Participants(Generic[P]):
         self._watchers.remove(watcher)
         return True
 
-    def _tell_others(self, about: P, sentence: str) -> Notices[P]:
-        return [Told(one, sentence) for one in self._others_than(about)]
+    def _tell_others(self, about: P, sentence: str, told: P | None = None) -> Notices[P]:
+        """Tell everyone else; `told` has another notice."""
+        return [Told(one, sentence) for one in self._others_than(about) if one is not told]
 
     def _others_than(self, about: P) -> Iterable[P]:
         return (one for one in self.all if one is not about)

@@ -64,6 +64,9 @@ class Place(Protocol):
     def send_break(self) -> None:
         """Send BREAK."""
 
+    def end_input(self) -> None:
+        """Pass on that the client has ended its input, if no other session can type on the line."""
+
     def show_past(self, *, is_all: bool) -> None:
         """Show more of what the line showed before, or all of it that is kept."""
 

@@ -27,6 +27,7 @@ from telnetsd.rpc.messages import (
     BeginShowing,
     ComPortSaid,
     Dismiss,
+    EndInput,
     HandOver,
     Join,
     Leave,
@@ -150,6 +151,10 @@ class RemotePlace:
     def send_break(self) -> None:
         """See Place."""
         self._channel.tell(SendBreak())
+
+    def end_input(self) -> None:
+        """See Place."""
+        self._channel.tell(EndInput())
 
     def show_past(self, *, is_all: bool) -> None:
         """See Place."""

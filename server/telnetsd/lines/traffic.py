@@ -91,9 +91,18 @@ class Traffic:
         self._record_input(data)
         if participant is not self._people.writer:
             return False  # what cannot be recorded is not sent
-        self.upstream.write(data)
-        await self._drain(self.upstream)
+        upstream = self.upstream
+        upstream.write(data)
+        echo = upstream.local_echo(data)
+        if echo:
+            await self._show(echo)
+        await self._drain(upstream)
         return True
+
+    def end_input(self) -> None:
+        """Pass on that no more input will come."""
+        if self.upstream is not None:
+            self.upstream.end_input()
 
     def send(self, data: bytes) -> bool:
         """Send something that no participant typed; return False if the upstream does not accept it now."""

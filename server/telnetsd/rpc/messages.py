@@ -86,6 +86,8 @@ class Join(Enum):
     WRITE = "write"
     WATCH = "watch"
     FORCE = "force"
+    RECLAIM = "reclaim"
+    """Take over from another session of the same user, and from no other."""
 
 
 # From a worker to the supervisor.
@@ -283,6 +285,10 @@ class SendBreak(News):
     """Send BREAK."""
 
 
+class EndInput(News):
+    """The client has ended its input; what the line still says is shown."""
+
+
 class ShowPast(News):
     """Show more of what the line showed before, or all of it that is kept."""
 
@@ -338,8 +344,8 @@ FROM_WORKER: Final = (
     ListLines, RequireFreeLine,
 )  # fmt: skip
 FROM_PARTICIPANT: Final = (
-    ReservePlace, TakePlace, BeginShowing, TypeKeys, ScreenTaken, Resize, AskComPort, SendBreak, ShowPast, AskWho,
-    AskToWrite, HandOver, Leave,
+    ReservePlace, TakePlace, BeginShowing, TypeKeys, ScreenTaken, Resize, AskComPort, SendBreak, EndInput, ShowPast,
+    AskWho, AskToWrite, HandOver, Leave,
 )  # fmt: skip
 FROM_SUPERVISOR: Final = (
     EventsWritten, LimitsChanged, NotifyOthers, ListSessions, KickSession, WatchSession, StopWatching, Reload,

@@ -26,6 +26,8 @@ from telnetsd.telnet.protocol import NvtProtocol
 READ_BYTES: Final = 4096
 TAKEN_AFTER_S: Final = 2.0
 """How long a line may take to accept the remaining input of a client that has disconnected."""
+LINGER_MAX_S: Final = 60.0
+"""How long a client that has ended its input stays on a line that never falls silent."""
 T = TypeVar("T")
 
 
@@ -76,7 +78,8 @@ class Attachment:
     def tell(self, sentence: str) -> None:
         """See Participant; a client connected directly to a line sees only what the line itself sends."""
         if not self._is_bare:
-            self._writer.write(f"\r\n*** {sentence}\r\n".encode())
+            rows = "".join(f"*** {row}\r\n" for row in sentence.split("\n"))
+            self._writer.write(f"\r\n{rows}".encode())
 
     def unread_bytes(self) -> int:
         """See Participant."""
@@ -160,11 +163,15 @@ class Attachment:
     async def _pass_all_on(self, place: Place, typed: bytes, keys: NvtInput) -> bytes:
         escapes, data = EscapeReader(), typed
         while self._reason is None:
-            rest = await self._pass_on(place, escapes, data if self._is_bare else keys.feed(data))
+            read = keys.pass_on if self._protocol.agreement.receives_binary else keys.feed
+            rest = await self._pass_on(place, escapes, data if self._is_bare else read(data))
             if self._reason is not None:
                 return rest
             data = await self._protocol.reader.read(READ_BYTES)
             if not data:
+                if self._protocol.has_ended_input:
+                    place.end_input()
+                    await _linger(self._protocol, self.line.settings.linger_s, lambda: self._received)
                 break
             self.on_heard()
         return b""
@@ -212,15 +219,15 @@ class Attachment:
 
     async def _pass_on(self, place: Place, escapes: EscapeReader, data: bytes) -> bytes:
         """Send keys and run escapes; return the input after the escape that leaves the line."""
-        found = [data] if self._is_bare else escapes.feed(data)
-        for number, one in enumerate(found):
+        for one in [data] if self._is_bare else escapes.feed(data):
             if self._reason is not None:
                 return b""
             if isinstance(one, bytes):
                 await self._type(place, one)
             elif one is Escape.LEAVE:
                 self._reason = LineReason.LEFT
-                return b"".join(rest for rest in found[number + 1 :] if isinstance(rest, bytes))
+                self.tell(f"left {self.line.name}")
+                return escapes.rest
             else:
                 await _do(one, place, self.tell)
                 await self._protocol.drain()
@@ -235,12 +242,20 @@ class Attachment:
             self._sent -= len(keys)
 
 
+async def _linger(protocol: NvtProtocol, linger_s: float, received: Callable[[], int]) -> None:
+    """Wait until a line is silent, for a client that has ended its input, such as a script."""
+    end = time.monotonic() + LINGER_MAX_S
+    before, is_gone = -1, False
+    while before != received() and not is_gone and time.monotonic() < end:
+        before = received()
+        is_gone = await unless(protocol.wait_lost(), asyncio.sleep(linger_s, result=True)) is None
+
+
 async def _do(escape: Escape, place: Place, tell: Callable[[str], None]) -> None:
     """Run an escape that a user typed among the keys for a line."""
     match escape:
         case Escape.HELP:
-            for text in HELP:
-                tell(text)
+            tell("\n".join(HELP))
         case Escape.BREAK:
             place.send_break()
         case Escape.MORE_PAST | Escape.ALL_PAST:

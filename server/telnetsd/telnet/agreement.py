@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from telnetlib3 import TelnetReader
-from telnetlib3.telopt import ECHO
+from telnetlib3.telopt import BINARY, ECHO
 
 from telnetsd.telnet.negotiation import ComPort, NvtNegotiator
 
@@ -64,6 +64,11 @@ class Agreement:
     def interpret(self, data: bytes) -> None:
         """Interpret received bytes: answer commands, and pass the rest to the reader."""
         self._telnet().interpret(data)
+
+    @property
+    def receives_binary(self) -> bool:
+        """Whether the client sends bytes unchanged (RFC 856)."""
+        return self._negotiator is not None and self._negotiator.peers.is_on(BINARY)
 
     @property
     def is_echoing(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from telnetlib3 import TelnetReader
 from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import BINARY, BRK, ECHO, IAC, NAWS, SB, SE, SGA, TTYPE
+from telnetlib3.telopt import BINARY, BRK, ECHO, EOF, IAC, NAWS, SB, SE, SGA, TTYPE
 
 from telnetsd.telnet.bounded_writer import BoundedWriter
 from telnetsd.telnet.gate import ReadingGate
@@ -132,7 +132,7 @@ class NvtConnection:
     """A connection to a telnet server: plain bytes each way, and the options that are agreed on."""
 
     def __init__(self, transport: asyncio.Transport, client: _Client) -> None:
-        self._transport = transport
+        self.transport = transport
         self._client = client
         # Without an encoding, telnetlib3's reader returns bytes; both are set by connection_made.
         self._reader, self._writer = cast("TelnetReader", client.reader), cast("_Writer", client.writer)
@@ -141,6 +141,16 @@ class NvtConnection:
     def is_binary(self) -> bool:
         """Whether the server accepts bytes unchanged (RFC 856)."""
         return self._writer.ours.is_on(BINARY)
+
+    @property
+    def receives_binary(self) -> bool:
+        """Whether the server sends bytes unchanged (RFC 856)."""
+        return self._writer.peers.is_on(BINARY)
+
+    @property
+    def is_echoing(self) -> bool:
+        """Whether the server echoes what is typed (RFC 857)."""
+        return self._writer.peers.is_on(ECHO)
 
     @property
     def is_closing(self) -> bool:
@@ -178,6 +188,10 @@ class NvtConnection:
         """Send BREAK (RFC 854)."""
         self._writer.send_iac(IAC + BRK)
 
+    def send_eof(self) -> None:
+        """Send the end of input (RFC 1184 section 2.1)."""
+        self._writer.send_iac(IAC + EOF)
+
     async def drain(self) -> None:
         """Wait until enough of the written data is sent.
 
@@ -191,11 +205,11 @@ class NvtConnection:
 
     async def close(self, timeout_s: float) -> None:
         """Close the connection, and after `timeout_s` seconds drop unsent data."""
-        self._transport.close()
+        self.transport.close()
         try:
             await asyncio.wait_for(self._client.waiter_closed, timeout_s)
         except TimeoutError:
-            self._transport.abort()
+            self.transport.abort()
         self._writer.close()
 
 

@@ -193,6 +193,11 @@ class NvtProtocol(asyncio.Protocol):
             return False  # not TCP, such as a Unix socket
         return state != _TCP_ESTABLISHED
 
+    @property
+    def has_ended_input(self) -> bool:
+        """Whether the client has said that it sends nothing more, and still reads (RFC 8446 section 6.1)."""
+        return not self.is_over and bool(self._transport.get_extra_info("has_ended_input"))
+
     # Internals.
 
     def _take_in(self, data: bytes) -> None:

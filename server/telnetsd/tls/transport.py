@@ -357,8 +357,10 @@ class TlsTransport(TlsConnection, asyncio.Transport):
         self._raw.set_write_buffer_limits(high, low)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 -- asyncio's signature
-        """Return `tls` (TlsDetails), `peer_certificate` (PeerCertificate or None), or what TCP knows."""
+        """Return `tls` (TlsDetails), `peer_certificate` (or None), `has_ended_input` (bool), or what TCP knows."""
         match name:
+            case "has_ended_input":
+                return self._engine.peer_closed
             case "tls":
                 return self._engine.details()
             case "peer_certificate":

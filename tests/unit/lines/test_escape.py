@@ -30,8 +30,24 @@ def test_a_tilde_counts_only_at_the_start_of_a_line(typed: bytes, found: list[ob
 def test_any_split_of_the_input_finds_the_same_escapes(pieces: list[bytes], size: int) -> None:
     typed = b"".join(pieces)
     one = EscapeReader()
-    cut = [found for start in range(0, len(typed), size) for found in one.feed(typed[start : start + size])]
+    cut: list[bytes | Escape] = []
+    for start in range(0, len(typed), size):
+        cut += one.feed(typed[start : start + size])
+        if Escape.LEAVE in cut:
+            break
     assert joined(cut) == joined(EscapeReader().feed(typed))
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_what_follows_the_escape_that_leaves_is_returned_as_it_came(size: int) -> None:
+    typed, reader = b"show\r~.\r~?\r\n~.who\r\n", EscapeReader()
+    found: list[bytes | Escape] = []
+    for start in range(0, len(typed), size):
+        found += reader.feed(typed[start : start + size])
+        if Escape.LEAVE in found:
+            assert reader.rest + typed[start + size :] == b"\r~?\r\n~.who\r\n"
+            break
+    assert joined(found) == [b"show\r", Escape.LEAVE]
 
 
 def joined(found: list[bytes | Escape]) -> list[bytes | Escape]:

@@ -1,7 +1,5 @@
 """Lines to a program on a pty: a clean environment, and nothing left of the program when the line ends."""
 
-import asyncio
-import errno
 import fcntl
 import os
 import pwd
@@ -15,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from telnetsd.lines.kinds.descriptor import DescriptorStream
 from telnetsd.lines.kinds.kind import LineKind, TargetText
-from telnetsd.lines.kinds.upstream import READ_BYTES, UpstreamError
 from telnetsd.programs.running import PATH, ProgramStart, SupervisedProgram, start_program
+from telnetsd.telnet.line_discipline import END_OF_INPUT
 from telnetsd.telnet.terminal import Terminal
 
-WRITTEN_MAX_BYTES: Final = 65536
 _WINDOW: Final = struct.Struct("HHHH")
 
 
@@ -30,11 +28,7 @@ class ProgramUpstream:
     def __init__(self, program: SupervisedProgram, descriptor: int) -> None:
         self._program = program
         self._descriptor = descriptor
-        self._loop = asyncio.get_running_loop()
-        self._unsent = bytearray()
-        self._is_writable = asyncio.Event()
-        self._is_writable.set()
-        self._is_closed = False
+        self._stream = DescriptorStream(descriptor)
 
     async def require_started(self) -> None:
         """Wait until the program runs; if it does not start, close the pty.
@@ -45,58 +39,28 @@ class ProgramUpstream:
         try:
             await self._program.require_started()
         except BaseException:
-            self._give_back()
+            self._close_pty()
             raise
 
     async def read(self) -> bytes:
         """See Upstream."""
-        while True:
-            try:
-                return os.read(self._descriptor, READ_BYTES)
-            except BlockingIOError:
-                await self._wait_readable()
-            except OSError as error:
-                if error.errno == errno.EIO:
-                    return b""  # the program has closed its end
-                raise UpstreamError(str(error.strerror)) from error
-
-    async def _wait_readable(self) -> None:
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self._descriptor, _settle, ready)
-        try:
-            await ready
-        finally:
-            if not self._is_closed:
-                self._loop.remove_reader(self._descriptor)
+        return await self._stream.read()
 
     def write(self, data: bytes) -> None:
         """See Upstream."""
-        was_empty = not self._unsent
-        self._unsent += data
-        if was_empty and self._unsent:
-            self._send()
-        elif len(self._unsent) >= WRITTEN_MAX_BYTES:
-            self._is_writable.clear()
-
-    def _send(self) -> None:
-        try:
-            del self._unsent[: os.write(self._descriptor, self._unsent)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._unsent.clear()  # the reader learns that the program is gone
-        if self._unsent:
-            self._loop.add_writer(self._descriptor, self._send)
-        else:
-            self._loop.remove_writer(self._descriptor)
-        if len(self._unsent) < WRITTEN_MAX_BYTES:
-            self._is_writable.set()
-        else:
-            self._is_writable.clear()
+        self._stream.write(data)
 
     async def drain(self) -> None:
         """See Upstream."""
-        await self._is_writable.wait()
+        await self._stream.drain()
+
+    def local_echo(self, keys: bytes) -> bytes:  # noqa: ARG002 -- see Upstream
+        """Return nothing: what is at the other end echoes, or is not meant to."""
+        return b""
+
+    def end_input(self) -> None:
+        """Type ^D, which ends the input of a program that reads lines."""
+        self._stream.write(END_OF_INPUT)
 
     def resize(self, terminal: Terminal) -> None:
         """Notify the program of a new size of its terminal (SIGWINCH)."""
@@ -111,16 +75,12 @@ class ProgramUpstream:
 
     async def close(self) -> None:
         """End the program and everything that it started, and close the pty."""
-        self._give_back()
+        self._close_pty()
         await self._program.end(signal.SIGHUP)
 
-    def _give_back(self) -> None:
-        # A read that still waits must not touch the descriptor: its number will soon be reused.
-        self._is_closed = True
-        self._loop.remove_reader(self._descriptor)
-        self._loop.remove_writer(self._descriptor)
+    def _close_pty(self) -> None:
+        self._stream.let_go()
         os.close(self._descriptor)
-        self._is_writable.set()
 
 
 def open_program(target: "ExecTarget", terminal: Terminal, environment: Mapping[str, str]) -> ProgramUpstream:
@@ -182,11 +142,6 @@ def _parse(text: TargetText) -> ExecTarget:
         if os.geteuid() != 0:
             raise ValueError("run_as requires a server that runs as root")
     return ExecTarget((program, *words[1:]), run_as or None)
-
-
-def _settle(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_result(None)
 
 
 def _set_size(descriptor: int, terminal: Terminal) -> None:

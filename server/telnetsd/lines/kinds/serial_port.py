@@ -1,86 +1,113 @@
-"""An open serial port, on pyserial-asyncio-fast (the extra `serial`)."""
+"""An open serial port: pyserial (the extra `serial`) sets it up, and its bytes are read and written here."""
 
 import asyncio
 import contextlib
 import termios
-from typing import cast
+from typing import Final
 
 import serial
-from serial_asyncio_fast import SerialTransport
 
 from telnetsd.lines.kinds.com_port import answer
-from telnetsd.lines.kinds.streams import StreamUpstream
-from telnetsd.lines.kinds.upstream import READ_BYTES
+from telnetsd.lines.kinds.descriptor import DescriptorStream
+from telnetsd.lines.kinds.port_settings import PortSettings
+from telnetsd.lines.kinds.upstream import CLOSE_TIMEOUT_S, UpstreamError
+from telnetsd.telnet.terminal import Terminal
 
-BREAK_S = 0.25
-
-
-class _Transport(SerialTransport):
-    """The library's transport; a lost port is reported to the participants, and is not an error of the server."""
-
-    def _fatal_error(self, exc: BaseException, message: str = "") -> None:  # noqa: ARG002 -- the library's signature
-        self._abort(exc)
+SENT_INTERVAL_S: Final = 0.02
+GONE: Final = "the device is gone"
+_REFUSALS: Final = (OSError, ValueError, termios.error)
 
 
-class SerialUpstream(StreamUpstream):
+class SerialUpstream:
     """An open serial port."""
 
+    def __init__(self, port: serial.Serial, settings: PortSettings) -> None:
+        self._port = port
+        self._settings = settings
+        self._stream = DescriptorStream(port.fileno(), waits_first=True)
+        self._is_closed = False
+
+    async def read(self) -> bytes:
+        """See Upstream."""
+        data = await self._stream.read()
+        if not data and not self._is_closed:
+            raise UpstreamError(GONE)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See Upstream."""
+        self._stream.write(data)
+
+    async def drain(self) -> None:
+        """See Upstream."""
+        await self._stream.drain()
+
+    def local_echo(self, keys: bytes) -> bytes:  # noqa: ARG002 -- see Upstream
+        """Return nothing: what is at the other end echoes, or is not meant to."""
+        return b""
+
+    def end_input(self) -> None:
+        """Do nothing: a serial port has no end."""
+
+    def resize(self, terminal: Terminal) -> None:
+        """Do nothing: a serial port has no screen size."""
+
     def send_break(self) -> bool:
-        """Send BREAK, for a quarter of a second."""
-        port = self._port()
-        if port is None:
-            return False
+        """Send BREAK, for as long as the line's settings say."""
         try:
-            port.break_condition = True
-        except OSError:
+            self._port.break_condition = True
+        except _REFUSALS:
             return False
-        asyncio.get_running_loop().call_later(BREAK_S, _end_break, port)
+        asyncio.get_running_loop().call_later(self._settings.break_s, self._end_break)
         return True
 
     def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
         """See Upstream."""
-        port = self._port()
-        return None if port is None else answer(port, question, may_change=may_change)
+        return None if self._is_closed else answer(self._port, question, may_change=may_change)
 
-    def abandon(self) -> None:
-        """Discard output that the port will not send, because closing would wait for it."""
-        port = self._port()
-        if port is not None:
-            with contextlib.suppress(OSError, termios.error):
-                port.reset_output_buffer()
-        if self._writer.transport.get_write_buffer_size():
-            self._writer.transport.abort()
+    async def close(self) -> None:
+        """Give written bytes a moment to be sent, and close the port."""
+        with contextlib.suppress(TimeoutError, *_REFUSALS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while self._stream.unsent_bytes or self._port.out_waiting:  # noqa: ASYNC110 -- the kernel tells no more
+                    await asyncio.sleep(SENT_INTERVAL_S)
+        with contextlib.suppress(*_REFUSALS):
+            # Otherwise the kernel would wait for a device that takes nothing.
+            self._port.reset_output_buffer()
+        self._is_closed = True
+        self._stream.let_go()
+        self._port.close()
 
-    def _port(self) -> serial.Serial | None:
-        """Return the port; None once it is closed, as an unplugged port is."""
-        port: serial.Serial | None = self._writer.transport.get_extra_info("serial")
-        return port
+    def _end_break(self) -> None:
+        if not self._is_closed:
+            with contextlib.suppress(*_REFUSALS):
+                self._port.break_condition = False
 
 
-def open_serial(device: str, *, baud: int, data_bits: int, parity: str, stop_bits: float) -> SerialUpstream:
+def open_serial(settings: PortSettings) -> SerialUpstream:
     """Open the port.
 
     Raises:
         OSError: The port cannot be opened.
     """
+    port = serial.Serial(
+        baudrate=settings.baud,
+        bytesize=settings.data_bits,
+        parity=settings.parity,
+        stopbits=settings.stop_bits,
+        rtscts=settings.flow == "rtscts",
+        dsrdtr=settings.flow == "dsrdtr",
+        xonxoff=settings.flow == "xonxoff",
+        exclusive=True,
+    )
+    port.port = settings.device
+    # Set before the port is opened: some adapters reset a board when these signals change.
+    if settings.dtr is not None:
+        port.dtr = settings.dtr
+    if settings.rts is not None:
+        port.rts = settings.rts
     try:
-        port = serial.Serial(
-            device,
-            baudrate=baud,
-            bytesize=data_bits,
-            parity=parity,
-            stopbits=stop_bits,
-            exclusive=True,
-        )
-    except termios.error as error:
+        port.open()
+    except (ValueError, termios.error) as error:
         raise OSError(*error.args) from error
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=READ_BYTES)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport = cast("asyncio.WriteTransport", _Transport(loop, protocol, port))
-    return SerialUpstream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-
-
-def _end_break(port: serial.Serial) -> None:
-    with contextlib.suppress(OSError):
-        port.break_condition = False
+    return SerialUpstream(port, settings)

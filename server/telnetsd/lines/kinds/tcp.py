@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telnetsd.lines.kinds.kind import LineKind, TargetText, parse_host_port
-from telnetsd.lines.kinds.streams import StreamUpstream
+from telnetsd.lines.kinds.streams import StreamUpstream, enter_of
 from telnetsd.lines.kinds.upstream import READ_BYTES
 from telnetsd.telnet.terminal import Terminal
 
@@ -17,14 +17,21 @@ class TcpTarget:
 
     host: str
     port: int
+    enter: bytes
 
     async def open(self, _terminal: Terminal, _environment: Mapping[str, str]) -> StreamUpstream:
         """See Target."""
-        return StreamUpstream(*await asyncio.open_connection(self.host, self.port, limit=READ_BYTES))
+        return StreamUpstream(*await asyncio.open_connection(self.host, self.port, limit=READ_BYTES), self.enter)
 
 
 def _parse(text: TargetText) -> TcpTarget:
-    return TcpTarget(*parse_host_port(text))
+    return TcpTarget(*parse_host_port(text), enter_of(text))
 
 
-KIND: Final = LineKind(name="tcp", form="tcp://HOST:PORT", summary="bytes over TCP, unchanged", parse=_parse)
+KIND: Final = LineKind(
+    name="tcp",
+    form="tcp://HOST:PORT",
+    summary="bytes over TCP, unchanged",
+    parse=_parse,
+    keys=frozenset({"newline"}),
+)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.lines.kinds.kind import LineKind, TargetText, parse_host_port
-from telnetsd.lines.kinds.streams import StreamUpstream
+from telnetsd.lines.kinds.streams import StreamUpstream, enter_of
 from telnetsd.lines.kinds.upstream import READ_BYTES
 from telnetsd.telnet.terminal import Terminal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TlsTarget:
     """See Target; the files are PEM (None: the CAs of the system, no client certificate)."""
 
@@ -22,6 +22,7 @@ class TlsTarget:
     ca: Path | None
     certificate: Path | None
     key: Path | None
+    enter: bytes
 
     async def open(self, _terminal: Terminal, _environment: Mapping[str, str]) -> StreamUpstream:
         """See Target; the certificate must name the host, and come from a CA that the line trusts (RFC 6125)."""
@@ -31,7 +32,7 @@ class TlsTarget:
         reader, writer = await asyncio.open_connection(
             self.host, self.port, ssl=context, server_hostname=self.host, limit=READ_BYTES
         )
-        return StreamUpstream(reader, writer)
+        return StreamUpstream(reader, writer, self.enter)
 
 
 def _parse(text: TargetText) -> TlsTarget:
@@ -43,7 +44,8 @@ def _parse(text: TargetText) -> TlsTarget:
         if file is not None and not file.is_file():
             raise ValueError(f"no file at {file}")
     ca, certificate, key = files
-    return TlsTarget(*parse_host_port(text), ca, certificate, key)
+    host, port = parse_host_port(text)
+    return TlsTarget(host=host, port=port, ca=ca, certificate=certificate, key=key, enter=enter_of(text))
 
 
 KIND: Final = LineKind(
@@ -51,5 +53,5 @@ KIND: Final = LineKind(
     form="tls://HOST:PORT",
     summary="bytes over TLS; the upstream's certificate is verified",
     parse=_parse,
-    keys=frozenset({"ca", "certificate", "key"}),
+    keys=frozenset({"ca", "certificate", "key", "newline"}),
 )

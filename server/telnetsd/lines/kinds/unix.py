@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telnetsd.lines.kinds.kind import LineKind, TargetText
-from telnetsd.lines.kinds.streams import StreamUpstream
+from telnetsd.lines.kinds.streams import StreamUpstream, enter_of
 from telnetsd.lines.kinds.upstream import READ_BYTES
 from telnetsd.telnet.terminal import Terminal
 
@@ -19,10 +19,11 @@ class UnixTarget:
     """See Target."""
 
     path: str
+    enter: bytes
 
     async def open(self, _terminal: Terminal, _environment: Mapping[str, str]) -> StreamUpstream:
         """See Target."""
-        return StreamUpstream(*await asyncio.open_unix_connection(self.path, limit=READ_BYTES))
+        return StreamUpstream(*await asyncio.open_unix_connection(self.path, limit=READ_BYTES), self.enter)
 
 
 def _parse(text: TargetText) -> UnixTarget:
@@ -30,7 +31,7 @@ def _parse(text: TargetText) -> UnixTarget:
         raise ValueError("a Unix socket is an absolute path, as in unix:/run/vm/console.sock")
     if len(text.rest.encode()) > PATH_MAX_BYTES:
         raise ValueError(f"the path of a Unix socket has at most {PATH_MAX_BYTES} bytes")
-    return UnixTarget(text.rest)
+    return UnixTarget(text.rest, enter_of(text))
 
 
 KIND: Final = LineKind(
@@ -38,4 +39,5 @@ KIND: Final = LineKind(
     form="unix:/PATH",
     summary="bytes over a Unix socket, such as the console of a virtual machine",
     parse=_parse,
+    keys=frozenset({"newline"}),
 )

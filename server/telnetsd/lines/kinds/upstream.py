@@ -33,6 +33,12 @@ class Upstream(Protocol):
             UpstreamError: The connection broke.
         """
 
+    def local_echo(self, keys: bytes) -> bytes:
+        """Return what the screen shows for typed keys, since the upstream does not echo them; empty if it does."""
+
+    def end_input(self) -> None:
+        """Pass on that no more input will come, if the upstream has a use for it."""
+
     def resize(self, terminal: Terminal) -> None:
         """Pass on a new screen size, if the upstream has a use for it."""
 

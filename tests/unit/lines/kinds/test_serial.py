@@ -10,6 +10,6 @@ from telnetsd.lines.kinds.serial import KIND
 
 def test_serial_lines_are_refused_where_their_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     KIND.require()
-    monkeypatch.setitem(sys.modules, "serial_asyncio_fast", None)
+    monkeypatch.setitem(sys.modules, "serial", None)
     with pytest.raises(OperatorError, match=r"run: pip install 'telnetsd\[serial\]'"):
         KIND.require()

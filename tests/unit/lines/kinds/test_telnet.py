@@ -22,7 +22,7 @@ async def ask_without_reading() -> int:
         upstream = await TelnetTarget(*listener.getsockname()).open(Terminal(), {})
         server = listener.accept()[0]
         with server:
-            transport = upstream._connection._transport
+            transport = upstream._connection.transport
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             server.setblocking(False)
             await asyncio.get_running_loop().sock_sendall(server, DO_TTYPE + ASK_TTYPE * QUESTIONS + b"asked")
@@ -63,3 +63,49 @@ def test_the_last_input_reaches_a_server_that_reads() -> None:
 def test_a_server_that_does_not_read_keeps_no_connection_open() -> None:
     typed = b"x" * 2**24
     assert len(uvloop.run(close_amidst(typed, is_read=False))) < len(typed)
+
+
+WILL_ECHO, WONT_ECHO = b"\xff\xfb\x01", b"\xff\xfc\x01"
+DO_BINARY, WILL_BINARY = b"\xff\xfd\x00", b"\xff\xfb\x00"
+
+
+async def converse(said: bytes, typed: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return what the user sees of `said`, what the server receives of `typed`, and what is echoed for it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = await TelnetTarget(*listener.getsockname()).open(Terminal(), {})
+        server = listener.accept()[0]
+        with server:
+            server.setblocking(False)
+            loop, shown = asyncio.get_running_loop(), b""
+            for start in range(len(said + b"#")):
+                await loop.sock_sendall(server, (said + b"#")[start : start + 1])
+            while not shown.endswith(b"#"):
+                shown += await upstream.read()
+            echo = upstream.local_echo(typed)
+            upstream.write(typed)
+            await upstream.close()
+            received = b""
+            while data := await loop.sock_recv(server, 65536):
+                received += data
+            return shown[:-1], received, echo
+
+
+@pytest.mark.parametrize(
+    ("said", "typed", "expected"),
+    [
+        (b"a\r\0b\r\nc", b"ls\r", (b"a\rb\r\nc", b"ls\r\n", b"ls\r\n")),
+        (b"", b"lx\x7fs\x08\x03\r", (b"", b"lx\x7fs\x08\x03\r\n", b"lx\b \bs\b \b\r\n")),
+        (WILL_ECHO, b"ls\r", (b"", b"\xff\xfd\x01ls\r\0", b"")),
+        (WILL_ECHO, b"one\r\ntwo\n", (b"", b"\xff\xfd\x01one\r\ntwo\r\n", b"")),
+        (WILL_ECHO + WONT_ECHO, b"ls\r", (b"", b"\xff\xfd\x01\xff\xfe\x01ls\r\n", b"ls\r\n")),
+        (
+            WILL_ECHO + WILL_BINARY + DO_BINARY + b"\r\0\r\n",
+            b"\r\r\n\0",
+            (b"\r\0\r\n", b"\xff\xfd\x01\xff\xfd\x00\xff\xfb\x00\r\r\n\0", b""),
+        ),
+    ],
+)
+def test_line_ends_and_echo_are_those_of_a_network_virtual_terminal(
+    said: bytes, typed: bytes, expected: tuple[bytes, bytes, bytes]
+) -> None:
+    assert uvloop.run(converse(said, typed)) == expected
