@@ -1,14 +1,10 @@
 """Every client that the README names, run for real: its user is alice on the screen and in the audit log."""
 
-import os
-import pty
 import re
-import select
 import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import pytest
 
 from support.homes import add
 from support.machine import DEADLINE_S
+from support.pty_program import PtyProgram
 from support.server import RunningServer, action_of, get
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.users.credentials import user_files
@@ -42,47 +39,9 @@ def line_for(client: str, server: RunningServer) -> list[str]:
     return [sys.executable, "-m", *line] if client == "telnetsd" else line
 
 
-class Terminal:
-    """A program on a real pseudo-terminal, as a person uses it."""
-
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=folder
-        )
-        os.close(slave)
-        self.screen = b""
-
-    def type(self, text: bytes) -> None:
-        os.write(self._master, text)
-
-    def wait_for(self, pattern: bytes) -> bytes:
-        """Return the screen text up to the pattern, and discard it."""
-        deadline = time.monotonic() + DEADLINE_S
-        while (match := re.search(pattern, self.screen)) is None:
-            left = deadline - time.monotonic()
-            assert left > 0, f"{pattern!r} did not come; the screen shows {self.screen!r}"
-            if select.select([self._master], [], [], left)[0]:
-                self.screen += self._read()
-        shown, self.screen = self.screen[: match.end()], self.screen[match.end() :]
-        # A terminal that is not in raw mode puts its own CR before each LF.
-        return shown.replace(b"\r\r\n", b"\r\n")
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._master, 65536)
-        except OSError as error:
-            raise AssertionError(f"the program has ended; the screen shows {self.screen!r}") from error
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._master)
-
-
 @pytest.mark.parametrize("client", CLIENTS)
 def test_alice_logs_in_works_and_leaves_at_a_terminal(client: str, server: RunningServer, folder: Path) -> None:
-    terminal = Terminal(line_for(client, server), folder)
+    terminal = PtyProgram(line_for(client, server), folder)
     try:
         terminal.wait_for(rb"you are alice \(operator; class 1\)")
         terminal.wait_for(rb"alice> ")
@@ -151,7 +110,7 @@ def test_telnet_ssl_at_a_terminal_connects_to_an_installation_with_a_post_quantu
     files = user_files(post_quantum.home, "alice")
     for path in (files.certificate, files.key, post_quantum.home.ca_certificate):
         shutil.copy(path, tmp_path)
-    terminal = Terminal(line_for("telnet-ssl", post_quantum), tmp_path)
+    terminal = PtyProgram(line_for("telnet-ssl", post_quantum), tmp_path)
     try:
         terminal.wait_for(rb"alice> ")
         terminal.type(b"quit\r")

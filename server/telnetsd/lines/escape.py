@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Final
 
 ESCAPE: Final = 0x7E
-_LINE_ENDS: Final = frozenset(b"\r\n")
+NUL: Final = 0
+_LINE_ENDS: Final = (b"\r", b"\n")
 
 
 class Escape(Enum):
@@ -55,7 +56,8 @@ class EscapeReader:
         Nothing follows the escape that leaves.
         """
         if ESCAPE not in data and not self._is_escaped:
-            self._is_at_start = data[-1] in _LINE_ENDS if data else self._is_at_start
+            last = data.rstrip(b"\0")[-1:]
+            self._is_at_start = last in _LINE_ENDS if last else self._is_at_start
             return [data] if data else []
         found: list[bytes | Escape] = []
         plain = bytearray()
@@ -79,12 +81,14 @@ class EscapeReader:
         if self._is_escaped:
             self._is_escaped = False
             escape = _BY_BYTE.get(byte)
-            self._is_at_start = escape is not None or byte in _LINE_ENDS
+            self._is_at_start = escape is not None or bytes([byte]) in _LINE_ENDS
             if escape is not None:
                 return escape
             return b"~" if byte == ESCAPE else b"~" + bytes([byte])
         if self._is_at_start and byte == ESCAPE:
             self._is_escaped = True
             return b""
-        self._is_at_start = byte in _LINE_ENDS
+        if byte != NUL:
+            # Some clients send CR NUL for Enter even where bytes pass unchanged.
+            self._is_at_start = bytes([byte]) in _LINE_ENDS
         return bytes([byte])

@@ -75,12 +75,12 @@ class NvtNegotiator(BoundedWriter):
         self._is_on_line = False
         self._edited_before = False
         """Whether we echoed and edited before the client was on a line."""
-        self.terminal = ReportedTerminal(SUBNEGOTIATED, owner)
+        self.terminal = ReportedTerminal(owner)
         self._com_port: ComPort | None = None
         self._wants_com_port = False
         self._is_com_port_decided = False
-        self.set_ext_callback(NAWS, self._note_window)
-        self.set_ext_callback(TTYPE, self._note_terminal_type)
+        self.set_ext_callback(NAWS, self.terminal.note_window)
+        self.set_ext_callback(TTYPE, self.terminal.note_kind)
         # Editing commands are passed on with the data, so that they act in the order in which they were sent.
         for command, byte in _IN_BAND.items():
             self.set_iac_callback(command, _feeder(reader, byte))
@@ -157,8 +157,10 @@ class NvtNegotiator(BoundedWriter):
 
     def decide_com_port(self, answer: ComPort | None) -> None:
         """Decide whether the client may control a port, whether it has asked already or asks later."""
-        self._com_port, self._is_com_port_decided = answer, True
-        if self._wants_com_port:
+        is_answered, self._com_port, self._is_com_port_decided = self._is_com_port_decided, answer, True
+        if answer is None:
+            self.decline(COM_PORT_OPTION)
+        if self._wants_com_port and (answer is not None or not is_answered):
             self._answer_com_port()
 
     def _answer_com_port(self) -> None:
@@ -188,18 +190,24 @@ class NvtNegotiator(BoundedWriter):
     def handle_wont(self, opt: bytes) -> None:
         """See BoundedWriter."""
         super().handle_wont(opt)
-        self.terminal.note(opt)
+        self.terminal.note_answer(opt)
 
     def on_ours(self, opt: bytes, *, is_on: bool) -> None:
         """Offer the rest of character mode, if the client has asked for a part of it (RFC 1123 section 3.2.2)."""
-        if opt in CHARACTER_MODE and is_on and not self._is_on_line:
-            for one in CHARACTER_MODE:
-                self.offer(one)
+        if opt in CHARACTER_MODE and is_on:
+            self._offer_character_mode()
 
     def on_peers(self, opt: bytes, *, is_on: bool) -> None:
-        """Ask for the terminal's type, once the client is willing to report it."""
+        """Ask for the terminal's type, once the client is willing to report it; a terminal can send single keys."""
         if opt == TTYPE and is_on:
             self.request_ttype()
+        if opt in SUBNEGOTIATED and is_on:
+            self._offer_character_mode()
+
+    def _offer_character_mode(self) -> None:
+        if not self._is_on_line:
+            for one in CHARACTER_MODE:
+                self.offer(one)
 
     def handle_ayt(self, _byte: bytes) -> None:
         """Answer Are You There (RFC 854) with yes, once for any number that arrive together."""
@@ -210,14 +218,6 @@ class NvtNegotiator(BoundedWriter):
     def _answer(self, answer: bytes) -> None:
         if answer and self._com_port is not None:
             self.send_iac(IAC + SB + COM_PORT_OPTION + answer.replace(IAC, IAC + IAC) + IAC + SE)
-
-    def _note_window(self, rows: int, columns: int) -> None:
-        self.terminal.window = (columns, rows)
-        self.terminal.note(NAWS)
-
-    def _note_terminal_type(self, name: str) -> None:
-        self.terminal.kind = name
-        self.terminal.note(TTYPE)
 
 
 def _feeder(reader: TelnetReader, byte: bytes) -> Callable[[bytes], None]:

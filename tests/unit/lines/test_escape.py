@@ -13,6 +13,7 @@ from telnetsd.lines.escape import Escape, EscapeReader
         (b"~.", [Escape.LEAVE]),
         (b"show\r~.", [b"show\r", Escape.LEAVE]),
         (b"show\n~?~#", [b"show\n", Escape.HELP, Escape.BREAK]),
+        (b"show\r\0~.", [b"show\r\0", Escape.LEAVE]),
         (b"a~.", [b"a~."]),
         (b"~~.", [b"~."]),
         (b"~x", [b"~x"]),
@@ -24,9 +25,10 @@ def test_a_tilde_counts_only_at_the_start_of_a_line(typed: bytes, found: list[ob
     assert EscapeReader().feed(typed) == found
 
 
-@given(
-    st.lists(st.sampled_from([b"~", b".", b"\r", b"\n", b"a", b"?", b"~~", b"ab"]), max_size=20), st.integers(1, 5)
-)
+PIECES = st.sampled_from([b"~", b".", b"\r", b"\n", b"\0", b"a", b"?", b"~~", b"ab"])
+
+
+@given(st.lists(PIECES, max_size=20), st.integers(1, 5))
 def test_any_split_of_the_input_finds_the_same_escapes(pieces: list[bytes], size: int) -> None:
     typed = b"".join(pieces)
     one = EscapeReader()

@@ -45,6 +45,7 @@ from telnetsd.telnet.bounded_writer import SUBNEGOTIATION_MAX_BYTES
 from telnetsd.telnet.line_discipline import Input, LineDiscipline, LineTooLong
 from telnetsd.telnet.protocol import READER_LIMIT_BYTES, NvtProtocol
 
+CHARACTER_MODE = IAC + WILL + ECHO + IAC + WILL + SGA
 IS, SEND = b"\x00", b"\x01"
 
 
@@ -233,8 +234,8 @@ async def test_nothing_is_sent_before_the_client_speaks() -> None:
         (IAC + DO + SGA, IAC + WILL + SGA + IAC + WILL + ECHO),
         (IAC + WILL + SGA, IAC + DO + SGA),
         (IAC + DO + TM, IAC + WILL + TM),
-        (IAC + WILL + NAWS, IAC + DO + NAWS),
-        (IAC + WILL + TTYPE, IAC + DO + TTYPE + IAC + SB + TTYPE + SEND + IAC + SE),
+        (IAC + WILL + NAWS, IAC + DO + NAWS + CHARACTER_MODE),
+        (IAC + WILL + TTYPE, IAC + DO + TTYPE + IAC + SB + TTYPE + SEND + IAC + SE + CHARACTER_MODE),
         (IAC + DO + ECHO, IAC + WILL + ECHO + IAC + WILL + SGA),
         (IAC + DO + BINARY, IAC + WONT + BINARY),
         (IAC + WILL + BINARY, IAC + DONT + BINARY),
@@ -247,7 +248,7 @@ async def test_nothing_is_sent_before_the_client_speaks() -> None:
         (IAC + DO + b"\xc8", IAC + WONT + b"\xc8"),
         ((IAC + DO + STATUS) * 2, (IAC + WONT + STATUS) * 2),
         (IAC + DONT + LOGOUT + IAC + DO + LOGOUT, IAC + WONT + LOGOUT),
-        (IAC + WILL + NAWS + IAC + WONT + NAWS, IAC + DO + NAWS + IAC + DONT + NAWS),
+        (IAC + WILL + NAWS + IAC + WONT + NAWS, IAC + DO + NAWS + CHARACTER_MODE + IAC + DONT + NAWS),
         (IAC + DO + SGA + IAC + DONT + SGA, IAC + WILL + SGA + IAC + WILL + ECHO + IAC + WONT + SGA),
         ((IAC + DO + ECHO + IAC + DONT + ECHO), IAC + WILL + ECHO + IAC + WILL + SGA + IAC + WONT + ECHO),
         (IAC + DONT + ECHO, b""),
@@ -268,7 +269,7 @@ async def test_a_repeated_request_for_an_option_that_is_on_is_answered_once(verb
     """RFC 1143: no answer where nothing changes, or two ends may answer each other forever."""
     protocol, wire = made(NvtProtocol)
     protocol.data_received((IAC + verb + option) * 50)
-    assert wire.written.count(option) == 1
+    assert wire.written.count(IAC + (DO if verb == WILL else WILL) + option) == 1
 
 
 @pytest.mark.parametrize("verb", [DO, WILL])
