@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench_audit import measure_audit
 from bench_flood import measure_flood
+from bench_kept_open import measure_kept_open
 from bench_lines import measure_lines
 from bench_peers import ROOM, client_files, load_generator
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -54,7 +55,7 @@ def measure_parts(home: Home) -> dict[str, str]:
     finally:
         server.stop()
     figures |= measure_flood(home, _start, lambda flooded: _spread(_latencies(partial(_log_in_and_leave, flooded))))
-    figures |= measure_audit(home, _start) | measure_lines(home, _start)
+    figures |= measure_audit(home, _start) | measure_lines(home, _start) | measure_kept_open(home, _start)
     return figures | _measure_revocation(home)
 
 
