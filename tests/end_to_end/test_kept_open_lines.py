@@ -368,10 +368,11 @@ def test_while_the_recording_cannot_be_written_the_line_stays_connected_and_acce
     gap = server.wait_for(lambda event: action_of(event) == "line-log-gap")
     assert get(gap, "telnetsd.line.unrecorded_bytes") == len(b"missing")
     assert get(gap, "telnetsd.line.unrecorded_since") < gap["@timestamp"]
-    connect(bob)
+    alice = terminal(server, "alice")
+    connect(alice)
     console.say(b"again")
-    bob.until(b"again")
-    bob.leave()
+    alice.until(b"again")
+    alice.leave()
     assert "switch-1 must be recorded, but cannot be: file exists; the line stays connected" in server.stop()
     assert shown_in(home) == b"recorded " + b"x" * 5000 + b"again"
     assert console.connections == 1
