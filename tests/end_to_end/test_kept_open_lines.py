@@ -258,11 +258,14 @@ def test_after_the_first_process_was_killed_the_next_one_vouches_for_what_the_se
     console.say(shown)
     wait_until(lambda: line_row(home)["shown_bytes"] == len(shown), "the console's output")
     server.kill()
+    unfinished = home.recordings_folder / ".20261130T140000.000000-switch-1-line.cast.zst.1.part"
+    unfinished.write_bytes(b"half")
     server = start()
     console.wait_connected()
     server.wait_for(
         lambda event: action_of(event) == "recording-closed" and event["event"]["reason"] == "server-lost"
     )
+    assert not unfinished.exists()
     console.say(b"the next day")
     wait_until(lambda: line_row(home)["shown_bytes"] == 12, "the console's output")
     assert server.stop() == ""

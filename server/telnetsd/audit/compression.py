@@ -11,6 +11,8 @@ from telnetsd.audit.file import open_regular
 from telnetsd.files.atomic import SECRET_FILE_MODE, sync_folder
 
 ZSTD_SUFFIX: Final = ".zst"
+UNFINISHED: Final = f".*{ZSTD_SUFFIX}.*.part"
+"""The names of copies that are not complete."""
 _CHUNK_BYTES: Final = 2**20
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from telnetsd.audit.compression import UNFINISHED
 from telnetsd.audit.file import open_regular
 from telnetsd.audit.open_sessions import fields_of_session, find_unended
 from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
@@ -100,6 +101,8 @@ async def vouch_for_recordings(home: Home, last: LastRun, lines: LineTable, trai
     The whole log is read for this, in a thread.
     """
     try:
+        for unfinished in home.recordings_folder.glob(UNFINISHED):
+            unfinished.unlink()  # its compression was interrupted; the recording itself is still there
         left = await asyncio.to_thread(_find_unvouched, home, last.recordings)
         for path, (line, connected) in left.items():
             recorded = await asyncio.to_thread(_examine, path)

@@ -1,6 +1,7 @@
 """What all lines of a server share: the log, the folder of recordings, and what to do if it cannot be written."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from telnetsd.lines.recordings.recording import Recorded, Recording, vouch_for
 from telnetsd.lines.recordings.segments import SegmentedRecording
 from telnetsd.lines.table import Line
 from telnetsd.telnet.terminal import Terminal
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class LineContext:
         async def vouch(recorded: Recorded) -> None:
             await vouch_for(recorded, line.name, trail)
             if is_compressed:
-                await asyncio.to_thread(compress, self.recordings / recorded.file)
+                await _compress(self.recordings / recorded.file)
 
         return SegmentedRecording(
             begin,
@@ -66,3 +69,10 @@ class LineContext:
             max_age_s=settings.recording_max_age_s,
             vouch=vouch,
         )
+
+
+async def _compress(path: Path) -> None:
+    try:
+        await asyncio.to_thread(compress, path)
+    except OSError as error:
+        logger.warning("%s stays as it is, and is not compressed: %s", path.name, error)
