@@ -57,6 +57,10 @@ def test_tab_completes_the_commands_and_lines_that_the_user_may_use(bob: Termina
     assert bob.until(b"bob> connect switch-") == b"\x07\r\nswitch-1  switch-2\r\nbob> connect switch-"
     bob.send(b"\x15kick x\t")
     bob.until(b"kick x\x07")
+    bob.send(b"\x15who x\t")
+    bob.until(b"who x\x07")
+    bob.send(b"\x15help who\t\t")
+    bob.until(b"\r\nwho  whoami\r\n")
 
 
 def test_an_operator_completes_session_ids(server: RunningServer, terminal: OpenTerminal) -> None:

@@ -1,6 +1,7 @@
 """The table of commands and its one `authorise`."""
 
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -203,3 +204,7 @@ def test_the_memory_of_what_roles_need_is_bounded(monkeypatch: pytest.MonkeyPatc
 def test_a_role_that_two_roles_include_counts_once() -> None:
     commands = table(left=RoleSettings(includes=("user",)), right=RoleSettings(includes=("user",)))
     assert commands.roles_of(user_with("left", "right")) == {"left", "right", "user", "guest"}
+
+
+async def test_a_command_knows_no_words_for_its_arguments_unless_it_says_so() -> None:
+    assert await make("uptime").completes(cast("Caller", None)) == ()
