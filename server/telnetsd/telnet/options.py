@@ -6,10 +6,16 @@ an option already has is not answered, so that two implementations never answer 
 
 RFC 1143 waits for the acknowledgement of a disabling before the option may be offered again. Some peers never send
 one, so a disabling is complete here as soon as it is sent. An acknowledgement that comes late then looks like a
-refusal of the next offer; the agreement that follows it enables the option all the same.
+refusal of the next offer; the agreement that follows it enables the option all the same. Two ends that both do so
+could answer each other forever; so the peer can enable an option only a limited number of times.
 """
 
+from collections import Counter
 from enum import Enum, auto
+from typing import Final
+
+ENABLED_MAX: Final = 16
+"""How many times the peer may enable an option by a request of its own: a client does so once."""
 
 
 class _State(Enum):
@@ -29,12 +35,13 @@ class OptionStates:
         disable: The command with which we disable or refuse one: WONT or DONT.
     """
 
-    __slots__ = ("_disable", "_enable", "_states")
+    __slots__ = ("_disable", "_enable", "_enabled", "_states")
 
     def __init__(self, enable: bytes, disable: bytes) -> None:
         self._enable = enable
         self._disable = disable
         self._states: dict[bytes, _State] = {}
+        self._enabled: Counter[bytes] = Counter()
 
     def is_on(self, option: bytes) -> bool:
         """Tell whether an option is enabled."""
@@ -76,9 +83,11 @@ class OptionStates:
                 self._states[option] = _State.NO
                 return self._disable
             case _State.NO:
-                if agrees:
-                    self._states[option] = _State.YES
-                return self._enable if agrees else self._disable
+                if not agrees or self._enabled[option] >= ENABLED_MAX:
+                    return self._disable
+                self._enabled[option] += 1
+                self._states[option] = _State.YES
+                return self._enable
 
     def receive_off(self, option: bytes) -> bytes:
         """Process the peer's request to disable an option, its refusal, or its acknowledgement; return the answer."""

@@ -4,10 +4,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from telnetsd.telnet.options import OptionStates
+from telnetsd.telnet.options import ENABLED_MAX, OptionStates
 
 WILL, WONT, DO, DONT = b"\xfb", b"\xfc", b"\xfd", b"\xfe"
 OPTION = b"\x01"
@@ -23,6 +23,13 @@ def test_a_request_is_accepted_once_and_refused_as_often_as_it_comes() -> None:
     assert not states.is_on(OPTION)
     assert [states.receive_on(OPTION, agrees=True) for _ in range(3)] == [WILL, b"", b""]
     assert states.is_on(OPTION)
+
+
+def test_a_peer_can_enable_an_option_only_a_limited_number_of_times() -> None:
+    states = ours()
+    answers = [(states.receive_on(OPTION, agrees=True), states.receive_off(OPTION)) for _ in range(ENABLED_MAX + 1)]
+    assert answers == [(WILL, WONT)] * ENABLED_MAX + [(WONT, b"")]
+    assert states.ask_on(OPTION) == WILL
 
 
 def test_disabling_is_acknowledged_once() -> None:
@@ -117,6 +124,19 @@ STEPS = st.lists(
 )
 
 
+BOTH_ASK = [
+    "the server offers",
+    "a command reaches the client",
+    "the client declines",
+    "a command reaches the server",
+    "a command reaches the server",
+    "the server offers",
+    "the server withdraws",
+    "the client requests",
+]
+
+
+@example(BOTH_ASK, True, True)
 @given(STEPS, st.booleans(), st.booleans())
 def test_whatever_two_ends_ask_for_and_however_late_the_answers_are_they_come_to_agree_and_fall_silent(
     steps: list[str], server_agrees: bool, client_agrees: bool
@@ -124,7 +144,7 @@ def test_whatever_two_ends_ask_for_and_however_late_the_answers_are_they_come_to
     made = Connection(server_agrees=server_agrees, client_agrees=client_agrees)
     for kind in steps:
         made.step(kind)
-    for kind in ARRIVALS * (8 * len(steps) + 8):
+    for kind in ARRIVALS * (8 * len(steps) + 8 * ENABLED_MAX):
         made.step(kind)
     assert not made.to_client
     assert not made.to_server
