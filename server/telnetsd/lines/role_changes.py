@@ -102,6 +102,11 @@ class RoleChanges:
             if not self._people.may_promote(watcher, former):
                 watcher.tell(f"another session was faster: {self._people.who()}")
                 return
+            try:
+                self._require_open()
+            except LineError as error:  # such as a line that must be recorded, and cannot be
+                watcher.tell(str(error))
+                return
             if not await self._record_change(watcher, former):
                 return
             self._changed_at = time.monotonic()

@@ -144,3 +144,17 @@ async def test_a_handover_that_is_not_logged_changes_nothing(log: Log) -> None:
         await line.roles.take_over(Person("operator", log))
     assert line.people.writer is writer
     assert log.told == []
+
+
+async def test_a_watcher_does_not_become_the_writer_of_a_line_that_accepts_none(log: Log) -> None:
+    line, writer, (watcher,) = opened(log, "watcher")
+    line.leave(writer)
+
+    def refuse() -> None:
+        raise LineError(LineReason.RECORDING_FAILED, "switch must be recorded, but cannot be")
+
+    line.roles._require_open = refuse
+    await line.roles.ask(watcher)
+    assert line.people.writer is None
+    assert watcher.said[-1] == "switch must be recorded, but cannot be"
+    assert log.told == []
