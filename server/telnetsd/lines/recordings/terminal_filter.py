@@ -13,13 +13,15 @@ PENDING_MAX_CHARS: Final = 4096
 RESET: Final = "\x1b[!p\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
 """Sent after the shown text: it restores the terminal to its previous state."""
 _TEXT: Final = r"[^\x00-\x1f\x7f-\x9f\x1b]+|[\b\t\n\v\f\r\x07]"
-_CONTROL: Final = r"\x1b\[(?P<parameters>[0-?]*)(?P<intermediates>[ -/]*)(?P<final>[@-~])"
-_STRING: Final = r"\x1b[\]PX^_][^\x1b\x07]*(?:\x07|\x1b\\)"
+CONTROL_SEQUENCE: Final = r"\x1b\[(?P<parameters>[0-?]*)(?P<intermediates>[ -/]*)(?P<final>[@-~])"
+CONTROL_STRING: Final = r"\x1b[\]PX^_][^\x1b\x07]*(?:\x07|\x1b\\)"
 _ESCAPE: Final = r"\x1b(?P<single>[78DEHM=>])|\x1b[()*+][0-9A-B]|\x1b[ -/]*[0-~]"
-_TOKEN: Final = re.compile(rf"(?P<text>{_TEXT})|{_CONTROL}|{_STRING}|{_ESCAPE}|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
-SEQUENCE: Final = re.compile(rf"{_CONTROL}|{_STRING}|{_ESCAPE}")
+_TOKEN: Final = re.compile(
+    rf"(?P<text>{_TEXT})|{CONTROL_SEQUENCE}|{CONTROL_STRING}|{_ESCAPE}|[\x00-\x1a\x1c-\x1f\x7f-\x9f]"
+)
+SEQUENCE: Final = re.compile(rf"{CONTROL_SEQUENCE}|{CONTROL_STRING}|{_ESCAPE}")
 """A sequence that is no text, whether it draws or controls."""
-_UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x1b\x07]*\x1b?|[()*+]|[ -/]*)\Z")
+UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x1b\x07]*\x1b?|[()*+]|[ -/]*)\Z")
 _SAFE_FINALS: Final = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
 _SAFE_MODES: Final = frozenset({"5", "6", "7", "12", "25", "47", "1047", "1048", "1049", "2026"})
 """DEC modes: reverse screen, origin, wrapping, the cursor; xterm's alternate screen; synchronised output."""
@@ -37,7 +39,7 @@ class TerminalFilter:
     def feed(self, text: str) -> str:
         """Process text, split anywhere, and return the part that may be shown."""
         text, self._pending = self._pending + text, ""
-        unfinished = _UNFINISHED.search(text)
+        unfinished = UNFINISHED.search(text)
         if unfinished is not None and len(text) - unfinished.start() <= PENDING_MAX_CHARS:
             text, self._pending = text[: unfinished.start()], text[unfinished.start() :]
         return "".join(one[0] for one in _TOKEN.finditer(text) if _is_shown(one))
