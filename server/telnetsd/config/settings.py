@@ -28,6 +28,7 @@ from telnetsd.config.values import (
     OptionalHostName,
     OptionalUrl,
     OptionalUser,
+    Pattern,
     PenaltySeconds,
     RenewalPolicy,
     RoleName,
@@ -328,6 +329,15 @@ class LineSettings(Section, frozen=True, kw_only=True):
     shared: Annotated[bool, setting("whether several sessions may connect: one writes, the others watch")] = False
     record: Annotated[bool, setting("whether its output is recorded")] = False
     record_input: Annotated[bool, setting("whether input is recorded as well")] = False
+    columns: Annotated[
+        int,
+        msgspec.Meta(ge=20, le=500),
+        setting("the width at which the far side wraps, with `record`, where it is not told the user's window"),
+    ] = 80
+    redact: Annotated[
+        tuple[Pattern, ...],
+        setting("what is left out of recorded commands: regular expressions, of which groups count if there are any"),
+    ] = ()
     idle_timeout_s: Annotated[
         float,
         msgspec.Meta(ge=0, le=10 * 365 * 86400),

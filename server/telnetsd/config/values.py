@@ -100,6 +100,12 @@ OptionalHostName = Annotated[
 ]
 
 
+Pattern = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=1000, description="a regular expression of up to 1000 characters (RE2)"),
+]
+
+
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 

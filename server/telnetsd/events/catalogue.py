@@ -223,6 +223,22 @@ DEFINITIONS: Final = {
             is_kept=True,
         ),
         Definition(
+            event=s.LineCommandTyped,
+            categories=("session",),
+            types=("info",),
+            outcome=SUCCESS,
+            always=_ON_LINE,
+            is_kept=True,
+        ),
+        Definition(
+            event=s.LineFullScreen,
+            categories=("session",),
+            types=("info",),
+            outcome=SUCCESS,
+            always=_ON_LINE,
+            is_kept=True,
+        ),
+        Definition(
             event=s.RecordingClosed,
             categories=("file",),
             types=("creation",),

@@ -221,8 +221,15 @@ LineUnrecorded = Annotated[
 ]
 LineGapSince = Annotated[str, Field("telnetsd.line.unrecorded_since", _TIME, "since when output was not recorded")]
 LineGapBytes = Annotated[int, Field("telnetsd.line.unrecorded_bytes", _COUNT, "how much output was not recorded")]
+LineCommandText = Annotated[
+    str, Field("telnetsd.line.command", _TEXT, "the command as the line showed it, escaped; redacted parts left out")
+]
+LinePrompt = Annotated[str, Field("telnetsd.line.prompt", _TEXT, "what the line showed before the command, escaped")]
 RecordingFile = Annotated[str, Field("telnetsd.recording.file", _TEXT, "its file below audit/recordings")]
 RecordingBytes = Annotated[int, Field("telnetsd.recording.bytes", _COUNT, "the size of the recording")]
+RecordingOffsetS = Annotated[
+    float, Field("telnetsd.recording.offset_s", _SECONDS, "when in the recording, in seconds from its beginning")
+]
 RecordingIsWhole = Annotated[
     bool,
     Field("telnetsd.recording.is_whole", _FLAG, "false if it reached its limit, or the server was killed"),

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from telnetsd.events import context
 from telnetsd.events import fields as f
 from telnetsd.events.event import Event
+from telnetsd.events.part import Part
 from telnetsd.events.reason import (
     AdmissionReason,
     CommandReason,
@@ -188,6 +189,34 @@ class LineLogGap(Event):
     reason: Literal[LineReason.RECORDING_FAILED] = LineReason.RECORDING_FAILED
     since: f.LineGapSince
     bytes: f.LineGapBytes
+
+
+class LinePosition(Part):
+    """A moment in the recording of a line."""
+
+    file: f.RecordingFile
+    offset_s: f.RecordingOffsetS
+
+
+class LineCommandTyped(Event):
+    """A command was typed on a recorded line, as the line's screen showed it; it was sent before."""
+
+    action: ClassVar = "line-command"
+    reason: Literal[LineReason.TYPED] = LineReason.TYPED
+    command: f.LineCommandText
+    prompt: f.LinePrompt
+    position: LinePosition | None = None
+
+
+class LineFullScreen(Event):
+    """Keys begin to go to a program that uses the whole screen of a recorded line, or no longer do.
+
+    What is typed to such a program is no command.
+    """
+
+    action: ClassVar = "line-fullscreen"
+    reason: Literal[LineReason.FULL_SCREEN, LineReason.FULL_SCREEN_ENDED]
+    position: LinePosition | None = None
 
 
 class RecordingClosed(Event):

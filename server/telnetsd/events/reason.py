@@ -371,6 +371,9 @@ class LineReason(Reason):
     WORKER_LOST = "worker-lost", "the process that served the session ended unexpectedly"
     UPSTREAM_CONNECTED = "upstream-connected", "the upstream is connected"
     SERVER_STOPPED = "server-stopped", "the server stopped"
+    TYPED = "typed", "a command was typed on the line, and the line showed it"
+    FULL_SCREEN = "full-screen", "keys are typed to a program that uses the whole screen"
+    FULL_SCREEN_ENDED = "full-screen-ended", "commands are typed on the line again"
 
 
 # The server and its log.

@@ -113,7 +113,7 @@ class LocalDirectory:
         except LineError:
             await upstream.close()
             raise
-        opened.prepare(upstream, recording)
+        opened.prepare(upstream, recording, visitor.terminal)
 
     def _record(self, line: Line, visitor: Visitor) -> SegmentedRecording:
         """Begin the recording of a session.
@@ -123,7 +123,9 @@ class LocalDirectory:
         """
         title, end = f"{line.name}: {visitor.participant.name}", recording_end(line.name, visitor.session_id)
         try:
-            return self._context.record(line, visitor.trail, title, end, visitor.terminal, is_compressed=False)
+            return self._context.record(
+                line, visitor.participant.trail, title, end, visitor.terminal, is_compressed=False
+            )
         except OSError as error:
             raise LineError(LineReason.RECORDING_FAILED, unrecorded(line.name, error)) from error
 

@@ -117,7 +117,7 @@ class HostedPlace:
     async def reserve(self, request: ReservePlace) -> ReservedPlace:
         """Find a place on a line."""
         self.name, self._trail = request.name, self._host.trail_of(request)
-        visitor = Visitor(self, request.terminal, request.session_id, request.wants_past, self._trail)
+        visitor = Visitor(self, request.terminal, request.session_id, request.wants_past)
         with _told():
             self._line = self._host.find(request.line)
             place = await self._host.directory.place(self._line, request.join, visitor)
@@ -175,6 +175,11 @@ class HostedPlace:
             await self._has_taken.wait()
         if self._channel.is_closed:
             raise ConnectionResetError("the worker has ended")
+
+    @property
+    def trail(self) -> Trail:
+        """See Participant."""
+        return self._trail
 
     async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
         """See Participant."""

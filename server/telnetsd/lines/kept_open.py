@@ -64,6 +64,7 @@ class KeptOpenLine(OpenLine):
         self.log = LineLog(line, context, trail, self.traffic) if settings.record else None
         if self.log is not None:
             self.log.check_clocks(self._terminal)
+        self._follow_commands(self._terminal)
         self._reconnection = Reconnection(line, trail, self.traffic, self._tell_all, self._pay_farewell)
         self._keeping = asyncio.get_running_loop().create_task(self._keep_open(after))
 

@@ -10,6 +10,7 @@ from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.participants import Participant
 from telnetsd.lines.recordings.segments import SegmentedRecording
 from telnetsd.lines.table import Line
+from telnetsd.telnet.terminal import Terminal
 
 
 class OnDemandLine(OpenLine):
@@ -27,9 +28,10 @@ class OnDemandLine(OpenLine):
         self._opened_at = time.monotonic()
         self._pump: asyncio.Task[None] | None = None
 
-    def prepare(self, upstream: Upstream, recording: SegmentedRecording | None) -> None:
-        """Store the opened upstream and recording."""
+    def prepare(self, upstream: Upstream, recording: SegmentedRecording | None, terminal: Terminal) -> None:
+        """Store the opened upstream and recording, for a writer with this terminal."""
         self.traffic.upstream, self.traffic.recording = upstream, recording
+        self._follow_commands(terminal)
 
     def begin(self) -> None:
         """Start to show the upstream's output; do nothing if every participant has already left."""

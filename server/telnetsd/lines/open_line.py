@@ -5,10 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from telnetsd.events.reason import LineReason
+from telnetsd.lines.line_commands import LineCommands
 from telnetsd.lines.participants import Notices, Participant, Participants, Told
 from telnetsd.lines.role_changes import RoleChanges
 from telnetsd.lines.table import Line, LineError
 from telnetsd.lines.traffic import Traffic
+from telnetsd.telnet.terminal import Terminal
 
 
 class OpenLine(ABC):
@@ -33,6 +35,11 @@ class OpenLine(ABC):
         self.traffic = Traffic(line.settings, self.people, self._apply, self._lose_recording)
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+
+    def _follow_commands(self, terminal: Terminal) -> None:
+        """Begin to record the commands that are typed, if the line is recorded."""
+        if self.line.settings.record:
+            self.traffic.commands = LineCommands(self.line, terminal, self.traffic.position)
 
     @property
     def is_closed(self) -> bool:
@@ -86,6 +93,8 @@ class OpenLine(ABC):
     async def _close_and_note(self) -> None:
         try:
             await self._close()
+            if self.traffic.commands is not None:
+                await self.traffic.commands.close()
         finally:
             self._ended.set()
 

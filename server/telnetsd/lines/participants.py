@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
+from telnetsd.audit.trail import Trail
 from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.table import LineError
@@ -49,6 +50,10 @@ class Participant(Protocol):
         Raises:
             ConnectionError: The client is gone.
         """
+
+    @property
+    def trail(self) -> Trail:
+        """A trail that is bound to the session and the line."""
 
     async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
         """Record in the log that the session is about to write, or only to watch, and what caused that.

@@ -20,15 +20,13 @@ from telnetsd.telnet.terminal import Terminal
 class Visitor:
     """A session that asks for a place on a line.
 
-    The fields are its participant, its terminal, its UUIDv7, and whether it is shown past output of the line. `trail`
-    is bound to the session and the line, so that the log vouches for the recording.
+    The fields are its participant, its terminal, its UUIDv7, and whether it is shown past output of the line.
     """
 
     participant: Participant
     terminal: Terminal
     session_id: str
     wants_past: bool
-    trail: Trail
 
 
 class Place(Protocol):

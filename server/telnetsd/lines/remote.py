@@ -86,7 +86,7 @@ class RemoteDirectory:
             terminal=visitor.terminal,
             session_id=visitor.session_id,
             wants_past=visitor.wants_past,
-            fields=visitor.trail.fields,
+            fields=visitor.participant.trail.fields,
         )
         place = RemotePlace(channel, line, visitor.participant)
         try:

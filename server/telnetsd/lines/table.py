@@ -11,6 +11,7 @@ from telnetsd.escaping import escape
 from telnetsd.events.reason import CommandReason, LineReason
 from telnetsd.lines.kinds.kind import LineKind, Target
 from telnetsd.lines.kinds.table import parse_target
+from telnetsd.lines.patterns import compile_pattern
 
 NAME_MAX_CHARS = 64
 
@@ -66,6 +67,8 @@ class LineTable:
         for one in settings:
             if one.name in self._lines:
                 raise OperatorError(f"two [[line]] entries in telnetsd.toml are named {one.name!r}; rename one")
+            for pattern in one.redact:
+                compile_pattern(pattern, f"redact of [[line]] {one.name!r} in telnetsd.toml")
             self._lines[one.name] = Line(one, *parse_target(one, root))
         for key in ("listen", "server_name"):
             _refuse_twins(self._lines.values(), key)

@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from telnetsd.config.settings import LineSettings
+from telnetsd.events.of_sessions import LinePosition
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.backlog import Backlog
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.upstream import Upstream, UpstreamError
+from telnetsd.lines.line_commands import LineCommands
 from telnetsd.lines.participants import Notices, Participant, Participants
 from telnetsd.lines.recordings.recording import INPUT, OUTPUT
 from telnetsd.lines.recordings.segments import SegmentedRecording
@@ -69,6 +71,8 @@ class Traffic:
         """None while it is not connected; nothing passes through then."""
         self.recording: SegmentedRecording | None = None
         self.backlog: Backlog | None = None
+        self.commands: LineCommands | None = None
+        """Finds the commands that are typed; None if the line is not recorded."""
         self.patience_s: float | None = None
         """How long the upstream waits for the writer's client; None: for as long as it takes, 0: not at all."""
         self.shown_bytes = 0
@@ -93,6 +97,9 @@ class Traffic:
             return False  # what cannot be recorded is not sent
         upstream = self.upstream
         upstream.write(data)
+        if self.commands is not None:
+            self.commands.type(participant, data)
+            await self.commands.catch_up()
         echo = upstream.local_echo(data)
         if echo:
             await self._show(echo)
@@ -118,6 +125,8 @@ class Traffic:
         if participant is self._people.writer and self.upstream is not None:
             self.upstream.resize(terminal)
             self._record(lambda recording: recording.note_resize(terminal))
+            if self.commands is not None:
+                self.commands.resize(terminal)
 
     def com_port(self, participant: Participant, question: bytes) -> bytes | None:
         """Answer a client that controls the port (RFC 2217); only the writer can change anything."""
@@ -175,6 +184,9 @@ class Traffic:
             else:
                 writer.show(data)
         await self._show_watchers(data)
+        if self.commands is not None:
+            for _ in self.commands.show(data):
+                await self._turns.wait()
         if writer is not None and writer.is_behind() and self.patience_s != 0:
             await self._wait_for(writer)
 
@@ -211,6 +223,10 @@ class Traffic:
         except TimeoutError:
             if writer is self._people.writer:
                 self._drop_slow(writer)
+
+    def position(self) -> LinePosition | None:
+        """Return the moment in the recording; None while there is none."""
+        return None if self.recording is None else self.recording.position
 
     def _record(self, note: Callable[[SegmentedRecording], None]) -> None:
         """Add to the recording, and report if that fails."""

@@ -60,12 +60,12 @@ class Attachment:
         self._received = self._sent = 0
         self._begun = time.monotonic()
 
+    # Called by the line.
+
     @property
     def trail(self) -> Trail:
-        """Bound to the session and the line."""
+        """See Participant."""
         return self._trail
-
-    # Called by the line.
 
     def show(self, data: bytes) -> None:
         """See Participant; what is shown before `talk` is held back until then."""
@@ -289,7 +289,7 @@ async def attach(attachment: Attachment, join: Join, services: Services, session
 async def _find_place(attachment: Attachment, join: Join, services: Services, session_id: str) -> Place:
     terminal, line = await attachment.terminal.ask(), attachment.line
     attachment.require_here()
-    visitor = Visitor(attachment, terminal, session_id, attachment.terminal.speaks_telnet, attachment.trail)
+    visitor = Visitor(attachment, terminal, session_id, attachment.terminal.speaks_telnet)
     place = await attachment.unless_dismissed(services.directory.place(line, join, visitor))
     if place is None:
         raise attachment.sent_away()

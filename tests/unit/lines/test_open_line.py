@@ -43,6 +43,8 @@ class Person:
         self._log = log
         self.said: list[str] = []
 
+    trail = make_trail(cast("Sink", None))
+
     def show(self, data: bytes) -> None: ...
 
     def tell(self, sentence: str) -> None:
@@ -85,7 +87,7 @@ def opened(log: Log, *watchers: str) -> tuple[OnDemandLine, Person, list[Person]
 
 
 def visit(person: Person) -> Visitor:
-    return Visitor(person, Terminal(), "", wants_past=False, trail=make_trail(cast("Sink", None)))
+    return Visitor(person, Terminal(), "", wants_past=False)
 
 
 async def turns() -> None:

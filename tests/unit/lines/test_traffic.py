@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import cast
 
+from telnetsd.audit.trail import Sink, make_trail
 from telnetsd.config.settings import LineSettings
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.upstream import Upstream
@@ -21,6 +22,8 @@ class Screen:
         self.dismissed: StrEnum | None = None
         self._unread_bytes = unread_bytes
         self._on_show = on_show
+
+    trail = make_trail(cast("Sink", None))
 
     def show(self, data: bytes) -> None:
         self.shown += data

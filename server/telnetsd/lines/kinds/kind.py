@@ -54,6 +54,7 @@ class LineKind:
         has_com_port: Whether a client may control a serial port there (RFC 2217).
         starts_afresh: Whether each opening starts a program, so that no login of a previous user is left in it.
         loses_unread: Whether output that is not read in time is lost, since nothing holds the sender back.
+        has_window: Whether the far side is told the size of the writer's window, and wraps at it.
         require: Raises OperatorError if something that it needs is not installed.
     """
 
@@ -65,6 +66,7 @@ class LineKind:
     has_com_port: bool = False
     starts_afresh: bool = False
     loses_unread: bool = False
+    has_window: bool = False
     require: Callable[[], None] = _need_nothing
 
 

@@ -155,4 +155,5 @@ KIND: Final = LineKind(
     parse=_parse,
     keys=frozenset({"run_as"}),
     starts_afresh=True,
+    has_window=True,
 )

@@ -110,4 +110,5 @@ KIND: Final = LineKind(
     form="telnet://HOST:PORT",
     summary="a telnet server; terminal type and size are passed on",
     parse=_parse,
+    has_window=True,
 )

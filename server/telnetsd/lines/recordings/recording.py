@@ -66,7 +66,7 @@ class Recording:
         self.size = 0
         """How many bytes the file has."""
         self._is_whole = True
-        self._last_ms = time.monotonic_ns() // 1_000_000
+        self._begun_ms = self._last_ms = time.monotonic_ns() // 1_000_000
         self._texts = {code: codecs.getincrementaldecoder("utf-8")("replace") for code in (OUTPUT, INPUT)}
         header = {
             "version": VERSION,
@@ -82,6 +82,11 @@ class Recording:
             path.unlink(missing_ok=True)
             raise
         self._is_listed = False
+
+    @property
+    def offset_s(self) -> float:
+        """The time of the last event, in seconds from the beginning."""
+        return (self._last_ms - self._begun_ms) / _WHOLE_MS
 
     def note(self, code: str, data: bytes) -> None:
         """Record bytes that were shown (OUTPUT) or typed (INPUT).

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from telnetsd.events.of_sessions import LinePosition
 from telnetsd.lines.recordings.recording import Recorded, Recording
 from telnetsd.telnet.terminal import Terminal
 
@@ -53,6 +54,11 @@ class SegmentedRecording:
         """Whether the segment has more than its header, and whether some of that is not synced."""
         self._syncing: asyncio.Task[None] | None = None
         self._finishing: set[asyncio.Task[None]] = set()
+
+    @property
+    def position(self) -> LinePosition:
+        """The time of the last event in its segment."""
+        return LinePosition(file=self._current.path.name, offset_s=self._current.offset_s)
 
     def note(self, code: str, data: bytes) -> None:
         """Record bytes that were shown (OUTPUT) or typed (INPUT).

@@ -6,9 +6,12 @@ What was echoed is taken from the screen, never from the input: what a terminal 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from os.path import commonprefix
 from typing import Any, Final
 
 from telnetsd.lines.typed.entry import Entry
+
+PROMPT_ENDS: Final = ("#", "$", "%", ">", ":")
 
 MASK: Final = frozenset("*•●·xX#.")
 """Characters that equipment shows instead of a password."""
@@ -140,8 +143,18 @@ def _judge_edited(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | Unec
     prompt = _beginning(line, [*marks, *prompts])
     if prompt is not None:
         return _echo(line, prompt)
-    # At the first Enter of all there may be no prompt to go by.
-    return Unechoed.NOT_YET if any(marks) or prompts or not line else Echo("", line)
+    return Unechoed.NOT_YET if prompts else _judge_first(line, marks)
+
+
+def _judge_first(line: str, marks: Sequence[str]) -> Echo | Unechoed:
+    """Judge a line when no prompt is known yet: the user may begin in the middle of a line."""
+    if not any(marks):
+        return Echo("", line) if line else Unechoed.NOT_YET
+    for mark in marks:
+        prompt = commonprefix([mark, line])  # noqa: RUF071 -- of strings, not paths
+        if prompt.rstrip().endswith(PROMPT_ENDS):
+            return _echo(line, prompt)
+    return Unechoed.NOT_YET
 
 
 def _has_word(text: str) -> bool:

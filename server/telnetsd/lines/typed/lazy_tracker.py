@@ -15,7 +15,6 @@ MODES_MAX_BYTES: Final = 256
 LOST_AFTER_BYTES: Final = 65_536
 """After this much output without a key it is no longer known what was typed before it."""
 _MODE: Final = re.compile(rb"\x1b\[\?[0-9;]*[hl]|\x1bc")
-_PAGE_MODE: Final = re.compile(rb"\x1b\[\?[0-9;]*(?:47|1047|1049)[0-9;]*[hl]")
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ class LazyTracker(Generic[T]):
     def show(self, data: bytes, at_s: float) -> list[Finding[T]]:
         """See CommandTracker."""
         self._unattended_bytes += len(data)
-        if not self._tracker.is_idle and self._unattended_bytes <= LOST_AFTER_BYTES:
+        if self.is_attended:
             return self._catch_up(at_s) + self._tracker.show(data, at_s)
         if not self._kept and not self._tracker.is_idle:
             self._tracker.lose_track()
@@ -55,10 +54,16 @@ class LazyTracker(Generic[T]):
         self._kept_bytes += len(data)
         if self._kept_bytes > KEPT_MAX_BYTES:
             self._shorten()
-        # A program that uses the whole screen is reported at once.
-        return self._catch_up(at_s) if b"\x1b[?" in data and _PAGE_MODE.search(data) else []
+        return []
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether output is read as it comes, which takes time: a key was pressed a short while ago."""
+        return not self._tracker.is_idle and self._unattended_bytes <= LOST_AFTER_BYTES
 
     def _catch_up(self, at_s: float) -> list[Finding[T]]:
+        if self._kept_bytes > KEPT_BYTES:
+            self._shorten()
         kept, self._kept, self._kept_bytes = b"".join(self._kept), [], 0
         return self._tracker.show(kept, at_s) if kept else []
 

@@ -32,7 +32,7 @@ class Command(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class FullScreen(Generic[T]):
-    """A program began to use the whole screen, or ended that; what is typed to it is no command."""
+    """A participant types to a program that uses the whole screen, or to a line again: the former is no command."""
 
     typist: T
     has_begun: bool
@@ -203,7 +203,6 @@ class CommandTracker(Generic[T]):
     def _change_page(self) -> None:
         self._waiting.clear()
         self._begin_entry(self._entry.typist)
-        self._note_full_screen()
 
     def _finish(self, entry: Entry[T], verdict: Echo | Unechoed) -> None:
         """Note what was found of an Enter."""

@@ -91,8 +91,14 @@ def test_a_command_belongs_to_the_one_who_pressed_enter_even_after_a_hand_over()
     assert _play([("o", "$ "), ("alice", "ls\r"), ("bob", "x"), ("o", "ls\r\n")]) == [Command("alice", "$", "ls")]
 
 
+def test_the_first_command_is_found_when_a_line_was_begun_before() -> None:
+    steps = [("o", "sw1> sho"), ("i", "\x15"), ("o", "\b\b\b   \b\b\b"), ("i", "ping\r"), ("o", "ping\r\n")]
+
+    assert _play(steps) == [Command("alice", "sw1>", "ping")]
+
+
 def test_what_is_typed_to_a_full_screen_program_is_not_found_and_the_program_is_marked() -> None:
-    found = _play([("o", "\x1b[?1049h\x1b[H~"), ("i", "ihello\r"), ("o", "hello\r\n"), ("o", "\x1b[?1049l")])
+    found = _play([("o", "\x1b[?1049h\x1b[H~"), ("i", "ihello\r"), ("o", "hello\x1b[?1049l$ "), ("i", "l")])
 
     assert found == [FullScreen("alice", has_begun=True), FullScreen("alice", has_begun=False)]
 

@@ -1,0 +1,57 @@
+"""Regular expressions of the operator, which are matched against what peers send: in linear time, by RE2."""
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from telnetsd.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+REDACTED = "[redacted]"
+
+
+def compile_pattern(text: str, where: str) -> Any:  # noqa: ANN401 -- the library has no types
+    """Compile a pattern.
+
+    Args:
+        text: The pattern.
+        where: The setting, for the message.
+    Raises:
+        OperatorError: The pattern is invalid, or the library is not installed.
+    """
+    if importlib.util.find_spec("re2") is None:
+        raise OperatorError(f"{where} needs a library that is not installed; run: pip install 'telnetsd[alerts]'")
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        detail = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise OperatorError(f"{where} is not a regular expression that RE2 accepts: {detail}") from error
+
+
+def redact(text: str, patterns: "Iterable[Any]") -> str:
+    """Return a text without what the patterns match: without their groups, if they have any."""
+    spans = [span for pattern in patterns for span in _spans(pattern, text)]
+    for start, end in sorted(_merged(spans), reverse=True):
+        text = f"{text[:start]}{REDACTED}{text[end:]}"
+    return text
+
+
+def _spans(pattern: Any, text: str) -> list[tuple[int, int]]:  # noqa: ANN401 -- the library has no types
+    groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
+    spans = (found.span(group) for found in pattern.finditer(text) for group in groups)
+    return [(start, end) for start, end in spans if end > start]
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
