@@ -75,7 +75,7 @@ def test_a_recording_is_an_asciicast_of_version_3(
     assert header["version"] == 3
     assert header["term"] == {"cols": 80, "rows": 24, "type": "vt100"}
     assert header["title"] == "switch-1: bob"
-    assert {code for _, code, _ in events} <= {"o", "b"}
+    assert {code for _, code, _ in events} <= {"o", "b", "m"}
     assert all(isinstance(delay, int | float) and delay >= 0 for delay, _, _ in events)
     assert "secret" not in the_recording(home).read_text(encoding="utf-8")
     assert "größer ✓" in "".join(data for _, code, data in events if code == "o")

@@ -12,8 +12,8 @@ from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, pri
 from telnetsd.config.loading import load_settings
 from telnetsd.control.client import ask
 from telnetsd.errors import OperatorError
-from telnetsd.lines.recordings.line_output import Shown, read_output
-from telnetsd.lines.recordings.plain_text import TextLines
+from telnetsd.lines.recordings.export import row_of, timed_lines
+from telnetsd.lines.recordings.line_output import read_output
 from telnetsd.lines.rows import words_of
 from telnetsd.rpc.messages import LineRow, ListLinesRequest
 
@@ -69,8 +69,8 @@ def log(
     if not text:
         show_screen(one.data for one in shown)
         return
-    for row in _rows_of(shown):
-        typer.echo(row)
+    for line in timed_lines((one.at, one.data) for one in shown):
+        typer.echo(row_of(line))
 
 
 def _require_recorded(config_file: Path, name: str) -> None:
@@ -99,15 +99,6 @@ def _facts_of(row: LineRow) -> Iterator[tuple[str, str]]:
     if row.is_kept_open:
         yield "backlog", f"{row.backlog_bytes} bytes"
         yield "last output", _moment(row.last_output_at) if row.last_output_at is not None else "none"
-
-
-def _rows_of(shown: Iterator[Shown]) -> Iterator[str]:
-    lines = TextLines()
-    for one in shown:
-        for line in lines.feed(one.data):
-            yield f"{one.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + f"  {line}"
-    if rest := lines.rest():
-        yield f"{'':23}  {rest}"
 
 
 def _moment(at: datetime) -> str:

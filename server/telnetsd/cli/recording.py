@@ -1,22 +1,23 @@
-"""telnetsd recording list, play, verify."""
+"""telnetsd recording list, verify; its other verbs are in `recording_play` and `recording_search`."""
 
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from telnetsd.audit.reading.row import short_session_id
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, is_terminal, print_json, print_table, show_screen
-from telnetsd.errors import OperatorError
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.cli.recording_play import add_to as add_playing_to
+from telnetsd.cli.recording_search import add_to as add_search_to
 from telnetsd.lines.recordings.name import plain_name
-from telnetsd.lines.recordings.playback import Frame, find_recording, list_recordings, read_frames
+from telnetsd.lines.recordings.playback import find_recording, list_recordings
 from telnetsd.lines.recordings.vouched import Vouched, is_vouched_for, list_vouched
 
-app = typer.Typer(help="List, play and verify the recordings of lines.", no_args_is_help=True, rich_markup_mode=None)
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file name, or the end of it.")]
+app = typer.Typer(
+    help="List, play, export, search and verify the recordings of lines.", no_args_is_help=True, rich_markup_mode=None
+)
+add_playing_to(app)
+add_search_to(app)
 
 
 @app.command("list")
@@ -42,38 +43,6 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
             for one in found
         ],
     )
-
-
-@app.command()
-def play(
-    context: typer.Context,
-    name: NameArgument,
-    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="How many times faster than the original.")] = 1.0,
-    idle: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="The longest pause, in seconds.")] = 2.0,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Every byte as recorded, without pauses; not for a terminal.")
-    ] = False,
-    home: HomeOption = None,
-) -> None:
-    """Play a recording with its original timing, without sequences that would control the terminal."""
-    path = find_recording(home_of(context, home).recordings_folder, name)
-    if raw:
-        if is_terminal():
-            raise OperatorError(
-                "--raw is for a file or a program, not for a terminal; omit it, or redirect the output"
-            )
-        for frame in read_frames(path):
-            sys.stdout.buffer.write(frame.data)
-        sys.stdout.buffer.flush()
-        return
-    show_screen(_in_time(read_frames(path), speed, idle))
-
-
-def _in_time(frames: Iterator[Frame], speed: float, idle_s: float) -> Iterator[bytes]:
-    """Yield what was shown, each part at its time."""
-    for frame in frames:
-        time.sleep(min(frame.delay_s, idle_s) / speed)
-        yield frame.data
 
 
 @app.command()

@@ -229,10 +229,12 @@ class Traffic:
         return None if self.recording is None else self.recording.position
 
     def _record(self, note: Callable[[SegmentedRecording], None]) -> None:
-        """Add to the recording, and report if that fails."""
+        """Add to the recording, with the writer of this moment, and report if that fails."""
         if self.recording is None:
             return
+        writer = self._people.writer
         try:
+            self.recording.note_writer("" if writer is None else writer.name)
             note(self.recording)
         except OSError as error:
             self._lose_recording(unrecorded(self._settings.name, error))

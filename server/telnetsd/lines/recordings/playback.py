@@ -15,7 +15,7 @@ import zstandard
 from telnetsd.audit.file import open_regular
 from telnetsd.errors import OperatorError
 from telnetsd.lines.recordings.name import SUFFIX, ZSTD_SUFFIX, plain_name
-from telnetsd.lines.recordings.recording import OUTPUT, RAW, VERSION
+from telnetsd.lines.recordings.recording import MARKER, OUTPUT, RAW, VERSION, WRITER
 
 LINE_MAX_BYTES: Final = 16 * 2**20
 
@@ -43,10 +43,11 @@ class _Terminal(msgspec.Struct):
 class _Header(msgspec.Struct):
     version: int
     term: _Terminal
+    title: str = ""
 
 
-_Event = tuple[Annotated[float, msgspec.Meta(ge=0)], str, str]
-_event_decoder: Final[msgspec.json.Decoder[_Event]] = msgspec.json.Decoder(_Event)
+Event = tuple[Annotated[float, msgspec.Meta(ge=0)], str, str]
+_event_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
 class FrameReader:
@@ -54,9 +55,15 @@ class FrameReader:
 
     Args:
         path: The file, for messages.
+
+    Attributes:
+        size: The columns and rows with which it begins.
+        writer: Who writes to the line at this moment of the recording; empty if no session does.
     """
 
     def __init__(self, path: Path) -> None:
+        self.writer = ""
+        self.size = (80, 24)
         self._path = path
         self._number = 0
         self._raw: bytes | None = None
@@ -72,11 +79,13 @@ class FrameReader:
         if self._number == 1:
             self._read_header(line)
             return None
-        delay_s, code, data = self._read_event(line)
+        delay_s, code, data = self.read_event(line)
         self._at_s += delay_s
         if code == RAW:
             self._raw = self._unpack(data)
             return None
+        if code == MARKER:
+            self.writer = data.removeprefix(WRITER) if data.startswith(WRITER) else ""
         raw, self._raw = self._raw, None
         if code != OUTPUT:
             return None  # the bytes belong to typed input
@@ -92,8 +101,16 @@ class FrameReader:
             raise OperatorError(
                 f"{self._path} is an asciicast of version {header.version}; only {VERSION} is supported"
             )
+        self.size = (header.term.cols, header.term.rows)
+        # The title of a session's recording is LINE: USER.
+        self.writer = header.title.partition(": ")[2]
 
-    def _read_event(self, line: bytes) -> _Event:
+    def read_event(self, line: bytes) -> Event:
+        """Return an event: the seconds since the previous one, its code, and its data.
+
+        Raises:
+            OperatorError: The file is damaged.
+        """
         try:
             return _event_decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,15 +1,16 @@
 """Recordings: the output of a line, as asciicast v3, with its timing.
 
 The first line of the file is a header. Each further line is an event: the seconds since the previous event, a code,
-and data. The code `o` is output, `i` typed input (only if the line's settings say so), and `r` a new size. Texts are
-UTF-8. Bytes that are not UTF-8 are shown as U+FFFD. The original bytes then precede the event, in base64, under the
-code `b`, which players skip; so nothing is lost.
+and data. The code `o` is output, `i` typed input (only if the line's settings say so), and `r` a new size; `m` says
+who writes to the line from then on. Texts are UTF-8. Bytes that are not UTF-8 are shown as U+FFFD. The original bytes
+then precede the event, in base64, under the code `b`, which players skip; so nothing is lost.
 """
 
 import base64
 import codecs
 import contextlib
 import errno
+import fcntl
 import os
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from telnetsd.audit.file import open_regular
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
 from telnetsd.events.of_sessions import RecordingClosed
@@ -32,6 +34,10 @@ OUTPUT: Final = "o"
 INPUT: Final = "i"
 RESIZE: Final = "r"
 RAW: Final = "b"
+MARKER: Final = "m"
+WRITER: Final = "writer: "
+NO_WRITER: Final = "no writer"
+"""The labels that say who writes to the line."""
 _WHOLE_MS: Final = 1000
 
 
@@ -61,6 +67,8 @@ class Recording:
         make_secret_folder(path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.fdopen(os.open(path, flags, SECRET_FILE_MODE), "wb", buffering=0)
+        # Until it is closed, or this process ends: that is how others know a recording that still grows.
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         self.path = path
         self._digest = sha256()
         self.size = 0
@@ -103,6 +111,14 @@ class Recording:
             OSError: The event cannot be written.
         """
         self._note_event(RESIZE, f"{terminal.columns}x{terminal.rows}")
+
+    def note_writer(self, name: str) -> None:
+        """Record who writes to the line from now on; empty: no session does.
+
+        Raises:
+            OSError: The event cannot be written.
+        """
+        self._note_event(MARKER, WRITER + name if name else NO_WRITER)
 
     def sync(self) -> None:
         """Write to disk what was recorded so far; may run in a thread, beside everything but `close`.
@@ -162,6 +178,20 @@ class Recording:
         if written < len(line):
             self._is_whole = False
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def is_growing(path: Path) -> bool:
+    """Tell whether a process still writes to a recording.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open_regular(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 async def vouch_for(

@@ -52,6 +52,7 @@ class SegmentedRecording:
         self._begun_at = self._synced_at = self._loop.time()
         self._has_content = self._is_dirty = False
         """Whether the segment has more than its header, and whether some of that is not synced."""
+        self._writer = ""
         self._syncing: asyncio.Task[None] | None = None
         self._finishing: set[asyncio.Task[None]] = set()
 
@@ -68,6 +69,17 @@ class SegmentedRecording:
         """
         self._go_on()
         self._current.note(code, data)
+
+    def note_writer(self, name: str) -> None:
+        """Record who writes to the line from now on, also in each further segment; empty: no session does.
+
+        Raises:
+            OSError: The event cannot be written.
+        """
+        if name != self._writer:
+            self._writer = name
+            self._go_on()
+            self._current.note_writer(name)
 
     def note_resize(self, terminal: Terminal) -> None:
         """Record a new screen size.
@@ -117,6 +129,8 @@ class SegmentedRecording:
         self._finish()
         self._current, self._begun_at = following, self._loop.time()
         self._has_content = self._is_dirty = False
+        if self._writer:
+            self._current.note_writer(self._writer)
 
     def _finish(self) -> None:
         finishing = self._loop.create_task(self._close_segment(self._current, self._syncing))

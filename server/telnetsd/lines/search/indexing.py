@@ -1,0 +1,155 @@
+"""Making the index: every recording that is complete and not in it yet is added, each in one transaction."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from telnetsd.errors import OperatorError
+from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder
+from telnetsd.files.locking import take_lock
+from telnetsd.lines.recordings.name import RecordingName, parse_name, plain_name
+from telnetsd.lines.recordings.playback import list_recordings
+from telnetsd.lines.recordings.recording import is_growing
+from telnetsd.lines.search.blocks import blocks_of
+from telnetsd.lines.search.index_file import SUFFIX, IndexFile
+from telnetsd.lines.search.reading import read_readable_text
+
+LOCK: Final = "lock"
+LOCK_WAIT_S: Final = 600.0
+_SIDE_FILES: Final = ("", "-wal", "-shm")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the index is: recordings and bytes that were added in this run, and that were to be added."""
+
+    recordings: int
+    recordings_due: int
+    size: int
+    size_due: int
+
+
+def index_recordings(
+    recordings: Path, index: Path, *, is_checked: bool, is_rebuilt: bool, report: Callable[[Progress], None]
+) -> Progress:
+    """Bring the index up to date.
+
+    Args:
+        recordings: The folder of recordings.
+        index: The folder of the index.
+        is_checked: Whether damage is looked for, which reads the whole index.
+        is_rebuilt: Whether everything is made anew.
+        report: Called as the work goes on.
+    Raises:
+        OperatorError: Another process makes the index, and does not finish.
+        OSError: The index cannot be written.
+    """
+    with _alone(index):
+        if is_rebuilt:
+            for path in index.glob(f"*{SUFFIX}"):
+                _remove(path)
+        covered = _covered(index, is_checked=is_checked)
+        existing = list_recordings(recordings)
+        _remove_unused(covered, {plain_name(path.name) for path in existing})
+        known = set().union(*covered.values())
+        due = [path for path in existing if plain_name(path.name) not in known and not _is_growing(path)]
+        return _add_all(index, due, report)
+
+
+def list_index_files(index: Path) -> list[Path]:
+    """Return the files of the index, the newest first."""
+    return sorted(index.glob(f"*{SUFFIX}"), reverse=True)
+
+
+def _add_all(index: Path, due: list[Path], report: Callable[[Progress], None]) -> Progress:
+    sizes = [path.stat().st_size for path in due]
+    progress = Progress(0, len(due), 0, sum(sizes))
+    for number, (path, size) in enumerate(zip(due, sizes, strict=True), 1):
+        report(progress)
+        name = parse_name(path.name)
+        if name is not None:
+            _add(index, path, name)
+        progress = Progress(number, len(due), progress.size + size, progress.size_due)
+    report(progress)
+    return progress
+
+
+def _add(index: Path, path: Path, name: RecordingName) -> None:
+    """Add a recording to the file of its day; make the file anew if it turns out to be damaged."""
+    target = index / f"{name.begun_at:%Y%m%d}{SUFFIX}"
+    try:
+        _add_to(target, path, name)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise OSError(None, f"the index cannot be written: {error}", str(target)) from error
+        logger.warning("%s was damaged, and is made anew", target.name)
+        _remove(target)
+        _add_to(target, path, name)
+
+
+def _add_to(target: Path, path: Path, name: RecordingName) -> None:
+    digest, begun_ms = sha256(), round(name.begun_at.timestamp() * 1000)
+    with closing(IndexFile(target, is_read_only=False)) as file:
+        file.begin()
+        try:
+            number = file.add_recording(plain_name(path.name), name.line, begun_ms)
+            for block in blocks_of(read_readable_text(path, digest.update)):
+                file.add_block(number, begun_ms, block)
+            file.commit(number, digest.hexdigest())
+        except BaseException:
+            file.rollback()
+            raise
+
+
+def _covered(index: Path, *, is_checked: bool) -> dict[Path, set[str]]:
+    """Return the recordings that each file of the index covers; remove a damaged file."""
+    covered = {}
+    for path in list_index_files(index):
+        try:
+            with closing(IndexFile(path, is_read_only=False)) as file:
+                if is_checked:
+                    file.require_intact()
+                covered[path] = file.files()
+        except sqlite3.DatabaseError:
+            logger.warning("%s was damaged, and is made anew", path.name)
+            _remove(path)
+    return covered
+
+
+def _remove_unused(covered: dict[Path, set[str]], existing: set[str]) -> None:
+    """Remove the files of which no recording exists any longer."""
+    for path, files in covered.items():
+        if not files & existing:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    for end in _SIDE_FILES:
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _is_growing(path: Path) -> bool:
+    try:
+        return is_growing(path)
+    except OSError:
+        return True  # it was compressed or removed in the meantime
+
+
+@contextmanager
+def _alone(index: Path) -> Iterator[None]:
+    make_secret_folder(index)
+    descriptor = os.open(index / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
+    try:
+        if not take_lock(descriptor, LOCK_WAIT_S):
+            raise OperatorError("another process is making the index of the recordings; try again later")
+        yield
+    finally:
+        os.close(descriptor)
