@@ -57,7 +57,7 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """A line of text that was found.
 
@@ -181,7 +181,14 @@ def _hits(lines: Iterator[TextLine], file: str, name: RecordingName, wanted: Wan
     for line in lines:
         if wanted.has(line, name.begun_at):
             at = name.begun_at + timedelta(seconds=line.offset_s)
-            yield Hit(at, name.line, line.writer, line.text, file, line.offset_s)
+            yield Hit(
+                at=at,
+                line=name.line,
+                user=line.writer,
+                text=line.text,
+                recording=file,
+                offset_s=line.offset_s,
+            )
 
 
 def _is_of(line: str, wanted: Wanted) -> bool:

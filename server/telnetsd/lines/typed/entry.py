@@ -24,7 +24,7 @@ class Mark:
     at: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Entry(Generic[T]):
     """What one participant typed up to an Enter.
 

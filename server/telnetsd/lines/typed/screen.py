@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Final
 
+from telnetsd.lines.typed.changes import delete_rows, erase_above, erase_all, erase_below, insert_rows
 from telnetsd.lines.typed.page import Page
 from telnetsd.lines.typed.tokens import TokenReader
+from telnetsd.lines.typed.writing import write
 
 COLUMNS_MAX: Final = 500
 ROWS_MAX: Final = 100
@@ -97,7 +99,7 @@ class Screen:
 
     def _write(self, text: str) -> None:
         self.is_full_width = False
-        self.page.write(text, wraps=self._wraps, inserts=self._inserts)
+        write(self.page, text, wraps=self._wraps, inserts=self._inserts)
         self._last = text[-1]
 
     def _control(self, control: str) -> Iterator[Moment]:
@@ -198,11 +200,11 @@ def _erase_in_line(page: Page, numbers: list[int]) -> None:
 
 def _erase_in_page(page: Page, numbers: list[int]) -> None:
     if numbers[0] == 0:
-        page.erase_below()
+        erase_below(page)
     elif numbers[0] == 1:
-        page.erase_above()
+        erase_above(page)
     else:
-        page.erase_all()
+        erase_all(page)
 
 
 def _move_row(page: Page, count: int) -> None:
@@ -256,8 +258,8 @@ _SEQUENCES: Final[dict[str, Callable[[Page, list[int]], None]]] = {
     "@": _counted(lambda page, count: page.row.insert_blanks(page.x, count, page.columns)),
     "P": _counted(lambda page, count: page.row.delete(page.x, count)),
     "X": _counted(lambda page, count: page.row.erase(page.x, count)),
-    "L": _counted(Page.insert_rows),
-    "M": _counted(Page.delete_rows),
+    "L": _counted(insert_rows),
+    "M": _counted(delete_rows),
     "r": _set_region,
     "s": lambda page, _: page.save_cursor(),
     "u": lambda page, _: page.restore_cursor(),

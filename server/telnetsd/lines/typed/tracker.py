@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from telnetsd.lines.typed.echo import Echo, Prompts, Unechoed
 from telnetsd.lines.typed.entry import Entry
+from telnetsd.lines.typed.page_text import is_drawn, line_of, line_to_cursor, text_at_edge
 from telnetsd.lines.typed.screen import Moment, Screen
 from telnetsd.lines.typed.strokes import Stroke, StrokeReader
 from telnetsd.lines.typed.waiting import WaitingEnters
@@ -55,7 +56,7 @@ class CommandTracker(Generic[T]):
         self._strokes = StrokeReader()
         self._prompts = Prompts()
         self._waiting: WaitingEnters[T] = WaitingEnters(self.screen, self._prompts)
-        self._entry = Entry(typist)
+        self._entry = Entry(typist=typist)
         self._line_before = ""
         """The line up to the cursor when the current piece was begun."""
         self._is_new_line = True
@@ -102,7 +103,7 @@ class CommandTracker(Generic[T]):
         return findings
 
     def _begin_entry(self, typist: T) -> None:
-        self._entry, self._is_new_line = Entry(typist), True
+        self._entry, self._is_new_line = Entry(typist=typist), True
 
     # Input.
 
@@ -128,7 +129,7 @@ class CommandTracker(Generic[T]):
         self._note_full_screen()
         if self.screen.is_alternate:
             return
-        here = self.screen.page.line_to_cursor()
+        here = line_to_cursor(self.screen.page)
         if self._is_new_line or self._has_new_prompt(here):
             self._begin_piece(here)
         else:
@@ -144,7 +145,7 @@ class CommandTracker(Generic[T]):
 
     def _begin_piece(self, here: str) -> None:
         if not self._entry.marks:
-            self._entry.right_prompt = self.screen.page.text_at_edge(here)
+            self._entry.right_prompt = text_at_edge(self.screen.page, here)
         # While an echo is awaited, what stands there is not what this is typed behind.
         self._entry.begin_piece("" if self._waiting else here)
         self._line_before, self._is_new_line = here, False
@@ -154,8 +155,8 @@ class CommandTracker(Generic[T]):
     def _enter(self, at_s: float, *, is_weak: bool) -> None:
         entry = self._entry
         self._begin_entry(entry.typist)
-        is_drawn = self.screen.page.is_drawn and not self._is_at_prompt(entry)
-        if self.screen.is_alternate or is_drawn or (is_weak and entry.is_empty):
+        no_line = is_drawn(self.screen.page) and not self._is_at_prompt(entry)
+        if self.screen.is_alternate or no_line or (is_weak and entry.is_empty):
             return
         entry.is_weak, entry.entered_at_s = is_weak, at_s
         self._waiting.add(entry)
@@ -186,7 +187,7 @@ class CommandTracker(Generic[T]):
         entry = self._entry
         if entry.marks and not entry.is_edited and entry.last_piece():
             mark = entry.marks[-1]
-            if self.screen.page.line().startswith((mark.prompt + entry.last_piece()).rstrip()):
+            if line_of(self.screen.page).startswith((mark.prompt + entry.last_piece()).rstrip()):
                 entry.echoed.add(mark.at)
 
     def _accept_line(self) -> None:
@@ -197,7 +198,7 @@ class CommandTracker(Generic[T]):
         entry, verdict = self._waiting.find()
         if isinstance(verdict, Echo):
             self._finish(entry, verdict)
-        elif candidate is not None and candidate[0] in self._waiting and not self.screen.page.line():
+        elif candidate is not None and candidate[0] in self._waiting and not line_of(self.screen.page):
             self._finish(*candidate)
 
     def _change_page(self) -> None:
@@ -207,7 +208,7 @@ class CommandTracker(Generic[T]):
     def _finish(self, entry: Entry[T], verdict: Echo | Unechoed) -> None:
         """Note what was found of an Enter."""
         self._waiting.drop(entry)
-        if not isinstance(verdict, Echo) or (self.screen.page.is_drawn and verdict.prompt not in self._prompts):
+        if not isinstance(verdict, Echo) or (is_drawn(self.screen.page) and verdict.prompt not in self._prompts):
             return
         prompt = self._prompts.shortest_within(verdict.prompt)
         command = (verdict.prompt[len(prompt) :] + verdict.behind).strip()
@@ -218,7 +219,7 @@ class CommandTracker(Generic[T]):
 
     def _note_full_screen(self) -> None:
         page = self.screen.page
-        is_full_screen = self.screen.is_alternate or (page.is_drawn and page.line_to_cursor() not in self._prompts)
+        is_full_screen = self.screen.is_alternate or (is_drawn(page) and line_to_cursor(page) not in self._prompts)
         if is_full_screen != self._is_full_screen:
             self._is_full_screen = is_full_screen
             self._findings.append(FullScreen(self._entry.typist, is_full_screen))

@@ -5,6 +5,7 @@ from typing import Final, Generic, TypeVar
 
 from telnetsd.lines.typed.echo import Echo, Prompts, Unechoed, judge, judge_rows
 from telnetsd.lines.typed.entry import Entry
+from telnetsd.lines.typed.page_text import line_of, texts
 from telnetsd.lines.typed.screen import Screen
 
 WAITING_MAX: Final = 256
@@ -112,12 +113,12 @@ class WaitingEnters(Generic[T]):
         self._shown_bytes = 0
 
     def _line(self) -> str:
-        first, line = self._entries[0], self._screen.page.line()
+        first, line = self._entries[0], line_of(self._screen.page)
         if first.right_prompt and line.endswith(f" {first.right_prompt}"):
             line = line.removesuffix(first.right_prompt).rstrip()
         return line.removesuffix("^Z") if first.is_weak else line
 
     def _judge(self, entry: Entry[T], line: str) -> Echo | Unechoed:
         if entry.has_pasted_lines and not entry.is_edited:
-            return judge_rows(entry, self._screen.page.texts())
+            return judge_rows(entry, texts(self._screen.page))
         return judge(entry, line, self._prompts)

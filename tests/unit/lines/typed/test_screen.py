@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telnetsd.lines.typed.page_text import is_drawn, line_of, line_to_cursor
 from telnetsd.lines.typed.rows import COMBINED_MAX
 from telnetsd.lines.typed.screen import COLUMNS_MAX, ROWS_MAX, Moment, Screen
 
@@ -108,8 +109,8 @@ def test_a_line_that_wraps_is_one_line() -> None:
 
     _feed(screen, b"$ " + b"0123456789" * 4)
 
-    assert screen.page.line().endswith("0123456789" * 2)
-    assert screen.page.line_to_cursor() == screen.page.line()
+    assert line_of(screen.page).endswith("0123456789" * 2)
+    assert line_to_cursor(screen.page) == line_of(screen.page)
 
 
 def test_many_combining_characters_take_no_more_room() -> None:
@@ -144,7 +145,7 @@ def test_the_alternate_page_is_reported_and_the_main_one_is_there_again() -> Non
     assert _feed(screen, b"\x1b[?1049h\x1b[Htext") == [Moment.PAGE_CHANGES]
     assert screen.is_alternate
     assert _feed(screen, b"\x1b[?1049l") == [Moment.PAGE_CHANGES]
-    assert screen.page.line() == "$ vim"
+    assert line_of(screen.page) == "$ vim"
 
 
 def test_an_editor_that_accepts_a_line_is_reported_before_the_line_ends() -> None:
@@ -157,6 +158,6 @@ def test_a_row_below_an_absolute_address_is_drawn_until_the_page_scrolls() -> No
     screen = Screen(COLUMNS, ROWS)
 
     _feed(screen, b"\x1b[6;1H:wq")
-    assert screen.page.is_drawn
+    assert is_drawn(screen.page)
     _feed(screen, b"\r\n$ ")
-    assert not screen.page.is_drawn
+    assert not is_drawn(screen.page)
