@@ -175,7 +175,9 @@ class Target:
             ask=lambda: b"",
             registry=registry,
             sessions=registry,
-            directory=LocalDirectory(LineContext(trail=trail, recordings=home.recordings_folder)),
+            directory=LocalDirectory(
+                LineContext(trail=trail, tell_operators=lambda _: None, recordings=home.recordings_folder)
+            ),
         )
 
     def try_one(self, data: bytes) -> None:

@@ -318,6 +318,13 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class AlertSettings(Section, frozen=True, kw_only=True):
+    """What an operator wants to hear of: text that a line shows."""
+
+    name: Annotated[EntryId, setting("its name in events and messages")]
+    pattern: Annotated[Pattern, setting("a regular expression (RE2) for a line of its text")]
+
+
 class LineSettings(Section, frozen=True, kw_only=True):
     """A line: its target, the roles that have access to it, and how it is shared, recorded and limited."""
 
@@ -337,6 +344,10 @@ class LineSettings(Section, frozen=True, kw_only=True):
     redact: Annotated[
         tuple[Pattern, ...],
         setting("what is left out of recorded commands: regular expressions, of which groups count if there are any"),
+    ] = ()
+    alert: Annotated[
+        Annotated[tuple[AlertSettings, ...], msgspec.Meta(max_length=16)],
+        setting("text in its output that is reported"),
     ] = ()
     idle_timeout_s: Annotated[
         float,

@@ -17,6 +17,7 @@ from telnetsd.daemon.systemd import ServiceManager
 from telnetsd.daemon.workers.pool import WATCH_INTERVAL_S, WorkerPool
 from telnetsd.events.reason import ReloadReason
 from telnetsd.lines.directory import LocalDirectory
+from telnetsd.rpc.messages import Announce
 
 UPKEEP_INTERVAL_S: Final = 60.0
 
@@ -88,7 +89,9 @@ class Signals:
 async def _drain(workers: WorkerPool, hurrying: asyncio.Event, timeout_s: float, drained: asyncio.Event) -> None:
     """Let open sessions end by themselves; set `drained` when they have, or when the time is over."""
     if timeout_s > 0:
-        workers.announce(f"the server is stopping: this session ends in {timeout_s:.0f} seconds", is_lasting=True)
+        workers.announce(
+            Announce(f"the server is stopping: this session ends in {timeout_s:.0f} seconds", is_lasting=True)
+        )
     draining, waiting = asyncio.ensure_future(workers.drain()), asyncio.ensure_future(hurrying.wait())
     try:
         await asyncio.wait({draining, waiting}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

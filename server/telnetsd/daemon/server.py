@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,7 @@ from telnetsd.lines.hosting import LineHost
 from telnetsd.lines.table import LineTable
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
+from telnetsd.rpc.messages import Announce
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.opening import open_store
 from telnetsd.state.store import Store
@@ -168,7 +170,7 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
     trail = make_trail(sink)
     async with shipping(start.home, settings, trail):
         try:
-            directory = _make_directory(start, generation, trail)
+            directory = _make_directory(start, generation, trail, partial(_tell_operators, pools))
             workers = _make_workers(start, generation, state, sink, directory, trail)
             pools.append(workers)
             reloader = Reloader(
@@ -199,9 +201,12 @@ def _count_workers(options: Options, settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if wanted == AUTO else wanted
 
 
-def _make_directory(start: _Start, generation: Generation, trail: Trail) -> LocalDirectory:
+def _make_directory(
+    start: _Start, generation: Generation, trail: Trail, tell_operators: Callable[[str], None]
+) -> LocalDirectory:
     context = LineContext(
         trail=trail,
+        tell_operators=tell_operators,
         recordings=start.home.recordings_folder,
         continues_unrecorded=generation.settings.audit.on_audit_failure is FailurePolicy.CONTINUE,
         was_killed=start.last.was_killed,
@@ -291,6 +296,11 @@ async def _look_back(start: _Start, lines: LineTable, trail: Trail) -> None:
         await vouch_for_recordings(start.home, start.last, lines, trail)
 
 
+def _tell_operators(pools: list[WorkerPool], text: str) -> None:
+    for workers in pools:
+        workers.announce(Announce(text, is_for_operators=True))
+
+
 def _announce(pools: list[WorkerPool], settings: AuditSettings, *, is_out: bool) -> None:
     """Tell every session that the audit log cannot be written, or that it can be written again."""
     text = "the audit log cannot be written: logins and commands are refused until it can"
@@ -299,4 +309,4 @@ def _announce(pools: list[WorkerPool], settings: AuditSettings, *, is_out: bool)
     elif settings.on_audit_failure is FailurePolicy.CONTINUE:
         text = "the audit log cannot be written: what is done here is recorded later, or not at all"
     for workers in pools:
-        workers.announce(text, is_lasting=is_out)
+        workers.announce(Announce(text, is_lasting=is_out))

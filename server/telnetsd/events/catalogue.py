@@ -223,6 +223,14 @@ DEFINITIONS: Final = {
             is_kept=True,
         ),
         Definition(
+            event=s.LineAlert,
+            categories=("network",),
+            types=("info",),
+            outcome=SUCCESS,
+            always=_OF_LINE,
+            is_kept=True,
+        ),
+        Definition(
             event=s.LineCommandTyped,
             categories=("session",),
             types=("info",),

@@ -225,6 +225,11 @@ LineCommandText = Annotated[
     str, Field("telnetsd.line.command", _TEXT, "the command as the line showed it, escaped; redacted parts left out")
 ]
 LinePrompt = Annotated[str, Field("telnetsd.line.prompt", _TEXT, "what the line showed before the command, escaped")]
+AlertName = Annotated[str, Field("telnetsd.alert.name", _TEXT, "the alert's name in the configuration")]
+AlertText = Annotated[str, Field("telnetsd.alert.text", _TEXT, "the line of text that matched, escaped")]
+AlertUnreported = Annotated[
+    int, Field("telnetsd.alert.unreported", _COUNT, "how many times it matched before that, within a minute")
+]
 RecordingFile = Annotated[str, Field("telnetsd.recording.file", _TEXT, "its file below audit/recordings")]
 RecordingBytes = Annotated[int, Field("telnetsd.recording.bytes", _COUNT, "the size of the recording")]
 RecordingOffsetS = Annotated[

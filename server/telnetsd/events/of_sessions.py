@@ -219,6 +219,17 @@ class LineFullScreen(Event):
     position: LinePosition | None = None
 
 
+class LineAlert(Event):
+    """A line showed what an alert of the operator is for; within a minute, further matches are counted."""
+
+    action: ClassVar = "line-alert"
+    reason: Literal[LineReason.ALERT] = LineReason.ALERT
+    name: f.AlertName
+    text: f.AlertText
+    unreported: f.AlertUnreported | None = None
+    position: LinePosition | None = None
+
+
 class RecordingClosed(Event):
     """A recording of what a line showed was closed; the log vouches for the file."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class LineContext:
 
     Attributes:
         trail: Bound to nothing.
+        tell_operators: Shows a message to the operators who are connected.
         recordings: The folder of recordings.
         continues_unrecorded: Whether a kept-open line may be used while its recording cannot be written.
         was_killed: Whether the previous server was killed: sessions on lines have ended without leaving them.
     """
 
     trail: Trail
+    tell_operators: Callable[[str], None]
     recordings: Path
     continues_unrecorded: bool = False
     was_killed: bool = False

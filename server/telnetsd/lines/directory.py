@@ -88,7 +88,7 @@ class LocalDirectory:
             await opened.wait_closed()
 
     async def _open_line(self, line: Line, visitor: Visitor) -> OnDemandLine:
-        opened = OnDemandLine(line, visitor.participant, self._forget)
+        opened = OnDemandLine(line, self._context, visitor.participant, self._forget)
         # From now on the line is in use, even while its upstream is still being connected.
         self._open[line.name] = opened
         try:

@@ -64,7 +64,7 @@ class KeptOpenLine(OpenLine):
         self.log = LineLog(line, context, trail, self.traffic) if settings.record else None
         if self.log is not None:
             self.log.check_clocks(self._terminal)
-        self._follow_commands(self._terminal)
+        self._look_for(self._terminal, context)
         self._reconnection = Reconnection(line, trail, self.traffic, self._tell_all, self._pay_farewell)
         self._keeping = asyncio.get_running_loop().create_task(self._keep_open(after))
 
@@ -104,6 +104,7 @@ class KeptOpenLine(OpenLine):
         now, settings = time.monotonic(), self.line.settings
         if self.log is not None:
             self.log.check_clocks(self._terminal)
+        self.traffic.check_clocks()
         self._reconnection.check_clocks()
         self._pay_farewell()
         self._entered_at = {one: at for one, at in self._entered_at.items() if self.people.has(one)}

@@ -56,9 +56,7 @@ class LineLog:
 
     def check_clocks(self, terminal: Terminal) -> None:
         """Begin to record if that is possible, with this terminal; let what was recorded reach the disk."""
-        if self._traffic.recording is not None:
-            self._traffic.check_recording()
-        elif self._loop.time() >= self._again_at:
+        if self._traffic.recording is None and self._loop.time() >= self._again_at:
             self._begin(terminal)
 
     def lose(self, why: str) -> None:

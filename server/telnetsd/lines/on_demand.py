@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from telnetsd.events.reason import LineReason
+from telnetsd.lines.context import LineContext
 from telnetsd.lines.kinds.upstream import Upstream
 from telnetsd.lines.open_line import OpenLine
 from telnetsd.lines.participants import Participant
@@ -18,12 +19,16 @@ class OnDemandLine(OpenLine):
 
     Args:
         line: The line to open.
+        context: What all lines share.
         writer: The session that opens it.
         on_closed: Called when no session is connected any longer.
     """
 
-    def __init__(self, line: Line, writer: Participant, on_closed: Callable[[OpenLine], None]) -> None:
+    def __init__(
+        self, line: Line, context: LineContext, writer: Participant, on_closed: Callable[[OpenLine], None]
+    ) -> None:
         super().__init__(line, writer)
+        self._context = context
         self._on_closed = on_closed
         self._opened_at = time.monotonic()
         self._pump: asyncio.Task[None] | None = None
@@ -31,7 +36,7 @@ class OnDemandLine(OpenLine):
     def prepare(self, upstream: Upstream, recording: SegmentedRecording | None, terminal: Terminal) -> None:
         """Store the opened upstream and recording, for a writer with this terminal."""
         self.traffic.upstream, self.traffic.recording = upstream, recording
-        self._follow_commands(terminal)
+        self._look_for(terminal, self._context)
 
     def begin(self) -> None:
         """Start to show the upstream's output; do nothing if every participant has already left."""
@@ -47,7 +52,7 @@ class OnDemandLine(OpenLine):
     def check_clocks(self) -> None:
         """Check how long nothing was typed, how long the line has been open, and the recording; see OpenLine."""
         settings, now = self.line.settings, time.monotonic()
-        self.traffic.check_recording()
+        self.traffic.check_clocks()
         if 0 < settings.max_time_s < now - self._opened_at:
             self.end(LineReason.MAX_TIME, f"{self.line.name} was open for its maximum time")
         elif 0 < settings.idle_timeout_s < now - self.traffic.typed_at:

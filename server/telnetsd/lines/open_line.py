@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from telnetsd.events.reason import LineReason
+from telnetsd.lines.context import LineContext
+from telnetsd.lines.line_alerts import LineAlerts
 from telnetsd.lines.line_commands import LineCommands
 from telnetsd.lines.participants import Notices, Participant, Participants, Told
 from telnetsd.lines.role_changes import RoleChanges
@@ -36,10 +38,14 @@ class OpenLine(ABC):
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
 
-    def _follow_commands(self, terminal: Terminal) -> None:
-        """Begin to record the commands that are typed, if the line is recorded."""
+    def _look_for(self, terminal: Terminal, context: LineContext) -> None:
+        """Begin to look for typed commands, if the line is recorded, and for what the line's alerts are for."""
+        position = self.traffic.position
         if self.line.settings.record:
-            self.traffic.commands = LineCommands(self.line, terminal, self.traffic.position)
+            self.traffic.commands = LineCommands(self.line, terminal, position)
+        if self.line.settings.alert:
+            trail = context.trail_of(self.line)
+            self.traffic.alerts = LineAlerts(self.line, trail, position, context.tell_operators)
 
     @property
     def is_closed(self) -> bool:
@@ -93,8 +99,9 @@ class OpenLine(ABC):
     async def _close_and_note(self) -> None:
         try:
             await self._close()
-            if self.traffic.commands is not None:
-                await self.traffic.commands.close()
+            for one in (self.traffic.commands, self.traffic.alerts):
+                if one is not None:
+                    await one.close()
         finally:
             self._ended.set()
 

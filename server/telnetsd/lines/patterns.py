@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from telnetsd.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 REDACTED = "[redacted]"
+_SAMPLES = ("a", "Z", "7", " ", "#", "\u00e4", "link up")
 
 
 def compile_pattern(text: str, where: str) -> Any:  # noqa: ANN401 -- the library has no types
@@ -31,6 +32,36 @@ def compile_pattern(text: str, where: str) -> Any:  # noqa: ANN401 -- the librar
     except re2.error as error:
         detail = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise OperatorError(f"{where} is not a regular expression that RE2 accepts: {detail}") from error
+
+
+def require_specific(text: str, where: str) -> None:
+    """Refuse a pattern that matches every line, or one without text.
+
+    Raises:
+        OperatorError: It does, it is invalid, or the library is not installed.
+    """
+    pattern = compile_pattern(text, where)
+    if pattern.search("") is not None:
+        raise OperatorError(f"{where} matches a line without text; let it require some text")
+    if all(pattern.search(sample) is not None for sample in _SAMPLES):
+        raise OperatorError(f"{where} matches every line; let it require some text")
+
+
+def compile_set(texts: "Sequence[str]", where: str) -> "Callable[[str], Sequence[int]]":
+    """Return a function that returns the numbers of the patterns that match a text.
+
+    Raises:
+        OperatorError: A pattern is invalid, or the library is not installed.
+    """
+    for text in texts:
+        compile_pattern(text, where)
+    import re2
+
+    patterns = re2.Set.SearchSet(re2.Options())
+    for text in texts:
+        patterns.Add(text)
+    patterns.Compile()
+    return lambda text: patterns.Match(text) or ()
 
 
 def redact(text: str, patterns: "Iterable[Any]") -> str:

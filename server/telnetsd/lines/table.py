@@ -11,7 +11,7 @@ from telnetsd.escaping import escape
 from telnetsd.events.reason import CommandReason, LineReason
 from telnetsd.lines.kinds.kind import LineKind, Target
 from telnetsd.lines.kinds.table import parse_target
-from telnetsd.lines.patterns import compile_pattern
+from telnetsd.lines.patterns import compile_pattern, require_specific
 
 NAME_MAX_CHARS = 64
 
@@ -69,6 +69,8 @@ class LineTable:
                 raise OperatorError(f"two [[line]] entries in telnetsd.toml are named {one.name!r}; rename one")
             for pattern in one.redact:
                 compile_pattern(pattern, f"redact of [[line]] {one.name!r} in telnetsd.toml")
+            for alert in one.alert:
+                require_specific(alert.pattern, f"alert {alert.name!r} of [[line]] {one.name!r} in telnetsd.toml")
             self._lines[one.name] = Line(one, *parse_target(one, root))
         for key in ("listen", "server_name"):
             _refuse_twins(self._lines.values(), key)

@@ -20,6 +20,7 @@ from telnetsd.events.reason import LineReason
 from telnetsd.lines.backlog import Backlog
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.upstream import Upstream, UpstreamError
+from telnetsd.lines.line_alerts import LineAlerts
 from telnetsd.lines.line_commands import LineCommands
 from telnetsd.lines.participants import Notices, Participant, Participants
 from telnetsd.lines.recordings.recording import INPUT, OUTPUT
@@ -77,6 +78,8 @@ class Traffic:
         """How long the upstream waits for the writer's client; None: for as long as it takes, 0: not at all."""
         self.shown_bytes = 0
         """How much the upstream has shown so far."""
+        self.alerts: LineAlerts | None = None
+        """Reports text that an operator wants to hear of; None if the line has no alerts."""
         self._told: Participant | None = None
         self._sending: asyncio.Task[None] | None = None
         self.typed_at = time.monotonic()
@@ -152,8 +155,10 @@ class Traffic:
         if self._settings.record_input:
             self._record(lambda recording: recording.note(INPUT, data))
 
-    def check_recording(self) -> None:
-        """Let the recording reach the disk; call this several times per second."""
+    def check_clocks(self) -> None:
+        """Let the recording reach the disk, and report alerts that are due; call this several times per second."""
+        if self.alerts is not None:
+            self.alerts.check_clocks()
         self._record(lambda recording: recording.check_clocks())
 
     async def pump(self, upstream: Upstream) -> Ended:
@@ -184,11 +189,16 @@ class Traffic:
             else:
                 writer.show(data)
         await self._show_watchers(data)
-        if self.commands is not None:
-            for _ in self.commands.show(data):
-                await self._turns.wait()
+        await self._look_at(data)
         if writer is not None and writer.is_behind() and self.patience_s != 0:
             await self._wait_for(writer)
+
+    async def _look_at(self, data: bytes) -> None:
+        """Let what looks for commands and alerts see output, a little of it per turn."""
+        for looking in (self.commands, self.alerts):
+            if looking is not None:
+                for _ in looking.show(data):
+                    await self._turns.wait()
 
     async def _show_watchers(self, data: bytes) -> None:
         for number, watcher in enumerate(self._people.watchers, 1):

@@ -213,10 +213,11 @@ class Reload(Query[None]):
 
 
 class Announce(News):
-    """Show a message to every session; a lasting message also to each later session."""
+    """Show a message to every session, or to every operator's; a lasting message also to each later session."""
 
     text: str
-    is_lasting: bool
+    is_lasting: bool = False
+    is_for_operators: bool = False
 
 
 class Retire(News):

@@ -12,7 +12,7 @@ from telnetsd.events.reason import EndReason
 from telnetsd.identity.outcome import Identity
 from telnetsd.listener.endpoint import Endpoint
 from telnetsd.pki.certificate import PeerCertificate
-from telnetsd.rpc.messages import SessionRow
+from telnetsd.rpc.messages import Announce, SessionRow
 from telnetsd.session.session import Session
 
 REIDENTIFIED_PER_TURN: Final = 10
@@ -84,10 +84,15 @@ class SessionRegistry:
             session.notify(text)
         return len(others)
 
-    def announce(self, text: str, *, is_lasting: bool) -> None:
-        """Show a line to every session; a lasting one also to each new session, until the next announcement."""
-        self.notice = text if is_lasting else ""
-        self._tell("", text)
+    def announce(self, news: Announce) -> None:
+        """Show a line to every session; a lasting one also to each new session, until the next such announcement."""
+        if news.is_for_operators:
+            for session in self._sessions.values():
+                if session.is_of_operator:
+                    session.notify(news.text)
+            return
+        self.notice = news.text if news.is_lasting else ""
+        self._tell("", news.text)
 
     def end_all(self, reason: EndReason, sentence: str) -> None:
         """End every session."""

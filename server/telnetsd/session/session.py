@@ -8,7 +8,7 @@ from datetime import datetime
 
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Services
-from telnetsd.commands.table import CommandError
+from telnetsd.commands.table import OPERATOR_ROLE, CommandError
 from telnetsd.config.settings import Settings
 from telnetsd.events.reason import EndReason, LineReason, RefusalReason
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
@@ -68,6 +68,11 @@ class Session:
     def user(self) -> str:
         """The user's name, or `guest`."""
         return self._facts.user
+
+    @property
+    def is_of_operator(self) -> bool:
+        """Whether its user has the role of an operator."""
+        return OPERATOR_ROLE in self._facts.services.table.roles_of(self.identity)
 
     @property
     def trail(self) -> Trail:

@@ -11,6 +11,7 @@ from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Sink, make_trail
 from telnetsd.config.settings import LineSettings
 from telnetsd.events.reason import LineReason
+from telnetsd.lines.context import LineContext
 from telnetsd.lines.directory import LocalPlace
 from telnetsd.lines.on_demand import OnDemandLine
 from telnetsd.lines.place import Visitor
@@ -65,6 +66,9 @@ class Person:
     def dismiss(self, reason: StrEnum, sentence: str) -> None: ...
 
 
+CONTEXT = LineContext(trail=Person.trail, tell_operators=lambda _: None, recordings=Path())
+
+
 def shared_line() -> Line:
     settings = LineSettings(name="switch", target="tcp://127.0.0.1:1", shared=True)
     line = LineTable((settings,), Path()).find("switch")
@@ -79,7 +83,7 @@ def log() -> Log:
 
 def opened(log: Log, *watchers: str) -> tuple[OnDemandLine, Person, list[Person]]:
     writer = Person("writer", log)
-    line = OnDemandLine(shared_line(), writer, lambda _: None)
+    line = OnDemandLine(shared_line(), CONTEXT, writer, lambda _: None)
     others = [Person(name, log) for name in watchers]
     for one in others:
         line.roles.watch(one)

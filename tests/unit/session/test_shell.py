@@ -70,7 +70,9 @@ class Person:
             enrolment=enrolment,
             renewal_window_days=30,
             lines=lines,
-            directory=LocalDirectory(LineContext(trail=make_trail(Disk()), recordings=Path())),
+            directory=LocalDirectory(
+                LineContext(trail=make_trail(Disk()), tell_operators=lambda _: None, recordings=Path())
+            ),
         )
         self.said: list[str] = []
         self.is_over = False

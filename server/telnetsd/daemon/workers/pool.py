@@ -11,6 +11,7 @@ from telnetsd.daemon.workers.process import ServingProcess
 from telnetsd.events.reason import ReloadReason
 from telnetsd.lines.directory import LocalDirectory
 from telnetsd.listener.endpoint import Endpoint
+from telnetsd.rpc.messages import Announce
 
 STOP_TIMEOUT_S: Final = 5.0
 WATCH_INTERVAL_S: Final = 0.25
@@ -44,8 +45,8 @@ class WorkerPool(Protocol):
     async def tick(self) -> None:
         """Check the state and the clocks."""
 
-    def announce(self, text: str, *, is_lasting: bool) -> None:
-        """Show a line to every session; a lasting one also to each new session, until the next announcement."""
+    def announce(self, news: Announce) -> None:
+        """Show a line to every session; a lasting one also to each new session, until the next such announcement."""
 
     async def drain(self) -> None:
         """Accept no more connections, and return when the last open one has ended by itself."""
@@ -102,9 +103,9 @@ class OneProcess:
         await self._process.tick()
         self._directory.check_clocks()
 
-    def announce(self, text: str, *, is_lasting: bool) -> None:
+    def announce(self, news: Announce) -> None:
         """See WorkerPool."""
-        self._process.registry.announce(text, is_lasting=is_lasting)
+        self._process.registry.announce(news)
 
     async def drain(self) -> None:
         """See WorkerPool."""

@@ -160,11 +160,12 @@ class Supervisor:
                 logger.warning("worker %d hangs, and is killed", worker.pid)
                 _kill(worker.pid)
 
-    def announce(self, text: str, *, is_lasting: bool) -> None:
+    def announce(self, news: Announce) -> None:
         """See WorkerPool."""
-        self._hub.sessions.notice = text if is_lasting else ""
+        if not news.is_for_operators:
+            self._hub.sessions.notice = news.text if news.is_lasting else ""
         for worker in self._workers:
-            worker.channel.tell(Announce(text, is_lasting))
+            worker.channel.tell(news)
 
     async def drain(self) -> None:
         """See WorkerPool."""

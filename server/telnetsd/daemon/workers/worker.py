@@ -92,7 +92,7 @@ class Worker:
         channel.answer(NotifyOthers, lambda asked: registry.tell_others(asked.session_id, asked.text))
         channel.answer(Reload, lambda asked: self._reload(asked.settings))
         channel.answer(WatchSession, self._watch)
-        channel.hear(Announce, lambda news: registry.announce(news.text, is_lasting=news.is_lasting))
+        channel.hear(Announce, registry.announce)
         channel.hear(Retire, lambda _: self._retire())
         channel.hear(Stop, lambda _: self._ending.set())
         channel.hear(StopWatching, lambda news: self._stop_watching(news.watch))
