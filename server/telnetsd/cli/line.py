@@ -1,12 +1,16 @@
-"""telnetsd line list, status, log."""
+"""telnetsd line list, status, log, import."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from telnetsd.administration.migration.conserver import read_conserver
+from telnetsd.administration.migration.imported import to_toml
+from telnetsd.administration.migration.ser2net import read_ser2net
 from telnetsd.audit.reading.selection import parse_moment
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table, show_screen
 from telnetsd.config.loading import load_settings
@@ -18,7 +22,7 @@ from telnetsd.lines.rows import words_of
 from telnetsd.rpc.messages import LineRow, ListLinesRequest
 
 app = typer.Typer(
-    help="Show lines, and what kept-open lines have shown.", no_args_is_help=True, rich_markup_mode=None
+    help="Show lines and what kept-open lines have shown; import lines.", no_args_is_help=True, rich_markup_mode=None
 )
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The line's name.")]
 
@@ -71,6 +75,35 @@ def log(
         return
     for line in timed_lines((one.at, one.data) for one in shown):
         typer.echo(row_of(line))
+
+
+class Origin(StrEnum):
+    """Whose configuration is imported."""
+
+    CONSERVER = "conserver"
+    SER2NET = "ser2net"
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="conserver.cf, or ser2net.yaml.")],
+    origin: Annotated[
+        Origin | None, typer.Option("--from", help="Whose it is; else .yaml and .yml are ser2net's.")
+    ] = None,
+) -> None:
+    """Print another console server's configuration as entries of telnetsd.toml, with what does not carry over."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise OperatorError(f"cannot read {file}: {error.strerror}") from error
+    if origin is None:
+        origin = Origin.SER2NET if file.suffix in {".yaml", ".yml"} else Origin.CONSERVER
+    imported = read_ser2net(text) if origin is Origin.SER2NET else read_conserver(text)
+    typer.echo(f"# {origin.value}: {file.name}")
+    for row in to_toml(imported):
+        typer.echo(row)
+    lines, others = len(imported.lines), imported.not_carried_over
+    typer.echo(f"{lines} lines; {others} notes on what does not carry over are among the comments", err=True)
 
 
 def _require_recorded(config_file: Path, name: str) -> None:

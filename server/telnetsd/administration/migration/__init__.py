@@ -1,0 +1,1 @@
+"""Moving here: the configuration of other console servers, as `[[line]]` entries."""
