@@ -3,7 +3,7 @@
 Each line is opened only once: when the server starts, if it is kept open, or else for the first session.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.events.reason import LineReason
@@ -190,11 +190,9 @@ class LocalPlace:
         """See Place."""
         self._opened.traffic.resize(self._participant, terminal)
 
-    def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
+    def ask_com_port(self, question: bytes) -> None:
         """See Place."""
-        said = self._opened.traffic.com_port(self._participant, question)
-        if said is not None:
-            answer(said)
+        self._opened.traffic.ask_com_port(self._participant, question)
 
     def send_break(self) -> None:
         """See Place."""

@@ -130,10 +130,6 @@ class HostedPlace:
 
     def _listen(self, place: Place) -> None:
         channel = self._channel
-
-        def ask_com_port(asked: AskComPort) -> None:
-            place.ask_com_port(asked.query, lambda said: channel.tell(ComPortSaid(said)))
-
         channel.answer(TakePlace, self._enter)
         channel.answer(TypeKeys, self._type)
         channel.answer(AskToWrite, lambda _: place.ask_to_write())
@@ -141,7 +137,7 @@ class HostedPlace:
         channel.hear(ScreenTaken, self._note_taken)
         channel.hear(BeginShowing, lambda _: place.begin())
         channel.hear(Resize, lambda news: place.resize(news.terminal))
-        channel.hear(AskComPort, ask_com_port)
+        channel.hear(AskComPort, lambda news: place.ask_com_port(news.question))
         channel.hear(SendBreak, lambda _: place.send_break())
         channel.hear(EndInput, lambda _: place.end_input())
         channel.hear(ShowPast, lambda news: place.show_past(is_all=news.is_all))
@@ -159,6 +155,10 @@ class HostedPlace:
     def tell(self, sentence: str) -> None:
         """See Participant."""
         self._channel.tell(Say(sentence))
+
+    def tell_com_port(self, said: bytes) -> None:
+        """See Participant."""
+        self._channel.tell(ComPortSaid(said))
 
     def unread_bytes(self) -> int:
         """See Participant."""

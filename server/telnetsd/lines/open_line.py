@@ -71,6 +71,7 @@ class OpenLine(ABC):
 
     def leave(self, participant: Participant) -> None:
         """Remove a session that has left."""
+        self.traffic.com_port_clients.forget(participant)
         self._apply(self.people.leave(participant))
 
     @abstractmethod

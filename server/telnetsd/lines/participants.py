@@ -38,6 +38,9 @@ class Participant(Protocol):
     def tell(self, sentence: str) -> None:
         """Show a message about the line itself."""
 
+    def tell_com_port(self, said: bytes) -> None:
+        """Pass on an answer or a notification about the line's serial port (RFC 2217)."""
+
     def unread_bytes(self) -> int:
         """Return how many of the shown bytes the client has not read yet."""
 

@@ -3,7 +3,7 @@
 A line may be open in this process or in another one; the session sees no difference.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,8 +56,8 @@ class Place(Protocol):
     def resize(self, terminal: Terminal) -> None:
         """Pass on a new screen size."""
 
-    def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
-        """Ask about the serial port (RFC 2217); answers, if any, come in the order of the questions."""
+    def ask_com_port(self, question: bytes) -> None:
+        """Ask about the serial port (RFC 2217); the participant is told the answer, if there is one."""
 
     def send_break(self) -> None:
         """Send BREAK."""

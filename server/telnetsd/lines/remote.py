@@ -8,7 +8,7 @@ other end is `lines.hosting`.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -112,12 +112,11 @@ class RemotePlace:
         self._shown = 0
         """How many bytes were shown since the last report of how many were read."""
         self._catching_up: asyncio.Task[None] | None = None
-        self._answers: list[Callable[[bytes], None]] = []
         channel.on_closed = self._lose
         channel.hear(Show, lambda news: self._show(news.data))
         channel.hear(Say, lambda news: participant.tell(news.sentence))
         channel.hear(Dismiss, lambda news: participant.dismiss(news.reason, news.sentence))
-        channel.hear(ComPortSaid, lambda news: self._answers.pop(0)(news.answer))
+        channel.hear(ComPortSaid, lambda news: participant.tell_com_port(news.said))
 
     def reserve(self, answer: ReservedPlace) -> None:
         """Store the details of the place that was found."""
@@ -143,9 +142,8 @@ class RemotePlace:
         """See Place."""
         self._channel.tell(Resize(terminal))
 
-    def ask_com_port(self, question: bytes, answer: Callable[[bytes], None]) -> None:
+    def ask_com_port(self, question: bytes) -> None:
         """See Place."""
-        self._answers.append(answer)
         self._channel.tell(AskComPort(question))
 
     def send_break(self) -> None:

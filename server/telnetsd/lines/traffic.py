@@ -18,6 +18,7 @@ from telnetsd.config.settings import LineSettings
 from telnetsd.events.of_sessions import LinePosition
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.backlog import Backlog
+from telnetsd.lines.com_port_clients import ComPortClients
 from telnetsd.lines.kinds.streams import reason_of
 from telnetsd.lines.kinds.upstream import Upstream, UpstreamError
 from telnetsd.lines.line_alerts import LineAlerts
@@ -78,6 +79,7 @@ class Traffic:
         """How long the upstream waits for the writer's client; None: for as long as it takes, 0: not at all."""
         self.shown_bytes = 0
         """How much the upstream has shown so far."""
+        self.com_port_clients = ComPortClients()
         self.alerts: LineAlerts | None = None
         """Reports text that an operator wants to hear of; None if the line has no alerts."""
         self._told: Participant | None = None
@@ -131,11 +133,11 @@ class Traffic:
             if self.commands is not None:
                 self.commands.resize(terminal)
 
-    def com_port(self, participant: Participant, question: bytes) -> bytes | None:
+    def ask_com_port(self, participant: Participant, question: bytes) -> None:
         """Answer a client that controls the port (RFC 2217); only the writer can change anything."""
-        if self.upstream is None:
-            return None
-        return self.upstream.com_port(question, may_change=participant is self._people.writer)
+        if self.upstream is not None:
+            may_change = participant is self._people.writer
+            self.com_port_clients.ask(participant, question, self.upstream, may_change=may_change)
 
     def send_break(self, participant: Participant) -> None:
         """Send BREAK for the writer."""
@@ -156,7 +158,8 @@ class Traffic:
             self._record(lambda recording: recording.note(INPUT, data))
 
     def check_clocks(self) -> None:
-        """Let the recording reach the disk, and report alerts that are due; call this several times per second."""
+        """Let the recording reach the disk, and report what is due; call this several times per second."""
+        self.com_port_clients.check_signals(self.upstream)
         if self.alerts is not None:
             self.alerts.check_clocks()
         self._record(lambda recording: recording.check_clocks())

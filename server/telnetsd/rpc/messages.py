@@ -277,9 +277,9 @@ class Resize(News):
 
 
 class AskComPort(News):
-    """A query about the serial port (RFC 2217); answered by `ComPortSaid`, in order."""
+    """A question about the serial port (RFC 2217); answered by `ComPortSaid`."""
 
-    query: bytes
+    question: bytes
 
 
 class SendBreak(News):
@@ -335,9 +335,9 @@ class Dismiss(News):
 
 
 class ComPortSaid(News):
-    """The answer to the oldest query about the serial port; may be empty."""
+    """An answer or a notification about the serial port (RFC 2217)."""
 
-    answer: bytes
+    said: bytes
 
 
 FROM_WORKER: Final = (

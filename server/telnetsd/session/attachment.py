@@ -81,6 +81,10 @@ class Attachment:
             rows = "".join(f"*** {row}\r\n" for row in sentence.split("\n"))
             self._writer.write(f"\r\n{rows}".encode())
 
+    def tell_com_port(self, said: bytes) -> None:
+        """See Participant."""
+        self._protocol.agreement.tell_com_port(said)
+
     def unread_bytes(self) -> int:
         """See Participant."""
         return self._writer.unread_bytes()

@@ -91,6 +91,11 @@ class Agreement:
         if self._negotiator is not None:
             self._negotiator.decide_com_port(answer)
 
+    def tell_com_port(self, said: bytes) -> None:
+        """Pass on an answer or a notification about the port to a client that controls it."""
+        if self._negotiator is not None and not self._is_closed:
+            self._negotiator.tell_com_port(said)
+
     def close(self) -> None:
         """Stop negotiating."""
         self._is_closed = True

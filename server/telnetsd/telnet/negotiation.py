@@ -45,8 +45,8 @@ AYT_ANSWER: Final = b"[yes]\r\n"
 _IN_BAND: Final = {EC: ERASE_CHARACTER, EL: ERASE_LINE, EOF: END_OF_INPUT, IP: INTERRUPT}
 _IAC: Final = IAC[0]
 
-ComPort = Callable[[bytes, Callable[[bytes], None]], None]
-"""Takes a question of a client that controls a serial port (RFC 2217), and a callback for the answer, if any."""
+ComPort = Callable[[bytes], None]
+"""Takes a question of a client that controls a serial port (RFC 2217)."""
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class NvtNegotiator(BoundedWriter):
             ValueError: The subnegotiation is refused; telnetlib3 then ignores it.
         """
         if buf[0] == COM_PORT_OPTION and self._com_port is not None and self._is_whole:
-            self._com_port(b"".join(list(buf)[1:]), self._answer)
+            self._com_port(b"".join(list(buf)[1:]))
         else:
             super().handle_subnegotiation(buf)
 
@@ -215,9 +215,10 @@ class NvtNegotiator(BoundedWriter):
             self._may_answer_ayt = False
             self.send_iac(AYT_ANSWER)
 
-    def _answer(self, answer: bytes) -> None:
-        if answer and self._com_port is not None:
-            self.send_iac(IAC + SB + COM_PORT_OPTION + answer.replace(IAC, IAC + IAC) + IAC + SE)
+    def tell_com_port(self, said: bytes) -> None:
+        """Pass on an answer or a notification about the port, if the client controls it."""
+        if self._com_port is not None:
+            self.send_iac(IAC + SB + COM_PORT_OPTION + said.replace(IAC, IAC + IAC) + IAC + SE)
 
 
 def _feeder(reader: TelnetReader, byte: bytes) -> Callable[[bytes], None]:

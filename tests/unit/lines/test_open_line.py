@@ -51,6 +51,8 @@ class Person:
     def tell(self, sentence: str) -> None:
         self.said.append(sentence)
 
+    def tell_com_port(self, said: bytes) -> None: ...
+
     def unread_bytes(self) -> int:
         return 0
 

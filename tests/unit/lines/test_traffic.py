@@ -31,6 +31,8 @@ class Screen:
 
     def tell(self, sentence: str) -> None: ...
 
+    def tell_com_port(self, said: bytes) -> None: ...
+
     def unread_bytes(self) -> int:
         return self._unread_bytes
 

@@ -15,6 +15,7 @@ SET_DATASIZE: Final = 2
 SET_PARITY: Final = 3
 SET_STOPSIZE: Final = 4
 SET_CONTROL: Final = 5
+NOTIFY_MODEMSTATE: Final = 7
 SET_LINESTATE_MASK: Final = 10
 SET_MODEMSTATE_MASK: Final = 11
 PURGE_DATA: Final = 12
@@ -41,6 +42,22 @@ class SerialPort(Protocol):
     dtr: bool
     rts: bool
 
+    @property
+    def cts(self) -> bool:
+        """Clear To Send."""
+
+    @property
+    def dsr(self) -> bool:
+        """Data Set Ready."""
+
+    @property
+    def ri(self) -> bool:
+        """Ring Indicator."""
+
+    @property
+    def cd(self) -> bool:
+        """Carrier Detect."""
+
     def reset_input_buffer(self) -> None:
         """Discard received bytes that were not read."""
 
@@ -60,7 +77,20 @@ def answer(port: SerialPort, question: bytes, *, may_change: bool) -> bytes:
     if respond is None:
         return b""
     # A missing value asks for the current setting, as 0 does.
-    return bytes([question[0] + ANSWER]) + respond(port, question[1:] or b"\x00", may_change)
+    said = respond(port, question[1:] or b"\x00", may_change)
+    return bytes([question[0] + ANSWER]) + said if said else b""
+
+
+def modem_notification(before: int, now: int) -> int:
+    """Return the modem state with the bits that say what has changed (RFC 2217 section 3, NOTIFY-MODEMSTATE).
+
+    Args:
+        before: The state before: CTS 0x10, DSR 0x20, RI 0x40, CD 0x80.
+        now: The state now.
+    """
+    changed = before ^ now
+    ring_ended = before & ~now & _RING
+    return now | ((changed & ~_RING) >> _CHANGE_SHIFT) | (ring_ended >> _CHANGE_SHIFT)
 
 
 def _signature(_port: SerialPort, _value: bytes, _may_change: bool) -> bytes:
@@ -107,8 +137,16 @@ def _control(port: SerialPort, value: bytes, may_change: bool) -> bytes:
 
 
 def _mask(_port: SerialPort, _value: bytes, _may_change: bool) -> bytes:
-    """Return an empty mask: changes of the line state and the modem state are not reported."""
+    """Return an empty mask: changes of the line state are not reported."""
     return b"\x00"
+
+
+def _modem_state(port: SerialPort, _value: bytes, _may_change: bool) -> bytes:
+    """Return the modem state, without bits for changes; nothing for a port without modem signals."""
+    try:
+        return bytes([sum(bit for name, bit in _SIGNALS if getattr(port, name))])
+    except _REFUSALS:
+        return b""
 
 
 def _purge(port: SerialPort, value: bytes, may_change: bool) -> bytes:
@@ -131,6 +169,9 @@ def _try(port: SerialPort, attribute: str, setting: object) -> None:
 
 
 _FLOW_LAST: Final = 3
+_SIGNALS: Final = (("cts", 0x10), ("dsr", 0x20), ("ri", 0x40), ("cd", 0x80))
+_RING: Final = 0x40
+_CHANGE_SHIFT: Final = 4
 _CONTROLS: Final[dict[int, tuple[tuple[str, bool], ...]]] = {
     1: (("xonxoff", False), ("rtscts", False)),
     2: (("xonxoff", True), ("rtscts", False)),
@@ -150,6 +191,6 @@ _ANSWERS: Final[dict[int, Callable[[SerialPort, bytes, bool], bytes]]] = {
     SET_STOPSIZE: _stopsize,
     SET_CONTROL: _control,
     SET_LINESTATE_MASK: _mask,
-    SET_MODEMSTATE_MASK: _mask,
+    NOTIFY_MODEMSTATE: _modem_state,
     PURGE_DATA: _purge,
 }

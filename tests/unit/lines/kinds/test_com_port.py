@@ -9,7 +9,7 @@ import serial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.lines.kinds.com_port import answer
+from telnetsd.lines.kinds.com_port import answer, modem_notification
 
 
 @dataclass
@@ -24,6 +24,10 @@ class Port:
     break_condition: bool = False
     dtr: bool = True
     rts: bool = True
+    cts: bool = True
+    dsr: bool = False
+    ri: bool = False
+    cd: bool = True
     purged: str = ""
     _baudrate: int = 9600
 
@@ -61,6 +65,7 @@ class Port:
         (b"\x05\x05", b"\x69\x05"),
         (b"\x05\x09", b"\x69\x09"),
         (b"\x05\x0a", b"\x69\x0b"),
+        (b"\x07", b"\x6b\x90"),
         (b"\x0a\xff", b"\x6e\x00"),
         (b"\x0c\x03", b"\x70\x03"),
         (b"\x63", b""),
@@ -69,6 +74,35 @@ class Port:
 )
 def test_a_request_is_answered_with_the_value_that_then_holds(question: bytes, answered: bytes) -> None:
     assert answer(Port(), question, may_change=True) == answered
+
+
+def test_a_port_without_modem_signals_says_nothing_about_them() -> None:
+    class Pty(Port):
+        @property
+        def cts(self) -> bool:
+            raise OSError(25, "Inappropriate ioctl for device")
+
+        @cts.setter
+        def cts(self, value: bool) -> None: ...
+
+    assert answer(Pty(), b"\x07", may_change=True) == b""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "notification"),
+    [
+        (0x00, 0x10, 0x11),
+        (0x10, 0x00, 0x01),
+        (0x00, 0x20, 0x22),
+        (0x80, 0x00, 0x08),
+        (0x00, 0x40, 0x40),
+        (0x40, 0x00, 0x04),
+        (0xB0, 0xB0, 0xB0),
+        (0x00, 0xF0, 0xFB),
+    ],
+)
+def test_a_notification_has_the_state_and_what_has_changed(before: int, now: int, notification: int) -> None:
+    assert modem_notification(before, now) == notification
 
 
 def test_a_watcher_changes_nothing() -> None:
