@@ -39,15 +39,18 @@ class Dialogue:
 
     def play_lazily(self) -> list[Finding[str]]:
         """Play it to a lazy tracker."""
-        tracker, found = LazyTracker(self.columns, self.rows, "alice"), []
+        tracker = LazyTracker(self.columns, self.rows, "alice")
+        found: list[Finding[str]] = []
         for at_s, code, data in self.events:
             if code == "r":
                 columns, rows = map(int, data.split("x"))
-                found += tracker.resize(columns, rows, at_s)
+                steps = tracker.resize(columns, rows, at_s)
             elif code == "i":
-                found += tracker.type(to_bytes(data), at_s, "alice")
+                steps = tracker.type(to_bytes(data), at_s, "alice")
             else:
-                found += tracker.show(to_bytes(data), at_s)
+                steps = tracker.show(to_bytes(data), at_s)
+            for findings in steps:
+                found += findings
         return found
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from telnetsd.audit.log import AuditUnavailableError
@@ -17,8 +17,6 @@ from telnetsd.lines.table import Line
 
 TEXT_MAX_CHARS: Final = 512
 SHOWN_MAX_CHARS: Final = 120
-SLICE_BYTES: Final = 2048
-"""How much output is matched at once."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +47,9 @@ class LineAlerts:
         self._matcher: AlertMatcher | None = AlertMatcher([one.name for one in alerts], find)
         self._writing: set[asyncio.Task[None]] = set()
 
-    def show(self, data: bytes) -> Iterator[None]:
-        """Match what the line shows; the caller leaves time to other work whenever this yields."""
-        for start in range(0, len(data), SLICE_BYTES):
-            if start:
-                yield
-            piece = data[start : start + SLICE_BYTES]
-            self._look(lambda matcher, piece=piece: matcher.feed(piece, time.monotonic()))  # type: ignore[misc]
+    def show(self, data: bytes) -> None:
+        """Match what the line shows."""
+        self._look(lambda matcher: matcher.feed(data, time.monotonic()))
 
     def check_clocks(self) -> None:
         """Report what is due; call this several times per second."""

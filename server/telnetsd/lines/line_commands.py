@@ -1,15 +1,17 @@
 """The commands that are typed on a recorded line, in the audit log.
 
 They are recorded after they were sent: the log says what was done, and permits nothing. What is not shown by the line
-is not in the log.
+is not in the log. Input and output are queued at the moment at which they pass, and worked off in that order, a
+little at a time: what was typed first decides what an echo is.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import Final
 
 from telnetsd.audit.log import AuditUnavailableError
@@ -19,21 +21,37 @@ from telnetsd.events.event import Event
 from telnetsd.events.of_sessions import LineCommandTyped, LineFullScreen, LinePosition
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.participants import Participant
-from telnetsd.lines.patterns import compile_pattern, redact
+from telnetsd.lines.patterns import REDACTED, compile_pattern, redact
 from telnetsd.lines.table import Line
 from telnetsd.lines.typed.lazy_tracker import LazyTracker
 from telnetsd.lines.typed.tracker import Command, Finding
 from telnetsd.telnet.terminal import Terminal
+from telnetsd.telnet.turns import turns_of_pumps
 
-COMMAND_MAX_CHARS: Final = 4096
-PROMPT_MAX_CHARS: Final = 256
+COMMAND_MAX_CHARS: Final = 2048
+MESSAGE_MAX_CHARS: Final = 200
+QUEUE_MAX_BYTES: Final = 65_536
+SKIPPED_FROM_BYTES: Final = 4 * QUEUE_MAX_BYTES
 UNWRITTEN_MAX: Final = 64
-"""How many events may wait to be written before the typist has to wait."""
-SLICE_BYTES: Final = 2048
-"""How much output is read at once: a millisecond at most, as a rule."""
+"""How much may wait to be read, and how many events to be written, before the line has to wait."""
+EVENTS_PER_S: Final = 100
+"""How many events a line writes, as a rule: a typist who is faster has to wait."""
+INTERNAL_ERROR: Final = "commands on %s are no longer recorded: internal error"
 _ROWS: Final = 24
 
 logger = logging.getLogger(__name__)
+
+_Tracker = LazyTracker[Participant | None]
+_Steps = Iterator[list[Finding[Participant | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """Something that has passed: its size, how the tracker reads it, and the moment in the recording."""
+
+    size: int
+    read: Callable[[_Tracker], _Steps]
+    position: LinePosition | None
 
 
 class LineCommands:
@@ -49,34 +67,46 @@ class LineCommands:
         self._line = line
         self._position = position
         self._patterns = [compile_pattern(one, f"redact of {line.name}") for one in line.settings.redact]
-        self._tracker: LazyTracker[Participant | None] | None = LazyTracker(*self._size_of(terminal), None)
+        self._tracker: _Tracker | None = LazyTracker(*self._size_of(terminal), None)
+        self._queue: deque[_Passed] = deque()
+        self._queued_bytes = 0
+        self._reading: asyncio.Task[None] | None = None
         self._unwritten: set[asyncio.Task[None]] = set()
+        self._progress = asyncio.Event()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the echo of an Enter is awaited."""
+        return self._tracker is not None and (bool(self._queue) or self._tracker.is_waiting)
 
     def type(self, participant: Participant, data: bytes) -> None:
-        """Note what a participant has typed."""
-        self._follow(lambda tracker: tracker.type(data, time.monotonic(), participant))
+        """Note what a participant has typed, at the moment at which it is sent."""
+        at_s = time.monotonic()
+        self._put(len(data), lambda tracker: tracker.type(data, at_s, participant))
 
-    def show(self, data: bytes) -> Iterator[None]:
-        """Note what the line shows; the caller leaves time to other work whenever this yields."""
-        is_attended = self._tracker is not None and self._tracker.is_attended
-        size = SLICE_BYTES if is_attended else max(1, len(data))
-        for start in range(0, len(data), size):
-            if start:
-                yield
-            piece = data[start : start + size]
-            self._follow(partial(LazyTracker.show, data=piece, at_s=time.monotonic()))
+    def show(self, data: bytes) -> None:
+        """Note what the line shows, at the moment at which it is read."""
+        at_s = time.monotonic()
+        if self._reading is None and self._tracker is not None and not self._tracker.is_attended:
+            self._read_at_once(lambda tracker: tracker.show(data, at_s))
+        else:
+            self._put(len(data), lambda tracker: tracker.show(data, at_s))
 
     def resize(self, terminal: Terminal) -> None:
         """Note the size of the writer's window."""
-        self._follow(lambda tracker: tracker.resize(*self._size_of(terminal), time.monotonic()))
+        at_s = time.monotonic()
+        self._put(1, lambda tracker: tracker.resize(*self._size_of(terminal), at_s))
 
     async def catch_up(self) -> None:
-        """Wait while too many events are not written yet."""
-        while len(self._unwritten) > UNWRITTEN_MAX:
-            await asyncio.wait(self._unwritten, return_when=asyncio.FIRST_COMPLETED)
+        """Wait while too much was not read yet, or too many events are not written yet."""
+        while self._queued_bytes > QUEUE_MAX_BYTES or len(self._unwritten) > UNWRITTEN_MAX:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def close(self) -> None:
-        """Wait until every event is written, or kept to be written later."""
+        """Read what is left, and wait until every event is written, or kept to be written later."""
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
         while self._unwritten:
             await asyncio.wait(self._unwritten)
 
@@ -85,37 +115,104 @@ class LineCommands:
         has_window = self._line.of_kind.has_window
         return (terminal.columns, terminal.rows) if has_window else (self._line.settings.columns, _ROWS)
 
-    def _follow(self, step: Callable[[LazyTracker[Participant | None]], list[Finding[Participant | None]]]) -> None:
+    def _put(self, size: int, read: Callable[[_Tracker], _Steps]) -> None:
         if self._tracker is None:
             return
+        if self._queued_bytes > SKIPPED_FROM_BYTES:
+            self._skip()
+        self._queue.append(_Passed(size, read, self._position()))
+        self._queued_bytes += size
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read_all())
+
+    def _skip(self) -> None:
+        """Skip what is queued: the line does not wait, such as a serial port, which would lose output."""
+        logger.warning("commands on %s are not recorded for a moment: more passes than can be read", self._line.name)
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._tracker = LazyTracker(*self._size_of(Terminal()), None)
+
+    async def _read_all(self) -> None:
+        turns = turns_of_pumps()
+        written = 0
         try:
-            findings = step(self._tracker)
+            while self._queue and self._tracker is not None:
+                passed = self._queue.popleft()
+                for findings in passed.read(self._tracker):
+                    written += self._record_all(findings, passed.position)
+                    await (turns.wait() if written < EVENTS_PER_S else asyncio.sleep(1.0))
+                    written %= EVENTS_PER_S
+                self._queued_bytes = max(0, self._queued_bytes - passed.size)
+                self._progress.set()
         except Exception:
             # What a peer sends must not end the line.
-            logger.exception("commands on %s are no longer recorded: internal error", self._line.name)
-            self._tracker = None
-            return
+            logger.exception(INTERNAL_ERROR, self._line.name)
+            self._give_up()
+        finally:
+            self._reading = None
+
+    def _read_at_once(self, read: Callable[[_Tracker], _Steps]) -> None:
+        """Read output while no key is pressed, which takes no time."""
+        try:
+            if self._tracker is not None:
+                for findings in read(self._tracker):
+                    self._record_all(findings, self._position())
+        except Exception:
+            # What a peer sends must not end the line.
+            logger.exception(INTERNAL_ERROR, self._line.name)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Read nothing more."""
+        self._tracker, self._queued_bytes = None, 0
+        self._queue.clear()
+        self._progress.set()
+
+    def _record_all(self, findings: list[Finding[Participant | None]], position: LinePosition | None) -> int:
+        """Record what was found, and return how many events that are."""
+        count = 0
         for one in findings:
             if one.typist is not None:
-                self._record(one.typist.trail, self._event_of(one, one.typist.name))
+                count += 1
+                self._record(one.typist.trail, self._event_of(one, one.typist.name, position))
+        return count
 
-    def _event_of(self, found: Finding[Participant | None], who: str) -> Event:
-        position, name = self._position(), self._line.name
+    def _event_of(self, found: Finding[Participant | None], who: str, position: LinePosition | None) -> Event:
+        name = self._line.name
         if isinstance(found, Command):
-            command = escape(redact(found.text, self._patterns), COMMAND_MAX_CHARS)
-            prompt = escape(redact(found.prompt, self._patterns), PROMPT_MAX_CHARS)
-            message = f"{who} typed on {name}: {command}"
-            return LineCommandTyped(message=message, command=command, prompt=prompt, position=position)
+            prompt, command = self._redacted(found)
+            message = f"{who} typed on {name}: {escape(command, MESSAGE_MAX_CHARS)}"
+            return LineCommandTyped(
+                message=message,
+                command=escape(command, COMMAND_MAX_CHARS),
+                prompt=escape(prompt, MESSAGE_MAX_CHARS),
+                position=position,
+            )
         if found.has_begun:
             message = f"{who} types to a full-screen program on {name}: commands are not recorded"
             return LineFullScreen(reason=LineReason.FULL_SCREEN, message=message, position=position)
         message = f"{who} types commands on {name} again"
         return LineFullScreen(reason=LineReason.FULL_SCREEN_ENDED, message=message, position=position)
 
+    def _redacted(self, found: Command[Participant | None]) -> tuple[str, str]:
+        """Return prompt and command without what the line's patterns match, on the line as a whole."""
+        command = found.text[: COMMAND_MAX_CHARS + 1]
+        if not self._patterns:
+            return found.prompt, command
+        if found.is_cut:
+            return found.prompt, REDACTED  # what makes a part of it a secret may be what is not there
+        before = f"{found.prompt} "
+        whole = redact(before + command, self._patterns)
+        return (found.prompt, whole.removeprefix(before)) if whole.startswith(before) else ("", whole)
+
     def _record(self, trail: Trail, event: Event) -> None:
         task = asyncio.get_running_loop().create_task(_write(trail, event))
         self._unwritten.add(task)
-        task.add_done_callback(self._unwritten.discard)
+        task.add_done_callback(self._note_written)
+
+    def _note_written(self, task: asyncio.Task[None]) -> None:
+        self._unwritten.discard(task)
+        self._progress.set()
 
 
 async def _write(trail: Trail, event: Event) -> None:

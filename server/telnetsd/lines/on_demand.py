@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.context import LineContext
@@ -12,6 +13,10 @@ from telnetsd.lines.participants import Participant
 from telnetsd.lines.recordings.segments import SegmentedRecording
 from telnetsd.lines.table import Line
 from telnetsd.telnet.terminal import Terminal
+
+ECHO_S: Final = 1.0
+ECHO_LOOK_S: Final = 0.02
+"""How long the echo of the last Enter is awaited when the line closes, and how often it is looked for."""
 
 
 class OnDemandLine(OpenLine):
@@ -80,8 +85,20 @@ class OnDemandLine(OpenLine):
         if not self.people.all:
             self._begin_to_close(self._on_closed)
 
+    async def _wait_for_echo(self) -> None:
+        """Wait a moment for the echo of what was typed last: a user may leave at once after Enter."""
+        end = time.monotonic() + ECHO_S
+        while self.traffic.commands is not None and self.traffic.commands.is_waiting and not self._is_pump_done():
+            if time.monotonic() > end:
+                return
+            await asyncio.sleep(ECHO_LOOK_S)
+
+    def _is_pump_done(self) -> bool:
+        return self._pump is None or self._pump.done()
+
     async def _close(self) -> None:
         upstream, recording = self.traffic.upstream, self.traffic.recording
+        await self._wait_for_echo()
         if self._pump is not None:
             self._pump.cancel()
         if upstream is not None:

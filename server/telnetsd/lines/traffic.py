@@ -104,10 +104,11 @@ class Traffic:
         upstream.write(data)
         if self.commands is not None:
             self.commands.type(participant, data)
-            await self.commands.catch_up()
         echo = upstream.local_echo(data)
         if echo:
             await self._show(echo)
+        if self.commands is not None:
+            await self.commands.catch_up()
         await self._drain(upstream)
         return True
 
@@ -182,6 +183,11 @@ class Traffic:
     async def _show(self, data: bytes) -> None:
         """Show output to every participant, a few of them per turn, so that other sessions continue meanwhile."""
         self._record(lambda recording: recording.note(OUTPUT, data))
+        # Before a participant sees it: what is typed from then on may be an answer to it.
+        if self.commands is not None:
+            self.commands.show(data)
+        if self.alerts is not None:
+            self.alerts.show(data)
         self.shown_bytes += len(data)
         if self.backlog is not None:
             self.backlog.add(data, datetime.now(UTC))
@@ -192,16 +198,15 @@ class Traffic:
             else:
                 writer.show(data)
         await self._show_watchers(data)
-        await self._look_at(data)
-        if writer is not None and writer.is_behind() and self.patience_s != 0:
-            await self._wait_for(writer)
+        if self.patience_s != 0:
+            await self._wait(writer)
 
-    async def _look_at(self, data: bytes) -> None:
-        """Let what looks for commands and alerts see output, a little of it per turn."""
-        for looking in (self.commands, self.alerts):
-            if looking is not None:
-                for _ in looking.show(data):
-                    await self._turns.wait()
+    async def _wait(self, writer: Participant | None) -> None:
+        """Wait until typed commands have been found, and until the writer's client has read enough."""
+        if self.commands is not None:
+            await self.commands.catch_up()
+        if writer is not None and writer.is_behind():
+            await self._wait_for(writer)
 
     async def _show_watchers(self, data: bytes) -> None:
         for number, watcher in enumerate(self._people.watchers, 1):

@@ -8,9 +8,9 @@ def insert_rows(page: Page, count: int) -> None:
     """Insert rows at the cursor (IL)."""
     if not page.top <= page.y <= page.bottom:
         return
-    for _ in range(min(count, page.bottom + 1 - page.y)):
-        page.rows.insert(page.y, Row(is_placed=True))
-        del page.rows[page.bottom + 1 : page.bottom + 2]
+    count = min(count, page.bottom + 1 - page.y)
+    page.rows[page.y : page.y] = [Row(is_placed=True) for _ in range(count)]
+    del page.rows[page.bottom + 1 : page.bottom + 1 + count]
     page.move_to(page.y, 0)
 
 
@@ -18,10 +18,10 @@ def delete_rows(page: Page, count: int) -> None:
     """Delete rows at the cursor (DL)."""
     if not page.top <= page.y <= page.bottom:
         return
-    for _ in range(min(count, page.bottom + 1 - page.y)):
-        if len(page.rows) > page.bottom:
-            page.rows.insert(page.bottom + 1, Row(is_placed=True))
-        del page.rows[page.y : page.y + 1]
+    count = min(count, page.bottom + 1 - page.y)
+    if len(page.rows) > page.bottom:
+        page.rows[page.bottom + 1 : page.bottom + 1] = [Row(is_placed=True) for _ in range(count)]
+    del page.rows[page.y : page.y + count]
     page.move_to(page.y, 0)
 
 

@@ -3,18 +3,22 @@
 What was echoed is taken from the screen, never from the input: what a terminal did not show is not recorded.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from os.path import commonprefix
 from typing import Any, Final
 
-from telnetsd.lines.typed.entry import Entry
+from telnetsd.lines.typed.entry import Entry, Mark
 
-PROMPT_ENDS: Final = ("#", "$", "%", ">", ":")
-
-MASK: Final = frozenset("*•●·xX#.")
-"""Characters that equipment shows instead of a password."""
+MASKS: Final = {**dict.fromkeys("*•●·", 1), **dict.fromkeys("xX#.", 3)}
+"""Characters that equipment shows instead of a password, and how many of them at least."""
+PROMPT_ENDS: Final = ("#", "$", "%", ">")
+QUESTION_ENDS: Final = (*PROMPT_ENDS, ":", "?")
+ASKS_SECRET: Final = re.compile(r"(?i)(?:pass|pin\b|secret|code|token)[^:?]*[:?]$")
+"""A line on which a secret is asked for: what was typed ahead is the answer, and is not echoed."""
+QUESTION_MAX_CHARS: Final = 80
 SIDEWAYS: Final = ("$", "<")
 """What the left edge shows when a line has scrolled sideways: IOS, readline."""
 SIDEWAYS_MIN_CHARS: Final = 8
@@ -36,10 +40,12 @@ class Echo:
     Attributes:
         prompt: The beginning of the line that was not typed, as far as it is known.
         behind: The rest of the line: the command, with the spaces before it.
+        is_cut: Whether the line had scrolled sideways, so that only the end of the command is there.
     """
 
     prompt: str
     behind: str
+    is_cut: bool = False
 
 
 class Prompts:
@@ -58,6 +64,11 @@ class Prompts:
 
     def __bool__(self) -> bool:
         return bool(self._known)
+
+    def longest_before(self, line: str) -> str | None:
+        """Return the longest known prompt with which a line begins, if it has more than that."""
+        found = [one for one in self._known if line.startswith(one) and line != one]
+        return max(found, key=len, default=None)
 
     def shortest_within(self, prompt: str) -> str:
         """Return the known prompt with which this one begins, if the rest may be half of a command; else itself."""
@@ -84,7 +95,7 @@ def judge(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | Unechoed:
     """
     if entry.is_edited:
         return _judge_edited(entry, line, prompts)
-    return _judge_plain(entry, line)
+    return _judge_plain(entry, line, prompts)
 
 
 def judge_rows(entry: Entry[Any], rows: Sequence[str]) -> Echo | Unechoed:
@@ -98,7 +109,7 @@ def judge_rows(entry: Entry[Any], rows: Sequence[str]) -> Echo | Unechoed:
     return Unechoed.NOT_YET
 
 
-def _judge_plain(entry: Entry[Any], line: str) -> Echo | Unechoed:
+def _judge_plain(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | Unechoed:
     typed = entry.text.strip()
     if not typed:
         return Unechoed.NEVER
@@ -106,21 +117,41 @@ def _judge_plain(entry: Entry[Any], line: str) -> Echo | Unechoed:
     # Where nothing is known of what was there before, a line that is what was typed is its echo.
     if line in before and (before[-1] or not line.endswith(typed)):
         return Unechoed.NEVER
-    if not any(line.startswith(mark.prompt) for mark in entry.marks):
-        return _judge_masked(entry, line)
-    return _find_sideways(entry, line, typed) or _find_typed(entry, line, before) or _judge_masked(entry, line)
+    found = _find_sideways(entry, line, typed) or _find_typed(entry, line, prompts)
+    if found is not None:
+        return found
+    if _is_masked(entry, line) or (not entry.is_certain and ASKS_SECRET.search(line[-QUESTION_MAX_CHARS:])):
+        return Unechoed.NEVER
+    return Unechoed.NOT_YET
 
 
-def _find_typed(entry: Entry[Any], line: str, before: Sequence[str]) -> Echo | None:
-    """Find what was typed, or the last pieces of it, at the end of a line."""
+def _find_typed(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | None:
+    """Find what was typed, or the last pieces of it, behind a prompt."""
     for mark in entry.marks:
         piece = entry.text[mark.at :].strip()
-        if piece and line.endswith(piece):
-            prompt = _beginning(line, (one for one in before if one != line))
-            if entry.was_seen_in_pieces(mark.at):
-                return Echo(prompt or "", entry.text.strip())
-            return _echo(line, line[: len(line) - len(piece)] if prompt is None else prompt)
+        if not piece or not line.endswith(piece):
+            continue
+        before = line[: len(line) - len(piece)]
+        if mark.is_certain and _is_typed(line[len(mark.prompt) :].strip(), entry) and line.startswith(mark.prompt):
+            before = mark.prompt
+        elif not _is_prompt(before.rstrip(), mark, prompts):
+            continue
+        if entry.was_seen_in_pieces(mark.at):
+            return Echo(before, entry.text.strip())
+        # A later mark may be behind half of the command.
+        first = _beginning(before, (one.prompt for one in entry.marks))
+        return _echo(line, before if first is None else first)
     return None
+
+
+def _is_typed(text: str, entry: Entry[Any]) -> bool:
+    """Tell whether everything that is behind a prompt was typed."""
+    return bool(text) and entry.text.strip().endswith(text)
+
+
+def _is_prompt(before: str, mark: Mark, prompts: Prompts) -> bool:
+    """Tell whether the beginning of a line is a prompt, behind which something was typed ahead."""
+    return before in prompts or (not mark.is_certain and (not before or before.endswith(PROMPT_ENDS)))
 
 
 def _find_sideways(entry: Entry[Any], line: str, typed: str) -> Echo | None:
@@ -129,20 +160,22 @@ def _find_sideways(entry: Entry[Any], line: str, typed: str) -> Echo | None:
         rest = line[len(prompt) :].strip()
         is_sideways = rest.startswith(SIDEWAYS) and len(rest) > SIDEWAYS_MIN_CHARS
         if line.startswith(prompt) and is_sideways and typed.endswith(rest[1:]):
-            return Echo(prompt, rest)
+            return Echo(prompt, rest, is_cut=True)
     return None
 
 
 def _judge_edited(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | Unechoed:
-    marks = [mark.prompt for mark in entry.marks]
-    longer = (one for one in marks if one != line)
-    if line in entry.prompts_before_text() and _beginning(line, longer) is None:
-        return Unechoed.NEVER
     if _is_masked(entry, line):
         return Unechoed.NEVER
-    prompt = _beginning(line, [*marks, *prompts])
+    known = prompts.longest_before(line)
+    if known is not None:
+        return _echo(line, known)
+    marks = [mark.prompt for mark in entry.marks]
+    prompt = _beginning(line, (one for one in marks if one != line))
     if prompt is not None:
         return _echo(line, prompt)
+    if line in entry.prompts_before_text():
+        return Unechoed.NEVER
     return Unechoed.NOT_YET if prompts else _judge_first(line, marks)
 
 
@@ -152,7 +185,7 @@ def _judge_first(line: str, marks: Sequence[str]) -> Echo | Unechoed:
         return Echo("", line) if line else Unechoed.NOT_YET
     for mark in marks:
         prompt = commonprefix([mark, line])  # noqa: RUF071 -- of strings, not paths
-        if prompt.rstrip().endswith(PROMPT_ENDS):
+        if prompt.rstrip().endswith(QUESTION_ENDS):
             return _echo(line, prompt)
     return Unechoed.NOT_YET
 
@@ -170,14 +203,11 @@ def _echo(line: str, prompt: str) -> Echo:
     return Echo(prompt, line[len(prompt) :])
 
 
-def _judge_masked(entry: Entry[Any], line: str) -> Unechoed:
-    return Unechoed.NEVER if _is_masked(entry, line) else Unechoed.NOT_YET
-
-
 def _is_masked(entry: Entry[Any], line: str) -> bool:
     """Tell whether a line has nothing behind a prompt but one repeated character that masks a password."""
-    for mark in entry.marks:
-        rest = line[len(mark.prompt) :].strip()
-        if line.startswith(mark.prompt) and len(set(rest)) == 1 and rest[0] in MASK:
-            return True
-    return False
+    mask = line[-1:]
+    before = line.rstrip(mask)
+    if len(line) - len(before) < MASKS.get(mask, len(line) + 1):
+        return False
+    before = before.rstrip()
+    return not before or before.endswith(QUESTION_ENDS) or any(mark.prompt == before for mark in entry.marks)

@@ -5,7 +5,8 @@ from typing import Final, Generic, TypeVar
 
 TEXT_MAX_CHARS: Final = 4096
 """More typed text than this counts as edited: it is then read from the screen alone."""
-MARKS_MAX: Final = 64
+MARKS_MAX: Final = 8
+PROMPT_MAX_CHARS: Final = 256
 
 T = TypeVar("T")
 
@@ -15,13 +16,15 @@ class Mark:
     """The beginning of a piece: a key was pressed on a new line, or behind new output.
 
     Attributes:
-        prompt: The line up to the cursor at that moment, without spaces at its end; empty if the echo of an earlier
-            Enter was still awaited, so that nothing is known of the line.
+        prompt: The line up to the cursor at that moment, without spaces at its end.
         at: How many characters had been typed before.
+        is_certain: Whether there was a prompt, and no earlier echo was awaited. Otherwise the piece may be
+            typed ahead, and its prompt may still come.
     """
 
     prompt: str
     at: int
+    is_certain: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Entry(Generic[T]):
         typist: Who types.
         text: What was typed, as far as it is text; line ends in a bracketed paste are newlines.
         is_edited: Whether other keys were among it, so that the text says little.
-        is_weak: Whether it ended with ^Z, which is not always an Enter.
+        is_weak: Whether it ended with a key that is not always an Enter.
         marks: The beginnings of its pieces, in order.
         echoed: Those of its pieces, by `Mark.at`, whose echo was on a line that ended before the Enter.
         right_prompt: What the far side shows at the right edge of the line, which is not part of a command.
@@ -56,6 +59,11 @@ class Entry(Generic[T]):
         return not self.text and not self.is_edited
 
     @property
+    def is_certain(self) -> bool:
+        """Whether it was typed where no earlier echo was awaited, and without editing."""
+        return not self.is_edited and all(mark.is_certain for mark in self.marks)
+
+    @property
     def has_pasted_lines(self) -> bool:
         """Whether it has several lines, which an editor edits as one."""
         return "\n" in self.text
@@ -66,10 +74,11 @@ class Entry(Generic[T]):
         self.text += text[:room]
         self.is_edited = self.is_edited or len(text) > room
 
-    def begin_piece(self, prompt: str) -> None:
-        """Note the beginning of another piece."""
-        if len(self.marks) < MARKS_MAX:
-            self.marks.append(Mark(prompt.rstrip(), len(self.text)))
+    def begin_piece(self, prompt: str, *, is_certain: bool) -> None:
+        """Note the beginning of another piece; of many, the first and the last ones count."""
+        if len(self.marks) == MARKS_MAX:
+            del self.marks[1]
+        self.marks.append(Mark(prompt[:PROMPT_MAX_CHARS].rstrip(), len(self.text), is_certain))
 
     def prompts_before_text(self) -> list[str]:
         """Return the prompts of the pieces in which something was typed."""

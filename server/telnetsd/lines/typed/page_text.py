@@ -1,14 +1,20 @@
 """The text of a page, without I/O: above all that of the cursor's line, which may take several rows."""
 
+from typing import Final
+
 from telnetsd.lines.typed.page import Page
+
+LINE_MAX_CELLS: Final = 4096
+"""How much of a line is looked at."""
 
 
 def line_rows(page: Page) -> tuple[int, int]:
-    """Return the first and the last row of the line."""
+    """Return the first and the last row of the line, as far as it is looked at."""
     first = last = page.y
-    while first > 0 and page.rows[first - 1].continues:
+    most = LINE_MAX_CELLS // page.columns
+    while first > max(0, page.y - most) and page.rows[first - 1].continues:
         first -= 1
-    while last + 1 < len(page.rows) and page.rows[last].continues:
+    while last + 1 < min(len(page.rows), first + most) and page.rows[last].continues:
         last += 1
     return first, last
 

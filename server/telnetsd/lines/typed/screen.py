@@ -11,7 +11,7 @@ from typing import Final
 from telnetsd.lines.typed.changes import delete_rows, erase_above, erase_all, erase_below, insert_rows
 from telnetsd.lines.typed.page import Page
 from telnetsd.lines.typed.tokens import TokenReader
-from telnetsd.lines.typed.writing import write
+from telnetsd.lines.typed.writing import repeat, write
 
 COLUMNS_MAX: Final = 500
 ROWS_MAX: Final = 100
@@ -46,6 +46,7 @@ class Screen:
     Attributes:
         page: The page that is shown.
         has_paste_mode: Whether bracketed paste is on.
+        written: How many characters were written so far.
         is_full_width: Whether a CR came after the last column was written: the next line may continue this one.
     """
 
@@ -59,6 +60,7 @@ class Screen:
         "has_paste_mode",
         "is_full_width",
         "page",
+        "written",
     )
 
     def __init__(self, columns: int, rows: int) -> None:
@@ -66,6 +68,7 @@ class Screen:
         self.page = Page(*_bounded(columns, rows))
         self._main: Page | None = None
         self._last = " "
+        self.written = 0
         self._wraps, self._inserts, self.has_paste_mode = True, False, False
         self.is_full_width = self._joins_next = False
 
@@ -99,6 +102,7 @@ class Screen:
 
     def _write(self, text: str) -> None:
         self.is_full_width = False
+        self.written += len(text)
         write(self.page, text, wraps=self._wraps, inserts=self._inserts)
         self._last = text[-1]
 
@@ -151,7 +155,7 @@ class Screen:
         if final in "hl" and numbers[0] == _INSERT_MODE:
             self._inserts = final == "h"
         elif final == "b":
-            self._write(self._last * min(max(1, numbers[0]), self.page.columns))
+            repeat(self.page, self._last, max(1, numbers[0]))
         else:
             change = _SEQUENCES.get(final)
             if change is not None:

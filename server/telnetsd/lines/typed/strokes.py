@@ -25,9 +25,9 @@ class Stroke(Enum):
     EDIT = auto()
     """Any key that changes what was typed, or moves in it."""
     DISCARD = auto()
-    """^C, ^D or ^\\: what was typed is discarded, or nothing was."""
-    SUSPEND = auto()
-    """^Z: a shell stops its program; a switch takes it as Enter."""
+    """^C, ^D or ^\\: what was typed may be discarded, or stay."""
+    WEAK_ENTER = auto()
+    """^Z or ^O: a shell stops its program, or accepts the line; a switch takes the first as Enter."""
     PASTE_BEGINS = auto()
     PASTE_ENDS = auto()
 
@@ -36,7 +36,8 @@ _CONTROLS: Final = {
     "\x03": Stroke.DISCARD,
     "\x04": Stroke.DISCARD,
     "\x1c": Stroke.DISCARD,
-    "\x1a": Stroke.SUSPEND,
+    "\x0f": Stroke.WEAK_ENTER,
+    "\x1a": Stroke.WEAK_ENTER,
     "\x1b[200~": Stroke.PASTE_BEGINS,
     "\x1b[201~": Stroke.PASTE_ENDS,
 }

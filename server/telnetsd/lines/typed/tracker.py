@@ -21,14 +21,16 @@ class Command(Generic[T]):
     """A command that was typed, as the screen showed it.
 
     Attributes:
-        typist: Who typed it.
+        typist: Who pressed Enter.
         prompt: What stood before it.
         text: The command; several lines if they were edited as one.
+        is_cut: Whether only its end was on the screen.
     """
 
     typist: T
     prompt: str
     text: str
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,11 @@ class CommandTracker(Generic[T]):
         """Whether a line has ended since the last mark."""
         self._candidate: tuple[Entry[T], Echo] | None = None
         """What was found of an Enter, on an editor that has not accepted the line yet: it may show a list."""
-        self._is_pasting = self._is_full_screen = False
+        self._is_pasting = self._is_full_screen = self._may_be_discarded = False
+        self._here: str | None = None
+        """The line up to the cursor; None if it has to be read."""
+        self._written_before = 0
+        """How much had been written to the screen at the last command: the next one is no longer than the rest."""
         self._findings: list[Finding[T]] = []
 
     @property
@@ -71,17 +77,26 @@ class CommandTracker(Generic[T]):
         """Whether no key was pressed that matters for a command."""
         return self._entry.is_empty and not self._waiting
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the echo of an Enter is awaited."""
+        return bool(self._waiting)
+
     def type(self, data: bytes, at_s: float, typist: T) -> list[Finding[T]]:
-        """Process input at a time; what another participant has typed without Enter is forgotten."""
+        """Process input at a time; what another participant has typed without Enter is on the screen alone."""
         if typist != self._entry.typist:
             self._strokes, self._is_pasting = StrokeReader(), False
+            is_begun = not self._entry.is_empty
             self._begin_entry(typist)
+            self._entry.is_edited = is_begun
+            self._waiting.drop_uncertain()
         for stroke in self._strokes.feed(data):
             self._press(stroke, at_s)
         return self._take_findings()
 
     def show(self, data: bytes, at_s: float) -> list[Finding[T]]:
         """Process output at a time."""
+        self._here = None
         for moment in self.screen.feed(data):
             if moment is Moment.LINE_ENDS:
                 self._end_line()
@@ -103,7 +118,7 @@ class CommandTracker(Generic[T]):
         return findings
 
     def _begin_entry(self, typist: T) -> None:
-        self._entry, self._is_new_line = Entry(typist=typist), True
+        self._entry, self._is_new_line, self._may_be_discarded = Entry(typist=typist), True, False
 
     # Input.
 
@@ -111,17 +126,18 @@ class CommandTracker(Generic[T]):
         if isinstance(stroke, str):
             self._mark()
             self._entry.add(stroke)
-        elif stroke is Stroke.DISCARD:
-            self._begin_entry(self._entry.typist)
         elif stroke is Stroke.ENTER and self._is_pasting and self.screen.has_paste_mode:
             self._entry.add("\n")
-        elif stroke in {Stroke.ENTER, Stroke.SUSPEND}:
+        elif stroke in {Stroke.ENTER, Stroke.WEAK_ENTER}:
             self._mark()
-            self._enter(at_s, is_weak=stroke is Stroke.SUSPEND)
+            self._enter(at_s, is_weak=stroke is Stroke.WEAK_ENTER)
+        elif stroke in {Stroke.PASTE_BEGINS, Stroke.PASTE_ENDS}:
+            self._mark()
+            self._is_pasting = stroke is Stroke.PASTE_BEGINS
         else:
             self._mark()
-            self._entry.is_edited = self._entry.is_edited or stroke is Stroke.EDIT
-            self._is_pasting = stroke is Stroke.PASTE_BEGINS
+            self._entry.is_edited = True
+            self._may_be_discarded = self._may_be_discarded or stroke is Stroke.DISCARD
 
     def _mark(self) -> None:
         """Note where on the screen the next key is typed."""
@@ -129,11 +145,16 @@ class CommandTracker(Generic[T]):
         self._note_full_screen()
         if self.screen.is_alternate:
             return
-        here = line_to_cursor(self.screen.page)
+        here = self._line_to_cursor()
         if self._is_new_line or self._has_new_prompt(here):
             self._begin_piece(here)
         else:
             self._waiting.drop_continued(self._entry, here)
+
+    def _line_to_cursor(self) -> str:
+        if self._here is None:
+            self._here = line_to_cursor(self.screen.page)
+        return self._here
 
     def _has_new_prompt(self, here: str) -> bool:
         """Tell whether the far side has written more to the line than was typed."""
@@ -144,10 +165,11 @@ class CommandTracker(Generic[T]):
         return bool(added) and not self._entry.is_edited and not self._entry.last_piece().strip().startswith(added)
 
     def _begin_piece(self, here: str) -> None:
+        if self._may_be_discarded and self._is_new_line:
+            self._begin_entry(self._entry.typist)  # it was discarded
         if not self._entry.marks:
             self._entry.right_prompt = text_at_edge(self.screen.page, here)
-        # While an echo is awaited, what stands there is not what this is typed behind.
-        self._entry.begin_piece("" if self._waiting else here)
+        self._entry.begin_piece(here, is_certain=bool(here.strip()) and not self._waiting)
         self._line_before, self._is_new_line = here, False
         if here in self._prompts:
             self._waiting.drop_seen()
@@ -214,12 +236,13 @@ class CommandTracker(Generic[T]):
         command = (verdict.prompt[len(prompt) :] + verdict.behind).strip()
         if prompt + command:
             self._prompts.learn(prompt)
-        if command:
-            self._findings.append(Command(entry.typist, prompt.strip(), command))
+        if command and len(command) <= self.screen.written - self._written_before:
+            self._written_before = self.screen.written
+            self._findings.append(Command(entry.typist, prompt.strip(), command, verdict.is_cut))
 
     def _note_full_screen(self) -> None:
         page = self.screen.page
-        is_full_screen = self.screen.is_alternate or (is_drawn(page) and line_to_cursor(page) not in self._prompts)
+        is_full_screen = self.screen.is_alternate or (is_drawn(page) and self._line_to_cursor() not in self._prompts)
         if is_full_screen != self._is_full_screen:
             self._is_full_screen = is_full_screen
             self._findings.append(FullScreen(self._entry.typist, is_full_screen))

@@ -56,6 +56,10 @@ class WaitingEnters(Generic[T]):
             pass
         self._shown_bytes = 0
 
+    def drop_uncertain(self) -> None:
+        """Drop those whose echo might be taken for what another participant types."""
+        self._entries = deque(one for one in self._entries if one.is_certain)
+
     def clear(self) -> None:
         """Remove all."""
         self._entries.clear()

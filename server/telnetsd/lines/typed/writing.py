@@ -19,6 +19,16 @@ def write(page: Page, text: str, *, wraps: bool, inserts: bool) -> None:
             _write_wide(page, character, wraps=wraps, inserts=inserts)
 
 
+def repeat(page: Page, character: str, count: int) -> None:
+    """Write a character several times, as far as the row reaches (REP)."""
+    if page.wraps_next:
+        page.wrap()
+    cells = [character] if width_of(character) == 1 else [character, WIDE_REST]
+    count = min(count, (page.columns - page.x) // len(cells))
+    if count and width_of(character):
+        _put(page, cells * count, wraps=True, inserts=False)
+
+
 def _write_narrow(page: Page, text: str, *, wraps: bool, inserts: bool) -> None:
     while text:
         if page.wraps_next:

@@ -12,24 +12,33 @@ from telnetsd.lines.typed.rows import COMBINED_MAX
 from telnetsd.lines.typed.screen import COLUMNS_MAX, ROWS_MAX, Moment, Screen
 
 COLUMNS, ROWS = 20, 6
-SEQUENCES = st.one_of(
+MOVES = st.one_of(
     st.builds("\b\x1b[{}{}".format, st.integers(0, 30), st.sampled_from("ABCDEFGd")),
     st.builds("\x1b[{};{}H".format, st.integers(0, 9), st.integers(0, 30)),
     st.builds("\x1b[{}J".format, st.integers(1, 2)),
     st.builds("\r\x1b7{}\x1b8".format, st.text("abc", max_size=5)),  # pyte restores a cursor once
-    st.sampled_from(["\x1b[4h", "\x1b[4l", "\x1b[1;31m", "\x1b[m", "\x1b]0;title\x07", "\b\x1bM"]),
+    st.sampled_from(["\x1b[1;31m", "\x1b[m", "\x1b]0;title\x07", "\b\x1bM"]),
 )
-# pyte differs while the cursor is about to wrap: after CR and BS it is not. It does not delete rows below empty ones.
-EDITS = st.builds(
-    "\r\x1b[{}C\x1b[{}".format,
-    st.integers(1, 15),
-    st.one_of(
-        st.builds("{}{}".format, st.integers(1, 5), st.sampled_from("P@XL")), st.sampled_from(["K", "1K", "2K", "J"])
-    ),
-)
+
+
+def _edits(finals: str) -> st.SearchStrategy[str]:
+    """Return edits of a row, which begin away from the edge: pyte differs while the cursor is about to wrap."""
+    counted = st.builds("{}{}".format, st.integers(1, 5), st.sampled_from(finals))
+    return st.builds(
+        "\r\x1b[{}C\x1b[{}".format, st.integers(1, 15), st.one_of(counted, st.sampled_from(["K", "1K", "2K", "J"]))
+    )
+
+
 TEXT = st.text(st.sampled_from("abc xyz#$0"), min_size=1, max_size=30)
 CONTROLS = st.sampled_from(["\r", "\r\n", "\b", "\t"])
-OUTPUT = st.lists(st.one_of(TEXT, TEXT, CONTROLS, SEQUENCES, EDITS), max_size=25).map("".join)
+# What is pushed out of a row comes back in pyte when something is deleted; and it deletes no rows below empty ones.
+INSERTING = st.one_of(_edits("@XL"), st.sampled_from(["\x1b[4h", "\x1b[4l"]))
+OUTPUT = st.one_of(
+    *(
+        st.lists(st.one_of(TEXT, TEXT, CONTROLS, MOVES, edits), max_size=25).map("".join)
+        for edits in (INSERTING, _edits("PXL"))
+    )
+)
 
 
 def _feed(screen: Screen, data: bytes) -> list[Moment]:

@@ -38,7 +38,7 @@ def test_each_kind_of_key_is_told_apart() -> None:
         Stroke.EDIT,
         Stroke.EDIT,
         Stroke.DISCARD,
-        Stroke.SUSPEND,
+        Stroke.WEAK_ENTER,
         Stroke.PASTE_BEGINS,
         "x",
         Stroke.PASTE_ENDS,

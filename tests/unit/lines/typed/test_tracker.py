@@ -1,9 +1,13 @@
 """The rule that finds a command: what was typed, where its echo has to be, and when it is given up."""
 
+import time
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telnetsd.lines.typed.lazy_tracker import LOST_AFTER_BYTES, LazyTracker
+from telnetsd.lines.typed.lazy_tracker import KEPT_MAX_BYTES, LOST_AFTER_BYTES, LazyTracker
 from telnetsd.lines.typed.tracker import Command, CommandTracker, Finding, FullScreen
 from telnetsd.lines.typed.waiting import MISSES_MAX, WAIT_MAX_BYTES, WAIT_MAX_S, WAITING_MAX
 
@@ -16,10 +20,15 @@ def _play(steps: Steps, tracker: CommandTracker[str] | LazyTracker[str] | None =
     found: list[Finding[str]] = []
     for code, data in steps:
         if code == "o":
-            found += tracker.show(data.encode(), 0.0)
+            found += _all(tracker.show(data.encode(), 0.0))
         else:
-            found += tracker.type(data.encode(), 0.0, "alice" if code == "i" else code)
+            found += _all(tracker.type(data.encode(), 0.0, "alice" if code == "i" else code))
     return found
+
+
+def _all(found: list[Finding[str]] | Iterator[list[Finding[str]]]) -> list[Finding[str]]:
+    """Return everything that a tracker has found, in steps or at once."""
+    return found if isinstance(found, list) else [one for step in found for one in step]
 
 
 def test_a_command_is_found_when_its_line_ends_and_not_before() -> None:
@@ -147,6 +156,141 @@ def test_a_mode_that_was_set_in_output_that_is_not_kept_stays_set() -> None:
     assert tracker._tracker.screen.has_paste_mode
 
 
+LEARNED: Steps = [("o", "sw# "), ("A", "true\r"), ("o", "true\r\nsw# ")]
+"""A first command, after which the prompt is known."""
+FIRST = Command("A", "sw#", "true")
+
+
+def _after_first(*steps: tuple[str, str]) -> list[Finding[str]]:
+    """Play a first command and further steps, and return what is found of the latter."""
+    first, *found = _play([*LEARNED, *steps])
+    assert first == FIRST
+    return found
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # Another Enter still waits: it was echoed otherwise than typed.
+        [("o", "login: "), ("A", "bob\r"), ("o", "BOB\r\nPassword: "), ("A", "up\r"), ("o", "\r\nGi0/1 is up\r\n")],
+        [("o", "$ "), ("A", "ssh x\r"), ("o", "\r\nPassword: "), ("A", "up\r"), ("o", "\r\nGi0/1 is up\r\n$ ")],
+        # Typed ahead of the prompt.
+        [
+            ("o", "sw> "),
+            ("A", "en\r"),
+            ("A", "up\r"),
+            ("o", "en\r\nPassword: \r\n"),
+            ("o", "Gi0/1 is up\r\nsw# up\r\n"),
+        ],
+        # Masked, with a correction, where no prompt is known.
+        [("A", "\r"), ("o", "PIN: "), ("A", "upp\x7f\r"), ("o", "***\b \b\r\n")],
+    ],
+)
+def test_a_secret_is_not_found_in_a_later_line_that_ends_with_it(steps: Steps) -> None:
+    assert not [one for one in _play(steps) if isinstance(one, Command) and ("up" in one.text or "*" in one.text)]
+
+
+@pytest.mark.parametrize("key", ["\x04", "\x1c", "\x03"])
+def test_a_key_that_may_discard_a_line_hides_no_command_that_stays(key: str) -> None:
+    assert _after_first(
+        ("A", "rm -r /x"), ("o", "rm -r /x"), ("A", key), ("o", "\x07"), ("A", "\r"), ("o", "\r\nsw# ")
+    ) == [Command("A", "sw#", "rm -r /x")]
+
+
+def test_a_line_that_was_discarded_is_not_found() -> None:
+    assert (
+        _after_first(
+            ("A", "rm -r /x"), ("o", "rm -r /x"), ("A", "\x03"), ("o", "^C\r\nsw# "), ("A", "\r"), ("o", "\r\nsw# ")
+        )
+        == []
+    )
+
+
+def test_a_command_that_is_accepted_by_another_key_than_enter_is_found() -> None:
+    assert _after_first(("A", "date"), ("o", "date"), ("A", "\x0f"), ("o", "\r\nsw# ")) == [
+        Command("A", "sw#", "date")
+    ]
+
+
+def test_a_command_of_one_letter_that_looks_like_a_mask_is_found_after_a_correction() -> None:
+    steps = [
+        ("A", "a"),
+        ("o", "a"),
+        ("A", "\x7f"),
+        ("o", "\b \b"),
+        ("A", "x"),
+        ("o", "x"),
+        ("A", "\r"),
+        ("o", "\r\n"),
+    ]
+
+    assert _after_first(*steps) == [Command("A", "sw#", "x")]
+
+
+def test_a_command_that_one_typed_and_another_accepted_belongs_to_the_latter() -> None:
+    assert _after_first(("A", "rm -r /x"), ("o", "rm -r /x"), ("B", "\r"), ("o", "\r\nsw# ")) == [
+        Command("B", "sw#", "rm -r /x")
+    ]
+
+
+@pytest.mark.parametrize("before", ["\x1b[A\r", "y\r"])
+def test_an_enter_that_was_never_echoed_does_not_take_the_command_of_the_next_writer(before: str) -> None:
+    assert _after_first(("A", before), ("B", "copy\r"), ("o", "copy\r\nsw# ")) == [Command("B", "sw#", "copy")]
+
+
+def test_one_line_of_the_screen_is_not_found_again_without_being_written_again() -> None:
+    found = _after_first(*[("A", "\x01\r"), ("o", "\x1b[A\n")] * 50)
+
+    assert len(found) <= 1
+
+
+def test_a_mode_stays_set_behind_many_other_modes_in_output_that_is_not_kept() -> None:
+    tracker = LazyTracker(80, 24, "A")
+    _play([*LEARNED, ("o", "\x1b[?1049h")], tracker)
+
+    found = _play([("o", "\x1b[?25l tick \x1b[?25h\r\n" * 10_000), ("A", "geheim\r"), ("o", "geheim\r\n")], tracker)
+
+    assert found == [FullScreen("A", has_begun=True)]
+
+
+def test_what_is_kept_while_no_key_is_pressed_is_bounded() -> None:
+    for piece in (b"x", b"\n" + b"x" * 100_000, b"\x1b[?25h" * 1000):
+        tracker = LazyTracker(80, 24, "A")
+        for _ in range(3000 if len(piece) == 1 else 3):
+            list(tracker.show(piece, 0.0))
+        assert len(tracker._kept) <= KEPT_MAX_BYTES
+        assert len(tracker._modes) <= 3
+
+
+HUGE = [("o", "A" * 50_000), *[("i" if n % 2 else "o", "q" if n % 2 else f"\r{n:03}\x1b[499C") for n in range(130)]]
+HOSTILE = {
+    "line ends of a wrapped line": ([*HUGE, ("i", "x\r" * 256)], ("o", "\x1b[A\n" * 1000)),
+    "an editor that accepts without end": ([*HUGE, ("i", "x\r" * 256)], ("o", "\x1b[?2004h\x1b[?2004l" * 300)),
+    "many Enters": (HUGE, ("i", "\r" * 4096)),
+    "many edits": (HUGE, ("i", "a\x01" * 2048)),
+    "a repeated wide character": (HUGE, ("o", "\u6f22\x1b[999b" * 1000)),
+    "inserted rows": (HUGE, ("o", "\x1b[H\x1b[99L\x1b[99M" * 300)),
+    "output that was kept": ([("o", "\n" + "\u6f22\x1b[999b" * 9000)], ("i", "a")),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_step_takes_long_whatever_the_peers_send(name: str) -> None:
+    tracker = LazyTracker(500, 100, "alice")
+    setup, (code, data) = HOSTILE[name]
+    _play(setup, tracker)
+    longest, steps = (
+        0.0,
+        tracker.show(data.encode(), 0.0) if code == "o" else tracker.type(data.encode(), 0.0, "alice"),
+    )
+    begun = time.process_time()
+    for _ in steps:
+        longest, begun = max(longest, time.process_time() - begun), time.process_time()
+
+    # A few milliseconds on any machine; the faults that this is for took seconds.
+    assert longest < 0.3
+
+
 OUTPUT = st.text(st.sampled_from("$#abc \r\n\b\x1b[?0124;hlHKJAD*"), max_size=40)
 INPUT = st.text(st.sampled_from("XYZ\r\n\x7f\x1b[A\x03\x1a"), max_size=20)
 
@@ -168,5 +312,5 @@ def test_any_bytes_are_followed_lazily_and_at_once_alike(steps: list[tuple[str, 
 def _commands(tracker: CommandTracker[str] | LazyTracker[str], steps: list[tuple[str, bytes]]) -> list[Finding[str]]:
     found: list[Finding[str]] = []
     for code, data in steps:
-        found += tracker.show(data, 0.0) if code == "o" else tracker.type(data, 0.0, "alice")
+        found += _all(tracker.show(data, 0.0) if code == "o" else tracker.type(data, 0.0, "alice"))
     return [one for one in found if isinstance(one, Command)]
