@@ -95,6 +95,17 @@ def test_a_recording_is_exported_as_text_as_a_page_and_as_an_asciicast(
     assert "".join(json.loads(row)[2] for row in cast[1:] if json.loads(row)[1] == "o").startswith("boot\r\n")
 
 
+def test_nothing_that_is_exported_can_control_a_terminal(home: Home) -> None:
+    home.recordings_folder.mkdir(parents=True)
+    path = home.recordings_folder / "20261101T120000.000000-sw1-line.cast"
+    header = '{"version":3,"term":{"cols":80,"rows":24,"type":"vt100"},"timestamp":0,"title":"sw1"}\n'
+    path.write_text(header + json.dumps([0, "o", "a\u009b31m\u202eb\u2028c\x7f\r\n"]) + "\n")
+
+    for form in ("text", "html", "cast"):
+        shown = telnetsd(home, "recording", "export", path.name, "--format", form).stdout
+        assert shown.replace("\n", "").isprintable(), form
+
+
 def test_playing_can_be_paused_continued_and_ended_with_keys(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal, tmp_path: Path
 ) -> None:

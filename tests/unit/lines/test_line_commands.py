@@ -58,7 +58,11 @@ class Person:
 class Host:
     """An upstream that asks for a name and a password, which it does not echo, and shows the name later."""
 
-    ANSWERS: Final = {b"bob\r": b"bob\r\nPassword: ", b"admin\r": b"\r\nWelcome, admin\r\n# ", b"id\r": b"id\r\nuid=0\r\n# "}
+    ANSWERS: Final = {
+        b"bob\r": b"bob\r\nPassword: ",
+        b"admin\r": b"\r\nWelcome, admin\r\n# ",
+        b"id\r": b"id\r\nuid=0\r\n# ",
+    }
 
     def __init__(self) -> None:
         self._shown: asyncio.Queue[bytes] = asyncio.Queue()

@@ -1,5 +1,6 @@
 """A recording in other forms: lines of text with their time, a page for a browser, an asciicast for other players."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,8 +8,7 @@ from html import escape as escape_html
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from telnetsd.escaping import escape_controls
 from telnetsd.lines.recordings.plain_text import TextLines
 from telnetsd.lines.recordings.playback import FrameReader, lines_of, open_recording, read_frames
 from telnetsd.lines.recordings.recording import INPUT, RAW
@@ -66,7 +66,7 @@ def to_text(path: Path, begun_at: datetime) -> Iterator[str]:
 def row_of(line: TimedLine) -> str:
     """Return a line with its time to the millisecond, or with blanks instead."""
     at = "" if line.at is None else f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
-    return f"{at:23}  {line.text}"
+    return f"{at:23}  {escape_controls(line.text)}"
 
 
 def to_html(path: Path, begun_at: datetime, title: str) -> Iterator[str]:
@@ -78,7 +78,7 @@ def to_html(path: Path, begun_at: datetime, title: str) -> Iterator[str]:
     yield _PAGE.format(title=escape_html(title))
     for line in timed_lines(_at_their_times(path, begun_at)):
         at = "" if line.at is None else f'<time datetime="{line.at.isoformat()}">{line.at:%H:%M:%S}</time>  '
-        yield f"{at}{escape_html(line.text)}\n"
+        yield f"{at}{escape_html(escape_controls(line.text))}\n"
     yield _PAGE_END
 
 
@@ -95,7 +95,9 @@ def to_cast(path: Path) -> Iterator[bytes]:
             delay_s, code, data = reader.read_event(line)
             passed_s += delay_s
             if code not in {INPUT, RAW}:
-                yield msgspec.json.encode((round(passed_s, _DIGITS), code, data)) + b"\n"
+                event = json.dumps((round(passed_s, _DIGITS), code, data))
+                # No control character is left as it is: the file may be shown on a terminal.
+                yield event.replace("\x7f", "\\u007f").encode() + b"\n"
                 passed_s = 0.0
 
 

@@ -35,11 +35,14 @@ class TextLines:
 
     def __init__(self) -> None:
         self._pending = b""
+        self.is_cut = False
+        """Whether the last of the lines goes on in what follows: it was cut, since it has no line end."""
 
     def feed(self, data: bytes) -> list[str]:
         """Process output, split anywhere, and return the lines that it completes."""
         whole, newline, rest = (self._pending + data).rpartition(b"\n")
-        if not newline and len(rest) > PENDING_MAX_BYTES:
+        self.is_cut = not newline and len(rest) > PENDING_MAX_BYTES
+        if self.is_cut:
             whole, rest = rest, b""
         self._pending = rest
         return plain_lines(whole) if whole or newline else []

@@ -18,6 +18,8 @@ from telnetsd.lines.recordings.name import SUFFIX, ZSTD_SUFFIX, plain_name
 from telnetsd.lines.recordings.recording import MARKER, OUTPUT, RAW, VERSION, WRITER
 
 LINE_MAX_BYTES: Final = 16 * 2**20
+LENGTH_MAX_S: Final = 1e9
+"""No recording is longer, but a damaged one may say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class FrameReader:
             self._read_header(line)
             return None
         delay_s, code, data = self.read_event(line)
-        self._at_s += delay_s
+        self._at_s = min(self._at_s + delay_s, LENGTH_MAX_S)
         if code == RAW:
             self._raw = self._unpack(data)
             return None

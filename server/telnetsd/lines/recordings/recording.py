@@ -191,7 +191,8 @@ def is_growing(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-    return False
+        # The header is written once the file is locked.
+        return os.fstat(file.fileno()).st_size == 0
 
 
 async def vouch_for(

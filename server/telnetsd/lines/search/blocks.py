@@ -31,6 +31,11 @@ class TextLine:
 Block = list[TextLine]
 
 
+def folded(text: str) -> str:
+    """Return a text as it is compared: without case."""
+    return text.casefold()
+
+
 class TextOfRecording:
     """Turns the output of a recording into lines of text."""
 
@@ -42,10 +47,12 @@ class TextOfRecording:
     def feed(self, data: bytes, offset_s: float, writer: str) -> Iterator[TextLine]:
         """Process output that was shown at a time, and yield the lines that it completes."""
         self._last = TextLine(offset_s, writer, "")
-        for text in self._lines.feed(data):
+        pieces = self._lines.feed(data)
+        for number, text in enumerate(pieces, 1):
             whole = self._overlap + text
             # A piece of a longer line: what may be the beginning of a match is in the next piece as well.
-            self._overlap = whole[1 - PATTERN_MAX_CHARS :] if len(text) == LINE_MAX_CHARS else ""
+            is_cut = len(text) == LINE_MAX_CHARS or (self._lines.is_cut and number == len(pieces))
+            self._overlap = whole[1 - PATTERN_MAX_CHARS :] if is_cut else ""
             if whole.strip():
                 yield TextLine(offset_s, writer, whole)
 

@@ -16,10 +16,11 @@ import msgspec
 import zstandard
 
 from telnetsd.files.atomic import SECRET_FILE_MODE
-from telnetsd.lines.search.blocks import Block, TextLine
+from telnetsd.lines.search.blocks import Block, TextLine, folded
 
 SUFFIX: Final = ".index"
 TRIGRAM_CHARS: Final = 3
+BLOCK_MAX_BYTES: Final = 2**20
 _BUSY_TIMEOUT_S: Final = 30.0
 _MS: Final = 1000
 _SCHEMA: Final = """
@@ -69,6 +70,7 @@ class IndexFile:
         self.path = path
         if not is_read_only:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE))
+            give_to_owner(path, path.parent)
         mode = "ro" if is_read_only else "rw"
         self._database = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
@@ -82,6 +84,8 @@ class IndexFile:
     def _prepare(self, *, is_read_only: bool) -> None:
         if not is_read_only:
             self._database.execute("PRAGMA journal_mode = WAL")
+            # What is removed is overwritten.
+            self._database.execute("PRAGMA secure_delete = ON")
         if not self._database.execute("PRAGMA user_version").fetchone()[0] and not is_read_only:
             self._database.executescript(_SCHEMA)
 
@@ -100,7 +104,9 @@ class IndexFile:
             raise sqlite3.DatabaseError(verdict)
 
     def files(self) -> set[str]:
-        """Return the names of the recordings that it covers."""
+        """Return the names of the recordings that it covers; a file that was just made covers none."""
+        if not self._database.execute("PRAGMA user_version").fetchone()[0]:
+            return set()
         return {file for (file,) in self._database.execute("SELECT file FROM recordings")}
 
     def newest_ms(self) -> int:
@@ -119,8 +125,7 @@ class IndexFile:
             "INSERT INTO blocks(recording, writer, at_ms, lines) VALUES (?, ?, ?, ?)",
             (recording, block[0].writer, at_ms, blob),
         ).lastrowid
-        text = "\n".join(line.text for line in block).lower()
-        self._database.execute("INSERT INTO shown(rowid, text) VALUES (?, ?)", (row, text))
+        self._database.execute("INSERT INTO shown(rowid, text) VALUES (?, ?)", (row, _text_of(block)))
 
     def add_recording(self, file: str, line: str, begun_ms: int) -> int:
         """Add a recording, and return its number."""
@@ -134,6 +139,23 @@ class IndexFile:
         self._database.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, recording))
         self._database.execute("COMMIT")
 
+    def remove(self, file: str) -> None:
+        """Remove a recording with all of its text: it no longer exists."""
+        self._database.execute("BEGIN IMMEDIATE")
+        rows = self._database.execute(
+            "SELECT blocks.id, writer, lines FROM blocks JOIN recordings ON recordings.id = recording WHERE file = ?",
+            (file,),
+        )
+        for row, writer, blob in rows.fetchall():
+            # A table without content has to be told what it had.
+            self._database.execute(
+                "INSERT INTO shown(shown, rowid, text) VALUES ('delete', ?, ?)",
+                (row, _text_of(_unpack(blob, writer))),
+            )
+            self._database.execute("DELETE FROM blocks WHERE id = ?", (row,))
+        self._database.execute("DELETE FROM recordings WHERE file = ?", (file,))
+        self._database.execute("COMMIT")
+
     def rollback(self) -> None:
         """Drop the recording that was being added."""
         if self._database.in_transaction:
@@ -143,14 +165,37 @@ class IndexFile:
         """Yield the blocks that have every trigram of a pattern, the newest first.
 
         Args:
-            pattern: In lower case, at least TRIGRAM_CHARS long.
+            pattern: As `folded` returns it, at least TRIGRAM_CHARS long.
             since_ms: The earliest time, in milliseconds since 1970.
             until_ms: The latest time.
         """
         with closing(self._database.execute(_FIND, (_query(pattern), since_ms, until_ms))) as rows:
             for file, line, begun_ms, writer, blob in rows:
-                lines = _decoder.decode(zstandard.decompress(blob))
-                yield FoundBlock(file, line, begun_ms, [TextLine(at_s, writer, text) for at_s, text in lines])
+                yield FoundBlock(file, line, begun_ms, _unpack(blob, writer))
+
+
+def give_to_owner(path: Path, like: Path) -> None:
+    """Give a file that root has made to the owner of another one, so that the server can use it."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _text_of(block: Block) -> str:
+    return folded("\n".join(line.text for line in block))
+
+
+def _unpack(blob: bytes, writer: str) -> Block:
+    """Return the lines of a block.
+
+    Raises:
+        sqlite3.DatabaseError: The block is damaged.
+    """
+    try:
+        lines = _decoder.decode(zstandard.decompress(blob, max_output_size=BLOCK_MAX_BYTES))
+    except (zstandard.ZstdError, msgspec.DecodeError) as error:
+        raise sqlite3.DatabaseError(str(error)) from error
+    return [TextLine(at_s, writer, text) for at_s, text in lines]
 
 
 def _query(pattern: str) -> str:

@@ -17,11 +17,12 @@ from telnetsd.lines.recordings.name import RecordingName, parse_name, plain_name
 from telnetsd.lines.recordings.playback import list_recordings
 from telnetsd.lines.recordings.recording import is_growing
 from telnetsd.lines.search.blocks import blocks_of
-from telnetsd.lines.search.index_file import SUFFIX, IndexFile
+from telnetsd.lines.search.index_file import SUFFIX, IndexFile, give_to_owner
 from telnetsd.lines.search.reading import read_readable_text
 
 LOCK: Final = "lock"
 LOCK_WAIT_S: Final = 600.0
+_PRIMARY_CODE: Final = 0xFF
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def index_recordings(
         OperatorError: Another process makes the index, and does not finish.
         OSError: The index cannot be written.
     """
-    with _alone(index):
+    with _alone(index, recordings):
         if is_rebuilt:
             for path in index.glob(f"*{SUFFIX}"):
                 _remove(path)
@@ -70,7 +71,7 @@ def list_index_files(index: Path) -> list[Path]:
 
 
 def _add_all(index: Path, due: list[Path], report: Callable[[Progress], None]) -> Progress:
-    sizes = [path.stat().st_size for path in due]
+    sizes = [_size_of(path) for path in due]
     progress = Progress(0, len(due), 0, sum(sizes))
     for number, (path, size) in enumerate(zip(due, sizes, strict=True), 1):
         report(progress)
@@ -88,8 +89,7 @@ def _add(index: Path, path: Path, name: RecordingName) -> None:
     try:
         _add_to(target, path, name)
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise OSError(None, f"the index cannot be written: {error}", str(target)) from error
+        _require_damage(error, target)
         logger.warning("%s was damaged, and is made anew", target.name)
         _remove(target)
         _add_to(target, path, name)
@@ -103,6 +103,10 @@ def _add_to(target: Path, path: Path, name: RecordingName) -> None:
             number = file.add_recording(plain_name(path.name), name.line, begun_ms)
             for block in blocks_of(read_readable_text(path, digest.update)):
                 file.add_block(number, begun_ms, block)
+            if not path.exists():
+                # It may have been compressed before it was read: the next run finds it.
+                file.rollback()
+                return
             file.commit(number, digest.hexdigest())
         except BaseException:
             file.rollback()
@@ -118,17 +122,42 @@ def _covered(index: Path, *, is_checked: bool) -> dict[Path, set[str]]:
                 if is_checked:
                     file.require_intact()
                 covered[path] = file.files()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            _require_damage(error, path)
             logger.warning("%s was damaged, and is made anew", path.name)
             _remove(path)
     return covered
 
 
 def _remove_unused(covered: dict[Path, set[str]], existing: set[str]) -> None:
-    """Remove the files of which no recording exists any longer."""
+    """Remove the text of recordings that no longer exist."""
     for path, files in covered.items():
         if not files & existing:
             _remove(path)
+            continue
+        gone = files - existing
+        if gone:
+            with closing(IndexFile(path, is_read_only=False)) as file:
+                for name in gone:
+                    file.remove(name)
+
+
+def _require_damage(error: sqlite3.DatabaseError, path: Path) -> None:
+    """Accept that a file of the index is damaged, and has to be made anew.
+
+    Raises:
+        OSError: It is not: it cannot be read or written now.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & _PRIMARY_CODE not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        raise OSError(None, f"the index cannot be used: {error}", str(path)) from error
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # it was compressed or removed in the meantime
 
 
 def _remove(path: Path) -> None:
@@ -144,9 +173,11 @@ def _is_growing(path: Path) -> bool:
 
 
 @contextmanager
-def _alone(index: Path) -> Iterator[None]:
+def _alone(index: Path, recordings: Path) -> Iterator[None]:
     make_secret_folder(index)
+    give_to_owner(index, recordings if recordings.exists() else index.parent)
     descriptor = os.open(index / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
+    give_to_owner(index / LOCK, index)
     try:
         if not take_lock(descriptor, LOCK_WAIT_S):
             raise OperatorError("another process is making the index of the recordings; try again later")

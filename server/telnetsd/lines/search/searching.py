@@ -16,13 +16,14 @@ from typing import Final
 from telnetsd.errors import OperatorError
 from telnetsd.lines.recordings.name import ZSTD_SUFFIX, RecordingName, parse_name, plain_name
 from telnetsd.lines.recordings.playback import list_recordings
-from telnetsd.lines.search.blocks import PATTERN_MAX_CHARS, TextLine
-from telnetsd.lines.search.index_file import TRIGRAM_CHARS, IndexFile
+from telnetsd.lines.search.blocks import BLOCK_MAX_S, PATTERN_MAX_CHARS, TextLine, folded
+from telnetsd.lines.search.index_file import TRIGRAM_CHARS, FoundBlock, IndexFile
 from telnetsd.lines.search.indexing import list_index_files
 from telnetsd.lines.search.reading import read_readable_text
 
 _MS: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BLOCK: Final = timedelta(seconds=BLOCK_MAX_S + 1)
 _END: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -50,7 +51,7 @@ class Wanted:
         """Tell whether a line of text is wanted."""
         at = begun_at + timedelta(seconds=line.offset_s)
         return (
-            self.pattern.lower() in line.text.lower()
+            folded(self.pattern) in folded(line.text)
             and self.user in {"", line.writer}
             and (self.since is None or self.since <= at)
             and (self.until is None or at <= self.until)
@@ -149,24 +150,42 @@ def _push(found: list[tuple[float, int, Hit, Iterator[Hit]]], key: int, hits: It
 def _look_into(path: Path) -> tuple[datetime, set[str]]:
     try:
         with closing(IndexFile(path, is_read_only=True)) as file:
-            # A block covers a minute.
-            return _EPOCH + timedelta(milliseconds=file.newest_ms(), minutes=1), file.files()
+            files = file.files()
+            return (_EPOCH + timedelta(milliseconds=file.newest_ms()) + _BLOCK if files else _EPOCH), files
     except sqlite3.DatabaseError as error:
         raise _damaged(path) from error
 
 
 def _search_index(path: Path, wanted: Wanted, existing: set[str]) -> Iterator[Hit]:
-    since = 0 if wanted.since is None else _to_ms(wanted.since - timedelta(minutes=1))
+    since = 0 if wanted.since is None else _to_ms(max(wanted.since, _EPOCH + _BLOCK) - _BLOCK)
     until = _to_ms(_END if wanted.until is None else wanted.until)
     try:
         with closing(IndexFile(path, is_read_only=True)) as file:
-            for block in file.find(wanted.pattern.lower(), since, until):
-                if block.file in existing and _is_of(block.line, wanted):
-                    begun_at = _EPOCH + timedelta(milliseconds=block.begun_ms)
-                    name = RecordingName(begun_at, block.line, "")
-                    yield from _hits(reversed(block.lines), block.file, name, wanted)
+            found = (
+                block
+                for block in file.find(folded(wanted.pattern), since, until)
+                if block.file in existing and _is_of(block.line, wanted)
+            )
+            yield from _hits_of_blocks(found, wanted)
     except sqlite3.DatabaseError as error:
         raise _damaged(path) from error
+
+
+def _hits_of_blocks(blocks: Iterator[FoundBlock], wanted: Wanted) -> Iterator[Hit]:
+    """Yield the hits in blocks, the newest first; the blocks come by their beginnings, and overlap."""
+    held: list[tuple[float, int, Hit]] = []
+    number = 0
+    for block in blocks:
+        begun_at = _EPOCH + timedelta(milliseconds=block.begun_ms)
+        # Blocks that begin earlier than this one have nothing later than that.
+        end = (begun_at + timedelta(seconds=block.lines[0].offset_s) + _BLOCK).timestamp()
+        while held and -held[0][0] > end:
+            yield heapq.heappop(held)[2]
+        for hit in _hits(reversed(block.lines), block.file, RecordingName(begun_at, block.line, ""), wanted):
+            number += 1
+            heapq.heappush(held, (-hit.at.timestamp(), number, hit))
+    while held:
+        yield heapq.heappop(held)[2]
 
 
 def _search_recording(path: Path, name: RecordingName, wanted: Wanted) -> Iterator[Hit]:

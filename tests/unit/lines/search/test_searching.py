@@ -1,11 +1,14 @@
 """What lines have shown is found, in the index and beside it, and the index can be made anew at any time."""
 
 import os
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -214,6 +217,147 @@ def test_a_pattern_that_is_too_short_or_too_long_is_refused(pattern: str) -> Non
         require_pattern(pattern)
 
 
+def test_the_text_of_a_removed_recording_is_gone_from_the_index(folder: Folder) -> None:
+    gone = folder.record("sw1", "the old password was Hunter2xyz\r\n")
+    folder.record("sw2", "panic\r\n")
+    folder.make_index()
+    gone.unlink()
+
+    folder.make_index()
+
+    (path,) = list_index_files(folder.index)
+    with closing(sqlite3.connect(path)) as database:
+        assert [bytes(blob) for (blob,) in database.execute("SELECT lines FROM blocks")] != []
+        texts = [zstandard.decompress(blob) for (blob,) in database.execute("SELECT lines FROM blocks")]
+        found = database.execute("SELECT rowid FROM shown WHERE shown MATCH '\"hun\"'").fetchall()
+    assert not [text for text in texts if b"Hunter2xyz" in text]
+    assert found == []
+    assert folder.texts("panic") == ["panic"]
+
+
+def test_hits_of_recordings_that_overlap_are_in_order_and_no_page_leaves_one_out(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0]
+    monkeypatch.setattr("telnetsd.lines.recordings.recording.time.monotonic_ns", lambda: now[0] * 10**9)
+    for line, begun_s, offsets in (("a", 0, (0, 50, 55)), ("b", 30, (0, 1))):
+        now[0] = 0
+        recording = folder.begin(line, BEGIN + timedelta(seconds=begun_s))
+        for offset in offsets:
+            now[0] = offset
+            recording.note(OUTPUT, f"panic {line}{offset}\r\n".encode())
+        recording.close()
+    folder.make_index()
+
+    assert folder.texts("panic") == ["panic a55", "panic a50", "panic b1", "panic b0", "panic a0"]
+    assert folder.texts("panic", limit=2) == ["panic a55", "panic a50"]
+
+
+def test_a_recording_that_is_compressed_while_it_is_due_is_indexed_the_next_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder.record("sw1", "panic\r\n")
+
+    def compress_first(found: Path) -> bool:
+        compress(path)
+        del found
+        return False
+
+    monkeypatch.setattr("telnetsd.lines.search.indexing._is_growing", compress_first)
+    folder.make_index()
+    monkeypatch.undo()
+
+    assert folder.make_index().recordings == 1
+    assert folder.texts("panic") == ["panic"]
+
+
+def test_a_recording_without_a_header_still_grows(folder: Folder) -> None:
+    folder.recordings.mkdir()
+    (folder.recordings / "20261101T120000.000000-sw1-line.cast").touch()
+
+    assert folder.make_index().recordings == 0
+
+
+def test_an_absurd_time_in_one_recording_stops_no_search(folder: Folder) -> None:
+    path = folder.record("sw1", "panic one\r\n")
+    path.write_text(path.read_text() + '[1e300, "o", "panic two\\r\\n"]\n')
+
+    for _ in range(2):
+        assert folder.texts("panic") == ["panic two", "panic one"]
+        folder.make_index()
+
+
+def test_a_search_since_the_beginning_of_time_finds_everything(folder: Folder) -> None:
+    folder.record("sw1", "panic\r\n")
+    folder.make_index()
+
+    assert folder.texts("panic", since=datetime(1, 1, 1, tzinfo=UTC)) == ["panic"]
+
+
+def test_an_index_that_cannot_be_written_is_not_taken_for_a_damaged_one(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.record("sw1", "panic one\r\n")
+    folder.make_index()
+    folder.record("sw2", "panic two\r\n", at=BEGIN + timedelta(hours=1))
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("telnetsd.lines.search.index_file.IndexFile.add_block", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        folder.make_index()
+    monkeypatch.undo()
+
+    assert folder.make_index().recordings == 1
+    assert folder.texts("panic") == ["panic two", "panic one"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_an_index_that_root_makes_belongs_to_the_owner_of_the_recordings(folder: Folder) -> None:
+    folder.record("sw1", "panic\r\n")
+    os.chown(folder.recordings, 65534, 65534)
+
+    folder.make_index()
+
+    assert {path.stat().st_uid for path in (folder.index, *folder.index.iterdir())} == {65534}
+
+
+def test_a_damaged_block_is_reported(folder: Folder) -> None:
+    folder.record("sw1", "panic\r\n")
+    folder.make_index()
+    (path,) = list_index_files(folder.index)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE blocks SET lines = x'00'")
+
+    with pytest.raises(OperatorError, match="is damaged; run: telnetsd recording index"):
+        folder.find("panic")
+
+
+def test_a_match_where_output_without_a_line_end_is_cut_is_found(folder: Folder) -> None:
+    for before in (65_530, 65_536, 65_540, 131_070):
+        folder.record("sw1", *["." * 1000] * (before // 1000), "." * (before % 1000), "the needle", ".....\r\n")
+        assert folder.find("the needle", limit=1), before
+        next(folder.recordings.iterdir()).unlink()
+
+
+@pytest.mark.parametrize(
+    ("shown", "pattern"),
+    [
+        ("\u03a3\u0399\u0393\u039c\u0391\u03a3 X", "\u03c3\u03b9\u03b3\u03bc\u03b1\u03c3"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("300 \u212a", "300 k"),
+    ],
+)
+def test_case_makes_no_difference_in_other_scripts(folder: Folder, shown: str, pattern: str) -> None:
+    folder.record("sw1", f"{shown}\r\n")
+    for _ in range(2):
+        assert folder.texts(pattern) == [shown]
+        folder.make_index()
+
+
 TEXT = st.text(st.sampled_from('abcA"*% \u00c4\u00e4\u6f22\U0001f600'), min_size=3, max_size=12).filter(
     lambda text: text == text.strip() and text.isprintable()
 )
@@ -229,7 +373,7 @@ def test_exactly_what_a_plain_search_would_find_is_found(
     if is_indexed:
         folder.make_index()
 
-    assert folder.texts(pattern) == [text for text in reversed(shown) if pattern.lower() in text.lower()]
+    assert folder.texts(pattern) == [text for text in reversed(shown) if pattern.casefold() in text.casefold()]
 
 
 def test_offsets_are_those_of_the_recording(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
