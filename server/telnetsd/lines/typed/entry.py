@@ -88,6 +88,12 @@ class Entry(Generic[T]):
         """Return what was typed since the last mark."""
         return self.text[self.marks[-1].at :] if self.marks else self.text
 
+    def note_echo(self, line: str) -> None:
+        """Note a line that ends before the Enter, if the last piece was echoed on it."""
+        piece = self.last_piece()
+        if self.marks and not self.is_edited and piece and line.startswith((self.marks[-1].prompt + piece).rstrip()):
+            self.echoed.add(self.marks[-1].at)
+
     def was_seen_in_pieces(self, at: int) -> bool:
         """Tell whether every piece before this one was echoed; its echo was interrupted by other output."""
         if at == 0 or any(mark.prompt for mark in self.marks[1:]):

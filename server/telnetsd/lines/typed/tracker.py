@@ -194,7 +194,7 @@ class CommandTracker(Generic[T]):
             return
         self._is_new_line = True
         if not self._waiting:
-            self._note_echoed_piece()
+            self._entry.note_echo(line_of(self.screen.page))
             return
         entry, verdict = self._waiting.find()
         if verdict is Unechoed.NOT_YET:
@@ -203,14 +203,6 @@ class CommandTracker(Generic[T]):
             self._candidate = (entry, verdict)
         else:
             self._finish(entry, verdict)
-
-    def _note_echoed_piece(self) -> None:
-        """Note a piece of what was typed whose line ends before the Enter."""
-        entry = self._entry
-        if entry.marks and not entry.is_edited and entry.last_piece():
-            mark = entry.marks[-1]
-            if line_of(self.screen.page).startswith((mark.prompt + entry.last_piece()).rstrip()):
-                entry.echoed.add(mark.at)
 
     def _accept_line(self) -> None:
         """Look at a line that its editor accepts, since the editor may leave it without ending it."""
