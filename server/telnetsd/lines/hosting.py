@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from telnetsd.audit.trail import Trail
-from telnetsd.events.of_sessions import ConnectedReason, LineDisconnected
+from telnetsd.events.of_sessions import LineDisconnected
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.directory import LocalDirectory
-from telnetsd.lines.place import Place, Visitor, record_role
+from telnetsd.lines.place import Place, Visitor
 from telnetsd.lines.table import Line, LineError, LineTable
 from telnetsd.rpc.channel import Channel, ChannelError
 from telnetsd.rpc.messages import (
@@ -180,10 +180,6 @@ class HostedPlace:
     def trail(self) -> Trail:
         """See Participant."""
         return self._trail
-
-    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
-        """See Participant."""
-        await record_role(self._trail, self.name, self._line.name, reason, cause)
 
     def dismiss(self, reason: LineReason, sentence: str) -> None:
         """See Participant."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from telnetsd.audit.trail import Trail
-from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.table import LineError
 
@@ -57,13 +56,6 @@ class Participant(Protocol):
     @property
     def trail(self) -> Trail:
         """A trail that is bound to the session and the line."""
-
-    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
-        """Record in the log that the session is about to write, or only to watch, and what caused that.
-
-        Raises:
-            AuditUnavailableError: The event cannot be written, so nothing may change.
-        """
 
     def dismiss(self, reason: LineReason, sentence: str) -> None:
         """Note that the session is no longer connected."""

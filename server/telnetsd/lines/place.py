@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from telnetsd.audit.trail import Trail
-from telnetsd.events.of_sessions import ConnectedReason, LineConnected
-from telnetsd.events.reason import LineReason
+from telnetsd.events.of_sessions import ConnectedReason
 from telnetsd.lines.participants import Participant
 from telnetsd.lines.table import Line
 from telnetsd.rpc.messages import Join, LineRow
@@ -102,19 +100,3 @@ class Directory(Protocol):
         Raises:
             LineError: The line is in use, cannot be reached, or cannot be recorded.
         """
-
-
-async def record_role(trail: Trail, who: str, line: str, reason: ConnectedReason, cause: LineReason) -> None:
-    """Record in the log that a session on a line is about to write to it, or only to watch.
-
-    Args:
-        trail: Bound to the session and the line.
-        who: The user's name.
-        line: The line's name.
-        reason: WATCHING, or why the session writes.
-        cause: What caused the change.
-    Raises:
-        AuditUnavailableError: The event cannot be written.
-    """
-    deed = f"now only watches {line}" if reason is LineReason.WATCHING else f"writes to {line}"
-    await trail.record(LineConnected(reason=reason, message=f"{who} {deed} ({cause.value})"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.events.of_sessions import ConnectedReason, LineConnected
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.participants import Notices, Participant, Participants, Told
 from telnetsd.lines.table import Line, LineError
@@ -56,7 +57,7 @@ class RoleChanges:
             LineError: The log cannot be written.
         """
         with self._recorded():
-            await participant.record_role(LineReason.WATCHING, LineReason.IN_USE)
+            await self._record(participant, LineReason.WATCHING, LineReason.IN_USE)
 
     async def take_over(self, participant: Participant, *, is_forced: bool = True) -> None:
         """Make a session the writer; the previous writer watches, or leaves if the line is not shared.
@@ -75,7 +76,7 @@ class RoleChanges:
                 return
             if former is not None and self._line.settings.shared:
                 with self._recorded():
-                    await former.record_role(LineReason.WATCHING, LineReason.TAKEN_OVER)
+                    await self._record(former, LineReason.WATCHING, LineReason.TAKEN_OVER)
                 self._require_open()
             # The previous writer may have left meanwhile.
             self._apply(self._people.take_over(participant, former if former is self._people.writer else None))
@@ -118,9 +119,9 @@ class RoleChanges:
 
         The log decides: if only half of the change was recorded, the line has no writer.
         """
-        roles = [watcher.record_role(LineReason.HANDED_OVER, LineReason.HANDED_OVER)]
+        roles = [self._record(watcher, LineReason.HANDED_OVER, LineReason.HANDED_OVER)]
         if former is not None:
-            roles.insert(0, former.record_role(LineReason.WATCHING, LineReason.HANDED_OVER))
+            roles.insert(0, self._record(former, LineReason.WATCHING, LineReason.HANDED_OVER))
         written = await asyncio.gather(*roles, return_exceptions=True)
         failed = [one for one in written if isinstance(one, BaseException)]
         if not failed:
@@ -129,6 +130,17 @@ class RoleChanges:
             self._people.demote(former)
         self._apply([Told(one, self._unrecorded()) for one in (watcher, former) if one is not None])
         return False
+
+    async def _record(self, participant: Participant, reason: ConnectedReason, cause: LineReason) -> None:
+        """Record in the log that a session is about to write to the line, or only to watch, and what caused that.
+
+        Raises:
+            AuditUnavailableError: The event cannot be written, so nothing may change.
+        """
+        name = self._line.name
+        deed = f"now only watches {name}" if reason is LineReason.WATCHING else f"writes to {name}"
+        message = f"{participant.name} {deed} ({cause.value})"
+        await participant.trail.record(LineConnected(reason=reason, message=message))
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from telnetsd.events.context import LinePart
 from telnetsd.events.of_sessions import ConnectedReason, LineConnected, LineDisconnected
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.escape import HELP, Escape, EscapeReader
-from telnetsd.lines.place import Place, Visitor, record_role
+from telnetsd.lines.place import Place, Visitor
 from telnetsd.lines.table import Line, LineError
 from telnetsd.racing import unless
 from telnetsd.rpc.messages import Join
@@ -96,10 +96,6 @@ class Attachment:
     async def drain(self) -> None:
         """See Participant."""
         await self._protocol.drain()
-
-    async def record_role(self, reason: ConnectedReason, cause: LineReason) -> None:
-        """See Participant."""
-        await record_role(self._trail, self.name, self.line.name, reason, cause)
 
     def dismiss(self, reason: LineReason, sentence: str) -> None:
         """See Participant."""

@@ -1,15 +1,16 @@
 """The writer of a line: it is logged first, and is never a session other than the logged one."""
 
 import asyncio
+from collections.abc import Awaitable
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.trail import Sink, make_trail
+from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import LineSettings
+from telnetsd.events.part import Fields
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.context import LineContext
 from telnetsd.lines.directory import LocalPlace
@@ -29,11 +30,22 @@ class Log:
         self.may_write.set()
         self.fails_for: set[str] = set()
 
-    async def put(self, name: str, reason: LineReason) -> None:
+    async def put(self, name: str, event: Fields) -> None:
         await self.may_write.wait()
         if name in self.fails_for:
             raise AuditUnavailableError("full")
-        self.told.append((name, reason.value))
+        self.told.append((name, event["event"]["reason"]))
+
+
+class LogOf:
+    """The log, for the trail of one participant."""
+
+    def __init__(self, log: Log, name: str) -> None:
+        self._log = log
+        self._name = name
+
+    def put(self, event: Fields) -> Awaitable[None]:
+        return self._log.put(self._name, event)
 
 
 class Person:
@@ -41,10 +53,8 @@ class Person:
 
     def __init__(self, name: str, log: Log) -> None:
         self.name = name
-        self._log = log
+        self.trail = make_trail(LogOf(log, name))
         self.said: list[str] = []
-
-    trail = make_trail(cast("Sink", None))
 
     def show(self, data: bytes) -> None: ...
 
@@ -61,14 +71,10 @@ class Person:
 
     async def drain(self) -> None: ...
 
-    async def record_role(self, reason: LineReason, cause: LineReason) -> None:
-        del cause
-        await self._log.put(self.name, reason)
-
     def dismiss(self, reason: StrEnum, sentence: str) -> None: ...
 
 
-CONTEXT = LineContext(trail=Person.trail, tell_operators=lambda _: None, recordings=Path())
+CONTEXT = LineContext(trail=make_trail(LogOf(Log(), "")), tell_operators=lambda _: None, recordings=Path())
 
 
 def shared_line() -> Line:

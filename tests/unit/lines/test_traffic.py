@@ -41,8 +41,6 @@ class Screen:
 
     async def drain(self) -> None: ...
 
-    async def record_role(self, reason: LineReason, cause: LineReason) -> None: ...
-
     def dismiss(self, reason: StrEnum, sentence: str) -> None:
         del sentence
         self.dismissed = reason
