@@ -6,13 +6,14 @@ equipment can also be broken or hostile.
 """
 
 import asyncio
+import collections
 import ssl
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 from telnetlib3 import TelnetReader
 from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import BINARY, BRK, ECHO, EOF, IAC, NAWS, SB, SE, SGA, TTYPE
+from telnetlib3.telopt import BINARY, BRK, COM_PORT_OPTION, ECHO, EOF, IAC, NAWS, SB, SE, SGA, TTYPE
 
 from telnetsd.telnet.bounded_writer import BoundedWriter
 from telnetsd.telnet.gate import ReadingGate
@@ -36,10 +37,13 @@ class _Writer(BoundedWriter):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- telnetlib3's signature, passed on
         super().__init__(*args, **options)
         self.on_echo: Callable[[bool], None] = lambda _: None
+        self.on_com_port: Callable[[bytes], None] | None = None
+        """Takes what the server says about its serial port (RFC 2217); None if we do not control it."""
+        self.on_com_port_agreed: Callable[[], None] = lambda: None
 
     def agrees_to_do(self, opt: bytes) -> bool:
         """See BoundedWriter."""
-        return opt in ANSWERED_DO
+        return opt in ANSWERED_DO or (opt == COM_PORT_OPTION and self.on_com_port is not None)
 
     def agrees_to_will(self, opt: bytes) -> bool:
         """See BoundedWriter."""
@@ -47,7 +51,14 @@ class _Writer(BoundedWriter):
 
     def is_subnegotiated(self, opt: bytes) -> bool:
         """See BoundedWriter; the only question that we answer is the type of our terminal."""
-        return opt == TTYPE
+        return opt == TTYPE or (opt == COM_PORT_OPTION and self.ours.is_on(opt))
+
+    def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
+        """Pass on what the server says about its serial port; see BoundedWriter for the other options."""
+        if buf[0] == COM_PORT_OPTION and self.on_com_port is not None and self._is_whole:
+            self.on_com_port(b"".join(list(buf)[1:]))
+        else:
+            super().handle_subnegotiation(buf)
 
     def send_iac(self, buf: bytes) -> None:
         """Send a command or an answer; a server that asks but does not read answers gets no more of them."""
@@ -58,6 +69,8 @@ class _Writer(BoundedWriter):
         """Report the window's size, once the server wants to know it (RFC 1073)."""
         if opt == NAWS and is_on:
             self._send_naws()
+        if opt == COM_PORT_OPTION and is_on:
+            self.on_com_port_agreed()
 
     def on_peers(self, opt: bytes, *, is_on: bool) -> None:
         """Note whether the server echoes."""
@@ -165,6 +178,23 @@ class NvtConnection:
     def on_echo(self, told: Callable[[bool], None]) -> None:
         """Set the callback for when the server starts to echo (true) and when it stops (false)."""
         self._writer.on_echo = told
+
+    def control_port(self, on_agreed: Callable[[], None], on_said: Callable[[bytes], None]) -> None:
+        """Offer to control the server's serial port (RFC 2217), and ask for bytes unchanged.
+
+        Args:
+            on_agreed: Called when the server agrees.
+            on_said: Called with what it says about the port.
+        """
+        self._writer.on_com_port_agreed, self._writer.on_com_port = on_agreed, on_said
+        for option in (COM_PORT_OPTION, BINARY, SGA):
+            self._writer.offer(option)
+        for option in (BINARY, SGA):
+            self._writer.request(option)
+
+    def ask_com_port(self, question: bytes) -> None:
+        """Ask the server something about its serial port, or to change it (RFC 2217)."""
+        self._writer.send_iac(IAC + SB + COM_PORT_OPTION + question.replace(IAC, IAC + IAC) + IAC + SE)
 
     async def read(self, count: int) -> bytes:
         """Return up to `count` bytes; empty at the end.

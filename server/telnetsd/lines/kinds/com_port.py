@@ -6,8 +6,10 @@ client that asks for a value that the port does not accept gets the existing val
 
 import contextlib
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
+
+from telnetsd.lines.kinds.port_settings import PortSettings
 
 SIGNATURE: Final = 0
 SET_BAUDRATE: Final = 1
@@ -79,6 +81,18 @@ def answer(port: SerialPort, question: bytes, *, may_change: bool) -> bytes:
     # A missing value asks for the current setting, as 0 does.
     said = respond(port, question[1:] or b"\x00", may_change)
     return bytes([question[0] + ANSWER]) + said if said else b""
+
+
+def requests_for(settings: PortSettings) -> Iterator[tuple[str, bytes]]:
+    """Yield the requests that set up a port as these settings say, each with a word for it."""
+    yield f"baud={settings.baud}", bytes([SET_BAUDRATE]) + settings.baud.to_bytes(_BAUD_BYTES, "big")
+    yield f"bits={settings.data_bits}", bytes([SET_DATASIZE, settings.data_bits])
+    yield f"parity={settings.parity}", bytes([SET_PARITY, _PARITIES.index(settings.parity) + 1])
+    yield f"stop={settings.stop_bits:g}", bytes([SET_STOPSIZE, _STOP_SIZES.index(settings.stop_bits) + 1])
+    yield f"flow={settings.flow}", bytes([SET_CONTROL, _FLOWS[settings.flow]])
+    for name, wanted, on in (("dtr", settings.dtr, _DTR_ON), ("rts", settings.rts, _RTS_ON)):
+        if wanted is not None:
+            yield f"{name}={'on' if wanted else 'off'}", bytes([SET_CONTROL, on if wanted else on + 1])
 
 
 def modem_notification(before: int, now: int) -> int:
@@ -169,6 +183,11 @@ def _try(port: SerialPort, attribute: str, setting: object) -> None:
 
 
 _FLOW_LAST: Final = 3
+_FLOWS: Final = {"none": 1, "xonxoff": 2, "rtscts": 3, "dsrdtr": 19}
+BREAK_ON: Final = 5
+BREAK_OFF: Final = 6
+_DTR_ON: Final = 8
+_RTS_ON: Final = 11
 _SIGNALS: Final = (("cts", 0x10), ("dsr", 0x20), ("ri", 0x40), ("cd", 0x80))
 _RING: Final = 0x40
 _CHANGE_SHIFT: Final = 4

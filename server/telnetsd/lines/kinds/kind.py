@@ -25,6 +25,7 @@ class Target(Protocol):
             environment: Environment variables that identify that session to a program.
         Raises:
             OSError: The upstream cannot be reached.
+            UpstreamError: It is not as configured.
         """
 
 

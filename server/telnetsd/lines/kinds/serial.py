@@ -42,11 +42,22 @@ def _parse(text: TargetText) -> SerialTarget:
     if not text.rest.startswith("//"):
         raise ValueError("a serial port is a path, as in serial:///dev/ttyS0?baud=9600")
     device, _, query = text.rest[2:].partition("?")
+    settings = parse_settings(device, query)
+    _require_device(device)
+    return SerialTarget(settings)
+
+
+def parse_settings(device: str, query: str) -> PortSettings:
+    """Return the settings of a port from the options behind the question mark of a target.
+
+    Raises:
+        ValueError: An option is unknown, or its value invalid.
+    """
     options = dict(parse_qsl(query, strict_parsing=True)) if query else {}
     unknown = options.keys() - set(_OPTIONS)
     if unknown:
         raise ValueError(f"unknown option {min(unknown)!r}; known: {', '.join(_OPTIONS)}")
-    settings = PortSettings(
+    return PortSettings(
         device=device,
         baud=_baud(options.get("baud", "9600")),
         data_bits=int(_one_of("bits", options.get("bits", "8"), sorted(_DATA_BITS))),
@@ -57,8 +68,6 @@ def _parse(text: TargetText) -> SerialTarget:
         rts=_signal("rts", options),
         break_s=_break_s(options.get("break_s", "0.25")),
     )
-    _require_device(device)
-    return SerialTarget(settings)
 
 
 def _baud(text: str) -> int:

@@ -5,10 +5,18 @@ from typing import Final
 
 from telnetsd.config.settings import LineSettings
 from telnetsd.errors import OperatorError
-from telnetsd.lines.kinds import program, serial, tcp, telnet, tls, unix
+from telnetsd.lines.kinds import program, rfc2217, serial, tcp, telnet, tls, unix
 from telnetsd.lines.kinds.kind import LineKind, Target, TargetText
 
-KINDS: Final[tuple[LineKind, ...]] = (telnet.KIND, tcp.KIND, tls.KIND, unix.KIND, serial.KIND, program.KIND)
+KINDS: Final[tuple[LineKind, ...]] = (
+    telnet.KIND,
+    tcp.KIND,
+    tls.KIND,
+    unix.KIND,
+    serial.KIND,
+    rfc2217.KIND,
+    program.KIND,
+)
 _OF_SOME: Final = frozenset().union(*(kind.keys for kind in KINDS))
 """The keys of a line that only some kinds have."""
 
