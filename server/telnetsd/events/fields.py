@@ -225,6 +225,9 @@ LineCommandText = Annotated[
     str, Field("telnetsd.line.command", _TEXT, "the command as the line showed it, escaped; redacted parts left out")
 ]
 LinePrompt = Annotated[str, Field("telnetsd.line.prompt", _TEXT, "what the line showed before the command, escaped")]
+LineOverruns = Annotated[
+    int, Field("telnetsd.line.overruns", _COUNT, "how many times the serial port lost received bytes")
+]
 AlertName = Annotated[str, Field("telnetsd.alert.name", _TEXT, "the alert's name in the configuration")]
 AlertText = Annotated[str, Field("telnetsd.alert.text", _TEXT, "the line of text that matched, escaped")]
 AlertUnreported = Annotated[

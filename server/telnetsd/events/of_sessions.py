@@ -183,12 +183,16 @@ class LineDown(Event):
 
 
 class LineLogGap(Event):
-    """Output of a kept-open line is missing from its recording, which could not be written for a while."""
+    """Output of a kept-open line is missing from its recording.
+
+    The recording could not be written for a while, or the serial port lost what it received.
+    """
 
     action: ClassVar = "line-log-gap"
-    reason: Literal[LineReason.RECORDING_FAILED] = LineReason.RECORDING_FAILED
-    since: f.LineGapSince
-    bytes: f.LineGapBytes
+    reason: Literal[LineReason.RECORDING_FAILED, LineReason.OVERRUN] = LineReason.RECORDING_FAILED
+    since: f.LineGapSince | None = None
+    bytes: f.LineGapBytes | None = None
+    overruns: f.LineOverruns | None = None
 
 
 class LinePosition(Part):

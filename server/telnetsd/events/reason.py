@@ -372,6 +372,7 @@ class LineReason(Reason):
     UPSTREAM_CONNECTED = "upstream-connected", "the upstream is connected"
     SERVER_STOPPED = "server-stopped", "the server stopped"
     TYPED = "typed", "a command was typed on the line, and the line showed it"
+    OVERRUN = "overrun", "a serial port received faster than it was read"
     ALERT = "alert", "the line showed what an alert of the operator is for"
     FULL_SCREEN = "full-screen", "keys are typed to a program that uses the whole screen"
     FULL_SCREEN_ENDED = "full-screen-ended", "commands are typed on the line again"

@@ -104,6 +104,8 @@ class KeptOpenLine(OpenLine):
         now, settings = time.monotonic(), self.line.settings
         if self.log is not None:
             self.log.check_clocks(self._terminal)
+            if self.traffic.upstream is not None:
+                self.log.note_overruns(self.traffic.upstream.overruns())
         self.traffic.check_clocks()
         self._reconnection.check_clocks()
         self._pay_farewell()

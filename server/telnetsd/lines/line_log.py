@@ -11,6 +11,7 @@ from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
 from telnetsd.events.fields import timestamp
 from telnetsd.events.of_sessions import LineLogGap
+from telnetsd.events.reason import LineReason
 from telnetsd.lines.context import LineContext
 from telnetsd.lines.recordings.name import line_recording_end
 from telnetsd.lines.recordings.segments import SegmentedRecording
@@ -20,6 +21,8 @@ from telnetsd.telnet.terminal import Terminal
 
 AGAIN_AFTER_S: Final = 1.0
 """How long after a failure the next attempt is made."""
+OVERRUN_INTERVAL_S: Final = 60.0
+_OVERRUN: Final = LineReason.OVERRUN
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +52,8 @@ class LineLog:
         self._traffic = traffic
         self._loop = asyncio.get_running_loop()
         self._gap: _Gap | None = None
-        self._again_at = 0.0
+        self._again_at = self._overrun_again_at = 0.0
+        self._overruns: int | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.why_not = ""
         """A sentence that says why the line is not recorded now; empty if it is."""
@@ -58,6 +62,18 @@ class LineLog:
         """Begin to record if that is possible, with this terminal; let what was recorded reach the disk."""
         if self._traffic.recording is None and self._loop.time() >= self._again_at:
             self._begin(terminal)
+
+    def note_overruns(self, total: int) -> None:
+        """Note how many times the port has lost bytes; what is new is recorded, at most once a minute."""
+        if self._overruns is None or total < self._overruns:
+            self._overruns = total  # another port, or the same one after it was plugged in again
+        new, now = total - self._overruns, self._loop.time()
+        if new and now >= self._overrun_again_at:
+            self._overruns, self._overrun_again_at = total, now + OVERRUN_INTERVAL_S
+            message = f"{self._line.name} lost received bytes {new} times, before they could be read"
+            self._keep(
+                self._loop.create_task(self._record(LineLogGap(reason=_OVERRUN, message=message, overruns=new)))
+            )
 
     def lose(self, why: str) -> None:
         """Note that the recording cannot be written: what follows is missing from it."""
@@ -98,8 +114,11 @@ class LineLog:
             return
         missing = self._traffic.shown_bytes - gap.shown_bytes
         message = f"{missing} bytes that {self._line.name} showed are not recorded"
+        await self._record(LineLogGap(message=message, bytes=missing, since=timestamp(gap.since)))
+
+    async def _record(self, gap: LineLogGap) -> None:
         with contextlib.suppress(AuditUnavailableError):  # the log keeps it, and writes it late
-            await self._trail.record(LineLogGap(message=message, bytes=missing, since=timestamp(gap.since)))
+            await self._trail.record(gap)
 
     def _close_in_background(self, recording: SegmentedRecording) -> None:
         self._keep(self._loop.create_task(recording.close()))

@@ -73,6 +73,10 @@ class ProgramUpstream:
     def com_port(self, question: bytes, *, may_change: bool) -> None:
         """Return no answer: there is no port to control."""
 
+    def overruns(self) -> int:
+        """Return none: the sender waits until its bytes are read."""
+        return 0
+
     async def close(self) -> None:
         """End the program and everything that it started, and close the pty."""
         self._close_pty()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import fcntl
+import struct
 import termios
 from typing import Final
 
@@ -15,6 +17,11 @@ from telnetsd.telnet.terminal import Terminal
 
 SENT_INTERVAL_S: Final = 0.02
 GONE: Final = "the device is gone"
+TIOCGICOUNT: Final = 0x545D
+_COUNTERS: Final = struct.Struct("20i")
+_OVERRUN: Final = 7
+_BUFFER_OVERRUN: Final = 10
+"""The counters of struct serial_icounter_struct in linux/serial.h, and the two of bytes that were lost."""
 _REFUSALS: Final = (OSError, ValueError, termios.error)
 
 
@@ -64,6 +71,15 @@ class SerialUpstream:
     def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
         """See Upstream."""
         return None if self._is_closed else answer(self._port, question, may_change=may_change)
+
+    def overruns(self) -> int:
+        """See Upstream; a port without counters, such as a pty, has none."""
+        try:
+            counters = fcntl.ioctl(self._port.fileno(), TIOCGICOUNT, bytes(_COUNTERS.size))
+        except _REFUSALS:
+            return 0
+        numbers = _COUNTERS.unpack(counters)
+        return int(numbers[_OVERRUN]) + int(numbers[_BUFFER_OVERRUN])
 
     async def close(self) -> None:
         """Give written bytes a moment to be sent, and close the port."""

@@ -71,6 +71,10 @@ class StreamUpstream:
         """Return None: there is no port to control."""
         return None
 
+    def overruns(self) -> int:
+        """Return none: the sender waits until its bytes are read."""
+        return 0
+
     async def close(self) -> None:
         """See Upstream."""
         self._writer.close()

@@ -77,6 +77,10 @@ class TelnetUpstream:
     def com_port(self, question: bytes, *, may_change: bool) -> None:
         """Return no answer: there is no port to control."""
 
+    def overruns(self) -> int:
+        """Return none: the sender waits until its bytes are read."""
+        return 0
+
     async def close(self) -> None:
         """See Upstream."""
         await self._connection.close(CLOSE_TIMEOUT_S)

@@ -48,5 +48,8 @@ class Upstream(Protocol):
     def com_port(self, question: bytes, *, may_change: bool) -> bytes | None:
         """Answer a client that controls the port (RFC 2217); return None if there is no port to control."""
 
+    def overruns(self) -> int:
+        """Return how many times the system has lost received bytes since it started, before they could be read."""
+
     async def close(self) -> None:
         """Close the upstream; nothing of it is left when this returns."""
