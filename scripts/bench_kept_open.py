@@ -49,17 +49,18 @@ class _Equipment:
 
     def offer(self, until: float) -> int:
         """Offer the same rate on every connection until a time of the monotonic clock; return how much was sent."""
-        piece, sent = b"a line of a console's output, of usual length\r\n" * 20, 0
-        for one in self.connections:
+        piece = b"a line of a console's output, of usual length\r\n" * 200
+        sent = dict.fromkeys(self.connections, 0)
+        for one in sent:
             one.setblocking(False)
         begun = time.monotonic()
         while (now := time.monotonic()) < until:
-            due = (now - begun) * OFFERED_BYTES_PER_S * len(self.connections)
-            for one in self.connections:
-                if sent < due:
-                    sent += _send(one, piece)
+            due = (now - begun) * OFFERED_BYTES_PER_S
+            for one, count in sent.items():
+                if count < due:
+                    sent[one] += _send(one, piece)
             time.sleep(0.001)
-        return sent
+        return sum(sent.values())
 
 
 def _send(connection: socket.socket, data: bytes) -> int:

@@ -66,6 +66,36 @@ def test_a_flooding_upstream_delays_no_other_session(
             pass
 
 
+def test_twenty_busy_lines_that_are_recorded_delay_no_session(start: Callable[..., RunningServer]) -> None:
+    def pour(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(FLOODS["plain text"])
+
+    with Upstream(pour) as upstream:
+        target = f"tcp://127.0.0.1:{upstream.port}"
+        server = start("".join(line(f"line-{number}", target, keep_open=True, record=True) for number in range(20)))
+        server.wait_for(lambda event: action_of(event) == "line-up" and get(event, "telnetsd.line.name") == "line-19")
+        with undisturbed(server, commands=10):
+            pass
+
+
+def test_a_user_and_an_upstream_that_make_typed_commands_expensive_delay_no_other_session(
+    start: Callable[..., RunningServer], terminal: OpenTerminal
+) -> None:
+    def pour(connection: socket.socket) -> None:
+        connection.sendall(b"A" * 1900)
+        while True:
+            connection.sendall(b"\x1b[A\n\x1b[?2004h\x1b[?2004l" * 1000)
+
+    with Upstream(pour) as upstream:
+        server = start(line("switch", f"tcp://127.0.0.1:{upstream.port}", record=True))
+        bob = terminal(server, "bob")
+        bob.connect("switch")
+        with reading(bob.client), undisturbed(server, commands=10):
+            for _ in range(50):
+                bob.send(b"x\ra\x01\r" * 50)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_programs_with_endless_output_delay_no_other_session(
     workers: int, start: Callable[..., RunningServer], terminal: OpenTerminal
