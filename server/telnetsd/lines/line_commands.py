@@ -32,6 +32,8 @@ COMMAND_MAX_CHARS: Final = 2048
 MESSAGE_MAX_CHARS: Final = 200
 QUEUE_MAX_BYTES: Final = 65_536
 SKIPPED_FROM_BYTES: Final = 4 * QUEUE_MAX_BYTES
+ENTRY_BYTES: Final = 256
+"""What a queued piece takes beside its bytes."""
 UNWRITTEN_MAX: Final = 64
 """How much may wait to be read, and how many events to be written, before the line has to wait."""
 EVENTS_PER_S: Final = 100
@@ -52,6 +54,7 @@ class _Passed:
     size: int
     read: Callable[[_Tracker], _Steps]
     position: LinePosition | None
+    is_resize: bool
 
 
 class LineCommands:
@@ -71,6 +74,8 @@ class LineCommands:
         self._queue: deque[_Passed] = deque()
         self._queued_bytes = 0
         self._reading: asyncio.Task[None] | None = None
+        self._terminal = terminal
+        self._is_closing = False
         self._unwritten: set[asyncio.Task[None]] = set()
         self._progress = asyncio.Event()
 
@@ -95,16 +100,19 @@ class LineCommands:
     def resize(self, terminal: Terminal) -> None:
         """Note the size of the writer's window."""
         at_s = time.monotonic()
-        self._put(1, lambda tracker: tracker.resize(*self._size_of(terminal), at_s))
+        self._terminal = terminal
+        if self._queue and self._queue[-1].is_resize:
+            self._queued_bytes -= self._queue.pop().size
+        self._put(0, lambda tracker: tracker.resize(*self._size_of(terminal), at_s), is_resize=True)
 
     async def catch_up(self) -> None:
-        """Wait while too much was not read yet, or too many events are not written yet."""
-        while self._queued_bytes > QUEUE_MAX_BYTES or len(self._unwritten) > UNWRITTEN_MAX:
-            self._progress.clear()
-            await self._progress.wait()
+        """Wait while too much was not read yet."""
+        while self._queued_bytes > QUEUE_MAX_BYTES:
+            await self._wait_for_progress()
 
     async def close(self) -> None:
         """Read what is left, and wait until every event is written, or kept to be written later."""
+        self._is_closing = True
         if self._reading is not None:
             await asyncio.wait({self._reading})
         while self._unwritten:
@@ -115,12 +123,13 @@ class LineCommands:
         has_window = self._line.of_kind.has_window
         return (terminal.columns, terminal.rows) if has_window else (self._line.settings.columns, _ROWS)
 
-    def _put(self, size: int, read: Callable[[_Tracker], _Steps]) -> None:
+    def _put(self, size: int, read: Callable[[_Tracker], _Steps], *, is_resize: bool = False) -> None:
         if self._tracker is None:
             return
         if self._queued_bytes > SKIPPED_FROM_BYTES:
             self._skip()
-        self._queue.append(_Passed(size, read, self._position()))
+        size += ENTRY_BYTES
+        self._queue.append(_Passed(size, read, self._position(), is_resize))
         self._queued_bytes += size
         if self._reading is None:
             self._reading = asyncio.get_running_loop().create_task(self._read_all())
@@ -130,7 +139,7 @@ class LineCommands:
         logger.warning("commands on %s are not recorded for a moment: more passes than can be read", self._line.name)
         self._queue.clear()
         self._queued_bytes = 0
-        self._tracker = LazyTracker(*self._size_of(Terminal()), None)
+        self._tracker = LazyTracker(*self._size_of(self._terminal), None)
 
     async def _read_all(self) -> None:
         turns = turns_of_pumps()
@@ -140,8 +149,13 @@ class LineCommands:
                 passed = self._queue.popleft()
                 for findings in passed.read(self._tracker):
                     written += self._record_all(findings, passed.position)
-                    await (turns.wait() if written < EVENTS_PER_S else asyncio.sleep(1.0))
-                    written %= EVENTS_PER_S
+                    if written >= EVENTS_PER_S and not self._is_closing:
+                        await asyncio.sleep(1.0)
+                        written = 0
+                    while len(self._unwritten) > UNWRITTEN_MAX:
+                        await self._wait_for_progress()
+                    await turns.wait()
+                await turns.wait()
                 self._queued_bytes = max(0, self._queued_bytes - passed.size)
                 self._progress.set()
         except Exception:
@@ -150,6 +164,10 @@ class LineCommands:
             self._give_up()
         finally:
             self._reading = None
+
+    async def _wait_for_progress(self) -> None:
+        self._progress.clear()
+        await self._progress.wait()
 
     def _read_at_once(self, read: Callable[[_Tracker], _Steps]) -> None:
         """Read output while no key is pressed, which takes no time."""
@@ -196,13 +214,12 @@ class LineCommands:
 
     def _redacted(self, found: Command[Participant | None]) -> tuple[str, str]:
         """Return prompt and command without what the line's patterns match, on the line as a whole."""
-        command = found.text[: COMMAND_MAX_CHARS + 1]
         if not self._patterns:
-            return found.prompt, command
+            return found.prompt, found.text
         if found.is_cut:
             return found.prompt, REDACTED  # what makes a part of it a secret may be what is not there
         before = f"{found.prompt} "
-        whole = redact(before + command, self._patterns)
+        whole = redact(before + found.text, self._patterns)
         return (found.prompt, whole.removeprefix(before)) if whole.startswith(before) else ("", whole)
 
     def _record(self, trail: Trail, event: Event) -> None:

@@ -204,7 +204,9 @@ class Traffic:
     async def _wait(self, writer: Participant | None) -> None:
         """Wait until typed commands have been found, and until the writer's client has read enough."""
         if self.commands is not None:
-            await self.commands.catch_up()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.patience_s):
+                    await self.commands.catch_up()
         if writer is not None and writer.is_behind():
             await self._wait_for(writer)
 

@@ -7,16 +7,19 @@ from typing import Final, cast
 
 import pytest
 
+from support.machine import DEADLINE_S
 from telnetsd.audit.trail import make_trail
 from telnetsd.config.settings import LineSettings
 from telnetsd.events.part import Fields
 from telnetsd.events.reason import LineReason
 from telnetsd.lines.kinds.upstream import Upstream
-from telnetsd.lines.line_commands import LineCommands
+from telnetsd.lines.line_commands import EVENTS_PER_S, UNWRITTEN_MAX, LineCommands
 from telnetsd.lines.participants import Participant, Participants
 from telnetsd.lines.table import LineTable
 from telnetsd.lines.traffic import Traffic
 from telnetsd.telnet.terminal import Terminal
+
+real_sleep = asyncio.sleep
 
 
 class Log:
@@ -109,3 +112,116 @@ async def test_a_password_that_is_typed_at_once_is_not_taken_for_a_later_word(wa
     pumping.cancel()
 
     assert log.commands == ["bob", "id"]
+
+
+class Slow(Log):
+    """A log that writes nothing before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = asyncio.Event()
+
+    def put(self, event: Fields) -> Awaitable[None]:
+        self.commands.append(event["telnetsd"]["line"]["command"])
+        return cast("Awaitable[None]", self.may_write.wait())
+
+
+def commands_of(log: Log) -> tuple[LineCommands, Participant]:
+    """Return the commands of a line without an upstream, and a participant."""
+    line = LineTable((LineSettings(name="a", target="tcp://a:1", record=True),), Path()).find("a")
+    assert line is not None
+    return LineCommands(line, Terminal(), lambda: None), cast("Participant", Person("bob", log))
+
+
+def type_commands(commands: LineCommands, bob: Participant, count: int) -> None:
+    commands.show(b"# ")
+    for number in range(count):
+        commands.type(bob, f"ls {number}\r".encode())
+        commands.show(f"ls {number}\r\n# ".encode())
+
+
+async def reach(log: Log, count: int) -> None:
+    """Wait until so many commands have reached the log."""
+    async with asyncio.timeout(DEADLINE_S):
+        while len(log.commands) < count:
+            await real_sleep(0.001)
+
+
+async def test_a_fast_typist_waits_but_a_line_that_closes_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    commands, bob = commands_of(log)
+    is_closing, paused = False, list[bool]()
+
+    async def sleep(seconds: float) -> None:
+        if seconds >= 1:
+            paused.append(is_closing)
+        await real_sleep(0)
+
+    monkeypatch.setattr("telnetsd.lines.line_commands.asyncio.sleep", sleep)
+    type_commands(commands, bob, 4 * EVENTS_PER_S)
+    await reach(log, 2 * EVENTS_PER_S)
+    is_closing = True
+    await commands.close()
+
+    assert log.commands == [f"ls {number}" for number in range(4 * EVENTS_PER_S)]
+    assert False in paused
+    assert paused.count(True) <= 1
+
+
+async def test_a_log_that_cannot_keep_up_bounds_what_waits_for_it() -> None:
+    log = Slow()
+    commands, bob = commands_of(log)
+    type_commands(commands, bob, 200)
+    await reach(log, UNWRITTEN_MAX + 1)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    count = len(log.commands)
+    log.may_write.set()
+    await commands.close()
+
+    assert count == UNWRITTEN_MAX + 1
+    assert len(log.commands) == 200
+
+
+async def test_output_of_a_kept_open_line_does_not_wait_long_for_a_log_that_stands_still() -> None:
+    log = Slow()
+    commands, bob = commands_of(log)
+    shown = b""
+
+    def show(data: bytes) -> None:
+        nonlocal shown
+        shown += data
+
+    settings = LineSettings(name="a", target="tcp://a:1", record=True)
+    people = Participants[Participant]("a", is_shared=True, writer=cast("Participant", Person("eve", log, show)))
+    traffic = Traffic(settings, people, lambda _: None, lambda _: None)
+    traffic.commands, traffic.patience_s = commands, 0.01
+    type_commands(commands, bob, 400)
+
+    class Panic:
+        def __init__(self) -> None:
+            self.left = [b"kernel panic\r\n", b""]
+
+        async def read(self) -> bytes:
+            return self.left.pop(0)
+
+    await traffic.pump(cast("Upstream", Panic()))
+    log.may_write.set()
+    await commands.close()
+
+    assert shown == b"kernel panic\r\n"
+
+
+async def test_many_changes_of_the_window_take_no_room() -> None:
+    log = Slow()
+    commands, bob = commands_of(log)
+    type_commands(commands, bob, 200)
+    await reach(log, UNWRITTEN_MAX + 1)
+
+    before = len(commands._queue)
+    for number in range(100_000):
+        commands.resize(Terminal(columns=80 + number % 50))
+
+    assert len(commands._queue) <= before + 1
+    log.may_write.set()
+    await commands.close()

@@ -30,7 +30,10 @@ _MEANINGLESS: Final = frozenset({"timestamp"})
 _SERIAL_OPTIONS: Final = frozenset(
     {"ixon", "!ixon", "crtscts", "!crtscts", "cstopb", "!cstopb", "ondemand", "!ondemand"}
 )
-_SUBSTITUTION: Final = re.compile(r"(.)=([chrbpP])(0?)([0-9]*)([sdxX])")
+_SUBSTITUTION: Final = re.compile(
+    r"(?P<character>.)=(?:(?P<text>[chr])(?P<width>[0-9]{0,2})s|(?P<number>[bpP])(?P<format>0?[0-9]{0,2}[dxX]))"
+)
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}")
 
 Settings = dict[str, list[str]]
 """The values of a console's keywords."""
@@ -162,11 +165,16 @@ def _port(settings: Settings) -> int | None:
     """Return the port as conserver calculates it: portbase + portinc * port."""
     text = _one(settings, "port", "0")
     try:
-        number = int(text) if text.isdecimal() else socket.getservbyname(text, "tcp")
-        port = int(_one(settings, "portbase", "0")) + int(_one(settings, "portinc", "1")) * number
-    except (OSError, ValueError):
+        number = _number(text) if text.isdecimal() else socket.getservbyname(text, "tcp")
+    except OSError:
         return None
+    port = _number(_one(settings, "portbase", "0")) + _number(_one(settings, "portinc", "1")) * number
     return port if 0 < port < 2**16 else None
+
+
+def _number(text: str) -> int:
+    """Return a whole number; 0 for anything else."""
+    return int(text) if _NUMBER.fullmatch(text) else 0
 
 
 def _to_device(name: str, settings: Settings, notes: list[str]) -> str:
@@ -185,25 +193,19 @@ def _to_device(name: str, settings: Settings, notes: list[str]) -> str:
 
 def _substituted(text: str, name: str, settings: Settings, notes: list[str]) -> str:
     """Return a text with the replacements of devicesubst."""
-    port = _one(settings, "port", "0")
-    number = int(port) if port.isdecimal() else 0
-    calculated = int(_one(settings, "portbase", "0")) + int(_one(settings, "portinc", "1")) * number
-    values = {
-        "c": name,
-        "h": _one(settings, "host"),
-        "r": _one(settings, "replstring"),
-        "b": int(_one(settings, "baud", "0") or 0),
-        "p": number,
-        "P": calculated,
-    }
+    number = _number(_one(settings, "port", "0"))
+    calculated = _number(_one(settings, "portbase", "0")) + _number(_one(settings, "portinc", "1")) * number
+    texts = {"c": name, "h": _one(settings, "host"), "r": _one(settings, "replstring")}
+    numbers = {"b": _number(_one(settings, "baud", "0")), "p": number, "P": calculated}
     replaced = {}
     for rule in _split(_one(settings, "devicesubst")):
         found = _SUBSTITUTION.fullmatch(rule)
-        if found is None:
-            notes.append(f"devicesubst {rule}: does not carry over; write the device's path")
+        if found is not None and found["text"] is not None:
+            replaced[found["character"]] = texts[found["text"]].rjust(int(found["width"] or 0))
+        elif found is not None:
+            replaced[found["character"]] = format(numbers[found["number"]], found["format"])
         else:
-            character, source, zero, width, form = found.groups()
-            replaced[character] = format(values[source], f"{'>' if form == 's' else ''}{zero}{width}{form}")
+            notes.append(f"devicesubst {rule}: does not carry over; write the device's path")
     return "".join(replaced.get(one, one) for one in text)
 
 

@@ -12,6 +12,8 @@ from telnetsd.errors import OperatorError
 _SPEED: Final = re.compile(r"([0-9]+)([NEOMS])?([5-8])?([12])?", re.IGNORECASE)
 _FLOWS: Final = {"rtscts": "rtscts", "xonxoff": "xonxoff"}
 _WITHOUT_EFFECT: Final = frozenset({"local", "nobreak", "-rtscts", "-xonxoff", "kickolduser", "banner"})
+DEPTH_MAX: Final = 2
+"""A connection has options, and they have values."""
 _OFF: Final = frozenset({"off", "false", "no"})
 
 Pairs = list[tuple[str, Any]]
@@ -52,26 +54,27 @@ def _entries(text: str) -> list[tuple[str, str, Any]]:
 
     names: dict[int, str] = {}
     try:
-        loader = Loader(text)
-        root = loader.get_single_node()
+        root = Loader(text).get_single_node()
     except yaml.YAMLError as error:
         raise OperatorError(f"ser2net.yaml is not valid: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise OperatorError("ser2net.yaml is nested too deeply: is this the right file?") from error
     if not isinstance(root, yaml.MappingNode):
         raise OperatorError("ser2net.yaml has no entries: is this the right file?")
-    return [(str(key.value), names.get(id(value), ""), _plain(value)) for key, value in root.value]
+    return [(str(key.value), names.get(id(value), ""), _plain(value, DEPTH_MAX)) for key, value in root.value]
 
 
-def _plain(node: Any) -> Any:  # noqa: ANN401 -- a node of the library, and see Pairs
-    """Return the content of a node; a key that comes several times stays so."""
+def _plain(node: Any, depth: int) -> Any:  # noqa: ANN401 -- a node of the library, and see Pairs
+    """Return the content of a node, as deep as a configuration goes; a key that comes several times stays so."""
     if isinstance(node.value, str):
         return node.value
-    if node.id == "mapping":
-        return [(str(key.value), _plain(value)) for key, value in node.value]
-    return [_plain(one) for one in node.value]
+    if node.id == "mapping" and depth:
+        return [(str(key.value), _plain(value, depth - 1)) for key, value in node.value]
+    return ""
 
 
 def _add_line(imported: Imported, name: str, connection: Pairs) -> None:
-    keys = dict(connection)
+    keys: dict[str, Any] = dict(connection)
     if str(keys.get("enable", "on")).lower() in _OFF:
         imported.notes.append(f"connection {name}: it is not enabled")
         return

@@ -24,16 +24,21 @@ _ERASURES: Final = {"\x1b[K": _ERASE_RIGHT, "\x1b[0K": _ERASE_RIGHT, "\x1b[2K": 
 _CHANGES_LINE: Final = re.compile(rf"[\r\b\t{_ERASE_RIGHT}{_ERASE_ALL}]")
 
 
-def plain_lines(data: bytes) -> list[str]:
+def plain_lines(data: bytes, line_max_chars: int = LINE_MAX_CHARS) -> list[str]:
     """Return the lines of some output; the last one has no line end yet, and may be empty."""
     text = SEQUENCE.sub(lambda one: _ERASURES.get(one[0], ""), data.decode("utf-8", "replace"))
-    return [piece for line in _LINE_END.split(text) for piece in _pieces_of(_written(_UNSHOWN.sub("", line)))]
+    return [
+        piece
+        for line in _LINE_END.split(text)
+        for piece in _pieces_of(_written(_UNSHOWN.sub("", line)), line_max_chars)
+    ]
 
 
 class TextLines:
     """The lines of output that comes in pieces; a line is complete at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, line_max_chars: int = LINE_MAX_CHARS) -> None:
+        self._line_max_chars = line_max_chars
         self._pending = b""
         self.is_cut = False
         """Whether the last of the lines goes on in what follows: it was cut, since it has no line end."""
@@ -45,11 +50,11 @@ class TextLines:
         if self.is_cut:
             whole, rest = rest, b""
         self._pending = rest
-        return plain_lines(whole) if whole or newline else []
+        return plain_lines(whole, self._line_max_chars) if whole or newline else []
 
     def rest(self) -> str:
         """Return what was shown of a line that is not complete."""
-        return "".join(plain_lines(self._pending))
+        return "".join(plain_lines(self._pending, self._line_max_chars))
 
 
 def _written(line: str) -> str:
@@ -73,10 +78,10 @@ def _written(line: str) -> str:
     return "".join(shown)
 
 
-def _pieces_of(line: str) -> Iterator[str]:
-    yield line[:LINE_MAX_CHARS]
-    for start in range(LINE_MAX_CHARS, len(line), LINE_MAX_CHARS):
-        yield line[start : start + LINE_MAX_CHARS]
+def _pieces_of(line: str, max_chars: int) -> Iterator[str]:
+    yield line[:max_chars]
+    for start in range(max_chars, len(line), max_chars):
+        yield line[start : start + max_chars]
 
 
 _MOVES: Final[dict[str, Callable[[int], int]]] = {

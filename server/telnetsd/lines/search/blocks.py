@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from telnetsd.lines.recordings.plain_text import LINE_MAX_CHARS, TextLines
+from telnetsd.lines.recordings.plain_text import TextLines
 
 PATTERN_MAX_CHARS: Final = 200
 """A longer pattern might be cut where a long line is."""
+LINE_KEPT_CHARS: Final = 262_144
+"""More than a line can have: output without a line end is cut before."""
 BLOCK_CHARS: Final = 4096
 BLOCK_MAX_S: Final = 60.0
 """How much text, and which time, a block covers: blocks are searched from the newest to the oldest."""
@@ -40,7 +42,7 @@ class TextOfRecording:
     """Turns the output of a recording into lines of text."""
 
     def __init__(self) -> None:
-        self._lines = TextLines()
+        self._lines = TextLines(LINE_KEPT_CHARS)
         self._overlap = ""
         self._last = TextLine(0.0, "", "")
 
@@ -50,8 +52,8 @@ class TextOfRecording:
         pieces = self._lines.feed(data)
         for number, text in enumerate(pieces, 1):
             whole = self._overlap + text
-            # A piece of a longer line: what may be the beginning of a match is in the next piece as well.
-            is_cut = len(text) == LINE_MAX_CHARS or (self._lines.is_cut and number == len(pieces))
+            # What may be the beginning of a match is in the next piece as well.
+            is_cut = self._lines.is_cut and number == len(pieces)
             self._overlap = whole[1 - PATTERN_MAX_CHARS :] if is_cut else ""
             if whole.strip():
                 yield TextLine(offset_s, writer, whole)

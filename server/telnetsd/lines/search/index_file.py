@@ -6,8 +6,7 @@ on one day, so that it is removed with them, and made anew by itself if it is da
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,16 +29,20 @@ CREATE TABLE recordings(
 );
 CREATE TABLE blocks(
     id INTEGER PRIMARY KEY, recording INTEGER NOT NULL REFERENCES recordings, writer TEXT NOT NULL,
-    at_ms INTEGER NOT NULL, lines BLOB NOT NULL
+    at_ms INTEGER NOT NULL
 );
+CREATE TABLE texts(id INTEGER PRIMARY KEY, lines BLOB NOT NULL);
 CREATE INDEX blocks_by_time ON blocks(at_ms);
 CREATE VIRTUAL TABLE shown USING fts5(text, content='', tokenize='trigram', detail=none, columnsize=0);
 PRAGMA user_version = 1;
 """
 _FIND: Final = """
-SELECT recordings.file, recordings.line, recordings.begun_ms, blocks.writer, blocks.lines
-FROM shown JOIN blocks ON blocks.id = shown.rowid JOIN recordings ON recordings.id = blocks.recording
+SELECT blocks.id FROM shown JOIN blocks ON blocks.id = shown.rowid
 WHERE shown MATCH ? AND blocks.at_ms BETWEEN ? AND ? ORDER BY blocks.at_ms DESC
+"""
+_GET: Final = """
+SELECT recordings.file, recordings.line, recordings.begun_ms, blocks.writer, texts.lines
+FROM blocks JOIN texts USING (id) JOIN recordings ON recordings.id = blocks.recording WHERE blocks.id = ?
 """
 
 _decoder: Final = msgspec.msgpack.Decoder(list[tuple[float, str]])
@@ -86,8 +89,11 @@ class IndexFile:
             self._database.execute("PRAGMA journal_mode = WAL")
             # What is removed is overwritten.
             self._database.execute("PRAGMA secure_delete = ON")
-        if not self._database.execute("PRAGMA user_version").fetchone()[0] and not is_read_only:
-            self._database.executescript(_SCHEMA)
+        if self._database.execute("PRAGMA user_version").fetchone()[0] or is_read_only:
+            return
+        if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError("it was made by another version")
+        self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
 
     def close(self) -> None:
         """Close the file."""
@@ -122,10 +128,12 @@ class IndexFile:
         blob = zstandard.compress(msgspec.msgpack.encode([(line.offset_s, line.text) for line in block]))
         at_ms = begun_ms + round(block[0].offset_s * _MS)
         row = self._database.execute(
-            "INSERT INTO blocks(recording, writer, at_ms, lines) VALUES (?, ?, ?, ?)",
-            (recording, block[0].writer, at_ms, blob),
+            "INSERT INTO blocks(recording, writer, at_ms) VALUES (?, ?, ?)", (recording, block[0].writer, at_ms)
         ).lastrowid
-        self._database.execute("INSERT INTO shown(rowid, text) VALUES (?, ?)", (row, _text_of(block)))
+        self._database.execute("INSERT INTO texts(id, lines) VALUES (?, ?)", (row, blob))
+        self._database.execute(
+            "INSERT INTO shown(rowid, text) VALUES (?, ?)", (row, _folded_text(line.text for line in block))
+        )
 
     def add_recording(self, file: str, line: str, begun_ms: int) -> int:
         """Add a recording, and return its number."""
@@ -143,15 +151,17 @@ class IndexFile:
         """Remove a recording with all of its text: it no longer exists."""
         self._database.execute("BEGIN IMMEDIATE")
         rows = self._database.execute(
-            "SELECT blocks.id, writer, lines FROM blocks JOIN recordings ON recordings.id = recording WHERE file = ?",
+            "SELECT blocks.id, lines FROM blocks JOIN texts USING (id)"
+            " JOIN recordings ON recordings.id = recording WHERE file = ?",
             (file,),
         )
-        for row, writer, blob in rows.fetchall():
+        for row, blob in rows.fetchall():
             # A table without content has to be told what it had.
             self._database.execute(
                 "INSERT INTO shown(shown, rowid, text) VALUES ('delete', ?, ?)",
-                (row, _text_of(_unpack(blob, writer))),
+                (row, _folded_text(text for _, text in _decode(blob))),
             )
+            self._database.execute("DELETE FROM texts WHERE id = ?", (row,))
             self._database.execute("DELETE FROM blocks WHERE id = ?", (row,))
         self._database.execute("DELETE FROM recordings WHERE file = ?", (file,))
         self._database.execute("COMMIT")
@@ -162,16 +172,19 @@ class IndexFile:
             self._database.execute("ROLLBACK")
 
     def find(self, pattern: str, since_ms: int, until_ms: int) -> Iterator[FoundBlock]:
-        """Yield the blocks that have every trigram of a pattern, the newest first.
+        """Yield the blocks that have a pattern, the newest first.
 
         Args:
             pattern: As `folded` returns it, at least TRIGRAM_CHARS long.
             since_ms: The earliest time, in milliseconds since 1970.
             until_ms: The latest time.
         """
-        with closing(self._database.execute(_FIND, (_query(pattern), since_ms, until_ms))) as rows:
-            for file, line, begun_ms, writer, blob in rows:
-                yield FoundBlock(file, line, begun_ms, _unpack(blob, writer))
+        for (row,) in self._database.execute(_FIND, (_query(pattern), since_ms, until_ms)).fetchall():
+            file, line, begun_ms, writer, blob = self._database.execute(_GET, (row,)).fetchone()
+            lines = _decode(blob)
+            # A block that has every trigram need not have the pattern.
+            if pattern in _folded_text(text for _, text in lines):
+                yield FoundBlock(file, line, begun_ms, [TextLine(at_s, writer, text) for at_s, text in lines])
 
 
 def give_to_owner(path: Path, like: Path) -> None:
@@ -181,21 +194,20 @@ def give_to_owner(path: Path, like: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _text_of(block: Block) -> str:
-    return folded("\n".join(line.text for line in block))
+def _folded_text(texts: Iterable[str]) -> str:
+    return folded("\n".join(texts))
 
 
-def _unpack(blob: bytes, writer: str) -> Block:
-    """Return the lines of a block.
+def _decode(blob: bytes) -> list[tuple[float, str]]:
+    """Return the times and texts of the lines of a block.
 
     Raises:
         sqlite3.DatabaseError: The block is damaged.
     """
     try:
-        lines = _decoder.decode(zstandard.decompress(blob, max_output_size=BLOCK_MAX_BYTES))
+        return _decoder.decode(zstandard.decompress(blob, max_output_size=BLOCK_MAX_BYTES))
     except (zstandard.ZstdError, msgspec.DecodeError) as error:
         raise sqlite3.DatabaseError(str(error)) from error
-    return [TextLine(at_s, writer, text) for at_s, text in lines]
 
 
 def _query(pattern: str) -> str:

@@ -100,6 +100,8 @@ def judge(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | Unechoed:
 
 def judge_rows(entry: Entry[Any], rows: Sequence[str]) -> Echo | Unechoed:
     """Tell whether the last rows of the screen are the echo of a paste of several lines, edited as one."""
+    if entry.text.count("\n") >= len(rows):
+        return Unechoed.NOT_YET
     pasted = [row.rstrip() for row in entry.text.rstrip().split("\n")]
     for first in range(len(rows) - len(pasted), -1, -1):
         echoed = rows[first:]
@@ -169,11 +171,11 @@ def _judge_edited(entry: Entry[Any], line: str, prompts: Prompts) -> Echo | Unec
         return Unechoed.NEVER
     known = prompts.longest_before(line)
     if known is not None:
-        return _echo(line, known)
+        return _edited_echo(line, known)
     marks = [mark.prompt for mark in entry.marks]
     prompt = _beginning(line, (one for one in marks if one != line))
     if prompt is not None:
-        return _echo(line, prompt)
+        return _edited_echo(line, prompt)
     if line in entry.prompts_before_text():
         return Unechoed.NEVER
     return Unechoed.NOT_YET if prompts else _judge_first(line, marks)
@@ -186,7 +188,7 @@ def _judge_first(line: str, marks: Sequence[str]) -> Echo | Unechoed:
     for mark in marks:
         prompt = commonprefix([mark, line])  # noqa: RUF071 -- of strings, not paths
         if prompt.rstrip().endswith(QUESTION_ENDS):
-            return _echo(line, prompt)
+            return _edited_echo(line, prompt)
     return Unechoed.NOT_YET
 
 
@@ -201,6 +203,13 @@ def _beginning(line: str, prompts: Iterable[str]) -> str | None:
 
 def _echo(line: str, prompt: str) -> Echo:
     return Echo(prompt, line[len(prompt) :])
+
+
+def _edited_echo(line: str, prompt: str) -> Echo:
+    """Return the echo of an edited line; if it has scrolled sideways, its beginning is not there."""
+    behind = line[len(prompt) :]
+    is_cut = behind.strip().startswith(SIDEWAYS) and len(behind.strip()) > SIDEWAYS_MIN_CHARS
+    return Echo(prompt, behind, is_cut)
 
 
 def _is_masked(entry: Entry[Any], line: str) -> bool:

@@ -52,6 +52,8 @@ class Entry(Generic[T]):
     right_prompt: str = ""
     entered_at_s: float = 0.0
     misses: int = 0
+    has_dropped_marks: bool = False
+    """Whether it had more pieces than are kept."""
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +80,7 @@ class Entry(Generic[T]):
         """Note the beginning of another piece; of many, the first and the last ones count."""
         if len(self.marks) == MARKS_MAX:
             del self.marks[1]
+            self.has_dropped_marks = True
         self.marks.append(Mark(prompt[:PROMPT_MAX_CHARS].rstrip(), len(self.text), is_certain))
 
     def prompts_before_text(self) -> list[str]:
@@ -96,6 +99,6 @@ class Entry(Generic[T]):
 
     def was_seen_in_pieces(self, at: int) -> bool:
         """Tell whether every piece before this one was echoed; its echo was interrupted by other output."""
-        if at == 0 or any(mark.prompt for mark in self.marks[1:]):
+        if at == 0 or self.has_dropped_marks or any(mark.prompt for mark in self.marks[1:]):
             return False
         return self.echoed.issuperset(mark.at for mark in self.marks if mark.at < at)

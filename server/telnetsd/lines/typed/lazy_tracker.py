@@ -17,10 +17,10 @@ KEPT_BYTES: Final = 16_384
 KEPT_MAX_BYTES: Final = 2 * KEPT_BYTES
 LOST_AFTER_BYTES: Final = 65_536
 """After this much output without a key it is no longer known what was typed before it."""
-SHOWN_STEP_BYTES: Final = 1024
+SHOWN_STEP_BYTES: Final = 512
 WAITED_STEP_BYTES: Final = 64
 """While an echo is awaited, each line that ends takes longer."""
-TYPED_STEP_BYTES: Final = 128
+TYPED_STEP_BYTES: Final = 64
 _MODES: Final = re.compile(rb"\x1b\[\?(?P<modes>[0-9;]*)(?P<set>[hl])|\x1bc")
 
 T = TypeVar("T")

@@ -41,6 +41,8 @@ class Page:
         """Change the size; the last rows stay."""
         self.columns, self.height = columns, height
         gone = max(0, len(self.rows) - height)
+        if gone and self.rows[gone - 1].continues:
+            self.rows[gone].is_cut = True
         del self.rows[:gone]
         self.top, self.bottom = 0, height - 1
         self.move_to(self.y - gone, min(self.x, columns - 1))
@@ -110,6 +112,8 @@ class Page:
 
     def _scroll(self) -> None:
         is_whole = (self.top, self.bottom) == (0, self.height - 1)
+        if self.rows[self.top].continues and self.top + 1 < len(self.rows):
+            self.rows[self.top + 1].is_cut = True
         del self.rows[self.top]
         # Where the whole page scrolls, a program writes lines.
         self.rows.insert(self.bottom, Row(is_placed=not is_whole))

@@ -32,6 +32,12 @@ def line_to_cursor(page: Page) -> str:
     return before + "".join(page.row.cells[: page.x + (1 if page.wraps_next else 0)])
 
 
+def is_cut(page: Page) -> bool:
+    """Tell whether the beginning of the line is not there: it has scrolled off the page, or is too far away."""
+    first, _ = line_rows(page)
+    return page.rows[first].is_cut or (first > 0 and page.rows[first - 1].continues)
+
+
 def text_at_edge(page: Page, before: str) -> str:
     """Return what the far side shows at the right edge of the line, behind free space; empty if nothing."""
     line = line_of(page)

@@ -26,14 +26,15 @@ class Row:
     Attributes:
         cells: The characters, as far as any was written.
         continues: Whether its text continues in the next row, because it did not fit.
+        is_cut: Whether the row above, which continued in it, is no longer on the screen.
         is_placed: Whether the cursor reached it by an absolute address: a program draws there, and writes no lines.
     """
 
-    __slots__ = ("cells", "continues", "is_placed")
+    __slots__ = ("cells", "continues", "is_cut", "is_placed")
 
     def __init__(self, *, is_placed: bool = False) -> None:
         self.cells: list[str] = []
-        self.continues = False
+        self.continues = self.is_cut = False
         self.is_placed = is_placed
 
     def text(self, columns: int) -> str:

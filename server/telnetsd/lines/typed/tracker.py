@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from telnetsd.lines.typed.echo import Echo, Prompts, Unechoed
 from telnetsd.lines.typed.entry import Entry
-from telnetsd.lines.typed.page_text import is_drawn, line_of, line_to_cursor, text_at_edge
+from telnetsd.lines.typed.page_text import is_cut, is_drawn, line_of, line_to_cursor, text_at_edge
 from telnetsd.lines.typed.screen import Moment, Screen
 from telnetsd.lines.typed.strokes import Stroke, StrokeReader
 from telnetsd.lines.typed.waiting import WaitingEnters
@@ -169,7 +169,9 @@ class CommandTracker(Generic[T]):
             self._begin_entry(self._entry.typist)  # it was discarded
         if not self._entry.marks:
             self._entry.right_prompt = text_at_edge(self.screen.page, here)
-        self._entry.begin_piece(here, is_certain=bool(here.strip()) and not self._waiting)
+        # Without its beginning, a line says nothing about the prompt.
+        prompt = "" if is_cut(self.screen.page) else here
+        self._entry.begin_piece(prompt, is_certain=bool(prompt.strip()) and not self._waiting)
         self._line_before, self._is_new_line = here, False
         if here in self._prompts:
             self._waiting.drop_seen()
@@ -230,7 +232,8 @@ class CommandTracker(Generic[T]):
             self._prompts.learn(prompt)
         if command and len(command) <= self.screen.written - self._written_before:
             self._written_before = self.screen.written
-            self._findings.append(Command(entry.typist, prompt.strip(), command, verdict.is_cut))
+            cut = verdict.is_cut or is_cut(self.screen.page)
+            self._findings.append(Command(entry.typist, prompt.strip(), command, cut))
 
     def _note_full_screen(self) -> None:
         page = self.screen.page

@@ -1,6 +1,8 @@
 """The Enters whose echo is awaited, without I/O: which of them a line that ends belongs to, and when to give up."""
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from telnetsd.lines.typed.echo import Echo, Prompts, Unechoed, judge, judge_rows
@@ -67,16 +69,21 @@ class WaitingEnters(Generic[T]):
     def find(self) -> tuple[Entry[T], Echo | Unechoed]:
         """Find the first Enter of which the screen's line is the echo; else say what it is for the first one."""
         line = self._line()
+        # Only a paste of several lines is compared with more than the line.
+        rows = texts(self._screen.page) if any(one.has_pasted_lines for one in self._looked_at()) else []
         first: Echo | Unechoed = Unechoed.NOT_YET
-        for number, entry in enumerate(self._entries):
-            verdict = self._judge(entry, line)
+        for number, entry in enumerate(self._looked_at()):
+            verdict = self._judge(entry, line, rows)
             if isinstance(verdict, Echo):
                 return entry, verdict
             if number == 0:
                 first = verdict
-            if entry.is_edited or number + 1 == LOOK_AHEAD:
+            if entry.is_edited:
                 break  # what comes later may be the echo of this one
         return self._entries[0], first
+
+    def _looked_at(self) -> Iterator[Entry[T]]:
+        return islice(self._entries, LOOK_AHEAD)
 
     def note_miss(self) -> None:
         """Note a line that is not the echo of any."""
@@ -106,10 +113,15 @@ class WaitingEnters(Generic[T]):
             self._drop_first()
 
     def drop_continued(self, entry: Entry[T], here: str) -> None:
-        """Drop an edited one if later keys are echoed on its line, which has not ended: it was for something else."""
+        """Drop the first one if later keys are echoed on its line, which has not ended: it was for something else.
+
+        It is one that was edited, or that another participant typed.
+        """
         typed = entry.text.rstrip()
         is_continued = len(typed) > 1 and not entry.is_edited and here.endswith(typed)
-        if is_continued and self._entries and self._entries[0].is_edited and not self._entries[0].misses:
+        while is_continued and self._entries and not self._entries[0].misses:
+            if not self._entries[0].is_edited and self._entries[0].typist == entry.typist:
+                return
             self._drop_first()
 
     def _drop_first(self) -> None:
@@ -122,7 +134,7 @@ class WaitingEnters(Generic[T]):
             line = line.removesuffix(first.right_prompt).rstrip()
         return line.removesuffix("^Z") if first.is_weak else line
 
-    def _judge(self, entry: Entry[T], line: str) -> Echo | Unechoed:
+    def _judge(self, entry: Entry[T], line: str, rows: list[str]) -> Echo | Unechoed:
         if entry.has_pasted_lines and not entry.is_edited:
-            return judge_rows(entry, texts(self._screen.page))
+            return judge_rows(entry, rows)
         return judge(entry, line, self._prompts)

@@ -148,6 +148,22 @@ def test_what_is_not_valid_is_refused_with_its_row(text: str) -> None:
         read_conserver(text)
 
 
+@pytest.mark.parametrize("rule", ["&=p2000000000d", "&=ps", "&=cd", "&=h3x", "&=q"])
+def test_a_replacement_that_is_not_supported_is_named(rule: str) -> None:
+    row, notes = _line(f"type device; device /dev/tty&; devicesubst {rule}; rw *;")
+
+    assert row["target"].startswith("serial:///dev/tty&?")
+    assert notes == [f"devicesubst {rule}: does not carry over; write the device's path"]
+
+
+@pytest.mark.parametrize(
+    "items", ["portbase x;", "portinc 1e9;", "port 99999999999999999999;", "baud abc; devicesubst &=bd;"]
+)
+def test_a_number_that_is_none_is_no_error(items: str) -> None:
+    for kind in ("type host; host h;", "type device; device /dev/tty&;"):
+        assert _line(f"{kind} {items} rw *;")[0]["name"] == "c"
+
+
 @given(st.text(st.sampled_from('console default { } ; rw * " \\ # \n include port 1 \x7f'), max_size=80))
 def test_any_text_is_read_or_refused_and_gives_valid_toml(text: str) -> None:
     try:

@@ -75,10 +75,23 @@ def test_connections_with_the_same_key_anchors_and_aliases_are_all_read() -> Non
     ]
 
 
-@pytest.mark.parametrize("text", ["", "just text", "a: [", "- 1\n- 2", "a: *nothing", "a: b: c"])
+@pytest.mark.parametrize("text", ["", "just text", "a: [", "- 1\n- 2", "a: *nothing", "a: b: c", "x: " + "[" * 3000])
 def test_what_is_not_valid_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(OperatorError, match=r"^ser2net.yaml [^\n]*$"):
         read_ser2net(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connection: &a [*a]\n",
+        "connection: [1, 2]\n",
+        "connection: &a\n  connector: [tcp, x]\n  options: [1]\n  accepter: {a: b}\n",
+        "define: &a0 [x]\n" + "".join(f"define: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9)),
+    ],
+)
+def test_what_is_no_connection_is_no_error(text: str) -> None:
+    assert read_ser2net(text).lines == []
 
 
 @given(st.text(st.sampled_from("connection: &a*b\n  accepter tcp,1 []{}-#'\"\t!"), max_size=80))

@@ -227,8 +227,8 @@ def test_the_text_of_a_removed_recording_is_gone_from_the_index(folder: Folder) 
 
     (path,) = list_index_files(folder.index)
     with closing(sqlite3.connect(path)) as database:
-        assert [bytes(blob) for (blob,) in database.execute("SELECT lines FROM blocks")] != []
-        texts = [zstandard.decompress(blob) for (blob,) in database.execute("SELECT lines FROM blocks")]
+        assert [bytes(blob) for (blob,) in database.execute("SELECT lines FROM texts")] != []
+        texts = [zstandard.decompress(blob) for (blob,) in database.execute("SELECT lines FROM texts")]
         found = database.execute("SELECT rowid FROM shown WHERE shown MATCH '\"hun\"'").fetchall()
     assert not [text for text in texts if b"Hunter2xyz" in text]
     assert found == []
@@ -325,12 +325,31 @@ def test_an_index_that_root_makes_belongs_to_the_owner_of_the_recordings(folder:
     assert {path.stat().st_uid for path in (folder.index, *folder.index.iterdir())} == {65534}
 
 
+def test_an_index_whose_making_was_interrupted_is_made_anew(folder: Folder) -> None:
+    folder.record("sw1", "panic\r\n")
+    folder.make_index()
+    (path,) = list_index_files(folder.index)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE recordings(id INTEGER)")
+
+    assert folder.make_index().recordings == 1
+    assert folder.texts("panic") == ["panic"]
+
+
+def test_a_long_line_is_not_taken_for_the_beginning_of_the_next_one(folder: Folder) -> None:
+    for length in (4090, 65_530):
+        folder.record("sw1", "x" * length + "needle\r\n", "harmless line\r\n")
+        assert len(folder.find("needle")) == 1
+        next(folder.recordings.iterdir()).unlink()
+
+
 def test_a_damaged_block_is_reported(folder: Folder) -> None:
     folder.record("sw1", "panic\r\n")
     folder.make_index()
     (path,) = list_index_files(folder.index)
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE blocks SET lines = x'00'")
+        database.execute("UPDATE texts SET lines = x'00'")
 
     with pytest.raises(OperatorError, match="is damaged; run: telnetsd recording index"):
         folder.find("panic")

@@ -238,6 +238,51 @@ def test_an_enter_that_was_never_echoed_does_not_take_the_command_of_the_next_wr
     assert _after_first(("A", before), ("B", "copy\r"), ("o", "copy\r\nsw# ")) == [Command("B", "sw#", "copy")]
 
 
+def test_a_command_that_one_sent_in_vain_and_another_sends_again_belongs_to_the_latter() -> None:
+    keys = [step for key in "reload" for step in (("B", key), ("o", key))]
+
+    assert _after_first(("A", "reload\r"), *keys, ("B", "\r"), ("o", "\r\nsw# ")) == [Command("B", "sw#", "reload")]
+
+
+def test_a_secret_among_many_pieces_that_were_echoed_is_not_found() -> None:
+    pieces = [step for key in "abcdef" for step in (("A", key), ("o", f"{key}\r\n"))]
+
+    found = _play([
+        ("o", "booting\r\n"), ("A", "x"), ("o", "x\r\n"), ("A", "hunter2"), ("o", "\r\n"),
+        *pieces, ("A", "z"), ("o", "z"), ("A", "\r"), ("o", "\r\n"),
+    ])  # fmt: skip
+
+    assert "hunter2" not in repr(found)
+
+
+def test_an_edited_line_that_has_scrolled_sideways_is_marked_as_cut() -> None:
+    text = "username admin privilege 15 secret Hunter2-very-long-passphrase-that-scrollz"
+    steps = [
+        ("A", text),
+        ("o", text[:50] + "\rsw# $" + text[-50:]),
+        ("A", "\x7f"),
+        ("o", "\b \b"),
+        ("A", "s"),
+        ("o", "s"),
+    ]
+
+    (found,) = _after_first(*steps, ("A", "\r"), ("o", "\r\n"))
+
+    assert isinstance(found, Command)
+    assert found.is_cut
+
+
+def test_a_line_whose_beginning_has_scrolled_off_is_marked_as_cut_and_gives_no_prompt() -> None:
+    text = "username admin secret " + "S3cr" * 520
+    pieces = [
+        step for at in range(0, len(text), 50) for step in (("A", text[at : at + 50]), ("o", text[at : at + 50]))
+    ]
+
+    found = _after_first(*pieces, ("A", "\r"), ("o", "\r\n"))
+
+    assert all(isinstance(one, Command) and one.is_cut and "S3cr" not in one.prompt for one in found)
+
+
 def test_one_line_of_the_screen_is_not_found_again_without_being_written_again() -> None:
     found = _after_first(*[("A", "\x01\r"), ("o", "\x1b[A\n")] * 50)
 
@@ -270,6 +315,10 @@ HOSTILE = {
     "many edits": (HUGE, ("i", "a\x01" * 2048)),
     "a repeated wide character": (HUGE, ("o", "\u6f22\x1b[999b" * 1000)),
     "inserted rows": (HUGE, ("o", "\x1b[H\x1b[99L\x1b[99M" * 300)),
+    "pastes of many lines": (
+        [("o", "\x1b[?2004h" + "A" * 50_000), *[("i", "\x1b[200~b" + "\r" * 4000 + "b\x1b[201~\r")] * 8],
+        ("o", "\n" * 500),
+    ),
     "output that was kept": ([("o", "\n" + "\u6f22\x1b[999b" * 9000)], ("i", "a")),
 }
 
