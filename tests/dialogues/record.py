@@ -4,7 +4,8 @@
 
 A dialogue is a file of JSON lines: first its title, size, expected commands and secrets, and then one line for each
 input ("i"), output ("o") or resize ("r"), with its time in seconds, in the order in which the server would see them.
-The programs are Debian packages: bash, dash, zsh, fish, mksh, busybox, vim, less, htop, sqlite3, bc, lua5.4.
+The programs are Debian packages: bash, dash, zsh, fish, mksh, busybox, vim, nano, mc, less, htop, sqlite3, bc, ed,
+gdb, git, lua5.4, nodejs, perl, tcl. zsh and fish may look different in another version: look at what has changed.
 """
 
 import contextlib
@@ -961,6 +962,166 @@ def bash_on_a_slow_line() -> None:
     one.type(UP * 2, 0.1)
     one.pause(0.6)
     one.enter("echo typed ahead", 1.2)
+    one.run("exit", 1.0)
+    one.end()
+
+
+# The dialogues from here on were written after the rules had been changed once more.
+
+
+@dialogue
+def perl_debugger() -> None:
+    one = Dialogue("perl_debugger", ["perl", "-d", "-e", "my $a = 1; my $b = 2; print $a + $b;"], {"PERLDB_OPTS": ""})
+    one.wait_for("DB<1> ")
+    for line in ("n", "p $a", "x [1, 2]", "p 'two words'", "q"):
+        one.run(line, 0.5)
+    one.end()
+
+
+@dialogue
+def bash_continued_lines() -> None:
+    one = shell("bash_continued_lines", "PS1='$ '\n")
+    one.run("echo 'first")
+    one.run("second'")
+    one.run("if true; then")
+    one.run("echo yes; fi")
+    one.type("ecoh" + LEFT * 2 + "\x7f" + RIGHT + "c\x05 x")
+    one.pause(0.2)
+    one.type("\x15")
+    one.run("history | wc -l")
+    one.end()
+
+
+@dialogue
+def zsh_history_search() -> None:
+    one = zsh("zsh_history_search", "PROMPT='%B%F{green}%n@%m%f%b %1~ %# '\n")
+    one.run("echo alpha beta")
+    one.run("uname -s")
+    one.type("\x12alp")
+    one.pause(0.4)
+    one.enter("echo alpha beta", 0.4)
+    one.type(UP * 2)
+    one.pause(0.3)
+    one.enter("uname -s", 0.4)
+    one.run("read -s word", 0.4)
+    one.secret("zsh-geheim")
+    one.run("print done", 0.4)
+    one.end()
+
+
+@dialogue
+def fish_suggestion() -> None:
+    one = Dialogue("fish_suggestion", ["fish", "--private"])
+    one.pause(2)
+    one.run("echo one two three", 0.6)
+    one.type("echo o")
+    one.pause(0.6)
+    one.type(RIGHT)
+    one.pause(0.4)
+    one.enter("echo one two three", 0.6)
+    one.run("uname", 0.6)
+    one.run("exit", 0.4)
+    one.end()
+
+
+@dialogue
+def git_questions() -> None:
+    one = shell(
+        "git_questions", "PS1='\\W$ '\ngit config --global user.email a@b.c\ngit config --global user.name a\n"
+    )
+    one.run("git init -q r; cd r; seq 40 > f; git add f; git commit -qm one", 1.0)
+    one.run("sed -i 's/^1$/one/; s/^40$/forty/' f", 0.5)
+    one.run("git add -p", 0.8)
+    one.run("y", 0.5)
+    one.run("n", 0.5)
+    one.run("git status --short", 0.5)
+    one.end()
+
+
+@dialogue
+def confirmations() -> None:
+    one = shell("confirmations", "PS1='# '\n")
+    one.run("touch a b c")
+    one.run("rm -i a b")
+    one.run("y")
+    one.run("n")
+    one.run("cp -i b c")
+    one.run("yes")
+    one.run("ls")
+    one.end()
+
+
+@dialogue
+def vrp() -> None:
+    one = equipment("vrp")
+    one.wait_for("<R1>")
+    one.run("display version")
+    one.type(" q")
+    one.pause(0.2)
+    one.run("system-view")
+    one.run("interface GigabitEthernet 0/0/1")
+    one.run("undo shutdown")
+    one.type("descrption\x7f\x7f\x7f\x7f\x7fiption uplink")
+    one.enter("description uplink")
+    one.type("\x1a")
+    one.pause(0.3)
+    one.run("save")
+    one.type("y")
+    one.pause(0.2)
+    one.type(UP)
+    one.pause(0.2)
+    one.enter("save")
+    one.type("n")
+    one.pause(0.2)
+    one.run("quit")
+    one.end()
+
+
+@dialogue
+def getty() -> None:
+    one = equipment("getty")
+    one.wait_for("login: ")
+    one.run("alice")
+    one.secret("getty-geheim")
+    one.run("dmesg")
+    one.run("sudo id")
+    one.secret("sudo-geheim")
+    one.type("ip adr\x7fdr")
+    one.enter("ip addr")
+    one.type(UP * 2)
+    one.pause(0.1)
+    one.enter("sudo id")
+    one.secret("sudo-geheim")
+    one.run("logout")
+    one.end()
+
+
+@dialogue
+def python_program() -> None:
+    program = (
+        "import getpass\nname = input('Name: ')\ngetpass.getpass('Pass: ')\nwhile input('> ') != 'end': print('ok')"
+    )
+    one = Dialogue("python_program", ["/usr/bin/python3", "-c", program])
+    one.wait_for("Name: ")
+    one.run("alice")
+    one.secret("programm-geheim")
+    one.run("do this")
+    one.type("do taht\x7f\x7f\x7fhat")
+    one.enter("do that")
+    one.run("end")
+    one.end()
+
+
+@dialogue
+def bash_far_away() -> None:
+    one = shell("bash_far_away", "PS1='far:\\w\\$ '\n", latency_s=0.3)
+    one.type("cd /tpm\x7f\x7fmp", 0.0)
+    one.enter("cd /tmp", 1.0)
+    one.type("ls -d .", 0.0)
+    one.enter("ls -d .", 1.0)
+    one.type(UP * 2, 0.1)
+    one.pause(1.0)
+    one.enter("cd /tmp", 1.0)
     one.run("exit", 1.0)
     one.end()
 

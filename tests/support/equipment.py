@@ -421,9 +421,52 @@ def arista() -> None:
             text = ""
 
 
+def vrp() -> None:
+    """A router whose pager erases its question with cursor movements, and that shows alarms between commands."""
+    editor, mode = Editor(("display version", "display interface", "quit", "save", "system-view"), "?"), "<R1>"
+    say("\r\nInfo: The max number of VTY users is 5.\r\n")
+    while True:
+        line = editor.read(mode)
+        if line == "system-view":
+            say("Enter system view, return user view with Ctrl+Z.\r\n")
+            mode = "[R1]"
+        elif line.startswith("interface"):
+            mode = "[R1-GigabitEthernet0/0/1]"
+        elif line in ("quit", CTRL_Z) and mode != "<R1>":
+            mode = "<R1>"
+        elif line == "quit":
+            return
+        elif line.startswith("dis"):
+            page(
+                [f"GE0/0/{number} up up 0% 0%" for number in range(20)],
+                "  ---- More ----",
+                "\x1b[16D" + " " * 16 + "\x1b[16D",
+            )
+        elif line == "save":
+            say("The current configuration will be written. Are you sure to continue? (y/n)[n]:")
+            say(key() + "\r\nInfo: Save the configuration successfully.\r\n")
+        else:
+            say("\r\nNov 30 2026 10:00:00 R1 %%01IFNET/4/LINK_STATE(l)[0]: The line protocol turned up.\r\n")
+
+
+def getty() -> None:
+    """A host's console: a login, a message of the day, and kernel messages between commands."""
+    say("\r\nDebian GNU/Linux 12 host ttyS0\r\n\r\n")
+    user = ask_plain("host login: ")
+    ask_secret("Password: ")
+    say("Linux host 6.1.0-13-amd64 #1 SMP\r\n\r\nLast login: Sun Nov 29 on ttyS0\r\n")
+    editor = Editor()
+    while (line := editor.read(f"{user}@host:~$ ")) != "logout":
+        if line == "sudo id":
+            ask_secret(f"[sudo] password for {user}: ")
+            say("uid=0(root) gid=0(root)\r\n")
+        elif line:
+            say("".join(f"[ 12.{number:06d}] usb 1-{number}: new device\r\n" for number in range(3)))
+
+
 KINDS: dict[str, Callable[[], None]] = {
     one.__name__: one
-    for one in (ios, junos, routeros, uboot, pdu, instrument, scrolling_ios, noisy_console, bmc, arista)
+    for one in (ios, junos, routeros, uboot, pdu, instrument, scrolling_ios, noisy_console, bmc, arista, vrp, getty)
 }
 
 if __name__ == "__main__":
