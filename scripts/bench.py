@@ -330,6 +330,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and the table alone: under three minutes")
     parser.add_argument("--parts", action="store_true", help="what the audit log, lines and CRLs cost, and no peers")
+    parser.add_argument("--search", metavar="GIB", type=float, help="what the search of so much recorded text costs")
     parser.add_argument("--growth", action="store_true", help="what grows with sessions, users and revocations")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--save", metavar="FOLDER", type=Path, help="save bench.json and bench.png there")
@@ -340,6 +341,10 @@ def main() -> None:
         folder = Path(name)
         if arguments.parts:
             figures: dict[str, Any] = {"parts": measure_parts(Home(folder / "home"))}
+        elif arguments.search:
+            from bench_search import measure_search
+
+            figures = {"parts": measure_search(folder, int(arguments.search * 2**30))}
         elif arguments.growth:
             from bench_growth import measure_growth
 
