@@ -62,7 +62,7 @@ def search_(
 
 def index(
     context: typer.Context,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the whole index anew.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild the whole index.")] = False,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Whether to look for damage first.")] = True,
     home: HomeOption = None,
 ) -> None:

@@ -78,7 +78,7 @@ class Home:
     recordings_folder = _Path("audit/recordings")
     """Recordings of what lines have shown."""
     index_folder = _Path("audit/index")
-    """An index of the text of the recordings, which can be made anew."""
+    """An index of the text of the recordings, which can be rebuilt."""
     audit_key = _Path("certs/audit.key")
     """The private key that signs the audit log."""
     audit_public_keys = _Path("certs/audit.pem")

@@ -141,7 +141,7 @@ def _set_roles(line: ImportedLine, settings: Settings, groups: dict[str, list[st
     """Give the line the roles that correspond to its access list: every user, or groups; otherwise operators."""
     allowed, watching = _all(settings, "rw"), _all(settings, "ro")
     if watching:
-        line.notes.append(f"ro {', '.join(watching)}: whoever may use the line may also write to it")
+        line.notes.append(f"ro {', '.join(watching)}: every user of the line may also write to it")
     if allowed == [EVERY_USER]:
         return
     roles = [(one.lower(), one) for one in dict.fromkeys(allowed)]
@@ -150,7 +150,7 @@ def _set_roles(line: ImportedLine, settings: Settings, groups: dict[str, list[st
         imported.roles.update({role: list(dict.fromkeys(groups[group])) for role, group in roles})
         return
     line.settings["roles"] = OPERATORS
-    line.notes.append(f"rw {', '.join(allowed) or '(nobody)'}: give these users a role, and name it in roles")
+    line.notes.append(f"rw {', '.join(allowed) or '(no user)'}: give these users a role, and name it in roles")
 
 
 def _to_host(name: str, settings: Settings, notes: list[str]) -> str:

@@ -82,7 +82,7 @@ def to_toml(imported: Imported) -> Iterator[str]:
     for line in imported.lines:
         yield ""
         yield from _comments(line.notes)
-        # Whoever may use such a line runs a program here: an operator enables it.
+        # Every user of such a line runs a program here: an operator has to enable it.
         before = "# " if line.is_program else ""
         rows = {"name": line.name, "target": line.target, **line.settings}
         yield from (before + row for row in ["[[line]]", *(f"{key} = {_toml(value)}" for key, value in rows.items())])

@@ -1,1 +1,1 @@
-"""Finding what lines have shown: an index of the recordings, which can be made anew at any time, and the search."""
+"""Finding what lines have shown: an index of the recordings, which can be rebuilt at any time, and the search."""

@@ -1,7 +1,7 @@
 """One file of the index: SQLite with FTS5 trigrams over blocks of text, and the blocks themselves, compressed.
 
-The index has nothing that the recordings do not have, and can be made anew. A file covers the recordings that began
-on one day, so that it is removed with them, and made anew by itself if it is damaged.
+The index has nothing that the recordings do not have, and can be rebuilt. A file covers the recordings that began
+on one day, so that it is removed with them, and rebuilt alone if it is damaged.
 """
 
 import os

@@ -47,7 +47,7 @@ def index_recordings(
         recordings: The folder of recordings.
         index: The folder of the index.
         is_checked: Whether damage is looked for, which reads the whole index.
-        is_rebuilt: Whether everything is made anew.
+        is_rebuilt: Whether everything is rebuilt.
         report: Called as the work goes on.
     Raises:
         OperatorError: Another process makes the index, and does not finish.
@@ -84,13 +84,13 @@ def _add_all(index: Path, due: list[Path], report: Callable[[Progress], None]) -
 
 
 def _add(index: Path, path: Path, name: RecordingName) -> None:
-    """Add a recording to the file of its day; make the file anew if it turns out to be damaged."""
+    """Add a recording to the file of its day; rebuild the file if it turns out to be damaged."""
     target = index / f"{name.begun_at:%Y%m%d}{SUFFIX}"
     try:
         _add_to(target, path, name)
     except sqlite3.DatabaseError as error:
         _require_damage(error, target)
-        logger.warning("%s was damaged, and is made anew", target.name)
+        logger.warning("%s was damaged, and is rebuilt", target.name)
         _remove(target)
         _add_to(target, path, name)
 
@@ -124,7 +124,7 @@ def _covered(index: Path, *, is_checked: bool) -> dict[Path, set[str]]:
                 covered[path] = file.files()
         except sqlite3.DatabaseError as error:
             _require_damage(error, path)
-            logger.warning("%s was damaged, and is made anew", path.name)
+            logger.warning("%s was damaged, and is rebuilt", path.name)
             _remove(path)
     return covered
 
@@ -143,7 +143,7 @@ def _remove_unused(covered: dict[Path, set[str]], existing: set[str]) -> None:
 
 
 def _require_damage(error: sqlite3.DatabaseError, path: Path) -> None:
-    """Accept that a file of the index is damaged, and has to be made anew.
+    """Accept that a file of the index is damaged, and has to be rebuilt.
 
     Raises:
         OSError: It is not: it cannot be read or written now.

@@ -124,7 +124,7 @@ def test_what_does_not_carry_over_is_named() -> None:
         "console a: type ipmi is not supported",
     ]
     assert imported.lines[0].notes == [
-        "ro guest: whoever may use the line may also write to it",
+        "ro guest: every user of the line may also write to it",
         "initcmd x: does not carry over",
         "options striphigh: does not carry over",
     ]

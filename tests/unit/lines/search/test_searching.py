@@ -1,4 +1,4 @@
-"""What lines have shown is found, in the index and beside it, and the index can be made anew at any time."""
+"""What lines have shown is found, in the index and beside it, and the index can be rebuilt at any time."""
 
 import os
 import sqlite3
