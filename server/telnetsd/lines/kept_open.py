@@ -25,6 +25,8 @@ from telnetsd.telnet.terminal import Terminal
 
 MORE_PAST: Final = 5
 """How many times as many lines of past output are shown to a user who asks for more."""
+REST_S: Final = 1.0
+"""How often the clocks of a line are checked on which nothing happens: a server may have very many of them."""
 PATIENCE_S: Final = 10.0
 """How long an upstream may wait for the client of a writer."""
 
@@ -55,6 +57,7 @@ class KeptOpenLine(OpenLine):
         self._on_closed = on_closed
         self._continues_unrecorded = context.continues_unrecorded
         self._terminal = Terminal()
+        self._checked_at, self._checked_bytes = 0.0, 0
         self._entered_at: dict[Participant, float] = {}
         self._last_writer: Participant | None = None
         self._owes_farewell = context.was_killed and not line.of_kind.starts_afresh
@@ -102,6 +105,9 @@ class KeptOpenLine(OpenLine):
     def check_clocks(self) -> None:
         """See OpenLine; the clocks of participants end their attachment, and not the line."""
         now, settings = time.monotonic(), self.line.settings
+        if self._is_at_rest(now):
+            return
+        self._checked_at, self._checked_bytes = now, self.traffic.shown_bytes
         if self.log is not None:
             self.log.check_clocks(self._terminal)
             if self.traffic.upstream is not None:
@@ -116,6 +122,16 @@ class KeptOpenLine(OpenLine):
         writer = self.people.writer
         if writer is not None and 0 < settings.idle_timeout_s < now - self.traffic.typed_at:
             self._drop(writer, LineReason.IDLE_TIMEOUT, f"nothing was typed on {self.line.name} for too long")
+
+    def _is_at_rest(self, now: float) -> bool:
+        """Tell whether nothing has happened, so that checking once per second is enough."""
+        recording = self.traffic.recording
+        return (
+            now - self._checked_at < REST_S
+            and self.traffic.shown_bytes == self._checked_bytes
+            and not self.people.all
+            and (recording is None or not recording.is_dirty)
+        )
 
     def end(self, reason: LineReason, sentence: str) -> None:
         """See OpenLine."""

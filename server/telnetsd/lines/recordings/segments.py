@@ -57,6 +57,11 @@ class SegmentedRecording:
         self._finishing: set[asyncio.Task[None]] = set()
 
     @property
+    def is_dirty(self) -> bool:
+        """Whether something that was recorded is not synced yet."""
+        return self._is_dirty or self._syncing is not None
+
+    @property
     def position(self) -> LinePosition:
         """The time of the last event in its segment."""
         return LinePosition(file=self._current.path.name, offset_s=self._current.offset_s)
