@@ -36,13 +36,14 @@ class IndexKeeper:
         """See Keeper; the process goes on in the background, and ends with the server."""
         if self._indexing is not None and not self._indexing.done():
             return
-        due = await asyncio.to_thread(self._find_due)
-        if due:
-            self._indexing = asyncio.get_running_loop().create_task(self._index(due))
+        due, gone = await asyncio.to_thread(self._find_due)
+        if due or gone:
+            self._indexing = asyncio.get_running_loop().create_task(self._index(due, gone))
 
-    def _find_due(self) -> set[str]:
+    def _find_due(self) -> tuple[set[str], set[str]]:
+        """Return the recordings that are to be added, and those of the index that are gone."""
         existing = {plain_name(path.name): path for path in list_recordings(self._home.recordings_folder)}
-        self._indexed.intersection_update(existing)
+        gone = self._indexed - existing.keys()
         due = set()
         for name in existing.keys() - self._indexed:
             try:
@@ -50,9 +51,9 @@ class IndexKeeper:
                     due.add(name)
             except OSError:
                 continue  # it was compressed or removed in the meantime; the next time shows
-        return due
+        return due, gone
 
-    async def _index(self, due: set[str]) -> None:
+    async def _index(self, due: set[str], gone: set[str]) -> None:
         # Once after each start, the index is examined for damage.
         how = "--no-check" if self._indexed else "--check"
         try:
@@ -63,7 +64,7 @@ class IndexKeeper:
         if status:
             logger.warning("the index of the recordings was not made (exit status %d); run: %s", status, _VERB)
         else:
-            self._indexed |= due
+            self._indexed = (self._indexed | due) - gone
 
     @staticmethod
     async def _run(*words: str) -> int:

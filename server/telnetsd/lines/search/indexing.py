@@ -57,10 +57,9 @@ def index_recordings(
         if is_rebuilt:
             for path in index.glob(f"*{SUFFIX}"):
                 _remove(path)
-        covered = _covered(index, is_checked=is_checked)
         existing = list_recordings(recordings)
-        _remove_unused(covered, {plain_name(path.name) for path in existing})
-        known = set().union(*covered.values())
+        names = {plain_name(path.name) for path in existing}
+        known = _bring_up_to_date(index, names, is_checked=is_checked)
         due = [path for path in existing if plain_name(path.name) not in known and not _is_growing(path)]
         return _add_all(index, due, report)
 
@@ -113,33 +112,25 @@ def _add_to(target: Path, path: Path, name: RecordingName) -> None:
             raise
 
 
-def _covered(index: Path, *, is_checked: bool) -> dict[Path, set[str]]:
-    """Return the recordings that each file of the index covers; remove a damaged file."""
-    covered = {}
+def _bring_up_to_date(index: Path, existing: set[str], *, is_checked: bool) -> set[str]:
+    """Return the recordings that the index covers; remove damaged files, and the text of recordings that are gone."""
+    covered: set[str] = set()
     for path in list_index_files(index):
         try:
             with closing(IndexFile(path, is_read_only=False)) as file:
                 if is_checked:
                     file.require_intact()
-                covered[path] = file.files()
+                files = file.files()
+                for name in files - existing if files & existing else ():
+                    file.remove(name)
         except sqlite3.DatabaseError as error:
             _require_damage(error, path)
             logger.warning("%s was damaged, and is rebuilt", path.name)
-            _remove(path)
-    return covered
-
-
-def _remove_unused(covered: dict[Path, set[str]], existing: set[str]) -> None:
-    """Remove the text of recordings that no longer exist."""
-    for path, files in covered.items():
+            files = set()
         if not files & existing:
             _remove(path)
-            continue
-        gone = files - existing
-        if gone:
-            with closing(IndexFile(path, is_read_only=False)) as file:
-                for name in gone:
-                    file.remove(name)
+        covered |= files & existing
+    return covered
 
 
 def _require_damage(error: sqlite3.DatabaseError, path: Path) -> None:

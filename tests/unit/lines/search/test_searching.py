@@ -325,6 +325,19 @@ def test_an_index_that_root_makes_belongs_to_the_owner_of_the_recordings(folder:
     assert {path.stat().st_uid for path in (folder.index, *folder.index.iterdir())} == {65534}
 
 
+def test_an_index_with_a_damaged_block_of_a_removed_recording_is_rebuilt(folder: Folder) -> None:
+    gone = folder.record("sw1", "old panic\r\n")
+    folder.record("sw2", "panic\r\n")
+    folder.make_index()
+    (path,) = list_index_files(folder.index)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE texts SET lines = x'00'")
+    gone.unlink()
+
+    assert folder.make_index().recordings == 1
+    assert folder.texts("panic") == ["panic"]
+
+
 def test_an_index_whose_making_was_interrupted_is_made_anew(folder: Folder) -> None:
     folder.record("sw1", "panic\r\n")
     folder.make_index()
