@@ -85,7 +85,8 @@ class _Client(BaseClient):
 
     def begin_negotiation(self) -> None:
         """Wait for the server's requests; telnetlib3 would otherwise run a timer for its negotiation."""
-        self._waiter_connected.set_result(None)
+        if not self._waiter_connected.done():  # telnetlib3 has set it if the server closed the connection at once
+            self._waiter_connected.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the reader and the uninterpreted backlog pause the server, independently of each other."""
