@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.audit.compression import compress
-from telnetsd.lines.recordings.recording import OUTPUT, Recording
+from telnetsd.lines.recordings.asciicast import OUTPUT
+from telnetsd.lines.recordings.recording import Recording
 from telnetsd.lines.search.indexing import index_recordings
 from telnetsd.lines.search.searching import Wanted, search
 from telnetsd.telnet.terminal import Terminal

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-import typer.main
 
 from telnetsd import __version__
-from telnetsd.cli import app
+from telnetsd.cli import make_app
+from telnetsd.cli.lazy_verb import LazyVerb
 from telnetsd.config.documents import default_of, sections, values_of
 from telnetsd.config.key import KeyMeaning, keys_of
 
@@ -42,7 +42,7 @@ STATUS: Final = (("0", "done"), ("1", "refused, or not found"), ("2", "wrong usa
 
 def command_page() -> str:
     """Return telnetsd(8)."""
-    group: Any = typer.main.get_command(app)
+    group: Any = make_app()
     lines = [
         f'.TH {PROGRAM.upper()} 8 "" "{PROGRAM} {__version__}" "System administration"',
         ".SH NAME",
@@ -92,12 +92,10 @@ def settings_page() -> str:
 
 def _commands(group: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401
     for name, command in group.commands.items():
-        if command.hidden:
-            continue
-        if hasattr(command, "commands"):
+        if not isinstance(command, LazyVerb):
             yield from _commands(command, (*above, name))
-        else:
-            yield (*above, name), command
+        elif not command.hidden:
+            yield (*above, name), command.loaded()
 
 
 def _describe_command(words: tuple[str, ...], command: Any) -> list[str]:  # noqa: ANN401

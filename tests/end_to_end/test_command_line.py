@@ -287,19 +287,10 @@ def test_help_fits_one_screen() -> None:
         env={**os.environ, "COLUMNS": "80"},
     )
     lines = done.stdout.splitlines()
-    assert len(lines) <= 28
+    assert len(lines) <= 30
     assert max(len(line) for line in lines) <= 80
     for verb in ("init", "serve", "connect", "check", "reload", "user", "request", "ca", "trust", "session", "audit"):
         assert f"\n  {verb} " in done.stdout
-
-
-@pytest.mark.parametrize(("typed", "completed"), [("telnetsd us", "user"), ("telnetsd user a", "add")])
-def test_the_shell_completes_verbs(typed: str, completed: str) -> None:
-    program = Path(sys.executable).parent / "telnetsd"
-    environment = {**os.environ, "_TELNETSD_COMPLETE": "complete_bash", "COMP_WORDS": typed}
-    environment["COMP_CWORD"] = str(len(typed.split()) - 1)
-    done = subprocess.run([program], capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.split() == [completed]
 
 
 @pytest.mark.parametrize(
@@ -352,3 +343,40 @@ def test_a_folder_in_place_of_a_file_is_reported_and_nothing_is_changed(home: Ho
     assert finished.stderr == "error: certs/users/nina.pem is a folder, but must be a file; move it away\n"
     assert telnetsd(home, "user", "show", "nina").returncode == 1
     assert telnetsd(home, "user", "change", "bob", "--role", "operator").returncode == 0
+
+
+def _completed(home: Home, words: str) -> list[str]:
+    """Return what the shell is offered after some words; the last one may be incomplete."""
+    environment = {
+        **os.environ,
+        "_TELNETSD_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"telnetsd --home {home.root} {words}",
+        "COMP_CWORD": str(len(words.split(" ")) + 2),
+    }
+    command = [sys.executable, "-m", "telnetsd"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S, env=environment)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("us", ["user"]),
+        ("user re", ["renew", "revoke", "restore", "remove"]),
+        ("user show ", ["alice", "bob", "ed"]),
+        ("user revoke al", ["alice"]),
+        ("line status ", ["console", "switch-1"]),
+        ("audit tail --user b", ["bob"]),
+        ("audit search --action session-r", ["session-refused"]),
+    ],
+)
+def test_the_shell_completes_verbs_and_names(home: Home, words: str, offered: list[str]) -> None:
+    lines = '[[line]]\nname = "{}"\ntarget = "exec:/bin/cat"\nroles = ["user"]\n'
+    home.config_file.write_text(lines.format("switch-1") + lines.format("console"))
+    assert _completed(home, words) == offered
+
+
+def test_completion_offers_nothing_and_says_nothing_where_nothing_can_be_read(tmp_path: Path) -> None:
+    for words in ("user show ", "line status ", "session kick ", "request show "):
+        assert _completed(Home(tmp_path), words) == []

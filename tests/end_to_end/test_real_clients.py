@@ -16,7 +16,7 @@ from support.pty_program import PtyProgram
 from support.server import RunningServer, action_of, get
 from telnetsd.administration.initialise import initialise
 from telnetsd.administration.users.credentials import user_files
-from telnetsd.cli.user import connect_lines
+from telnetsd.cli.user.adding import connect_lines
 from telnetsd.files.home import Home
 from telnetsd.pki.keys import KeyType
 

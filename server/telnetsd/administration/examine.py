@@ -38,7 +38,8 @@ from telnetsd.config.values import CrlPolicy, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home, require_only_ours
 from telnetsd.listener.sockets import require_address
-from telnetsd.pki.certificate import certificate_sha256, days_left
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.facts import days_left
 from telnetsd.pki.keys import is_locked_pem
 from telnetsd.pki.path import Signer
 from telnetsd.pki.trust import authority_limits

@@ -23,6 +23,8 @@ import msgspec
 from telnetsd.events.of_the_server import AuditCheckpoint
 from telnetsd.events.part import Fields
 
+SEAL_BYTES: Final = 512
+"""The size of the seal: it fits in one sector, so that it is written completely or not at all."""
 GENESIS: Final = "0" * 64
 _HASHED: Final = re.compile(rb'\A(\{"@timestamp":"[0-9T:.Z-]+","event":\{)"hash":"([0-9a-f]{64})",')
 _SIGNATURE_MARK: Final = b'"checkpoint":{'

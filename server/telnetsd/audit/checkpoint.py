@@ -24,11 +24,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, read_link, take_signature
+from telnetsd.audit.chain import EMPTY, SEAL_BYTES, ChainError, Head, Link, read_link, take_signature
 
 ALGORITHM: Final = "Ed25519"
-SEAL_BYTES: Final = 512
-"""The size of the seal: it fits in one sector, so that it is written completely or not at all."""
 _CHECKPOINT_PURPOSE: Final = b"telnetsd audit checkpoint v1\n"
 _SEAL_PURPOSE: Final = b"telnetsd audit seal v1\n"
 

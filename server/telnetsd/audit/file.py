@@ -19,8 +19,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import IO, Final
 
-from telnetsd.audit.chain import Head, Link, link_of
-from telnetsd.audit.checkpoint import SEAL_BYTES
+from telnetsd.audit.chain import SEAL_BYTES, Head, Link, link_of
 from telnetsd.events.reason import CheckpointReason
 from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder, write_secret
 from telnetsd.files.locking import take_lock

@@ -13,8 +13,7 @@ from telnetsd.events import context
 from telnetsd.events.fields import CAUSE_MAX_CHARS, SERIAL_MAX_CHARS, TEXT_MAX_CHARS, timestamp
 from telnetsd.events.part import to_fields
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
-from telnetsd.pki.certificate import CertificateFacts, NameFacts
-from telnetsd.pki.path_reason import PathProblem
+from telnetsd.pki.facts import CertificateFacts, NameFacts, PathProblem
 from telnetsd.pki.revocation import Revocation
 
 CLAIMED_MAX_BYTES: Final = 2048

@@ -4,58 +4,16 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from telnetsd import __version__
-from telnetsd.cli import (
-    audit,
-    ca,
-    check,
-    connect,
-    init,
-    line,
-    recording,
-    reload,
-    request,
-    serve,
-    session,
-    top,
-    trust,
-    user,
-    user_certificates,
-)
+from telnetsd.cli.lazy_verb import CONTEXT_SETTINGS, add_verbs
+from telnetsd.cli.verbs import VERBS
 from telnetsd.errors import OperatorError, StoreError
-
-app = typer.Typer(
-    name="telnetsd",
-    help="A telnet-over-TLS line server that identifies users by their certificates.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("init")(init.init)
-app.command("serve")(serve.serve)
-app.command("workers", hidden=True)(serve.workers)
-app.command("connect")(connect.connect)
-app.command("check")(check.check)
-app.command("reload")(reload.reload)
-app.command("top")(top.top)
-user.app.command("renew")(user_certificates.renew)
-user.app.command("revoke")(user_certificates.revoke_)
-user.app.command("restore")(user_certificates.restore_)
-user.app.command("remove")(user_certificates.remove)
-user.app.command("explain")(user_certificates.explain)
-app.add_typer(user.app, name="user")
-app.add_typer(request.app, name="request")
-app.add_typer(ca.app, name="ca")
-app.add_typer(trust.app, name="trust")
-app.add_typer(session.app, name="session")
-app.add_typer(line.app, name="line")
-app.add_typer(audit.app, name="audit")
-app.add_typer(recording.app, name="recording")
 
 
 def _show_version(wanted: bool) -> None:
@@ -64,7 +22,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     context: typer.Context,
     home: Annotated[
@@ -75,8 +32,17 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Read the options that precede the verb."""
+    """Identify users by their certificates: a telnet-over-TLS line server."""
     context.obj = home
+
+
+def make_app() -> TyperGroup:
+    """Return the command line, whose verbs are imported when they run."""
+    app = typer.Typer(name="telnetsd", no_args_is_help=True, rich_markup_mode=None, context_settings=CONTEXT_SETTINGS)
+    app.callback(help="A telnet-over-TLS line server that identifies users by their certificates.")(root)
+    group = cast("TyperGroup", typer.main.get_command(app))
+    add_verbs(group, VERBS)
+    return group
 
 
 def _show_every_character() -> None:
@@ -93,7 +59,7 @@ def main() -> None:
         print("error: an argument is not UTF-8; encode it in UTF-8", file=sys.stderr)
         sys.exit(2)
     try:
-        app()
+        make_app()(prog_name="telnetsd")
     except (OperatorError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

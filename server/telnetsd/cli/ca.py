@@ -19,9 +19,8 @@ from telnetsd.administration.authority.rotation import relock, renew_server, ret
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
-from telnetsd.pki.certificate import certificate_sha256, days_left
-
-app = typer.Typer(help="The built-in CA.", no_args_is_help=True, rich_markup_mode=None)
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.facts import days_left
 
 
 class CrlFormat(StrEnum):
@@ -31,7 +30,6 @@ class CrlFormat(StrEnum):
     DER = "der"
 
 
-@app.command()
 def show(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """Show the built-in CA's certificates."""
     found = built_in_authorities(home_of(context, home))
@@ -62,7 +60,6 @@ def show(context: typer.Context, json: JsonOption = False, home: HomeOption = No
     )
 
 
-@app.command()
 def crl(
     context: typer.Context,
     format: Annotated[  # noqa: A002 -- the option's name
@@ -77,7 +74,6 @@ def crl(
     sys.stdout.buffer.write(signed.public_bytes(Encoding.PEM if format is CrlFormat.PEM else Encoding.DER))
 
 
-@app.command("rotate")
 def rotate_(
     context: typer.Context,
     lost_key: Annotated[
@@ -108,7 +104,6 @@ def rotate_(
     typer.echo(f"      telnetsd ca retire {previous}")
 
 
-@app.command("retire")
 def retire_(
     context: typer.Context,
     fingerprint: Annotated[
@@ -121,7 +116,6 @@ def retire_(
     typer.echo(f"retired; {count} certificate{'' if count == 1 else 's'} ended with it")
 
 
-@app.command("renew-server")
 def renew_server_(
     context: typer.Context,
     name: Annotated[
@@ -137,7 +131,6 @@ def renew_server_(
     typer.echo(f"{where.shown(where.server_certificate)} is valid until {made.not_valid_after_utc:%Y-%m-%d}")
 
 
-@app.command("passphrase")
 def passphrase_(
     context: typer.Context,
     passphrase_file: PassphraseOption = None,

@@ -9,6 +9,7 @@ import typer
 
 from telnetsd.administration.users.credentials import user_files
 from telnetsd.cli.common import HomeOption, home_of
+from telnetsd.cli.words import complete_users
 from telnetsd.config.address import parse_address
 from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
@@ -24,7 +25,10 @@ def connect(
         typer.Argument(metavar="HOST[:PORT]", help="Default port: 992. Default: the server of this home folder."),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Log in with certs/users/NAME.pem of the home folder.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Log in with certs/users/NAME.pem of the home folder.", autocompletion=complete_users
+        ),
     ] = None,
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Log in with this certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert (PEM).")] = None,

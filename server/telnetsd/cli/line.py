@@ -2,32 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from telnetsd.administration.migration.conserver import read_conserver
-from telnetsd.administration.migration.imported import to_toml
-from telnetsd.administration.migration.ser2net import read_ser2net
 from telnetsd.audit.reading.selection import parse_moment
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table, show_screen
+from telnetsd.cli.words import LineArgument
 from telnetsd.config.loading import load_settings
 from telnetsd.control.client import ask
 from telnetsd.errors import OperatorError
 from telnetsd.lines.recordings.export import row_of, timed_lines
 from telnetsd.lines.recordings.line_output import read_output
-from telnetsd.lines.rows import words_of
+from telnetsd.lines.row_words import words_of
 from telnetsd.rpc.messages import LineRow, ListLinesRequest
 
-app = typer.Typer(
-    help="Show lines and what kept-open lines have shown; import lines.", no_args_is_help=True, rich_markup_mode=None
-)
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The line's name.")]
 
-
-@app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the lines of the running server, and the state of each."""
     rows = ask(home_of(context, home).control_socket, ListLinesRequest())
@@ -37,8 +28,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     print_table(["line", "kind", "state", "description"], [_cells_of(row) for row in rows])
 
 
-@app.command()
-def status(context: typer.Context, name: NameArgument, json: JsonOption = False, home: HomeOption = None) -> None:
+def status(context: typer.Context, name: LineArgument, json: JsonOption = False, home: HomeOption = None) -> None:
     """Show the state of one line of the running server."""
     rows = ask(home_of(context, home).control_socket, ListLinesRequest())
     row = next((one for one in rows if one.name == name), None)
@@ -51,10 +41,9 @@ def status(context: typer.Context, name: NameArgument, json: JsonOption = False,
         typer.echo(f"{heading:<12} {value}")
 
 
-@app.command()
 def log(
     context: typer.Context,
-    name: NameArgument,
+    name: LineArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for further output, until ^C.")] = False,
     since: Annotated[
         str, typer.Option(metavar="MOMENT", help="Only since this time: 2h, 7d, 2026-01-31T12:00.")
@@ -75,35 +64,6 @@ def log(
         return
     for line in timed_lines((one.at, one.data) for one in shown):
         typer.echo(row_of(line))
-
-
-class Origin(StrEnum):
-    """Whose configuration is imported."""
-
-    CONSERVER = "conserver"
-    SER2NET = "ser2net"
-
-
-@app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="conserver.cf, or ser2net.yaml.")],
-    origin: Annotated[
-        Origin | None, typer.Option("--from", help="Whose it is; else .yaml and .yml are ser2net's.")
-    ] = None,
-) -> None:
-    """Print another console server's configuration as entries of telnetsd.toml, with what does not carry over."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise OperatorError(f"cannot read {file}: {error.strerror}") from error
-    if origin is None:
-        origin = Origin.SER2NET if file.suffix in {".yaml", ".yml"} else Origin.CONSERVER
-    imported = read_ser2net(text) if origin is Origin.SER2NET else read_conserver(text)
-    typer.echo(f"# {origin.value}: {file.name}")
-    for row in to_toml(imported):
-        typer.echo(row)
-    lines, others = len(imported.lines), imported.not_carried_over
-    typer.echo(f"{lines} lines; {others} notes on what does not carry over are among the comments", err=True)
 
 
 def _require_recorded(config_file: Path, name: str) -> None:

@@ -10,18 +10,14 @@ from telnetsd.administration.enrolment.approval import Approval, approve_request
 from telnetsd.administration.users.names import look_alike
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
-from telnetsd.cli.user import ClassOption, DaysOption, RoleOption
+from telnetsd.cli.user.adding import ClassOption, DaysOption, RoleOption
+from telnetsd.cli.words import RequestArgument
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
 from telnetsd.state.opening import open_store
 from telnetsd.state.records import RequestStatus
 
-app = typer.Typer(help="List, approve and deny enrolment requests.", no_args_is_help=True, rich_markup_mode=None)
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As shown by `request list`.")]
-
-
-@app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the requests that have not expired."""
     with closing(open_store(home_of(context, home))) as state:
@@ -46,10 +42,9 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     )
 
 
-@app.command()
 def show(
     context: typer.Context,
-    request_id: IdArgument,
+    request_id: RequestArgument,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -76,10 +71,9 @@ def show(
         typer.echo("approve it only if the applicant read you the same id and public key over a channel you trust")
 
 
-@app.command()
 def approve(
     context: typer.Context,
-    request_id: IdArgument,
+    request_id: RequestArgument,
     user: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The user it is for; required if a user of that name already exists."),
@@ -107,8 +101,7 @@ def approve(
     typer.echo(f"granted to {name} ({', '.join(done.user.roles)}), valid until {until}; they fetch it with `collect`")
 
 
-@app.command()
-def deny(context: typer.Context, request_id: IdArgument, home: HomeOption = None) -> None:
+def deny(context: typer.Context, request_id: RequestArgument, home: HomeOption = None) -> None:
     """Deny a request."""
     found = deny_request(home_of(context, home), request_id)
     typer.echo(f"denied {found.id}, for {found.name}")

@@ -1,11 +1,12 @@
 """telnetsd session list, kick, watch."""
 
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, show_screen
+from telnetsd.cli.words import SessionArgument
 from telnetsd.commands.wording import duration
 from telnetsd.control.client import ask, watch
 from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, SessionRow
@@ -13,10 +14,7 @@ from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, Sessi
 COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
 """The columns of a table of sessions."""
 
-app = typer.Typer(help="List, watch and end open sessions.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the open sessions of the running server."""
     rows = ask(home_of(context, home).control_socket, ListSessionsRequest())
@@ -39,10 +37,9 @@ def cells_of(row: SessionRow) -> tuple[str, ...]:
     )
 
 
-@app.command()
 def kick(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="As `session list` shows it.")],  # noqa: A002
+    id: SessionArgument,  # noqa: A002 -- the argument's name
     home: HomeOption = None,
 ) -> None:
     """End a session; its user is notified."""
@@ -50,10 +47,9 @@ def kick(
     typer.echo(f"session {short_session_id(row.id)} of {row.user} has ended")
 
 
-@app.command("watch")
 def watch_(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="As `session list` shows it.")],  # noqa: A002
+    id: SessionArgument,  # noqa: A002 -- the argument's name
     home: HomeOption = None,
 ) -> None:
     """Watch the output of a session, until it ends or ^C, without sequences that would control this terminal."""

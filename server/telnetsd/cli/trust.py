@@ -10,10 +10,7 @@ from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, pri
 from telnetsd.escaping import escape
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256
 
-app = typer.Typer(help="Trust other CAs.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@app.command()
 def add(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CA certificates in PEM.")],
@@ -40,7 +37,6 @@ def add(
         typer.echo('put its CRL into certs/crl/, unless [identity] crl_policy is "prefer"')
 
 
-@app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the trust anchors and the intermediates."""
     rows = [
@@ -62,7 +58,6 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     )
 
 
-@app.command()
 def remove(
     context: typer.Context,
     fingerprint: Annotated[

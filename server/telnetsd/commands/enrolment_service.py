@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from telnetsd.errors import PeerError
 from telnetsd.events.reason import EnrolmentReason
 from telnetsd.identity.outcome import NamedUser
-from telnetsd.pki.certificate import CertificateFacts
 from telnetsd.pki.certification_request import CertificationRequest
+from telnetsd.pki.facts import CertificateFacts
 
 
 class EnrolmentError(PeerError):

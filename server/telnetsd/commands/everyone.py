@@ -8,7 +8,7 @@ from telnetsd.commands.table import command
 from telnetsd.escaping import escape
 from telnetsd.events.fields import TEXT_MAX_CHARS
 from telnetsd.identity.outcome import GUEST_ROLE, NamedUser
-from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
+from telnetsd.pki.facts import CertificateFacts, days_left, key_words
 
 _LABEL_CHARS = 12
 

@@ -6,7 +6,7 @@ from typing import Final
 from telnetsd.commands.caller import Caller
 from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, CommandError, command
 from telnetsd.events.reason import CommandReason
-from telnetsd.lines.rows import words_of
+from telnetsd.lines.row_words import words_of
 from telnetsd.lines.table import Line
 from telnetsd.rpc.messages import Join
 

@@ -3,8 +3,6 @@
 import ipaddress
 from collections.abc import Iterator
 
-from cryptography import x509
-
 from telnetsd.config.address import exclude_each_other, is_address, is_loopback, unix_path
 from telnetsd.config.settings import LineSettings, Settings, ShippingSettings
 
@@ -105,6 +103,8 @@ def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterat
 
 def _is_oid(text: str) -> bool:
     """Tell whether an OID can be written in DER."""
+    from cryptography import x509
+
     try:
         policy = x509.PolicyInformation(x509.ObjectIdentifier(text), None)
         x509.CertificatePolicies([policy]).public_bytes()

@@ -28,7 +28,6 @@ from telnetsd.identity.cert_to_name import PIN_RULE_ID, CertToNameEntry, map_to_
 from telnetsd.identity.outcome import Admitted, Guest, Identity, NamedUser, Refusal
 from telnetsd.identity.register import Register
 from telnetsd.pki.certificate import (
-    CertificateFacts,
     MalformedCertificateError,
     PeerCertificate,
     certificate_sha256,
@@ -37,8 +36,9 @@ from telnetsd.pki.certificate import (
     parse_certificate,
 )
 from telnetsd.pki.crl import SHORTEST, CrlStatus
+from telnetsd.pki.facts import CertificateFacts, PathProblem
 from telnetsd.pki.path import CertificationPath, PathError, Signer, validate_path
-from telnetsd.pki.path_reason import PathProblem, pin_problem
+from telnetsd.pki.path_reason import pin_problem
 from telnetsd.pki.revocation import Revocation
 from telnetsd.pki.trust import Trust
 

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from telnetsd.events.reason import CertificateStatus, GuestReason, RefusalReason
-from telnetsd.pki.certificate import CertificateFacts
-from telnetsd.pki.path_reason import PathProblem
+from telnetsd.pki.facts import CertificateFacts, PathProblem
 from telnetsd.pki.revocation import Revocation
 
 GUEST_ROLE: Final = "guest"

@@ -5,12 +5,13 @@ over, the writer hands it over to a watcher that asked, or a watcher gets it whe
 notices, and `OpenLine` delivers them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from telnetsd.audit.trail import Trail
 from telnetsd.events.reason import LineReason
+from telnetsd.lines.row_words import who_is_on
 from telnetsd.lines.table import LineError
 
 WATCHERS_MAX: Final = 256
@@ -233,9 +234,3 @@ class Participants(Generic[P]):
 
     def _others_than(self, about: P) -> Iterable[P]:
         return (one for one in self.all if one is not about)
-
-
-def who_is_on(line_name: str, writer: str, watchers: Sequence[str]) -> str:
-    """Return a sentence that says who is connected to a line; without a writer, `writer` is empty."""
-    watching = f"; watched by {', '.join(watchers)}" if watchers else ""
-    return f"{writer or 'no session'} writes to {line_name}{watching}"

@@ -1,9 +1,8 @@
-"""The lines as others see them now: a row for each, and the words for its state."""
+"""The lines as others see them now: a row for each."""
 
 from telnetsd.lines.kept_open import KeptOpenLine
 from telnetsd.lines.on_demand import OnDemandLine
 from telnetsd.lines.open_line import OpenLine
-from telnetsd.lines.participants import who_is_on
 from telnetsd.lines.table import Line
 from telnetsd.rpc.messages import LineRow, LineState
 
@@ -36,24 +35,6 @@ def row_of(line: Line, opened: OpenLine | None, unreachable: str) -> LineRow:
         backlog_bytes=backlog.size if backlog is not None else 0,
         last_output_at=backlog.until if backlog is not None else None,
     )
-
-
-def words_of(row: LineRow) -> str:
-    """Return a phrase for the state of a line."""
-    who = who_is_on(row.name, row.writer, row.watchers) if row.writer or row.watchers else ""
-    match row.state:
-        case LineState.FREE:
-            return "free"
-        case LineState.IN_USE:
-            return who
-        case LineState.CONNECTING:
-            return "being connected"
-        case LineState.UP:
-            words = "up"
-        case LineState.DOWN:
-            since = f" since {row.since:%Y-%m-%d %H:%M} UTC" if row.since is not None else ""
-            words = f"down{since}: {row.why}"
-    return "; ".join(filter(None, (words, who, row.unrecorded)))
 
 
 def _state_of(opened: OpenLine | None, unreachable: str) -> tuple[LineState, str]:

@@ -24,7 +24,7 @@ from telnetsd.lines.kinds.upstream import Upstream, UpstreamError
 from telnetsd.lines.line_alerts import LineAlerts
 from telnetsd.lines.line_commands import LineCommands
 from telnetsd.lines.participants import Notices, Participant, Participants
-from telnetsd.lines.recordings.recording import INPUT, OUTPUT
+from telnetsd.lines.recordings.asciicast import INPUT, OUTPUT
 from telnetsd.lines.recordings.segments import SegmentedRecording
 from telnetsd.racing import unless
 from telnetsd.telnet.terminal import Terminal

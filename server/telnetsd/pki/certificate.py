@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -22,8 +21,8 @@ from cryptography.x509.oid import NameOID
 
 from telnetsd.errors import PeerError
 from telnetsd.pki.der import BIT_STRING, SEQUENCE, content_of, encode
+from telnetsd.pki.facts import EPOCH, UNREADABLE, CertificateFacts, NameFacts
 
-UNREADABLE: Final = "(unreadable)"
 PRESENTED_MAX: Final = 8
 """The maximum number of a peer's intermediates that are examined."""
 CERTIFICATE_MAX_BYTES: Final = 16_384
@@ -36,7 +35,6 @@ TEXT_MAX_CHARS: Final = 2048
 SERIAL_MAX_DIGITS: Final = 80
 """Twice what RFC 5280 section 4.1.2.2 allows."""
 PARSED_KEPT: Final = 64
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _ATTRIBUTES: Final = {
     "common_name": NameOID.COMMON_NAME,
     "country": NameOID.COUNTRY_NAME,
@@ -73,32 +71,6 @@ class PeerCertificate:
     def size(self) -> int:
         """The number of bytes that were presented."""
         return len(self.leaf_der) + sum(map(len, self.presented_der))
-
-
-@dataclass(frozen=True, slots=True)
-class NameFacts:
-    """A subject or an issuer: the RFC 4514 string, and the attributes that ECS names."""
-
-    distinguished_name: str
-    attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateFacts:
-    """What a certificate says about itself, as text: for display and logs, never the basis of a decision."""
-
-    sha256: str
-    spki_sha256: str = ""
-    version: int = 0
-    serial_number: str = ""
-    subject: NameFacts = NameFacts(UNREADABLE)
-    issuer: NameFacts = NameFacts(UNREADABLE)
-    not_before: datetime = _EPOCH
-    not_after: datetime = _EPOCH
-    public_key_algorithm: str = UNREADABLE
-    public_key_size: int = 0
-    signature_algorithm: str = UNREADABLE
-    alternative_names: tuple[str, ...] = ()
 
 
 class _Silence:
@@ -185,11 +157,6 @@ def _require_one_form(der: bytes, signature: bytes) -> None:
         raise ValueError("its outer structure is not what its CA signed")
 
 
-def days_left(not_after: datetime, at: datetime) -> int:
-    """Return the whole days from `at` until a certificate's end (both aware, UTC); negative when that has passed."""
-    return (not_after - at).days
-
-
 def spki_sha256(certificate: x509.Certificate) -> str:
     """SHA-256 over the DER of SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), in lower-case hexadecimal."""
     return key_sha256(certificate.public_key())
@@ -251,8 +218,8 @@ def _describe(certificate: x509.Certificate) -> CertificateFacts:
         serial_number=_readable(lambda: f"{certificate.serial_number:X}"[:SERIAL_MAX_DIGITS], ""),
         subject=_readable(lambda: _describe_name(certificate.subject), NameFacts(UNREADABLE)),
         issuer=_readable(lambda: _describe_name(certificate.issuer), NameFacts(UNREADABLE)),
-        not_before=_readable(lambda: certificate.not_valid_before_utc, _EPOCH),
-        not_after=_readable(lambda: certificate.not_valid_after_utc, _EPOCH),
+        not_before=_readable(lambda: certificate.not_valid_before_utc, EPOCH),
+        not_after=_readable(lambda: certificate.not_valid_after_utc, EPOCH),
         public_key_algorithm=algorithm,
         public_key_size=size,
         signature_algorithm=_readable(lambda: _signature_name(certificate), UNREADABLE),
@@ -276,11 +243,6 @@ def key_facts(key: CertificatePublicKeyTypes) -> tuple[str, int]:
             return f"ML-DSA-{kind}", 8 * len(key.public_bytes_raw())
         case _:
             return type(key).__name__.removesuffix("PublicKey"), 0
-
-
-def key_words(algorithm: str, size: int) -> str:
-    """Return an algorithm and its size in bits as readable text; omit a size that has no meaning."""
-    return f"{algorithm}, {size} bits" if size else algorithm
 
 
 def _readable(read: Callable[[], _T], otherwise: _T) -> _T:

@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 
 from telnetsd.errors import PeerError
 from telnetsd.events.reason import CsrReason
-from telnetsd.pki.certificate import key_facts, key_sha256, key_words, without_warnings
+from telnetsd.pki.certificate import key_facts, key_sha256, without_warnings
+from telnetsd.pki.facts import key_words
 from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
 from telnetsd.pki.path_reason import SIGNATURE_HASHES
 

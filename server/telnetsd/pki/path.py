@@ -28,10 +28,10 @@ from telnetsd.pki.certificate import (
     without_warnings,
 )
 from telnetsd.pki.chains import Chain, Search, find_chains
+from telnetsd.pki.facts import PathProblem
 from telnetsd.pki.fingerprints import fingerprints_of
 from telnetsd.pki.keys import is_costly_key
 from telnetsd.pki.path_reason import (
-    PathProblem,
     has_weak_signature,
     leaf_problem,
     subject_of,

@@ -4,7 +4,6 @@ A certificate that breaks a rule is refused, whichever CA signed it. No rule her
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -34,21 +33,6 @@ _PROCESSED: Final = frozenset(
 )
 """The extensions that may be critical: path validation processes each of them (RFC 5280 section 6.1)."""
 _PURPOSES: Final = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
-
-
-@dataclass(frozen=True, slots=True)
-class PathProblem:
-    """Why a path is not valid.
-
-    Attributes:
-        reason: The enumerated reason.
-        cause: What is wrong, as text of ours or of the X.509 library; empty if the reason is sufficient.
-        subject: The subject of the certificate at fault, in RFC 4514 form, unescaped; empty for the leaf itself.
-    """
-
-    reason: PathReason
-    cause: str = ""
-    subject: str = ""
 
 
 def leaf_problem(leaf: x509.Certificate) -> PathReason | None:

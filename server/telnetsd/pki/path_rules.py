@@ -10,9 +10,10 @@ from cryptography import x509
 from telnetsd.events.reason import PathReason
 from telnetsd.pki.certificate import extension_of, is_self_issued
 from telnetsd.pki.chains import Chain
+from telnetsd.pki.facts import PathProblem
 from telnetsd.pki.keys import is_strong_key
 from telnetsd.pki.name_constraints import NameNotPermittedError, UnsupportedConstraintError, read_constraints
-from telnetsd.pki.path_reason import PathProblem, authority_problem, has_weak_signature, subject_of
+from telnetsd.pki.path_reason import authority_problem, has_weak_signature, subject_of
 
 
 def chain_problem(chain: Chain, at: datetime) -> PathProblem | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from telnetsd.pki.certificate import days_left
+from telnetsd.pki.facts import days_left
 
 
 class Due(Enum):

@@ -15,8 +15,7 @@ from telnetsd.events.reason import (
 )
 from telnetsd.identity.cert_to_name import BUILT_IN_RULE_ID
 from telnetsd.identity.outcome import Admitted, Guest, NamedUser, Refusal
-from telnetsd.pki.certificate import CertificateFacts, days_left, key_words
-from telnetsd.pki.path_reason import PathProblem
+from telnetsd.pki.facts import CertificateFacts, PathProblem, days_left, key_words
 from telnetsd.session.clocks import is_expiring
 
 NAME_MAX_CHARS: Final = 256

@@ -12,7 +12,7 @@ from telnetsd.config.settings import CommandSettings, RoleSettings
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import NamedUser
-from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.facts import CertificateFacts
 
 
 def make(name: str, role: str = "user", **options: object) -> Command:

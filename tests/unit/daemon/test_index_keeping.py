@@ -4,7 +4,8 @@ from pathlib import Path
 
 from telnetsd.daemon.index_keeping import IndexKeeper
 from telnetsd.files.home import Home
-from telnetsd.lines.recordings.recording import OUTPUT, Recording
+from telnetsd.lines.recordings.asciicast import OUTPUT
+from telnetsd.lines.recordings.recording import Recording
 from telnetsd.telnet.terminal import Terminal
 
 

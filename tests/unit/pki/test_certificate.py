@@ -18,7 +18,6 @@ from telnetsd.pki.certificate import (
     NAMES_MAX,
     SERIAL_MAX_DIGITS,
     TEXT_MAX_CHARS,
-    UNREADABLE,
     MalformedCertificateError,
     certificate_sha256,
     describe,
@@ -26,6 +25,7 @@ from telnetsd.pki.certificate import (
     key_facts,
     parse_certificate,
 )
+from telnetsd.pki.facts import UNREADABLE
 
 LEAF = Recipe().signed_by(make_ca())
 

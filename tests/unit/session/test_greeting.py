@@ -7,7 +7,7 @@ import pytest
 from telnetsd.commands.table import CommandTable
 from telnetsd.events.reason import CertificateStatus, GuestReason, PathReason, RefusalReason, StatusReason
 from telnetsd.identity.outcome import NamedUser, Refusal
-from telnetsd.pki.certificate import CertificateFacts, NameFacts
+from telnetsd.pki.facts import CertificateFacts, NameFacts
 from telnetsd.session.greeting import greet, refuse
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ from telnetsd.identity.outcome import Guest, NamedUser
 from telnetsd.lines.context import LineContext
 from telnetsd.lines.directory import LocalDirectory
 from telnetsd.lines.table import Line, LineTable
-from telnetsd.pki.certificate import CertificateFacts
+from telnetsd.pki.facts import CertificateFacts
 from telnetsd.rpc.messages import Join
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.journal import Journal

@@ -8,9 +8,7 @@ from telnetsd.telnet.client_protocol import _Client
 
 async def test_a_server_that_closes_the_connection_at_once_causes_no_error() -> None:
     ours, servers = socket.socketpair()
-    transport, client = await asyncio.get_running_loop().create_connection(
-        lambda: _Client(encoding=False), sock=ours
-    )
+    transport, client = await asyncio.get_running_loop().create_connection(lambda: _Client(encoding=False), sock=ours)
     servers.close()
     await client.waiter_closed
 

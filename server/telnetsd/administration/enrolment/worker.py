@@ -24,8 +24,9 @@ from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.pki.authority import Authority, utc_now
-from telnetsd.pki.certificate import CertificateFacts, days_left, parse_certificate
+from telnetsd.pki.certificate import parse_certificate
 from telnetsd.pki.certification_request import CertificationRequest
+from telnetsd.pki.facts import CertificateFacts, days_left
 from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
 from telnetsd.state.opening import open_store
 from telnetsd.state.records import IssuedCertificate, RequestKind

@@ -19,9 +19,9 @@ from telnetsd.files.home import Home
 from telnetsd.identity.cert_to_name import NoMatch
 from telnetsd.identity.identify import Identifier, status_of
 from telnetsd.identity.outcome import Guest, Identity, NamedUser, Refusal
-from telnetsd.pki.certificate import CertificateFacts, PeerCertificate, describe_der
+from telnetsd.pki.certificate import PeerCertificate, describe_der
+from telnetsd.pki.facts import CertificateFacts, PathProblem
 from telnetsd.pki.path import CertificationPath, PathError, validate_path
-from telnetsd.pki.path_reason import PathProblem
 from telnetsd.state.opening import open_store
 from telnetsd.state.store import Store
 

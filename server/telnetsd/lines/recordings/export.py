@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.escaping import escape_controls
+from telnetsd.lines.recordings.asciicast import INPUT, RAW
 from telnetsd.lines.recordings.plain_text import TextLines
 from telnetsd.lines.recordings.playback import FrameReader, lines_of, open_recording, read_frames
-from telnetsd.lines.recordings.recording import INPUT, RAW
 
 _DIGITS: Final = 3
 _PAGE: Final = """<!DOCTYPE html>

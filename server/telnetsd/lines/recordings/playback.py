@@ -14,8 +14,8 @@ import zstandard
 
 from telnetsd.audit.file import open_regular
 from telnetsd.errors import OperatorError
+from telnetsd.lines.recordings.asciicast import MARKER, OUTPUT, RAW, VERSION, WRITER
 from telnetsd.lines.recordings.name import SUFFIX, ZSTD_SUFFIX, plain_name
-from telnetsd.lines.recordings.recording import MARKER, OUTPUT, RAW, VERSION, WRITER
 
 LINE_MAX_BYTES: Final = 16 * 2**20
 LENGTH_MAX_S: Final = 1e9

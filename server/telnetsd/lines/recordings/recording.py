@@ -27,17 +27,9 @@ from telnetsd.audit.trail import Trail
 from telnetsd.events.of_sessions import RecordingClosed
 from telnetsd.events.reason import CommonReason, EndReason
 from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder, sync_folder
+from telnetsd.lines.recordings.asciicast import INPUT, MARKER, NO_WRITER, OUTPUT, RAW, RESIZE, VERSION, WRITER
 from telnetsd.telnet.terminal import Terminal
 
-VERSION: Final = 3
-OUTPUT: Final = "o"
-INPUT: Final = "i"
-RESIZE: Final = "r"
-RAW: Final = "b"
-MARKER: Final = "m"
-WRITER: Final = "writer: "
-NO_WRITER: Final = "no writer"
-"""The labels that say who writes to the line."""
 _WHOLE_MS: Final = 1000
 
 

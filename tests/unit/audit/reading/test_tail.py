@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.audit import event, open_test_log
+from telnetsd.audit.reading.following import follow
 from telnetsd.audit.reading.row import describe, read_event
-from telnetsd.audit.reading.tail import follow, last_lines
+from telnetsd.audit.reading.tail import last_lines
 
 BEGINS = "a file of the audit log begins"
 
@@ -90,7 +91,7 @@ def test_a_torn_line_that_is_removed_while_it_is_followed_is_not_joined_to_the_n
             seen_torn.set()
         time.sleep(0.001)
 
-    monkeypatch.setattr("telnetsd.audit.reading.tail.nap", nap)
+    monkeypatch.setattr("telnetsd.audit.reading.following.nap", nap)
     following = Following(path, 10)
     following.wait_for(BEGINS, "one")
     with path.open("ab") as file:

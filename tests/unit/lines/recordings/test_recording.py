@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telnetsd.lines.recordings.asciicast import INPUT, OUTPUT
 from telnetsd.lines.recordings.playback import read_frames
-from telnetsd.lines.recordings.recording import INPUT, OUTPUT, Recording
+from telnetsd.lines.recordings.recording import Recording
 from telnetsd.telnet.terminal import Terminal
 
 PIECES = [b"text", "größer ✓\ufffd".encode(), b"\xff", b"x\xe2\x82", b"\xf0\x9f", b"\x98\x80", b"\xac", b"AB"]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from telnetsd.lines.recordings.asciicast import OUTPUT
 from telnetsd.lines.recordings.playback import read_frames
-from telnetsd.lines.recordings.recording import OUTPUT, Recorded, Recording
+from telnetsd.lines.recordings.recording import Recorded, Recording
 from telnetsd.lines.recordings.segments import SegmentedRecording
 from telnetsd.telnet.terminal import Terminal
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from telnetsd.audit.compression import compress
 from telnetsd.errors import OperatorError
-from telnetsd.lines.recordings.recording import INPUT, OUTPUT, Recording
+from telnetsd.lines.recordings.asciicast import INPUT, OUTPUT
+from telnetsd.lines.recordings.recording import Recording
 from telnetsd.lines.search.indexing import Progress, index_recordings, list_index_files
 from telnetsd.lines.search.searching import Hit, Wanted, require_pattern, search
 from telnetsd.telnet.terminal import Terminal

@@ -19,11 +19,11 @@ from telnetsd.cli.passphrase import (
     passphrase_from,
     pkcs12_password,
 )
-from telnetsd.cli.user import ClassOption, CsrOption, DaysOption, KeyTypeOption, NameArgument, until_of
+from telnetsd.cli.user.adding import ClassOption, CsrOption, DaysOption, KeyTypeOption, until_of
+from telnetsd.cli.words import OptionalUserArgument, UserArgument
 from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.keys import KeyType
 
-OptionalNameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
 SerialOption = Annotated[
     str | None,
     typer.Option("--serial", metavar="S", help="One certificate, by its serial number as shown by `user show`."),
@@ -32,7 +32,7 @@ SerialOption = Annotated[
 
 def renew(
     context: typer.Context,
-    name: NameArgument,
+    name: UserArgument,
     days: DaysOption = None,
     assurance_class: ClassOption = None,
     new_key: Annotated[
@@ -63,7 +63,7 @@ def renew(
 
 def revoke_(
     context: typer.Context,
-    name: OptionalNameArgument = None,
+    name: OptionalUserArgument = None,
     serial: SerialOption = None,
     reason: Annotated[
         RevocationReason, typer.Option(metavar="R", help=f"One of {', '.join(RevocationReason)} (RFC 5280).")
@@ -80,7 +80,7 @@ def revoke_(
 
 def restore_(
     context: typer.Context,
-    name: OptionalNameArgument = None,
+    name: OptionalUserArgument = None,
     serial: SerialOption = None,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
@@ -92,7 +92,7 @@ def restore_(
 
 def remove(
     context: typer.Context,
-    name: NameArgument,
+    name: UserArgument,
     passphrase_file: PassphraseOption = None,
     home: HomeOption = None,
 ) -> None:

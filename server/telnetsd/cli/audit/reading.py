@@ -21,9 +21,10 @@ from telnetsd.audit.reading.row import EventRow, LoggedEvent, describe, read_eve
 from telnetsd.audit.reading.selection import Selection, parse_fingerprint, parse_moment, parse_network
 from telnetsd.audit.reading.statistics import Figures, count
 from telnetsd.audit.reading.story import Story, tell_stories
-from telnetsd.audit.reading.tail import follow, last_lines
+from telnetsd.audit.reading.tail import last_lines
 from telnetsd.audit.recall import CertificateRecall, complete_all
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, is_terminal, print_json
+from telnetsd.cli.words import complete_actions, complete_users
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.events.of_the_server import AuditCheckpoint
@@ -47,9 +48,14 @@ _FILTERED_LINES = 10_000
 _BAR_COLUMNS = 40
 _SHOWN_PER_CHART = 20
 
-UserOption = Annotated[str, typer.Option(metavar="NAME", help="Only events by NAME or about NAME.")]
+UserOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Only events by NAME or about NAME.", autocompletion=complete_users)
+]
 SessionOption = Annotated[str, typer.Option(metavar="ID", help="Only this session; the end of its id is enough.")]
-ActionOption = Annotated[str, typer.Option(metavar="ACTION", help="Only this action; * matches anything.")]
+ActionOption = Annotated[
+    str,
+    typer.Option(metavar="ACTION", help="Only this action; * matches anything.", autocompletion=complete_actions),
+]
 SourceOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Only from this address or network.")]
 CertificateOption = Annotated[
     str,
@@ -81,7 +87,12 @@ def tail(
         raise OperatorError(f"no audit log at {path} yet; the first event creates it: is this the home folder?")
     selection = _select(user, session, action, source, certificate, failed=failed)
     wanted = n if selection.is_everything else _FILTERED_LINES
-    lines, live = follow(path, wanted) if following else (last_lines(path, wanted), iter(()))
+    if following:
+        from telnetsd.audit.reading.following import follow
+
+        lines, live = follow(path, wanted)
+    else:
+        lines, live = last_lines(path, wanted), iter(())
     before = list(_matching(lines, selection))
     show = _shower(json=json)
     for line in before[max(0, len(before) - n) :]:

@@ -15,26 +15,13 @@ from telnetsd.audit.key import load_public_keys
 from telnetsd.audit.reading.archive import Snapshot, read_lines, take_files, take_snapshot
 from telnetsd.audit.reading.verification import Expectation, Report
 from telnetsd.audit.reading.verification import verify as verify_lines
-from telnetsd.cli import audit_reading
+from telnetsd.cli.audit.reading import reading_bar
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import CheckpointReason
 from telnetsd.files.home import Home
 
-app = typer.Typer(help="Read and verify the audit log.", no_args_is_help=True, rich_markup_mode=None)
-app.command("tail")(audit_reading.tail)
-app.command("search")(audit_reading.search)
-app.command("show")(audit_reading.show)
-app.command("stats")(audit_reading.stats)
-app.command("export")(audit_reading.export_)
 
-
-@app.callback()
-def group() -> None:
-    """Read and verify the audit log."""
-
-
-@app.command()
 def verify(
     context: typer.Context,
     files: Annotated[
@@ -57,7 +44,7 @@ def verify(
     witnessed = EMPTY if files else remembered_end(where)
     snapshot = take_files(files) if files else _take_whole(where, witnessed)
     expected = Expectation(keys, snapshot.seal, not files, exported, witnessed)
-    with audit_reading.reading_bar(snapshot.size) as on_progress:
+    with reading_bar(snapshot.size) as on_progress:
         report = verify_lines(read_lines(snapshot, on_progress), expected)
     if json:
         print_json(report)
@@ -69,7 +56,6 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
 def checkpoint(
     context: typer.Context,
     output: Annotated[
@@ -87,7 +73,6 @@ def checkpoint(
         typer.echo(f"{output}: to prove later that the log contains it: telnetsd audit verify --checkpoint {output}")
 
 
-@app.command("key")
 def key_(
     context: typer.Context,
     new: Annotated[bool, typer.Option("--new", help="Create a new key; previous keys still verify.")] = False,

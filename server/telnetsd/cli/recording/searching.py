@@ -11,11 +11,18 @@ import typer
 
 from telnetsd.audit.reading.selection import parse_moment
 from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, print_json
+from telnetsd.cli.words import complete_lines, complete_users
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.lines.search.indexing import Progress, index_recordings
 from telnetsd.lines.search.searching import Hit, Wanted, require_pattern, search
 
+LineOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Only this line; * matches anything.", autocompletion=complete_lines)
+]
+WriterOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Only while this user was the writer.", autocompletion=complete_users)
+]
 MOMENT_HELP = "2h, 7d, 2026-01-31T12:00"
 _FACTS_WIDTH = 40
 """About the width of what is printed before the text of a hit."""
@@ -25,17 +32,11 @@ _NICENESS = 10
 """A running server goes first."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the verbs to a command line."""
-    app.command("search")(search_)
-    app.command("index")(index)
-
-
 def search_(
     context: typer.Context,
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Text of 3 characters or more; case is ignored.")],
-    line: Annotated[str, typer.Option(metavar="NAME", help="Only this line; * matches anything.")] = "",
-    user: Annotated[str, typer.Option(metavar="NAME", help="Only while this user was the writer.")] = "",
+    line: LineOption = "",
+    user: WriterOption = "",
     since: Annotated[str, typer.Option(metavar="MOMENT", help=f"Only since this time: {MOMENT_HELP}.")] = "",
     until: Annotated[str, typer.Option(metavar="MOMENT", help="Only up to this time.")] = "",
     limit: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=10_000, help="How many to show.")] = 20,

@@ -7,20 +7,11 @@ import typer
 
 from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
-from telnetsd.cli.recording_play import add_to as add_playing_to
-from telnetsd.cli.recording_search import add_to as add_search_to
 from telnetsd.lines.recordings.name import plain_name
 from telnetsd.lines.recordings.playback import find_recording, list_recordings
 from telnetsd.lines.recordings.vouched import Vouched, is_vouched_for, list_vouched
 
-app = typer.Typer(
-    help="List, play, export, search and verify the recordings of lines.", no_args_is_help=True, rich_markup_mode=None
-)
-add_playing_to(app)
-add_search_to(app)
 
-
-@app.command("list")
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """List the recordings that the audit log vouches for."""
     where = home_of(context, home)
@@ -45,7 +36,6 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     )
 
 
-@app.command()
 def verify(
     context: typer.Context,
     names: Annotated[

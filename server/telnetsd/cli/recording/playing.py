@@ -33,12 +33,6 @@ class Format(StrEnum):
     CAST = "cast"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the verbs to a command line."""
-    app.command()(play)
-    app.command()(export)
-
-
 def play(
     context: typer.Context,
     name: NameArgument,

@@ -1,0 +1,1 @@
+"""telnetsd audit: verify, read, search, export."""

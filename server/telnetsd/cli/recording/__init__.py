@@ -1,0 +1,1 @@
+"""telnetsd recording: list, play, search, export, verify."""

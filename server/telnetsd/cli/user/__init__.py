@@ -1,0 +1,1 @@
+"""telnetsd user: add, list, change, renew, revoke, explain."""
