@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -50,17 +51,17 @@ def bobs_session(home: Home) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
+    """Return the cells of rows in a pipe: time with outcome and user, session, source, event, what."""
     return [re.split(r" {2,}", line) for line in text.splitlines()[1:]]
 
 
 def test_tail_filters_events_and_shows_their_user_action_and_session(told: Home) -> None:
     shown = rows(telnetsd(told, "audit", "tail", "--user", "bob", "-n", "3").stdout)
-    assert [row[2] for row in shown] == ["bob"] * 3
-    assert [row[5] for row in shown] == ["command-denied", "command-executed", "session-ended"]
-    assert {row[4] for row in shown} == {bobs_session(told)[-8:]}
+    assert all(re.fullmatch(r"[\d-]+ [\d:]+ [SF] bob", row[0]) for row in shown)
+    assert [row[3] for row in shown] == ["command-denied", "command-executed", "session-ended"]
+    assert {row[1] for row in shown} == {bobs_session(told)[-8:]}
     denied = rows(telnetsd(told, "audit", "tail", "--failed").stdout)
-    assert {row[1] for row in denied} == {"failure"}
-    assert [row[2] for row in denied] == ["guest", "bob"]
+    assert [row[0][20:] for row in denied] == ["F guest", "F bob"]
     assert rows(telnetsd(told, "audit", "tail", "--source", "192.0.2.0/24").stdout) == []
     assert len(rows(telnetsd(told, "audit", "tail", "--source", "127.0.0.0/8", "-n", "2").stdout)) == 2
 
@@ -86,7 +87,9 @@ def test_search_finds_events_in_every_file(told: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["search", "--since", "yesterday"], "not a time: 'yesterday'; write 2h, 7d, 2026-01-31"),
+        (["search", "--since", "soon"], "not a time: 'soon'; examples: 2h, yesterday, tuesday 14:00"),
+        (["search", "--since", "1h", "--until", "yesterday"], "--since 1h is after --until yesterday"),
+        (["search", "--failed", "--outcome", "success"], "use only one of --failed, --outcome success"),
         (["tail", "--source", "example.com"], "not an address or network: 'example.com'"),
     ],
 )
@@ -109,9 +112,9 @@ def test_show_prints_the_complete_history_of_a_session(told: Home) -> None:
         r"^  subject +CN=bob$",
         r"^  SHA-256 +[0-9A-F]{64}$",
         r"^  length +\d+\.\d s, ended: quit$",
-        r"^  \+ +0\.000 s  session-started +bob logged in$",
-        r"^  \+ +\d+\.\d{3} s  command-executed +bob: echo bob 7$",
-        r"^  \+ +\d+\.\d{3} s  session-ended +bob: the session ended \(quit\)$",
+        r"^  \+ +0\.000 s  session-started +logged in$",
+        r"^  \+ +\d+\.\d{3} s  command-executed +echo bob 7$",
+        r"^  \+ +\d+\.\d{3} s  session-ended +the session ended \(quit\)$",
     ):
         assert re.search(pattern, story, re.MULTILINE), (pattern, story)
     as_json = json.loads(telnetsd(told, "audit", "show", session, "--json").stdout)
@@ -267,13 +270,11 @@ def test_terminal_colours_show_the_outcome_and_peer_text_cannot_control_the_term
     for words in (["tail"], ["search", "--user", "bob"], ["show", session], ["stats"]):
         text = at_terminal(home, "audit", *words)
         codes = set(re.findall(r"\x1b(?:\[[0-9;?]*.|.)", text))
-        assert codes <= {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[2;32m", "\x1b[39;49m"}, (
-            words,
-            codes,
-        )
+        colours = {"\x1b[31m", "\x1b[1;31m", "\x1b[32m", "\x1b[2;32m", "\x1b[39;49m"}
+        assert codes <= {"\x1b[0m", "\x1b[1m", "\x1b[2m", *colours}, (words, codes)
         assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]", text)
     shown = at_terminal(home, "audit", "search", "--user", "bob", "--failed")
-    assert "\x1b[31mfailure" in shown
+    assert "\x1b[1;31m F " in shown
 
 
 def test_a_changed_line_shown_as_json_cannot_control_the_terminal(home: Home) -> None:
@@ -314,10 +315,10 @@ def test_verify_succeeds_while_a_server_writes_and_rotates(start: Callable[..., 
     server.stop()
 
 
-def at_terminal(home: Home, *words: str) -> str:
+def at_terminal(home: Home, *words: str, columns: int = 120) -> str:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), *words]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
     with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
         os.close(theirs)
         text = b""
@@ -330,3 +331,38 @@ def at_terminal(home: Home, *words: str) -> str:
         os.close(ours)
         assert process.wait(DEADLINE_S) == 0
     return text.decode()
+
+
+def test_search_has_filters_for_lines_reasons_and_text(told: Home) -> None:
+    def found(*words: str) -> list[str]:
+        return [row[-1] for row in rows(telnetsd(told, "audit", "search", *words).stdout)]
+
+    assert found("--reason", "role-*", "--user", "bob") == ["kick 1234 (role-missing)"]
+    assert found("--text", "BOB 7") == ["echo bob 7"]
+    assert telnetsd(told, "audit", "search", "--line", "nowhere").returncode == 1
+    assert len(found("--outcome", "failure")) == 2
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert len(found("--since", today, "--until", today, "--utc", "--failed")) == 2
+
+
+def test_a_person_sees_the_date_once_and_rows_that_fit_the_screen(told: Home) -> None:
+    shown = at_terminal(
+        told, "audit", "tail", "--user", "bob", "--source", "127.0.0.1", "--utc", columns=80
+    ).splitlines()
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in shown]
+    assert lines[0] == "time       user  event             what"
+    assert re.fullmatch(r"[MTWFS][a-z]+day \d{4}-\d\d-\d\d \(UTC\)", lines[1])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d S bob   session-started   logged in", lines[2])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d F bob   command-denied    kick 1234 \(role-missing\)", lines[-3])
+    assert max(map(len, lines)) <= 80
+    narrow = at_terminal(
+        told, "audit", "tail", "--user", "bob", "--source", "127.0.0.1", "--utc", columns=40
+    ).splitlines()
+    assert "bob   kick 1234" in narrow[-3]
+
+
+def test_colours_can_be_kept_in_a_pipe(told: Home) -> None:
+    assert "\x1b[" not in telnetsd(told, "audit", "tail").stdout
+    shown = telnetsd(told, "audit", "tail", "--color", "always").stdout
+    assert "\x1b[1;31m F " in shown
+    assert telnetsd(told, "audit", "tail", "--color", "sometimes").returncode == 2

@@ -22,6 +22,8 @@ MARK = re.compile(r"<!-- transcript: (?P<name>[a-z-]+) -->\n```console\n(?P<text
 PROMPT = re.compile(r"(?P<prompt>[a-z]+> )(?P<typed>.*)\n")
 FORMS = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d"), "TIME"),
+    (re.compile(r"[A-Z][a-z]+day \d{4}-\d\d-\d\d \(UTC[^)]*\)"), "DAY"),
+    (re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE), "TIME "),
     (re.compile(r"\b[0-9a-f]{16}\b"), "FINGERPRINT"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
     (re.compile(r"another \d+ days"), "another N days"),

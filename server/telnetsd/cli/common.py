@@ -4,7 +4,7 @@ import codecs
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import typer
@@ -20,6 +20,11 @@ HomeOption = Annotated[
     typer.Option("--home", metavar="DIR", help="The home folder; else $TELNETSD_HOME, else the current folder."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for scripts instead of a table.")]
+Color = Literal["auto", "always", "never"]
+ColorOption = Annotated[
+    Color,
+    typer.Option("--color", metavar="auto|always|never", help="always: also in a pipe, as for `less -R`."),
+]
 _PIPE_WIDTH = 200
 
 
@@ -33,9 +38,11 @@ def fail_usage(message: str) -> NoReturn:
     raise typer.BadParameter(message)
 
 
-def console() -> Console:
+def console(color: Color = "auto") -> Console:
     """Return a console for standard output; in a pipe it uses no colours and does not fold at 80 columns."""
-    return Console(highlight=False, width=None if is_terminal() else _PIPE_WIDTH)
+    if color == "always":
+        return Console(highlight=False, force_terminal=True)
+    return Console(highlight=False, no_color=color == "never", width=None if is_terminal() else _PIPE_WIDTH)
 
 
 def is_terminal() -> bool:

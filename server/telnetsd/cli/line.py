@@ -1,14 +1,14 @@
-"""telnetsd line list, status, log, import."""
+"""telnetsd line list, status, log."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from telnetsd.audit.reading.selection import parse_moment
-from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table, show_screen
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, show_screen
+from telnetsd.cli.times import SinceOption, UtcOption, interval_of, zone_of
 from telnetsd.cli.words import LineArgument
 from telnetsd.config.loading import load_settings
 from telnetsd.control.client import ask
@@ -45,25 +45,22 @@ def log(
     context: typer.Context,
     name: LineArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for further output, until ^C.")] = False,
-    since: Annotated[
-        str, typer.Option(metavar="MOMENT", help="Only since this time: 2h, 7d, 2026-01-31T12:00.")
-    ] = "",
-    text: Annotated[bool, typer.Option("--text", help="Lines of plain text, each with its time in UTC.")] = False,
+    since: SinceOption = "",
+    text: Annotated[bool, typer.Option("--text", help="Lines of plain text, each with its time.")] = False,
+    utc: UtcOption = False,
     home: HomeOption = None,
 ) -> None:
     """Show what a kept-open line with `record = true` has shown, without sequences that control this terminal."""
     where = home_of(context, home)
     _require_recorded(where.config_file, name)
-    try:
-        begin = parse_moment(since, datetime.now(UTC)) if since else None
-    except ValueError as error:
-        fail_usage(str(error))
+    zone = zone_of(utc=utc)
+    begin = interval_of(since, "", zone).begin
     shown = read_output(where.recordings_folder, name, begin, follows=follow)
     if not text:
         show_screen(one.data for one in shown)
         return
     for line in timed_lines((one.at, one.data) for one in shown):
-        typer.echo(row_of(line))
+        typer.echo(row_of(line, zone))
 
 
 def _require_recorded(config_file: Path, name: str) -> None:

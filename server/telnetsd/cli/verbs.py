@@ -110,9 +110,11 @@ VERBS: Final = (
             Verb("search", "audit.reading:search", "Find events in the whole log, including rotated files."),
             Verb("show", "audit.reading:show", "Show everything about one session: certificate, commands, end."),
             Verb(
-                "stats", "audit.reading:stats", "Count logins by user and hour, refusals by reason, events by action."
+                "stats",
+                "audit.figures:stats",
+                "Count logins by user, day and hour, refusals by reason, events by action.",
             ),
-            Verb("export", "audit.reading:export_", "Write events for other programs."),
+            Verb("export", "audit.exporting:export_", "Write events for other programs."),
             Verb("verify", "audit.proof:verify", "Check order, chain, signatures, beginning and end."),
             Verb("checkpoint", "audit.proof:checkpoint", "Sign the log as it is now, and export the checkpoint."),
             Verb("key", "audit.proof:key_", "Show the public key that an auditor needs, or generate a new key."),

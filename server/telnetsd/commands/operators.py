@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Final
 
 from telnetsd.audit.reading.row import describe, read_event, short_session_id
@@ -83,7 +84,9 @@ async def audit(caller: Caller, arguments: str) -> None:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: audit [N], N from 1 to {EVENTS_MAX}")
     lines = await asyncio.to_thread(last_lines, caller.services.audit_file, count)
     for row in map(describe, map(read_event, lines)):
-        caller.say(f"{row.time}  {row.outcome:<7}  {row.user:<12}  {row.action:<18}  {row.message}")
+        caller.say(
+            f"{row.time(UTC, '%m-%d %H:%M:%S')} {row.outcome_letter} {row.user:<8} {row.action:<17} {row.what}"
+        )
 
 
 def _name(caller: Caller) -> str:

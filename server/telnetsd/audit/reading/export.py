@@ -37,6 +37,9 @@ COLUMNS: Final = {
     "serial_number": "tls.client.x509.serial_number",
     "sha256": "tls.client.hash.sha256",
     "command": "telnetsd.command.line",
+    "line": "telnetsd.line.name",
+    "typed": "telnetsd.line.command",
+    "recording": "telnetsd.recording.file",
     "message": "message",
 }
 """The columns of the CSV, and the field of each."""
@@ -52,9 +55,12 @@ _CEF_FIELDS: Final = {
     "cs1": "telnetsd.session.id",
     "cs2": "tls.client.subject",
     "cs3": "telnetsd.command.line",
+    "cs4": "telnetsd.line.name",
+    "cs5": "telnetsd.line.command",
+    "fname": "telnetsd.recording.file",
     "msg": "message",
 }
-_CEF_LABELS: Final = {"cs1": "session", "cs2": "subject", "cs3": "command"}
+_CEF_LABELS: Final = {"cs1": "session", "cs2": "subject", "cs3": "command", "cs4": "line", "cs5": "typed"}
 VALUE_MAX_CHARS: Final = 65536
 _FORMULA: Final = ("=", "+", "-", "@")
 _CEF_SEVERITY: Final = {Outcome.SUCCESS: 3, Outcome.FAILURE: 6}

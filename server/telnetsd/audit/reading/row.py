@@ -5,14 +5,18 @@ The text was escaped when it was written. It is checked again before it is shown
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
+from telnetsd.audit.reading.moment import Zone, to_zone
 from telnetsd.escaping import escape
+from telnetsd.events.fields import Outcome, parse_timestamp
 
 MESSAGE_MAX_CHARS: Final = 300
 _NOTHING: Final = "-"
+_LETTERS: Final[Mapping[str, str]] = {Outcome.SUCCESS: "S", Outcome.FAILURE: "F"}
 _SHORT_ID_CHARS: Final = 8
 LoggedEvent = Mapping[str, Any]
 """An event as it was read: nothing is known about its members."""
@@ -20,15 +24,45 @@ LoggedEvent = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One event for people: every value is one line of printable text, or `-` if there is none."""
+    """One event for people: every text is one line of printable characters, or `-` if there is none.
 
-    time: str
+    Attributes:
+        at: When it was written (aware, UTC); None if the line does not say so.
+        outcome: success, failure or unknown.
+        user: See `who_of`.
+        source: See `source_of`.
+        session: The end of the session's id.
+        action: The action.
+        message: What happened, as one sentence.
+    """
+
+    at: datetime | None
     outcome: str
     user: str
     source: str
     session: str
     action: str
     message: str
+
+    @property
+    def outcome_letter(self) -> str:
+        """S for success, F for failure, - for anything else."""
+        return _LETTERS.get(self.outcome, _NOTHING)
+
+    @property
+    def what(self) -> str:
+        """The message without the user at its beginning, for a row that has the user in a column."""
+        for beginning in (f"{self.user}: ", f"{self.user} ", f"a {self.user} "):
+            rest = self.message.removeprefix(beginning)
+            if rest not in {"", self.message}:
+                return rest
+        return self.message
+
+    def time(self, zone: Zone, form: str = "%H:%M:%S") -> str:
+        """Return the time in a zone, or a dash."""
+        if self.at is None:
+            return _NOTHING
+        return to_zone(self.at, zone).strftime(form)
 
 
 def read_event(line: bytes) -> LoggedEvent:
@@ -43,7 +77,7 @@ def read_event(line: bytes) -> LoggedEvent:
 def describe(event: LoggedEvent) -> EventRow:
     """Return an event as it is shown to a person."""
     return EventRow(
-        time=text_of(event, "@timestamp")[:19].replace("T", " ") or _NOTHING,
+        at=parse_timestamp(text_of(event, "@timestamp")),
         outcome=text_of(event, "event.outcome") or _NOTHING,
         user=who_of(event) or _NOTHING,
         source=source_of(event) or _NOTHING,

@@ -3,19 +3,19 @@
 import ipaddress
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from telnetsd.audit.reading.row import LoggedEvent, value_of
-from telnetsd.events.fields import Outcome, timestamp
+from telnetsd.events.fields import timestamp
 from telnetsd.events.of_sessions import SessionContinued
 
+TEXTS: Final = ("message", "telnetsd.command.line", "telnetsd.line.command")
+"""The fields in which `text` is searched for."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 GUEST: Final = "guest"
-_AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _HEXADECIMAL: Final = re.compile("[0-9A-F]{1,80}")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,10 @@ class Selection:
         action: `event.action`, with * for any characters.
         source: The address or network that it came from.
         certificate: The beginning of its certificate's SHA-256, or its serial number, in upper-case hexadecimal.
-        only_failed: Whether its outcome has to be a failure.
+        line: The line's name, with * for any characters.
+        reason: `event.reason`, with * for any characters.
+        text: Part of its message or of what was typed; case is ignored.
+        outcome: `event.outcome`.
         since, until: The times (aware, UTC) between which it has to have been written.
     """
 
@@ -40,7 +43,10 @@ class Selection:
     action: str = ""
     source: Network | None = None
     certificate: str = ""
-    only_failed: bool = False
+    line: str = ""
+    reason: str = ""
+    text: str = ""
+    outcome: str = ""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -54,8 +60,7 @@ class Selection:
         return (
             (bool(self.action) or value_of(event, "event.action") != SessionContinued.action)
             and self._is_in_time(value_of(event, "@timestamp"))
-            and (not self.only_failed or value_of(event, "event.outcome") == Outcome.FAILURE)
-            and (not self.action or fnmatchcase(str(value_of(event, "event.action")), self.action))
+            and self._has_words(event)
             and (not self.session or str(value_of(event, "telnetsd.session.id")).endswith(self.session))
             and (not self.user or self._is_about_user(event))
             and (not self.certificate or self._has_certificate(event))
@@ -66,6 +71,15 @@ class Selection:
         # RFC 3339 in UTC with six digits: the texts sort in the order of the times.
         is_late_enough = self.since is None or str(at) >= timestamp(self.since)
         return is_late_enough and (self.until is None or str(at) <= timestamp(self.until))
+
+    def _has_words(self, event: LoggedEvent) -> bool:
+        return (
+            (not self.outcome or value_of(event, "event.outcome") == self.outcome)
+            and _matches(value_of(event, "event.action"), self.action)
+            and _matches(value_of(event, "event.reason"), self.reason)
+            and _matches(value_of(event, "telnetsd.line.name"), self.line)
+            and (not self.text or any(self.text.lower() in str(value_of(event, one)).lower() for one in TEXTS))
+        )
 
     def _has_certificate(self, event: LoggedEvent) -> bool:
         sha256 = value_of(event, "tls.client.hash.sha256")
@@ -90,22 +104,6 @@ def parse_fingerprint(text: str) -> str:
     return digits
 
 
-def parse_moment(text: str, now: datetime) -> datetime:
-    """Parse a time: 2h (ago), 2026-01-31, 2026-01-31T12:00, with or without an offset; it is UTC without one.
-
-    Raises:
-        ValueError: The text is not a time.
-    """
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago is not None:
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        at = datetime.fromisoformat(text)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"not a time: {text!r}; write 2h, 7d, 2026-01-31 or 2026-01-31T12:00") from error
-
-
 def parse_network(text: str) -> Network:
     """Parse an address or a network, as in 192.0.2.1, 192.0.2.0/24, 2001:db8::/32.
 
@@ -123,3 +121,7 @@ def _is_within(address: Any, network: Network) -> bool:  # noqa: ANN401
         return ipaddress.ip_address(address) in network
     except ValueError:
         return False
+
+
+def _matches(value: Any, pattern: str) -> bool:  # noqa: ANN401
+    return not pattern or (isinstance(value, str) and fnmatchcase(value, pattern))

@@ -15,7 +15,7 @@ from telnetsd.audit.key import load_public_keys
 from telnetsd.audit.reading.archive import Snapshot, read_lines, take_files, take_snapshot
 from telnetsd.audit.reading.verification import Expectation, Report
 from telnetsd.audit.reading.verification import verify as verify_lines
-from telnetsd.cli.audit.reading import reading_bar
+from telnetsd.cli.audit.progress import reading_bar
 from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import CheckpointReason
@@ -44,8 +44,8 @@ def verify(
     witnessed = EMPTY if files else remembered_end(where)
     snapshot = take_files(files) if files else _take_whole(where, witnessed)
     expected = Expectation(keys, snapshot.seal, not files, exported, witnessed)
-    with reading_bar(snapshot.size) as on_progress:
-        report = verify_lines(read_lines(snapshot, on_progress), expected)
+    with reading_bar(snapshot.size) as bar:
+        report = verify_lines(read_lines(snapshot, bar.show), expected)
     if json:
         print_json(report)
     else:

@@ -4,13 +4,14 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from telnetsd.audit.reading.selection import parse_moment
-from telnetsd.cli.common import HomeOption, JsonOption, console, fail_usage, home_of, print_json
+from telnetsd.audit.reading.moment import Zone, to_zone
+from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
+from telnetsd.cli.times import SinceOption, UntilOption, UtcOption, interval_of, zone_of
 from telnetsd.cli.words import complete_lines, complete_users
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
@@ -23,7 +24,6 @@ LineOption = Annotated[
 WriterOption = Annotated[
     str, typer.Option(metavar="NAME", help="Only while this user was the writer.", autocompletion=complete_users)
 ]
-MOMENT_HELP = "2h, 7d, 2026-01-31T12:00"
 _FACTS_WIDTH = 40
 """About the width of what is printed before the text of a hit."""
 _TEXT_MIN_WIDTH = 40
@@ -37,23 +37,26 @@ def search_(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Text of 3 characters or more; case is ignored.")],
     line: LineOption = "",
     user: WriterOption = "",
-    since: Annotated[str, typer.Option(metavar="MOMENT", help=f"Only since this time: {MOMENT_HELP}.")] = "",
-    until: Annotated[str, typer.Option(metavar="MOMENT", help="Only up to this time.")] = "",
+    since: SinceOption = "",
+    until: UntilOption = "",
     limit: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=10_000, help="How many to show.")] = 20,
+    utc: UtcOption = False,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Find text that lines have shown, the newest first. Exit status 1 if there is none."""
     where = home_of(context, home)
+    zone = zone_of(utc=utc)
+    interval = interval_of(since, until, zone)
     wanted = Wanted(
         pattern=require_pattern(pattern),
         line=line,
         user=user,
-        since=_moment(since),
-        until=_moment(until),
+        since=interval.begin,
+        until=interval.end,
         limit=limit,
     )
-    looked = _Looked()
+    looked = _Looked(zone)
     hits = search(where.recordings_folder, where.index_folder, wanted, looked.back_to)
     count = _print_json(hits) if json else _print_hits(hits, looked, pattern)
     typer.echo(looked.summary(count, limit), err=True)
@@ -87,14 +90,15 @@ def index(
 class _Looked:
     """How far a search has looked back, on standard error if a person reads it."""
 
-    def __init__(self) -> None:
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
         self._is_shown = sys.stderr.isatty()
         self._last: datetime | None = None
 
     def back_to(self, at: datetime) -> None:
         """Note a time since which everything has been looked at."""
         if self._is_shown:
-            typer.echo(f"\r\x1b[Klooked back to {_shown(at)}", nl=False, err=True)
+            typer.echo(f"\r\x1b[Klooked back to {_shown(at, self.zone)}", nl=False, err=True)
 
     def note(self, hit: Hit) -> None:
         """Note a hit that is about to be printed."""
@@ -114,8 +118,9 @@ class _Looked:
         if count < limit or self._last is None:
             return f"{count} {'match' if count == 1 else 'matches'}; everything was searched"
         # Matches in the same second are shown again, rather than left out.
-        until = self._last + timedelta(seconds=1)
-        return f"{count} matches, back to {_shown(self._last)}; for earlier ones: --until {until:%Y-%m-%dT%H:%M:%S}"
+        until = to_zone(self._last + timedelta(seconds=1), self.zone)
+        earlier = f"--until {until:%Y-%m-%dT%H:%M:%S%z}"
+        return f"{count} matches, back to {_shown(self._last, self.zone)}; for earlier ones: {earlier}"
 
 
 def _print_json(hits: Iterator[Hit]) -> int:
@@ -133,7 +138,7 @@ def _print_hits(hits: Iterator[Hit], looked: _Looked, pattern: str) -> int:
         count += 1
         looked.note(hit)
         text = escape_controls(_around(hit.text, pattern, width))
-        typer.echo(f"{_shown(hit.at)}  {hit.line}  {hit.user or '-'}  {text}")
+        typer.echo(f"{_shown(hit.at, looked.zone)}  {hit.line}  {hit.user or '-'}  {text}")
         name = hit.recording.removesuffix(".cast")
         typer.echo(f"    telnetsd recording play {name} --at {max(0.0, hit.offset_s):.1f}")
     return count
@@ -147,15 +152,8 @@ def _around(text: str, pattern: str, width: int) -> str:
     return ("…" if start else "") + shown.strip() + ("…" if start + width < len(text) else "")
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        return parse_moment(text, datetime.now(UTC)) if text else None
-    except ValueError as error:
-        fail_usage(str(error))
-
-
-def _shown(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+def _shown(at: datetime, zone: Zone) -> str:
+    return f"{to_zone(at, zone):%Y-%m-%d %H:%M:%S}"
 
 
 def _show_progress(progress: Progress) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from html import escape as escape_html
 from pathlib import Path
 from typing import Final
@@ -63,9 +63,9 @@ def to_text(path: Path, begun_at: datetime) -> Iterator[str]:
         yield row_of(line)
 
 
-def row_of(line: TimedLine) -> str:
-    """Return a line with its time to the millisecond, or with blanks instead."""
-    at = "" if line.at is None else f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+def row_of(line: TimedLine, zone: tzinfo | None = UTC) -> str:
+    """Return a line with its time in a zone (None: this machine's) to the millisecond, or with blanks instead."""
+    at = "" if line.at is None else f"{line.at.astimezone(zone):%Y-%m-%d %H:%M:%S.%f}"[:-3]
     return f"{at:23}  {escape_controls(line.text)}"
 
 

@@ -114,7 +114,7 @@ def test_a_line_longer_than_one_read_is_followed(path: Path) -> None:
 )
 def test_a_damaged_line_can_be_shown(line: bytes) -> None:
     row = describe(read_event(line))
-    assert all(value.isprintable() for value in (row.time, row.user, row.message, row.action, row.source))
+    assert all(value.isprintable() for value in (row.time(None), row.user, row.message, row.action, row.source))
 
 
 def test_control_characters_in_a_changed_file_do_not_reach_the_terminal() -> None:
