@@ -331,6 +331,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and the table alone: under three minutes")
     parser.add_argument("--parts", action="store_true", help="what the audit log, lines and CRLs cost, and no peers")
     parser.add_argument("--search", metavar="GIB", type=float, help="what the search of so much recorded text costs")
+    parser.add_argument("--log", metavar="EVENTS", type=int, help="what a search in a log of so many events costs")
     parser.add_argument("--growth", action="store_true", help="what grows with sessions, users and revocations")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--save", metavar="FOLDER", type=Path, help="save bench.json and bench.png there")
@@ -345,6 +346,10 @@ def main() -> None:
             from bench_search import measure_search
 
             figures = {"parts": measure_search(folder, int(arguments.search * 2**30))}
+        elif arguments.log:
+            from bench_verbs import measure_log_search
+
+            figures = {"parts": measure_log_search(Home(folder / "home"), arguments.log)}
         elif arguments.growth:
             from bench_growth import measure_growth
 

@@ -19,6 +19,7 @@ from bench_flood import measure_flood
 from bench_kept_open import measure_kept_open
 from bench_lines import measure_lines
 from bench_peers import ROOM, client_files, load_generator
+from bench_verbs import measure_verbs
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support.client import Client, connect_as
@@ -51,7 +52,7 @@ def measure_parts(home: Home) -> dict[str, str]:
     home.config_file.write_text(ROOM)
     server = _start(home)
     try:
-        figures = _measure(server, SESSIONS)
+        figures = _measure(server, SESSIONS) | measure_verbs(home)
     finally:
         server.stop()
     figures |= measure_flood(home, _start, lambda flooded: _spread(_latencies(partial(_log_in_and_leave, flooded))))

@@ -1,5 +1,6 @@
 """Lines: access, data, and how a connection ends; what the client sees, and what the log says."""
 
+import json
 import os
 import re
 import socket
@@ -57,6 +58,13 @@ def test_a_connection_to_a_line_is_logged_when_it_begins_and_when_it_ends(
         server.stop()
     assert line_events(home) == [("line-connected", "writing", "bob"), ("line-disconnected", "left", "bob")]
     passed = last(home, "line-disconnected")["telnetsd"]["line"]
+    listed = json.loads(telnetsd(home, "audit", "sessions", "--line", "switch-*", "--json").stdout)
+    assert [(one["line"], one["user"], bool(one["closed_at"])) for one in listed] == [("switch-1", "bob", True)]
+    shown = telnetsd(home, "audit", "sessions", "--line", "switch-1", "--since", "1h").stdout
+    assert listed[0]["session"][-8:] in shown
+    nothing = telnetsd(home, "audit", "sessions", "--line", "switch-1", "--until", "yesterday")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr == "error: no session was on such a line then; use fewer filters\n"
     assert passed["name"] == "switch-1"
     assert passed["kind"] == "tcp"
     assert passed["bytes_sent"] == len(b"show version\r\r")

@@ -44,6 +44,15 @@ def compress_rotated(path: Path) -> list[Path]:
     return [compress(part.path) for part in take_snapshot(path).parts if part.is_plain and _is_ours(part.path, path)]
 
 
+def list_rotated(path: Path) -> list[Path]:
+    """Return the rotated files of the log at `path`, whose names sort in its order; the disk alone is asked.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return sorted(one for one in path.parent.glob(f"{path.stem}-*") if _is_ours(one, path))
+
+
 def find_expired(path: Path, settings: AuditSettings, at: datetime) -> Expired | None:
     """Return the oldest file of the log if it is to be removed, and None otherwise.
 

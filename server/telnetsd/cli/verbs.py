@@ -108,6 +108,11 @@ VERBS: Final = (
         (
             Verb("tail", "audit.reading:tail", "Show the last events, and with -f new ones as they are written."),
             Verb("search", "audit.reading:search", "Find events in the whole log, including rotated files."),
+            Verb(
+                "sessions",
+                "audit.attached:sessions",
+                "List the sessions that were on a line at any time of an interval.",
+            ),
             Verb("show", "audit.reading:show", "Show everything about one session: certificate, commands, end."),
             Verb(
                 "stats",
@@ -115,6 +120,7 @@ VERBS: Final = (
                 "Count logins by user, day and hour, refusals by reason, events by action.",
             ),
             Verb("export", "audit.exporting:export_", "Write events for other programs."),
+            Verb("index", "audit.indexing:index", "Bring the index of the audit log up to date."),
             Verb("verify", "audit.proof:verify", "Check order, chain, signatures, beginning and end."),
             Verb("checkpoint", "audit.proof:checkpoint", "Sign the log as it is now, and export the checkpoint."),
             Verb("key", "audit.proof:key_", "Show the public key that an auditor needs, or generate a new key."),

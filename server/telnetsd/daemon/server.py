@@ -28,7 +28,7 @@ from telnetsd.config.values import AUTO, FailurePolicy
 from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
-from telnetsd.daemon.index_keeping import IndexKeeper
+from telnetsd.daemon.index_keeping import AUDIT_LOG, RECORDINGS, IndexKeeper
 from telnetsd.daemon.lifecycle import Parts, Signals, is_done_before, take_connections
 from telnetsd.daemon.meter import GenerationCollector, Meter
 from telnetsd.daemon.monitoring import Health, monitoring
@@ -185,7 +185,8 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
                     keepers=(
                         AuditKeeper(start.home, settings, trail),
                         RecordingKeeper(start.home.recordings_folder, lambda: reloader.generation.lines, trail),
-                        IndexKeeper(start.home),
+                        IndexKeeper(start.home, RECORDINGS),
+                        IndexKeeper(start.home, AUDIT_LOG),
                     ),
                     trail=trail,
                     meter=meter,

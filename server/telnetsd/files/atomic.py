@@ -54,3 +54,10 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def give_to_owner(path: Path, like: Path) -> None:
+    """Give a file that root has made to the owner of another one, so that the server can use it."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

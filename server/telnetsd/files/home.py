@@ -79,6 +79,8 @@ class Home:
     """Recordings of what lines have shown."""
     index_folder = _Path("audit/index")
     """An index of the text of the recordings, which can be rebuilt."""
+    log_index_folder = _Path("audit/index/log")
+    """An index of the rotated files of the audit log, which can be rebuilt."""
     audit_key = _Path("certs/audit.key")
     """The private key that signs the audit log."""
     audit_public_keys = _Path("certs/audit.pem")

@@ -13,7 +13,7 @@ import lzma
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -142,6 +142,26 @@ def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _
                     on_progress(before + min(raw.tell(), part.size))
         done = before + part.size
         on_progress(done)
+
+
+def read_ranges(part: LogPart, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Yield the lines, without their newlines, of some ranges of the plain content of one file.
+
+    Args:
+        part: The file.
+        ranges: Offset and size of each range, in order; a range has whole lines.
+    Raises:
+        OperatorError: The file cannot be read, or was removed meanwhile.
+    """
+    with _readable(part.path), _find_again(part) as raw, contextlib.suppress(*_BROKEN):
+        _, source = _unpack(raw)
+        at = 0
+        for offset, size in ranges:
+            while at < offset:
+                at += len(source.read(min(_BUFFER_BYTES, offset - at))) or offset
+            content = source.read(size)
+            at += len(content)
+            yield from content.removesuffix(b"\n").split(b"\n")
 
 
 def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[LogLine]:

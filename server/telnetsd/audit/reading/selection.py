@@ -10,6 +10,7 @@ from typing import Any, Final
 from telnetsd.audit.reading.row import LoggedEvent, value_of
 from telnetsd.events.fields import timestamp
 from telnetsd.events.of_sessions import SessionContinued
+from telnetsd.trigrams import folded
 
 TEXTS: Final = ("message", "telnetsd.command.line", "telnetsd.line.command")
 """The fields in which `text` is searched for."""
@@ -78,8 +79,12 @@ class Selection:
             and _matches(value_of(event, "event.action"), self.action)
             and _matches(value_of(event, "event.reason"), self.reason)
             and _matches(value_of(event, "telnetsd.line.name"), self.line)
-            and (not self.text or any(self.text.lower() in str(value_of(event, one)).lower() for one in TEXTS))
+            and (not self.text or self._has_text(event))
         )
+
+    def _has_text(self, event: LoggedEvent) -> bool:
+        wanted = folded(self.text)
+        return any(wanted in folded(str(value_of(event, one) or "")) for one in TEXTS)
 
     def _has_certificate(self, event: LoggedEvent) -> bool:
         sha256 = value_of(event, "tls.client.hash.sha256")

@@ -1,13 +1,15 @@
 """telnetsd audit tail, search, show: reading the audit log."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
-from telnetsd.audit.reading.archive import read_lines, take_snapshot
+from telnetsd.audit.index.searching import LogSearch
+from telnetsd.audit.reading.archive import take_snapshot
 from telnetsd.audit.reading.moment import Zone
 from telnetsd.audit.reading.row import LoggedEvent, describe, read_event
 from telnetsd.audit.reading.selection import Selection
@@ -15,7 +17,7 @@ from telnetsd.audit.reading.story import Story, tell_stories
 from telnetsd.audit.reading.tail import last_lines
 from telnetsd.audit.recall import CertificateRecall
 from telnetsd.cli.audit.filters import Asked, with_filters
-from telnetsd.cli.audit.progress import reading_bar
+from telnetsd.cli.audit.progress import ReadingBar, reading_bar
 from telnetsd.cli.audit.table import COLOURS, EventTable
 from telnetsd.cli.common import (
     Color,
@@ -80,10 +82,9 @@ def search(
     home: HomeOption = None,
 ) -> None:
     """Find events in the whole log, including rotated files. Exit status 1 if none match."""
-    snapshot = take_snapshot(home_of(context, home).audit_file)
     shown = _Shown(asked.zone, color, json=json)
-    with reading_bar(snapshot.size) as bar:
-        lines = _matching((line.content for line in read_lines(snapshot, bar.show)), asked.selection)
+    with search_of(home_of(context, home)) as (log, bar):
+        lines = log.lines(asked.selection)
         first = list(islice(lines, _MEASURED_ROWS))
         if not first:
             raise OperatorError("no matching events; use fewer filters")
@@ -124,15 +125,26 @@ def read_events(home: Home, selection: Selection, *, is_raw: bool = False) -> It
         is_raw: Whether events stay as they are in the file, and are all of them if nothing is selected. Otherwise
             each has its certificate in full, and what a new file repeats is left out.
     """
-    snapshot = take_snapshot(home.audit_file)
     certificates = CertificateRecall()
+    with search_of(home) as (log, bar):
+        for line in log.lines(selection):
+            event = read_event(line)
+            bar.end()
+            if is_raw:
+                yield event
+            elif selection.takes(completed := certificates.complete(event)):
+                yield completed
+
+
+@contextmanager
+def search_of(home: Home) -> Iterator[tuple[LogSearch, ReadingBar]]:
+    """Search the whole log, and show how much of it has been read, until the bar is ended."""
+    snapshot = take_snapshot(home.audit_file)
     with reading_bar(snapshot.size) as bar:
-        for line in read_lines(snapshot, bar.show):
-            event = read_event(line.content)
-            completed = certificates.complete(event)
-            if (is_raw and selection.is_everything) or selection.takes(completed):
-                bar.end()
-                yield event if is_raw else completed
+        yield (
+            LogSearch(snapshot=snapshot, log=home.audit_file, folder=home.log_index_folder, on_progress=bar.show),
+            bar,
+        )
 
 
 class _Shown:

@@ -33,11 +33,6 @@ class TextLine:
 Block = list[TextLine]
 
 
-def folded(text: str) -> str:
-    """Return a text as it is compared: without case."""
-    return text.casefold()
-
-
 class TextOfRecording:
     """Turns the output of a recording into lines of text."""
 

@@ -6,7 +6,7 @@ on one day, so that it is removed with them, and rebuilt alone if it is damaged.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 import zstandard
 
-from telnetsd.files.atomic import SECRET_FILE_MODE
-from telnetsd.lines.search.blocks import Block, TextLine, folded
+from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner
+from telnetsd.lines.search.blocks import Block, TextLine
+from telnetsd.trigrams import folded, trigram_query
 
 SUFFIX: Final = ".index"
-TRIGRAM_CHARS: Final = 3
 BLOCK_MAX_BYTES: Final = 2**20
 _BUSY_TIMEOUT_S: Final = 30.0
 _MS: Final = 1000
@@ -175,23 +175,16 @@ class IndexFile:
         """Yield the blocks that have a pattern, the newest first.
 
         Args:
-            pattern: As `folded` returns it, at least TRIGRAM_CHARS long.
+            pattern: As `folded` returns it, at least three characters long.
             since_ms: The earliest time, in milliseconds since 1970.
             until_ms: The latest time.
         """
-        for (row,) in self._database.execute(_FIND, (_query(pattern), since_ms, until_ms)).fetchall():
+        for (row,) in self._database.execute(_FIND, (trigram_query(pattern), since_ms, until_ms)).fetchall():
             file, line, begun_ms, writer, blob = self._database.execute(_GET, (row,)).fetchone()
             lines = _decode(blob)
             # A block that has every trigram need not have the pattern.
             if pattern in _folded_text(text for _, text in lines):
                 yield FoundBlock(file, line, begun_ms, [TextLine(at_s, writer, text) for at_s, text in lines])
-
-
-def give_to_owner(path: Path, like: Path) -> None:
-    """Give a file that root has made to the owner of another one, so that the server can use it."""
-    if os.geteuid() == 0:
-        owner = like.stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _folded_text(texts: Iterable[str]) -> str:
@@ -208,11 +201,3 @@ def _decode(blob: bytes) -> list[tuple[float, str]]:
         return _decoder.decode(zstandard.decompress(blob, max_output_size=BLOCK_MAX_BYTES))
     except (zstandard.ZstdError, msgspec.DecodeError) as error:
         raise sqlite3.DatabaseError(str(error)) from error
-
-
-def _query(pattern: str) -> str:
-    """Return the FTS5 query for a pattern: without positions, only single trigrams can be looked up."""
-    trigrams: Sequence[str] = sorted(
-        {pattern[at : at + TRIGRAM_CHARS] for at in range(len(pattern) - TRIGRAM_CHARS + 1)}
-    )
-    return " AND ".join('"' + one.replace('"', '""') + '"' for one in trigrams)

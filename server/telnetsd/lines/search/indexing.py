@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.errors import OperatorError
-from telnetsd.files.atomic import SECRET_FILE_MODE, make_secret_folder
+from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner, make_secret_folder
 from telnetsd.files.locking import take_lock
 from telnetsd.lines.recordings.name import RecordingName, parse_name, plain_name
 from telnetsd.lines.recordings.playback import list_recordings
 from telnetsd.lines.recordings.recording import is_growing
 from telnetsd.lines.search.blocks import blocks_of
-from telnetsd.lines.search.index_file import SUFFIX, IndexFile, give_to_owner
+from telnetsd.lines.search.index_file import SUFFIX, IndexFile
 from telnetsd.lines.search.reading import read_readable_text
 
 LOCK: Final = "lock"

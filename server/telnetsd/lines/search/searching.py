@@ -16,10 +16,11 @@ from typing import Final
 from telnetsd.errors import OperatorError
 from telnetsd.lines.recordings.name import ZSTD_SUFFIX, RecordingName, parse_name, plain_name
 from telnetsd.lines.recordings.playback import list_recordings
-from telnetsd.lines.search.blocks import BLOCK_MAX_S, PATTERN_MAX_CHARS, TextLine, folded
-from telnetsd.lines.search.index_file import TRIGRAM_CHARS, FoundBlock, IndexFile
+from telnetsd.lines.search.blocks import BLOCK_MAX_S, PATTERN_MAX_CHARS, TextLine
+from telnetsd.lines.search.index_file import FoundBlock, IndexFile
 from telnetsd.lines.search.indexing import list_index_files
 from telnetsd.lines.search.reading import read_readable_text
+from telnetsd.trigrams import TRIGRAM_CHARS, folded
 
 _MS: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

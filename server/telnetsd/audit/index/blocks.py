@@ -1,0 +1,132 @@
+"""What the index knows about a file of the log: its blocks, and who was on which line when; without I/O.
+
+A block is a run of whole lines. A search reads the blocks that may have what it looks for, and looks at each line.
+So an index can hide an event from a search, if somebody changes it, but cannot invent or alter one.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from telnetsd.audit.reading.row import LoggedEvent, read_event, value_of, who_of
+from telnetsd.audit.reading.selection import GUEST, TEXTS
+from telnetsd.events.of_sessions import LineConnected, LineDisconnected, SessionEnded
+from telnetsd.trigrams import folded
+
+BLOCK_BYTES: Final = 16_384
+"""About 20 events: with more, most blocks have most groups of three letters."""
+FACTS: Final = {
+    "user": ("user.name", "user.target.name"),
+    "session": ("telnetsd.session.id",),
+    "line": ("telnetsd.line.name",),
+    "action": ("event.action",),
+    "reason": ("event.reason",),
+    "outcome": ("event.outcome",),
+}
+"""The words that the index has of each block, by kind, and the fields that they are in."""
+_FACT_MAX_CHARS: Final = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class LogBlock:
+    """A run of lines of one file.
+
+    Attributes:
+        offset: Where it begins in the plain content of the file, in bytes.
+        size: Its length in bytes.
+        first_at, last_at: The earliest and the latest `@timestamp` in it; empty if no line has one.
+        facts: The words in it, as pairs of a kind and a word.
+        text: The text that can be searched for, folded.
+    """
+
+    offset: int
+    size: int = 0
+    first_at: str = ""
+    last_at: str = ""
+    facts: set[tuple[str, str]] = field(default_factory=set)
+    text: str = ""
+
+    def add(self, event: LoggedEvent, size: int) -> None:
+        """Add a line of `size` bytes, its newline included."""
+        self.size += size
+        at = value_of(event, "@timestamp")
+        if isinstance(at, str):
+            self.first_at = min(self.first_at or at, at)
+            self.last_at = max(self.last_at, at)
+        for kind, paths in FACTS.items():
+            words = (value_of(event, path) for path in paths)
+            self.facts.update((kind, word[:_FACT_MAX_CHARS]) for word in words if isinstance(word, str))
+        if value_of(event, "telnetsd.identity.kind") == GUEST:
+            self.facts.add(("user", GUEST))
+        texts = (value_of(event, path) for path in TEXTS)
+        self.text += "".join(f"{folded(text)}\n" for text in texts if isinstance(text, str))
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A session's connection to a line, as far as one file of the log has it.
+
+    Attributes:
+        line: The line's name.
+        session: The session's id.
+        user: Who it was; see `who_of`.
+        opened_at, closed_at: The `@timestamp` of its begin and its end; empty if another file has it, or none.
+    """
+
+    line: str
+    session: str
+    user: str
+    opened_at: str = ""
+    closed_at: str = ""
+
+
+class AttachmentTracker:
+    """Finds the attachments in the events of one file, or of several in order."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], Attachment] = {}
+        self._closed: list[Attachment] = []
+
+    def note(self, event: LoggedEvent) -> None:
+        """Note an event."""
+        action, session = value_of(event, "event.action"), value_of(event, "telnetsd.session.id")
+        if not isinstance(session, str):
+            return
+        at, line = str(value_of(event, "@timestamp")), value_of(event, "telnetsd.line.name")
+        if action == LineConnected.action and isinstance(line, str):
+            self._open.setdefault((session, line), Attachment(line, session, who_of(event), opened_at=at))
+        elif action == LineDisconnected.action and isinstance(line, str):
+            self._close(Attachment(line, session, who_of(event), closed_at=at))
+        elif action == SessionEnded.action:
+            for _, other in [key for key in self._open if key[0] == session]:
+                self._close(Attachment(other, session, who_of(event), closed_at=at))
+
+    def join(self, other: Attachment) -> None:
+        """Note an attachment as the index of a later file has it."""
+        if other.opened_at:
+            self._open[other.session, other.line] = other
+        if other.closed_at:
+            self._close(other)
+
+    def every(self) -> list[Attachment]:
+        """Return the attachments, the closed ones first."""
+        return [*self._closed, *self._open.values()]
+
+    def _close(self, closed: Attachment) -> None:
+        begun = self._open.pop((closed.session, closed.line), None)
+        opened_at = begun.opened_at if begun is not None else closed.opened_at
+        self._closed.append(Attachment(closed.line, closed.session, closed.user, opened_at, closed.closed_at))
+
+
+def blocks_of(lines: Iterable[bytes], attachments: AttachmentTracker) -> Iterator[LogBlock]:
+    """Yield the blocks of a file's lines (without their newlines), and note its attachments."""
+    block = LogBlock(offset=0)
+    for line in lines:
+        event = read_event(line)
+        attachments.note(event)
+        block.add(event, len(line) + 1)
+        if block.size >= BLOCK_BYTES:
+            yield block
+            block = LogBlock(offset=block.offset + block.size)
+    if block.size:
+        yield block

@@ -1,0 +1,130 @@
+"""Searching the log: what the index rules out is not read, and only a line that may be selected is parsed."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from telnetsd.audit.index.blocks import Attachment, AttachmentTracker
+from telnetsd.audit.index.index_file import LogIndex
+from telnetsd.audit.index.keeping import is_rotated, open_index
+from telnetsd.audit.reading.archive import LogPart, Snapshot, read_lines, read_ranges
+from telnetsd.audit.reading.row import read_event
+from telnetsd.audit.reading.selection import Selection
+from telnetsd.audit.recall import CertificateRecall
+from telnetsd.events.fields import timestamp
+
+_TIME_MARK: Final = b'{"@timestamp":"'
+_TIME_CHARS: Final = len("2026-01-31T12:00:00.000000Z")
+_PATTERN: Final = frozenset("*?[")
+_ESCAPED: Final = frozenset('"\\')
+_OF_ATTACHMENTS: Final = (b'"action":"line-connected"', b'"action":"line-disconnected"', b'"action":"session-ended"')
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSearch:
+    """A search of one log.
+
+    Attributes:
+        snapshot: The log.
+        log: Its current file, which has no index.
+        folder: Where the index is; a file without one is read as a whole.
+        on_progress: Called with how many bytes of the files are done.
+    """
+
+    snapshot: Snapshot
+    log: Path
+    folder: Path
+    on_progress: Callable[[int], None]
+
+    def lines(self, selection: Selection) -> Iterator[bytes]:
+        """Yield the lines that are selected, in the order of the log.
+
+        Raises:
+            OperatorError: A file cannot be read.
+        """
+        if selection.is_everything:
+            yield from (line.content for line in read_lines(self.snapshot, self.on_progress))
+            return
+        certificates, may_match = CertificateRecall(), prefilter(selection)
+        for line in self._candidates(selection):
+            if not may_match(line):
+                continue
+            event = read_event(line)
+            # A later event has only the fingerprint of a certificate: its serial number is in an earlier one.
+            if selection.takes(certificates.complete(event) if selection.certificate else event):
+                yield line
+
+    def attachments(self) -> list[Attachment]:
+        """Return every attachment that the log has.
+
+        Raises:
+            OperatorError: A file cannot be read.
+        """
+        tracker = AttachmentTracker()
+        for part in self._parts():
+            known = self._ask(part, lambda index: list(index.attachments()))
+            for one in known or ():
+                tracker.join(one)
+            if known is None:
+                for line in _every_line(part):
+                    if any(mark in line for mark in _OF_ATTACHMENTS):
+                        tracker.note(read_event(line))
+        return tracker.every()
+
+    def _parts(self) -> Iterator[LogPart]:
+        done = 0
+        for part in self.snapshot.parts:
+            yield part
+            done += part.size
+            self.on_progress(done)
+
+    def _candidates(self, selection: Selection) -> Iterator[bytes]:
+        """Yield the lines that are not ruled out by the index."""
+        for part in self._parts():
+            # An event with a certificate's fingerprint alone is selected by what an earlier event says about it.
+            ranges = None if selection.certificate else self._ask(part, lambda index: index.find(selection))
+            yield from _every_line(part) if ranges is None else read_ranges(part, ranges)
+
+    def _ask(self, part: LogPart, question: Callable[[LogIndex], _T]) -> _T | None:
+        """Ask the index of a file; return None if there is none, or if it is damaged."""
+        index = open_index(self.folder, part) if is_rotated(part, self.log) else None
+        if index is None:
+            return None
+        with closing(index):
+            try:
+                return question(index)
+            except sqlite3.Error:
+                return None
+
+
+def prefilter(selection: Selection) -> Callable[[bytes], bool]:
+    """Return a function that rules out most lines without parsing them; it never rules out a selected one."""
+    patterns = [one for one in (selection.action, selection.reason, selection.line) if _PATTERN.isdisjoint(one)]
+    words = (selection.user, selection.session, selection.outcome, *patterns)
+    needles = [word.encode() for word in words if _is_as_in_json(word)]
+    text = selection.text.lower().encode() if _is_as_in_json(selection.text) else b""
+    since = timestamp(selection.since).encode() if selection.since is not None else b""
+    until = timestamp(selection.until).encode() if selection.until is not None else b"~"
+    start, end = len(_TIME_MARK), len(_TIME_MARK) + _TIME_CHARS
+
+    def may_match(line: bytes) -> bool:
+        if line.startswith(_TIME_MARK) and not since <= line[start:end] <= until:
+            return False
+        if not all(needle in line for needle in needles):
+            return False
+        # Outside ASCII, letters have forms that are the same without case.
+        return not text or not line.isascii() or text in line.lower()
+
+    return may_match
+
+
+def _every_line(part: LogPart) -> Iterator[bytes]:
+    return (line.content for line in read_lines(Snapshot((part,), b"")))
+
+
+def _is_as_in_json(word: str) -> bool:
+    return word.isascii() and word.isprintable() and _ESCAPED.isdisjoint(word)
