@@ -111,7 +111,7 @@ VERBS: Final = (
             Verb(
                 "sessions",
                 "audit.attached:sessions",
-                "List the sessions that were on a line at any time of an interval.",
+                "List the sessions that were on a line.",
             ),
             Verb("show", "audit.reading:show", "Show everything about one session: certificate, commands, end."),
             Verb(
