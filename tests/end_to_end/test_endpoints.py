@@ -229,7 +229,9 @@ def test_a_unix_socket_does_not_replace_a_file(tmp_path: Path, home: Home) -> No
 
 def test_connect_reports_that_the_server_may_have_refused_the_address(start: Callable[..., RunningServer]) -> None:
     server = start(PROXIED)
-    said = refused(server.home, "connect", "--guest", f"localhost:{server.port}")
+    done = telnetsd(server.home, "connect", "--guest", f"localhost:{server.port}")
+    assert done.returncode == 255
+    said = done.stderr
     assert "closed the connection before it identified itself: it may have rejected this address; try again" in said
     assert server.wait_for(lambda one: action_of(one) == "connection-refused")
 

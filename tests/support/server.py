@@ -34,10 +34,11 @@ class RunningServer:
         wrapper: Sequence[str] = (),
         stdout: int | None = None,
         workers: int = WORKERS,
+        listen: str = "127.0.0.1:0",
         **environment: str,
     ) -> None:
         self.home = home
-        serve = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", "127.0.0.1:0"]
+        serve = [sys.executable, "-m", "telnetsd", "serve", "--home", str(home.root), "--listen", listen]
         if workers != 1:
             serve += ["--workers", str(workers)]
         self.process = subprocess.Popen(

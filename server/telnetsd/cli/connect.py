@@ -2,63 +2,69 @@
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from telnetsd.administration.users.credentials import user_files
 from telnetsd.cli.common import HomeOption, home_of
-from telnetsd.cli.words import complete_users
-from telnetsd.config.address import parse_address
-from telnetsd.config.loading import load_settings
-from telnetsd.errors import OperatorError
-from telnetsd.files.home import Home
+from telnetsd.cli.target import (
+    CaOption,
+    CertOption,
+    GuestOption,
+    KeyOption,
+    KeyPasswordOption,
+    UserOption,
+    Wish,
+    target_of,
+)
+from telnetsd.client.connecting import LostError
+from telnetsd.client.keyboard import Keyboard
+from telnetsd.client.talking import Conversation
+from telnetsd.own_client import OwnClient
 
-DEFAULT_PORT = 992
+LOST: Final = 255
+"""The exit status if the connection was refused or lost, as that of ssh."""
 
 
 def connect(
     context: typer.Context,
     address: Annotated[
         str | None,
-        typer.Argument(metavar="HOST[:PORT]", help="Default port: 992. Default: the server of this home folder."),
+        typer.Argument(metavar="[HOST[:PORT]]", help="Default: the server of this home folder."),
     ] = None,
-    user: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Log in with certs/users/NAME.pem of the home folder.", autocompletion=complete_users
-        ),
-    ] = None,
-    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Log in with this certificate (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert (PEM).")] = None,
-    guest: Annotated[bool, typer.Option("--guest", help="Connect without a certificate (the default).")] = False,
-    ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The CA of the server; default: certs/ca.pem.")
-    ] = None,
+    line: Annotated[
+        str, typer.Argument(metavar="[LINE]", help="Connect to this line at once; else to the prompt.")
+    ] = "",
+    user: UserOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    guest: GuestOption = False,
+    ca: CaOption = None,
+    password_file: KeyPasswordOption = None,
+    reconnect: Annotated[
+        bool, typer.Option("--reconnect", help="Take up the session, and its line, when the connection is lost.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Connect to a server: a TLS telnet client."""
-    from telnetsd.client.connect import Credentials, make_client_context, talk
-
-    where = home_of(context, home)
-    if (cert is None) != (key is None):
-        raise typer.BadParameter("use --cert and --key together")
-    if sum((user is not None, cert is not None, guest)) > 1:
-        raise typer.BadParameter("use only one of --user NAME, --cert F with --key F, --guest")
-    if user is not None:
-        files = user_files(where, user)
-        cert, key = files.certificate, files.key
-        if not key.exists():
-            raise OperatorError(f"no user {user} here: {where.shown(key)} not found; see: telnetsd user list")
-    credentials = Credentials(cert, key) if cert is not None and key is not None else None
-    tls = make_client_context(ca or where.ca_certificate, credentials)
-    if not asyncio.run(talk(_address(where, address), tls, sys.stdin.fileno(), sys.stdout.buffer)):
-        raise typer.Exit(1)
-
-
-def _address(home: Home, text: str | None) -> tuple[str, int]:
-    if text is None:
-        return parse_address(load_settings(home.config_file).listener.listen)
-    has_port = text.count(":") == 1 or text.rpartition("]")[2].startswith(":")
-    return parse_address(text if has_port else f"{text}:{DEFAULT_PORT}")
+    """Connect to a server: a TLS telnet client. Exit status 255 if the connection was refused or lost."""
+    wish = Wish(address=address, user=user, certificate=cert, key=key, guest=guest, ca=ca)
+    target = target_of(wish, home_of(context, home), password_file, OwnClient.CONNECT)
+    talk = Conversation(
+        target.address,
+        target.context,
+        Keyboard(sys.stdin.fileno()),
+        sys.stdout.buffer,
+        line=line,
+        reconnects=reconnect,
+    )
+    try:
+        ending = asyncio.run(talk.run())
+    except LostError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(LOST) from error
+    except asyncio.CancelledError:
+        raise typer.Exit(LOST) from None
+    start = "" if talk.is_at_line_start else "\n"
+    typer.echo(f"{start}connection to {target.address.host} {ending.words}", err=True)
+    if not ending.is_by_user:
+        raise typer.Exit(LOST)

@@ -3,6 +3,7 @@
 import getpass
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -98,6 +99,19 @@ def pkcs12_password(file: Path | None, *, is_asked: bool) -> bytes | None:
     if file is None and not is_asked:
         return None
     return new_passphrase(file, "NAME.p12")
+
+
+def password_from(file: Path | None, what: str) -> Callable[[], bytes]:
+    """Return a function that finds the password of something that a user was given: from a file, or typed."""
+
+    def ask() -> bytes:
+        if file is not None:
+            return read_passphrase(file)
+        if not sys.stdin.isatty():
+            raise OperatorError(f"{what} is encrypted; give its password with --password-file FILE")
+        return getpass.getpass(f"password of {what}: ").encode()
+
+    return ask
 
 
 def _find(file: Path | None, *, is_person_asked: bool) -> bytes:

@@ -9,6 +9,8 @@ VERBS: Final = (
     Verb("serve", "serve:serve", "Run the server in the foreground; SIGHUP reloads, SIGTERM and ^C stop."),
     Verb("workers", "serve:workers", "Start and restart the workers of a server.", is_hidden=True),
     Verb("connect", "connect:connect", "Connect to a server: a TLS telnet client."),
+    Verb("run", "run:run", "Run one command on a server, for scripts."),
+    Verb("login", "login:login", "Store a server, its CA, and what to log in with."),
     Verb("check", "check:check", "Check configuration, keys and expiry dates."),
     Verb("reload", "reload:reload", "Reload configuration, trust anchors, CRLs and the server's certificate."),
     Verb("top", "top:top", "Show open sessions and events per second, live."),

@@ -76,6 +76,13 @@ def _reasons(_home: Home) -> Iterable[str]:
     return {reason for one in ACTIONS.values() for reason in one.reasons}
 
 
+def complete_hosts(_context: typer.Context, incomplete: str) -> list[str]:
+    """Return the hosts that a user has stored."""
+    from telnetsd.client.profile import list_profiles
+
+    return [name for name in list_profiles() if name.startswith(incomplete)]
+
+
 complete_users = _completer(_users)
 complete_lines = _completer(_lines)
 complete_actions = _completer(_actions)

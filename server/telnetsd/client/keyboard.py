@@ -1,11 +1,16 @@
 """The terminal of a `telnetsd connect` user: line by line, and key by key while the server echoes."""
 
+import asyncio
+import contextlib
 import os
+import signal
 import termios
+import threading
 import tty
 from typing import Any, Final
 
 DEFAULT_SIZE: Final = (80, 24)
+READ_BYTES: Final = 65_536
 
 
 class Keyboard:
@@ -18,7 +23,8 @@ class Keyboard:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.is_raw = False
-        self._saved: list[Any] | None = termios.tcgetattr(descriptor) if os.isatty(descriptor) else None
+        self.is_terminal = os.isatty(descriptor)
+        self._saved: list[Any] | None = termios.tcgetattr(descriptor) if self.is_terminal else None
 
     @property
     def kind(self) -> str:
@@ -37,7 +43,45 @@ class Keyboard:
         if self._saved is None or wanted == self.is_raw:
             return
         self.is_raw = wanted
-        if wanted:
-            tty.setraw(self.descriptor, termios.TCSADRAIN)
-        else:
-            termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self._saved)
+        with contextlib.suppress(termios.error):  # the terminal is gone, and with it its state
+            if wanted:
+                tty.setraw(self.descriptor, termios.TCSADRAIN)
+            else:
+                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self._saved)
+
+    def drop_line(self) -> None:
+        """Forget the line that the terminal is editing."""
+        if self._saved is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self.descriptor, termios.TCIFLUSH)
+
+    def suspend(self) -> None:
+        """Stop this program, as ^Z does, and return when it continues; the shell gets the terminal as it was."""
+        was_raw = self.is_raw
+        self.set_raw(wanted=False)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self.set_raw(wanted=was_raw)
+
+    def read_in_background(self) -> "asyncio.Queue[bytes]":
+        """Read in a separate thread: a terminal, a pipe and a file are read alike. An empty chunk is the end.
+
+        The thread may still wait for a key when the program ends. It therefore reads the descriptor directly: a
+        reader of the standard library holds a lock while it waits, and the interpreter cannot exit without it.
+        """
+        loop = asyncio.get_running_loop()
+        chunks: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def read() -> None:
+            chunk = b"\n"
+            while chunk:
+                try:
+                    chunk = os.read(self.descriptor, READ_BYTES)
+                except OSError:
+                    chunk = b""  # the terminal is gone
+                try:
+                    loop.call_soon_threadsafe(chunks.put_nowait, chunk)
+                except RuntimeError:
+                    return  # the conversation is over, and its loop is closed
+
+        threading.Thread(target=read, daemon=True).start()
+        return chunks

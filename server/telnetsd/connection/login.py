@@ -28,6 +28,7 @@ from telnetsd.listener.arrival import Origin
 from telnetsd.racing import unless
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.journal import Journal
+from telnetsd.session.screen import make_screen
 from telnetsd.session.session import Session
 from telnetsd.session.session_id import new_session_id
 from telnetsd.session.visit import Visit
@@ -95,14 +96,14 @@ class Login:
             if admitted is not None:
                 await self._talk(*admitted)
         except AuditUnavailableError:
-            _say_goodbye(protocol, [AUDIT_UNAVAILABLE])
+            _refuse(transport, protocol, [AUDIT_UNAVAILABLE])
         except Exception:
             logger.exception("a connection failed: internal error")
             event = SessionRefused(
                 reason=AdmissionReason.INTERNAL_ERROR, message="the server failed to serve a connection"
             )
             self._shared.stages.trail.bound_to(source_of(self._origin)).record(event)
-            _say_goodbye(protocol, ["refused: internal server error; tell the operator"])
+            _refuse(transport, protocol, ["refused: internal server error; tell the operator"])
 
     async def _admit(self, transport: TlsTransport, protocol: NvtProtocol) -> tuple[Session, int] | None:
         """Identify a client, and return its session and the round of checks that it belongs to; None for a refusal.
@@ -123,7 +124,7 @@ class Login:
             journal.debug("is refused: %s", admitted.words[0])
             if admitted.event is not None:
                 await trail.record(admitted.event)
-            _say_goodbye(protocol, admitted.words)
+            _refuse(transport, protocol, admitted.words)
             return None
         return await self._start_session(admitted, transport, protocol, trail, session_id), rounds
 
@@ -236,6 +237,6 @@ def _line_by_name(lines: LineTable, server_name: str) -> str:
     return line.name if line is not None else ""
 
 
-def _say_goodbye(protocol: NvtProtocol, lines: list[str]) -> None:
-    protocol.writer.write("".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace"))
-    protocol.writer.close()
+def _refuse(transport: TlsTransport, protocol: NvtProtocol, lines: list[str]) -> None:
+    details: TlsDetails = transport.get_extra_info("tls")
+    make_screen(protocol, details.application).refuse(lines)

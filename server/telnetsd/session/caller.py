@@ -5,7 +5,8 @@ from datetime import datetime
 
 from telnetsd.commands.caller import Question, Services
 from telnetsd.commands.enrolment_service import Applicant
-from telnetsd.events.reason import EndReason
+from telnetsd.commands.table import CommandError
+from telnetsd.events.reason import CommandReason, EndReason
 from telnetsd.identity.outcome import Admitted
 from telnetsd.lines.table import Line
 from telnetsd.rpc.messages import Join
@@ -21,12 +22,12 @@ class SessionCaller:
 
     Args:
         facts: The session's facts.
-        typed: The user's input.
+        typed: The user's input; None for a session of one command.
     """
 
     __slots__ = ("_facts", "_typed", "shell")
 
-    def __init__(self, facts: Facts, typed: TypedInput) -> None:
+    def __init__(self, facts: Facts, typed: TypedInput | None) -> None:
         self._facts = facts
         self._typed = typed
         self.shell = Shell(self, facts.user, facts.trail, facts.journal, lambda: facts.is_over)
@@ -76,7 +77,10 @@ class SessionCaller:
 
     async def connect(self, line: Line, join: Join) -> None:
         """See Caller; input after the attachment is interpreted as lines again."""
-        facts = self._facts
+        facts, typed = self._facts, self._typed
+        if typed is None:
+            sentence = f"a line needs a terminal; use: telnetsd connect HOST {line.name}"
+            raise CommandError(CommandReason.WRONG_USAGE, sentence)
         is_bare = bool(facts.visit.straight_to)
         attachment = Attachment(line, facts.user, facts.protocol, facts.trail, is_bare=is_bare)
         attachment.on_heard = facts.note_heard
@@ -84,10 +88,12 @@ class SessionCaller:
         facts.journal.debug("asks for the line %s (%s)", line.name, join.value)
         try:
             place = await attach(attachment, join, facts.services, self.id)
+            facts.screen.note_line(line.name)
             try:
-                rest, is_after_cr = self._typed.take_rest()
-                self._typed.give_back(await attachment.talk(place, rest, is_after_cr=is_after_cr))
+                rest, is_after_cr = typed.take_rest()
+                typed.give_back(await attachment.talk(place, rest, is_after_cr=is_after_cr))
             finally:
+                facts.screen.note_line("")
                 await attachment.record_disconnected()
                 facts.journal.debug("has left the line %s", line.name)
         finally:

@@ -65,6 +65,11 @@ class Conversation:
         self._is_first_line = True
 
     @property
+    def exit_status(self) -> int:
+        """See Request; a session with a prompt has none."""
+        return 0
+
+    @property
     def prompt_now(self) -> str:
         """The prompt that is on the screen now; empty while a command runs, since the prompt follows its answer."""
         return "" if self._is_busy else f"{self.prompt()}{self._typed.shown}"

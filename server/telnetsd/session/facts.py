@@ -10,7 +10,7 @@ from telnetsd.identity.outcome import Admitted, NamedUser
 from telnetsd.session.attachment import Attachment
 from telnetsd.session.clocks import Clocks
 from telnetsd.session.journal import Journal
-from telnetsd.session.screen import Screen
+from telnetsd.session.screen import make_screen
 from telnetsd.session.visit import Visit
 from telnetsd.telnet.protocol import NvtProtocol
 
@@ -42,7 +42,7 @@ class Facts:
         self.visit = visit
         self.identity: Admitted = visit.identity
         self.protocol = protocol
-        self.screen = Screen(protocol)
+        self.screen = make_screen(protocol, visit.tls.application)
         self.trail = trail
         self.services = services
         self.settings = settings

@@ -13,10 +13,12 @@ from telnetsd.config.settings import Settings
 from telnetsd.events.reason import EndReason, LineReason, RefusalReason
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.lines.table import LineDeniedError
+from telnetsd.own_client import OwnClient, SessionOver
 from telnetsd.session.clocks import Bounds, Due
 from telnetsd.session.conversation import CONNECT, Conversation
 from telnetsd.session.facts import Facts
 from telnetsd.session.greeting import warn_of_expiry, withdraw
+from telnetsd.session.request import Request
 from telnetsd.session.visit import GuestTerms, Visit
 from telnetsd.telnet.protocol import NvtProtocol
 
@@ -46,7 +48,8 @@ class Session:
         guests: GuestTerms | None = None,
     ) -> None:
         self._facts = Facts(visit, protocol, trail, services, settings)
-        self._conversation = Conversation(self._facts, guests)
+        is_request = visit.tls.application == OwnClient.RUN
+        self._conversation = Request(self._facts, guests) if is_request else Conversation(self._facts, guests)
         self._is_told_of_acceptance = False
 
     @property
@@ -96,8 +99,13 @@ class Session:
         try:
             await self._conversation.run()
         finally:
-            facts.screen.close()
+            facts.screen.finish(self._over())
             facts.journal.debug("ends (%s)", facts.end_reason)
+
+    def _over(self) -> SessionOver:
+        reason = self._facts.end_reason or EndReason.INTERNAL_ERROR
+        is_by_user = reason in {EndReason.QUIT, EndReason.END_OF_INPUT}
+        return SessionOver(reason.value, "", is_by_user, self._conversation.exit_status)
 
     def notify(self, text: str) -> None:
         """Show a line at once, and the prompt again after it."""
@@ -145,10 +153,9 @@ class Session:
         """End the session from outside, and show `sentence` to its user."""
         if self._facts.end_reason is None:
             self._facts.end_reason = reason
-            self._facts.screen.interject(sentence)
             if self._facts.attachment is not None:
                 self._facts.attachment.dismiss(LineReason.SESSION_ENDED, "")
-            self._facts.screen.close()
+            self._facts.screen.finish(SessionOver(reason.value, sentence))
 
     def check_clocks(self, at: datetime) -> None:
         """Check the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""

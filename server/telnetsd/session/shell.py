@@ -29,6 +29,7 @@ from telnetsd.session.journal import Journal
 
 HISTORY_LINES: Final = 50
 HISTORY_LINE_MAX_CHARS: Final = 200
+FAILED: Final = 1
 GIVE_UP: Final = "."
 ANSWER_LINES_MAX: Final = 512
 _BLOCK_BEGIN: Final = "-----BEGIN "
@@ -71,6 +72,13 @@ class Shell:
         self._running: tuple[str, str] = ("", "")
         self._answer: _Answer | None = None
         self._dropping = 0
+        self.exit_status = 0
+        """Of the last command: 0 if it has done its work, 1 if it was denied or failed; a program's own."""
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the next line is the answer to a question."""
+        return self._answer is not None
 
     def prompt_for(self, prompt: str) -> str:
         """Return what is shown before the next line: the prompt for commands, or the prompt of a question."""
@@ -101,6 +109,7 @@ class Shell:
         name, arguments = _split(line)
         if not name:
             return
+        self.exit_status = 0
         # From here on, `line` is only what the log may contain; the command gets the full arguments.
         line = self._caller.services.table.shown(f"{name} {arguments}".rstrip())
         self.history = self.history or deque(maxlen=HISTORY_LINES)
@@ -137,6 +146,7 @@ class Shell:
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
         """Refuse a line: record an event, and show `sentence` to the user."""
         name = escape(_split(line)[0], NAME_MAX_CHARS)
+        self.exit_status = FAILED
         self._journal.debug("is denied %s (%s)", name or "a line", reason)
         shown, message = self._shown(line, reason)
         if await self._record(CommandDenied(reason=reason, message=message, name=name, line=shown)):
@@ -200,6 +210,7 @@ class Shell:
             await self._record_failure(CommandReason.SESSION_ENDED, line, name)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
+            self.exit_status = FAILED
         except Exception:
             # A command may come from another package: its fault ends the command, not the session.
             logger.exception("command %s failed", name)
@@ -207,6 +218,7 @@ class Shell:
             await self._record_failure(CommandReason.INTERNAL_ERROR, line, name)
 
     async def _record_failure(self, reason: StrEnum, line: str, name: str, exit_status: int | None = None) -> None:
+        self.exit_status = FAILED if exit_status is None else _shell_status(exit_status)
         shown, message = self._shown(line, reason)
         event = CommandFailed(reason=reason, message=message, name=name, line=shown, exit_status=exit_status)
         await self._record(event)
@@ -224,6 +236,7 @@ class Shell:
             await self._trail.record(event)
         except AuditUnavailableError:
             self._caller.say(AUDIT_UNAVAILABLE)
+            self.exit_status = FAILED
             return False
         return True
 
@@ -232,3 +245,8 @@ def _split(line: str) -> tuple[str, str]:
     """Split a line into the command's name and the rest of the line; both may be empty."""
     name, *rest = line.split(None, 1) or [""]
     return name, rest[0].rstrip() if rest else ""
+
+
+def _shell_status(exit_status: int) -> int:
+    """Return a program's exit status as shells show it: 128 and the number of the signal that ended it."""
+    return exit_status if exit_status >= 0 else 128 - exit_status

@@ -27,6 +27,8 @@ class BoundedWriter(TelnetWriter):
     """Interprets telnet commands (IAC) from an unidentified peer, and answers them."""
 
     slc_simulated = False
+    subnegotiation_max_bytes = SUBNEGOTIATION_MAX_BYTES
+    """How much of a subnegotiation is kept; a longer one is refused."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- telnetlib3's signature, passed on
         super().__init__(*args, **options)
@@ -58,7 +60,7 @@ class BoundedWriter(TelnetWriter):
         if not is_data:
             return super().feed_byte(byte)
         self._subnegotiation_bytes += 1
-        if self._subnegotiation_bytes <= SUBNEGOTIATION_MAX_BYTES:
+        if self._subnegotiation_bytes <= self.subnegotiation_max_bytes:
             return super().feed_byte(byte)
         self.iac_received = False
         return False
@@ -66,7 +68,7 @@ class BoundedWriter(TelnetWriter):
     @property
     def _is_whole(self) -> bool:
         """Whether nothing of the current subnegotiation was dropped."""
-        return self._subnegotiation_bytes <= SUBNEGOTIATION_MAX_BYTES
+        return self._subnegotiation_bytes <= self.subnegotiation_max_bytes
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
         """Accept a subnegotiation only if its option was agreed on, and only if it is complete.

@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 
 from telnetlib3 import TelnetReader
 from telnetlib3.client_base import BaseClient
-from telnetlib3.telopt import BINARY, BRK, COM_PORT_OPTION, ECHO, EOF, IAC, NAWS, SB, SE, SGA, TTYPE
+from telnetlib3.telopt import BINARY, BRK, COM_PORT_OPTION, ECHO, EOF, IAC, IP, NAWS, SB, SE, SGA, TTYPE
 
+from telnetsd.own_client import MESSAGE_MAX_BYTES, OPTION
 from telnetsd.telnet.bounded_writer import BoundedWriter
 from telnetsd.telnet.gate import ReadingGate
 from telnetsd.telnet.turns import turns_of_pumps
@@ -40,6 +41,10 @@ class _Writer(BoundedWriter):
         self.on_com_port: Callable[[bytes], None] | None = None
         """Takes what the server says about its serial port (RFC 2217); None if we do not control it."""
         self.on_com_port_agreed: Callable[[], None] = lambda: None
+        self.on_message: Callable[[bytes], None] | None = None
+        """Takes what a server that is telnetsd says beyond telnet; None if the server is another one."""
+
+    subnegotiation_max_bytes = MESSAGE_MAX_BYTES
 
     def agrees_to_do(self, opt: bytes) -> bool:
         """See BoundedWriter."""
@@ -51,12 +56,16 @@ class _Writer(BoundedWriter):
 
     def is_subnegotiated(self, opt: bytes) -> bool:
         """See BoundedWriter; the only question that we answer is the type of our terminal."""
+        if opt == OPTION:
+            return self.on_message is not None
         return opt == TTYPE or (opt == COM_PORT_OPTION and self.ours.is_on(opt))
 
     def handle_subnegotiation(self, buf: collections.deque[bytes]) -> None:
-        """Pass on what the server says about its serial port; see BoundedWriter for the other options."""
+        """Pass on what the server says about its serial port, and the messages of telnetsd; see BoundedWriter."""
         if buf[0] == COM_PORT_OPTION and self.on_com_port is not None and self._is_whole:
             self.on_com_port(b"".join(list(buf)[1:]))
+        elif buf[0] == OPTION and self.on_message is not None and self._is_whole:
+            self.on_message(b"".join(list(buf)[1:]))
         else:
             super().handle_subnegotiation(buf)
 
@@ -179,6 +188,19 @@ class NvtConnection:
     def on_echo(self, told: Callable[[bool], None]) -> None:
         """Set the callback for when the server starts to echo (true) and when it stops (false)."""
         self._writer.on_echo = told
+
+    def ask_character_mode(self) -> None:
+        """Ask the server to echo and edit what is typed, so that each key is sent at once (RFC 857, RFC 858)."""
+        for option in (SGA, ECHO):
+            self._writer.request(option)
+
+    def on_message(self, told: Callable[[bytes], None]) -> None:
+        """Set the callback for what a server that is telnetsd says beyond telnet."""
+        self._writer.on_message = told
+
+    def interrupt(self) -> None:
+        """Send Interrupt Process (RFC 854): the half-typed line is dropped."""
+        self._writer.send_iac(IAC + IP)
 
     def control_port(self, on_agreed: Callable[[], None], on_said: Callable[[bytes], None]) -> None:
         """Offer to control the server's serial port (RFC 2217), and ask for bytes unchanged.

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from telnetlib3 import TelnetReader
-from telnetlib3.telopt import IAC, SB
+from telnetlib3.telopt import IAC, SB, SE
 
+from telnetsd.own_client import OPTION
 from telnetsd.telnet.agreement import Agreement
 from telnetsd.telnet.gate import ReadingGate
 from telnetsd.telnet.turns import Turns
@@ -146,6 +147,11 @@ class NvtProtocol(asyncio.Protocol):
         self.end()
 
     # Calls from the session.
+
+    def tell_own_client(self, message: bytes) -> None:
+        """Send a message to a client that is our own program: as a subnegotiation, which is not shown."""
+        if not self.writer.is_closed:
+            self._transport.write(IAC + SB + OPTION + message.replace(IAC, IAC + IAC) + IAC + SE)
 
     def take_turns(self, turns: Turns) -> None:
         """Interpret further input in turns shared with other clients: no user answers for this client."""

@@ -18,6 +18,7 @@ from OpenSSL import SSL, crypto
 
 from telnetsd.errors import OperatorError, PeerError
 from telnetsd.events.reason import TlsReason
+from telnetsd.own_client import OwnClient
 from telnetsd.pki.certificate import PRESENTED_MAX, PeerCertificate
 from telnetsd.pki.keys import ClassicalPrivateKey, is_costly_key
 from telnetsd.tls.client_hello import read_client_hello
@@ -34,6 +35,7 @@ _PATH_DEPTH: Final = -2
 _SESSION_ID_CONTEXT: Final = b"telnetsd"
 _ACCEPT_LOOP: Final = SSL.SSL_CB_ACCEPT_LOOP
 _WEB_PROTOCOLS: Final = frozenset({b"h2", b"http/1.1", b"http/1.0", b"http/0.9"})
+_OWN_PROTOCOLS: Final = frozenset(one.value.encode() for one in OwnClient)
 """What browsers offer (RFC 7301): a web page must not talk to a telnet server in the name of the browser's user."""
 
 
@@ -50,15 +52,19 @@ class _WebClientError(Exception):
     """The client speaks HTTP."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TlsDetails:
-    """What was negotiated: `version` as in `1.3`, the cipher suite, the group, and whether a session was resumed."""
+    """What was negotiated: `version` as in `1.3`, the cipher suite, the group, and whether a session was resumed.
+
+    `application` is the ALPN protocol (RFC 7301), empty if none was agreed on.
+    """
 
     version: str
     cipher: str
     group: str
     resumed: bool
     server_name: str
+    application: str = ""
 
 
 def make_server_context(
@@ -125,10 +131,10 @@ def _accept_every_chain(_: SSL.Connection, certificate: crypto.X509, __: int, de
 
 
 def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:  # noqa: ANN401 -- no public name
-    """Agree to no protocol; a client that offers HTTP gets the alert no_application_protocol."""
+    """Agree to a protocol of our own client alone; one that offers HTTP gets the alert no_application_protocol."""
     if not _WEB_PROTOCOLS.isdisjoint(offered):
         raise _WebClientError
-    return SSL.NO_OVERLAPPING_PROTOCOLS
+    return next((one for one in offered if one in _OWN_PROTOCOLS), SSL.NO_OVERLAPPING_PROTOCOLS)
 
 
 def _ticket_watcher(known: Iterable[x509.Certificate]) -> Callable[[SSL.Connection, int, int], None]:
@@ -269,6 +275,7 @@ class TlsEngine:
             # pyOpenSSL has no public function for this.
             resumed=bool(SSL._lib.SSL_session_reused(connection._ssl)),  # type: ignore[attr-defined]  # noqa: SLF001
             server_name=(connection.get_servername() or self._host_name).decode("ascii", "replace"),
+            application=connection.get_alpn_proto_negotiated().decode("ascii", "replace"),
         )
 
     def peer_certificate(self) -> PeerCertificate | None:

@@ -37,7 +37,7 @@ class OpenSession:
         self.identity = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
         self.user = "guest"
         origin = Origin("127.0.0.1", 1, Endpoint(EndpointSettings(listen="127.0.0.1:0")))
-        tls = TlsDetails("1.3", "", "", False, "")
+        tls = TlsDetails(version="1.3", cipher="", group="", resumed=False, server_name="")
         self.visit = Visit(
             id=id_, identity=self.identity, peer=None, origin=origin, tls=tls, started_at=datetime.now(UTC)
         )

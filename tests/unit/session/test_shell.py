@@ -56,7 +56,7 @@ class Person:
     id = source = "x"
     identity: Guest | NamedUser = Guest(GuestReason.NO_CERTIFICATE, CertificateStatus.NONE, None)
     started_at = datetime.now(UTC)
-    tls = TlsDetails("1.3", "", "", False, "")
+    tls = TlsDetails(version="1.3", cipher="", group="", resumed=False, server_name="")
     history: tuple[str, ...] = ()
     interpreter: Shell
 

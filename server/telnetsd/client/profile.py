@@ -1,0 +1,113 @@
+"""Profiles: for each server its address, its CA, and what to log in with, below $XDG_CONFIG_HOME/telnetsd."""
+
+import json
+import os
+import re
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from telnetsd.client.connecting import Address, Credentials
+from telnetsd.errors import OperatorError
+from telnetsd.files.atomic import make_secret_folder, write_secret
+
+DEFAULT_PORT: Final = 992
+_NAME: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:_\]-]{0,252}")
+_OTHERS: Final = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is stored for one server.
+
+    Attributes:
+        name: The host, as it is typed.
+        folder: Where it is.
+        address: The server.
+    """
+
+    name: str
+    folder: Path
+    address: Address
+
+    @property
+    def ca(self) -> Path:
+        """The CA of the server, in PEM."""
+        return self.folder / "ca.pem"
+
+    @property
+    def credentials(self) -> Credentials:
+        """The certificate with its chain, and its key."""
+        return Credentials(self.folder / "certificate.pem", self.folder / "key.pem")
+
+
+def profiles_folder() -> Path:
+    """Return the folder of the profiles of this user."""
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(config) if config.startswith("/") else Path.home() / ".config") / "telnetsd"
+
+
+def list_profiles() -> list[str]:
+    """Return the names of the profiles."""
+    return sorted(path.parent.name for path in profiles_folder().glob("*/profile.toml"))
+
+
+def find_profile(name: str) -> Profile | None:
+    """Return the profile of a host; None if there is none.
+
+    Raises:
+        OperatorError: It cannot be used: other users can read it, or it is not readable.
+    """
+    folder = _folder_of(name)
+    if folder is None or not (folder / "profile.toml").is_file():
+        return None
+    _require_private(folder)
+    try:
+        content = tomllib.loads((folder / "profile.toml").read_text(encoding="utf-8"))
+        address = Address(str(content["host"]), int(content["port"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise OperatorError(f"cannot read {folder}/profile.toml: {error}; run: telnetsd login {name}") from error
+    return Profile(name, folder, address)
+
+
+def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) -> Profile:
+    """Store a profile; one of the same host is replaced.
+
+    Args:
+        address: The server.
+        ca: The CA of the server, in PEM.
+        certificate: The certificate with its chain, in PEM.
+        key: The private key, in PEM.
+    Raises:
+        OperatorError: The host cannot be the name of a profile.
+        OSError: It cannot be written.
+    """
+    folder = _folder_of(address.host)
+    if folder is None:
+        raise OperatorError(f"not a host: {address.host!r}")
+    make_secret_folder(folder.parent)
+    make_secret_folder(folder)
+    profile = Profile(address.host, folder, address)
+    write_secret(profile.ca, ca)
+    write_secret(profile.credentials.certificate, certificate)
+    write_secret(profile.credentials.key, key)
+    # JSON strings and numbers are TOML as well. This file is last: it makes the profile.
+    content = f"host = {json.dumps(address.host)}\nport = {address.port}\n"
+    write_secret(folder / "profile.toml", content.encode())
+    return profile
+
+
+def _folder_of(name: str) -> Path | None:
+    return profiles_folder() / name if _NAME.fullmatch(name) else None
+
+
+def _require_private(folder: Path) -> None:
+    for path in (folder, *folder.iterdir()):
+        status = path.stat()
+        if status.st_mode & _OTHERS:
+            mode = stat.S_IMODE(status.st_mode)
+            raise OperatorError(f"other users can open {path} (mode {mode:04o}); run: chmod -R go= {folder}")
+        if status.st_uid != os.geteuid():
+            raise OperatorError(f"{path} belongs to another user; run this as its owner")

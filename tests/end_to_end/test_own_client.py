@@ -1,0 +1,297 @@
+"""telnetsd's own client: what a user at a terminal, and a script, see and get."""
+
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.audit import read_log
+from support.client import client_context, connect_as
+from support.command_line import telnetsd
+from support.lines import line
+from support.machine import DEADLINE_S
+from support.pty_program import PtyProgram
+from support.server import RunningServer, action_of, get
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.files.home import Home
+
+PROGRAM = """
+[session]
+line_max_bytes = 1024
+[[command]]
+name = "three"
+summary = "ends with 3"
+roles = ["user"]
+exec = "/bin/sh -c 'echo out; exit 3'"
+"""
+LOST = 255
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the user's configuration."""
+    folder = tmp_path / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def logged_in(start: Callable[..., RunningServer], home: Home, config: Path) -> RunningServer:
+    """A server for which bob has a profile."""
+    server = start(PROGRAM + line("shell", "exec:/bin/cat", keep_open=True))
+    log_in(server, "bob")
+    return server
+
+
+def own(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb of the user, who has no home folder of a server."""
+    return subprocess.run(
+        [sys.executable, "-m", "telnetsd", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+        cwd=home.root.parent,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def log_in(server: RunningServer, user: str, *words: str) -> subprocess.CompletedProcess[str]:
+    p12 = str(server.home.users_folder / f"{user}.p12")
+    done = own(server.home, "login", f"localhost:{server.port}", p12, "--ca", str(server.home.ca_certificate), *words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def run_context(home: Home) -> ssl.SSLContext:
+    files = user_files(home, "bob")
+    context = client_context(home.ca_certificate, (files.certificate, files.key), ssl.TLSVersion.TLSv1_3)
+    context.set_alpn_protocols(["telnetsd-run/1"])
+    return context
+
+
+def at_terminal(server: RunningServer, *words: str) -> PtyProgram:
+    command = [sys.executable, "-m", "telnetsd", "connect", "localhost", *words]
+    return PtyProgram(command, server.home.root.parent)
+
+
+def seen(program: PtyProgram, text: bytes) -> None:
+    """Wait until the screen shows a text."""
+    program.wait_for(re.escape(text))
+
+
+def is_cooked(program: PtyProgram) -> bool:
+    return bool(termios.tcgetattr(program._master)[3] & termios.ICANON)
+
+
+def finish(program: PtyProgram, status: int) -> None:
+    assert program.process.wait(DEADLINE_S) == status
+    assert is_cooked(program), "the terminal was not restored"
+
+
+# A script.
+
+
+def test_run_returns_the_output_and_the_exit_status(logged_in: RunningServer, home: Home) -> None:
+    done = own(home, "run", "localhost", "--", "echo", "hello", "world")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello world\n", "")
+    denied = own(home, "run", "localhost", "--", "kick", "abcd")
+    assert denied.returncode == 1
+    assert denied.stdout.startswith("permission denied: `kick` requires the role operator")
+    failed = own(home, "run", "localhost", "--", "three")
+    assert (failed.returncode, failed.stdout) == (3, "out\nthree failed: exit status 3\n")
+    refused = own(home, "run", "localhost", "--", "connect", "shell")
+    assert (refused.returncode, refused.stdout) == (1, "a line needs a terminal; use: telnetsd connect HOST shell\n")
+    unanswered = own(home, "run", "localhost", "--", "renew")
+    assert (unanswered.returncode, unanswered.stdout.splitlines()[-1]) == (1, "cancelled")
+    events = [one for one in read_log(home.audit_file) if get(one, "user.name") == "bob"]
+    assert [get(one, "telnetsd.command.line") for one in events if action_of(one) == "command-executed"][1:] == [
+        "echo hello world",
+        "three",
+        "connect shell",
+        "renew",
+    ]
+    assert [action_of(one) for one in events].count("session-started") == 6
+    assert [action_of(one) for one in events].count("session-ended") == 6
+
+
+def test_run_refuses_a_control_character_at_both_ends(logged_in: RunningServer, home: Home) -> None:
+    done = own(home, "run", "localhost", "--", "echo", "one\ntwo")
+    assert done.returncode == 2
+    assert "an argument has a control character" in done.stderr
+    for sent, said in (
+        (b'{"line":"who\\u0007"}\n', "not a request: it is not JSON of the right form, or has a control character"),
+        (b"who\r\n", "not a request: it is not JSON of the right form, or has a control character"),
+        (b'{"line":"who","other":1}\n', "not a request"),
+        (b"x" * 70_000, "the request is longer than 65536 bytes"),
+        (json.dumps({"line": "echo " + "x" * 2000}).encode() + b"\n", "the line is longer than 1024 bytes"),
+    ):
+        with connect_as(logged_in, "bob", context=run_context(home)) as client:
+            client.send(sent)
+            answers = [json.loads(one) for one in client.read_to_end().splitlines()]
+        assert said in answers[0]["text"]
+        assert (answers[-1]["type"], answers[-1]["exit_status"]) == ("over", 1)
+        denied = [one for one in read_log(home.audit_file) if action_of(one) == "command-denied"][-1]
+        assert get(denied, "event.reason") in {"wrong-usage", "line-too-long"}
+
+
+def test_run_and_connect_return_255_for_a_client_that_is_refused_or_a_server_that_is_not_there(
+    logged_in: RunningServer, home: Home
+) -> None:
+    assert telnetsd(home, "user", "revoke", "bob").returncode == 0
+    done = own(home, "run", "localhost", "--", "who")
+    assert done.returncode == LOST
+    assert done.stdout == ""
+    assert "refused: your certificate (CN=bob) was revoked on " in done.stderr
+    refused = own(home, "connect", "localhost")
+    assert refused.returncode == LOST
+    assert refused.stdout.startswith("refused: your certificate (CN=bob) was revoked on ")
+    assert refused.stderr == "connection to localhost closed\n"
+    logged_in.stop()
+    for words in (("run", "localhost", "--", "who"), ("connect", "localhost")):
+        gone = own(home, *words)
+        assert gone.returncode == LOST
+        assert gone.stderr.startswith(f"error: cannot connect to localhost:{logged_in.port}: Connection refused; ")
+
+
+# A user at a terminal.
+
+
+def test_keys_are_edited_by_the_server_and_ctrl_c_drops_the_line_without_an_end(logged_in: RunningServer) -> None:
+    bob = at_terminal(logged_in)
+    seen(bob, b"bob> ")
+    bob.type(b"who half\x03")
+    seen(bob, b"^C\r\nbob> ")
+    bob.type(b"echo one\x1b[D\x1b[D\x1b[Dn\r")
+    seen(bob, b"\r\nnone\r\n")
+    bob.type(b"\x1a\x1c")  # ^Z and ^\ are for the server, as in ssh
+    bob.type(b"echo still here\r")
+    seen(bob, b"\r\nstill here\r\n")
+    bob.type(b"quit\r")
+    seen(bob, b"goodbye\r\nconnection to localhost closed\r\n")
+    finish(bob, 0)
+
+
+def test_the_escape_key_disconnects_and_suspends(logged_in: RunningServer) -> None:
+    bob = at_terminal(logged_in)
+    seen(bob, b"bob> ")
+    bob.type(b"\x1dx")
+    seen(bob, b"\r\n^] then: . disconnects, ^Z suspends, ^] sends ^]\r\n")
+    bob.type(b"\x1d\x1a")
+    os.waitid(os.P_PID, bob.process.pid, os.WSTOPPED)
+    assert is_cooked(bob)
+    bob.process.send_signal(signal.SIGCONT)
+    bob.type(b"echo back\r")
+    seen(bob, b"\r\nback\r\n")
+    bob.type(b"\x1d.")
+    seen(bob, b"connection to localhost closed\r\n")
+    finish(bob, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_client_leaves_the_terminal_as_it_was(
+    number: signal.Signals, logged_in: RunningServer
+) -> None:
+    bob = at_terminal(logged_in)
+    seen(bob, b"bob> ")
+    bob.type(b"half")
+    seen(bob, b"half")
+    bob.process.send_signal(number)
+    finish(bob, LOST)
+
+
+def test_a_session_that_is_ended_says_why_on_a_line_of_its_own(logged_in: RunningServer, home: Home) -> None:
+    bob = at_terminal(logged_in)
+    seen(bob, b"bob> ")
+    bob.type(b"half")
+    seen(bob, b"half")
+    assert telnetsd(home, "user", "revoke", "bob").returncode == 0
+    seen(bob, b"\r\nconnection to localhost closed: your certificate (CN=bob) was revoked on ")
+    seen(bob, b": this session ends\r\n")
+    finish(bob, LOST)
+    ended = [one for one in read_log(home.audit_file) if action_of(one) == "session-ended"][-1]
+    assert get(ended, "event.reason") == "certificate-revoked"
+
+
+def test_a_line_can_be_named_and_is_taken_up_again_after_a_lost_connection(
+    logged_in: RunningServer, start: Callable[..., RunningServer]
+) -> None:
+    bob = at_terminal(logged_in, "shell", "--reconnect")
+    seen(bob, b"connected to shell")
+    bob.type(b"before\r")
+    seen(bob, b"before\r\nbefore\r\n")
+    logged_in.stop()
+    seen(bob, b"*** connection to localhost closed: ")
+    again = RunningServer(logged_in.home, listen=f"127.0.0.1:{logged_in.port}")
+    try:
+        seen(bob, b"connected to shell")
+        bob.type(b"after\r")
+        seen(bob, b"after\r\nafter\r\n")
+        bob.type(b"~.")
+        seen(bob, b"bob> ")
+        bob.type(b"quit\r")
+        finish(bob, 0)
+    finally:
+        assert again.stop() == ""
+
+
+# Profiles.
+
+
+def test_a_profile_is_for_its_owner_alone(logged_in: RunningServer, home: Home, config: Path) -> None:
+    folder = config / "telnetsd" / "localhost"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert sorted(path.name for path in folder.iterdir()) == ["ca.pem", "certificate.pem", "key.pem", "profile.toml"]
+    folder.chmod(0o755)
+    done = own(home, "run", "localhost", "--", "who")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: other users can open {folder} (mode 0755); run: chmod -R go= {folder}\n"
+
+
+def test_a_ca_that_came_with_the_certificate_is_trusted_only_by_its_fingerprint(
+    logged_in: RunningServer, home: Home, config: Path
+) -> None:
+    p12, host = str(home.users_folder / "bob.p12"), f"localhost:{logged_in.port}"
+    shown = json.loads(telnetsd(home, "ca", "show", "--json").stdout)[0]["sha256"]
+    (config / "telnetsd" / "localhost" / "profile.toml").unlink()
+    done = own(home, "login", host, p12)
+    assert done.returncode == 1
+    assert f"  SHA256:{shown}\n" in done.stdout
+    assert done.stderr == "error: to trust it, give its fingerprint with --fingerprint, or its file with --ca\n"
+    other = own(home, "login", host, p12, "--fingerprint", f"SHA256:{'0' * 64}")
+    assert other.stderr == "error: no CA that came with the certificate has that fingerprint; ask the operator\n"
+    assert not (config / "telnetsd" / "localhost" / "profile.toml").exists()
+    done = own(home, "login", host, p12, "--fingerprint", f"sha256:{shown.lower()}")
+    assert done.returncode == 0, done.stderr
+    assert "logged in: user bob\nconnect with: telnetsd connect localhost\n" in done.stdout
+
+
+def test_an_encrypted_key_stays_encrypted(logged_in: RunningServer, home: Home, config: Path, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    assert telnetsd(home, "user", "add", "nina", "--password-file", password).returncode == 0
+    log_in(logged_in, "nina", "--password-file", str(password))
+    key = (config / "telnetsd" / "localhost" / "key.pem").read_text()
+    assert key.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert own(home, "run", "localhost", "--password-file", str(password), "--", "echo", "in").stdout == "in\n"
+    locked = own(home, "run", "localhost", "--", "echo", "in")
+    assert locked.returncode == 1
+    assert "is encrypted; give its password with --password-file FILE" in locked.stderr
+    password.write_text("wrong\n")
+    wrong = own(home, "run", "localhost", "--password-file", str(password), "--", "echo", "in")
+    assert (wrong.returncode, wrong.stderr.endswith("wrong password; try again\n")) == (1, True)
+    bob = at_terminal(logged_in)
+    seen(bob, b"key.pem: ")
+    bob.type(b"correct horse\r")
+    seen(bob, b"nina> ")
+    bob.type(b"quit\r")
+    finish(bob, 0)
