@@ -56,7 +56,7 @@ class SessionOver(msgspec.Struct, tag="over"):
     """The last message: why the session ends.
 
     Attributes:
-        reason: The word of the log.
+        reason: The word of the log; that of the command, if it was denied or failed.
         sentence: The same for a person; empty if the screen has it already.
         is_by_user: Whether the user has ended it.
         exit_status: That of the command of a `RunRequest`.

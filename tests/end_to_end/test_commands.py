@@ -41,7 +41,7 @@ def test_help_lists_exactly_the_commands_that_its_reader_may_use(alice: Client, 
     def names(client: Client) -> list[str]:
         return [line.split()[0] for line in client.command("help").splitlines()]
 
-    everyone = ["collect", "enroll", "help", "motd", "quit", "whoami"]
+    everyone = ["ca", "collect", "enroll", "help", "motd", "quit", "whoami"]
     users = sorted([*everyone, "connect", "date", "echo", "history", "lines", "renew", "who"])
     assert names(guest) == everyone
     assert names(bob) == users
@@ -215,7 +215,7 @@ def test_commands_of_other_packages_are_loaded_and_their_exceptions_do_not_end_t
 ) -> None:
     server = start(PYTHONPATH=str(plugin_path))
     with connect_as(server) as guest:
-        assert "guests may use: broken, collect, enroll, greet, help" in guest.read_until()
+        assert "guests may use: broken, ca, collect, enroll, greet, help" in guest.read_until()
         assert guest.command("greet world") == "hello world"
         said = guest.command("broken")
         assert said == "broken failed; the operator can find the cause in the server's output"

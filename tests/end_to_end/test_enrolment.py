@@ -365,6 +365,12 @@ def test_a_secret_pasted_by_mistake_is_not_logged(enrolling: RunningServer, gues
     assert "ignored: an unexpected pasted block" in guest.read_until()
     guest.send(f"collect abcdefgh\r\n{'x' * 300}\r\n".encode())
     assert "too long: at most 256 bytes are accepted\r\n" in guest.read_until()
+    blocks = [
+        get(one, "telnetsd.command.line")
+        for one in enrolling.denials_from(guest.port)
+        if get(one, "event.reason") == "unexpected-text"
+    ]
+    assert blocks == [f"-----BEGIN PRIVATE KEY----- ({len(secret.splitlines())} lines)"] * 3
     told = [text for event in enrolling.events() for text in all_leaves(event)]
     for line in secret.splitlines()[1:-1]:
         assert not any(line in text for text in told)
@@ -408,3 +414,32 @@ def test_blocked_enrolment_is_reported_and_delays_no_other_session(enrolling: Ru
 def test_a_home_without_requests_lists_none(home: Home) -> None:
     assert done(home, "request", "list", "--json") == "[]\n"
     assert refused(home, "request", "show", "nope") == "error: no request 'nope'; see: telnetsd request list"
+
+
+def test_a_pasted_block_with_the_names_of_commands_runs_nothing(enrolling: RunningServer, guest: Client) -> None:
+    block = [
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "whoami",
+        "enroll eve csr",
+        "quit",
+        "help",
+        "-----END OPENSSH PRIVATE KEY-----",
+    ]
+    guest.send("\r\n".join([*block, "whoami"]).encode() + b"\r\n")
+    said = guest.read_until(b"you are a guest")
+    assert said.count("ignored: an unexpected pasted block, up to its end line or a single dot\r\n") == 1
+    assert "usage" not in said
+    events = enrolling.events_from(guest.port)
+    executed = [one for one in events if action_of(one) == "command-executed"]
+    assert [get(one, "telnetsd.command.line") for one in executed] == ["whoami"]
+    (denied,) = enrolling.denials_from(guest.port)
+    assert get(denied, "telnetsd.command.line") == "-----BEGIN OPENSSH PRIVATE KEY----- (6 lines)"
+    assert get(denied, "source.ip") == "127.0.0.1"
+
+
+def test_a_block_that_never_ends_is_recorded_when_the_session_ends(enrolling: RunningServer, guest: Client) -> None:
+    guest.send(b"-----BEGIN secret words-----\r\none\r\ntwo\r\n")
+    guest.read_until(b"single dot\r\n")
+    guest.tls.close()
+    denied = enrolling.wait_for(lambda one: get(one, "event.reason") == "unexpected-text")
+    assert get(denied, "telnetsd.command.line") == "-----BEGIN \u2026----- (3 lines)"

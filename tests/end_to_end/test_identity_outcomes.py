@@ -184,7 +184,7 @@ def test_a_client_without_a_certificate_is_a_guest_with_that_reason(server: Runn
     with connect_as(server) as client:
         said = client.read_until(b"guest> ")
         assert said.startswith("you are a guest: your client presented no certificate\r\n")
-        assert "guests may use: collect, enroll, help, motd, quit, whoami" in said
+        assert "guests may use: ca, collect, enroll, help, motd, quit, whoami" in said
         event = server.session_from(client.port)
         assert event["event"]["reason"] == "no-certificate"
         assert get(event, "telnetsd.identity.kind") == "guest"

@@ -19,6 +19,7 @@ from support.command_line import telnetsd
 from support.lines import line
 from support.machine import DEADLINE_S
 from support.pty_program import PtyProgram
+from support.requests import field, make_csr, paste, pem
 from support.server import RunningServer, action_of, get
 from telnetsd.administration.users.credentials import user_files
 from telnetsd.files.home import Home
@@ -250,7 +251,7 @@ def test_a_profile_is_for_its_owner_alone(logged_in: RunningServer, home: Home, 
     folder = config / "telnetsd" / "localhost"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    assert sorted(path.name for path in folder.iterdir()) == ["ca.pem", "certificate.pem", "key.pem", "profile.toml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["ca.pem", "identity.pem", "profile.toml"]
     folder.chmod(0o755)
     done = own(home, "run", "localhost", "--", "who")
     assert (done.returncode, done.stdout) == (1, "")
@@ -268,7 +269,9 @@ def test_a_ca_that_came_with_the_certificate_is_trusted_only_by_its_fingerprint(
     assert f"  SHA256:{shown}\n" in done.stdout
     assert done.stderr == "error: to trust it, give its fingerprint with --fingerprint, or its file with --ca\n"
     other = own(home, "login", host, p12, "--fingerprint", f"SHA256:{'0' * 64}")
-    assert other.stderr == "error: no CA that came with the certificate has that fingerprint; ask the operator\n"
+    assert other.stderr == (
+        "error: no CA that came with the certificate has that fingerprint; ask the operator; nothing was stored\n"
+    )
     assert not (config / "telnetsd" / "localhost" / "profile.toml").exists()
     done = own(home, "login", host, p12, "--fingerprint", f"sha256:{shown.lower()}")
     assert done.returncode == 0, done.stderr
@@ -280,8 +283,8 @@ def test_an_encrypted_key_stays_encrypted(logged_in: RunningServer, home: Home, 
     password.write_text("correct horse\n")
     assert telnetsd(home, "user", "add", "nina", "--password-file", password).returncode == 0
     log_in(logged_in, "nina", "--password-file", str(password))
-    key = (config / "telnetsd" / "localhost" / "key.pem").read_text()
-    assert key.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    key = (config / "telnetsd" / "localhost" / "identity.pem").read_text()
+    assert "-----BEGIN ENCRYPTED PRIVATE KEY-----" in key
     assert own(home, "run", "localhost", "--password-file", str(password), "--", "echo", "in").stdout == "in\n"
     locked = own(home, "run", "localhost", "--", "echo", "in")
     assert locked.returncode == 1
@@ -290,8 +293,117 @@ def test_an_encrypted_key_stays_encrypted(logged_in: RunningServer, home: Home, 
     wrong = own(home, "run", "localhost", "--password-file", str(password), "--", "echo", "in")
     assert (wrong.returncode, wrong.stderr.endswith("wrong password; try again\n")) == (1, True)
     bob = at_terminal(logged_in)
-    seen(bob, b"key.pem: ")
+    seen(bob, b"identity.pem: ")
     bob.type(b"correct horse\r")
     seen(bob, b"nina> ")
     bob.type(b"quit\r")
     finish(bob, 0)
+
+
+# Enrolling.
+
+
+def ca_fingerprint(home: Home) -> str:
+    shown: str = json.loads(telnetsd(home, "ca", "show", "--json").stdout)[0]["sha256"]
+    return shown
+
+
+def enrolling(home: Home, *words: str) -> PtyProgram:
+    return PtyProgram([sys.executable, "-m", "telnetsd", "enroll", *words], home.root.parent, size=(120, 24))
+
+
+def pending_id(home: Home) -> str:
+    (found,) = [
+        one for one in json.loads(telnetsd(home, "request", "list", "--json").stdout) if one["status"] == "pending"
+    ]
+    return str(found["id"])
+
+
+def test_a_user_enrolls_without_openssl(logged_in: RunningServer, home: Home, config: Path) -> None:
+    (config / "telnetsd" / "localhost" / "profile.toml").unlink()
+    host = f"localhost:{logged_in.port}"
+    with connect_as(logged_in, "alice") as operator:
+        operator.read_until()
+        nina = enrolling(home, host, "--name", "nina")
+        seen(nina, f"CN=telnetsd CA is shown by {host}:\r\n  SHA256:{ca_fingerprint(home)}\r\n".encode())
+        seen(nina, b"Is this the fingerprint that the operator gave you? [y/N]: ")
+        nina.type(b"y\r")
+        seen(nina, b"read these to the operator over a channel you trust:\r\n")
+        request = pending_id(home)
+        seen(nina, f"  request  {request}\r\n  key      SHA256:".encode())
+        shown = nina.wait_for(rb"[0-9a-f]{64}\r\n").decode().strip()
+        assert shown in telnetsd(home, "request", "show", request).stdout
+        told = operator.read_until(b"alice> ")
+        assert f" requests a certificate for nina; see: telnetsd request show {request}" in told
+    seen(nina, b"waiting for the operator; ^C ends this, and the same command goes on")
+    nina.process.send_signal(signal.SIGINT)
+    nina.process.wait(DEADLINE_S)
+    assert telnetsd(home, "request", "approve", request).returncode == 0
+    done = own(home, "enroll", host, "--name", "nina")
+    assert done.returncode == 0, done.stderr
+    assert f"  request  {request}\n" in done.stdout
+    assert "logged in: user nina\nconnect with: telnetsd connect localhost\n" in done.stdout
+    assert not (config / "telnetsd" / "localhost" / "waiting.json").exists()
+    assert own(home, "run", "localhost", "--", "whoami").returncode == 0
+
+
+def test_a_server_with_another_ca_than_the_operator_says_is_not_enrolled_at(
+    logged_in: RunningServer, home: Home
+) -> None:
+    done = own(home, "enroll", f"localhost:{logged_in.port}", "--name", "nina", "--fingerprint", "0" * 64)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: no CA that is shown by localhost:{logged_in.port} has that fingerprint; ask the operator;"
+        " nothing was stored\n"
+    )
+    assert json.loads(telnetsd(home, "request", "list", "--json").stdout) == []
+
+
+def test_a_denied_request_ends_the_wait(logged_in: RunningServer, home: Home) -> None:
+    host = f"localhost:{logged_in.port}"
+    nina = enrolling(home, host, "--name", "nina", "--fingerprint", ca_fingerprint(home))
+    seen(nina, b"read these to the operator")
+    assert telnetsd(home, "request", "deny", pending_id(home)).returncode == 0
+    seen(nina, b"error: nothing to collect: the operator has denied ")
+    assert nina.process.wait(DEADLINE_S) == 1
+    closed = own(home, "enroll", host, "--name", "Not A Name", "--fingerprint", ca_fingerprint(home))
+    assert (closed.returncode, closed.stderr.startswith("error: the request was refused: ")) == (1, True)
+
+
+def test_a_certificate_is_renewed_with_a_new_key(
+    start: Callable[..., RunningServer], home: Home, config: Path
+) -> None:
+    server = start('[renewal]\npolicy = "auto"\nwindow_days = 3650\n')
+    log_in(server, "bob")
+    before = (config / "telnetsd" / "localhost" / "identity.pem").read_text()
+    done = own(home, "renew", "localhost")
+    assert done.returncode == 0, done.stderr
+    assert "logged in: user bob\n" in done.stdout
+    after = (config / "telnetsd" / "localhost" / "identity.pem").read_text()
+    assert before.partition("-----BEGIN PRIVATE KEY")[2] != after.partition("-----BEGIN PRIVATE KEY")[2]
+    early = own(home, "renew", "nowhere.example")
+    assert early.stderr == (
+        "error: nothing is stored for nowhere.example; run: telnetsd login nowhere.example FILE\n"
+    )
+
+
+def test_a_renewal_waits_for_the_operator(start: Callable[..., RunningServer], home: Home, config: Path) -> None:
+    server = start("[renewal]\nwindow_days = 3650\n")
+    log_in(server, "bob")
+    bob = PtyProgram([sys.executable, "-m", "telnetsd", "renew", "localhost"], home.root.parent)
+    seen(bob, b"waiting for the operator")
+    before = (config / "telnetsd" / "localhost" / "identity.pem").read_text()
+    assert telnetsd(home, "request", "approve", pending_id(home)).returncode == 0
+    seen(bob, b"logged in: user bob\r\n")
+    assert bob.process.wait(DEADLINE_S) == 0
+    assert (config / "telnetsd" / "localhost" / "identity.pem").read_text() != before
+
+
+def test_a_guest_who_waits_is_told_what_to_type(logged_in: RunningServer, home: Home) -> None:
+    with connect_as(logged_in) as nina:
+        nina.read_until()
+        told = paste(nina, "enroll nina csr", pem(make_csr("nina")))
+        assert "connect again in any way, and fetch the certificate with this code," in told
+        request = field(told, "request")
+        assert telnetsd(home, "request", "approve", request).returncode == 0
+        assert f"*** your request was granted; type: collect {request}\r\n" in nina.read_until()

@@ -43,12 +43,14 @@ def login(
     The files are below $XDG_CONFIG_HOME/telnetsd, and only you can read them.
     """
     where = parse_host(address)
-    ask = _once(password_from(password_file, str(key or certificate)))
+    ask = once(password_from(password_file, str(key or certificate)))
     given = read_given(certificate, key, ask)
     if ca is not None:
         authorities = read_ca(ca)
     else:
-        authorities = b"".join(one.public_bytes(Encoding.PEM) for one in _trusted(given.authorities, fingerprint))
+        if not given.authorities:
+            raise OperatorError("no CA of the server came with the certificate; name it with --ca FILE")
+        authorities = trusted_of(given.authorities, fingerprint, "came with the certificate")
     profile = save_profile(where, authorities, given.chain, given.key)
     typer.echo(
         f"stored in {profile.folder}: the certificate is valid until {given.certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -72,7 +74,7 @@ def read_ca(path: Path) -> bytes:
     return content
 
 
-def try_login(profile: Profile, ask: AskPassword) -> None:
+def try_login(profile: Profile, ask: AskPassword | None) -> None:
     """Log in once, and say who the server says the user is."""
     said: list[str] = []
 
@@ -96,27 +98,36 @@ def try_login(profile: Profile, ask: AskPassword) -> None:
     typer.echo(f"connect with: telnetsd connect {profile.name}")
 
 
-def _trusted(authorities: tuple[x509.Certificate, ...], fingerprint: str) -> tuple[x509.Certificate, ...]:
-    """Return the CAs that came with the certificate, once the user has said that they are the right ones."""
-    if not authorities:
-        raise OperatorError("no CA of the server came with the certificate; name it with --ca FILE")
+def trusted_of(authorities: tuple[x509.Certificate, ...], fingerprint: str, where: str) -> bytes:
+    """Return, in PEM, those CA certificates whose fingerprint the user knows to be right, and no others.
+
+    Args:
+        authorities: The certificates, which nothing has verified.
+        fingerprint: What the user has given; if it is empty, the user is asked about each.
+        where: Where they are from, for the question.
+    Raises:
+        OperatorError: None is trusted.
+    """
     if fingerprint:
         wanted = fingerprint.upper().removeprefix("SHA256:").replace(":", "")
-        found = tuple(one for one in authorities if certificate_sha256(one).upper() == wanted)
-        if not found:
-            raise OperatorError("no CA that came with the certificate has that fingerprint; ask the operator")
-        return found
-    for one in authorities:
-        typer.echo(f"{escape(one.subject.rfc4514_string(), _SUBJECT_MAX_CHARS)} came with the certificate:")
-        typer.echo(f"  SHA256:{certificate_sha256(one)}")
+        found = [one for one in authorities if certificate_sha256(one).upper() == wanted]
+    else:
+        found = [one for one in authorities if _is_confirmed(one, where)]
+    if not found:
+        why = f"no CA that {where} has that fingerprint; ask the operator" if fingerprint else "not trusted"
+        raise OperatorError(f"{why}; nothing was stored")
+    return b"".join(one.public_bytes(Encoding.PEM) for one in found)
+
+
+def _is_confirmed(authority: x509.Certificate, where: str) -> bool:
+    typer.echo(f"{escape(authority.subject.rfc4514_string(), _SUBJECT_MAX_CHARS)} {where}:")
+    typer.echo(f"  SHA256:{certificate_sha256(authority)}")
     if not sys.stdin.isatty():
         raise OperatorError("to trust it, give its fingerprint with --fingerprint, or its file with --ca")
-    if not typer.confirm("Is this the fingerprint that the operator gave you?", default=False):
-        raise OperatorError("not trusted; nothing was stored")
-    return authorities
+    return typer.confirm("Is this the fingerprint that the operator gave you?", default=False)
 
 
-def _once(ask: AskPassword) -> AskPassword:
+def once(ask: AskPassword) -> AskPassword:
     """Return a function that asks only the first time."""
     found: list[bytes] = []
 

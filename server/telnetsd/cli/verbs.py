@@ -11,6 +11,8 @@ VERBS: Final = (
     Verb("connect", "connect:connect", "Connect to a server: a TLS telnet client."),
     Verb("run", "run:run", "Run one command on a server, for scripts."),
     Verb("login", "login:login", "Store a server, its CA, and what to log in with."),
+    Verb("enroll", "enroll:enroll", "Get a certificate."),
+    Verb("renew", "enroll:renew", "Renew a certificate."),
     Verb("check", "check:check", "Check configuration, keys and expiry dates."),
     Verb("reload", "reload:reload", "Reload configuration, trust anchors, CRLs and the server's certificate."),
     Verb("top", "top:top", "Show open sessions and events per second, live."),

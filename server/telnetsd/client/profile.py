@@ -14,8 +14,17 @@ from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import make_secret_folder, write_secret
 
 DEFAULT_PORT: Final = 992
+WAITING_FILE: Final = "waiting.json"
 _NAME: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:_\]-]{0,252}")
 _OTHERS: Final = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that the operator has not decided yet: its id, and the one-time code."""
+
+    request_id: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,8 @@ class Profile:
 
     @property
     def credentials(self) -> Credentials:
-        """The certificate with its chain, and its key."""
-        return Credentials(self.folder / "certificate.pem", self.folder / "key.pem")
+        """The certificate with its chain, and its key: in one file, so that they always belong together."""
+        return Credentials(self.folder / "identity.pem", self.folder / "identity.pem")
 
 
 def profiles_folder() -> Path:
@@ -84,19 +93,76 @@ def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) ->
         OperatorError: The host cannot be the name of a profile.
         OSError: It cannot be written.
     """
-    folder = _folder_of(address.host)
-    if folder is None:
-        raise OperatorError(f"not a host: {address.host!r}")
-    make_secret_folder(folder.parent)
-    make_secret_folder(folder)
+    folder = _require_folder(address.host)
     profile = Profile(address.host, folder, address)
     write_secret(profile.ca, ca)
-    write_secret(profile.credentials.certificate, certificate)
-    write_secret(profile.credentials.key, key)
+    write_secret(profile.credentials.key, certificate + key)
     # JSON strings and numbers are TOML as well. This file is last: it makes the profile.
     content = f"host = {json.dumps(address.host)}\nport = {address.port}\n"
     write_secret(folder / "profile.toml", content.encode())
     return profile
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An enrolment or a renewal that the operator has not decided yet; it survives this program.
+
+    Attributes:
+        folder: Where it is: that of the profile.
+        pending: The request.
+        key: The new private key, in PEM.
+        ca: The CA of the server, in PEM.
+    """
+
+    folder: Path
+    pending: Pending
+    key: bytes
+    ca: bytes
+
+    def forget(self) -> None:
+        """Remove it: the certificate was collected, or never will be."""
+        (self.folder / WAITING_FILE).unlink(missing_ok=True)
+
+
+def save_waiting(address: Address, pending: Pending, key: bytes, ca: bytes) -> Waiting:
+    """Store a request, so that it can be collected later.
+
+    Raises:
+        OperatorError: The host cannot be the name of a profile.
+        OSError: It cannot be written.
+    """
+    folder = _require_folder(address.host)
+    content = {"request": pending.request_id, "code": pending.code, "key": key.decode(), "ca": ca.decode()}
+    write_secret(folder / WAITING_FILE, json.dumps(content).encode())
+    return Waiting(folder, pending, key, ca)
+
+
+def find_waiting(address: Address) -> Waiting | None:
+    """Return what was requested from a server and not collected yet; None if there is nothing.
+
+    Raises:
+        OperatorError: Other users can read it, or it cannot be read.
+    """
+    folder = _folder_of(address.host)
+    path = folder / WAITING_FILE if folder is not None else None
+    if folder is None or path is None or not path.is_file():
+        return None
+    _require_private(folder)
+    try:
+        content = json.loads(path.read_bytes())
+        pending = Pending(str(content["request"]), str(content["code"]))
+        return Waiting(folder, pending, content["key"].encode(), content["ca"].encode())
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise OperatorError(f"cannot read {path}: {error}; remove it, and enroll again") from error
+
+
+def _require_folder(name: str) -> Path:
+    folder = _folder_of(name)
+    if folder is None:
+        raise OperatorError(f"not a host: {name!r}")
+    make_secret_folder(folder.parent)
+    make_secret_folder(folder)
+    return folder
 
 
 def _folder_of(name: str) -> Path | None:

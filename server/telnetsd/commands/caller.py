@@ -118,6 +118,8 @@ class Services:
     renewal_window_days: int
     lines: LineTable
     directory: Directory
+    authority_pem: str
+    """The CA certificates by which clients verify this server, in PEM; empty if they are not the built-in CA's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,9 @@ class Caller(Protocol):
             LineError: The line is in use, cannot be reached, or is not shared.
             AuditUnavailableError: The log cannot be written; the session is not connected.
         """
+
+    def note_request(self, request_id: str) -> None:
+        """Note an enrolment request of this session: its user is told when it is decided."""
 
     def ask(self, question: Question) -> None:
         """Use the next lines as the answer to a question; a line with only a dot cancels it."""

@@ -39,10 +39,8 @@ async def enroll(caller: Caller, arguments: str) -> None:
     if how and how != [_BY_REQUEST]:
         raise CommandError(CommandReason.WRONG_USAGE, f"usage: enroll NAME [{_BY_REQUEST}]")
     if identity.status is CertificateStatus.PROVISIONAL and identity.certificate is not None and not how:
-        _say_receipt(
-            caller,
-            await caller.services.enrolment.request_acceptance(caller.applicant, name, identity.certificate),
-        )
+        receipt = await caller.services.enrolment.request_acceptance(caller.applicant, name, identity.certificate)
+        _say_receipt(caller, receipt, is_for_key=True)
         return
 
     async def take(csr: CertificationRequest) -> None:
@@ -113,12 +111,34 @@ def _is_end_of_pem(line: str, is_first: bool) -> bool:
     return line.startswith(PEM_END)
 
 
-def _say_receipt(caller: Caller, receipt: Receipt) -> None:
+def _say_receipt(caller: Caller, receipt: Receipt, *, is_for_key: bool = False) -> None:
+    """Tell an applicant what to read to the operator, and how to fetch what is granted.
+
+    Args:
+        caller: The applicant.
+        receipt: What the applicant keeps.
+        is_for_key: Whether the client has presented the certificate that is to be accepted.
+    """
+    caller.note_request(receipt.request_id)
     caller.say("your request was received; read these to the operator over a trusted channel:")
     caller.say(f"{'request':<{_LABEL_CHARS}} {receipt.request_id}")
     caller.say(f"{'key':<{_LABEL_CHARS}} SHA256:{receipt.spki_sha256}")
-    caller.say("once it is granted, fetch the certificate: connect as you did now, and type")
-    caller.say("collect; or from anywhere, with this code, which you must keep secret:")
+    if is_for_key:
+        caller.say("once it is granted, connect as you did now; you are then logged in")
+        caller.say("or fetch a certificate from anywhere, with this code, which you must keep secret:")
+    else:
+        caller.say("once it is granted, connect again in any way, and fetch the certificate with this code,")
+        caller.say("which you must keep secret:")
     caller.say(f"{'collect':<{_LABEL_CHARS}} {receipt.request_id}")
     caller.say(f"{'code':<{_LABEL_CHARS}} {receipt.code}")
     caller.say(f"{'until':<{_LABEL_CHARS}} {receipt.expires_at:%Y-%m-%d %H:%M} UTC")
+
+
+@command("ca", summary="show the CA certificate by which you verify this server", role=GUEST_ROLE)
+async def ca(caller: Caller, _: str) -> None:
+    """Show the CA of this server; a client compares its fingerprint with what the operator says."""
+    if not caller.services.authority_pem:
+        raise CommandError(
+            CommandReason.NOT_FOUND, "the certificate of this server is from another CA; ask the operator for it"
+        )
+    caller.say(caller.services.authority_pem)

@@ -20,6 +20,7 @@ BUILT_IN: Final = (
     enrolment.enroll,
     enrolment.collect,
     enrolment.renew,
+    enrolment.ca,
     users.who,
     users.date,
     users.history,

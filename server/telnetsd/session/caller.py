@@ -99,6 +99,10 @@ class SessionCaller:
         finally:
             facts.attachment = None
 
+    def note_request(self, request_id: str) -> None:
+        """See Caller."""
+        self._facts.requests.add(request_id)
+
     def ask(self, question: Question) -> None:
         """See Caller."""
         self.shell.ask(question)

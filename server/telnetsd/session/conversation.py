@@ -70,6 +70,11 @@ class Conversation:
         return 0
 
     @property
+    def failure(self) -> str:
+        """See Request."""
+        return ""
+
+    @property
     def prompt_now(self) -> str:
         """The prompt that is on the screen now; empty while a command runs, since the prompt follows its answer."""
         return "" if self._is_busy else f"{self.prompt()}{self._typed.shown}"
@@ -101,6 +106,8 @@ class Conversation:
             self._facts.end_with(EndReason.CONNECTION_LOST)
         else:
             self._facts.end_with(EndReason.CONNECTION_CLOSED)
+        finally:
+            await self._shell.end_block()
 
     async def _be_straight(self) -> None:
         """Act as a bare line: the server itself sends nothing, except the reason why there is no line."""
@@ -180,7 +187,7 @@ class Conversation:
                 self._screen.say(f"goodbye: {ENDLESS_MAX_BYTES} bytes or more without a line end")
                 self._facts.end_with(EndReason.LINE_ENDLESS)
             case Interrupt():
-                self._shell.give_up_answer()
+                await self._shell.give_up_answer()
                 self._screen.say("")
             case EndOfInput():
                 self._facts.end_with(EndReason.END_OF_INPUT)

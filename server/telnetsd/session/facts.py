@@ -29,11 +29,12 @@ class Facts:
         identity: The current identity: a reload may give a user other roles.
         end_reason: Why the session ended; None while it has not.
         attachment: The session's attachment to a line, or the one that is being made.
+        requests: The enrolment requests that were made in this session, and are not decided yet.
     """
 
     __slots__ = (
-        "attachment", "clocks", "end_reason", "identity", "journal", "protocol", "screen", "services",
-        "settings", "trail", "visit",
+        "attachment", "clocks", "end_reason", "identity", "journal", "protocol", "requests", "screen",
+        "services", "settings", "trail", "visit",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +49,7 @@ class Facts:
         self.settings = settings
         self.end_reason: EndReason | RefusalReason | None = None
         self.attachment: Attachment | None = None
+        self.requests: set[str] = set()
         self.journal = Journal(visit.id)
         self.clocks = Clocks(self.now())
 

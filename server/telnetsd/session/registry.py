@@ -94,6 +94,18 @@ class SessionRegistry:
         self.notice = news.text if news.is_lasting else ""
         self._tell("", news.text)
 
+    def tell_of_decisions(self, decision: Callable[[str], str]) -> None:
+        """Tell each session about its enrolment requests that were decided.
+
+        Args:
+            decision: Returns what to say about a request, by its id; empty if it is not decided.
+        """
+        for session in self._sessions.values():
+            for request in sorted(session.requests):
+                if text := decision(request):
+                    session.requests.discard(request)
+                    session.notify(text)
+
     def end_all(self, reason: EndReason, sentence: str) -> None:
         """End every session."""
         for session in list(self._sessions.values()):

@@ -35,6 +35,11 @@ class Request:
         """0 if the command has done its work, 1 if it was denied or failed; a program's own."""
 
     @property
+    def failure(self) -> str:
+        """The word for why the command was denied, or failed; empty if it has done its work."""
+        return self._shell.failure.value if self._shell.failure is not None else ""
+
+    @property
     def prompt_now(self) -> str:
         """Empty: there is no prompt."""
         return ""
@@ -49,6 +54,8 @@ class Request:
             self._facts.end_with(EndReason.CONNECTION_LOST)
         else:
             self._facts.end_with(EndReason.QUIT)
+        finally:
+            await self._shell.end_block()
 
     async def _read(self) -> RunRequest | None:
         """Return the request; None if the client has ended, or if it sent something else."""

@@ -99,13 +99,8 @@ class Session:
         try:
             await self._conversation.run()
         finally:
-            facts.screen.finish(self._over())
+            facts.screen.finish(_over(self.end_reason or EndReason.INTERNAL_ERROR, self._conversation))
             facts.journal.debug("ends (%s)", facts.end_reason)
-
-    def _over(self) -> SessionOver:
-        reason = self._facts.end_reason or EndReason.INTERNAL_ERROR
-        is_by_user = reason in {EndReason.QUIT, EndReason.END_OF_INPUT}
-        return SessionOver(reason.value, "", is_by_user, self._conversation.exit_status)
 
     def notify(self, text: str) -> None:
         """Show a line at once, and the prompt again after it."""
@@ -157,6 +152,11 @@ class Session:
                 self._facts.attachment.dismiss(LineReason.SESSION_ENDED, "")
             self._facts.screen.finish(SessionOver(reason.value, sentence))
 
+    @property
+    def requests(self) -> set[str]:
+        """The enrolment requests that were made in this session, and are not decided yet."""
+        return self._facts.requests
+
     def check_clocks(self, at: datetime) -> None:
         """Check the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""
         facts, settings, identity = self._facts, self._facts.settings.session, self.identity
@@ -199,3 +199,9 @@ class Session:
             services.lines.authorise(line.name, roles, self.identity.assurance_class)
         except (CommandError, LineDeniedError):
             self._facts.attachment.dismiss(LineReason.WITHDRAWN, f"you may no longer use {line.name}")
+
+
+def _over(reason: EndReason | RefusalReason, conversation: Conversation | Request) -> SessionOver:
+    """Return the last message to a client of our own, for a session that has not been ended from outside."""
+    is_by_user = reason in {EndReason.QUIT, EndReason.END_OF_INPUT}
+    return SessionOver(conversation.failure or reason.value, "", is_by_user, conversation.exit_status)

@@ -26,14 +26,13 @@ from telnetsd.identity.outcome import NamedUser
 from telnetsd.lines.table import LineDeniedError, LineError
 from telnetsd.session.greeting import AUDIT_UNAVAILABLE
 from telnetsd.session.journal import Journal
+from telnetsd.session.pasted_block import BLOCK_BEGIN, BLOCK_END, IGNORED, PastedBlock
 
 HISTORY_LINES: Final = 50
 HISTORY_LINE_MAX_CHARS: Final = 200
 FAILED: Final = 1
 GIVE_UP: Final = "."
 ANSWER_LINES_MAX: Final = 512
-_BLOCK_BEGIN: Final = "-----BEGIN "
-_BLOCK_END: Final = "-----END "
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +70,11 @@ class Shell:
         """The last lines, escaped, the oldest first; a session needs no memory for them before its first line."""
         self._running: tuple[str, str] = ("", "")
         self._answer: _Answer | None = None
-        self._dropping = 0
+        self._block: PastedBlock | None = None
         self.exit_status = 0
         """Of the last command: 0 if it has done its work, 1 if it was denied or failed; a program's own."""
+        self.failure: StrEnum | None = None
+        """Why the last command was denied, or failed."""
 
     @property
     def is_asking(self) -> bool:
@@ -84,15 +85,26 @@ class Shell:
         """Return what is shown before the next line: the prompt for commands, or the prompt of a question."""
         if self._answer is not None:
             return self._answer.question.prompt
-        return "" if self._dropping else prompt
+        return "" if self._block is not None else prompt
 
     def ask(self, question: Question) -> None:
         """Use the next lines as the answer to a question of the running command."""
         self._answer = _Answer(question=question, name=self._running[0], line=self._running[1])
 
-    def give_up_answer(self) -> None:
+    async def give_up_answer(self) -> None:
         """Forget the question, and the rest of a pasted block: the next line is a command."""
-        self._answer, self._dropping = None, 0
+        self._answer = None
+        await self.end_block()
+
+    async def end_block(self) -> None:
+        """Record the pasted block that is being ignored, if there is one; the next line is a command."""
+        block, self._block = self._block, None
+        if block is not None:
+            shown, message = self._shown(block.shown, CommandReason.UNEXPECTED_TEXT)
+            name = escape(_split(shown)[0], NAME_MAX_CHARS)
+            await self._record(
+                CommandDenied(reason=CommandReason.UNEXPECTED_TEXT, message=message, name=name, line=shown)
+            )
 
     async def completions(self, before: str) -> Sequence[str]:
         """Return the words that the last word of a line may become; `before` is the line up to the cursor."""
@@ -109,7 +121,7 @@ class Shell:
         name, arguments = _split(line)
         if not name:
             return
-        self.exit_status = 0
+        self.exit_status, self.failure = 0, None
         # From here on, `line` is only what the log may contain; the command gets the full arguments.
         line = self._caller.services.table.shown(f"{name} {arguments}".rstrip())
         self.history = self.history or deque(maxlen=HISTORY_LINES)
@@ -146,7 +158,7 @@ class Shell:
     async def deny(self, line: str, reason: StrEnum, sentence: str) -> None:
         """Refuse a line: record an event, and show `sentence` to the user."""
         name = escape(_split(line)[0], NAME_MAX_CHARS)
-        self.exit_status = FAILED
+        self.exit_status, self.failure = FAILED, reason
         self._journal.debug("is denied %s (%s)", name or "a line", reason)
         shown, message = self._shown(line, reason)
         if await self._record(CommandDenied(reason=reason, message=message, name=name, line=shown)):
@@ -154,14 +166,14 @@ class Shell:
 
     async def _is_dropped(self, line: str) -> bool:
         """Tell whether a line is part of an unexpected pasted block: it may be a secret, and is not logged."""
-        if self._dropping > 0:
-            is_end = _BLOCK_END in line or line.strip() == GIVE_UP
-            self._dropping = 0 if is_end else self._dropping - 1
+        if self._block is not None:
+            self._block.take(line)
+            if self._block.is_over:
+                await self.end_block()
             return True
-        if _BLOCK_BEGIN in line:
-            self._dropping = ANSWER_LINES_MAX
-            sentence = "ignored: an unexpected pasted block, up to its end line or a single dot"
-            await self.deny(_BLOCK_BEGIN.strip(), CommandReason.UNEXPECTED_TEXT, sentence)
+        if BLOCK_BEGIN in line:
+            self._block, self.exit_status = PastedBlock(line), FAILED
+            self._caller.say(IGNORED)
             return True
         return False
 
@@ -173,8 +185,9 @@ class Shell:
             await self._give_up(answer, "cancelled")
         elif answer.size > answer.question.max_bytes or answer.count > ANSWER_LINES_MAX:
             # The rest of a pasted block is not a command.
-            is_block = any(_BLOCK_BEGIN in first for first in (*answer.lines[:1], line)) and _BLOCK_END not in line
-            self._dropping = ANSWER_LINES_MAX if is_block else 0
+            first = next((one for one in (*answer.lines[:1], line) if BLOCK_BEGIN in one), "")
+            is_block = bool(first) and BLOCK_END not in line
+            self._block = PastedBlock(first) if is_block else None
             limit = f"at most {answer.question.max_bytes} bytes are accepted"
             rest = "; ignored up to its end line or a single dot" if is_block else ""
             await self._give_up(answer, f"too long: {limit}{rest}")
@@ -218,7 +231,7 @@ class Shell:
             await self._record_failure(CommandReason.INTERNAL_ERROR, line, name)
 
     async def _record_failure(self, reason: StrEnum, line: str, name: str, exit_status: int | None = None) -> None:
-        self.exit_status = FAILED if exit_status is None else _shell_status(exit_status)
+        self.exit_status, self.failure = FAILED if exit_status is None else _shell_status(exit_status), reason
         shown, message = self._shown(line, reason)
         event = CommandFailed(reason=reason, message=message, name=name, line=shown, exit_status=exit_status)
         await self._record(event)

@@ -73,6 +73,7 @@ class Person:
             directory=LocalDirectory(
                 LineContext(trail=make_trail(Disk()), tell_operators=lambda _: None, recordings=Path())
             ),
+            authority_pem="",
         )
         self.said: list[str] = []
         self.is_over = False
@@ -83,6 +84,9 @@ class Person:
 
     async def connect(self, line: Line, join: Join) -> None:
         raise AssertionError("there are no lines here")
+
+    def note_request(self, request_id: str) -> None:
+        raise AssertionError("there is no enrolment here")
 
     def ask(self, question: Question) -> None:
         self.interpreter.ask(question)

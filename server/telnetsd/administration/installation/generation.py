@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.programs import make_commands
@@ -38,6 +39,8 @@ class Generation:
     policy: Policy
     server_chain: tuple[x509.Certificate, ...]
     server_key: ClassicalPrivateKey
+    authority_pem: str
+    """The CA certificates by which clients verify the server, in PEM; empty if they are not the built-in CA's."""
 
 
 def load_generation(
@@ -65,7 +68,26 @@ def load_generation(
         policy=make_policy(home, settings, trust),
         server_chain=chain,
         server_key=key,
+        authority_pem=_authority_of(home, chain[-1]),
     )
+
+
+def _authority_of(home: Home, last: x509.Certificate) -> str:
+    """Return the content of certs/ca.pem, if a CA in it has issued the last certificate of the server's chain."""
+    try:
+        content = home.ca_certificate.read_bytes()
+        authorities = x509.load_pem_x509_certificates(content)
+    except (OSError, ValueError):
+        return ""
+    return content.decode("ascii", "replace") if any(_has_issued(one, last) for one in authorities) else ""
+
+
+def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def load_table(settings: Settings) -> CommandTable:

@@ -181,9 +181,12 @@ def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, i
         typer.echo(f"  {home.shown(key)}  private key")
         for bundle in bundles:
             typer.echo(f"  {home.shown(bundle)}  both, as PKCS#12 {lock}")
+    host, (_, port) = server_name(home), parse_address(load_settings(home.config_file).listener.listen)
+    if len(secrets) > 1 and not key_type.is_post_quantum:
+        typer.echo(f"with telnetsd, {name} needs one command, and then: telnetsd connect {host}")
+        typer.echo(f"  telnetsd login {host}:{port} {name}.p12 --ca ca.pem")
     typer.echo(f"in a folder with {name}.pem, {name}.key and ca.pem, {name} connects with any of:")
-    _, port = parse_address(load_settings(home.config_file).listener.listen)
-    for line in connect_lines(name, key_type, server_name(home), port):
+    for line in connect_lines(name, key_type, host, port):
         typer.echo(f"  {line}")
 
 

@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 from telnetsd.administration.authority.authorities import AskPassphrase
+from telnetsd.administration.enrolment.notices import words_for_applicant, words_for_operators
 from telnetsd.administration.enrolment.worker import EnrolmentWorker
 from telnetsd.administration.installation.generation import Generation
 from telnetsd.audit.trail import Trail
@@ -16,8 +17,10 @@ from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import NamedUser
 from telnetsd.lines.place import Directory
 from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.rpc.messages import Announce
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.session import Session
+from telnetsd.state.records import RequestStatus
 from telnetsd.state.store import Store
 from telnetsd.tls.engine import ServerContext, make_server_context
 
@@ -87,6 +90,8 @@ class ServingProcess:
         self._sessions = sessions
         self._directory = directory
         self._state_version = state.version()
+        self._pending = {one.id for one in state.requests.every() if one.status is RequestStatus.PENDING}
+        """The enrolment requests that operators have been told of."""
         self._context = context
         self.generation = generation
         self._stages = self._compose(generation)
@@ -122,9 +127,21 @@ class ServingProcess:
             self._judging.cancel()
         costly = await self.registry.reidentify(self.acceptor.identification.at_once)
         self._state_version = version
+        self._tell_of_requests()
         # Users first. Nothing else waits for it: a client that presents a lot of data must not delay the clocks.
         costly.sort(key=lambda session: not isinstance(session.identity, NamedUser))
         self._judging = asyncio.get_running_loop().create_task(self._look_at(costly)) if costly else None
+
+    def _tell_of_requests(self) -> None:
+        """Tell operators of new enrolment requests, and each applicant who is still connected of the decision."""
+        requests = {one.id: one for one in self._state.requests.every()}
+        pending = {one.id for one in requests.values() if one.status is RequestStatus.PENDING}
+        new, self._pending = [requests[one] for one in sorted(pending - self._pending)], pending
+        if new:
+            self.registry.announce(Announce(words_for_operators(new), is_for_operators=True))
+        self.registry.tell_of_decisions(
+            lambda one: words_for_applicant(requests[one]) if one in requests and one not in pending else ""
+        )
 
     async def _look_at(self, sessions: list[Session]) -> None:
         for session in sessions:
@@ -147,6 +164,7 @@ class ServingProcess:
             renewal_window_days=settings.renewal.window_days,
             lines=generation.lines,
             directory=self._directory,
+            authority_pem=generation.authority_pem,
         )
         identifier = Identifier(generation.trust, generation.policy, self._state)
         return Stages(
