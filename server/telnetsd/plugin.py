@@ -4,12 +4,13 @@ A package names its commands under the entry-point group `telnetsd.commands`; se
 """
 
 from telnetsd.commands.caller import Caller, Question
-from telnetsd.commands.table import OPERATOR_ROLE, USER_ROLE, Command, CommandError, command
+from telnetsd.commands.table import AUDITOR_ROLE, OPERATOR_ROLE, USER_ROLE, Command, CommandError, command
 from telnetsd.escaping import escape
 from telnetsd.events.reason import CommandReason
 from telnetsd.identity.outcome import GUEST_ROLE, Guest, NamedUser
 
 __all__ = [
+    "AUDITOR_ROLE",
     "GUEST_ROLE",
     "OPERATOR_ROLE",
     "USER_ROLE",

@@ -45,7 +45,7 @@ def test_help_lists_exactly_the_commands_that_its_reader_may_use(alice: Client, 
     users = sorted([*everyone, "connect", "date", "echo", "history", "lines", "renew", "who"])
     assert names(guest) == everyone
     assert names(bob) == users
-    assert names(alice) == sorted([*users, "audit", "kick", "sessions", "wall"])
+    assert names(alice) == sorted([*users, "audit", "kick", "recordings", "sessions", "wall"])
 
 
 def test_help_explains_one_command(alice: Client, guest: Client) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.audit import read_log
+from support.client import connect_as
 from support.command_line import telnetsd
 from support.lines import OpenTerminal, line
 from support.server import RunningServer, action_of, get, wait_until
@@ -160,3 +161,34 @@ def test_an_invalid_recording_is_refused_with_a_message(content: bytes, home: Ho
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert telnetsd(home, "recording", "play", "y").stderr.startswith("error: no recordings end with 'y'")
+
+
+def test_an_auditor_reads_everything_and_changes_nothing(
+    start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    assert telnetsd(home, "user", "add", "vera", "--role", "auditor").returncode == 0
+    server = start(line("shell", "exec:/bin/cat", record=True))
+    bob = terminal(server, "bob")
+    bob.connect("shell")
+    bob.send(b"show version\r")
+    bob.until(b"show version\r\nshow version\r\n")
+    bob.leave()
+    with connect_as(server, "vera") as vera:
+        vera.read_until()
+        assert [row.split()[0] for row in vera.command("help").splitlines()] == [
+            "audit", "ca", "collect", "enroll", "help", "motd", "quit", "recordings", "sessions", "whoami",
+        ]  # fmt: skip
+        assert "bob" in vera.command("sessions")
+        assert "connect shell" in vera.command("audit 50")
+        listed = vera.command("recordings")
+        name = listed.split()[-1]
+        assert "  shell " in listed
+        assert name.endswith(".cast")
+        assert "show version" in vera.command(f"recordings {name}")
+        for refused in ("kick 12345678", "connect shell", "wall hello", "renew"):
+            assert vera.command(refused).startswith("permission denied: ")
+        for wrong in ("recordings ../../state.db", "recordings -h", "recordings nothing.cast"):
+            assert "recording" in vera.command(wrong)
+    denied = [one for one in read_log(home.audit_file) if get(one, "user.name") == "vera"]
+    assert [get(one, "event.reason") for one in denied if action_of(one) == "command-denied"] == ["role-missing"] * 4
+    assert [get(one, "event.reason") for one in denied if action_of(one) == "command-failed"] == ["not-found"] * 3

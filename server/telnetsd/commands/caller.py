@@ -118,6 +118,7 @@ class Services:
     renewal_window_days: int
     lines: LineTable
     directory: Directory
+    recordings_folder: Path
     authority_pem: str
     """The CA certificates by which clients verify this server, in PEM; empty if they are not the built-in CA's."""
 

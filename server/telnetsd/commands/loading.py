@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from telnetsd.commands import enrolment, everyone, lines, operators, users
+from telnetsd.commands import auditors, enrolment, everyone, lines, operators, users
 from telnetsd.commands.table import Command
 from telnetsd.errors import OperatorError
 
@@ -25,10 +25,11 @@ BUILT_IN: Final = (
     users.date,
     users.history,
     users.echo,
-    operators.sessions,
+    auditors.sessions,
+    auditors.audit,
+    auditors.recordings,
     operators.kick,
     operators.wall,
-    operators.audit,
     lines.lines,
     lines.connect,
 )

@@ -58,7 +58,14 @@ def _make_command(settings: ProgramSettings) -> Command:
         _check_words(settings, arguments.split())
 
     async def run(caller: Caller, arguments: str) -> None:
-        await _run(settings, own + tuple(arguments.split()), caller)
+        words = own + tuple(arguments.split())
+        program_run = ProgramRun(
+            name=settings.name,
+            words=words,
+            timeout_s=settings.timeout_s,
+            output_max_bytes=settings.output_max_bytes,
+        )
+        await run_program(program_run, caller)
 
     usage = f"[ARGUMENT … {settings.arguments_max}]" if settings.arguments_max else ""
     return Command(
@@ -81,29 +88,52 @@ def _check_words(settings: ProgramSettings, words: list[str]) -> None:
             raise CommandError(CommandReason.WRONG_USAGE, message)
 
 
-async def _run(settings: ProgramSettings, words: tuple[str, ...], caller: Caller) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRun:
+    """A program that is run for a session.
+
+    Attributes:
+        name: The command, for messages.
+        words: The program and its arguments.
+        timeout_s: How long it may take.
+        output_max_bytes: How much it may show.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    timeout_s: float
+    output_max_bytes: int
+
+
+async def run_program(run: ProgramRun, caller: Caller) -> None:
+    """Run a program, and show its output as it comes.
+
+    Raises:
+        CommandError: It cannot be started, fails, or exceeds a limit.
+        ConnectionError: The client has disconnected.
+    """
     user = caller.identity.name if isinstance(caller.identity, NamedUser) else ""
     environment = {"PATH": PATH, "TELNETSD_USER": user, "TELNETSD_SESSION": caller.id}
     try:
-        program, output = await _start(ProgramStart(words, environment))
+        program, output = await _start(ProgramStart(run.words, environment))
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise CommandError(ProgramReason.NOT_STARTED, f"{settings.name} cannot be started: {why.lower()}") from error
+        raise CommandError(ProgramReason.NOT_STARTED, f"{run.name} cannot be started: {why.lower()}") from error
     try:
-        async with asyncio.timeout(settings.timeout_s):
-            status = await _show_until_gone(program, output.reader, settings.output_max_bytes, caller)
+        async with asyncio.timeout(run.timeout_s):
+            status = await _show_until_gone(program, output.reader, run.output_max_bytes, caller)
     except TimeoutError as error:
-        message = f"{settings.name} exceeded its time limit of {settings.timeout_s:g} s and was stopped"
+        message = f"{run.name} exceeded its time limit of {run.timeout_s:g} s and was stopped"
         raise CommandError(ProgramReason.TIMEOUT, message) from error
     finally:
         output.transport.close()
         await program.end(signal.SIGTERM)
     if status is None:
-        message = f"{settings.name} exceeded its output limit of {settings.output_max_bytes} bytes and was stopped"
+        message = f"{run.name} exceeded its output limit of {run.output_max_bytes} bytes and was stopped"
         raise CommandError(ProgramReason.OUTPUT_TOO_LONG, message)
     if status:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        raise CommandError(ProgramReason.FAILED, f"{settings.name} failed: {how}", exit_status=status)
+        raise CommandError(ProgramReason.FAILED, f"{run.name} failed: {how}", exit_status=status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The table of commands: a command is a row, and `authorise` alone decides who may run it.
 
-A role is a named set of commands. Three are built in: guest, user and operator. Each has what the one before it has,
-and every command names the least of them that has it. `[roles.NAME]` in the configuration defines further roles, or
-redefines a built-in one with the commands that it lists and the roles that it includes. A role and a command may
-require an assurance class. A user of a lower class does not have them, and has what guests have instead.
+A role is a named set of commands. Four are built in: guest, user, auditor and operator. A user and an auditor have
+what guests have, an operator has everything, and every command names the least of them that has it.
+`[roles.NAME]` in the configuration defines further roles, or redefines a built-in one with the commands that it lists
+and the roles that it includes. A role and a command may require an assurance class. A user of a lower class does not
+have them, and has what guests have instead.
 """
 
 import difflib
@@ -26,8 +27,14 @@ NEEDS_KEPT: Final = 10_000
 """How many pairs of a command and roles are kept, each with the class that it needs."""
 ARGUMENTS_MAX: Final = 2048
 USER_ROLE: Final = "user"
+AUDITOR_ROLE: Final = "auditor"
 OPERATOR_ROLE: Final = "operator"
-BUILT_IN_ROLES: Final = {GUEST_ROLE: (), USER_ROLE: (GUEST_ROLE,), OPERATOR_ROLE: (USER_ROLE,)}
+BUILT_IN_ROLES: Final = {
+    GUEST_ROLE: (),
+    USER_ROLE: (GUEST_ROLE,),
+    AUDITOR_ROLE: (GUEST_ROLE,),
+    OPERATOR_ROLE: (USER_ROLE, AUDITOR_ROLE),
+}
 
 
 def _check_nothing(_caller: Caller, _arguments: str) -> None:
@@ -59,7 +66,7 @@ class Command:
         name: What is typed.
         summary: One line for `help`.
         usage: The arguments, as in `ID [N]`; empty for none.
-        role: The least built-in role that has it: guest, user or operator.
+        role: The least built-in role that has it: guest, user, auditor or operator.
         handler: The function behind it.
         arguments_min: How many words it needs at least.
         arguments_max: How many words it accepts at most.

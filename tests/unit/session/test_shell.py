@@ -73,6 +73,7 @@ class Person:
             directory=LocalDirectory(
                 LineContext(trail=make_trail(Disk()), tell_operators=lambda _: None, recordings=Path())
             ),
+            recordings_folder=Path(),
             authority_pem="",
         )
         self.said: list[str] = []

@@ -164,6 +164,7 @@ class ServingProcess:
             renewal_window_days=settings.renewal.window_days,
             lines=generation.lines,
             directory=self._directory,
+            recordings_folder=self._home.recordings_folder,
             authority_pem=generation.authority_pem,
         )
         identifier = Identifier(generation.trust, generation.policy, self._state)
