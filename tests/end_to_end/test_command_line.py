@@ -143,7 +143,7 @@ def test_a_user_is_not_added_if_the_event_cannot_be_written(home: Home) -> None:
 
 def test_users_are_listed_for_people_and_for_scripts(home: Home) -> None:
     table = telnetsd(home, "user", "list").stdout.splitlines()
-    assert table[0].split() == ["user", "roles", "added", "certificate", "until", "days", "left"]
+    assert table[0].split() == ["user", "roles", "class", "devices", "last", "login", "until", "days"]
     assert [line.split()[:2] for line in table[1:]] == [["alice", "operator"], ["bob", "user"], ["ed", "user"]]
     users = json.loads(telnetsd(home, "user", "list", "--json").stdout)
     assert [one["user"]["name"] for one in users] == ["alice", "bob", "ed"]

@@ -119,9 +119,9 @@ def world(made_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for user, pair in (("pia", PINNED), ("rita", TAKEN_BACK)):
         pem = write_pem(folder / "pin.pem", pair)
         add_user(home, NewUser(User(user, ("user",))), PinnedKey(str(pem)), Grant())
-    revoke(home, RevocationTarget("rita"), RevocationReason.UNSPECIFIED, by_operator())
+    revoke(home, RevocationTarget(("rita",)), RevocationReason.UNSPECIFIED, by_operator())
     add(home, "rolf")
-    revoke(home, RevocationTarget("rolf"), RevocationReason.AFFILIATION_CHANGED, by_operator())
+    revoke(home, RevocationTarget(("rolf",)), RevocationReason.AFFILIATION_CHANGED, by_operator())
     lines = [CONFIGURATION.format(oid=CLASS_OID)]
     patterns = {
         "common-name": "",

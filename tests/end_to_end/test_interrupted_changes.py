@@ -116,7 +116,7 @@ def copied(home: Home, moment: int) -> Home:
 
 def test_a_revocation_killed_at_any_moment_is_complete_or_absent_and_reaches_the_crl(home: Home) -> None:
     def work(moment: int) -> None:
-        revoke(copied(home, moment), RevocationTarget("bob"), RevocationReason.UNSPECIFIED, by_operator())
+        revoke(copied(home, moment), RevocationTarget(("bob",)), RevocationReason.UNSPECIFIED, by_operator())
 
     outcomes = set()
     for moment in killed_at_each_moment(work, partial(copied, home)):

@@ -3,6 +3,7 @@
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from support.certificates import Pair, now
 from telnetsd.administration.authority.authorities import load_issuer
@@ -20,7 +21,7 @@ from telnetsd.state.records import IssuedCertificate
 from telnetsd.state.store import Store
 
 
-def add(home: Home, name: str, role: str = "user", key_type: KeyType = KeyType.EC, **grant: int) -> Issuance:
+def add(home: Home, name: str, role: str = "user", key_type: KeyType = KeyType.EC, **grant: Any) -> Issuance:
     return add_user(home, NewUser(User(name, (role,))), GeneratedKey(key_type), Grant(**grant))
 
 

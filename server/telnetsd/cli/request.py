@@ -10,7 +10,7 @@ from telnetsd.administration.enrolment.approval import Approval, approve_request
 from telnetsd.administration.users.names import look_alike
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.cli.passphrase import PassphraseOption, passphrase_from
-from telnetsd.cli.user.adding import ClassOption, DaysOption, RoleOption
+from telnetsd.cli.user.adding import ClassOption, DaysOption, LabelOption, RoleOption
 from telnetsd.cli.words import RequestArgument
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
@@ -81,6 +81,7 @@ def approve(
     role: RoleOption = None,
     days: DaysOption = None,
     assurance_class: ClassOption = None,
+    label: LabelOption = "",
     pin: Annotated[
         bool, typer.Option("--pin", help="Accept the self-signed certificate itself (class 0); issue no certificate.")
     ] = False,
@@ -91,7 +92,8 @@ def approve(
     home: HomeOption = None,
 ) -> None:
     """Approve a request."""
-    approval = Approval(user, tuple(dict.fromkeys(role or ())), Grant(days, assurance_class), pin, allow_similar)
+    grant = Grant(days, assurance_class, label)
+    approval = Approval(user, tuple(dict.fromkeys(role or ())), grant, pin, allow_similar)
     done = approve_request(home_of(context, home), request_id, approval, USER_ROLE, passphrase_from(passphrase_file))
     name = done.user.name
     if done.certificate is None:

@@ -25,8 +25,9 @@ VERBS: Final = (
             Verb("list", "user.listing:list_", "List the users."),
             Verb("show", "user.listing:show", "Show one user, with all of their certificates and pins."),
             Verb("change", "user.adding:change", "Change a user's roles."),
+            Verb("issue", "user.certificates:issue_", "Issue a further certificate to a user, for another device."),
             Verb("renew", "user.certificates:renew", "Issue another certificate to a user."),
-            Verb("revoke", "user.certificates:revoke_", "Revoke a user's certificates and pins, or one certificate."),
+            Verb("revoke", "user.certificates:revoke_", "Revoke certificates and pins of users, or one certificate."),
             Verb(
                 "restore",
                 "user.certificates:restore_",

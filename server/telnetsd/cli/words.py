@@ -89,7 +89,6 @@ complete_actions = _completer(_actions)
 complete_reasons = _completer(_reasons)
 
 UserArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_users)]
-OptionalUserArgument = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=complete_users)]
 LineArgument = Annotated[str, typer.Argument(metavar="NAME", help="The line's name.", autocompletion=complete_lines)]
 SessionArgument = Annotated[
     str, typer.Argument(metavar="ID", help="As `session list` shows it.", autocompletion=_completer(_sessions))

@@ -11,6 +11,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=10 * 365 * 86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
+BUILT_IN_CLASS: Final = 1
+"""The class of users to whom the operator issued a certificate without specifying more."""
 WORKERS_MAX: Final = 64
 
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from telnetsd.config.settings import ClassSettings, TrustAnchorSettings
-from telnetsd.config.values import fingerprint_hex
+from telnetsd.config.values import BUILT_IN_CLASS, fingerprint_hex
 from telnetsd.pki.path import CertificationPath
 
 CLASS_MAX: Final = 9
-BUILT_IN_CLASS: Final = 1
-"""The class of users to whom the operator issued a certificate without specifying more."""
 
 
 @dataclass(frozen=True, slots=True)

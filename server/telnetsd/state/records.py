@@ -11,7 +11,11 @@ from telnetsd.pki.revocation import Revocation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCertificate:
-    """A certificate that the built-in CA issued; `is_renewed` says that it has a successor, issued by `renew`."""
+    """A certificate that the built-in CA issued.
+
+    `is_renewed` says that it has a successor, issued by `renew`. `label` tells a user's devices apart; it is empty
+    for the first one.
+    """
 
     sha256: str
     user_name: str
@@ -23,6 +27,7 @@ class IssuedCertificate:
     not_after: datetime
     assurance_class: int = 0
     is_renewed: bool = False
+    label: str = ""
     revocation: Revocation | None = None
 
 

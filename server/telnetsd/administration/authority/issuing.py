@@ -1,6 +1,7 @@
 """Issuing a certificate to a user: policy, the check that no other user has the key, the record and the event."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -20,24 +21,34 @@ from telnetsd.pki.revocation import Revocation
 from telnetsd.state.records import IssuedCertificate
 
 DAYS_MAX = 3650
+_LABEL = re.compile(r"[a-z0-9-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """How long a certificate is valid (None: as configured), and its class (None: no class is asserted)."""
+    """What a certificate is to be.
+
+    Attributes:
+        days: How long it is valid; None: as configured.
+        assurance_class: Its class; None: no class is asserted.
+        label: Which of the user's devices it is for; empty for the first one.
+    """
 
     days: int | None = None
     assurance_class: int | None = None
+    label: str = ""
 
 
 def check_grant(grant: Grant, settings: Settings) -> None:
     """Refuse a grant that is not allowed.
 
     Raises:
-        OperatorError: Too many days, or a class that is not defined.
+        OperatorError: Too many days, a class that is not defined, or a label that is not allowed.
     """
     if grant.days is not None and not 1 <= grant.days <= DAYS_MAX:
         raise OperatorError(f"a certificate cannot be valid for {grant.days} days; use 1 to {DAYS_MAX}")
+    if grant.label and _LABEL.fullmatch(grant.label) is None:
+        raise OperatorError(f"not a label: {grant.label!a}; use 1 to 32 of a-z, 0-9 and dash")
     if grant.assurance_class is not None and grant.assurance_class not in settings.classes:
         number = grant.assurance_class
         raise OperatorError(
@@ -46,9 +57,10 @@ def check_grant(grant: Grant, settings: Settings) -> None:
 
 
 def with_class_of(grant: Grant, replaced: IssuedCertificate, settings: Settings) -> Grant:
-    """Return the grant with the class of the replaced certificate, unless another class was requested."""
+    """Return the grant with the label of the replaced certificate, and its class if no other was requested."""
+    grant = replace(grant, label=replaced.label)
     if grant.assurance_class is None and replaced.assurance_class in settings.classes:
-        return Grant(grant.days, replaced.assurance_class)
+        return replace(grant, assurance_class=replaced.assurance_class)
     return grant
 
 
@@ -125,7 +137,7 @@ def certify(
     certificate = issuer.issue_user(key, profile, change.at)
     facts = describe(certificate)
     issued = record_of(certificate, name, certificate_sha256(issuer.certificate), number or 0)
-    change.state.certificates.add(issued, certificate.public_bytes(Encoding.DER))
+    change.state.certificates.add(replace(issued, label=grant.label), certificate.public_bytes(Encoding.DER))
     verb = "renewed for" if is_renewal else "issued to"
     message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"
     target = TargetPart(name=name, roles=change.state.users.roles(name))

@@ -26,10 +26,19 @@ from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
 
 @dataclass(frozen=True, slots=True)
 class RevocationTarget:
-    """What to revoke or restore: everything of a user, or one certificate by its serial number (hexadecimal)."""
+    """What to revoke or restore.
 
-    name: str | None = None
+    Attributes:
+        names: Everything of these users.
+        serial_number: One certificate, by its serial number (hexadecimal).
+        label: Only what these users have for this device; None: everything.
+        role: Everything of every user who has this role.
+    """
+
+    names: tuple[str, ...] = ()
     serial_number: str | None = None
+    label: str | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +137,11 @@ def _find(change: Change, target: RevocationTarget) -> tuple[tuple[IssuedCertifi
         if not found:
             raise OperatorError(f"no certificate has serial number {target.serial_number!a}; see: telnetsd user show")
         return found, ()
-    user = change.state.users.require(target.name or "")
-    return user.certificates, user.pins
+    users = [change.state.users.require(name) for name in dict.fromkeys(target.names)]
+    if target.role is not None:
+        users += [one for one in change.state.users.every() if target.role in one.user.roles]
+    certificates = tuple(one for user in users for one in user.certificates if target.label in {None, one.label})
+    return certificates, tuple(pin for user in users for pin in user.pins if target.label is None)
 
 
 def _with_same_keys(
@@ -172,4 +184,7 @@ def _revoke(
 
 
 def _shown(target: RevocationTarget) -> str:
-    return target.name or f"the certificate {target.serial_number}"
+    if target.serial_number is not None:
+        return f"the certificate {target.serial_number}"
+    who = ", ".join(target.names) or f"no user with the role {target.role}"
+    return f"{who} for {target.label}" if target.label is not None else who

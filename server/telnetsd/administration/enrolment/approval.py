@@ -1,6 +1,6 @@
 """The operator's side of enrolment: approving or denying a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -11,7 +11,7 @@ from telnetsd.administration.enrolment.requests import about, forget_expired
 from telnetsd.administration.installation.change import Change, changing
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import Issuance, write_chain
-from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key
+from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key, require_free_label
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
@@ -127,8 +127,12 @@ def _certify(
 ) -> Issuance:
     key = _key_of(request.kind, change.state.requests.content_of(request.id))
     if request.replaces_sha256 is None:
+        found = change.state.users.require(user.name)
+        if found.certificates and not grant.label:
+            grant = replace(grant, label=request.id)
+        require_free_label(found, grant.label, change.at)
         certificate = certify(change, authority, settings, user.name, key, grant)
-        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
+        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority, grant.label),))
     grant = inherit_class(change, settings, request.replaces_sha256, grant)
     certificate = certify(change, authority, settings, user.name, key, grant, is_renewal=True)
     change.state.certificates.mark_renewed(request.replaces_sha256)

@@ -25,7 +25,7 @@ from telnetsd.pki.keys import (
     key_to_pem,
     make_pkcs12,
 )
-from telnetsd.state.records import UserRecord
+from telnetsd.state.records import IssuedCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +88,25 @@ class KeyToCertify:
     pkcs12_password: bytes | None = None
 
 
-def user_files(home: Home, name: str) -> UserFiles:
-    """Return the paths of a user's files, which need not exist."""
-    folder = home.users_folder
-    return UserFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / f"{name}.p12")
+def user_files(home: Home, name: str, label: str = "") -> UserFiles:
+    """Return the paths of a user's files for one device, which need not exist: NAME.pem, or NAME/LABEL.pem."""
+    folder, stem = (home.users_folder / name, label) if label else (home.users_folder, name)
+    return UserFiles(folder / f"{stem}.pem", folder / f"{stem}.key", folder / f"{stem}.p12")
 
 
-def write_chain(change: Change, name: str, certificate: x509.Certificate, authority: Authority) -> Path:
+def all_user_files(home: Home, name: str) -> list[Path]:
+    """Return the files of a user that exist, for all devices."""
+    first = user_files(home, name)
+    others = sorted((home.users_folder / name).glob("*"))
+    return [path for path in (first.certificate, first.key, first.pkcs12, *others) if path.is_file()]
+
+
+def write_chain(
+    change: Change, name: str, certificate: x509.Certificate, authority: Authority, label: str = ""
+) -> Path:
     """Write a user's certificate for a key that is not here; delete older key files, which would not match it."""
-    files = user_files(change.home, name)
-    make_secret_folder(change.home.users_folder)
+    files = user_files(change.home, name, label)
+    _make_folders(change.home, files)
     change.write_public(files.certificate, encode_chain(certificate, authority))
     change.delete(files.key)
     change.delete(files.pkcs12)
@@ -121,9 +130,9 @@ def issue(
     """
     certificate = certify(change, authority, settings, user.name, key.public, grant, is_renewal=is_renewal)
     if key.private is None:
-        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority),))
-    files = user_files(change.home, user.name)
-    make_secret_folder(change.home.users_folder)
+        return Issuance(user, certificate, (write_chain(change, user.name, certificate, authority, grant.label),))
+    files = user_files(change.home, user.name, grant.label)
+    _make_folders(change.home, files)
     change.write_public(files.certificate, encode_chain(certificate, authority))
     change.write_secret(files.key, key_to_pem(key.private))
     if isinstance(key.private, MlDsaPrivateKey):
@@ -133,6 +142,11 @@ def issue(
     bundle = make_pkcs12(user.name, key.private, certificate, authority.chain_of(certificate), key.pkcs12_password)
     change.write_secret(files.pkcs12, bundle)
     return Issuance(user, certificate, (files.certificate, files.key, files.pkcs12))
+
+
+def _make_folders(home: Home, files: UserFiles) -> None:
+    make_secret_folder(home.users_folder)
+    make_secret_folder(files.certificate.parent)
 
 
 def key_for(name: str, credential: GeneratedKey | RequestFile) -> KeyToCertify:
@@ -162,20 +176,20 @@ def _read_request(path: Path, name: str) -> CertificatePublicKeyTypes:
         raise OperatorError(f"{path}: {error}") from error
 
 
-def kept_key(change: Change, found: UserRecord, credential: KeptKey) -> KeyToCertify:
-    """Return the key of a user's current certificate.
+def kept_key(change: Change, last: IssuedCertificate, credential: KeptKey) -> KeyToCertify:
+    """Return the key of a certificate of a user.
 
     Raises:
         OperatorError: It is not known here.
     """
-    path = user_files(change.home, found.user.name).key
+    path = user_files(change.home, last.user_name, last.label).key
     if path.exists():
         try:
             private = key_from_pem(path.read_bytes())
         except ValueError as error:
             raise OperatorError(f"cannot read {change.home.shown(path)}: {error}; use --new-key") from error
         return KeyToCertify(private.public_key(), private, credential.pkcs12_password)
-    der = change.state.certificates.der_of(found.certificates[0].sha256)
+    der = change.state.certificates.der_of(last.sha256)
     if der is None:
-        raise OperatorError(f"the key of {found.user.name} was not found; use --new-key or --csr FILE")
+        raise OperatorError(f"the key of {last.user_name} was not found; use --new-key or --csr FILE")
     return KeyToCertify(x509.load_der_x509_certificate(der).public_key(), None)

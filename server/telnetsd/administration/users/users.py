@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from telnetsd.administration.authority.authorities import (
     AskPassphrase,
@@ -22,11 +23,11 @@ from telnetsd.administration.users.credentials import (
     KeptKey,
     PinnedKey,
     RequestFile,
+    all_user_files,
     generate,
     issue,
     kept_key,
     key_for,
-    user_files,
 )
 from telnetsd.administration.users.names import check_user_name, look_alike
 from telnetsd.administration.users.pins import parse_pin
@@ -136,17 +137,53 @@ def renew_user(
     authority = load_issuer(home, ask)
     with changing(home, by_operator()) as change:
         found = change.state.users.require(name)
-        if not found.certificates:
-            raise OperatorError(f"{name} has no certificate of this CA to renew; see: telnetsd user show {name}")
-        last = found.certificates[0]
+        last = next((one for one in found.certificates if one.label == grant.label), None)
+        if last is None:
+            which = f" for {grant.label}" if grant.label else ""
+            see = f"see: telnetsd user show {name}"
+            raise OperatorError(f"{name} has no certificate of this CA{which} to renew; {see}")
         match credential:
             case KeptKey():
-                key = kept_key(change, found, credential)
+                key = kept_key(change, last, credential)
             case _:
                 key = key_for(name, credential)
         grant = with_class_of(grant, last, settings)
         change.state.certificates.mark_renewed(last.sha256)
         return issue(change, authority, settings, found.user, key, grant, is_renewal=True)
+
+
+def add_certificate(
+    home: Home,
+    name: str,
+    credential: GeneratedKey | RequestFile,
+    grant: Grant,
+    ask: AskPassphrase = passphrase_of_environment,
+) -> Issuance:
+    """Issue a further certificate to a user, for a device with a label of its own.
+
+    Raises:
+        OperatorError: There is no such user, the label is taken or not allowed, or the key or the request is refused.
+    """
+    settings = load_settings(home.config_file)
+    check_grant(grant, settings)
+    key, authority = key_for(name, credential), load_issuer(home, ask)
+    with changing(home, by_operator()) as change:
+        found = change.state.users.require(name)
+        require_free_label(found, grant.label, change.at)
+        return issue(change, authority, settings, found.user, key, grant)
+
+
+def require_free_label(user: UserRecord, label: str, at: datetime) -> None:
+    """Refuse a label for which a user has a certificate that still counts: its files would be overwritten.
+
+    Raises:
+        OperatorError: The user has one.
+    """
+    name = user.user.name
+    if any(one.label == label and one.revocation is None and one.not_after > at for one in user.certificates):
+        raise OperatorError(
+            f"{name} has a certificate for {label}; use another label, or: telnetsd user renew {name} --label {label}"
+        )
 
 
 def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
@@ -160,8 +197,7 @@ def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_enviro
         found = change.state.users.require(name)
         revoke_all(change, found, RevocationReason.CESSATION_OF_OPERATION)
         change.state.users.remove(name)
-        files = user_files(home, name)
-        for path in (files.certificate, files.key, files.pkcs12):
+        for path in all_user_files(home, name):
             change.delete(path)
         change.record(UserRemoved(message=f"user {name} was removed", name=name, roles=found.user.roles))
     return tell_others(home, by_operator(), ask)

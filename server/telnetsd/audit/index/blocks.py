@@ -10,7 +10,7 @@ from typing import Final
 
 from telnetsd.audit.reading.row import LoggedEvent, read_event, value_of, who_of
 from telnetsd.audit.reading.selection import GUEST, TEXTS
-from telnetsd.events.of_sessions import LineConnected, LineDisconnected, SessionEnded
+from telnetsd.events.of_sessions import LineConnected, LineDisconnected, SessionEnded, SessionStarted
 from telnetsd.trigrams import folded
 
 BLOCK_BYTES: Final = 16_384
@@ -118,12 +118,56 @@ class AttachmentTracker:
         self._closed.append(Attachment(closed.line, closed.session, closed.user, opened_at, closed.closed_at))
 
 
-def blocks_of(lines: Iterable[bytes], attachments: AttachmentTracker) -> Iterator[LogBlock]:
-    """Yield the blocks of a file's lines (without their newlines), and note its attachments."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The last login of a user with one certificate: its SHA-256, and the `@timestamp`."""
+
+    user: str
+    certificate_sha256: str
+    at: str
+
+
+class LoginTracker:
+    """Finds the last logins in the events of one file, or of several in order."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], str] = {}
+
+    def note(self, event: LoggedEvent) -> None:
+        """Note an event."""
+        user, sha256 = value_of(event, "user.name"), value_of(event, "tls.client.hash.sha256")
+        if value_of(event, "event.action") == SessionStarted.action and isinstance(user, str):
+            self.join(Login(user, str(sha256 or "").lower(), str(value_of(event, "@timestamp"))))
+
+    def join(self, login: Login) -> None:
+        """Note a login as the index of another file has it."""
+        key = (login.user, login.certificate_sha256)
+        self._last[key] = max(self._last.get(key, ""), login.at)
+
+    def every(self) -> list[Login]:
+        """Return the last login of each user with each certificate."""
+        return [Login(user, sha256, at) for (user, sha256), at in self._last.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What is found in the events of a file, besides its blocks."""
+
+    attachments: AttachmentTracker = field(default_factory=AttachmentTracker)
+    logins: LoginTracker = field(default_factory=LoginTracker)
+
+    def note(self, event: LoggedEvent) -> None:
+        """Note an event."""
+        self.attachments.note(event)
+        self.logins.note(event)
+
+
+def blocks_of(lines: Iterable[bytes], tracked: Tracked) -> Iterator[LogBlock]:
+    """Yield the blocks of a file's lines (without their newlines), and note what is tracked."""
     block = LogBlock(offset=0)
     for line in lines:
         event = read_event(line)
-        attachments.note(event)
+        tracked.note(event)
         block.add(event, len(line) + 1)
         if block.size >= BLOCK_BYTES:
             yield block

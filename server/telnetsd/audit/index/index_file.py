@@ -4,12 +4,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from telnetsd.audit.index.blocks import Attachment, LogBlock
+from telnetsd.audit.index.blocks import Attachment, LogBlock, Login, Tracked
 from telnetsd.audit.reading.archive import LogPart
 from telnetsd.audit.reading.selection import Selection
 from telnetsd.events.fields import timestamp
@@ -17,7 +17,7 @@ from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner
 from telnetsd.trigrams import TRIGRAM_CHARS, folded, trigram_query
 
 SUFFIX: Final = ".index"
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE origin(sha256 TEXT NOT NULL, mtime_ns INTEGER NOT NULL);
@@ -30,6 +30,7 @@ CREATE TABLE facts(word INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY(wo
 CREATE TABLE attachments(
     line TEXT NOT NULL, session TEXT NOT NULL, user TEXT NOT NULL, opened_at TEXT NOT NULL, closed_at TEXT NOT NULL
 );
+CREATE TABLE logins(user TEXT NOT NULL, certificate_sha256 TEXT NOT NULL, at TEXT NOT NULL);
 CREATE VIRTUAL TABLE texts USING fts5(text, content='', tokenize='trigram', detail=none, columnsize=0);
 """
 
@@ -54,14 +55,14 @@ def origin_of(part: LogPart) -> Origin | None:
     return None if part.first is None else Origin(part.first.head.sha256, part.path.stat().st_mtime_ns)
 
 
-def write_index(path: Path, origin: Origin, blocks: Iterable[LogBlock], attachments: Iterable[Attachment]) -> None:
+def write_index(path: Path, origin: Origin, blocks: Iterable[LogBlock], tracked: Tracked) -> None:
     """Write the index of a file; it appears when it is complete.
 
     Args:
         path: Where.
         origin: Which file it is of.
         blocks: The blocks of that file.
-        attachments: Its attachments; they are read after all blocks.
+        tracked: What is complete after the last block.
 
     Raises:
         OSError: It cannot be written.
@@ -78,8 +79,9 @@ def write_index(path: Path, origin: Origin, blocks: Iterable[LogBlock], attachme
             database.executescript(f"BEGIN;{_SCHEMA}")
             database.execute("INSERT INTO origin VALUES (?, ?)", (origin.sha256, origin.mtime_ns))
             _add_blocks(database, blocks)
-            rows = ((one.line, one.session, one.user, one.opened_at, one.closed_at) for one in attachments)
-            database.executemany("INSERT INTO attachments VALUES (?, ?, ?, ?, ?)", rows)
+            attachments = map(astuple, tracked.attachments.every())
+            database.executemany("INSERT INTO attachments VALUES (?, ?, ?, ?, ?)", attachments)
+            database.executemany("INSERT INTO logins VALUES (?, ?, ?)", map(astuple, tracked.logins.every()))
             database.execute("COMMIT")
         give_to_owner(unfinished, path.parent)
         with unfinished.open("rb") as file:
@@ -148,6 +150,15 @@ class LogIndex:
             "SELECT line, session, user, opened_at, closed_at FROM attachments ORDER BY rowid"
         )
         return (Attachment(*row) for row in rows)
+
+    def logins(self) -> Iterator[Login]:
+        """Yield the last logins that the file has.
+
+        Raises:
+            sqlite3.DatabaseError: The index is damaged.
+        """
+        rows = self._database.execute("SELECT user, certificate_sha256, at FROM logins")
+        return (Login(*row) for row in rows)
 
     def _with_facts(self, selection: Selection) -> Iterator[tuple[str, list[str]]]:
         patterns = {

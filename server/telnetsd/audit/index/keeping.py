@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from telnetsd.audit.compression import ZSTD_SUFFIX
-from telnetsd.audit.index.blocks import Attachment, AttachmentTracker, blocks_of
+from telnetsd.audit.index.blocks import Tracked, blocks_of
 from telnetsd.audit.index.index_file import SUFFIX, LogIndex, origin_of, write_index
 from telnetsd.audit.reading.archive import LogPart, Snapshot, read_lines
 from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner, make_secret_folder
@@ -93,17 +93,12 @@ def _index(part: LogPart, path: Path, on_progress: Callable[[int], None]) -> Non
         origin = origin_of(part)
         if origin is None:
             return
-        attachments = AttachmentTracker()
+        tracked = Tracked()
         lines = (line.content for line in read_lines(Snapshot((part,), b""), on_progress))
         try:
-            write_index(path, origin, blocks_of(lines, attachments), _when_read(attachments))
+            write_index(path, origin, blocks_of(lines, tracked), tracked)
         except sqlite3.Error as error:
             raise OSError(None, f"the index cannot be written: {error}", str(path)) from error
-
-
-def _when_read(attachments: AttachmentTracker) -> Iterator[Attachment]:
-    """Yield the attachments; they are complete only when the first one is asked for."""
-    yield from attachments.every()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from telnetsd.audit.index.blocks import Attachment, AttachmentTracker
+from telnetsd.audit.index.blocks import Attachment, AttachmentTracker, Login, LoginTracker
 from telnetsd.audit.index.index_file import LogIndex
 from telnetsd.audit.index.keeping import is_rotated, open_index
 from telnetsd.audit.reading.archive import LogPart, Snapshot, read_lines, read_ranges
@@ -21,6 +21,7 @@ _TIME_CHARS: Final = len("2026-01-31T12:00:00.000000Z")
 _PATTERN: Final = frozenset("*?[")
 _ESCAPED: Final = frozenset('"\\')
 _OF_ATTACHMENTS: Final = (b'"action":"line-connected"', b'"action":"line-disconnected"', b'"action":"session-ended"')
+_OF_LOGINS: Final = b'"action":"session-started"'
 _T = TypeVar("_T")
 
 
@@ -72,6 +73,23 @@ class LogSearch:
             if known is None:
                 for line in _every_line(part):
                     if any(mark in line for mark in _OF_ATTACHMENTS):
+                        tracker.note(read_event(line))
+        return tracker.every()
+
+    def logins(self) -> list[Login]:
+        """Return the last login of each user with each certificate.
+
+        Raises:
+            OperatorError: A file cannot be read.
+        """
+        tracker = LoginTracker()
+        for part in self._parts():
+            known = self._ask(part, lambda index: list(index.logins()))
+            for one in known or ():
+                tracker.join(one)
+            if known is None:
+                for line in _every_line(part):
+                    if _OF_LOGINS in line:
                         tracker.note(read_event(line))
         return tracker.every()
 

@@ -46,6 +46,9 @@ KeyTypeOption = Annotated[
         help="Default ec; Debian's telnet-ssl accepts only rsa, and ML-DSA needs a client with OpenSSL 3.5.",
     ),
 ]
+LabelOption = Annotated[
+    str, typer.Option("--label", metavar="LABEL", help="The device that it is for: 1 to 32 of a-z, 0-9 and dash.")
+]
 RoleOption = Annotated[list[str] | None, typer.Option(metavar="ROLE", help=f"May be repeated; default: {USER_ROLE}.")]
 
 

@@ -1,18 +1,28 @@
 """telnetsd user list, show."""
 
+import dataclasses
 import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from telnetsd.audit.index.blocks import Login
+from telnetsd.audit.index.searching import LogSearch
+from telnetsd.audit.reading.archive import take_snapshot
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table
 from telnetsd.cli.words import UserArgument
+from telnetsd.config.values import BUILT_IN_CLASS
+from telnetsd.events.fields import parse_timestamp
+from telnetsd.files.home import Home
 from telnetsd.pki.facts import days_left
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.opening import open_store
 from telnetsd.state.records import IssuedCertificate, UserRecord
+
+FIRST: Final = "first"
+"""The device that has no label."""
 
 
 def list_(
@@ -20,39 +30,94 @@ def list_(
     expiring: Annotated[
         str | None, typer.Option(metavar="30d", help="Only users whose last certificate expires within this time.")
     ] = None,
+    inactive: Annotated[
+        str | None, typer.Option(metavar="90d", help="Only users who have not logged in for this time, or never.")
+    ] = None,
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """List the users."""
-    now = datetime.now(UTC)
-    with closing(open_store(home_of(context, home))) as state:
+    where, now = home_of(context, home), datetime.now(UTC)
+    with closing(open_store(where)) as state:
         users = state.users.every()
+    logins = _last_logins(where)
     if expiring is not None:
         end = now + _span(expiring)
         users = [one for one in users if one.last_day is not None and one.last_day <= end]
+    if inactive is not None:
+        since = now - _span(inactive)
+        users = [one for one in users if (logins.get(one.user.name) or one.added_at) < since]
     if json:
-        print_json(users)
+        print_json([_to_json(one, logins.get(one.user.name)) for one in users])
         return
     print_table(
-        ["user", "roles", "added", "certificate until", "days left"],
+        ["user", "roles", "class", "devices", "last login", "until", "days"],
         [
-            (one.user.name, ", ".join(one.user.roles), f"{one.added_at:%Y-%m-%d}", *(_until(one, now)))
+            (
+                one.user.name,
+                ", ".join(one.user.roles),
+                str(_class_of(one)),
+                ", ".join(_devices_of(one, now)) or "-",
+                f"{at:%Y-%m-%d}" if (at := logins.get(one.user.name)) is not None else "never",
+                *_until(one, now),
+            )
             for one in users
         ],
     )
 
 
+def _last_logins(home: Home) -> dict[str, datetime]:
+    """Return when each user last logged in, as far as the log goes back."""
+    found: dict[str, datetime] = {}
+    for login in _logins(home):
+        at = parse_timestamp(login.at)
+        if at is not None:
+            found[login.user] = max(found.get(login.user, at), at)
+    return found
+
+
+def _logins(home: Home) -> list[Login]:
+    if not home.audit_file.exists():
+        return []
+    snapshot = take_snapshot(home.audit_file)
+    search = LogSearch(
+        snapshot=snapshot, log=home.audit_file, folder=home.log_index_folder, on_progress=lambda _: None
+    )
+    return search.logins()
+
+
+def _to_json(record: UserRecord, last_login: datetime | None) -> dict[str, object]:
+    fields = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
+    return {**fields, "class": _class_of(record), "last_login": last_login}
+
+
+def _class_of(record: UserRecord) -> int:
+    """Return the highest class that a user has by a certificate that counts: the built-in CA's, or a higher one."""
+    counting = [one for one in record.certificates if one.revocation is None]
+    return max((one.assurance_class or BUILT_IN_CLASS for one in counting), default=0)
+
+
+def _devices_of(record: UserRecord, now: datetime) -> list[str]:
+    """Return the labels of the certificates that count, the first device as `first`, and the number of pins."""
+    counting = [one for one in record.certificates if one.revocation is None and one.not_after > now]
+    labels = sorted({one.label for one in counting})
+    pins = sum(pin.revocation is None for pin in record.pins)
+    return [*(label or FIRST for label in labels), *([f"{pins} pinned"] if pins else [])]
+
+
 def show(context: typer.Context, name: UserArgument, json: JsonOption = False, home: HomeOption = None) -> None:
     """Show one user, with all of their certificates and pins."""
-    with closing(open_store(home_of(context, home))) as state:
+    where = home_of(context, home)
+    with closing(open_store(where)) as state:
         found = state.users.require(name)
+    logins = {one.certificate_sha256: one.at for one in _logins(where) if one.user == name}
     if json:
-        print_json(found)
+        print_json(_to_json(found, _last_logins(where).get(name)))
         return
     mapped = "; entries of other CAs may name this user" if found.is_mapped else ""
     typer.echo(f"{name} ({', '.join(found.user.roles)}), added {found.added_at:%Y-%m-%d %H:%M} UTC{mapped}")
     for one in found.certificates:
-        _show_certificate(one)
+        _show_certificate(one, logins.get(one.sha256, ""))
     for pin in found.pins:
         typer.echo(f"  pin          SHA256:{pin.spki_sha256}")
         typer.echo(f"  accepted     {pin.added_at:%Y-%m-%d %H:%M} UTC{_revoked(pin.revocation)}")
@@ -76,12 +141,13 @@ def _until(record: UserRecord, now: datetime) -> tuple[str, str]:
     return ("by mapping" if record.is_mapped else "revoked" if found else "none"), "-"
 
 
-def _show_certificate(one: IssuedCertificate) -> None:
-    days = days_left(one.not_after, datetime.now(UTC))
+def _show_certificate(one: IssuedCertificate, last_login: str) -> None:
+    days, at = days_left(one.not_after, datetime.now(UTC)), parse_timestamp(last_login)
+    typer.echo(f"  device       {one.label or FIRST}")
     typer.echo(f"  serial       {one.serial_number}{_revoked(one.revocation)}")
     typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d} ({days} days left)")
-    if one.assurance_class:
-        typer.echo(f"  class        {one.assurance_class}")
+    typer.echo(f"  last login   {f'{at:%Y-%m-%d %H:%M} UTC' if at is not None else 'never'}")
+    typer.echo(f"  class        {one.assurance_class or BUILT_IN_CLASS}")
     typer.echo(f"  key          {one.public_key} bits")
     typer.echo(f"  fingerprint  SHA256:{one.sha256}")
     typer.echo(f"  public key   SHA256:{one.spki_sha256}")

@@ -11,7 +11,7 @@ from telnetsd.state.sqlite.database import Database
 
 _COLUMNS: Final = (
     "sha256, user_name, issuer_sha256, spki_sha256, serial_number, public_key, not_before, not_after,"
-    " assurance_class, is_renewed, revoked_at, revocation_reason"
+    " assurance_class, is_renewed, label, revoked_at, revocation_reason"
 )
 
 
@@ -24,7 +24,7 @@ class Certificates:
     def add(self, one: IssuedCertificate, der: bytes) -> None:
         """See CertificateTable."""
         self._database.execute(
-            f"INSERT INTO certificates ({_COLUMNS}, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
+            f"INSERT INTO certificates ({_COLUMNS}, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
             (
                 one.sha256,
                 one.user_name,
@@ -36,6 +36,7 @@ class Certificates:
                 to_text(one.not_after),
                 one.assurance_class,
                 int(one.is_renewed),
+                one.label,
                 der,
             ),
         )
@@ -119,17 +120,35 @@ class Certificates:
 
     def _select(self, where: str, *values: str) -> Iterator[IssuedCertificate]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM certificates WHERE {where}", values)
-        for sha256, name, issuer, spki, serial, key, not_before, not_after, number, is_renewed, *revocation in rows:
-            yield IssuedCertificate(
-                sha256=sha256,
-                user_name=name,
-                issuer_sha256=issuer,
-                spki_sha256=spki,
-                serial_number=serial,
-                public_key=key,
-                not_before=to_time(not_before),
-                not_after=to_time(not_after),
-                assurance_class=number,
-                is_renewed=bool(is_renewed),
-                revocation=to_revocation(*revocation),
-            )
+        for row in rows:
+            yield _to_certificate(*row)
+
+
+def _to_certificate(
+    sha256: str,
+    name: str,
+    issuer: str,
+    spki: str,
+    serial: str,
+    key: str,
+    not_before: str,
+    not_after: str,
+    number: int,
+    is_renewed: int,
+    label: str,
+    *revocation: str | None,
+) -> IssuedCertificate:
+    return IssuedCertificate(
+        sha256=sha256,
+        user_name=name,
+        issuer_sha256=issuer,
+        spki_sha256=spki,
+        serial_number=serial,
+        public_key=key,
+        not_before=to_time(not_before),
+        not_after=to_time(not_after),
+        assurance_class=number,
+        is_renewed=bool(is_renewed),
+        label=label,
+        revocation=to_revocation(*revocation),
+    )

@@ -105,7 +105,10 @@ CREATE TABLE audit_head (
     sha256 TEXT NOT NULL
 ) STRICT;
 """
-_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD)
+_LABELS: Final = """
+ALTER TABLE certificates ADD COLUMN label TEXT NOT NULL DEFAULT '';
+"""
+_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD, _LABELS)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 
