@@ -166,7 +166,7 @@ def test_sessions_are_listed_and_kicked_through_the_control_socket(start: Callab
         assert row["user"] == "bob"
         assert row["source"] == f"127.0.0.1:{client.port}"
         table = program(server.home, "session", "list").stdout
-        assert re.search(rf"^{row['id'][-8:]} +bob +127\.0\.0\.1:{client.port} ", table, re.MULTILINE)
+        assert re.search(rf"^{row['id'][-8:]} +bob +- +127\.0\.0\.1:{client.port} ", table, re.MULTILINE)
         assert "no sessions match 'zzzz'" in program(server.home, "session", "kick", "zzzz").stderr
         done = program(server.home, "session", "kick", row["id"][-8:])
         assert done.stdout == f"session {row['id'][-8:]} of bob has ended\n"

@@ -51,6 +51,7 @@ def test_a_connection_to_a_line_is_logged_when_it_begins_and_when_it_ends(
         assert bob.until(b"\r") == b"SHOW VERSION\r"
         bob.send(b"\r")
         bob.until(b"\r")
+        assert json.loads(telnetsd(home, "session", "list", "--json").stdout)[0]["line"] == "switch-1"
         bob.send(b"~.")
         assert bob.until(b"> ") == b"\r\n*** left switch-1\r\n" + BACK_TO_LINES + b"bob> "
         assert upstream.closed.acquire(timeout=DEADLINE_S)

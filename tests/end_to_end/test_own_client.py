@@ -10,6 +10,7 @@ import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -325,7 +326,10 @@ def test_a_user_enrolls_without_openssl(logged_in: RunningServer, home: Home, co
     with connect_as(logged_in, "alice") as operator:
         operator.read_until()
         nina = enrolling(home, host, "--name", "nina")
-        seen(nina, f"CN=telnetsd CA is shown by {host}:\r\n  SHA256:{ca_fingerprint(home)}\r\n".encode())
+        seen(
+            nina,
+            f"CN=telnetsd CA {gethostname()} is shown by {host}:\r\n  SHA256:{ca_fingerprint(home)}\r\n".encode(),
+        )
         seen(nina, b"Is this the fingerprint that the operator gave you? [y/N]: ")
         nina.type(b"y\r")
         seen(nina, b"read these to the operator over a channel you trust:\r\n")

@@ -1,6 +1,8 @@
 """An auditor finds what a line has shown, plays it from there, and exports it."""
 
+import contextlib
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from support.pty_program import PtyProgram
 from support.server import RunningServer, wait_until
 from support.upstreams import Upstream
 from telnetsd.files.home import Home
+from telnetsd.lines.search.index_file import IndexFile
 
 
 def show_panic(start: Callable[..., RunningServer], terminal: OpenTerminal) -> RunningServer:
@@ -62,6 +65,19 @@ def test_a_pattern_that_is_too_short_is_refused_with_the_limits(home: Home) -> N
     assert found.stderr.strip() == "error: the pattern has 2 characters; search for 3 to 200 characters"
 
 
+def indexed(home: Home) -> set[str]:
+    """Return the recordings that the index covers."""
+    found: set[str] = set()
+    for path in home.index_folder.glob("*.index"):
+        # The file exists before its tables do.
+        with (
+            contextlib.suppress(sqlite3.DatabaseError),
+            contextlib.closing(IndexFile(path, is_read_only=True)) as file,
+        ):
+            found |= file.files()
+    return found
+
+
 def test_the_server_makes_the_index_itself(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:
@@ -70,7 +86,7 @@ def test_the_server_makes_the_index_itself(
 
     second = start()
 
-    wait_until(lambda: list(home.index_folder.glob("*.index")), "the index")
+    wait_until(lambda: indexed(home), "the index")
     assert second.stop() == ""
     assert telnetsd(home, "recording", "index").stderr.strip() == "added 0 recordings to the index (0.0 MiB)"
 

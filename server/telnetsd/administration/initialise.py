@@ -1,12 +1,19 @@
 """Creating a home folder: CA, server certificate, audit key, a configuration to edit, an empty state."""
 
 from dataclasses import dataclass
+from socket import gethostname
 from typing import Final
 
 from cryptography import x509
 
 from telnetsd.administration.authority.authorities import encode_chain, rewrite_crls
-from telnetsd.administration.authority.rotation import CA_NAME, ISSUING_NAME, SERVER_CA_NAME, require_host_name
+from telnetsd.administration.authority.rotation import (
+    CA_NAME,
+    ISSUING_NAME,
+    SERVER_CA_NAME,
+    ca_name,
+    require_host_name,
+)
 from telnetsd.audit.key import make_audit_key
 from telnetsd.config.documents import template
 from telnetsd.errors import OperatorError
@@ -65,10 +72,11 @@ def initialise(
         write_public(home.config_file, template().encode())
     open_store(home, create=True).close()
     now = utc_now()
-    root = create_root(CA_NAME, now, int(has_intermediate), key_type)
-    issuer = _make_intermediate(home, root, passphrase) if has_intermediate else root
+    host = names[0] if names else gethostname()
+    root = create_root(ca_name(CA_NAME, host), now, int(has_intermediate), key_type)
+    issuer = _make_intermediate(home, root, host, passphrase) if has_intermediate else root
     has_server_ca = isinstance(root.key, MlDsaPrivateKey)
-    server_issuer = _make_server_ca(home, passphrase) if has_server_ca else issuer
+    server_issuer = _make_server_ca(home, host, passphrase) if has_server_ca else issuer
     server = server_issuer.issue_server(all_names, now)
     write_secret(home.server_key, key_to_pem(server.key))
     write_public(home.server_certificate, encode_chain(server.certificate, server_issuer))
@@ -94,15 +102,15 @@ def _make_folders(home: Home) -> None:
         close_to_others(home.config_file)
 
 
-def _make_intermediate(home: Home, root: Authority, passphrase: bytes | None) -> Authority:
-    made = root.issue_intermediate(ISSUING_NAME, utc_now())
+def _make_intermediate(home: Home, root: Authority, host: str, passphrase: bytes | None) -> Authority:
+    made = root.issue_intermediate(ca_name(ISSUING_NAME, host), utc_now())
     write_secret(home.issuing_key, key_to_pem(made.key, passphrase))
     write_public(home.issuing_certificate, to_pem(made.certificate))
     return Authority(made.certificate, made.key, (made.certificate, root.certificate))
 
 
-def _make_server_ca(home: Home, passphrase: bytes | None) -> Authority:
-    made = create_root(SERVER_CA_NAME, utc_now(), path_length=0)
+def _make_server_ca(home: Home, host: str, passphrase: bytes | None) -> Authority:
+    made = create_root(ca_name(SERVER_CA_NAME, host), utc_now(), path_length=0)
     write_secret(home.server_ca_key, key_to_pem(made.key, passphrase))
     write_public(home.server_ca_certificate, to_pem(made.certificate))
     return made

@@ -11,7 +11,7 @@ from telnetsd.commands.wording import duration
 from telnetsd.control.client import ask, watch
 from telnetsd.rpc.messages import KickSessionRequest, ListSessionsRequest, SessionRow
 
-COLUMNS: Final = ("id", "user", "from", "since (UTC)", "idle", "certificate", "tls")
+COLUMNS: Final = ("id", "user", "line", "from", "since (UTC)", "idle", "certificate", "tls")
 """The columns of a table of sessions."""
 
 
@@ -29,6 +29,7 @@ def cells_of(row: SessionRow) -> tuple[str, ...]:
     return (
         short_session_id(row.id),
         row.user,
+        row.line or "-",
         row.source,
         f"{row.started_at:%Y-%m-%d %H:%M:%S}",
         duration(row.idle_s),

@@ -29,11 +29,13 @@ _RECORDING: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 @command("sessions", summary="list open sessions and their sources", role=AUDITOR_ROLE)
 async def sessions(caller: Caller, _: str) -> None:
     """List the sessions with their sources."""
-    caller.say(f"{'id':<8} {'user':<16} {'from':<22} {'since (UTC)':<16} {'idle':>5}  {'certificate':<11} tls")
+    caller.say(
+        f"{'id':<8} {'user':<16} {'from':<22} {'since (UTC)':<16} {'idle':>5}  {'certificate':<11} {'tls':<4} line"
+    )
     for row in await caller.services.sessions.rows():
         caller.say(
             f"{short_session_id(row.id)} {row.user:<16} {row.source:<22} {row.started_at:%Y-%m-%d %H:%M} "
-            f"{duration(row.idle_s):>5}  {row.certificate_status:<11} {row.tls}"
+            f"{duration(row.idle_s):>5}  {row.certificate_status:<11} {row.tls:<4} {row.line or '-'}"
         )
 
 

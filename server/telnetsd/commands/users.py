@@ -10,10 +10,11 @@ from telnetsd.commands.wording import duration
 @command("who", summary="list connected users", role=USER_ROLE)
 async def who(caller: Caller, _: str) -> None:
     """List the sessions: the user, the start, and how long it has been idle."""
-    caller.say(f"{'user':<16} {'since (UTC)':<16} {'idle':>6}")
+    caller.say(f"{'user':<16} {'since (UTC)':<16} {'idle':>6}  line")
     for row in await caller.services.sessions.rows():
         mark = "  (this session)" if row.id == caller.id else ""
-        caller.say(f"{row.user:<16} {row.started_at:%Y-%m-%d %H:%M} {duration(row.idle_s):>6}{mark}")
+        times = f"{row.started_at:%Y-%m-%d %H:%M} {duration(row.idle_s):>6}"
+        caller.say(f"{row.user:<16} {times}  {row.line or '-'}{mark}")
 
 
 @command("date", summary="show the server's date and time (UTC)", role=USER_ROLE)

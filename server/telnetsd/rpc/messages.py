@@ -35,6 +35,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     tls: str
     started_at: datetime
     idle_s: int | None
+    line: str = ""
+    """The line that it is connected to; empty for none."""
 
 
 class LineState(Enum):

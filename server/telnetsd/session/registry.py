@@ -42,11 +42,11 @@ class SessionRegistry:
 
     async def rows(self) -> list[SessionRow]:
         """Return every session, the oldest first."""
-        return [_row(session) for session in self._sessions.values()]
+        return [session.row() for session in self._sessions.values()]
 
     async def matching(self, id_end: str) -> list[SessionRow]:
         """Return the sessions whose id is `id_end` or ends with it."""
-        return [_row(session) for session in self._sessions.values() if session.id.endswith(id_end)]
+        return [session.row() for session in self._sessions.values() if session.id.endswith(id_end)]
 
     async def kick(self, session_id: str, by: str) -> None:
         """Record an event, and end a session with a message to its user; do nothing if it is already over.
@@ -101,10 +101,7 @@ class SessionRegistry:
             decision: Returns what to say about a request, by its id; empty if it is not decided.
         """
         for session in self._sessions.values():
-            for request in sorted(session.requests):
-                if text := decision(request):
-                    session.requests.discard(request)
-                    session.notify(text)
+            session.tell_of_decisions(decision)
 
     def end_all(self, reason: EndReason, sentence: str) -> None:
         """End every session."""
@@ -157,18 +154,3 @@ class SessionRegistry:
                 failed = error
         if failed is not None:
             raise failed
-
-
-def _row(session: Session) -> SessionRow:
-    identity = session.identity
-    return SessionRow(
-        id=session.id,
-        user=session.user,
-        roles=tuple(identity.roles),
-        source=session.visit.origin.shown,
-        certificate_status=identity.status.value,
-        certificate_sha256=identity.certificate.sha256 if identity.certificate is not None else "",
-        tls=session.visit.tls.version,
-        started_at=session.visit.started_at,
-        idle_s=int(session.idle_s),
-    )

@@ -14,6 +14,7 @@ from telnetsd.events.reason import EndReason, LineReason, RefusalReason
 from telnetsd.identity.outcome import Admitted, Identity, NamedUser, Refusal
 from telnetsd.lines.table import LineDeniedError
 from telnetsd.own_client import OwnClient, SessionOver
+from telnetsd.rpc.messages import SessionRow
 from telnetsd.session.clocks import Bounds, Due
 from telnetsd.session.conversation import CONNECT, Conversation
 from telnetsd.session.facts import Facts
@@ -87,10 +88,21 @@ class Session:
         """Why the session ended; None while it has not."""
         return self._facts.end_reason
 
-    @property
-    def idle_s(self) -> float:
-        """How long the user has typed nothing, in seconds."""
-        return self._facts.clocks.idle_s(self._facts.now())
+    def row(self) -> SessionRow:
+        """Return the session as others see it."""
+        facts, identity = self._facts, self.identity
+        return SessionRow(
+            id=self.id,
+            user=self.user,
+            roles=tuple(identity.roles),
+            source=facts.visit.origin.shown,
+            certificate_status=identity.status.value,
+            certificate_sha256=identity.certificate.sha256 if identity.certificate is not None else "",
+            tls=facts.visit.tls.version,
+            started_at=facts.visit.started_at,
+            idle_s=int(facts.clocks.idle_s(facts.now())),
+            line=facts.attachment.line.name if facts.attachment is not None else "",
+        )
 
     async def run(self) -> None:
         """Run the session to its end; `end_reason` says why it ended. The caller records the end."""
@@ -101,6 +113,13 @@ class Session:
         finally:
             facts.screen.finish(_over(self.end_reason or EndReason.INTERNAL_ERROR, self._conversation))
             facts.journal.debug("ends (%s)", facts.end_reason)
+
+    def tell_of_decisions(self, decision: Callable[[str], str]) -> None:
+        """Tell the user of the enrolment requests of this session that were decided; see SessionRegistry."""
+        for request in sorted(self._facts.requests):
+            if text := decision(request):
+                self._facts.requests.discard(request)
+                self.notify(text)
 
     def notify(self, text: str) -> None:
         """Show a line at once, and the prompt again after it."""
@@ -121,7 +140,7 @@ class Session:
     def adopt(self, services: Services, settings: Settings) -> None:
         """Continue with the reloaded services and settings."""
         self._facts.services, self._facts.settings = services, settings
-        self._authorise_line()
+        _authorise_line(self._facts)
 
     def reidentify(self, identity: Identity) -> None:
         """Continue with the identity that the same certificate leads to now; end if it is no user or another one."""
@@ -139,7 +158,7 @@ class Session:
                 self.end(EndReason.OTHER_USER, withdraw(identity))
             else:
                 self._facts.identity = identity
-                self._authorise_line()
+                _authorise_line(self._facts)
         elif isinstance(identity, NamedUser) and not self._is_told_of_acceptance:
             self._is_told_of_acceptance = True
             self.notify(f"you were accepted as {identity.name}: connect again to log in as {identity.name}")
@@ -151,11 +170,6 @@ class Session:
             if self._facts.attachment is not None:
                 self._facts.attachment.dismiss(LineReason.SESSION_ENDED, "")
             self._facts.screen.finish(SessionOver(reason.value, sentence))
-
-    @property
-    def requests(self) -> set[str]:
-        """The enrolment requests that were made in this session, and are not decided yet."""
-        return self._facts.requests
 
     def check_clocks(self, at: datetime) -> None:
         """Check the clocks: idle, lifetime, and the certificate's end; `at` is aware, UTC."""
@@ -185,23 +199,24 @@ class Session:
                 if isinstance(self.identity, NamedUser):
                     self.notify(warn_of_expiry(self.identity))
 
-    def _authorise_line(self) -> None:
-        """End the attachment to a line that the user may no longer use."""
-        if self._facts.attachment is None:
-            return
-        line, services = self._facts.attachment.line, self._facts.services
-        if services.lines.find(line.name) != line:
-            self._facts.attachment.dismiss(LineReason.REMOVED, f"{line.name} was removed or changed by the operator")
-            return
-        try:
-            services.table.authorise(CONNECT, self.identity)
-            roles = services.table.roles_of(self.identity)
-            services.lines.authorise(line.name, roles, self.identity.assurance_class)
-        except (CommandError, LineDeniedError):
-            self._facts.attachment.dismiss(LineReason.WITHDRAWN, f"you may no longer use {line.name}")
-
 
 def _over(reason: EndReason | RefusalReason, conversation: Conversation | Request) -> SessionOver:
     """Return the last message to a client of our own, for a session that has not been ended from outside."""
     is_by_user = reason in {EndReason.QUIT, EndReason.END_OF_INPUT}
     return SessionOver(conversation.failure or reason.value, "", is_by_user, conversation.exit_status)
+
+
+def _authorise_line(facts: Facts) -> None:
+    """End the attachment to a line that the user may no longer use."""
+    if facts.attachment is None:
+        return
+    line, services = facts.attachment.line, facts.services
+    if services.lines.find(line.name) != line:
+        facts.attachment.dismiss(LineReason.REMOVED, f"{line.name} was removed or changed by the operator")
+        return
+    try:
+        services.table.authorise(CONNECT, facts.identity)
+        roles = services.table.roles_of(facts.identity)
+        services.lines.authorise(line.name, roles, facts.identity.assurance_class)
+    except (CommandError, LineDeniedError):
+        facts.attachment.dismiss(LineReason.WITHDRAWN, f"you may no longer use {line.name}")

@@ -14,6 +14,7 @@ from telnetsd.events.reason import CertificateStatus, EndReason, GuestReason
 from telnetsd.identity.outcome import Guest, Identity, Refusal
 from telnetsd.listener.arrival import Origin
 from telnetsd.listener.endpoint import Endpoint
+from telnetsd.rpc.messages import SessionRow
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.session.visit import Visit
 from telnetsd.tls.engine import TlsDetails
@@ -41,9 +42,21 @@ class OpenSession:
         self.visit = Visit(
             id=id_, identity=self.identity, peer=None, origin=origin, tls=tls, started_at=datetime.now(UTC)
         )
-        self.idle_s = 0.0
         self.trail = make_trail(sink)
         self.ended: list[EndReason] = []
+
+    def row(self) -> SessionRow:
+        return SessionRow(
+            id=self.id,
+            user=self.user,
+            roles=(),
+            source="",
+            certificate_status="none",
+            certificate_sha256="",
+            tls="1.3",
+            started_at=self.visit.started_at,
+            idle_s=0,
+        )
 
     def end(self, reason: EndReason, sentence: str) -> None:
         self.ended.append(reason)

@@ -26,7 +26,7 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.authority.issuing import record_of
 from telnetsd.administration.installation.change import Change, changing
-from telnetsd.administration.installation.generation import load_server_chain, server_names
+from telnetsd.administration.installation.generation import load_server_chain, server_name, server_names
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.audit import who
 from telnetsd.config.values import fingerprint_hex
@@ -43,6 +43,8 @@ from telnetsd.pki.revocation import Revocation
 CA_NAME: Final = "telnetsd CA"
 ISSUING_NAME: Final = "telnetsd issuing CA"
 SERVER_CA_NAME: Final = "telnetsd server CA"
+_NAME_MAX_CHARS: Final = 64
+"""The longest common name (RFC 5280 appendix A.1, ub-common-name)."""
 _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
@@ -103,14 +105,15 @@ def rotate_without_key(home: Home, passphrase: bytes | None) -> tuple[x509.Certi
 
 
 def _replace_root(change: Change, key_type: KeyType, lock: bytes | None, path_length: int = 0) -> Authority:
-    home, made = change.home, create_root(_dated(CA_NAME, change), change.at, path_length, key_type)
+    home = change.home
+    made = create_root(_name_of(CA_NAME, change), change.at, path_length, key_type)
     change.write_public(home.ca_certificate, to_pem(made.certificate) + home.ca_certificate.read_bytes())
     change.write_secret(home.ca_key, key_to_pem(made.key, lock))
     return made
 
 
 def _replace_intermediate(change: Change, root: Authority, lock: bytes | None) -> Authority:
-    made = root.issue_intermediate(_dated(ISSUING_NAME, change), change.at)
+    made = root.issue_intermediate(_name_of(ISSUING_NAME, change), change.at)
     change.write_public(change.home.issuing_certificate, to_pem(made.certificate))
     change.write_secret(change.home.issuing_key, key_to_pem(made.key, lock))
     return Authority(made.certificate, made.key, (made.certificate, root.certificate))
@@ -255,6 +258,12 @@ def _remove_root(change: Change, certificate: x509.Certificate) -> None:
         change.write_public(change.home.ca_certificate, to_pem(*left))
 
 
-def _dated(name: str, change: Change) -> str:
-    """Add the time to a CA's name, to distinguish it from the next CA."""
-    return f"{name} {change.at:%Y-%m-%d %H:%M:%S}"
+def _name_of(kind: str, change: Change) -> str:
+    """Return the name of a CA that replaces another one: the time distinguishes the two."""
+    time = f" {change.at:%Y-%m-%d %H:%M:%S}"
+    return f"{ca_name(kind, server_name(change.home))[: _NAME_MAX_CHARS - len(time)]}{time}"
+
+
+def ca_name(kind: str, host: str) -> str:
+    """Return the common name of a CA of an installation, by which a user tells it from that of another one."""
+    return f"{kind} {host}"[:_NAME_MAX_CHARS]
