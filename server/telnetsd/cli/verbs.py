@@ -132,6 +132,11 @@ VERBS: Final = (
         ),
     ),
     Group(
+        "notify",
+        "Test the programs and webhooks that are told of events.",
+        (Verb("test", "notify:send_test", "Send a test event to each receiver of `[[notify]]`."),),
+    ),
+    Group(
         "recording",
         "List, play, export, search and verify the recordings of lines.",
         (

@@ -1,10 +1,11 @@
 """Settings that are valid individually, but contradict each other."""
 
 import ipaddress
+import urllib.parse
 from collections.abc import Iterator
 
 from telnetsd.config.address import exclude_each_other, is_address, is_loopback, unix_path
-from telnetsd.config.settings import LineSettings, Settings, ShippingSettings
+from telnetsd.config.settings import LineSettings, NotifySettings, Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -22,6 +23,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
     if len(set(ids)) < len(ids):
         yield "two [[cert_to_name]] entries have the same id; give each its own"
     yield from _shipping_contradictions(settings.audit.shipping)
+    yield from _notify_contradictions(settings.notify)
     yield from _listener_contradictions(settings)
     yield from _line_contradictions(settings.line)
     if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
@@ -99,6 +101,28 @@ def _shipping_contradictions(collectors: tuple[ShippingSettings, ...]) -> Iterat
             yield f"[[audit.shipping]] {one.name!r} has a certificate without a key, or a key without one"
         if (one.ca or one.certificate) and not one.to.startswith("syslog+tls:"):
             yield f"[[audit.shipping]] {one.name!r} has a ca or a certificate, but is not syslog+tls"
+
+
+def _notify_contradictions(entries: tuple[NotifySettings, ...]) -> Iterator[str]:
+    if len({one.name for one in entries}) < len(entries):
+        yield "two [[notify]] entries have the same name; give each its own"
+    for one in entries:
+        where = f"[[notify]] {one.name!r}"
+        if bool(one.program) == bool(one.url):
+            yield f"{where} needs either a program or a url"
+        # The address may have a secret in it: it is in no message.
+        if one.url and not _is_https(one.url):
+            yield f"the url of {where} is not an https:// address"
+        if (one.secret_file or one.ca) and not one.url:
+            yield f"{where} has a secret_file or a ca, but no url"
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _is_oid(text: str) -> bool:

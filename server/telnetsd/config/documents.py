@@ -19,9 +19,8 @@ _TEMPLATE_HEAD: Final = """\
 # reload` reports the result; a change of a key marked (restart) takes effect at the next restart.
 """
 _EXAMPLES: Final = """\
-# A role is a named set of commands. guest, user and operator are built in; each includes the
-# previous one.
-# [roles.auditor]
+# A role is a named set of commands. guest, user, auditor and operator are built in.
+# [roles.reader]
 # includes = ["user"]
 # commands = ["audit"]
 # min_class = 2
@@ -56,6 +55,14 @@ _EXAMPLES: Final = """\
 # name = "collector"
 # to = "syslog+tls://collector.example:6514"
 # ca = "certs/collector-ca.pem"
+
+# Somebody who is told at once, by a program (program = "/usr/local/bin/tell") or a webhook.
+# [[notify]]
+# name = "ops"
+# actions = ["enrolment-requested", "audit-damaged", "certificate-expiring", "line-alert",
+#            "source-penalised", "network-penalised"]
+# url = "https://chat.example/hook"
+# secret_file = "certs/ops.secret"
 
 # Another CA: `telnetsd trust add FILE` prints example entries.
 """

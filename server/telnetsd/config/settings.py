@@ -250,6 +250,35 @@ class ShippingSettings(Section, frozen=True, kw_only=True):
     ] = 100_000
 
 
+class NotifySettings(Section, frozen=True, kw_only=True):
+    """Somebody who is told of events at once: by a program, or by a webhook."""
+
+    name: Annotated[EntryId, setting("its name in events and in what is sent", waits=True)]
+    actions: Annotated[
+        Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=64)],
+        setting("the events, by `event.action`; * matches anything", waits=True),
+    ]
+    reasons: Annotated[tuple[str, ...], setting("only with these reasons; * matches anything", waits=True)] = ()
+    users: Annotated[tuple[str, ...], setting("only events by or about these users", waits=True)] = ()
+    program: Annotated[
+        Annotated[str, msgspec.Meta(max_length=4096)],
+        setting("a program that gets the event as JSON on its standard input; there is no shell", waits=True),
+    ] = ""
+    url: Annotated[
+        Annotated[str, msgspec.Meta(max_length=2048)], setting("an https:// address that gets it by POST", waits=True)
+    ] = ""
+    secret_file: Annotated[
+        str, setting("a file with a secret that signs what is sent to `url`, by HMAC-SHA256", waits=True)
+    ] = ""
+    ca: Annotated[
+        str, setting("PEM file of the CA that the certificate of `url` needs; empty: the system's CAs", waits=True)
+    ] = ""
+    per_hour: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=100_000)],
+        setting("how many are sent in an hour; the next one says how many were held back", waits=True),
+    ] = 30
+
+
 class AuditSettings(Section, frozen=True, kw_only=True):
     """The audit log: when it is synced, signed, rotated and removed, and which collectors receive it."""
 
@@ -500,6 +529,10 @@ class Settings(Section, frozen=True, kw_only=True):
     )
     session: Annotated[SessionSettings, setting("the timeouts and limits of a session")] = SessionSettings()
     audit: Annotated[AuditSettings, setting("the audit log")] = AuditSettings()
+    notify: Annotated[
+        Annotated[tuple[NotifySettings, ...], msgspec.Meta(max_length=16)],
+        setting("programs and webhooks that are told of events", waits=True),
+    ] = ()
     metrics: Annotated[MetricsSettings, setting("metrics and health, over HTTP on this machine")] = MetricsSettings()
     line: Annotated[tuple[LineSettings, ...], setting("lines to equipment and programs")] = ()
     command: Annotated[tuple[ProgramSettings, ...], setting("commands that run a program")] = ()

@@ -28,6 +28,7 @@ from telnetsd.config.values import AUTO, FailurePolicy
 from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
+from telnetsd.daemon.expiry_keeping import ExpiryKeeper
 from telnetsd.daemon.index_keeping import AUDIT_LOG, RECORDINGS, IndexKeeper
 from telnetsd.daemon.lifecycle import Parts, Signals, is_done_before, take_connections
 from telnetsd.daemon.meter import GenerationCollector, Meter
@@ -50,6 +51,7 @@ from telnetsd.lines.hosting import LineHost
 from telnetsd.lines.table import LineTable
 from telnetsd.listener.endpoint import Endpoint, prompt_endpoints
 from telnetsd.listener.sockets import keep_alive, open_endpoint, require_address, shown_address
+from telnetsd.notify.notifier import notifying
 from telnetsd.rpc.messages import Announce
 from telnetsd.session.registry import SessionRegistry
 from telnetsd.state.opening import open_store
@@ -168,7 +170,7 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
     sink = GroupCommit(log, settings, lambda is_out: _announce(pools, settings, is_out=is_out), meter.committed)
     health = Health(lambda: sink.is_writable)
     trail = make_trail(sink)
-    async with shipping(start.home, settings, trail):
+    async with shipping(start.home, settings, trail), notifying(start.home, generation.settings.notify, trail):
         try:
             directory = _make_directory(start, generation, trail, partial(_tell_operators, pools))
             workers = _make_workers(start, generation, state, sink, directory, trail)
@@ -187,6 +189,7 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
                         RecordingKeeper(start.home.recordings_folder, lambda: reloader.generation.lines, trail),
                         IndexKeeper(start.home, RECORDINGS),
                         IndexKeeper(start.home, AUDIT_LOG),
+                        ExpiryKeeper(start.home, trail),
                     ),
                     trail=trail,
                     meter=meter,

@@ -302,6 +302,12 @@ DEFINITIONS: Final = {
             always=(OperatorPart,),
         ),
         Definition(event=o.AuditNotShipped, categories=("network",), types=("info",), outcome=FAILURE, is_kept=True),
+        Definition(
+            event=o.CertificateExpiring, categories=("configuration",), types=("info",), outcome=FAILURE, is_kept=True
+        ),
+        Definition(
+            event=o.NotificationFailed, categories=("network",), types=("info",), outcome=FAILURE, is_kept=True
+        ),
     )
 }
 """Every event."""

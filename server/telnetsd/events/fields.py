@@ -304,6 +304,7 @@ CheckpointSignature = Annotated[
         "signs the line without this member and `event.hash`; base64",
     ),
 ]
+NotifyName = Annotated[str, Field("telnetsd.notify.name", _TEXT, "the name of the [[notify]] entry")]
 CollectorName = Annotated[str, Field("telnetsd.collector.name", _TEXT, "the collector's name in the configuration")]
 # fmt: on
 

@@ -8,6 +8,8 @@ from telnetsd.events.reason import (
     CheckpointReason,
     CommonReason,
     DamageReason,
+    ExpiryReason,
+    NotifyReason,
     RecoveryReason,
     ReloadReason,
     RetentionReason,
@@ -102,3 +104,19 @@ class AuditNotShipped(Event):
     collector: f.CollectorName
     first_sequence: f.AuditFirstSequence
     last_sequence: f.AuditLastSequence
+
+
+class NotificationFailed(Event):
+    """Notifications of events are not delivered; the events are in the log."""
+
+    action: ClassVar = "notification-failed"
+    reason: NotifyReason
+    name: f.NotifyName
+
+
+class CertificateExpiring(Event):
+    """A certificate of the server or of its CA expires soon, or has expired; recorded once a day."""
+
+    action: ClassVar = "certificate-expiring"
+    reason: ExpiryReason
+    file: f.FileName

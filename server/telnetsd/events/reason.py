@@ -464,6 +464,22 @@ class RetentionReason(Reason):
     SIZE = "retention-bytes", "the files are larger together than retention_bytes allows"
 
 
+class ExpiryReason(Reason):
+    """How near the end of a certificate of the server or of its CA is."""
+
+    SOON = "expires-soon", "it expires soon", "renew it: telnetsd ca renew-server, or telnetsd ca rotate"
+    OVER = "has-expired", "it has expired", "renew it: telnetsd ca renew-server, or telnetsd ca rotate"
+
+
+class NotifyReason(Reason):
+    """Why a notification is not delivered."""
+
+    UNREACHABLE = "webhook-unreachable", "the webhook cannot be reached, or is not trusted"
+    REFUSED = "webhook-refused", "the webhook answers with another status than success"
+    TIMEOUT = "not-in-time", "the program or the webhook takes too long"
+    PROGRAM_FAILED = "notify-program-failed", "the program cannot be started, or fails"
+
+
 class ShippingReason(Reason):
     """Why events did not reach a collector."""
 

@@ -1,0 +1,140 @@
+"""Watching the log for the events that `[[notify]]` entries are for, and passing them on.
+
+The log itself is read, so that what the operator's verbs do is reported as well. An event is reported after it is
+sealed, and a server that starts begins with what is new. A receiver that cannot be reached delays nothing else.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from telnetsd.audit.key import load_public_keys
+from telnetsd.audit.reading.row import LoggedEvent, read_event
+from telnetsd.audit.shipping.source import LogSource
+from telnetsd.audit.trail import Trail
+from telnetsd.config.settings import NotifySettings
+from telnetsd.errors import OperatorError
+from telnetsd.events.of_the_server import NotificationFailed
+from telnetsd.files.home import Home
+from telnetsd.notify.delivery import DeliveryError, Receiver
+from telnetsd.notify.rules import Outbox, is_wanted
+
+POLL_S: Final = 0.25
+READ_MAX: Final = 1000
+"""How many lines are read at once: the thread that reads them holds the interpreter."""
+BACKOFF_MIN_S: Final = 1.0
+BACKOFF_MAX_S: Final = 60.0
+TOLD_AFTER: Final = 3
+"""After this many failures in a row, the log says that a receiver is not reached."""
+
+logger = logging.getLogger(__name__)
+
+
+class Notifier:
+    """Passes events on to one receiver.
+
+    Args:
+        settings: The entry.
+        receiver: Its program or webhook.
+        trail: Bound to nothing.
+    """
+
+    def __init__(self, settings: NotifySettings, receiver: Receiver, trail: Trail) -> None:
+        self._settings = settings
+        self._receiver = receiver
+        self._trail = trail
+        self._outbox = Outbox(settings.per_hour, asyncio.get_running_loop().time())
+        self._failures = 0
+
+    def offer(self, event: LoggedEvent) -> None:
+        """Keep an event, if this entry is for it."""
+        if is_wanted(self._settings, event):
+            self._outbox.put(event)
+
+    async def run(self) -> None:
+        """Deliver what is kept, for as long as the server runs."""
+        backoff_s = BACKOFF_MIN_S
+        while True:
+            taken = self._outbox.take(asyncio.get_running_loop().time())
+            if taken is None:
+                await asyncio.sleep(POLL_S)
+                continue
+            try:
+                await self._receiver.deliver(*taken)
+                await self._note_success()
+                backoff_s = BACKOFF_MIN_S
+            except DeliveryError as error:
+                self._outbox.put_back(*taken)
+                await self._note_failure(error)
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- not for secrets
+                backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+
+    async def _note_failure(self, error: DeliveryError) -> None:
+        self._failures += 1
+        if self._failures == TOLD_AFTER:
+            name = self._settings.name
+            logger.warning("notifications %s are not delivered: %s; they are tried again", name, error)
+            message = f"notifications {name} are not delivered: {error}"
+            self._trail.record(NotificationFailed(reason=error.reason, message=message, name=name))
+
+    async def _note_success(self) -> None:
+        if self._failures >= TOLD_AFTER:
+            logger.warning("notifications %s are delivered again", self._settings.name)
+        self._failures = 0
+
+
+@asynccontextmanager
+async def notifying(home: Home, entries: tuple[NotifySettings, ...], trail: Trail) -> AsyncIterator[None]:
+    """Pass events on to the receivers of all entries.
+
+    Raises:
+        OperatorError: A receiver cannot be used.
+    """
+    if not entries:
+        yield
+        return
+    source = LogSource(home.audit_file, 0, load_public_keys(home.audit_public_keys))
+    source.skip_to(source.seal.sequence())
+    notifiers = [Notifier(one, Receiver(home, one), trail) for one in entries]
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(_watch(source, [one.offer for one in notifiers]))]
+    tasks += [loop.create_task(one.run()) for one in notifiers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        source.close()
+
+
+async def _watch(source: LogSource, offers: list[Callable[[LoggedEvent], None]]) -> None:
+    told = ""
+    while True:
+        await asyncio.sleep(POLL_S)
+        try:
+            lines = await asyncio.to_thread(_read, source)
+            told = ""
+        except (OSError, OperatorError) as error:
+            if str(error) != told:
+                told = str(error)
+                logger.warning("the audit log cannot be read for notifications: %s", error)
+            continue
+        for line in lines:
+            event = read_event(line)
+            for offer in offers:
+                offer(event)
+
+
+def _read(source: LogSource) -> list[bytes]:
+    lines = []
+    for one in source.read():
+        lines.append(one.line)
+        if len(lines) >= READ_MAX:
+            # The last line counts as read when the next one is asked for.
+            source.skip_to(one.sequence)
+            break
+    return lines
