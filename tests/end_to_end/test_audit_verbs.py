@@ -18,7 +18,7 @@ import pytest
 
 from support.audit import read_log
 from support.client import connect_as
-from support.command_line import telnetsd
+from support.command_line import done, refused, telnetsd
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get
 from telnetsd.files.home import Home
@@ -366,3 +366,26 @@ def test_colours_can_be_kept_in_a_pipe(told: Home) -> None:
     shown = telnetsd(told, "audit", "tail", "--color", "always").stdout
     assert "\x1b[1;31m F " in shown
     assert telnetsd(told, "audit", "tail", "--color", "sometimes").returncode == 2
+
+
+def test_a_report_is_written_for_its_owner_alone_and_says_whether_the_log_is_intact(
+    told: Home, tmp_path: Path
+) -> None:
+    page = tmp_path / "november.html"
+    said = done(told, "audit", "report", "--since", "1d", "-o", page)
+    assert re.fullmatch(rf"{page}: \d+ events; the log is intact\n", said)
+    assert page.stat().st_mode & 0o777 == 0o600
+    text = page.read_text()
+    assert "<td>bob</td>" in text
+    assert "The log is intact." in text
+    assert "<td>role-missing</td>" in text
+    told.audit_file.write_bytes(told.audit_file.read_bytes().replace(b'"bob"', b'"eve"', 1))
+    damaged = telnetsd(told, "audit", "report", "-o", page)
+    assert (damaged.returncode, "the log is DAMAGED" in damaged.stdout) == (1, True)
+    assert "THE LOG IS NOT INTACT." in page.read_text()
+    nowhere = refused(told, "audit", "report", "-o", tmp_path / "no" / "x.html")
+    assert nowhere == f"error: cannot write to {tmp_path}/no/x.html: No such file or directory"
+    wrong = telnetsd(told, "audit", "report", "--since", "1h", "--until", "2h", "-o", page)
+    assert wrong.returncode == 2
+    empty = refused(Home(tmp_path / "empty"), "audit", "report", "-o", page)
+    assert empty.startswith("error: no audit log at ")

@@ -124,6 +124,7 @@ VERBS: Final = (
                 "audit.figures:stats",
                 "Count logins by user, day and hour, refusals by reason, events by action.",
             ),
+            Verb("report", "audit.reporting:report", "Write a page to print or hand over."),
             Verb("export", "audit.exporting:export_", "Write events for other programs."),
             Verb("index", "audit.indexing:index", "Bring the index of the audit log up to date."),
             Verb("verify", "audit.proof:verify", "Check order, chain, signatures, beginning and end."),

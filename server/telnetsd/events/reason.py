@@ -486,3 +486,8 @@ class ShippingReason(Reason):
     TOO_FAR_BEHIND = "too-far-behind", "the collector is too far behind the log"
     MISSING = "lines-missing", "the lines are no longer in the log"
     TOO_LONG = "event-too-long", "the event is longer than the collector accepts"
+
+
+def sentence_of(word: str) -> str:
+    """Return the sentence of a reason; empty for a word that is none here, such as one of another package."""
+    return next((one.sentence for kind in Reason.__subclasses__() for one in kind if one.value == word), "")

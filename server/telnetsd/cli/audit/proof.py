@@ -123,11 +123,12 @@ def _print_report(report: Report, files: int, exported: Link | None) -> None:
         screen.print(Text(f"{damage.kind.value}: {where}: {damage.message}", style="bold red"), soft_wrap=True)
     else:
         screen.print(Text("intact", style="bold green"))
-    for line in _describe(report, files, exported):
+    for line in describe_report(report, files, exported):
         screen.print(Text(f"  {line}"), soft_wrap=True)
 
 
-def _describe(report: Report, files: int, exported: Link | None) -> list[str]:
+def describe_report(report: Report, files: int, exported: Link | None = None) -> list[str]:
+    """Return what a verification has found, as sentences."""
     if not report.events:
         return ["no line is intact"]
     keys = ", ".join(key_id[:16] for key_id in report.key_ids) or "no key"
