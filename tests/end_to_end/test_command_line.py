@@ -20,6 +20,7 @@ from support.client import connect_as
 from support.command_line import telnetsd
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events
+from support.terminal import shown_on_terminal
 from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
@@ -380,3 +381,17 @@ def test_the_shell_completes_verbs_and_names(home: Home, words: str, offered: li
 def test_completion_offers_nothing_and_says_nothing_where_nothing_can_be_read(tmp_path: Path) -> None:
     for words in ("user show ", "line status ", "session kick ", "request show "):
         assert _completed(Home(tmp_path), words) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "columns"), [("ca show", 40), ("ca show", 80), ("ca show", 200), ("trust list", 80)]
+)
+def test_a_table_never_breaks_a_fingerprint(verb: str, columns: int, home: Home) -> None:
+    shown = shown_on_terminal(
+        [sys.executable, "-m", "telnetsd", *verb.split()],
+        b"",
+        cwd=home.root,
+        env={"PATH": os.environ["PATH"], "COLUMNS": str(columns)},
+    )
+    assert len(re.findall(r"SHA256:[0-9a-f]{64}$", shown, re.MULTILINE)) == 1
+    assert (columns < 200) == bool(re.search(r"^  SHA256:", shown, re.MULTILINE))

@@ -17,7 +17,7 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.authority.rotation import relock, renew_server, retire, rotate, rotate_without_key
 from telnetsd.administration.installation.operator import by_operator
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_whole
 from telnetsd.cli.passphrase import PassphraseOption, new_passphrase, passphrase_from
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.facts import days_left
@@ -45,7 +45,7 @@ def show(context: typer.Context, json: JsonOption = False, home: HomeOption = No
     if json:
         print_json(rows)
         return
-    print_table(
+    print_whole(
         ["role", "subject", "until", "days left", "fingerprint"],
         [
             (

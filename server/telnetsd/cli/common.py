@@ -26,6 +26,7 @@ ColorOption = Annotated[
     typer.Option("--color", metavar="auto|always|never", help="always: also in a pipe, as for `less -R`."),
 ]
 _PIPE_WIDTH = 200
+_GAP = "  "
 
 
 def home_of(context: typer.Context, chosen: Path | None) -> Home:
@@ -53,6 +54,19 @@ def is_terminal() -> bool:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table for people; cells are text, never markup."""
     console().print(make_table(columns, rows))
+
+
+def print_whole(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose last column is never broken: if there is no room for it, it stands below its row."""
+    screen = console()
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    fits = sum(widths) + len(_GAP) * (len(widths) - 1) <= screen.width
+    for number, (*cells, last) in enumerate((columns, *rows)):
+        line = _GAP.join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False))
+        shown = [f"{line}{_GAP}{last}"] if fits else [line.rstrip(), f"{_GAP}{last}"]
+        for text in shown:
+            style = "bold" if number == 0 else ""
+            screen.print(Text(text, style=style), no_wrap=True, overflow="ignore", crop=False)
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

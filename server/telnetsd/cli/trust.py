@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from telnetsd.administration.authority.trust import add_trust, list_trust, remove_trust
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_whole
 from telnetsd.escaping import escape
 from telnetsd.pki.certificate import TEXT_MAX_CHARS, certificate_sha256
 
@@ -52,7 +52,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     if json:
         print_json(rows)
         return
-    print_table(
+    print_whole(
         ["kind", "file", "subject", "until", "fingerprint"],
         [(row["is"], row["source"], row["subject"], row["until"], f"SHA256:{row['sha256']}") for row in rows],
     )

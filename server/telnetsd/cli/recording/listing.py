@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from telnetsd.audit.reading.row import short_session_id
-from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
+from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, print_whole
 from telnetsd.lines.recordings.name import plain_name
 from telnetsd.lines.recordings.playback import find_recording, list_recordings
 from telnetsd.lines.recordings.vouched import Vouched, is_vouched_for, list_vouched
@@ -20,7 +20,7 @@ def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = N
     if json:
         print_json(found)
         return
-    print_table(
+    print_whole(
         ["closed (UTC)", "line", "user", "session", "size", "file"],
         [
             (
