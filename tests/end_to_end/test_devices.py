@@ -128,3 +128,38 @@ def test_an_approved_request_of_an_existing_user_overwrites_no_file(
     after = files_below(home.users_folder)
     assert {name: after[name] for name in before} == before
     assert sorted(after.keys() - before.keys()) == [f"bob/{label or request['id']}.pem"]
+
+
+def test_a_renamed_user_keeps_everything_and_the_former_name_is_never_given_again(
+    start: Callable[..., RunningServer], home: Home
+) -> None:
+    done(home, "user", "issue", "bob", "--label", "laptop")
+    server = start()
+    with connect_as(server, "bob") as bob:
+        bob.read_until()
+        bob.command("echo before")
+        said = done(home, "user", "rename", "bob", "robert")
+        assert said == "bob is now robert; open sessions of bob end, and the same certificates log in as robert\n"
+        assert "your certificate now maps to another user: this session ends; connect again" in bob.read_to_end()
+    assert sorted(name for name in files_below(home.users_folder) if name.startswith(("bob", "robert"))) == [
+        "robert.key", "robert.p12", "robert.pem", "robert/laptop.key", "robert/laptop.p12", "robert/laptop.pem",
+    ]  # fmt: skip
+    assert (home.users_folder / "robert.key").stat().st_mode & 0o777 == 0o600
+    for label in ("", "laptop"):
+        with connect_with(server, "robert", label) as robert:
+            assert "you are robert (user; class 1)" in robert.read_until()
+            robert.command("echo after")
+    assert refused(home, "user", "add", "bob") == (
+        "error: bob was the name of robert, and is never given again; use another name"
+    )
+    assert "was the name of robert" in refused(home, "user", "rename", "alice", "bob")
+    assert refused(home, "user", "rename", "robert", "alice").startswith("error: user alice already exists; ")
+    assert "is easily mistaken for the user alice" in refused(home, "user", "rename", "robert", "a1ice")
+    for name in ("bob", "robert"):
+        found = done(home, "audit", "search", "--user", name, "--action", "command-executed")
+        assert [line.split()[-1] for line in found.splitlines() if " echo " in line] == ["before", "after", "after"]
+    done(home, "user", "rename", "robert", "bobby")
+    assert refused(home, "user", "add", "bob").startswith("error: bob was the name of bobby, ")
+    assert len(done(home, "audit", "search", "--user", "bob", "--action", "user-renamed").splitlines()) == 3
+    done(home, "user", "remove", "bobby")
+    assert "was the name of bobby" in refused(home, "user", "add", "robert")

@@ -25,6 +25,7 @@ VERBS: Final = (
             Verb("list", "user.listing:list_", "List the users."),
             Verb("show", "user.listing:show", "Show one user, with all of their certificates and pins."),
             Verb("change", "user.adding:change", "Change a user's roles."),
+            Verb("rename", "user.adding:rename", "Rename a user, who keeps roles, certificates and pins."),
             Verb("issue", "user.certificates:issue_", "Issue a further certificate to a user, for another device."),
             Verb("renew", "user.certificates:renew", "Issue another certificate to a user."),
             Verb("revoke", "user.certificates:revoke_", "Revoke certificates and pins of users, or one certificate."),

@@ -267,6 +267,7 @@ DEFINITIONS: Final = {
         _change(c.PinRestored, "iam", "change"),
         _change(c.UserAdded, "iam", "user", "creation"),
         _change(c.UserChanged, "iam", "user", "change"),
+        _change(c.UserRenamed, "iam", "user", "change"),
         _change(c.UserRemoved, "iam", "user", "deletion"),
         _change(c.EnrolmentRequested, "iam", "creation"),
         _change(c.EnrolmentApproved, "iam", "admin", "change"),

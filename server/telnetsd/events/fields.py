@@ -264,6 +264,7 @@ OperatorLogin = Annotated[
 OperatorSudoUser = Annotated[
     str, Field("telnetsd.operator.sudo_user", _TEXT, "the user before sudo, as claimed by the operator")
 ]
+ChangedName = Annotated[str, Field("user.changes.name", _TEXT, "the name that a user has from now on")]
 TargetName = Annotated[str, Field("user.target.name", _TEXT, "the user whom an operator's change is about")]
 TargetRoles = Annotated[tuple[str, ...], Field("user.target.roles", _TEXTS, "that user's roles")]
 PinSha256 = Annotated[str, Field("telnetsd.pin.spki_sha256", _SHA256, "SHA-256 of the pinned public key")]

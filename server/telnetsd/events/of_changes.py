@@ -92,6 +92,14 @@ class UserChanged(Done):
     roles: f.TargetRoles
 
 
+class UserRenamed(Done):
+    """A user has another name; the former one is never given to another user."""
+
+    action: ClassVar = "user-renamed"
+    name: f.TargetName
+    changed: f.ChangedName
+
+
 class UserRemoved(Done):
     """A user was removed."""
 

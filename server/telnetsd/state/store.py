@@ -127,6 +127,15 @@ class UserTable(Protocol):
     def was_removed(self, name: str) -> bool:
         """Tell whether a user of that name was removed, and no such user was added since."""
 
+    def rename(self, name: str, new: str) -> None:
+        """Give a user another name; everything of the user goes along. Inside a transaction."""
+
+    def former_names(self, name: str) -> tuple[str, ...]:
+        """Return the names that a user had before, sorted."""
+
+    def renamed_to(self, name: str) -> str | None:
+        """Return the present name of the user who had this name before; None if no user had it."""
+
 
 class RequestTable(Protocol):
     """Enrolment requests, by id: bounded by the limits of the callers, and removed when they expire."""

@@ -34,8 +34,9 @@ from telnetsd.administration.users.pins import parse_pin
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
-from telnetsd.events.of_changes import PinAdded, UserAdded, UserChanged, UserRemoved
+from telnetsd.events.of_changes import PinAdded, UserAdded, UserChanged, UserRemoved, UserRenamed
 from telnetsd.events.reason import RevocationReason
+from telnetsd.files.atomic import make_secret_folder
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.state.records import UserRecord
@@ -186,6 +187,46 @@ def require_free_label(user: UserRecord, label: str, at: datetime) -> None:
         )
 
 
+def rename_user(home: Home, name: str, new: str, *, is_similar_allowed: bool = False) -> None:
+    """Give a user another name, with everything that the user has; open sessions end.
+
+    Raises:
+        OperatorError: There is no such user, or the new name is not allowed, taken, or easily misread.
+    """
+    check_user_name(new)
+    with changing(home, by_operator()) as change:
+        change.state.users.require(name)
+        _require_unused(change, new)
+        similar = look_alike(new, (one for one in change.state.users.names() if one != name))
+        if similar is not None and not is_similar_allowed:
+            raise OperatorError(
+                f"{new} is easily mistaken for the user {similar}; use another name, or add --allow-similar"
+            )
+        _move_files(change, name, new)
+        change.state.users.rename(name, new)
+        message = f"user {name} was renamed to {new}; {name} is never given to another user"
+        change.record(UserRenamed(message=message, name=name, changed=new))
+
+
+def _require_unused(change: Change, name: str) -> None:
+    if change.state.users.has(name):
+        raise OperatorError(f"user {name} already exists; see: telnetsd user show {name}")
+    present = change.state.users.renamed_to(name)
+    if present is not None:
+        raise OperatorError(f"{name} was the name of {present}, and is never given again; use another name")
+
+
+def _move_files(change: Change, name: str, new: str) -> None:
+    users = change.home.users_folder
+    for path in all_user_files(change.home, name):
+        relative = path.relative_to(users)
+        moved = users / new / relative.name if len(relative.parts) > 1 else users / f"{new}{path.suffix}"
+        make_secret_folder(moved.parent)
+        write = change.write_public if path.suffix == ".pem" else change.write_secret
+        write(moved, path.read_bytes())
+        change.delete(path)
+
+
 def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
     """Remove a user, and revoke all of the user's credentials; open sessions end.
 
@@ -234,6 +275,7 @@ def insert_user(change: Change, new: NewUser) -> None:
         OperatorError: The name exists already, or is easily misread as an existing one.
     """
     user = new.user
+    _require_unused(change, user.name)
     similar = look_alike(user.name, change.state.users.names())
     if similar is not None and not new.is_similar_allowed and not change.state.users.has(user.name):
         raise OperatorError(

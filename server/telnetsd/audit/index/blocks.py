@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from telnetsd.audit.reading.row import LoggedEvent, read_event, value_of, who_of
-from telnetsd.audit.reading.selection import GUEST, TEXTS
+from telnetsd.audit.reading.selection import GUEST, TEXTS, USERS
 from telnetsd.events.of_sessions import LineConnected, LineDisconnected, SessionEnded, SessionStarted
 from telnetsd.trigrams import folded
 
 BLOCK_BYTES: Final = 16_384
 """About 20 events: with more, most blocks have most groups of three letters."""
 FACTS: Final = {
-    "user": ("user.name", "user.target.name"),
+    "user": USERS,
     "session": ("telnetsd.session.id",),
     "line": ("telnetsd.line.name",),
     "action": ("event.action",),

@@ -17,7 +17,7 @@ from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner
 from telnetsd.trigrams import TRIGRAM_CHARS, folded, trigram_query
 
 SUFFIX: Final = ".index"
-VERSION: Final = 2
+VERSION: Final = 3
 _SCHEMA: Final = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE origin(sha256 TEXT NOT NULL, mtime_ns INTEGER NOT NULL);
@@ -162,17 +162,18 @@ class LogIndex:
 
     def _with_facts(self, selection: Selection) -> Iterator[tuple[str, list[str]]]:
         patterns = {
-            "user": selection.user,
             "session": f"*{selection.session}" if selection.session else "",
             "line": selection.line,
             "action": selection.action,
             "reason": selection.reason,
             "outcome": selection.outcome,
         }
-        for kind, pattern in patterns.items():
-            if pattern:
-                ids = self._matching_words(kind, pattern)
-                yield f"id IN (SELECT block FROM facts WHERE word IN ({','.join(ids)}))", []  # noqa: S608 -- numbers
+        wanted: dict[str, tuple[str, ...]] = {kind: (pattern,) for kind, pattern in patterns.items() if pattern}
+        if selection.user:
+            wanted["user"] = (selection.user, *selection.also)
+        for kind, any_of in wanted.items():
+            ids = [one for pattern in any_of for one in self._matching_words(kind, pattern)]
+            yield f"id IN (SELECT block FROM facts WHERE word IN ({','.join(ids)}))", []  # noqa: S608 -- numbers
 
     def _matching_words(self, kind: str, pattern: str) -> list[str]:
         rows = self._database.execute("SELECT id, word FROM words WHERE kind = ?", (kind,))

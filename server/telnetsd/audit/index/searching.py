@@ -122,7 +122,7 @@ class LogSearch:
 def prefilter(selection: Selection) -> Callable[[bytes], bool]:
     """Return a function that rules out most lines without parsing them; it never rules out a selected one."""
     patterns = [one for one in (selection.action, selection.reason, selection.line) if _PATTERN.isdisjoint(one)]
-    words = (selection.user, selection.session, selection.outcome, *patterns)
+    words = ("" if selection.also else selection.user, selection.session, selection.outcome, *patterns)
     needles = [word.encode() for word in words if _is_as_in_json(word)]
     text = selection.text.lower().encode() if _is_as_in_json(selection.text) else b""
     since = timestamp(selection.since).encode() if selection.since is not None else b""

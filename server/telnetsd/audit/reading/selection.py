@@ -12,6 +12,8 @@ from telnetsd.events.fields import timestamp
 from telnetsd.events.of_sessions import SessionContinued
 from telnetsd.trigrams import folded
 
+USERS: Final = ("user.name", "user.target.name", "user.changes.name")
+"""The fields in which a user's name is searched for."""
 TEXTS: Final = ("message", "telnetsd.command.line", "telnetsd.line.command")
 """The fields in which `text` is searched for."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,6 +30,7 @@ class Selection:
 
     Attributes:
         user: The user's name, also as the user that a change is about; or `guest`.
+        also: Other names of the same user, which count as well.
         session: The end of a session's id.
         action: `event.action`, with * for any characters.
         source: The address or network that it came from.
@@ -40,6 +43,7 @@ class Selection:
     """
 
     user: str = ""
+    also: tuple[str, ...] = ()
     session: str = ""
     action: str = ""
     source: Network | None = None
@@ -94,7 +98,8 @@ class Selection:
     def _is_about_user(self, event: LoggedEvent) -> bool:
         if self.user == GUEST:
             return bool(value_of(event, "telnetsd.identity.kind") == GUEST)
-        return self.user in (value_of(event, "user.name"), value_of(event, "user.target.name"))
+        names = {value_of(event, path) for path in USERS if isinstance(value_of(event, path), str)}
+        return not names.isdisjoint((self.user, *self.also))
 
 
 def parse_fingerprint(text: str) -> str:

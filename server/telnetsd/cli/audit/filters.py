@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Annotated, Any, Final, Literal
 
@@ -10,9 +11,10 @@ import typer
 
 from telnetsd.audit.reading.moment import Zone
 from telnetsd.audit.reading.selection import Selection, parse_fingerprint, parse_network
-from telnetsd.cli.common import fail_usage
+from telnetsd.cli.common import fail_usage, home_of
 from telnetsd.cli.times import SinceOption, UntilOption, UtcOption, interval_of, zone_of
 from telnetsd.cli.words import complete_actions, complete_lines, complete_reasons, complete_users
+from telnetsd.files.home import Home
 
 _PARAMETER: Final = "asked"
 """The parameter of a verb that stands for all of these options."""
@@ -89,6 +91,19 @@ def _ask(
     return Asked(selection, zone)
 
 
+def _with_other_names(asked: Asked, home: Home) -> Asked:
+    """Let the name of a user stand for all names that the user has had."""
+    user = asked.selection.user
+    if not user or not home.state_file.exists():
+        return asked
+    from telnetsd.state.opening import open_store
+
+    with closing(open_store(home)) as state:
+        present = state.users.renamed_to(user) or user
+        names = {present, *state.users.former_names(present)} - {user}
+    return replace(asked, selection=replace(asked.selection, also=tuple(sorted(names))))
+
+
 def with_filters(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a verb these options in place of its parameter `asked`.
 
@@ -108,6 +123,7 @@ def with_filters(*left_out: str) -> Callable[[Callable[..., None]], Callable[...
         @wraps(verb)
         def run(**given: Any) -> None:  # noqa: ANN401 -- what typer has read
             asked = _ask(**{name: given.pop(name) for name in options})
+            asked = _with_other_names(asked, home_of(given["context"], given["home"]))
             verb(**given, **{_PARAMETER: asked})
 
         # typer reads the signature and the annotations, and `wraps` has left both as they are in the verb.

@@ -11,7 +11,7 @@ from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.installation.generation import server_name
 from telnetsd.administration.users.bulk import CHUNK_USERS, Template, read_users
 from telnetsd.administration.users.credentials import Credential, GeneratedKey, Issuance, PinnedKey, RequestFile
-from telnetsd.administration.users.users import NewUser, add_user, add_users, change_user
+from telnetsd.administration.users.users import NewUser, add_user, add_users, change_user, rename_user
 from telnetsd.cli.common import HomeOption, fail_usage, home_of
 from telnetsd.cli.passphrase import (
     PassphraseOption,
@@ -152,6 +152,20 @@ def change(
     found = change_user(home_of(context, home), name, roles, is_mapped=mapped)
     may = "may" if found.is_mapped else "may not"
     typer.echo(f"{name} has the roles {', '.join(found.user.roles)}; entries of other CAs {may} name this user")
+
+
+def rename(
+    context: typer.Context,
+    name: UserArgument,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name from now on.")],
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Allow a name that is easily mistaken for that of another user.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Rename a user, who keeps roles, certificates and pins; the former name is never given again."""
+    rename_user(home_of(context, home), name, new, is_similar_allowed=allow_similar)
+    typer.echo(f"{name} is now {new}; open sessions of {name} end, and the same certificates log in as {new}")
 
 
 def connect_lines(name: str, key_type: KeyType, host: str, port: int) -> list[str]:

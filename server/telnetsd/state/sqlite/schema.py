@@ -108,7 +108,13 @@ CREATE TABLE audit_head (
 _LABELS: Final = """
 ALTER TABLE certificates ADD COLUMN label TEXT NOT NULL DEFAULT '';
 """
-_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD, _LABELS)
+_FORMER_NAMES: Final = """
+CREATE TABLE former_names (
+    name TEXT PRIMARY KEY,
+    user_name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD, _LABELS, _FORMER_NAMES)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 

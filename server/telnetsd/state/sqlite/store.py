@@ -97,7 +97,7 @@ class SqliteStore:
 
     def is_taken(self, name: str) -> bool:
         """See Register."""
-        return self.users.has(name) or self.users.was_removed(name)
+        return self.users.has(name) or self.users.was_removed(name) or self.users.renamed_to(name) is not None
 
     def is_issued(self, issuer_sha256: str, serial_number: str) -> bool:
         """See Register."""

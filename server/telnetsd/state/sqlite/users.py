@@ -1,6 +1,7 @@
 """The table of users and their roles."""
 
 from datetime import datetime
+from typing import Final
 
 from telnetsd.errors import OperatorError, StoreConflictError
 from telnetsd.identity.outcome import User
@@ -8,6 +9,17 @@ from telnetsd.state.records import UserRecord, to_text, to_time
 from telnetsd.state.sqlite.certificates import Certificates
 from telnetsd.state.sqlite.database import Database
 from telnetsd.state.sqlite.pins import Pins
+
+_RENAME: Final = (
+    "INSERT INTO users SELECT ?, added_at, is_mapped FROM users WHERE name = ?",
+    "UPDATE user_roles SET user_name = ? WHERE user_name = ?",
+    "UPDATE certificates SET user_name = ? WHERE user_name = ?",
+    "UPDATE pins SET user_name = ? WHERE user_name = ?",
+    "UPDATE requests SET user_name = ? WHERE user_name = ?",
+    "UPDATE former_names SET user_name = ? WHERE user_name = ?",
+    "DELETE FROM users WHERE ? <> name AND name = ?",
+)
+"""What gives everything of a user another name; each takes the new name, and then the old one."""
 
 
 class Users:
@@ -71,6 +83,22 @@ class Users:
     def was_removed(self, name: str) -> bool:
         """See UserTable."""
         return self._database.row("SELECT 1 FROM removed_users WHERE name = ?", (name,)) is not None
+
+    def rename(self, name: str, new: str) -> None:
+        """See UserTable."""
+        for statement in _RENAME:
+            self._database.execute(statement, (new, name))
+        self._database.execute("INSERT INTO former_names VALUES (?, ?)", (name, new))
+
+    def former_names(self, name: str) -> tuple[str, ...]:
+        """See UserTable."""
+        rows = self._database.rows("SELECT name FROM former_names WHERE user_name = ? ORDER BY name", (name,))
+        return tuple(former for (former,) in rows)
+
+    def renamed_to(self, name: str) -> str | None:
+        """See UserTable."""
+        row = self._database.row("SELECT user_name FROM former_names WHERE name = ?", (name,))
+        return None if row is None else row[0]
 
     def _add_roles(self, user: User) -> None:
         rows = [(user.name, role) for role in user.roles]
