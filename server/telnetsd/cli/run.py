@@ -52,7 +52,7 @@ def run(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(LOST) from error
     if not over.is_by_user:
-        why = over.sentence or over.reason
+        why = escape_controls(over.sentence or over.reason)
         is_refused = over.reason == REFUSED
         typer.echo(why if is_refused else f"connection to {target.address.host} closed: {why}", err=True)
         raise typer.Exit(LOST)
@@ -62,7 +62,7 @@ def run(
 def show(message: Message) -> None:
     """Print the command's output; on standard error, what the server says beside it."""
     if isinstance(message, Output):
-        sys.stdout.write(escape_controls(message.text.replace("\n", "\0")).replace("\\x00", "\n"))
+        sys.stdout.write("\n".join(escape_controls(line) for line in message.text.split("\n")))
         sys.stdout.flush()
     else:
         typer.echo(f"*** {escape_controls(getattr(message, 'text', ''))}", err=True)

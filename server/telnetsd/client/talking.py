@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from telnetsd.client.connecting import Address, LostError, connect, is_telnetsd
 from telnetsd.client.keyboard import READ_BYTES, Keyboard
+from telnetsd.escaping import escape_controls
 from telnetsd.events.reason import EndReason
 from telnetsd.own_client import OnLine, SessionOver, decode_message
 from telnetsd.telnet.client_protocol import NvtConnection
@@ -149,7 +150,7 @@ class Conversation:
             return Ending("closed", is_by_user=True)
         if over is None:
             return Ending("lost: the server closed it without a reason", is_lost=True)
-        why = over.sentence or _sentence_of(over.reason)
+        why = escape_controls(over.sentence or _sentence_of(over.reason))
         is_stopped = over.reason in {EndReason.SERVER_STOPPED, EndReason.CONNECTION_LOST}
         return Ending(f"closed: {why}" if why else "closed", is_lost=is_stopped)
 
