@@ -30,9 +30,13 @@ class SqliteStore:
         try:
             path.touch(SECRET_FILE_MODE)
             database = self._database = Database(path)
-            if not is_current(database):
-                with self.transaction():
-                    migrate(database, path)
+            try:
+                if not is_current(database):
+                    with self.transaction():
+                        migrate(database, path)
+            except BaseException:
+                database.close()
+                raise
         except (OSError, StoreError) as error:
             raise OperatorError(f"cannot open {path}: {error}; check its mode, or restore a backup") from error
         self.certificates = Certificates(database)
