@@ -85,7 +85,10 @@ def decode_message(data: bytes) -> Message:
     Raises:
         ValueError: It is none.
     """
-    return _messages.decode(data)
+    try:
+        return _messages.decode(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def decode_request(data: bytes) -> RunRequest:
@@ -94,7 +97,10 @@ def decode_request(data: bytes) -> RunRequest:
     Raises:
         ValueError: It is none, or a line in it has a control character.
     """
-    request = _requests.decode(data)
+    try:
+        request = _requests.decode(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not all(line.isprintable() for line in (request.line, *request.answers)):
         raise ValueError("a control character")
     return request

@@ -417,6 +417,25 @@ def test_a_home_without_requests_lists_none(home: Home) -> None:
     assert refused(home, "request", "show", "nope") == "error: no request 'nope'; see: telnetsd request list"
 
 
+def test_a_key_that_is_pasted_for_a_code_runs_nothing_and_is_not_logged(
+    enrolling: RunningServer, guest: Client
+) -> None:
+    block = ["-----BEGIN PRIVATE KEY-----", "enroll eve csr", "MIGHAgEAMBMGByqGSM49", "-----END PRIVATE KEY-----"]
+    guest.send(b"collect abcdefgh\r\n")
+    guest.read_until(b"code: ")
+    guest.send("\r\n".join([*block, "whoami"]).encode() + b"\r\n")
+    assert "ignored: an unexpected pasted block" in guest.read_until(b"you are a guest")
+    events = enrolling.events_from(guest.port)
+    executed = [one for one in events if action_of(one) == "command-executed"]
+    assert [get(one, "telnetsd.command.line") for one in executed] == ["collect abcdefgh", "whoami"]
+    assert "MIGH" not in enrolling.home.audit_file.read_text()
+
+
+def test_a_block_on_one_line_ends_on_that_line(guest: Client) -> None:
+    guest.send(b"-----BEGIN X----- MIGH -----END X-----\r\nwhoami\r\n")
+    assert "ignored: an unexpected pasted block" in guest.read_until(b"you are a guest")
+
+
 def test_a_pasted_block_with_the_names_of_commands_runs_nothing(enrolling: RunningServer, guest: Client) -> None:
     block = [
         "-----BEGIN OPENSSH PRIVATE KEY-----",

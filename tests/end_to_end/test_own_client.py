@@ -370,8 +370,38 @@ def test_a_denied_request_ends_the_wait(logged_in: RunningServer, home: Home) ->
     assert telnetsd(home, "request", "deny", pending_id(home)).returncode == 0
     seen(nina, b"error: nothing to collect: the operator has denied ")
     assert nina.process.wait(DEADLINE_S) == 1
-    closed = own(home, "enroll", host, "--name", "Not A Name", "--fingerprint", ca_fingerprint(home))
-    assert (closed.returncode, closed.stderr.startswith("error: the request was refused: ")) == (1, True)
+    wrong = own(home, "enroll", host, "--name", "Not A Name", "--fingerprint", ca_fingerprint(home))
+    assert (wrong.returncode, "--name takes 1 to 32 of a-z" in wrong.stderr) == (2, True), wrong.stderr
+
+
+def test_an_enrolment_that_waits_is_not_given_another_name_or_another_ca(
+    logged_in: RunningServer, home: Home, tmp_path: Path
+) -> None:
+    host = f"localhost:{logged_in.port}"
+    nina = enrolling(home, host, "--name", "nina", "--fingerprint", ca_fingerprint(home))
+    seen(nina, b"waiting for the operator")
+    nina.process.send_signal(signal.SIGINT)
+    nina.process.wait(DEADLINE_S)
+    other = own(home, "enroll", host, "--name", "mona", "--fingerprint", ca_fingerprint(home))
+    assert other.returncode == 1
+    assert other.stderr.startswith(f"error: the name nina at {host} is still waiting; go on with that, or remove ")
+    untrusted = own(home, "enroll", host, "--name", "nina", "--fingerprint", "0" * 64)
+    assert untrusted.returncode == 1
+    assert untrusted.stderr.startswith("error: the waiting request was made under another CA; remove ")
+
+
+def test_an_enrolment_goes_on_after_the_server_was_away(logged_in: RunningServer, home: Home, config: Path) -> None:
+    host = f"localhost:{logged_in.port}"
+    nina = enrolling(home, host, "--name", "nina", "--fingerprint", ca_fingerprint(home))
+    seen(nina, b"waiting for the operator")
+    logged_in.stop()
+    assert telnetsd(home, "request", "approve", pending_id(home)).returncode == 0
+    again = RunningServer(home, listen=f"127.0.0.1:{logged_in.port}")
+    try:
+        seen(nina, b"logged in: user nina\r\n")
+        assert nina.process.wait(DEADLINE_S) == 0
+    finally:
+        assert again.stop() == ""
 
 
 def test_a_certificate_is_renewed_with_a_new_key(

@@ -17,9 +17,9 @@ from telnetsd.cli.target import (
     Wish,
     target_of,
 )
-from telnetsd.client.connecting import LostError
 from telnetsd.client.keyboard import Keyboard
 from telnetsd.client.talking import Conversation
+from telnetsd.errors import OperatorError
 from telnetsd.own_client import OwnClient
 
 LOST: Final = 255
@@ -59,7 +59,7 @@ def connect(
     )
     try:
         ending = asyncio.run(talk.run())
-    except LostError as error:
+    except OperatorError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(LOST) from error
     except asyncio.CancelledError:

@@ -3,13 +3,15 @@
 import asyncio
 import ssl
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from cryptography import x509
 from rich.console import Console
 
+from telnetsd.cli.common import fail_usage
 from telnetsd.cli.login import once, read_ca, trusted_of, try_login
 from telnetsd.cli.passphrase import password_from
 from telnetsd.cli.target import HostArgument, KeyPasswordOption, parse_host
@@ -17,20 +19,21 @@ from telnetsd.client.connecting import Address, AskPassword, make_client_context
 from telnetsd.client.credentials import read_given
 from telnetsd.client.enrolment import (
     Ask,
+    DecidedError,
     authorities_of,
-    collector,
     file_request,
     key_fingerprint,
     make_key,
     make_request,
+    require_own,
     wait_granted,
 )
-from telnetsd.client.profile import Profile, Waiting, find_profile, find_waiting, save_profile, save_waiting
-from telnetsd.client.requesting import request
+from telnetsd.client.profile import Pending, Profile, Waiting, find_profile, find_waiting, save_profile
+from telnetsd.client.requesting import ask as ask_server
 from telnetsd.errors import OperatorError
-from telnetsd.own_client import OwnClient, RunRequest, SessionOver
-
-_READ_OUT: Final = "read these to the operator over a channel you trust:"
+from telnetsd.identity.outcome import is_user_name
+from telnetsd.own_client import OwnClient
+from telnetsd.pki.certificate import certificate_sha256
 
 
 def enroll(
@@ -45,60 +48,92 @@ def enroll(
 
     ^C ends the wait; the same command goes on with it.
     """
+    if not is_user_name(name):
+        fail_usage("--name takes 1 to 32 of a-z, 0-9, dot, dash, underscore, starting with a letter")
     where = parse_host(address)
-    waiting = find_waiting(where)
+    waiting = find_waiting(where, name)
     if waiting is None:
         authority = read_ca(ca) if ca is not None else _ask_for_authority(where, fingerprint)
-        key = make_key(None)
-        found = file_request(_asking(where, authority), f"enroll {name} csr", make_request(key, None, name))
-        if isinstance(found, bytes):
-            raise OperatorError("the server sent a certificate that nobody has granted; tell the operator")
-        waiting = save_waiting(where, found, key, authority)
-    _collect(where, waiting, _asking(where, waiting.ca), None)
+        waiting = _request(where, name, authority)
+    elif ca is not None or fingerprint:
+        _require_same_authority(waiting, read_ca(ca) if ca is not None else b"", fingerprint)
+    _collect(waiting, _asking(where, waiting.ca), None)
 
 
 def renew(address: HostArgument, password_file: KeyPasswordOption = None) -> None:
     """Renew a certificate: make a new key, and have the server issue a new certificate for it."""
-    where = parse_host(address)
-    profile = find_profile(where.host)
+    profile = find_profile(parse_host(address).host)
     if profile is None:
-        raise OperatorError(f"nothing is stored for {where.host}; run: telnetsd login {where.host} FILE")
+        host = parse_host(address).host
+        raise OperatorError(f"nothing is stored for {host}; run: telnetsd login {host} FILE")
     ask = once(password_from(password_file, str(profile.credentials.key)))
-    asking = _asking(profile.address, profile.ca.read_bytes(), profile, ask)
-    waiting = find_waiting(profile.address)
-    if waiting is not None:
-        _collect(profile.address, waiting, asking, ask)
-        return
+    authority = profile.ca.read_bytes()
+    asking = _asking(profile.address, authority, profile, ask)
     given = read_given(profile.credentials.certificate, None, ask)
     password = ask() if b"ENCRYPTED" in given.key else None
-    key, user = make_key(password), _common_name(given.certificate)
-    found = file_request(asking, "renew", make_request(key, password, user))
-    if isinstance(found, bytes):
-        _store(profile.address, profile.ca.read_bytes(), found, key, ask)
-    else:
-        _collect(profile.address, save_waiting(profile.address, found, key, profile.ca.read_bytes()), asking, ask)
+    # Stored before anything is asked: the answer may be lost, and the key must not be.
+    waiting = find_waiting(profile.address, "") or Waiting(
+        address=profile.address, name="", pending=Pending("", ""), key=make_key(password), ca=authority
+    )
+    waiting.save()
+    if not waiting.pending.request_id:
+        try:
+            found = file_request(
+                asking, "renew", make_request(waiting.key, password, _common_name(given.certificate))
+            )
+        except DecidedError:
+            waiting.forget()
+            raise
+        if isinstance(found, bytes):
+            _store(waiting, found, password, ask)
+            return
+        waiting = replace(waiting, pending=found)
+        waiting.save()
+    _collect(waiting, asking, ask)
 
 
-def _collect(where: Address, waiting: Waiting, asking: Ask, ask: AskPassword | None) -> None:
+def _request(where: Address, name: str, authority: bytes) -> Waiting:
+    key = make_key(None)
+    found = file_request(_asking(where, authority), f"enroll {name} csr", make_request(key, None, name))
+    if isinstance(found, bytes) or not found.request_id:
+        raise OperatorError("the server answered something that no operator has decided; tell the operator")
+    waiting = Waiting(address=where, name=name, pending=found, key=key, ca=authority)
+    waiting.save()
+    return waiting
+
+
+def _require_same_authority(waiting: Waiting, ca: bytes, fingerprint: str) -> None:
+    """Refuse to go on with a request that was made under another CA than the one that is given now."""
+    known = x509.load_pem_x509_certificates(waiting.ca)
+    wanted = {certificate_sha256(one).upper() for one in (x509.load_pem_x509_certificates(ca) if ca else ())}
+    if fingerprint:
+        wanted.add(fingerprint.upper().removeprefix("SHA256:").replace(":", ""))
+    if not all(certificate_sha256(one).upper() in wanted for one in known):
+        raise OperatorError(f"the waiting request was made under another CA; remove {waiting.path}, and enroll again")
+
+
+def _collect(waiting: Waiting, asking: Ask, ask: AskPassword | None) -> None:
     """Wait until the operator has decided, and store what was granted."""
     password = ask() if ask is not None and b"ENCRYPTED" in waiting.key else None
-    typer.echo(_READ_OUT)
-    typer.echo(f"  request  {waiting.pending.request_id}")
+    typer.echo("read these to the operator over a channel you trust:")
+    typer.echo(f"  request  {waiting.pending.request_id or '(see: telnetsd request list)'}")
     typer.echo(f"  key      SHA256:{key_fingerprint(waiting.key, password)}")
     try:
         with Console(stderr=True).status("waiting for the operator; ^C ends this, and the same command goes on"):
-            certificate = wait_granted(asking, waiting.pending)
-    except OperatorError:
+            certificates = wait_granted(asking, waiting.pending)
+    except DecidedError:
         waiting.forget()
         raise
-    _store(where, waiting.ca, certificate, waiting.key, ask)
+    _store(waiting, certificates, password, ask)
+
+
+def _store(waiting: Waiting, certificates: bytes, password: bytes | None, ask: AskPassword | None) -> None:
+    leaf = require_own(certificates, waiting.key, password)
+    profile = save_profile(waiting.address, waiting.ca, certificates, waiting.key)
     waiting.forget()
-
-
-def _store(where: Address, ca: bytes, certificate: bytes, key: bytes, ask: AskPassword | None) -> None:
-    profile = save_profile(where, ca, certificate, key)
-    until = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
-    typer.echo(f"granted; stored in {profile.folder}: the certificate is valid until {until:%Y-%m-%d}")
+    typer.echo(
+        f"granted; stored in {profile.folder}: the certificate is valid until {leaf.not_valid_after_utc:%Y-%m-%d}"
+    )
     try_login(profile, ask)
 
 
@@ -112,12 +147,7 @@ def _asking(where: Address, authority: bytes, profile: Profile | None = None, as
 
 
 def _through(where: Address, context: ssl.SSLContext) -> Ask:
-    def ask(wanted: RunRequest) -> tuple[str, SessionOver]:
-        shown, hear = collector()
-        over = asyncio.run(request(where, context, wanted, hear))
-        return "".join(shown), over
-
-    return ask
+    return lambda wanted: asyncio.run(ask_server(where, context, wanted))
 
 
 def _ask_for_authority(where: Address, fingerprint: str) -> bytes:

@@ -15,10 +15,10 @@ from telnetsd.cli.target import HostArgument, KeyPasswordOption, parse_host
 from telnetsd.client.connecting import AskPassword, LostError, make_client_context
 from telnetsd.client.credentials import read_given
 from telnetsd.client.profile import Profile, save_profile
-from telnetsd.client.requesting import request
+from telnetsd.client.requesting import ask as ask_server
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.own_client import Message, Output, OwnClient, RunRequest
+from telnetsd.own_client import OwnClient, RunRequest
 from telnetsd.pki.certificate import certificate_sha256
 
 _SUBJECT_MAX_CHARS = 200
@@ -76,18 +76,13 @@ def read_ca(path: Path) -> bytes:
 
 def try_login(profile: Profile, ask: AskPassword | None) -> None:
     """Log in once, and say who the server says the user is."""
-    said: list[str] = []
-
-    def hear(message: Message) -> None:
-        if isinstance(message, Output):
-            said.extend(message.text.splitlines())
-
     context = make_client_context(profile.ca, profile.credentials, OwnClient.RUN, ask)
     try:
-        over = asyncio.run(request(profile.address, context, RunRequest("whoami"), hear))
+        shown, over = asyncio.run(ask_server(profile.address, context, RunRequest("whoami")))
     except LostError as error:
         typer.echo(f"the server was not reached, so the login was not tried: {error}", err=True)
         raise typer.Exit(LOST) from error
+    said = shown.splitlines()
     if not over.is_by_user or over.exit_status:
         typer.echo(
             f"the server refused the login: {escape(over.sentence or ' '.join(said), _SUBJECT_MAX_CHARS)}", err=True

@@ -1,6 +1,7 @@
 """telnetsd run."""
 
 import asyncio
+import os
 import sys
 from typing import Annotated
 
@@ -19,8 +20,8 @@ from telnetsd.cli.target import (
     Wish,
     target_of,
 )
-from telnetsd.client.connecting import LostError
 from telnetsd.client.requesting import request
+from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
 from telnetsd.own_client import REFUSED, Message, Output, OwnClient, RunRequest
 
@@ -48,7 +49,7 @@ def run(
     wanted = RunRequest(" ".join(command))
     try:
         over = asyncio.run(request(target.address, target.context, wanted, show))
-    except LostError as error:
+    except OperatorError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(LOST) from error
     if not over.is_by_user:
@@ -62,7 +63,12 @@ def run(
 def show(message: Message) -> None:
     """Print the command's output; on standard error, what the server says beside it."""
     if isinstance(message, Output):
-        sys.stdout.write("\n".join(escape_controls(line) for line in message.text.split("\n")))
-        sys.stdout.flush()
+        try:
+            sys.stdout.write("\n".join(escape_controls(line) for line in message.text.split("\n")))
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # The reader of our output is gone, and the connection is not: the command has not failed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from error
     else:
         typer.echo(f"*** {escape_controls(getattr(message, 'text', ''))}", err=True)

@@ -49,6 +49,21 @@ class Keyboard:
             else:
                 termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self._saved)
 
+    def hide(self) -> None:
+        """Let nothing that is typed be shown, until `set_raw` is called: it may have been meant for a line."""
+        if self._saved is not None:
+            self.set_raw(wanted=False)
+            hidden = termios.tcgetattr(self.descriptor)
+            hidden[3] &= ~termios.ECHO
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, hidden)
+
+    def show(self) -> None:
+        """Let what is typed be shown again, as it was before."""
+        if self._saved is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self._saved)
+
     def drop_line(self) -> None:
         """Forget the line that the terminal is editing."""
         if self._saved is not None:

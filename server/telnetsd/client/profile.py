@@ -103,45 +103,59 @@ def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) ->
     return profile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """An enrolment or a renewal that the operator has not decided yet; it survives this program.
+    """An enrolment or a renewal that is not decided yet; it survives this program.
 
     Attributes:
-        folder: Where it is: that of the profile.
-        pending: The request.
+        address: The server.
+        name: The user name that is asked for; empty for a renewal.
+        pending: The request; both parts are empty as long as the server has not answered.
         key: The new private key, in PEM.
         ca: The CA of the server, in PEM.
     """
 
-    folder: Path
+    address: Address
+    name: str
     pending: Pending
     key: bytes
     ca: bytes
 
+    @property
+    def path(self) -> Path:
+        """Where it is stored."""
+        return _require_folder(self.address.host) / WAITING_FILE
+
+    def save(self) -> None:
+        """Store it.
+
+        Raises:
+            OperatorError: The host cannot be the name of a profile.
+            OSError: It cannot be written.
+        """
+        content = {
+            "port": self.address.port,
+            "name": self.name,
+            "request": self.pending.request_id,
+            "code": self.pending.code,
+            "key": self.key.decode(),
+            "ca": self.ca.decode(),
+        }
+        write_secret(self.path, json.dumps(content).encode())
+
     def forget(self) -> None:
         """Remove it: the certificate was collected, or never will be."""
-        (self.folder / WAITING_FILE).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
-def save_waiting(address: Address, pending: Pending, key: bytes, ca: bytes) -> Waiting:
-    """Store a request, so that it can be collected later.
-
-    Raises:
-        OperatorError: The host cannot be the name of a profile.
-        OSError: It cannot be written.
-    """
-    folder = _require_folder(address.host)
-    content = {"request": pending.request_id, "code": pending.code, "key": key.decode(), "ca": ca.decode()}
-    write_secret(folder / WAITING_FILE, json.dumps(content).encode())
-    return Waiting(folder, pending, key, ca)
-
-
-def find_waiting(address: Address) -> Waiting | None:
+def find_waiting(address: Address, name: str) -> Waiting | None:
     """Return what was requested from a server and not collected yet; None if there is nothing.
 
+    Args:
+        address: The server.
+        name: The user name that is asked for now; empty for a renewal.
     Raises:
-        OperatorError: Other users can read it, or it cannot be read.
+        OperatorError: Other users can read it, it cannot be read, or something else was asked for.
     """
     folder = _folder_of(address.host)
     path = folder / WAITING_FILE if folder is not None else None
@@ -150,10 +164,19 @@ def find_waiting(address: Address) -> Waiting | None:
     _require_private(folder)
     try:
         content = json.loads(path.read_bytes())
-        pending = Pending(str(content["request"]), str(content["code"]))
-        return Waiting(folder, pending, content["key"].encode(), content["ca"].encode())
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise OperatorError(f"cannot read {path}: {error}; remove it, and enroll again") from error
+        found = Waiting(
+            address=Address(address.host, int(content["port"])),
+            name=str(content["name"]),
+            pending=Pending(str(content["request"]), str(content["code"])),
+            key=content["key"].encode(),
+            ca=content["ca"].encode(),
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise OperatorError(f"cannot read {path}: {error}; remove it, and try again") from error
+    if (found.address, found.name) != (address, name):
+        what = f"the name {found.name}" if found.name else "a renewal"
+        raise OperatorError(f"{what} at {found.address} is still waiting; go on with that, or remove {path}")
+    return found
 
 
 def _require_folder(name: str) -> Path:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, Final
 
 from telnetsd.client.connecting import Address, LostError, connect, is_telnetsd
@@ -19,8 +21,11 @@ from telnetsd.telnet.line_discipline import END_OF_INPUT
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 30.0
 CLOSE_S: Final = 2.0
+STABLE_S: Final = 30.0
+"""A connection that lasts this long makes the next wait short again."""
 _ESCAPE: Final = b"\x1d"
 _ESCAPE_HELP: Final = "^] then: . disconnects, ^Z suspends, ^] sends ^]"
+_LINE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _SUSPEND: Final = b"\x1a"
 
 
@@ -70,6 +75,7 @@ class Conversation:
         self._connection: NvtConnection | None = None
         self._over: SessionOver | None = None
         self._is_disconnected = False
+        self._wait_s = BACKOFF_MIN_S
         self.is_at_line_start = True
         """Whether the screen's cursor is at the beginning of a line."""
         self._is_escaped = False
@@ -88,6 +94,7 @@ class Conversation:
                     ending = await self._take_up(ending, chunks)
             finally:
                 self._keyboard.set_raw(wanted=False)
+                self._keyboard.show()
         return ending
 
     def say(self, text: str) -> None:
@@ -98,17 +105,26 @@ class Conversation:
     async def _take_up(self, ending: Ending, chunks: "asyncio.Queue[bytes]") -> Ending:
         """Connect again, however long that takes, and go on where the session was."""
         self.say(f"*** connection to {self._address.host} {ending.words}; connecting again (^C ends)")
-        wait_s = BACKOFF_MIN_S
-        while not self._is_disconnected:
-            await asyncio.sleep(wait_s)
-            try:
-                return await self._talk_once(await connect(self._address, self._context), chunks)
-            except LostError:
-                wait_s = min(wait_s * 2, BACKOFF_MAX_S)
-        return Ending("closed", is_by_user=True)
+        self._keyboard.hide()
+        while True:
+            await asyncio.sleep(self._wait_s)
+            # A server that accepts connections and loses them at once is not asked every second.
+            self._wait_s = min(self._wait_s * 2, BACKOFF_MAX_S)
+            with contextlib.suppress(LostError):
+                connection = await connect(self._address, self._context)
+                break
+        # What was typed in between was meant for a session that is over.
+        self._keyboard.drop_line()
+        while not chunks.empty():
+            if not chunks.get_nowait():
+                chunks.put_nowait(b"")
+                break
+        self._keyboard.show()
+        return await self._talk_once(connection, chunks)
 
     async def _talk_once(self, connection: NvtConnection, chunks: "asyncio.Queue[bytes]") -> Ending:
         self._connection, self._over = connection, None
+        begun = asyncio.get_running_loop().time()
         is_ours = is_telnetsd(connection)
         self._negotiate(connection, is_ours=is_ours)
         typing = asyncio.get_running_loop().create_task(self._send(chunks, connection))
@@ -121,6 +137,8 @@ class Conversation:
             self._connection = None
             self._keyboard.set_raw(wanted=False)
             typing.cancel()
+            if asyncio.get_running_loop().time() - begun > STABLE_S:
+                self._wait_s = BACKOFF_MIN_S
             await connection.close(CLOSE_S)
         return self._ending(is_ours=is_ours)
 
@@ -139,7 +157,7 @@ class Conversation:
         """Take a message of the server; one that this version does not know is ignored."""
         with contextlib.suppress(ValueError):
             message = decode_message(data)
-            if isinstance(message, OnLine):
+            if isinstance(message, OnLine) and _LINE_NAME.fullmatch(message.name):
                 self._line = message.name
             elif isinstance(message, SessionOver):
                 self._over = message
@@ -204,10 +222,11 @@ class Conversation:
         if self._connection is not None:
             self._connection.send_window(*self._keyboard.size())
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, task: "asyncio.Task[object] | None") -> None:
         """Drop the half-typed line; while there is no connection, end."""
         if self._connection is None:
-            self._is_disconnected = True
+            if task is not None:
+                task.cancel()
             return
         self._keyboard.drop_line()
         self._connection.interrupt()
@@ -221,7 +240,7 @@ class Conversation:
             signal.SIGTSTP: self._suspend,
         }
         if self._keyboard.is_terminal:
-            handlers[signal.SIGINT] = self._interrupt
+            handlers[signal.SIGINT] = partial(self._interrupt, task)
         for ending in (signal.SIGTERM, signal.SIGHUP):
             handlers[ending] = lambda: task is not None and task.cancel()
         for number, handler in handlers.items():

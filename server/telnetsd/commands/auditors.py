@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import sys
 from datetime import UTC
 from itertools import islice
@@ -17,12 +18,15 @@ from telnetsd.errors import OperatorError
 from telnetsd.events.reason import CommandReason
 from telnetsd.lines.recordings.name import parse_name
 from telnetsd.lines.recordings.playback import find_recording, list_recordings
+from telnetsd.programs.running import PATH
 
 EVENTS_SHOWN: Final = 10
 EVENTS_MAX: Final = 200
 RECORDINGS_SHOWN: Final = 20
 RECORDING_MAX_BYTES: Final = 16 * 2**20
 RECORDING_TIMEOUT_S: Final = 600.0
+_showing: Final = asyncio.Lock()
+"""Each recording that is shown costs a process: one at a time in each process of the server."""
 _RECORDING: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 
 
@@ -80,11 +84,16 @@ async def recordings(caller: Caller, arguments: str) -> None:
         raise CommandError(CommandReason.NOT_FOUND, str(error)) from error
     # In a process of its own: a long recording takes seconds of CPU.
     home = str(folder.parent.parent)
-    words = (sys.executable, "-m", "telnetsd", "--home", home, "recording", "export", path.name)
+    nice = shutil.which("nice", path=PATH)
+    first = (nice, "-n", "10") if nice is not None else ()
+    words = (*first, sys.executable, "-m", "telnetsd", "--home", home, "recording", "export", path.name)
     run = ProgramRun(
         name="recordings", words=words, timeout_s=RECORDING_TIMEOUT_S, output_max_bytes=RECORDING_MAX_BYTES
     )
-    await run_program(run, caller)
+    if _showing.locked():
+        raise CommandError(CommandReason.BUSY, "another recording is being shown; try again in a moment")
+    async with _showing:
+        await run_program(run, caller)
 
 
 async def _list(caller: Caller) -> None:

@@ -296,6 +296,7 @@ class CommandReason(Reason):
     NOT_FOUND = "not-found", "the command was given something that does not exist"
     LINE_TOO_LONG = "line-too-long", "the line is longer than a command may be"
     LINE_NOT_UTF8 = "line-not-utf8", "the line is not UTF-8"
+    BUSY = "command-busy", "as many sessions as allowed run the command already"
     GIVEN_UP = "given-up", "the answer to a question was cancelled, or too long"
     UNEXPECTED_TEXT = "unexpected-text", "a block of text was pasted where none was asked for"
     SESSION_ENDED = "session-ended", "the session ended before the command ran"

@@ -88,7 +88,7 @@ class SessionCaller:
         facts.journal.debug("asks for the line %s (%s)", line.name, join.value)
         try:
             place = await attach(attachment, join, facts.services, self.id)
-            facts.screen.note_line(line.name)
+            facts.screen.note_line("" if is_bare else line.name)
             try:
                 rest, is_after_cr = typed.take_rest()
                 typed.give_back(await attachment.talk(place, rest, is_after_cr=is_after_cr))

@@ -25,7 +25,7 @@ class PastedBlock:
         found = _LABEL.search(first)
         self._label = found[1] if found is not None else "…"
         self._count = 1
-        self.is_over = False
+        self.is_over = BLOCK_END in first.partition(BLOCK_BEGIN)[2]
 
     def take(self, line: str) -> None:
         """Count a line; `is_over` says whether it was the last one."""

@@ -3,6 +3,7 @@
 It is a session like any other: the same identity, roles and limits, and the same events in the log.
 """
 
+import asyncio
 from typing import Final
 
 from telnetsd.errors import PeerError
@@ -47,47 +48,54 @@ class Request:
     async def run(self) -> None:
         """Read the request, and run its command; the session's `end_reason` says why it ended."""
         try:
-            request = await self._read()
-            if request is not None:
-                await self._carry_out(request)
+            data = await self._read()
+            if data:
+                await self._take(data)
+                self._facts.end_with(EndReason.QUIT)
         except (OSError, PeerError):
             self._facts.end_with(EndReason.CONNECTION_LOST)
         else:
-            self._facts.end_with(EndReason.QUIT)
+            self._facts.end_with(EndReason.CONNECTION_CLOSED)
         finally:
             await self._shell.end_block()
 
-    async def _read(self) -> RunRequest | None:
-        """Return the request; None if the client has ended, or if it sent something else."""
+    async def _read(self) -> bytes:
+        """Return the line of the request, or more than a request may be long; empty if the client has ended."""
         data = b""
-        while b"\n" not in data:
+        while b"\n" not in data and len(data) <= REQUEST_MAX_BYTES:
             piece = await self._facts.protocol.reader.read(READ_BYTES)
-            data += piece
             if not piece or self._facts.is_over:
-                return None
-            if len(data) > REQUEST_MAX_BYTES:
-                await self._refuse(f"the request is longer than {REQUEST_MAX_BYTES} bytes")
-                return None
+                return b""
+            data += piece
         self._facts.note_heard()
+        return data
+
+    async def _take(self, data: bytes) -> None:
+        """Carry a request out, or record why it is refused."""
+        if self._guests is not None:
+            await asyncio.sleep(self._guests.pace.take(self._facts.now()))
+            if not self._guests.may_log():
+                for sentence in LOG_FILLED:
+                    self._facts.screen.say(sentence)
+                self._facts.screen.show()
+                return
+        line_max_bytes = self._facts.settings.session.line_max_bytes
+        if b"\n" not in data:
+            await self._refuse(f"the request is longer than {REQUEST_MAX_BYTES} bytes")
+            return
         try:
-            return decode_request(data.split(b"\n", 1)[0])
+            request = decode_request(data.split(b"\n", 1)[0])
         except ValueError:
             await self._refuse("not a request: it is not JSON of the right form, or has a control character")
-            return None
-
-    async def _carry_out(self, request: RunRequest) -> None:
+            return
         if self._facts.visit.straight_to:
             await self._refuse("this address leads to a line, and has no commands")
-            return
-        if self._guests is not None and not self._guests.may_log():
-            for sentence in LOG_FILLED:
-                self._facts.screen.say(sentence)
-            self._facts.screen.show()
-            return
-        line_max_bytes = self._facts.settings.session.line_max_bytes
-        if len(request.line.encode()) > line_max_bytes:
+        elif len(request.line.encode()) > line_max_bytes:
             await self._refuse(f"the line is longer than {line_max_bytes} bytes", CommandReason.LINE_TOO_LONG)
-            return
+        else:
+            await self._carry_out(request)
+
+    async def _carry_out(self, request: RunRequest) -> None:
         await self._shell.interpret(request.line)
         for answer in request.answers:
             if not self._shell.is_asking:

@@ -174,6 +174,8 @@ class Shell:
         if BLOCK_BEGIN in line:
             self._block, self.exit_status = PastedBlock(line), FAILED
             self._caller.say(IGNORED)
+            if self._block.is_over:
+                await self.end_block()
             return True
         return False
 
@@ -194,6 +196,10 @@ class Shell:
         elif line.strip():
             answer.lines.append(line.strip())
             await self._run(answer.name, answer.line, lambda: self._go_on(answer))
+            if self._answer is None and BLOCK_BEGIN in line and BLOCK_END not in line:
+                # The question is over after the first line of a block: the rest is neither its answer nor a command.
+                self._block = PastedBlock(line)
+                self._caller.say(IGNORED)
 
     async def _go_on(self, answer: _Answer) -> None:
         """Pass a complete answer to its command, or wait for more lines of it."""

@@ -36,7 +36,15 @@ ECS_X509 |= {f"{whose}.{name}" for whose in ("issuer", "subject") for name in EC
 ECS_FIELDS = {
     *("@timestamp", "message", "ecs.version", "file.name", "rule.id", "source.ip", "source.port"),
     *(f"event.{name}" for name in ("action", "category", "dataset", "hash", "kind", "outcome", "reason")),
-    *("event.sequence", "event.type", "user.name", "user.roles", "user.target.name", "user.target.roles"),
+    *(
+        "event.sequence",
+        "event.type",
+        "user.changes.name",
+        "user.name",
+        "user.roles",
+        "user.target.name",
+        "user.target.roles",
+    ),
     *(f"tls.{name}" for name in ("cipher", "curve", "resumed", "version", "version_protocol")),
     *("tls.client.hash.sha256", "tls.client.issuer", "tls.client.server_name", "tls.client.subject"),
     *("tls.server.hash.sha256",),

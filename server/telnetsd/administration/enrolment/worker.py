@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from telnetsd.administration.authority.authorities import AskPassphrase, encode_chain, load_issuer
+from telnetsd.administration.authority.authorities import AskPassphrase, chain_above, encode_chain, load_issuer
 from telnetsd.administration.authority.issuing import Grant, certify
 from telnetsd.administration.enrolment.approval import inherit_class
 from telnetsd.administration.enrolment.requests import Requested, collect_by_code, collect_by_key, take_request
@@ -23,8 +23,8 @@ from telnetsd.errors import OperatorError
 from telnetsd.events.reason import EnrolmentReason
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import NamedUser
-from telnetsd.pki.authority import Authority, utc_now
-from telnetsd.pki.certificate import parse_certificate
+from telnetsd.pki.authority import Authority, to_pem, utc_now
+from telnetsd.pki.certificate import key_sha256, parse_certificate
 from telnetsd.pki.certification_request import CertificationRequest
 from telnetsd.pki.facts import CertificateFacts, days_left
 from telnetsd.pki.keys import SUPPORTED_KEYS, is_strong_key
@@ -121,6 +121,9 @@ class EnrolmentWorker:
         settings = self._settings
         if settings.renewal.policy is RenewalPolicy.OFF:
             raise EnrolmentError(EnrolmentReason.CLOSED, "renewal is turned off; ask the operator")
+        issued = self._issued_before(applicant, user, csr)
+        if issued:
+            return issued
         check = partial(_find_renewable, user=user, csr=csr, window_days=settings.renewal.window_days)
         authority = self._load_issuer() if settings.renewal.policy is RenewalPolicy.AUTO else None
         if authority is not None:
@@ -129,6 +132,21 @@ class EnrolmentWorker:
             replaced = check(state, utc_now())
         requested = replace(_wish_of(RequestKind.RENEWAL, user.name, csr), replaces_sha256=replaced.sha256)
         return take_request(self._home, settings.enrolment, replace(applicant, source=f"user {user.name}"), requested)
+
+    def _issued_before(self, applicant: Applicant, user: NamedUser, csr: CertificationRequest) -> str:
+        """Return the chain that a user's renewal for this key was given; empty if there was none.
+
+        The answer to a renewal may be lost. Its holder has proved both keys, and gets it again.
+        """
+        presented = key_sha256(parse_certificate(applicant.leaf_der).public_key())
+        with closing(open_store(self._home)) as state:
+            found = [
+                one
+                for one in state.certificates.of_key(csr.spki_sha256)
+                if one.user_name == user.name and one.revocation is None and one.not_after > utc_now()
+            ]
+            der = state.certificates.der_of(found[0].sha256) if found and csr.spki_sha256 != presented else None
+        return to_pem(*chain_above(self._home, der)).decode() if der is not None else ""
 
     def _renew_at_once(
         self,
