@@ -155,6 +155,11 @@ def test_export_writes_json_csv_and_cef(told: Home, tmp_path: Path) -> None:
     assert done.stderr == f"{tmp_path}/x.csv: 12 lines\n"
     found = list(csv.DictReader(io.StringIO((tmp_path / "x.csv").read_text())))
     assert [one["command"] for one in found[:2]] == ["echo bob 0", "echo bob 1"]
+    assert {one["subject"] for one in found} == {"CN=bob", ""}
+    (serial,) = {one["serial_number"] for one in found if one["serial_number"]}
+    for filters in ((), ("--action", "command-*"), ("--since", "1d", "--user", "bob")):
+        selected = telnetsd(told, "audit", "search", "--certificate", serial, *filters, "--json").stdout.splitlines()
+        assert sum('"command-executed"' in line for line in selected) == 9, filters
     cef = telnetsd(told, "audit", "export", "--format", "cef", "--failed").stdout.splitlines()
     assert [line.split("|")[4] for line in cef] == ["command-denied"] * 2
 

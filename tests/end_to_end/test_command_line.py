@@ -364,7 +364,7 @@ def _completed(home: Home, words: str) -> list[str]:
     ("words", "offered"),
     [
         ("us", ["user"]),
-        ("user re", ["renew", "revoke", "restore", "remove"]),
+        ("user re", ["rename", "renew", "revoke", "restore", "remove"]),
         ("user show ", ["alice", "bob", "ed"]),
         ("user revoke al", ["alice"]),
         ("line status ", ["console", "switch-1"]),

@@ -29,12 +29,12 @@ def test_a_certificate_for_another_device_leaves_the_files_of_the_first_as_they_
     before = files_below(home.users_folder)
     said = done(home, "user", "issue", "bob", "--label", "laptop")
     assert said.startswith("issued to bob for laptop, certificate valid until ")
-    assert "certs/users/bob/laptop.pem, certs/users/bob/laptop.key, certs/users/bob/laptop.p12" in said
+    assert ", ".join(f"certs/users/bob.devices/laptop.{kind}" for kind in ("pem", "key", "p12")) in said
     after = files_below(home.users_folder)
     assert {name: after[name] for name in before} == before
-    assert sorted(after.keys() - before.keys()) == ["bob/laptop.key", "bob/laptop.p12", "bob/laptop.pem"]
-    assert (home.users_folder / "bob").stat().st_mode & 0o777 == 0o700
-    assert (home.users_folder / "bob" / "laptop.key").stat().st_mode & 0o777 == 0o600
+    assert sorted(after.keys() - before.keys()) == [f"bob.devices/laptop.{kind}" for kind in ("key", "p12", "pem")]
+    assert (home.users_folder / "bob.devices").stat().st_mode & 0o777 == 0o700
+    assert (home.users_folder / "bob.devices" / "laptop.key").stat().st_mode & 0o777 == 0o600
     again = refused(home, "user", "issue", "bob", "--label", "laptop")
     assert again == (
         "error: bob has a certificate for laptop; use another label, or: telnetsd user renew bob --label laptop"
@@ -42,6 +42,24 @@ def test_a_certificate_for_another_device_leaves_the_files_of_the_first_as_they_
     for label in ("Laptop", "../x", "", "x" * 33):
         assert telnetsd(home, "user", "issue", "bob", "--label", label).returncode == 1
     assert files_below(home.users_folder) == after
+
+
+def test_a_device_on_hold_keeps_its_label_and_its_key(home: Home) -> None:
+    done(home, "user", "issue", "bob", "--label", "phone")
+    key = user_files(home, "bob", "phone").key.read_bytes()
+    done(home, "user", "revoke", "bob", "--label", "phone", "--reason", "certificateHold")
+    said = refused(home, "user", "issue", "bob", "--label", "phone")
+    assert said.startswith("error: bob has a certificate for phone; use another label")
+    assert user_files(home, "bob", "phone").key.read_bytes() == key
+
+
+def test_no_name_of_a_user_collides_with_the_devices_of_another(home: Home) -> None:
+    for name in ("carl.pem", "carl.devices", "carl"):
+        done(home, "user", "add", name, "--allow-similar")
+        done(home, "user", "issue", name, "--label", "phone")
+    done(home, "user", "remove", "carl.pem")
+    assert user_files(home, "carl").certificate.is_file()
+    assert user_files(home, "carl.devices", "phone").key.is_file()
 
 
 def test_each_device_is_renewed_and_revoked_alone(start: Callable[..., RunningServer], home: Home) -> None:
@@ -127,7 +145,7 @@ def test_an_approved_request_of_an_existing_user_overwrites_no_file(
     done(home, "request", "approve", request["id"], "--user", "bob", *words)
     after = files_below(home.users_folder)
     assert {name: after[name] for name in before} == before
-    assert sorted(after.keys() - before.keys()) == [f"bob/{label or request['id']}.pem"]
+    assert sorted(after.keys() - before.keys()) == [f"bob.devices/{label or request['id']}.pem"]
 
 
 def test_a_renamed_user_keeps_everything_and_the_former_name_is_never_given_again(
@@ -142,8 +160,9 @@ def test_a_renamed_user_keeps_everything_and_the_former_name_is_never_given_agai
         assert said == "bob is now robert; open sessions of bob end, and the same certificates log in as robert\n"
         assert "your certificate now maps to another user: this session ends; connect again" in bob.read_to_end()
     assert sorted(name for name in files_below(home.users_folder) if name.startswith(("bob", "robert"))) == [
-        "robert.key", "robert.p12", "robert.pem", "robert/laptop.key", "robert/laptop.p12", "robert/laptop.pem",
-    ]  # fmt: skip
+        *(f"robert.devices/laptop.{kind}" for kind in ("key", "p12", "pem")),
+        *(f"robert.{kind}" for kind in ("key", "p12", "pem")),
+    ]
     assert (home.users_folder / "robert.key").stat().st_mode & 0o777 == 0o600
     for label in ("", "laptop"):
         with connect_with(server, "robert", label) as robert:

@@ -38,6 +38,7 @@ from telnetsd.config.values import CrlPolicy, fingerprint_hex
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home, require_only_ours
 from telnetsd.listener.sockets import require_address
+from telnetsd.notify.delivery import Receiver
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.facts import days_left
 from telnetsd.pki.keys import is_locked_pem
@@ -89,6 +90,7 @@ def examine(home: Home) -> list[Finding]:
             "lines": partial(_lines, settings=settings),
             "mapping": partial(_mapping, settings=settings),
             "CRLs": partial(_crls, settings=settings),
+            "notifications": partial(_notifications, settings=settings),
             **parts,
         }
     return [*configuration, *(finding for part, look in parts.items() for finding in _findings(home, part, look))]
@@ -126,6 +128,11 @@ def _configuration(home: Home, settings: Settings) -> Iterator[tuple[CheckResult
             CheckResult.WARNING,
             f"{what} {danger}: restrict it to operators if it runs user input; see docs/lines.md",
         )
+
+
+def _notifications(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
+    for entry in settings.notify:
+        yield CheckResult.OK, f"{Receiver(home, entry).name}: {', '.join(entry.actions)}"
 
 
 def _addresses(_: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:

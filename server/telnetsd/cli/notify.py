@@ -30,7 +30,7 @@ def send_test(
         try:
             asyncio.run(Receiver(where, entry).deliver(_test_event(), 0))
             typer.echo(f"{entry.name}: delivered")
-        except DeliveryError as error:
+        except (DeliveryError, OperatorError) as error:
             has_failed = True
             typer.echo(f"{entry.name}: not delivered: {error}", err=True)
     if has_failed:

@@ -6,12 +6,15 @@ Completion reads what is there now. Where it cannot, it offers nothing: an error
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from telnetsd.errors import TelnetsdError
 from telnetsd.files.home import Home, find_home
+
+ASK_S: Final = 0.5
+"""How long a server may take to say what a word can be: the person has pressed Tab, and waits."""
 
 
 def _completer(find: Callable[[Home], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
@@ -61,7 +64,7 @@ def _sessions(home: Home) -> Iterable[str]:
     from telnetsd.control.client import ask
     from telnetsd.rpc.messages import ListSessionsRequest
 
-    return [short_session_id(row.id) for row in ask(home.control_socket, ListSessionsRequest())]
+    return [short_session_id(row.id) for row in ask(home.control_socket, ListSessionsRequest(), ASK_S)]
 
 
 def _actions(_home: Home) -> Iterable[str]:

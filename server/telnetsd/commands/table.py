@@ -33,8 +33,10 @@ BUILT_IN_ROLES: Final = {
     GUEST_ROLE: (),
     USER_ROLE: (GUEST_ROLE,),
     AUDITOR_ROLE: (GUEST_ROLE,),
-    OPERATOR_ROLE: (USER_ROLE, AUDITOR_ROLE),
+    OPERATOR_ROLE: (USER_ROLE,),
 }
+_OWN_ROWS: Final = {OPERATOR_ROLE: (AUDITOR_ROLE, OPERATOR_ROLE)}
+"""The built-in roles that have the commands of others as their own, whatever the configuration makes of those."""
 
 
 def _check_nothing(_caller: Caller, _arguments: str) -> None:
@@ -267,7 +269,8 @@ class CommandTable:
     def _own_commands(self, role: str, settings: RoleSettings) -> Iterable[str]:
         given = [one.name for one in self._commands.values() if role in one.roles]
         if _is_as_built_in(role, settings):
-            return [*given, *(one.name for one in self._commands.values() if one.role == role)]
+            rows = _OWN_ROWS.get(role, (role,))
+            return [*given, *(one.name for one in self._commands.values() if one.role in rows)]
         return given if isinstance(settings.commands, UnsetType) else [*given, *self._listed(role, settings.commands)]
 
     def _listed(self, role: str, commands: Iterable[str]) -> Iterable[str]:
@@ -292,7 +295,12 @@ class CommandTable:
 
 
 def _is_as_built_in(role: str, settings: RoleSettings) -> bool:
-    """Tell whether a role has its default commands: the configuration lists and includes nothing for it."""
+    """Tell whether a role has its default commands: the configuration lists and includes nothing for it.
+
+    A configured auditor never has them: before there was a built-in one, it may have been made to have no commands.
+    """
+    if role == AUDITOR_ROLE and settings != RoleSettings():
+        return False
     is_left = isinstance(settings.commands, UnsetType) and isinstance(settings.includes, UnsetType)
     return role in BUILT_IN_ROLES and is_left
 

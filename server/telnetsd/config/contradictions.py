@@ -120,9 +120,12 @@ def _notify_contradictions(entries: tuple[NotifySettings, ...]) -> Iterator[str]
 def _is_https(url: str) -> bool:
     try:
         parts = urllib.parse.urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")
+        is_plain = url.isascii() and url.isprintable() and " " not in url and parts.username is None
     except ValueError:
         return False
+    return parts.scheme == "https" and host != "" and port != 0 and is_plain
 
 
 def _is_oid(text: str) -> bool:

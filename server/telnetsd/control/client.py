@@ -39,14 +39,14 @@ def watch(path: Path, session_id: str) -> Iterator[bytes]:
                 yield data
 
 
-def ask(path: Path, request: Request[A]) -> A:
-    """Ask the running server, and return its answer.
+def ask(path: Path, request: Request[A], timeout_s: float = TIMEOUT_S) -> A:
+    """Ask the running server, and return its answer; each part of it may take `timeout_s` seconds.
 
     Raises:
         OperatorError: No server runs on this home folder, or the server refuses.
     """
     with _reported(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT_S)
+        connection.settimeout(timeout_s)
         _send(connection, path, request)
         with connection.makefile("rb") as file:
             ok = _read_answer(file.readline())

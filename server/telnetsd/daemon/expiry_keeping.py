@@ -1,6 +1,7 @@
 """Telling, once a day, that a certificate of the server or of its CA ends."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,6 +12,7 @@ from cryptography import x509
 
 from telnetsd.administration.authority.authorities import built_in_authorities
 from telnetsd.administration.installation.generation import load_server_chain
+from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.trail import Trail
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_the_server import CertificateExpiring
@@ -21,7 +23,10 @@ from telnetsd.pki.facts import days_left
 
 WINDOW_DAYS: Final = 30
 EVERY_S: Final = 86_400.0
+RETRY_S: Final = 300.0
 _PREVIOUS: Final = "previous"
+
+logger = logging.getLogger(__name__)
 
 
 class ExpiryKeeper:
@@ -41,9 +46,14 @@ class ExpiryKeeper:
         """See Keeper."""
         if time.monotonic() < self._due_at:
             return
-        self._due_at = time.monotonic() + EVERY_S
-        for event in await asyncio.to_thread(lambda: list(find_expiring(self._home, utc_now()))):
-            await self._trail.record(event)
+        try:
+            for event in await asyncio.to_thread(lambda: list(find_expiring(self._home, utc_now()))):
+                await self._trail.record(event)
+        except (OSError, AuditUnavailableError) as error:
+            logger.warning("certificates that end soon cannot be reported: %s; it is tried again", error)
+            self._due_at = time.monotonic() + RETRY_S
+        else:
+            self._due_at = time.monotonic() + EVERY_S
 
 
 def find_expiring(home: Home, at: datetime) -> Iterator[CertificateExpiring]:

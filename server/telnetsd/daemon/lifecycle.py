@@ -133,12 +133,19 @@ async def _look_after(
 @contextlib.asynccontextmanager
 async def _upkeep(keepers: tuple[Keeper, ...]) -> AsyncIterator[None]:
     """Maintain the installation in the background."""
-    is_over = asyncio.Event()
+    is_over, told = asyncio.Event(), ""
 
     async def keep_up() -> None:
+        nonlocal told
         while not is_over.is_set():
             for keeper in keepers:
-                await keeper.keep_up()
+                try:
+                    await keeper.keep_up()
+                except Exception as error:
+                    # One keeper's fault does not end the work of the others; the operator reads it once.
+                    if repr(error) != told:
+                        told = repr(error)
+                        logger.exception("an upkeep of the installation failed; it is tried again")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(is_over.wait(), UPKEEP_INTERVAL_S)
 

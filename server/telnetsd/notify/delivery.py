@@ -7,10 +7,12 @@ would send the content somewhere else. Of an answer, only its status counts.
 import asyncio
 import hashlib
 import hmac
-import http.client
+import os
+import re
 import shlex
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -25,12 +27,17 @@ from telnetsd.config.settings import NotifySettings
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import NotifyReason
 from telnetsd.files.home import Home
+from telnetsd.notify.rules import require_known
 from telnetsd.programs.running import PATH, ProgramStart, start_program
 
 PROGRAM_TIMEOUT_S: Final = 30.0
-WEBHOOK_TIMEOUT_S: Final = 10.0
-_WHOLE_TIMEOUT_S: Final = 30.0
+WEBHOOK_TIMEOUT_S: Final = 30.0
+_HTTPS_PORT: Final = 443
+_ANSWER_MAX_BYTES: Final = 65_536
+_ANSWERS_MAX: Final = 8
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 _OTHERS: Final = 0o077
+_INTERIM: Final = range(100, 200)
 _OK: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
 
@@ -42,6 +49,11 @@ class DeliveryError(Exception):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def was_received(self) -> bool:
+        """Whether the receiver may have had the event."""
+        return self.reason is not NotifyReason.UNREACHABLE
+
 
 class Receiver:
     """Delivers to the program or the webhook of one entry.
@@ -51,10 +63,11 @@ class Receiver:
         settings: The entry.
 
     Raises:
-        OperatorError: Its secret, its CA or its program cannot be used.
+        OperatorError: It is for no event that there is, or its secret, its CA or its program cannot be used.
     """
 
     def __init__(self, home: Home, settings: NotifySettings) -> None:
+        require_known(settings)
         self.name = settings.name
         self._words = _words_of(settings)
         self._url = urllib.parse.urlsplit(settings.url)
@@ -68,26 +81,20 @@ class Receiver:
             DeliveryError: It was not accepted.
         """
         content = msgspec.json.encode({"name": self.name, "held_back": held_back, "event": event})
-        if self._words:
-            await self._run(content)
-            return
-        try:
-            await asyncio.wait_for(asyncio.to_thread(self._post, content), _WHOLE_TIMEOUT_S)
-        except TimeoutError as error:
-            raise DeliveryError(NotifyReason.TIMEOUT, "the webhook does not answer in time") from error
+        await (self._run(content) if self._words else self._post(content))
 
     async def _run(self, content: bytes) -> None:
-        # A file and not a pipe: a program that reads nothing blocks nobody.
-        with tempfile.TemporaryFile() as given:
-            given.write(content)
-            given.seek(0)
-            try:
+        try:
+            # A file and not a pipe: a program that reads nothing blocks nobody.
+            with tempfile.TemporaryFile() as given:
+                given.write(content)
+                given.seek(0)
                 status = await self._run_with(given)
-            except TimeoutError as error:
-                raise DeliveryError(NotifyReason.TIMEOUT, "the program does not end in time") from error
-            except OSError as error:
-                why = error.strerror or type(error).__name__
-                raise DeliveryError(NotifyReason.PROGRAM_FAILED, f"the program cannot be started: {why}") from error
+        except TimeoutError as error:
+            raise DeliveryError(NotifyReason.TIMEOUT, "the program does not end in time") from error
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise DeliveryError(NotifyReason.PROGRAM_FAILED, f"the program cannot be started: {why}") from error
         if status:
             raise DeliveryError(NotifyReason.PROGRAM_FAILED, f"the program failed: exit status {status}")
 
@@ -101,34 +108,70 @@ class Receiver:
         finally:
             await program.end(signal.SIGTERM)
 
-    def _post(self, content: bytes) -> None:
-        host, port = self._url.hostname or "", self._url.port
-        connection = http.client.HTTPSConnection(host, port, timeout=WEBHOOK_TIMEOUT_S, context=self._context)
-        target = f"{self._url.path or '/'}{f'?{self._url.query}' if self._url.query else ''}"
+    async def _post(self, content: bytes) -> None:
         try:
-            connection.request("POST", target, content, self._headers(content))
-            status = connection.getresponse().status
+            async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
+                status = await self._exchange(content)
         except TimeoutError as error:
             raise DeliveryError(NotifyReason.TIMEOUT, "the webhook does not answer in time") from error
         except ssl.SSLCertVerificationError as error:
-            message = f"the webhook is not trusted: {error.verify_message}"
+            # What the library says has the host in it.
+            message = "the webhook is not trusted; check ca, and the host in url"
             raise DeliveryError(NotifyReason.UNREACHABLE, message) from error
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
-            raise DeliveryError(NotifyReason.UNREACHABLE, f"the webhook cannot be reached: {why}") from error
-        finally:
-            connection.close()
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            message = f"the webhook cannot be reached: {_words_for(error)}"
+            raise DeliveryError(NotifyReason.UNREACHABLE, message) from error
         if status not in _OK:
             how = "redirects, which is not followed" if status in _REDIRECT else "refuses"
             raise DeliveryError(NotifyReason.REFUSED, f"the webhook {how}: status {status}")
 
-    def _headers(self, content: bytes) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "User-Agent": "telnetsd"}
+    async def _exchange(self, content: bytes) -> int:
+        """Make one request, and return the status of its answer (RFC 9112); no thread waits for it."""
+        port = self._url.port or _HTTPS_PORT
+        opening = asyncio.open_connection(self._url.hostname, port, ssl=self._context, limit=_ANSWER_MAX_BYTES)
+        reader, writer = await opening
+        try:
+            writer.write(self._head(content) + content)
+            await writer.drain()
+            for _ in range(_ANSWERS_MAX):
+                status = _status_of(await reader.readuntil(b"\r\n\r\n"))
+                if status not in _INTERIM:
+                    return status
+        finally:
+            writer.transport.abort()
+        raise ValueError("it gives no final answer")
+
+    def _head(self, content: bytes) -> bytes:
+        target = f"{self._url.path or '/'}{f'?{self._url.query}' if self._url.query else ''}"
+        lines = [
+            f"POST {target} HTTP/1.1",
+            f"Host: {self._url.netloc}",
+            f"Content-Length: {len(content)}",
+            "Content-Type: application/json",
+            "User-Agent: telnetsd",
+            "Connection: close",
+        ]
         if self._secret:
             at = str(int(time.time()))
             signature = hmac.new(self._secret, at.encode() + b"." + content, hashlib.sha256).hexdigest()
-            headers |= {"Telnetsd-Timestamp": at, "Telnetsd-Signature": f"sha256={signature}"}
-        return headers
+            lines += [f"Telnetsd-Timestamp: {at}", f"Telnetsd-Signature: sha256={signature}"]
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii")
+
+
+def _status_of(head: bytes) -> int:
+    found = _STATUS_LINE.match(head)
+    if found is None:
+        raise ValueError("its answer is not HTTP")
+    return int(found[1])
+
+
+def _words_for(error: Exception) -> str:
+    """Say what went wrong; what the library says may have the address in it."""
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return "its answer is not HTTP" if isinstance(error, ValueError | EOFError) else "it accepts no connection"
 
 
 def _words_of(settings: NotifySettings) -> list[str]:

@@ -18,6 +18,7 @@ from telnetsd.audit.trail import Trail
 from telnetsd.config.settings import NotifySettings
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_the_server import NotificationFailed
+from telnetsd.events.reason import NotifyReason
 from telnetsd.files.home import Home
 from telnetsd.notify.delivery import DeliveryError, Receiver
 from telnetsd.notify.rules import Outbox, is_wanted
@@ -27,6 +28,8 @@ READ_MAX: Final = 1000
 """How many lines are read at once: the thread that reads them holds the interpreter."""
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0
+REFUSALS_MAX: Final = 10
+"""After this many refusals in a row, an event is given up, so that it does not keep the others waiting."""
 TOLD_AFTER: Final = 3
 """After this many failures in a row, the log says that a receiver is not reached."""
 
@@ -46,8 +49,8 @@ class Notifier:
         self._settings = settings
         self._receiver = receiver
         self._trail = trail
-        self._outbox = Outbox(settings.per_hour, asyncio.get_running_loop().time())
-        self._failures = 0
+        self._outbox = Outbox(settings.per_hour)
+        self._failures = self._refusals = 0
 
     def offer(self, event: LoggedEvent) -> None:
         """Keep an event, if this entry is for it."""
@@ -62,17 +65,33 @@ class Notifier:
             if taken is None:
                 await asyncio.sleep(POLL_S)
                 continue
-            try:
-                await self._receiver.deliver(*taken)
-                await self._note_success()
+            error = await self._deliver(*taken)
+            if error is None:
+                self._note_success()
                 backoff_s = BACKOFF_MIN_S
-            except DeliveryError as error:
-                self._outbox.put_back(*taken)
-                await self._note_failure(error)
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- not for secrets
-                backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+                continue
+            if error.was_received and self._refusals >= REFUSALS_MAX:
+                # The receiver does not take this one event: the others are not kept waiting.
+                self._outbox.drop(taken[1])
+                self._refusals = 0
+            else:
+                self._outbox.put_back(*taken, was_received=error.was_received)
+            self._note_failure(error)
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- not for secrets
+            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
-    async def _note_failure(self, error: DeliveryError) -> None:
+    async def _deliver(self, event: LoggedEvent, held_back: int) -> DeliveryError | None:
+        """Deliver an event; return why that failed."""
+        try:
+            await self._receiver.deliver(event, held_back)
+        except DeliveryError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 -- nothing that happens here may end the notifications
+            return DeliveryError(NotifyReason.UNREACHABLE, f"an unexpected fault: {type(error).__name__}")
+        return None
+
+    def _note_failure(self, error: DeliveryError) -> None:
+        self._refusals += error.was_received
         self._failures += 1
         if self._failures == TOLD_AFTER:
             name = self._settings.name
@@ -80,10 +99,10 @@ class Notifier:
             message = f"notifications {name} are not delivered: {error}"
             self._trail.record(NotificationFailed(reason=error.reason, message=message, name=name))
 
-    async def _note_success(self) -> None:
+    def _note_success(self) -> None:
         if self._failures >= TOLD_AFTER:
             logger.warning("notifications %s are delivered again", self._settings.name)
-        self._failures = 0
+        self._failures = self._refusals = 0
 
 
 @asynccontextmanager

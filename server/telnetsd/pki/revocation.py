@@ -17,3 +17,8 @@ class Revocation:
     def is_hold(self) -> bool:
         """Whether the revocation can be lifted."""
         return self.reason is RevocationReason.CERTIFICATE_HOLD
+
+
+def still_counts(revocation: Revocation | None) -> bool:
+    """Tell whether something may be valid, now or later: it is not revoked, or only on hold."""
+    return revocation is None or revocation.is_hold

@@ -48,6 +48,25 @@ def test_each_built_in_role_includes_the_previous_one() -> None:
     assert names(table(), "operator") == ["date", "help", "kick"]
 
 
+@pytest.mark.parametrize("auditor", [None, RoleSettings(min_class=2), RoleSettings(commands=("date",), min_class=2)])
+def test_an_operator_has_what_a_built_in_auditor_has_whatever_the_configuration_makes_of_that(
+    auditor: RoleSettings | None,
+) -> None:
+    made = [make("help", "guest"), make("date"), make("kick", "operator"), make("audit", "auditor")]
+    commands = CommandTable(made, {"auditor": auditor} if auditor is not None else {})
+    assert names(commands, "operator") == ["audit", "date", "help", "kick"]
+    assert "auditor" not in commands.roles_of(user_with("operator"))
+    assert "auditor" not in commands.roles_of(user_with("auditor")) or auditor is None
+
+
+@pytest.mark.parametrize("auditor", [RoleSettings(min_class=1), RoleSettings(includes=("user",))])
+def test_an_auditor_of_the_configuration_has_no_command_that_it_does_not_list(auditor: RoleSettings) -> None:
+    made = [make("help", "guest"), make("date"), make("audit", "auditor")]
+    commands = CommandTable(made, {"auditor": auditor})
+    found = [one.name for one in commands.permitted(user_with("auditor", assurance_class=1))]
+    assert "audit" not in found
+
+
 def test_several_roles_combine_and_an_unknown_role_grants_nothing() -> None:
     assert names(table(), "guest", "operator") == ["date", "help", "kick"]
     assert names(table(), "gone") == []

@@ -20,7 +20,7 @@ from telnetsd.events.part import Fields
 from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.pki.certificate import certificate_sha256
-from telnetsd.pki.revocation import Revocation
+from telnetsd.pki.revocation import Revocation, still_counts
 from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
 
 
@@ -66,8 +66,8 @@ def revoke(
         certificates, pins = _find(change, target)
         if reason is RevocationReason.KEY_COMPROMISE:
             certificates, pins = _with_same_keys(change, certificates, pins)
-        certificates = tuple(one for one in certificates if _still_counts(one.revocation))
-        pins = tuple(one for one in pins if _still_counts(one.revocation))
+        certificates = tuple(one for one in certificates if still_counts(one.revocation))
+        pins = tuple(one for one in pins if still_counts(one.revocation))
         if not certificates and not pins:
             raise OperatorError(
                 f"nothing to revoke: {_shown(target)} is already revoked, or has no certificate or pin"
@@ -120,14 +120,9 @@ def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ..
 
 def revoke_all(change: Change, user: UserRecord, reason: RevocationReason) -> None:
     """Revoke everything of a user that is not yet revoked, or is only on hold."""
-    certificates = tuple(one for one in user.certificates if _still_counts(one.revocation))
-    pins = tuple(one for one in user.pins if _still_counts(one.revocation))
+    certificates = tuple(one for one in user.certificates if still_counts(one.revocation))
+    pins = tuple(one for one in user.pins if still_counts(one.revocation))
     _revoke(change, certificates, pins, Revocation(change.at, reason))
-
-
-def _still_counts(revocation: Revocation | None) -> bool:
-    """Tell whether something can be revoked: it is not revoked yet, or it is only on hold."""
-    return revocation is None or revocation.is_hold
 
 
 def _find(change: Change, target: RevocationTarget) -> tuple[tuple[IssuedCertificate, ...], tuple[Pin, ...]]:

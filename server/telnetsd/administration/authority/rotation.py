@@ -261,9 +261,14 @@ def _remove_root(change: Change, certificate: x509.Certificate) -> None:
 def _name_of(kind: str, change: Change) -> str:
     """Return the name of a CA that replaces another one: the time distinguishes the two."""
     time = f" {change.at:%Y-%m-%d %H:%M:%S}"
-    return f"{ca_name(kind, server_name(change.home))[: _NAME_MAX_CHARS - len(time)]}{time}"
+    return f"{_cut(ca_name(kind, server_name(change.home)), _NAME_MAX_CHARS - len(time))}{time}"
 
 
 def ca_name(kind: str, host: str) -> str:
     """Return the common name of a CA of an installation, by which a user tells it from that of another one."""
-    return f"{kind} {host}"[:_NAME_MAX_CHARS]
+    return _cut(f"{kind} {host}", _NAME_MAX_CHARS)
+
+
+def _cut(name: str, max_bytes: int) -> str:
+    """Cut a name so that it is short enough in UTF-8 as well: X.509 libraries count bytes."""
+    return name.encode()[:max_bytes].decode(errors="ignore")

@@ -1,5 +1,6 @@
 """A user's credentials: keys that are generated here or supplied, and the files that the user receives."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from telnetsd.administration.authority.issuing import Grant, certify
 from telnetsd.administration.installation.change import Change
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
-from telnetsd.files.atomic import make_secret_folder
+from telnetsd.files.atomic import give_to_owner, make_secret_folder
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import Authority
@@ -88,16 +89,27 @@ class KeyToCertify:
     pkcs12_password: bytes | None = None
 
 
+def devices_folder(home: Home, name: str) -> Path:
+    """Return the folder of a user's further devices; no file of another user can have its name."""
+    return home.users_folder / f"{name}.devices"
+
+
 def user_files(home: Home, name: str, label: str = "") -> UserFiles:
-    """Return the paths of a user's files for one device, which need not exist: NAME.pem, or NAME/LABEL.pem."""
-    folder, stem = (home.users_folder / name, label) if label else (home.users_folder, name)
+    """Return the paths of a user's files for one device: NAME.pem, or NAME.devices/LABEL.pem; they need not exist."""
+    folder, stem = (devices_folder(home, name), label) if label else (home.users_folder, name)
     return UserFiles(folder / f"{stem}.pem", folder / f"{stem}.key", folder / f"{stem}.p12")
 
 
 def all_user_files(home: Home, name: str) -> list[Path]:
-    """Return the files of a user that exist, for all devices."""
+    """Return the files of a user that exist, for all devices.
+
+    Raises:
+        OSError: They cannot be listed: then they must not be taken for gone.
+    """
     first = user_files(home, name)
-    others = sorted((home.users_folder / name).glob("*"))
+    others: list[Path] = []
+    with contextlib.suppress(FileNotFoundError):
+        others = sorted(devices_folder(home, name).iterdir())
     return [path for path in (first.certificate, first.key, first.pkcs12, *others) if path.is_file()]
 
 
@@ -146,7 +158,9 @@ def issue(
 
 def _make_folders(home: Home, files: UserFiles) -> None:
     make_secret_folder(home.users_folder)
-    make_secret_folder(files.certificate.parent)
+    folder = files.certificate.parent
+    make_secret_folder(folder)
+    give_to_owner(folder, folder.parent)
 
 
 def key_for(name: str, credential: GeneratedKey | RequestFile) -> KeyToCertify:

@@ -24,6 +24,7 @@ from telnetsd.administration.users.credentials import (
     PinnedKey,
     RequestFile,
     all_user_files,
+    devices_folder,
     generate,
     issue,
     kept_key,
@@ -36,9 +37,10 @@ from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_changes import PinAdded, UserAdded, UserChanged, UserRemoved, UserRenamed
 from telnetsd.events.reason import RevocationReason
-from telnetsd.files.atomic import make_secret_folder
+from telnetsd.files.atomic import give_to_owner, make_secret_folder
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
+from telnetsd.pki.revocation import still_counts
 from telnetsd.state.records import UserRecord
 
 
@@ -181,7 +183,7 @@ def require_free_label(user: UserRecord, label: str, at: datetime) -> None:
         OperatorError: The user has one.
     """
     name = user.user.name
-    if any(one.label == label and one.revocation is None and one.not_after > at for one in user.certificates):
+    if any(one.label == label and still_counts(one.revocation) and one.not_after > at for one in user.certificates):
         raise OperatorError(
             f"{name} has a certificate for {label}; use another label, or: telnetsd user renew {name} --label {label}"
         )
@@ -217,11 +219,11 @@ def _require_unused(change: Change, name: str) -> None:
 
 
 def _move_files(change: Change, name: str, new: str) -> None:
-    users = change.home.users_folder
+    users, moved_devices = change.home.users_folder, devices_folder(change.home, new)
     for path in all_user_files(change.home, name):
-        relative = path.relative_to(users)
-        moved = users / new / relative.name if len(relative.parts) > 1 else users / f"{new}{path.suffix}"
+        moved = users / f"{new}{path.suffix}" if path.parent == users else moved_devices / path.name
         make_secret_folder(moved.parent)
+        give_to_owner(moved.parent, users)
         write = change.write_public if path.suffix == ".pem" else change.write_secret
         write(moved, path.read_bytes())
         change.delete(path)

@@ -67,7 +67,7 @@ class Attachment:
     """A session's connection to a line, as far as one file of the log has it.
 
     Attributes:
-        line: The line's name.
+        line: The line's name; empty for every line that the session was on when it ended.
         session: The session's id.
         user: Who it was; see `who_of`.
         opened_at, closed_at: The `@timestamp` of its begin and its end; empty if another file has it, or none.
@@ -98,19 +98,25 @@ class AttachmentTracker:
         elif action == LineDisconnected.action and isinstance(line, str):
             self._close(Attachment(line, session, who_of(event), closed_at=at))
         elif action == SessionEnded.action:
-            for _, other in [key for key in self._open if key[0] == session]:
-                self._close(Attachment(other, session, who_of(event), closed_at=at))
+            self._close_all(Attachment("", session, who_of(event), closed_at=at))
 
     def join(self, other: Attachment) -> None:
         """Note an attachment as the index of a later file has it."""
+        if not other.line:
+            self._close_all(other)
+            return
         if other.opened_at:
-            self._open[other.session, other.line] = other
+            self._open.setdefault((other.session, other.line), other)
         if other.closed_at:
             self._close(other)
 
     def every(self) -> list[Attachment]:
         """Return the attachments, the closed ones first."""
         return [*self._closed, *self._open.values()]
+
+    def _close_all(self, ended: Attachment) -> None:
+        for session, line in [key for key in self._open if key[0] == ended.session]:
+            self._close(Attachment(line, session, ended.user, closed_at=ended.closed_at))
 
     def _close(self, closed: Attachment) -> None:
         begun = self._open.pop((closed.session, closed.line), None)
@@ -149,17 +155,33 @@ class LoginTracker:
         return [Login(user, sha256, at) for (user, sha256), at in self._last.items()]
 
 
-@dataclass(frozen=True, slots=True)
 class Tracked:
     """What is found in the events of a file, besides its blocks."""
 
-    attachments: AttachmentTracker = field(default_factory=AttachmentTracker)
-    logins: LoginTracker = field(default_factory=LoginTracker)
+    def __init__(self) -> None:
+        self._attachments = AttachmentTracker()
+        self._logins = LoginTracker()
+        self._begun: set[str] = set()
+        self._ended: list[Attachment] = []
 
     def note(self, event: LoggedEvent) -> None:
         """Note an event."""
-        self.attachments.note(event)
-        self.logins.note(event)
+        self._attachments.note(event)
+        self._logins.note(event)
+        action, session = value_of(event, "event.action"), value_of(event, "telnetsd.session.id")
+        if action == SessionStarted.action:
+            self._begun.add(str(session))
+        elif action == SessionEnded.action and str(session) not in self._begun:
+            at = str(value_of(event, "@timestamp"))
+            self._ended.append(Attachment("", str(session), who_of(event), closed_at=at))
+
+    def attachments(self) -> list[Attachment]:
+        """Return the attachments, then the ends of sessions that began in an earlier file, and may be on a line."""
+        return [*self._attachments.every(), *self._ended]
+
+    def logins(self) -> list[Login]:
+        """Return the last login of each user with each certificate."""
+        return self._logins.every()
 
 
 def blocks_of(lines: Iterable[bytes], tracked: Tracked) -> Iterator[LogBlock]:

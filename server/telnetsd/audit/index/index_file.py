@@ -17,7 +17,7 @@ from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner
 from telnetsd.trigrams import TRIGRAM_CHARS, folded, trigram_query
 
 SUFFIX: Final = ".index"
-VERSION: Final = 3
+VERSION: Final = 4
 _SCHEMA: Final = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE origin(sha256 TEXT NOT NULL, mtime_ns INTEGER NOT NULL);
@@ -79,9 +79,9 @@ def write_index(path: Path, origin: Origin, blocks: Iterable[LogBlock], tracked:
             database.executescript(f"BEGIN;{_SCHEMA}")
             database.execute("INSERT INTO origin VALUES (?, ?)", (origin.sha256, origin.mtime_ns))
             _add_blocks(database, blocks)
-            attachments = map(astuple, tracked.attachments.every())
+            attachments = map(astuple, tracked.attachments())
             database.executemany("INSERT INTO attachments VALUES (?, ?, ?, ?, ?)", attachments)
-            database.executemany("INSERT INTO logins VALUES (?, ?, ?)", map(astuple, tracked.logins.every()))
+            database.executemany("INSERT INTO logins VALUES (?, ?, ?)", map(astuple, tracked.logins()))
             database.execute("COMMIT")
         give_to_owner(unfinished, path.parent)
         with unfinished.open("rb") as file:

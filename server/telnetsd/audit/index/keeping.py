@@ -41,7 +41,9 @@ def is_rotated(part: LogPart, log: Path) -> bool:
     return part.path != log and part.first is not None
 
 
-def index_log(snapshot: Snapshot, log: Path, folder: Path, on_progress: Callable[[int], None]) -> int:
+def index_log(
+    snapshot: Snapshot, log: Path, folder: Path, on_progress: Callable[[int], None], *, is_rebuilt: bool = False
+) -> int:
     """Index each rotated file that has no index yet; remove what is left of other files.
 
     Args:
@@ -49,6 +51,7 @@ def index_log(snapshot: Snapshot, log: Path, folder: Path, on_progress: Callable
         log: Its current file.
         folder: Where the index is.
         on_progress: Called with how many bytes of the files are done.
+        is_rebuilt: Whether every file is indexed again.
 
     Returns:
         How many files were indexed.
@@ -59,7 +62,7 @@ def index_log(snapshot: Snapshot, log: Path, folder: Path, on_progress: Callable
     """
     parts, done, count = [part for part in snapshot.parts if is_rotated(part, log)], 0, 0
     with _alone(folder):
-        wanted = {index_path(folder, part) for part in parts}
+        wanted = set() if is_rebuilt else {index_path(folder, part) for part in parts}
         for other in (*folder.glob(f"*{SUFFIX}"), *folder.glob(".*.part")):
             if other not in wanted:
                 other.unlink(missing_ok=True)
@@ -72,16 +75,6 @@ def index_log(snapshot: Snapshot, log: Path, folder: Path, on_progress: Callable
             done += part.size
             on_progress(done)
     return count
-
-
-def remove_indexes(folder: Path) -> None:
-    """Remove the index of every file.
-
-    Raises:
-        OSError: One cannot be removed.
-    """
-    for path in folder.glob(f"*{SUFFIX}"):
-        path.unlink(missing_ok=True)
 
 
 def _after(before: int, on_progress: Callable[[int], None]) -> Callable[[int], None]:
@@ -104,6 +97,9 @@ def _index(part: LogPart, path: Path, on_progress: Callable[[int], None]) -> Non
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     for one in (folder.parent, folder):
+        if one.is_symlink():
+            # Root would change, and remove from, a folder that the server's user has chosen.
+            raise OSError(None, "it is a symbolic link; remove it", str(one))
         make_secret_folder(one)
         give_to_owner(one, one.parent)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -11,7 +12,7 @@ from telnetsd.audit.index.blocks import Attachment, AttachmentTracker, Login, Lo
 from telnetsd.audit.index.index_file import LogIndex
 from telnetsd.audit.index.keeping import is_rotated, open_index
 from telnetsd.audit.reading.archive import LogPart, Snapshot, read_lines, read_ranges
-from telnetsd.audit.reading.row import read_event
+from telnetsd.audit.reading.row import LoggedEvent, read_event
 from telnetsd.audit.reading.selection import Selection
 from telnetsd.audit.recall import CertificateRecall
 from telnetsd.events.fields import timestamp
@@ -21,6 +22,7 @@ _TIME_CHARS: Final = len("2026-01-31T12:00:00.000000Z")
 _PATTERN: Final = frozenset("*?[")
 _ESCAPED: Final = frozenset('"\\')
 _OF_ATTACHMENTS: Final = (b'"action":"line-connected"', b'"action":"line-disconnected"', b'"action":"session-ended"')
+_WITH_CERTIFICATE: Final = b'"x509":'
 _OF_LOGINS: Final = b'"action":"session-started"'
 _T = TypeVar("_T")
 
@@ -50,14 +52,23 @@ class LogSearch:
         if selection.is_everything:
             yield from (line.content for line in read_lines(self.snapshot, self.on_progress))
             return
-        certificates, may_match = CertificateRecall(), prefilter(selection)
-        for line in self._candidates(selection):
-            if not may_match(line):
-                continue
-            event = read_event(line)
-            # A later event has only the fingerprint of a certificate: its serial number is in an earlier one.
-            if selection.takes(certificates.complete(event) if selection.certificate else event):
-                yield line
+        if selection.certificate:
+            yield from (line for line, _ in self._completed(selection))
+            return
+        may_match = prefilter(selection)
+        for part in self._parts():
+            ranges = self._ask(part, lambda index: index.find(selection))
+            for line in _every_line(part) if ranges is None else read_ranges(part, ranges):
+                if may_match(line) and selection.takes(read_event(line)):
+                    yield line
+
+    def completed_events(self, selection: Selection) -> Iterator[LoggedEvent]:
+        """Yield the events that are selected, each with its certificate in full.
+
+        Raises:
+            OperatorError: A file cannot be read.
+        """
+        yield from (event for _, event in self._completed(selection))
 
     def attachments(self) -> list[Attachment]:
         """Return every attachment that the log has.
@@ -100,12 +111,17 @@ class LogSearch:
             done += part.size
             self.on_progress(done)
 
-    def _candidates(self, selection: Selection) -> Iterator[bytes]:
-        """Yield the lines that are not ruled out by the index."""
-        for part in self._parts():
-            # An event with a certificate's fingerprint alone is selected by what an earlier event says about it.
-            ranges = None if selection.certificate else self._ask(part, lambda index: index.find(selection))
-            yield from _every_line(part) if ranges is None else read_ranges(part, ranges)
+    def _completed(self, selection: Selection) -> Iterator[tuple[bytes, LoggedEvent]]:
+        """Yield the lines that are selected, each with its event and the certificate of that in full.
+
+        Most events have only the fingerprint: the certificate is in an earlier one, which may itself not be selected.
+        """
+        certificates, may_match = CertificateRecall(), prefilter(selection)
+        for line in chain.from_iterable(map(_every_line, self._parts())):
+            if _WITH_CERTIFICATE in line or may_match(line):
+                event = certificates.complete(read_event(line))
+                if selection.takes(event):
+                    yield line, event
 
     def _ask(self, part: LogPart, question: Callable[[LogIndex], _T]) -> _T | None:
         """Ask the index of a file; return None if there is none, or if it is damaged."""

@@ -11,7 +11,7 @@ Zone = tzinfo | None
 _AGO: Final = re.compile(r"([0-9]{1,6})\s*([smhdw])(?: ago)?")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_TIME: Final = re.compile(r"(?:^|[ T])([0-9]{1,2}):([0-9]{2}(?::[0-9]{2})?)$")
+_TIME: Final = re.compile(r"(?:^|[ T])([0-9]{1,2}):([0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)$")
 _OFFSET: Final = re.compile(r"(?<=[0-9]) ?([+-][0-9]{2}:?[0-9]{2})$")
 _ZONE: Final = re.compile(r" ?\b(UTC|Z|[A-Z][A-Za-z_+-]+(?:/[A-Z][A-Za-z_+-]+)+)$|(?<=[0-9])(Z)$")
 _DAY: Final = timedelta(days=1)
@@ -61,8 +61,8 @@ def _parse_named(text: str, now: datetime, zone: Zone, *, is_end: bool) -> datet
     day = _parse_day(rest[: found.start()].strip() if found is not None else rest, to_zone(now, zone))
     begin = datetime.combine(day, of_day or time())
     if of_day is None and is_end:
-        return _in_utc(begin + _DAY, zone) - _MOMENT
-    return _in_utc(begin, zone)
+        return _in_utc(begin + _DAY, zone, is_end=True) - _MOMENT
+    return _in_utc(begin, zone, is_end=is_end)
 
 
 def _take_zone(text: str, zone: Zone) -> tuple[str, Zone]:
@@ -89,6 +89,8 @@ def _parse_day(text: str, now: datetime) -> date:
     return date.fromisoformat(text)
 
 
-def _in_utc(at: datetime, zone: Zone) -> datetime:
-    """Return a time without a zone as one in UTC."""
-    return (at.replace(tzinfo=zone) if zone is not None else at.astimezone()).astimezone(UTC)
+def _in_utc(at: datetime, zone: Zone, *, is_end: bool) -> datetime:
+    """Return a time without a zone as one in UTC; the interval is the longer one where the clocks are changed."""
+    both = (at.replace(fold=0), at.replace(fold=1))
+    found = [(one.replace(tzinfo=zone) if zone is not None else one.astimezone()).astimezone(UTC) for one in both]
+    return max(found) if is_end else min(found)

@@ -14,6 +14,7 @@ from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, pri
 from telnetsd.cli.times import Interval, SinceOption, UntilOption, UtcOption, interval_of, zone_of
 from telnetsd.cli.words import complete_lines, complete_users
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape_controls
 from telnetsd.events.fields import parse_timestamp, timestamp
 
 
@@ -58,7 +59,15 @@ def _overlaps(one: Attachment, interval: Interval) -> bool:
 def _rows(found: list[Attachment], zone: Zone) -> Iterator[tuple[str, ...]]:
     for one in found:
         begun = _shown(one.opened_at, zone) or "(before the log begins)"
-        yield short_session_id(one.session), one.user, one.line, begun, _shown(one.closed_at, zone) or "(still open)"
+        row = (
+            short_session_id(one.session),
+            one.user,
+            one.line,
+            begun,
+            _shown(one.closed_at, zone) or "(still open)",
+        )
+        # They may have been changed in a file, and the index does not check them.
+        yield tuple(map(escape_controls, row))
 
 
 def _shown(at: str, zone: Zone) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from telnetsd.audit.reading.export import ExportFormat, export
 from telnetsd.cli.audit.filters import Asked, with_filters
-from telnetsd.cli.audit.reading import read_events
+from telnetsd.cli.audit.reading import read_completed_events, read_events
 from telnetsd.cli.common import HomeOption, home_of
 from telnetsd.files.atomic import SECRET_FILE_MODE
 
@@ -30,7 +31,8 @@ def export_(
     """Write events for other programs."""
     written = 0
     # A JSON object stays exactly as it is in the file: its hash is that of the line.
-    events = read_events(home_of(context, home), asked.selection, is_raw=to is ExportFormat.JSON)
+    read = partial(read_events, is_raw=True) if to is ExportFormat.JSON else read_completed_events
+    events = read(home_of(context, home), asked.selection)
     with _writing(output) as write:
         for line in export(events, to):
             write(line)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from telnetsd.audit.index.keeping import index_log, remove_indexes
+from telnetsd.audit.index.keeping import index_log
 from telnetsd.audit.reading.archive import take_snapshot
 from telnetsd.cli.audit.progress import reading_bar
 from telnetsd.cli.common import HomeOption, home_of
@@ -26,10 +26,8 @@ def index(
     os.nice(_NICENESS)
     snapshot = take_snapshot(where.audit_file)
     try:
-        if rebuild:
-            remove_indexes(where.log_index_folder)
         with reading_bar(snapshot.size) as bar:
-            count = index_log(snapshot, where.audit_file, where.log_index_folder, bar.show)
+            count = index_log(snapshot, where.audit_file, where.log_index_folder, bar.show, is_rebuilt=rebuild)
     except OSError as error:
         raise OperatorError(f"cannot write to {where.shown(where.log_index_folder)}: {error.strerror}") from error
     print(f"indexed {count} file{'' if count == 1 else 's'} of the audit log", file=sys.stderr)

@@ -15,7 +15,7 @@ from telnetsd.audit.reading.row import LoggedEvent, describe, read_event
 from telnetsd.audit.reading.selection import Selection
 from telnetsd.audit.reading.story import Story, tell_stories
 from telnetsd.audit.reading.tail import last_lines
-from telnetsd.audit.recall import CertificateRecall
+from telnetsd.audit.recall import CertificateRecall, complete_all
 from telnetsd.cli.audit.filters import Asked, with_filters
 from telnetsd.cli.audit.progress import ReadingBar, reading_bar
 from telnetsd.cli.audit.table import COLOURS, EventTable
@@ -106,7 +106,7 @@ def show(
     if not session:
         fail_usage("which session? see: telnetsd audit tail")
     events = read_events(home_of(context, home), Selection(session=session.lower()))
-    stories = tell_stories(events, zone_of(utc=utc))
+    stories = tell_stories(complete_all(events), zone_of(utc=utc))
     if len(stories) != 1:
         some = f": {', '.join(one.id for one in stories[:5])}" if stories else ""
         raise OperatorError(f"{len(stories) or 'no'} sessions match {session!r}{some}; see: telnetsd audit search")
@@ -122,18 +122,21 @@ def read_events(home: Home, selection: Selection, *, is_raw: bool = False) -> It
     Args:
         home: Where the log is.
         selection: Which events.
-        is_raw: Whether events stay as they are in the file, and are all of them if nothing is selected. Otherwise
-            each has its certificate in full, and what a new file repeats is left out.
+        is_raw: Whether all events are yielded if nothing is selected; otherwise, what a new file repeats is left out.
     """
-    certificates = CertificateRecall()
     with search_of(home) as (log, bar):
-        for line in log.lines(selection):
-            event = read_event(line)
-            bar.end()
-            if is_raw:
+        for event in map(read_event, log.lines(selection)):
+            if is_raw or selection.takes(event):
+                bar.end()
                 yield event
-            elif selection.takes(completed := certificates.complete(event)):
-                yield completed
+
+
+def read_completed_events(home: Home, selection: Selection) -> Iterator[LoggedEvent]:
+    """Yield the events of the whole log that are selected, each with its certificate in full; reads every line."""
+    with search_of(home) as (log, bar):
+        for event in log.completed_events(selection):
+            bar.end()
+            yield event
 
 
 @contextmanager

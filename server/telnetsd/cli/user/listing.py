@@ -10,10 +10,12 @@ import typer
 
 from telnetsd.audit.index.blocks import Login
 from telnetsd.audit.index.searching import LogSearch
-from telnetsd.audit.reading.archive import take_snapshot
+from telnetsd.audit.reading.archive import Snapshot, read_lines, take_snapshot
+from telnetsd.audit.reading.row import read_event, value_of
 from telnetsd.cli.common import HomeOption, JsonOption, fail_usage, home_of, print_json, print_table
 from telnetsd.cli.words import UserArgument
 from telnetsd.config.values import BUILT_IN_CLASS
+from telnetsd.errors import OperatorError
 from telnetsd.events.fields import parse_timestamp
 from telnetsd.files.home import Home
 from telnetsd.pki.facts import days_left
@@ -46,6 +48,7 @@ def list_(
         users = [one for one in users if one.last_day is not None and one.last_day <= end]
     if inactive is not None:
         since = now - _span(inactive)
+        _require_log_since(where, since)
         users = [one for one in users if (logins.get(one.user.name) or one.added_at) < since]
     if json:
         print_json([_to_json(one, logins.get(one.user.name)) for one in users])
@@ -56,7 +59,7 @@ def list_(
             (
                 one.user.name,
                 ", ".join(one.user.roles),
-                str(_class_of(one)),
+                str(_class_of(one, now)),
                 ", ".join(_devices_of(one, now)) or "-",
                 f"{at:%Y-%m-%d}" if (at := logins.get(one.user.name)) is not None else "never",
                 *_until(one, now),
@@ -77,23 +80,45 @@ def _last_logins(home: Home) -> dict[str, datetime]:
 
 
 def _logins(home: Home) -> list[Login]:
-    if not home.audit_file.exists():
+    snapshot = _snapshot_of(home)
+    if snapshot is None:
         return []
-    snapshot = take_snapshot(home.audit_file)
     search = LogSearch(
         snapshot=snapshot, log=home.audit_file, folder=home.log_index_folder, on_progress=lambda _: None
     )
     return search.logins()
 
 
+def _snapshot_of(home: Home) -> Snapshot | None:
+    """Return the log; None if there is none yet, since nobody has done anything."""
+    is_new = not any(home.audit_file.parent.glob(f"{home.audit_file.stem}*"))
+    return None if is_new else take_snapshot(home.audit_file)
+
+
+def _require_log_since(home: Home, since: datetime) -> None:
+    """Refuse to say who has not logged in since a moment, if the log does not go back that far.
+
+    Raises:
+        OperatorError: Its first files were removed, and with them the logins.
+    """
+    snapshot = _snapshot_of(home)
+    if snapshot is None:
+        return
+    first = read_event(next((line.content for line in read_lines(snapshot)), b""))
+    at = parse_timestamp(str(value_of(first, "@timestamp")))
+    if value_of(first, "event.sequence") != 1 and (at is None or at > since):
+        begins = "" if at is None else f" before {at:%Y-%m-%d}"
+        raise OperatorError(f"the audit log has no logins{begins}: its older files were removed; use a shorter time")
+
+
 def _to_json(record: UserRecord, last_login: datetime | None) -> dict[str, object]:
     fields = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
-    return {**fields, "class": _class_of(record), "last_login": last_login}
+    return {**fields, "class": _class_of(record, datetime.now(UTC)), "last_login": last_login}
 
 
-def _class_of(record: UserRecord) -> int:
+def _class_of(record: UserRecord, now: datetime) -> int:
     """Return the highest class that a user has by a certificate that counts: the built-in CA's, or a higher one."""
-    counting = [one for one in record.certificates if one.revocation is None]
+    counting = [one for one in record.certificates if one.revocation is None and one.not_after > now]
     return max((one.assurance_class or BUILT_IN_CLASS for one in counting), default=0)
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from support.audit import KEY, read_log
 from telnetsd.audit.chain import make_draft
 from telnetsd.audit.index import blocks
 from telnetsd.audit.index.blocks import Attachment
-from telnetsd.audit.index.keeping import index_log, index_path, open_index, remove_indexes
+from telnetsd.audit.index.keeping import index_log, index_path, open_index
 from telnetsd.audit.index.searching import LogSearch, prefilter
 from telnetsd.audit.log import AuditLog
 from telnetsd.audit.reading.archive import take_snapshot
@@ -30,6 +32,7 @@ from telnetsd.events.fields import timestamp
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 USERS = ("alice", "bob", "carol")
 LINES = ("switch-1", "switch-2", "pdu")
+ATTACHING = ("line-connected", "line-connected", "line-disconnected", "session-ended")
 TYPED = ("show version", 'say "hello"', "write erase", "straße grüßt", "K is Kelvin", "back\\slash", "x")
 
 
@@ -203,7 +206,12 @@ def test_an_index_stays_valid_when_its_file_is_compressed_and_leaves_with_it(
     first.path.unlink()
     index_log(take_snapshot(copy), copy, folder, lambda _: None)
     assert not index_path(folder, first).exists()
-    remove_indexes(folder)
+    index_log(take_snapshot(copy), copy, folder, lambda _: None, is_rebuilt=True)
+    assert len(list(folder.glob("*.index"))) == len(take_snapshot(copy).parts) - 1
+    shutil.rmtree(folder)
+    folder.symlink_to(tmp_path)
+    with pytest.raises(OSError, match="it is a symbolic link"):
+        index_log(take_snapshot(copy), copy, folder, lambda _: None)
     assert list(folder.glob("*.index")) == []
 
 
@@ -212,7 +220,7 @@ def test_attachments_that_begin_in_one_file_and_end_in_another_are_one(
     is_indexed: bool, log: Path, folder: Path
 ) -> None:
     if not is_indexed:
-        remove_indexes(folder)
+        shutil.rmtree(folder)
     search = LogSearch(snapshot=take_snapshot(log), log=log, folder=folder, on_progress=lambda _: None)
     attached = search.attachments()
     assert len(attached) == 120
@@ -222,6 +230,33 @@ def test_attachments_that_begin_in_one_file_and_end_in_another_are_one(
     assert (first.line, first.user) == ("switch-1", "alice")
     assert first.opened_at == timestamp(BEGIN + timedelta(minutes=1))
     assert first.closed_at == timestamp(BEGIN + timedelta(minutes=3))
+
+
+@given(
+    events=st.lists(
+        st.tuples(st.sampled_from((0, 5)), st.sampled_from(ATTACHING), st.sampled_from(LINES)), max_size=9
+    ),
+    cuts=st.lists(st.integers(0, 9), max_size=2),
+)
+def test_attachments_are_the_same_however_the_log_is_cut_into_files(
+    events: list[tuple[int, str, str]], cuts: list[int]
+) -> None:
+    whole, joined, ended, told = blocks.AttachmentTracker(), blocks.AttachmentTracker(), set[int](), []
+    for at, (number, action, line) in enumerate(events):
+        if number not in ended:
+            event = logged(number, action, USERS[number // 5], line if action.startswith("line-") else None, "")
+            told.append({**event, "@timestamp": timestamp(BEGIN + timedelta(minutes=at))})
+            whole.note(told[-1])
+        if action == "session-ended":
+            ended.add(number)
+    edges = [0, *sorted(cuts), len(told)]
+    for begin, end in itertools.pairwise(edges):
+        tracked = blocks.Tracked()
+        for event in told[begin:end]:
+            tracked.note(event)
+        for one in tracked.attachments():
+            joined.join(one)
+    assert sorted(map(astuple, joined.every())) == sorted(map(astuple, whole.every()))
 
 
 def test_a_session_that_ends_is_on_no_line_any_more() -> None:

@@ -41,6 +41,7 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-01-31", "2026-01-31T00:00:00"),
         ("2026-01-31T12:00", "2026-01-31T12:00:00"),
         ("2026-01-31 12:00:05", "2026-01-31T12:00:05"),
+        ("2026-01-31T12:00:05.123456Z", "2026-01-31T12:00:05.123456"),
         ("2026-01-31T12:00:05Z", "2026-01-31T12:00:05"),
         ("2026-01-31T12:00+02:00", "2026-01-31T10:00:00"),
         ("2026-01-31 12:00 -0130", "2026-01-31T13:30:00"),
@@ -50,6 +51,19 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_a_time_is_read_as_people_write_it(text: str, means: str) -> None:
     assert parse_moment(text, NOW, UTC) == datetime.fromisoformat(means).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "begins", "ends"),
+    [("2026-10-25 02:30", "00:30", "01:30"), ("2026-03-29 02:30", "00:30", "01:30")],
+)
+@pytest.mark.parametrize("zone", [BERLIN, None])
+@pytest.mark.usefixtures("in_berlin")
+def test_where_the_clocks_are_changed_the_interval_is_the_longer_one(
+    text: str, begins: str, ends: str, zone: ZoneInfo | None
+) -> None:
+    assert f"{parse_moment(text, NOW, zone):%H:%M}" == begins
+    assert f"{parse_moment(text, NOW, zone, is_end=True):%H:%M}" == ends
 
 
 def test_a_day_that_ends_an_interval_is_included() -> None:
