@@ -12,8 +12,12 @@ from support.client import Client, connect_as
 from support.command_line import done, refused, telnetsd
 from support.requests import make_csr, pem
 from support.server import RunningServer, action_of, get
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.users import names
 from telnetsd.administration.users.credentials import user_files
+from telnetsd.administration.users.users import NewUser, add_user
 from telnetsd.files.home import Home
+from telnetsd.identity.outcome import User
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -29,12 +33,12 @@ def test_a_certificate_for_another_device_leaves_the_files_of_the_first_as_they_
     before = files_below(home.users_folder)
     said = done(home, "user", "issue", "bob", "--label", "laptop")
     assert said.startswith("issued to bob for laptop, certificate valid until ")
-    assert ", ".join(f"certs/users/bob.devices/laptop.{kind}" for kind in ("pem", "key", "p12")) in said
+    assert ", ".join(f"certs/users/bob/laptop.{kind}" for kind in ("pem", "key", "p12")) in said
     after = files_below(home.users_folder)
     assert {name: after[name] for name in before} == before
-    assert sorted(after.keys() - before.keys()) == [f"bob.devices/laptop.{kind}" for kind in ("key", "p12", "pem")]
-    assert (home.users_folder / "bob.devices").stat().st_mode & 0o777 == 0o700
-    assert (home.users_folder / "bob.devices" / "laptop.key").stat().st_mode & 0o777 == 0o600
+    assert sorted(after.keys() - before.keys()) == [f"bob/laptop.{kind}" for kind in ("key", "p12", "pem")]
+    assert (home.users_folder / "bob").stat().st_mode & 0o777 == 0o700
+    assert (home.users_folder / "bob" / "laptop.key").stat().st_mode & 0o777 == 0o600
     again = refused(home, "user", "issue", "bob", "--label", "laptop")
     assert again == (
         "error: bob has a certificate for laptop; use another label, or: telnetsd user renew bob --label laptop"
@@ -53,13 +57,22 @@ def test_a_device_on_hold_keeps_its_label_and_its_key(home: Home) -> None:
     assert user_files(home, "bob", "phone").key.read_bytes() == key
 
 
-def test_no_name_of_a_user_collides_with_the_devices_of_another(home: Home) -> None:
-    for name in ("carl.pem", "carl.devices", "carl"):
-        done(home, "user", "add", name, "--allow-similar")
-        done(home, "user", "issue", name, "--label", "phone")
-    done(home, "user", "remove", "carl.pem")
-    assert user_files(home, "carl").certificate.is_file()
-    assert user_files(home, "carl.devices", "phone").key.is_file()
+@pytest.mark.parametrize("name", ["carl.pem", "carl.key", "carl.p12"])
+def test_a_new_user_has_no_name_like_a_file(name: str, home: Home) -> None:
+    said = f"error: '{name}' cannot be a user name: it is like the name of a file; use another ending"
+    assert refused(home, "user", "add", name) == said
+    assert refused(home, "user", "rename", "bob", name) == said
+
+
+def test_a_user_of_an_older_version_with_a_name_like_a_file_has_no_labels(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(names, "FILE_SUFFIXES", ())
+        add_user(home, NewUser(User("carl.pem", ("user",)), is_mapped=True), None, Grant())
+    said = refused(home, "user", "issue", "carl.pem", "--label", "phone")
+    assert said.startswith("error: carl.pem cannot have labels: it is like the name of a file; ")
+    done(home, "user", "rename", "carl.pem", "carl")
 
 
 def test_each_device_is_renewed_and_revoked_alone(start: Callable[..., RunningServer], home: Home) -> None:
@@ -145,7 +158,7 @@ def test_an_approved_request_of_an_existing_user_overwrites_no_file(
     done(home, "request", "approve", request["id"], "--user", "bob", *words)
     after = files_below(home.users_folder)
     assert {name: after[name] for name in before} == before
-    assert sorted(after.keys() - before.keys()) == [f"bob.devices/{label or request['id']}.pem"]
+    assert sorted(after.keys() - before.keys()) == [f"bob/{label or request['id']}.pem"]
 
 
 def test_a_renamed_user_keeps_everything_and_the_former_name_is_never_given_again(
@@ -160,8 +173,8 @@ def test_a_renamed_user_keeps_everything_and_the_former_name_is_never_given_agai
         assert said == "bob is now robert; open sessions of bob end, and the same certificates log in as robert\n"
         assert "your certificate now maps to another user: this session ends; connect again" in bob.read_to_end()
     assert sorted(name for name in files_below(home.users_folder) if name.startswith(("bob", "robert"))) == [
-        *(f"robert.devices/laptop.{kind}" for kind in ("key", "p12", "pem")),
         *(f"robert.{kind}" for kind in ("key", "p12", "pem")),
+        *(f"robert/laptop.{kind}" for kind in ("key", "p12", "pem")),
     ]
     assert (home.users_folder / "robert.key").stat().st_mode & 0o777 == 0o600
     for label in ("", "laptop"):

@@ -90,12 +90,12 @@ class KeyToCertify:
 
 
 def devices_folder(home: Home, name: str) -> Path:
-    """Return the folder of a user's further devices; no file of another user can have its name."""
-    return home.users_folder / f"{name}.devices"
+    """Return the folder of a user's further devices; see `is_like_a_file`."""
+    return home.users_folder / name
 
 
 def user_files(home: Home, name: str, label: str = "") -> UserFiles:
-    """Return the paths of a user's files for one device: NAME.pem, or NAME.devices/LABEL.pem; they need not exist."""
+    """Return the paths of a user's files for one device: NAME.pem, or NAME/LABEL.pem; they need not exist."""
     folder, stem = (devices_folder(home, name), label) if label else (home.users_folder, name)
     return UserFiles(folder / f"{stem}.pem", folder / f"{stem}.key", folder / f"{stem}.p12")
 

@@ -6,6 +6,7 @@ from typing import Final
 from telnetsd.errors import OperatorError
 from telnetsd.identity.outcome import GUEST_ROLE, is_user_name
 
+FILE_SUFFIXES: Final = (".pem", ".key", ".p12")
 _LOOK_ALIKE: Final = (("rn", "m"), ("vv", "w"), ("0", "o"), ("1", "l"), ("5", "s"), (".", ""), ("-", ""), ("_", ""))
 
 
@@ -22,6 +23,13 @@ def check_user_name(name: str) -> None:
         raise OperatorError(
             f"{shown!a} cannot be a user name; use 1 to 32 of a-z, 0-9, dot, dash, underscore, starting with a letter"
         )
+    if is_like_a_file(name):
+        raise OperatorError(f"{name!a} cannot be a user name: it is like the name of a file; use another ending")
+
+
+def is_like_a_file(name: str) -> bool:
+    """Tell whether a user name is like a file of another user's: carl.pem, for a user named carl."""
+    return name.endswith(FILE_SUFFIXES)
 
 
 def look_alike(name: str, others: Iterable[str]) -> str | None:

@@ -30,7 +30,7 @@ from telnetsd.administration.users.credentials import (
     kept_key,
     key_for,
 )
-from telnetsd.administration.users.names import check_user_name, look_alike
+from telnetsd.administration.users.names import check_user_name, is_like_a_file, look_alike
 from telnetsd.administration.users.pins import parse_pin
 from telnetsd.config.loading import load_settings
 from telnetsd.config.settings import Settings
@@ -180,9 +180,11 @@ def require_free_label(user: UserRecord, label: str, at: datetime) -> None:
     """Refuse a label for which a user has a certificate that still counts: its files would be overwritten.
 
     Raises:
-        OperatorError: The user has one.
+        OperatorError: The user has one, or the folder of the user's devices would be a file of another user.
     """
     name = user.user.name
+    if is_like_a_file(name):
+        raise OperatorError(f"{name} cannot have labels: it is like the name of a file; see: telnetsd user rename")
     if any(one.label == label and still_counts(one.revocation) and one.not_after > at for one in user.certificates):
         raise OperatorError(
             f"{name} has a certificate for {label}; use another label, or: telnetsd user renew {name} --label {label}"
