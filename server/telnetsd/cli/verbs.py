@@ -8,6 +8,7 @@ VERBS: Final = (
     Verb("init", "init:init", "Create a home folder: CA, server certificate, configuration."),
     Verb("serve", "serve:serve", "Run the server in the foreground; SIGHUP reloads, SIGTERM and ^C stop."),
     Verb("workers", "serve:workers", "Start and restart the workers of a server.", is_hidden=True),
+    Verb("demo", "demo:demo", "Show a server at work, in a temporary folder that is removed again."),
     Verb("connect", "connect:connect", "Connect to a server: a TLS telnet client."),
     Verb("run", "run:run", "Run one command on a server, for scripts."),
     Verb("login", "login:login", "Store a server, its CA, and what to log in with."),
