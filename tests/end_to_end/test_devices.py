@@ -141,6 +141,20 @@ def test_the_list_has_last_login_devices_and_class(start: Callable[..., RunningS
     inactive = [one["user"]["name"] for one in users(home, "--inactive", "0d")]
     assert set(inactive) == {"alice", "bob", "ed", "nina"}
     assert users(home, "--inactive", "90d") == []
+    assert [one["assurance_class"] for one in listed["nina"]["certificates"] + listed["bob"]["certificates"]] == [
+        3,
+        1,
+        1,
+    ]
+
+
+def test_users_are_not_called_inactive_when_the_log_does_not_go_back_that_far(home: Home) -> None:
+    lines = home.audit_file.read_bytes().splitlines(keepends=True)
+    home.audit_file.write_bytes(b"".join(lines[2:]))
+    said = refused(home, "user", "list", "--inactive", "90d")
+    assert said.startswith("error: the audit log has no logins before 20")
+    assert said.endswith(": its older files were removed; use a shorter time")
+    assert users(home, "--inactive", "0d")
 
 
 @pytest.mark.parametrize("label", ["", "phone"])

@@ -81,7 +81,8 @@ async def recordings(caller: Caller, arguments: str) -> None:
     try:
         path = await asyncio.to_thread(find_recording, folder, arguments)
     except OperatorError as error:
-        raise CommandError(CommandReason.NOT_FOUND, str(error)) from error
+        message = f"no recording, or more than one, ends with {arguments!r}; see `recordings`"
+        raise CommandError(CommandReason.NOT_FOUND, message) from error
     # In a process of its own: a long recording takes seconds of CPU.
     home = str(folder.parent.parent)
     nice = shutil.which("nice", path=PATH)

@@ -112,6 +112,11 @@ def _require_log_since(home: Home, since: datetime) -> None:
 
 
 def _to_json(record: UserRecord, last_login: datetime | None) -> dict[str, object]:
+    # A certificate of the built-in CA that asserts no class has that of the CA.
+    certificates = tuple(
+        dataclasses.replace(one, assurance_class=one.assurance_class or BUILT_IN_CLASS) for one in record.certificates
+    )
+    record = dataclasses.replace(record, certificates=certificates)
     fields = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
     return {**fields, "class": _class_of(record, datetime.now(UTC)), "last_login": last_login}
 
