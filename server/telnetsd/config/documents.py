@@ -59,8 +59,8 @@ _EXAMPLES: Final = """\
 # Somebody who is told at once, by a program (program = "/usr/local/bin/tell") or a webhook.
 # [[notify]]
 # name = "ops"
-# actions = ["enrolment-requested", "audit-damaged", "certificate-expiring", "line-alert",
-#            "source-penalised", "network-penalised"]
+# actions = ["enrolment-requested", "audit-damaged", "certificate-expiring", "line-alert", "guests-refused",
+#            "connection-refused"]
 # url = "https://chat.example/hook"
 # secret_file = "certs/ops.secret"
 

@@ -149,11 +149,10 @@ async def _watch(source: LogSource, offers: list[Callable[[LoggedEvent], None]])
 
 
 def _read(source: LogSource) -> list[bytes]:
-    lines = []
+    lines: list[bytes] = []
     for one in source.read():
-        lines.append(one.line)
+        # A line counts as read when the next one is asked for: this one comes again.
         if len(lines) >= READ_MAX:
-            # The last line counts as read when the next one is asked for.
-            source.skip_to(one.sequence)
             break
+        lines.append(one.line)
     return lines

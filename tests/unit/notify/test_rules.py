@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telnetsd.config.documents import template
+from telnetsd.config.loading import parse_settings
 from telnetsd.config.settings import NotifySettings
 from telnetsd.errors import OperatorError
 from telnetsd.notify.rules import QUEUE_MAX, Outbox, is_wanted, require_known
@@ -101,3 +103,11 @@ def test_what_waits_for_a_receiver_is_bounded() -> None:
     for number in range(QUEUE_MAX + 50):
         outbox.put({"number": number})
     assert outbox.take(0.0) == ({"number": 50}, 50)
+
+
+def test_the_example_in_the_template_is_for_events_that_there_are() -> None:
+    _, _, example = template().partition("# [[notify]]\n")
+    rows = [line.removeprefix("# ") for line in example.split("\n\n")[0].splitlines()]
+    (made,) = parse_settings("\n".join(["[[notify]]", *rows]), "telnetsd.toml").notify
+    require_known(made)
+    assert len(made.actions) >= 5
