@@ -152,6 +152,12 @@ def test_a_webhook_that_hangs_delays_no_session_and_not_the_end_of_the_server(
     assert server.stop() == ""
 
 
+def test_it_is_told_that_a_server_stops(start: Callable[..., RunningServer], webhook: Webhook) -> None:
+    server = start(entry(webhook, actions=["server-*"]))
+    assert server.stop() == ""
+    assert "server-stopped" in [get(one, "event.event.action") for one in webhook.bodies()]
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [(500, "refuses: status 500"), (302, "redirects, which is not followed: status 302")],
@@ -254,7 +260,7 @@ def test_an_event_that_a_webhook_refuses_does_not_keep_the_others_from_it(
         made = notifier.Notifier(settings, Receiver(home, settings), make_trail(DoneSink()))
         for event in given:
             made.offer(event)
-        running = asyncio.get_running_loop().create_task(made.run())
+        running = asyncio.get_running_loop().create_task(made.run(asyncio.Event()))
         enough = notifier.REFUSALS_MAX + 2
         await asyncio.to_thread(wait_until, lambda: len(webhook.got) >= enough, "every attempt")
         running.cancel()

@@ -5,6 +5,7 @@ sealed, and a server that starts begins with what is new. A receiver that cannot
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +33,10 @@ REFUSALS_MAX: Final = 10
 """After this many refusals in a row, an event is given up, so that it does not keep the others waiting."""
 TOLD_AFTER: Final = 3
 """After this many failures in a row, the log says that a receiver is not reached."""
+STOP_S: Final = 3.0
+"""How long a server that stops waits for the last notifications."""
 
+_Offer = Callable[[LoggedEvent], None]
 logger = logging.getLogger(__name__)
 
 
@@ -57,13 +61,15 @@ class Notifier:
         if is_wanted(self._settings, event):
             self._outbox.put(event)
 
-    async def run(self) -> None:
-        """Deliver what is kept, for as long as the server runs."""
+    async def run(self, is_over: asyncio.Event) -> None:
+        """Deliver what is kept, until `is_over` is set and nothing is left that can be delivered at once."""
         backoff_s = BACKOFF_MIN_S
         while True:
             taken = self._outbox.take(asyncio.get_running_loop().time())
             if taken is None:
-                await asyncio.sleep(POLL_S)
+                if is_over.is_set():
+                    return
+                await _wait(is_over, POLL_S)
                 continue
             error = await self._deliver(*taken)
             if error is None:
@@ -76,8 +82,10 @@ class Notifier:
                 self._refusals = 0
             else:
                 self._outbox.put_back(*taken, was_received=error.was_received)
+            if is_over.is_set():
+                return
             self._note_failure(error)
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- not for secrets
+            await _wait(is_over, backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- not for secrets
             backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
 
     async def _deliver(self, event: LoggedEvent, held_back: int) -> DeliveryError | None:
@@ -118,34 +126,53 @@ async def notifying(home: Home, entries: tuple[NotifySettings, ...], trail: Trai
     source = LogSource(home.audit_file, 0, load_public_keys(home.audit_public_keys))
     source.skip_to(source.seal.sequence())
     notifiers = [Notifier(one, Receiver(home, one), trail) for one in entries]
-    loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(_watch(source, [one.offer for one in notifiers]))]
-    tasks += [loop.create_task(one.run()) for one in notifiers]
+    loop, is_over, is_read = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    watching = loop.create_task(_watch(source, [one.offer for one in notifiers], is_over))
+    running = [loop.create_task(one.run(is_read)) for one in notifiers]
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # What was recorded last, such as that the server stops, is still sent.
+        is_over.set()
+        await _end([watching])
+        is_read.set()
+        await _end(running)
         source.close()
 
 
-async def _watch(source: LogSource, offers: list[Callable[[LoggedEvent], None]]) -> None:
+async def _end(tasks: "list[asyncio.Task[None]]") -> None:
+    """Wait for tasks that are about to end, but not for long."""
+    await asyncio.wait(tasks, timeout=STOP_S)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)
+
+
+async def _watch(source: LogSource, offers: list[_Offer], is_over: asyncio.Event) -> None:
+    """Offer each new line of the log, until `is_over` is set and what there is then has been read."""
     told = ""
     while True:
-        await asyncio.sleep(POLL_S)
+        is_last = is_over.is_set()
         try:
             lines = await asyncio.to_thread(_read, source)
-            told = ""
         except (OSError, OperatorError) as error:
+            lines = []
             if str(error) != told:
-                told = str(error)
                 logger.warning("the audit log cannot be read for notifications: %s", error)
-            continue
-        for line in lines:
-            event = read_event(line)
+            told = str(error)
+        else:
+            told = ""
+        for event in map(read_event, lines):
             for offer in offers:
                 offer(event)
+        if is_last:
+            return
+        await _wait(is_over, POLL_S)
 
 
 def _read(source: LogSource) -> list[bytes]:
