@@ -56,7 +56,7 @@ _EXAMPLES: Final = """\
 # to = "syslog+tls://collector.example:6514"
 # ca = "certs/collector-ca.pem"
 
-# Somebody who is told at once, by a program (program = "/usr/local/bin/tell") or a webhook.
+# A program (program = "/usr/local/bin/tell") or a webhook that gets events at once.
 # [[notify]]
 # name = "ops"
 # actions = ["enrolment-requested", "audit-damaged", "certificate-expiring", "line-alert", "guests-refused",

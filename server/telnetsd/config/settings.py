@@ -251,7 +251,7 @@ class ShippingSettings(Section, frozen=True, kw_only=True):
 
 
 class NotifySettings(Section, frozen=True, kw_only=True):
-    """Somebody who is told of events at once: by a program, or by a webhook."""
+    """A program or a webhook that gets events at once."""
 
     name: Annotated[EntryId, setting("its name in events and in what is sent", waits=True)]
     actions: Annotated[
@@ -531,7 +531,7 @@ class Settings(Section, frozen=True, kw_only=True):
     audit: Annotated[AuditSettings, setting("the audit log")] = AuditSettings()
     notify: Annotated[
         Annotated[tuple[NotifySettings, ...], msgspec.Meta(max_length=16)],
-        setting("programs and webhooks that are told of events", waits=True),
+        setting("programs and webhooks that get events", waits=True),
     ] = ()
     metrics: Annotated[MetricsSettings, setting("metrics and health, over HTTP on this machine")] = MetricsSettings()
     line: Annotated[tuple[LineSettings, ...], setting("lines to equipment and programs")] = ()

@@ -85,7 +85,7 @@ class Receiver:
 
     async def _run(self, content: bytes) -> None:
         try:
-            # A file and not a pipe: a program that reads nothing blocks nobody.
+            # A file and not a pipe: a program that does not read it delays nothing.
             with tempfile.TemporaryFile() as given:
                 given.write(content)
                 given.seek(0)

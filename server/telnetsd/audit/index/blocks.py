@@ -1,7 +1,7 @@
 """What the index knows about a file of the log: its blocks, and who was on which line when; without I/O.
 
 A block is a run of whole lines. A search reads the blocks that may have what it looks for, and looks at each line.
-So an index can hide an event from a search, if somebody changes it, but cannot invent or alter one.
+So a changed index can hide an event from a search, but cannot invent or alter one.
 """
 
 from collections.abc import Iterable, Iterator

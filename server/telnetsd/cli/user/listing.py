@@ -90,7 +90,7 @@ def _logins(home: Home) -> list[Login]:
 
 
 def _snapshot_of(home: Home) -> Snapshot | None:
-    """Return the log; None if there is none yet, since nobody has done anything."""
+    """Return the log; None before its first event."""
     is_new = not any(home.audit_file.parent.glob(f"{home.audit_file.stem}*"))
     return None if is_new else take_snapshot(home.audit_file)
 
