@@ -106,7 +106,8 @@ def test_several_users_are_revoked_at_once(home: Home, tmp_path: Path) -> None:
     assert [line.split()[3] for line in said.splitlines()] == ["contractor-1", "ed"]
     assert " of contractor-2 is revoked" in done(home, "user", "revoke", "--role", "auditor")
     leavers.write_text("bob\nnobody\n")
-    assert refused(home, "user", "revoke", "--file", leavers) == "error: no user 'nobody'; see: telnetsd user list"
+    said = refused(home, "user", "revoke", "--file", leavers)
+    assert said == "error: no user 'nobody'; nothing was revoked; see: telnetsd user list"
     until = {one["user"]["name"]: one["certificates"][0]["revocation"] for one in users(home)}
     assert [name for name, revocation in until.items() if revocation is None] == ["alice", "bob"]
     assert telnetsd(home, "user", "revoke", "bob", "--role", "user").returncode == 2
@@ -186,6 +187,9 @@ def test_a_renamed_user_keeps_everything_and_the_former_name_is_never_given_agai
         said = done(home, "user", "rename", "bob", "robert")
         assert said == "bob is now robert; open sessions of bob end, and the same certificates log in as robert\n"
         assert "your certificate now maps to another user: this session ends; connect again" in bob.read_to_end()
+    (renamed,) = [one for one in users(home) if one["user"]["name"] == "robert"]
+    assert renamed["last_login"] is not None
+    assert "last login   20" in done(home, "user", "show", "robert")
     assert sorted(name for name in files_below(home.users_folder) if name.startswith(("bob", "robert"))) == [
         *(f"robert.{kind}" for kind in ("key", "p12", "pem")),
         *(f"robert/laptop.{kind}" for kind in ("key", "p12", "pem")),

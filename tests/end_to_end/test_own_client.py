@@ -248,6 +248,17 @@ def test_a_line_can_be_named_and_is_taken_up_again_after_a_lost_connection(
 # Profiles.
 
 
+def test_a_login_that_is_replaced_is_kept(logged_in: RunningServer, home: Home, config: Path) -> None:
+    folder = config / "telnetsd" / "localhost"
+    before = (folder / "identity.pem").read_bytes()
+    p12 = str(home.users_folder / "alice.p12")
+    done = own(home, "login", f"localhost:{logged_in.port}", p12, "--ca", str(home.ca_certificate))
+    assert f"the certificate and key that were there before are now in {folder / 'previous.pem'}\n" in done.stdout
+    assert (folder / "previous.pem").read_bytes() == before
+    assert (folder / "previous.pem").stat().st_mode & 0o777 == 0o600
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_profile_is_for_its_owner_alone(logged_in: RunningServer, home: Home, config: Path) -> None:
     folder = config / "telnetsd" / "localhost"
     assert folder.stat().st_mode & 0o777 == 0o700

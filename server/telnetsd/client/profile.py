@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,6 +53,9 @@ class Profile:
         return Credentials(self.folder / "identity.pem", self.folder / "identity.pem")
 
 
+PREVIOUS_FILE: Final = "previous.pem"
+
+
 def profiles_folder() -> Path:
     """Return the folder of the profiles of this user."""
     config = os.environ.get("XDG_CONFIG_HOME", "")
@@ -82,7 +86,7 @@ def find_profile(name: str) -> Profile | None:
 
 
 def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) -> Profile:
-    """Store a profile; one of the same host is replaced.
+    """Store a profile; one of the same host is replaced, and its certificate and key are kept as PREVIOUS_FILE.
 
     Args:
         address: The server.
@@ -96,7 +100,11 @@ def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) ->
     folder = _require_folder(address.host)
     profile = Profile(address.host, folder, address)
     write_secret(profile.ca, ca)
-    write_secret(profile.credentials.key, certificate + key)
+    identity, path = certificate + key, profile.credentials.key
+    with suppress(FileNotFoundError):
+        if (former := path.read_bytes()) != identity:
+            write_secret(folder / PREVIOUS_FILE, former)
+    write_secret(path, identity)
     # JSON strings and numbers are TOML as well. This file is last: it makes the profile.
     content = f"host = {json.dumps(address.host)}\nport = {address.port}\n"
     write_secret(folder / "profile.toml", content.encode())

@@ -132,6 +132,9 @@ def _find(change: Change, target: RevocationTarget) -> tuple[tuple[IssuedCertifi
         if not found:
             raise OperatorError(f"no certificate has serial number {target.serial_number!a}; see: telnetsd user show")
         return found, ()
+    unknown = [name for name in target.names if not change.state.users.has(name)]
+    if unknown and len(target.names) > 1:
+        raise OperatorError(f"no user {', '.join(map(ascii, unknown))}; nothing was revoked; see: telnetsd user list")
     users = [change.state.users.require(name) for name in dict.fromkeys(target.names)]
     if target.role is not None:
         users += [one for one in change.state.users.every() if target.role in one.user.roles]

@@ -72,10 +72,11 @@ def list_(
 def _last_logins(home: Home) -> dict[str, datetime]:
     """Return when each user last logged in, as far as the log goes back."""
     found: dict[str, datetime] = {}
-    for login in _logins(home):
-        at = parse_timestamp(login.at)
-        if at is not None:
-            found[login.user] = max(found.get(login.user, at), at)
+    with closing(open_store(home)) as state:
+        for login in _logins(home):
+            at, user = parse_timestamp(login.at), state.users.renamed_to(login.user) or login.user
+            if at is not None:
+                found[user] = max(found.get(user, at), at)
     return found
 
 
@@ -140,7 +141,9 @@ def show(context: typer.Context, name: UserArgument, json: JsonOption = False, h
     where = home_of(context, home)
     with closing(open_store(where)) as state:
         found = state.users.require(name)
-    logins = {one.certificate_sha256: one.at for one in _logins(where) if one.user == name}
+    logins: dict[str, str] = {}
+    for login in _logins(where):
+        logins[login.certificate_sha256] = max(logins.get(login.certificate_sha256, ""), login.at)
     if json:
         print_json(_to_json(found, _last_logins(where).get(name)))
         return
