@@ -1,4 +1,4 @@
-"""Telling somebody at once: programs and webhooks, also ones that hang, redirect, refuse, or are not there."""
+"""Sending events at once: programs and webhooks, also ones that hang, redirect, refuse, or are not there."""
 
 import asyncio
 import contextlib

@@ -253,10 +253,15 @@ def test_a_login_that_is_replaced_is_kept(logged_in: RunningServer, home: Home, 
     before = (folder / "identity.pem").read_bytes()
     p12 = str(home.users_folder / "alice.p12")
     done = own(home, "login", f"localhost:{logged_in.port}", p12, "--ca", str(home.ca_certificate))
-    assert f"the certificate and key that were there before are now in {folder / 'previous.pem'}\n" in done.stdout
-    assert (folder / "previous.pem").read_bytes() == before
-    assert (folder / "previous.pem").stat().st_mode & 0o777 == 0o600
     assert done.returncode == 0, done.stderr
+    (kept,) = folder.glob("former-*.pem")
+    assert f"the certificate and key that were there before are now in {kept}\n" in done.stdout
+    assert kept.stat().st_mode & 0o777 == 0o600
+    again = own(home, "login", f"localhost:{logged_in.port}", p12, "--ca", str(home.ca_certificate))
+    assert "were there before" not in again.stdout, "nothing was replaced"
+    ed = str(home.users_folder / "ed.p12")
+    own(home, "login", f"localhost:{logged_in.port}", ed, "--ca", str(home.ca_certificate))
+    assert kept.read_bytes() == before, "a second login does not take the place of the first one"
 
 
 def test_a_profile_is_for_its_owner_alone(logged_in: RunningServer, home: Home, config: Path) -> None:

@@ -12,7 +12,7 @@ from cryptography import x509
 from rich.console import Console
 
 from telnetsd.cli.common import fail_usage
-from telnetsd.cli.login import once, read_ca, trusted_of, try_login
+from telnetsd.cli.login import once, read_ca, tell_kept, trusted_of, try_login
 from telnetsd.cli.passphrase import password_from
 from telnetsd.cli.target import HostArgument, KeyPasswordOption, parse_host
 from telnetsd.client.connecting import Address, AskPassword, make_client_context, make_unverified_context
@@ -129,11 +129,12 @@ def _collect(waiting: Waiting, asking: Ask, ask: AskPassword | None) -> None:
 
 def _store(waiting: Waiting, certificates: bytes, password: bytes | None, ask: AskPassword | None) -> None:
     leaf = require_own(certificates, waiting.key, password)
-    profile = save_profile(waiting.address, waiting.ca, certificates, waiting.key)
+    profile, kept = save_profile(waiting.address, waiting.ca, certificates, waiting.key)
     waiting.forget()
     typer.echo(
         f"granted; stored in {profile.folder}: the certificate is valid until {leaf.not_valid_after_utc:%Y-%m-%d}"
     )
+    tell_kept(kept)
     try_login(profile, ask)
 
 

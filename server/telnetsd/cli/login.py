@@ -14,7 +14,7 @@ from telnetsd.cli.passphrase import password_from
 from telnetsd.cli.target import HostArgument, KeyPasswordOption, parse_host
 from telnetsd.client.connecting import AskPassword, LostError, make_client_context
 from telnetsd.client.credentials import read_given
-from telnetsd.client.profile import PREVIOUS_FILE, Profile, find_profile, save_profile
+from telnetsd.client.profile import Profile, save_profile
 from telnetsd.client.requesting import ask as ask_server
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
@@ -51,14 +51,18 @@ def login(
         if not given.authorities:
             raise OperatorError("no CA of the server came with the certificate; name it with --ca FILE")
         authorities = trusted_of(given.authorities, fingerprint, "came with the certificate")
-    is_replaced = find_profile(where.host) is not None
-    profile = save_profile(where, authorities, given.chain, given.key)
+    profile, kept = save_profile(where, authorities, given.chain, given.key)
     typer.echo(
         f"stored in {profile.folder}: the certificate is valid until {given.certificate.not_valid_after_utc:%Y-%m-%d}"
     )
-    if is_replaced and (profile.folder / PREVIOUS_FILE).exists():
-        typer.echo(f"the certificate and key that were there before are now in {profile.folder / PREVIOUS_FILE}")
+    tell_kept(kept)
     try_login(profile, ask)
+
+
+def tell_kept(kept: Path | None) -> None:
+    """Say where the certificate and key are that a profile had before."""
+    if kept is not None:
+        typer.echo(f"the certificate and key that were there before are now in {kept}")
 
 
 def read_ca(path: Path) -> bytes:

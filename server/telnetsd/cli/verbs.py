@@ -136,7 +136,7 @@ VERBS: Final = (
     ),
     Group(
         "notify",
-        "Test the programs and webhooks that are told of events.",
+        "Test the programs and webhooks that get events.",
         (Verb("test", "notify:send_test", "Send a test event to each receiver of `[[notify]]`."),),
     ),
     Group(

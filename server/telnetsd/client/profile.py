@@ -5,8 +5,8 @@ import os
 import re
 import stat
 import tomllib
-from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +53,6 @@ class Profile:
         return Credentials(self.folder / "identity.pem", self.folder / "identity.pem")
 
 
-PREVIOUS_FILE: Final = "previous.pem"
-
-
 def profiles_folder() -> Path:
     """Return the folder of the profiles of this user."""
     config = os.environ.get("XDG_CONFIG_HOME", "")
@@ -85,14 +82,15 @@ def find_profile(name: str) -> Profile | None:
     return Profile(name, folder, address)
 
 
-def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) -> Profile:
-    """Store a profile; one of the same host is replaced, and its certificate and key are kept as PREVIOUS_FILE.
+def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) -> tuple[Profile, Path | None]:
+    """Store a profile; one of the same host is replaced, but what it logged in with is kept.
 
     Args:
         address: The server.
         ca: The CA of the server, in PEM.
         certificate: The certificate with its chain, in PEM.
         key: The private key, in PEM.
+    Returns: The profile, and the file in which another certificate and key are kept; None if there were none.
     Raises:
         OperatorError: The host cannot be the name of a profile.
         OSError: It cannot be written.
@@ -100,15 +98,25 @@ def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) ->
     folder = _require_folder(address.host)
     profile = Profile(address.host, folder, address)
     write_secret(profile.ca, ca)
-    identity, path = certificate + key, profile.credentials.key
-    with suppress(FileNotFoundError):
-        if (former := path.read_bytes()) != identity:
-            write_secret(folder / PREVIOUS_FILE, former)
-    write_secret(path, identity)
+    kept = _keep_former(profile.credentials.key, certificate + key)
+    write_secret(profile.credentials.key, certificate + key)
     # JSON strings and numbers are TOML as well. This file is last: it makes the profile.
     content = f"host = {json.dumps(address.host)}\nport = {address.port}\n"
     write_secret(folder / "profile.toml", content.encode())
-    return profile
+    return profile, kept
+
+
+def _keep_former(path: Path, identity: bytes) -> Path | None:
+    """Copy a file that is about to be replaced by something else; its key may exist nowhere else."""
+    try:
+        former = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if former == identity:
+        return None
+    kept = path.with_name(f"former-{sha256(former).hexdigest()[:16]}.pem")
+    write_secret(kept, former)
+    return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

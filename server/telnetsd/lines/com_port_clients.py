@@ -23,7 +23,7 @@ class ComPortClients:
         self._state: int | None = None
 
     def ask(self, participant: Participant, question: bytes, upstream: Upstream, *, may_change: bool) -> None:
-        """Answer a question; from then on a participant that has asked is told of changes of the modem signals."""
+        """Answer a question; from then on a participant that has asked gets changes of the modem signals."""
         said = upstream.com_port(question, may_change=may_change)
         if said is None:
             return  # there is no port

@@ -1,1 +1,1 @@
-"""Telling somebody about events at once: a program or a webhook, for the events that `[[notify]]` names."""
+"""Sending events at once to programs and webhooks, as `[[notify]]` says."""

@@ -38,7 +38,7 @@ from telnetsd.files.home import Home
 from telnetsd.pki.authority import Authority, create_root, to_pem
 from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.pki.keys import KeyType, is_locked_pem, key_to_pem, key_type_of
-from telnetsd.pki.revocation import Revocation
+from telnetsd.pki.revocation import Revocation, still_counts
 
 CA_NAME: Final = "telnetsd CA"
 ISSUING_NAME: Final = "telnetsd issuing CA"
@@ -142,7 +142,7 @@ def retire(home: Home, fingerprint: str) -> int:
         live = [
             one
             for one in change.state.certificates.of_issuer(sha256)
-            if one.not_after >= change.at and (one.revocation is None or one.revocation.is_hold)
+            if one.not_after >= change.at and still_counts(one.revocation)
         ]
         revocation = Revocation(change.at, RevocationReason.SUPERSEDED)
         for one in live:
