@@ -109,15 +109,16 @@ def test_a_ca_made_elsewhere_can_be_the_built_in_one() -> None:
 
 
 def test_a_crl_has_its_number_its_issuers_key_its_expiry_and_the_reasons() -> None:
+    moment = now()
     entries = [
-        (7, Revocation(now(), RevocationReason.KEY_COMPROMISE)),
-        (8, Revocation(now(), RevocationReason.UNSPECIFIED)),
-        (9, Revocation(now(), RevocationReason.CERTIFICATE_HOLD)),
+        (7, Revocation(moment, RevocationReason.KEY_COMPROMISE)),
+        (8, Revocation(moment, RevocationReason.UNSPECIFIED)),
+        (9, Revocation(moment, RevocationReason.CERTIFICATE_HOLD)),
     ]
-    crl = AUTHORITY.sign_crl(entries, 3, now(), 7)
+    crl = AUTHORITY.sign_crl(entries, 3, moment, 7)
     assert crl.is_signature_valid(PUBLIC_KEY) is False
     assert crl.is_signature_valid(AUTHORITY.key.public_key())
-    assert crl.next_update_utc == now() + timedelta(days=7)
+    assert crl.next_update_utc == moment + timedelta(days=7)
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3
     assert crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
     reasons = {entry.serial_number: [one.value.reason.value for one in entry.extensions] for entry in crl}
