@@ -88,7 +88,7 @@ def test_the_server_makes_the_index_itself(
 
     wait_until(lambda: indexed(home), "the index")
     assert second.stop() == ""
-    assert telnetsd(home, "recording", "index").stderr.strip() == "added 0 recordings to the index (0.0 MiB)"
+    assert telnetsd(home, "recording", "index").stderr.strip() == "added 0 recordings to the index (0.0 KiB)"
 
 
 def test_a_recording_is_exported_as_text_as_a_page_and_as_an_asciicast(

@@ -153,6 +153,7 @@ def test_a_pin_can_be_added_by_its_fingerprint_and_an_invalid_pin_is_refused(hom
     assert f"pin          SHA256:{spki}" in done(home, "user", "show", "pia")
     pem = write_pem(tmp_path / "pin.pem", own)
     assert "that key already belongs to pia" in refused(home, "user", "add", "pit", "--pin", pem)
+    assert "No such file" in refused(home, "user", "add", "pit", "--pin", "-----BEGIN CERTIFICATE-----\nMIIB\n")
     issued = home.users_folder / "bob.pem"
     assert "is not self-signed, and only self-signed" in refused(home, "user", "add", "pit", "--pin", issued)
     weak = write_pem(tmp_path / "weak.pem", make_ca("w", key=rsa.generate_private_key(65537, 1024), extensions=[]))

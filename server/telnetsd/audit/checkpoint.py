@@ -1,4 +1,4 @@
-"""What the audit key signs: checkpoints inside the log, and the seal beside it.
+"""What the audit key signs: checkpoints inside the log, the seal beside it, and the manifest of a backup.
 
 A *checkpoint* is an event whose whole line is signed. Since it carries the hash of the previous line, its signature
 covers every line of the log up to it. A checkpoint begins each file and ends each rotated one.
@@ -29,6 +29,7 @@ from telnetsd.audit.chain import EMPTY, SEAL_BYTES, ChainError, Head, Link, read
 ALGORITHM: Final = "Ed25519"
 _CHECKPOINT_PURPOSE: Final = b"telnetsd audit checkpoint v1\n"
 _SEAL_PURPOSE: Final = b"telnetsd audit seal v1\n"
+_BACKUP_PURPOSE: Final = b"telnetsd backup v1\n"
 
 
 class _Seal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -102,6 +103,10 @@ class AuditKey:
         )
         return msgspec.json.encode(written).ljust(SEAL_BYTES - 1) + b"\n"
 
+    def sign_backup(self, manifest: bytes) -> str:
+        """Sign the manifest of a backup; returns base64."""
+        return self._sign(_BACKUP_PURPOSE + manifest)
+
     def _sign(self, content: bytes) -> str:
         return base64.b64encode(self._private.sign(content)).decode()
 
@@ -110,6 +115,11 @@ def is_signed(line: bytes, link: Link, keys: PublicKeys) -> bool:
     """Tell whether a checkpoint's line was signed by one of the keys."""
     signed = take_signature(line)
     return signed is not None and keys.holds(link.key_id, signed.signature, _CHECKPOINT_PURPOSE + signed.content)
+
+
+def is_signed_backup(manifest: bytes, signature: bytes, key_id: str, keys: PublicKeys) -> bool:
+    """Tell whether one of the keys has signed the manifest of a backup; `signature` is base64."""
+    return keys.holds(key_id, signature.decode("ascii", "replace"), _BACKUP_PURPOSE + manifest)
 
 
 def read_checkpoint(line: bytes, keys: PublicKeys) -> Link:

@@ -27,6 +27,8 @@ ColorOption = Annotated[
 ]
 _PIPE_WIDTH = 200
 _GAP = "  "
+_KIB = 2**10
+_MIB = 2**20
 
 
 def home_of(context: typer.Context, chosen: Path | None) -> Home:
@@ -77,6 +79,11 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
+
+
+def size_words(size: int) -> str:
+    """Return a size in bytes for people, as in 3.2 MiB."""
+    return f"{size / _MIB:.1f} MiB" if size >= _MIB else f"{size / _KIB:.1f} KiB"
 
 
 def show_screen(chunks: Iterable[bytes]) -> None:

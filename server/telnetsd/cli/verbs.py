@@ -16,6 +16,8 @@ VERBS: Final = (
     Verb("renew", "enroll:renew", "Renew a certificate."),
     Verb("check", "check:check", "Check configuration, keys and expiry dates."),
     Verb("reload", "reload:reload", "Reload configuration, trust anchors, CRLs and the server's certificate."),
+    Verb("backup", "backup:backup", "Back up configuration, users, certificates and audit log."),
+    Verb("restore", "backup:restore", "Restore a backup; the server must not be running."),
     Verb("top", "top:top", "Show open sessions and events per second, live."),
     Group(
         "user",

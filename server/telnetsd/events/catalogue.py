@@ -282,6 +282,8 @@ DEFINITIONS: Final = {
         Definition(
             event=c.CrlRejected, categories=("configuration",), types=("info",), outcome=FAILURE, is_kept=True
         ),
+        _change(c.InstallationBackedUp, "configuration", "access"),
+        _change(c.InstallationRestored, "configuration", "change"),
         Definition(event=c.ChangeUndone, categories=("configuration",), types=("change",), outcome=FAILURE),
         Definition(event=o.ServerStarted, categories=("process",), types=("start",), outcome=SUCCESS),
         Definition(event=o.ServerStopped, categories=("process",), types=("end",), outcome=SUCCESS),

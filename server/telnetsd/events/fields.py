@@ -267,6 +267,16 @@ OperatorSudoUser = Annotated[
 ChangedName = Annotated[str, Field("user.changes.name", _TEXT, "the name that a user has from now on")]
 TargetName = Annotated[str, Field("user.target.name", _TEXT, "the user whom an operator's change is about")]
 TargetRoles = Annotated[tuple[str, ...], Field("user.target.roles", _TEXTS, "that user's roles")]
+TargetIsMapped = Annotated[
+    bool, Field("telnetsd.target.is_mapped", _FLAG, "whether cert-to-name entries of other CAs may name that user")
+]
+BackupTakenAt = Annotated[str, Field("telnetsd.backup.taken_at", _TIME, "when the backup was made")]
+BackupLastSequence = Annotated[
+    int, Field("telnetsd.backup.last_sequence", _COUNT, "the line of the log up to which it has every change")
+]
+BackupLastSha256 = Annotated[str, Field("telnetsd.backup.last_sha256", _SHA256, "SHA-256 of that line")]
+BackupSha256 = Annotated[str, Field("telnetsd.backup.sha256", _SHA256, "SHA-256 of the backup")]
+BackupHasKeys = Annotated[bool, Field("telnetsd.backup.has_keys", _FLAG, "whether it has the private keys")]
 PinSha256 = Annotated[str, Field("telnetsd.pin.spki_sha256", _SHA256, "SHA-256 of the pinned public key")]
 EnrolmentId = Annotated[str, Field("telnetsd.enrolment.id", _TEXT, "the request")]
 EnrolmentKind = Annotated[str, Field("telnetsd.enrolment.kind", _TEXT, "what kind of request it is")]

@@ -90,6 +90,7 @@ class UserChanged(Done):
     action: ClassVar = "user-changed"
     name: f.TargetName
     roles: f.TargetRoles
+    is_mapped: f.TargetIsMapped
 
 
 class UserRenamed(Done):
@@ -184,6 +185,26 @@ class CrlRejected(Event):
 
     action: ClassVar = "crl-rejected"
     reason: CrlProblem
+
+
+class InstallationBackedUp(Done):
+    """A backup of the installation was made."""
+
+    action: ClassVar = "installation-backed-up"
+    last_sequence: f.BackupLastSequence
+    last_sha256: f.BackupLastSha256
+    sha256: f.BackupSha256
+    has_keys: f.BackupHasKeys
+
+
+class InstallationRestored(Done):
+    """The installation was restored from a backup; changes that were made after it may be missing."""
+
+    action: ClassVar = "installation-restored"
+    taken_at: f.BackupTakenAt
+    last_sequence: f.BackupLastSequence
+    last_sha256: f.BackupLastSha256
+    sha256: f.BackupSha256
 
 
 class ChangeUndone(Event):

@@ -140,7 +140,7 @@ def require_only_ours(home: Home) -> None:
         OperatorError: A path is open to others, or belongs to another user; the message says what to run.
     """
     state = [home.state_file.with_name(home.state_file.name + end) for end in ("", "-wal", "-shm")]
-    for path in (home.root, home.config_file, *state, *_everything_below(home.certs_folder)):
+    for path in (home.root, home.config_file, *state, *everything_below(home.certs_folder)):
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -154,7 +154,7 @@ def require_only_ours(home: Home) -> None:
             raise OperatorError(f"{shown} {others}; run: chmod go-w {shlex.quote(str(path))}")
 
 
-def _everything_below(folder: Path) -> Iterator[Path]:
+def everything_below(folder: Path) -> Iterator[Path]:
     """Yield a folder and everything in it, including through links, each once."""
     seen: set[Path] = set()
     for place, folders, files in os.walk(folder, followlinks=True):

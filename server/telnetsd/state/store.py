@@ -13,6 +13,7 @@
 
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from telnetsd.identity.outcome import User
@@ -68,6 +69,9 @@ class CertificateTable(Protocol):
 
     def next_crl_number(self, issuer_sha256: str) -> int:
         """Return the number of an issuer's next CRL (RFC 5280 section 5.2.3: ever increasing); in a transaction."""
+
+    def raise_crl_number(self, issuer_sha256: str, number: int) -> None:
+        """Let an issuer's next CRL have a number above `number`, if it would not; inside a transaction."""
 
 
 class PinTable(Protocol):
@@ -218,6 +222,13 @@ class Store(Register, Protocol):
 
     def has_change(self, change_id: str) -> bool:
         """Tell whether a change was made whose files may not be in place yet."""
+
+    def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of the store to a new file, which only its owner may read.
+
+        Raises:
+            OSError: The file exists, or cannot be created.
+        """
 
     def close(self) -> None:
         """Release the engine."""

@@ -152,8 +152,20 @@ def recover(home: Home) -> None:
         OperatorError: It cannot be done.
     """
     if any(home.staging_folder.glob("*")):
-        with _locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
-            _recover(home, state, log)
+        with at_rest(home):
+            pass
+
+
+@contextmanager
+def at_rest(home: Home) -> Iterator[tuple[Store, AuditLog]]:
+    """Let no process change the installation until the block ends; one that was interrupted is dealt with first.
+
+    Raises:
+        OperatorError: There is no home folder, or another change takes too long.
+    """
+    with _locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
+        _recover(home, state, log)
+        yield state, log
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A user's credentials: keys that are generated here or supplied, and the files that the user receives."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,13 @@ def all_user_files(home: Home, name: str) -> list[Path]:
     with contextlib.suppress(FileNotFoundError):
         others = sorted(devices_folder(home, name).iterdir())
     return [path for path in (first.certificate, first.key, first.pkcs12, *others) if path.is_file()]
+
+
+def moved_user_files(home: Home, name: str, new: str) -> Iterator[tuple[Path, Path]]:
+    """Yield each file of a user, and where it belongs when the user has another name."""
+    for path in all_user_files(home, name):
+        is_first = path.parent == home.users_folder
+        yield path, path.with_name(f"{new}{path.suffix}") if is_first else devices_folder(home, new) / path.name
 
 
 def write_chain(

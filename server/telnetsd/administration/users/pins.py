@@ -7,6 +7,8 @@ from typing import Final
 
 from telnetsd.config.values import FINGERPRINT_PREFIX
 from telnetsd.errors import OperatorError
+from telnetsd.escaping import escape
+from telnetsd.events.fields import TEXT_MAX_CHARS
 from telnetsd.pki.certificate import spki_sha256, without_warnings
 from telnetsd.pki.path_reason import pin_problem
 from telnetsd.pki.trust import load_certificates
@@ -28,7 +30,7 @@ def parse_pin(text: str, at: datetime) -> str:
         if match is None:
             raise OperatorError("not a fingerprint: write SHA256: and 64 hexadecimal digits, as `enroll` shows them")
         return match[1].lower()
-    leaf = load_certificates(Path(text), text)[0].certificate
+    leaf = load_certificates(Path(text), escape(text, TEXT_MAX_CHARS))[0].certificate
     if leaf.issuer != leaf.subject:
         raise OperatorError(
             f"{text} is not self-signed, and only self-signed certificates can be pinned; see: telnetsd trust add"

@@ -24,11 +24,11 @@ from telnetsd.administration.users.credentials import (
     PinnedKey,
     RequestFile,
     all_user_files,
-    devices_folder,
     generate,
     issue,
     kept_key,
     key_for,
+    moved_user_files,
 )
 from telnetsd.administration.users.names import check_user_name, is_like_a_file, look_alike
 from telnetsd.administration.users.pins import parse_pin
@@ -119,7 +119,7 @@ def change_user(home: Home, name: str, roles: tuple[str, ...] | None, *, is_mapp
         change.state.users.change(user, is_mapped=mapped)
         may = "may" if mapped else "may not"
         message = f"user {name} has the roles {', '.join(user.roles)}; entries of other CAs {may} name this user"
-        change.record(UserChanged(message=message, name=user.name, roles=user.roles))
+        change.record(UserChanged(message=message, name=user.name, roles=user.roles, is_mapped=mapped))
         return change.state.users.require(name)
 
 
@@ -221,11 +221,9 @@ def _require_unused(change: Change, name: str) -> None:
 
 
 def _move_files(change: Change, name: str, new: str) -> None:
-    users, moved_devices = change.home.users_folder, devices_folder(change.home, new)
-    for path in all_user_files(change.home, name):
-        moved = users / f"{new}{path.suffix}" if path.parent == users else moved_devices / path.name
+    for path, moved in moved_user_files(change.home, name, new):
         make_secret_folder(moved.parent)
-        give_to_owner(moved.parent, users)
+        give_to_owner(moved.parent, change.home.users_folder)
         write = change.write_public if path.suffix == ".pem" else change.write_secret
         write(moved, path.read_bytes())
         change.delete(path)

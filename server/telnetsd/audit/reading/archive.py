@@ -135,7 +135,7 @@ def read_lines(snapshot: Snapshot, on_progress: Callable[[int], None] = lambda _
     done = 0
     for part in snapshot.parts:
         before = done
-        with _readable(part.path), _find_again(part) as raw:
+        with _readable(part.path), _find_again(part)[1] as raw:
             for line in _lines_of(raw, part.path, part.size if part.is_plain else None):
                 yield line
                 if line.number % _PROGRESS_LINES == 0:
@@ -153,7 +153,7 @@ def read_ranges(part: LogPart, ranges: Iterable[tuple[int, int]]) -> Iterator[by
     Raises:
         OperatorError: The file cannot be read, or was removed meanwhile.
     """
-    with _readable(part.path), _find_again(part) as raw, contextlib.suppress(*_BROKEN):
+    with _readable(part.path), _find_again(part)[1] as raw, contextlib.suppress(*_BROKEN):
         _, source = _unpack(raw)
         at = 0
         for offset, size in ranges:
@@ -162,6 +162,21 @@ def read_ranges(part: LogPart, ranges: Iterable[tuple[int, int]]) -> Iterator[by
             content = source.read(size)
             at += len(content)
             yield from content.removesuffix(b"\n").split(b"\n")
+
+
+@contextmanager
+def open_part(part: LogPart) -> Iterator[tuple[str, IO[bytes], int]]:
+    """Open one file of a log in order to copy it; yields its name, the file, and how many of its bytes count.
+
+    Raises:
+        OperatorError: The file cannot be read, or was removed meanwhile.
+    """
+    with _readable(part.path):
+        path, raw = _find_again(part)
+        with raw:
+            is_plain = _unpack(raw)[0]
+            raw.seek(0)
+            yield path.name, raw, part.size if is_plain else os.fstat(raw.fileno()).st_size
 
 
 def _lines_of(raw: IO[bytes], path: Path, limit: int | None) -> Iterator[LogLine]:
@@ -216,8 +231,8 @@ def _first_link(raw: IO[bytes], path: Path) -> Link | None:
     return link_of(line.content) if line else None
 
 
-def _find_again(part: LogPart) -> IO[bytes]:
-    """Open a file that was listed before, and may have been rotated away or compressed meanwhile.
+def _find_again(part: LogPart) -> tuple[Path, IO[bytes]]:
+    """Find and open a file that was listed before, and may have been rotated away or compressed meanwhile.
 
     Raises:
         FileNotFoundError: It is gone.
@@ -229,7 +244,7 @@ def _find_again(part: LogPart) -> IO[bytes]:
             with contextlib.suppress(OSError):
                 raw = open_regular(path)
                 if _first_link(raw, path) == part.first:
-                    return raw
+                    return path, raw
                 raw.close()
     raise FileNotFoundError(errno.ENOENT, "it was removed in the meantime; try again", str(part.path))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from telnetsd.audit.reading.moment import Zone, to_zone
-from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json
+from telnetsd.cli.common import HomeOption, JsonOption, console, home_of, print_json, size_words
 from telnetsd.cli.times import SinceOption, UntilOption, UtcOption, interval_of, zone_of
 from telnetsd.cli.words import complete_lines, complete_users
 from telnetsd.errors import OperatorError
@@ -27,7 +27,6 @@ WriterOption = Annotated[
 _FACTS_WIDTH = 40
 """About the width of what is printed before the text of a hit."""
 _TEXT_MIN_WIDTH = 40
-_MIB = 2**20
 _NICENESS = 10
 """A running server goes first."""
 
@@ -84,7 +83,7 @@ def index(
         )
     except OSError as error:
         raise OperatorError(f"cannot write to {where.shown(where.index_folder)}: {error.strerror}") from error
-    typer.echo(f"added {done.recordings} recordings to the index ({_mib(done.size)})", err=True)
+    typer.echo(f"added {done.recordings} recordings to the index ({size_words(done.size)})", err=True)
 
 
 class _Looked:
@@ -157,10 +156,6 @@ def _shown(at: datetime, zone: Zone) -> str:
 
 
 def _show_progress(progress: Progress) -> None:
-    text = f"{progress.recordings} of {progress.recordings_due} recordings, {_mib(progress.size)}"
+    text = f"{progress.recordings} of {progress.recordings_due} recordings, {size_words(progress.size)}"
     end = "\n" if progress.recordings == progress.recordings_due else ""
-    typer.echo(f"\r\x1b[K{text} of {_mib(progress.size_due)}{end}", nl=False, err=True)
-
-
-def _mib(size: int) -> str:
-    return f"{size / _MIB:.1f} MiB"
+    typer.echo(f"\r\x1b[K{text} of {size_words(progress.size_due)}{end}", nl=False, err=True)

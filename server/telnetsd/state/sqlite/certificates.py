@@ -118,6 +118,13 @@ class Certificates:
         )
         return int(row[0])
 
+    def raise_crl_number(self, issuer_sha256: str, number: int) -> None:
+        """See CertificateTable."""
+        self._database.execute(
+            "INSERT INTO crl_numbers VALUES (?, ?) ON CONFLICT DO UPDATE SET number = max(number, excluded.number)",
+            (issuer_sha256, number),
+        )
+
     def _select(self, where: str, *values: str) -> Iterator[IssuedCertificate]:
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM certificates WHERE {where}", values)
         for row in rows:

@@ -63,6 +63,10 @@ class Database:
         with _store_errors():
             return self._connection.execute(statement, tuple(values)).fetchall()
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy to an empty file."""
+        self.execute("VACUUM INTO ?", (str(path),))
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

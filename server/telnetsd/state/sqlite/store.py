@@ -48,6 +48,11 @@ class SqliteStore:
         """See Store."""
         self._database.close()
 
+    def copy_to(self, path: Path) -> None:
+        """See Store."""
+        path.touch(SECRET_FILE_MODE, exist_ok=False)
+        self._database.copy_to(path)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See Store."""

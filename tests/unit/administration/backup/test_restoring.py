@@ -1,0 +1,400 @@
+"""Restoring: what was taken away after the backup stays so, and what cannot be proved is not given back."""
+
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from support.audit import assert_intact, read_log
+from support.certificates import make_ca
+from support.homes import add, write_pem
+from support.server import action_of
+from telnetsd.administration.authority.authorities import crl_file, load_issuer, rewrite_crls
+from telnetsd.administration.authority.issuing import Grant
+from telnetsd.administration.authority.revocation import RevocationTarget, restore, revoke
+from telnetsd.administration.authority.rotation import retire, rotate
+from telnetsd.administration.authority.trust import add_trust, list_trust, remove_trust
+from telnetsd.administration.backup.making import make_backup
+from telnetsd.administration.backup.restoring import Restored, RestoreOptions, restore_backup
+from telnetsd.administration.initialise import initialise
+from telnetsd.administration.installation.audit_key import change_audit_key
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.users.credentials import PinnedKey, user_files
+from telnetsd.administration.users.users import NewUser, add_user, change_user, remove_user, rename_user
+from telnetsd.audit.compression import compress
+from telnetsd.audit.key import load_audit_key
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.trail import make_event
+from telnetsd.config.settings import AuditSettings
+from telnetsd.errors import OperatorError
+from telnetsd.events.of_changes import ChangeUndone, UserChanged
+from telnetsd.events.reason import CheckpointReason, RevocationReason
+from telnetsd.files.home import Home, alone
+from telnetsd.identity.outcome import User
+from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.state.opening import open_store
+from telnetsd.state.records import UserRecord
+
+HOLD = RevocationReason.CERTIFICATE_HOLD
+PASSPHRASE = b"correct horse"
+
+
+class Place:
+    """An installation, a backup of it, and where that is restored to."""
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self.home = home
+        self.backup = folder / "b.tar.zst"
+        self.target = Home(folder / "restored")
+
+    def back_up(self, passphrase: bytes | None = PASSPHRASE) -> None:
+        self.backup.unlink(missing_ok=True)
+        make_backup(self.home, self.backup, passphrase, has_recordings=False)
+
+    def sign(self) -> None:
+        with closing(AuditLog(self.home.audit_file, load_audit_key(self.home))) as log:
+            log.checkpoint(CheckpointReason.REQUESTED)
+
+    def restore(self, *, has_log: bool = True, is_forced: bool = False, into: Home | None = None) -> Restored:
+        options = RestoreOptions(
+            log_folder=self.home.audit_file.parent if has_log else None,
+            public_keys=None,
+            is_forced=is_forced,
+            ask_backup=lambda: PASSPHRASE,
+            ask_ca=lambda: b"",
+        )
+        return restore_backup(into or self.target, self.backup, options)
+
+    def user(self, name: str) -> UserRecord:
+        with closing(open_store(self.target)) as state:
+            return state.users.require(name)
+
+    def taken(self, name: str) -> bool:
+        with closing(open_store(self.target)) as state:
+            return state.is_taken(name)
+
+
+@pytest.fixture
+def place(home: Home, tmp_path: Path) -> Place:
+    made = Place(home, tmp_path)
+    made.back_up()
+    return made
+
+
+def revoke_all(home: Home, name: str, reason: RevocationReason = RevocationReason.UNSPECIFIED) -> None:
+    revoke(home, RevocationTarget((name,)), reason, by_operator())
+
+
+def test_a_restored_installation_is_the_one_that_was_backed_up(place: Place) -> None:
+    restored = place.restore()
+    assert (restored.missing_keys, restored.warning, restored.has_new_audit_key) == ((), "", False)
+    former = sorted(one.relative_to(place.home.root) for one in place.home.certs_folder.rglob("*") if one.is_file())
+    for path in former:
+        if path.parent.name != "crl" and path.name != ".lock":
+            assert (place.target.root / path).read_bytes() == (place.home.root / path).read_bytes()
+            assert (place.target.root / path).stat().st_mode == (place.home.root / path).stat().st_mode
+    assert load_issuer(place.target).certificate == load_issuer(place.home).certificate
+    assert [one.name for one in place.target.root.glob(".*")] == []
+
+
+def test_the_log_says_what_was_backed_up_and_restored_and_stays_intact(place: Place) -> None:
+    before = assert_intact(place.home.audit_file, load_audit_key(place.home))
+    place.restore()
+    assert_intact(place.target.audit_file, load_audit_key(place.target))
+    events = read_log(place.target.audit_file)
+    (made,) = [one for one in events if action_of(one) == "installation-backed-up"]
+    (restored,) = [one for one in events if action_of(one) == "installation-restored"]
+    assert restored["event"]["sequence"] == before.last_sequence + 1
+    for field in ("last_sequence", "last_sha256", "sha256"):
+        assert made["telnetsd"]["backup"][field] == restored["telnetsd"]["backup"][field]
+    assert made["telnetsd"]["backup"]["has_keys"] is True
+    assert restored["telnetsd"]["backup"]["taken_at"] < restored["@timestamp"]
+
+
+def test_a_revocation_after_the_backup_is_applied_with_its_time_and_reason(place: Place) -> None:
+    revoke_all(place.home, "bob", RevocationReason.KEY_COMPROMISE)
+    restored = place.restore()
+    assert restored.applied.done == {"revocation": 1}
+    with closing(open_store(place.home)) as state:
+        there = state.users.require("bob").certificates
+    assert place.user("bob").certificates == there
+
+
+def test_without_a_later_log_what_was_revoked_after_the_backup_is_valid_again_and_that_is_said(place: Place) -> None:
+    revoke_all(place.home, "bob")
+    restored = place.restore(has_log=False)
+    assert restored.later is None
+    assert place.user("bob").certificates[0].revocation is None
+
+
+def test_a_removal_after_the_backup_is_applied(place: Place) -> None:
+    assert user_files(place.home, "bob").key.exists()
+    remove_user(place.home, "bob")
+    restored = place.restore()
+    with closing(open_store(place.target)) as state:
+        assert not state.users.has("bob")
+        assert state.users.was_removed("bob")
+        assert all(one.revocation is not None for one in state.certificates.of_user("bob"))
+    assert restored.applied.done["removal"] == 1
+    assert not user_files(place.target, "bob").key.exists()
+
+
+def test_a_hold_and_its_end_after_the_backup_are_applied(place: Place) -> None:
+    for name in ("bob", "ed"):
+        revoke_all(place.home, name, HOLD)
+    restore(place.home, RevocationTarget(("bob",)), by_operator())
+    place.restore()
+    assert place.user("bob").certificates[0].revocation is None
+    revocation = place.user("ed").certificates[0].revocation
+    assert revocation is not None
+    assert revocation.is_hold
+
+
+def test_a_pin_is_revoked_and_restored_as_after_the_backup(place: Place) -> None:
+    pin = f"SHA256:{'A' * 64}"
+    add_user(place.home, NewUser(User("pat", ("user",))), PinnedKey(pin), Grant())
+    place.back_up()
+    revoke_all(place.home, "pat", HOLD)
+    place.restore()
+    assert place.user("pat").pins[0].revocation is not None
+    restore(place.home, RevocationTarget(("pat",)), by_operator())
+    place.restore(is_forced=True)
+    assert place.user("pat").pins[0].revocation is None
+
+
+def test_roles_and_names_after_the_backup_are_applied(place: Place) -> None:
+    change_user(place.home, "alice", ("user",), is_mapped=None)
+    change_user(place.home, "ed", ("operator",), is_mapped=True)
+    rename_user(place.home, "bob", "robert")
+    place.restore()
+    assert place.user("alice").user.roles == ("user",)
+    assert (place.user("ed").user.roles, place.user("ed").is_mapped) == (("operator",), True)
+    assert place.user("robert").certificates
+    assert place.taken("bob")
+    assert user_files(place.target, "robert").key.exists()
+
+
+def test_a_ca_that_is_no_longer_trusted_is_not_trusted_after_a_restore(place: Place, tmp_path: Path) -> None:
+    both = [make_ca("one"), make_ca("two")]
+    add_trust(place.home, write_pem(tmp_path / "both.pem", *both), is_intermediate=False)
+    place.home.trust_folder.joinpath("file.pem").write_bytes(write_pem(tmp_path / "x", make_ca("three")).read_bytes())
+    place.back_up()
+    remove_trust(place.home, certificate_sha256(both[0].certificate))
+    restored = place.restore()
+    subjects = {one.certificate.subject.rfc4514_string() for one in list_trust(place.target)}
+    assert "CN=one" not in subjects
+    assert {"CN=two", "CN=three"} <= subjects
+    assert restored.applied.done == {"removal": 1}
+
+
+def test_what_was_given_after_the_backup_is_named_as_lost(place: Place, tmp_path: Path) -> None:
+    add(place.home, "carol")
+    add(place.home, "dave")
+    remove_user(place.home, "dave")
+    add_trust(place.home, write_pem(tmp_path / "ca.pem", make_ca("later")), is_intermediate=False)
+    rotate(place.home)
+    restored = place.restore()
+    assert list(restored.applied.users) == ["carol", "dave"]
+    assert [one.split(";")[0] for one in restored.applied.again] == [
+        "CN=later is a trust anchor from now on",
+        f"the CA {certificate_sha256(load_issuer(place.home).certificate)[:16]} issues from now on",
+    ]
+
+
+def test_what_a_retired_ca_issued_stays_revoked(place: Place) -> None:
+    old = load_issuer(place.home).certificate
+    rotate(place.home)
+    from telnetsd.administration.authority.rotation import renew_server
+
+    renew_server(place.home, ())
+    retire(place.home, certificate_sha256(old)[:16])
+    restored = place.restore()
+    assert all(one.revocation is not None for one in place.user("bob").certificates)
+    assert restored.applied.again[-1] == f"the CA {certificate_sha256(old)[:16]} is no longer trusted"
+
+
+def cut_after(home: Home, action: str) -> None:
+    """Remove the seal, and whatever follows the last event with this action, as in a copy that is a little behind."""
+    lines = home.audit_file.read_bytes().splitlines(keepends=True)
+    last = max(number for number, line in enumerate(lines) if action_of(json.loads(line)) == action)
+    home.audit_file.write_bytes(b"".join(lines[: last + 1]))
+    home.audit_file.with_suffix(".seal").unlink()
+
+
+def test_what_no_signature_covers_takes_away_but_gives_nothing_back(place: Place) -> None:
+    revoke_all(place.home, "ed", HOLD)
+    place.back_up()
+    restore(place.home, RevocationTarget(("ed",)), by_operator())
+    revoke_all(place.home, "bob")
+    rename_user(place.home, "bob", "robert")
+    change_user(place.home, "alice", ("user", "operator"), is_mapped=True)
+    cut_after(place.home, "user-changed")
+    restored = place.restore()
+    assert restored.applied.left_out == 2
+    assert place.user("ed").certificates[0].revocation is not None
+    assert place.user("bob").certificates[0].revocation is not None
+    assert (place.user("alice").user.roles, place.user("alice").is_mapped) == (("operator",), False)
+    assert restored.applied.again == ["bob was renamed to robert"]
+
+
+def test_lines_after_a_break_of_the_chain_take_away_but_give_nothing_back(place: Place) -> None:
+    revoke_all(place.home, "ed", HOLD)
+    place.back_up()
+    change_user(place.home, "bob", ("user",), is_mapped=False)
+    restore(place.home, RevocationTarget(("ed",)), by_operator())
+    revoke_all(place.home, "alice")
+    place.sign()
+    content = place.home.audit_file.read_bytes().splitlines(keepends=True)
+    broken = next(number for number, line in enumerate(content) if b'"user-changed"' in line)
+    place.home.audit_file.write_bytes(b"".join([*content[:broken], *content[broken + 1 :]]))
+    restored = place.restore()
+    assert restored.later is not None
+    assert restored.later.damage == f"audit.jsonl line {broken + 1}: it does not follow the line before it"
+    assert place.user("ed").certificates[0].revocation is not None
+    assert place.user("alice").certificates[0].revocation is not None
+
+
+def test_a_change_that_was_undone_is_not_applied(place: Place) -> None:
+    change_user(place.home, "bob", ("operator",), is_mapped=False)
+    change_user(place.home, "bob", ("user",), is_mapped=False)
+    change_user(place.home, "bob", ("operator",), is_mapped=False)
+    last = read_log(place.home.audit_file)[-1]
+    with closing(AuditLog(place.home.audit_file, load_audit_key(place.home))) as log:
+        log.append([make_event(ChangeUndone(message=f"an interrupted change was undone: {last['message']}"))])
+    place.restore()
+    assert place.user("bob").user.roles == ("user",)
+
+
+def test_the_number_of_a_crl_never_goes_back(place: Place) -> None:
+    rewrite_crls(place.home, by_operator(), lambda: b"")
+    rewrite_crls(place.home, by_operator(), lambda: b"")
+
+    def number(home: Home) -> int:
+        crl = x509.load_pem_x509_crl(crl_file(home, load_issuer(home).certificate).read_bytes())
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+    place.restore(has_log=False)
+    assert number(place.target) > number(place.home)
+    first = number(place.target)
+    place.restore(has_log=False, is_forced=True)
+    assert number(place.target) >= first
+
+
+def test_rotated_and_compressed_files_of_the_later_log_are_taken_over(place: Place) -> None:
+    key = load_audit_key(place.home)
+    settings = AuditSettings(rotate_bytes=2000)
+    with closing(AuditLog(place.home.audit_file, key, settings)) as log:
+        for _ in range(8):
+            log.append([make_event(UserChanged(message="x", name="bob", roles=("user",), is_mapped=False))])
+    rotated = sorted(place.home.audit_file.parent.glob("audit-*.jsonl"))
+    assert len(rotated) > 1
+    compress(rotated[0])
+    place.restore()
+    assert_intact(place.target.audit_file, load_audit_key(place.target))
+    names = {one.name for one in place.home.audit_file.parent.iterdir() if one.name.startswith("audit")}
+    assert names == {one.name for one in place.target.audit_file.parent.iterdir() if one.name.startswith("audit")}
+
+
+def test_files_that_only_the_backup_has_are_kept(place: Place) -> None:
+    key = load_audit_key(place.home)
+    with closing(AuditLog(place.home.audit_file, key, AuditSettings(rotate_bytes=1000))) as log:
+        log.append([make_event(UserChanged(message="x", name="bob", roles=("user",), is_mapped=False))])
+    (first,) = place.home.audit_file.parent.glob("audit-*.jsonl")
+    place.back_up()
+    first.unlink()
+    place.restore()
+    assert_intact(place.target.audit_file, load_audit_key(place.target))
+
+
+def test_a_log_that_begins_inside_a_file_of_the_backup_is_refused(place: Place, tmp_path: Path) -> None:
+    for _ in range(2):
+        change_user(place.home, "bob", ("user",), is_mapped=False)
+    place.back_up()
+    lines = place.home.audit_file.read_bytes().splitlines(keepends=True)
+    place.home.audit_file.write_bytes(b"".join(lines[3:]))
+    with pytest.raises(OperatorError, match="begins with line 4, in the middle of a file of the backup"):
+        place.restore()
+    assert not place.target.state_file.exists()
+
+
+@pytest.mark.parametrize("what", ["of another installation", "that ends before the backup", "that is not there"])
+def test_a_log_that_does_not_go_on_after_the_backup_is_refused(what: str, place: Place, tmp_path: Path) -> None:
+    if what == "of another installation":
+        other = Home(tmp_path / "other")
+        initialise(other, ())
+        shutil.rmtree(place.home.audit_file.parent)
+        shutil.copytree(other.audit_file.parent, place.home.audit_file.parent)
+    elif what == "that ends before the backup":
+        lines = place.home.audit_file.read_bytes().splitlines(keepends=True)
+        place.home.audit_file.write_bytes(b"".join(lines[:3]))
+    else:
+        shutil.rmtree(place.home.audit_file.parent)
+    with pytest.raises(OperatorError, match=f"^the log in {place.home.audit_file.parent} cannot be used: "):
+        place.restore()
+    assert not place.target.state_file.exists()
+
+
+def test_a_folder_with_content_is_refused_and_nothing_in_it_changes(place: Place) -> None:
+    place.target.root.mkdir()
+    (place.target.root / "mine").write_text("keep")
+    with pytest.raises(OperatorError, match="is not empty: it has mine; restore into another folder with --home"):
+        place.restore()
+    assert [one.name for one in place.target.root.iterdir()] == ["mine"]
+
+
+def test_a_running_installation_is_refused(place: Place) -> None:
+    with alone(place.home), pytest.raises(OperatorError, match="a server is already running on this home folder"):
+        place.restore(has_log=False, is_forced=True, into=place.home)
+
+
+def test_force_moves_the_installation_aside_and_applies_its_log_and_keys(place: Place) -> None:
+    place.back_up(passphrase=None)
+    revoke_all(place.home, "bob")
+    key = place.home.ca_key.read_bytes()
+    (place.home.root / "webhook.secret").write_text("x")
+    restored = place.restore(has_log=False, is_forced=True, into=place.home)
+    assert restored.moved_aside is not None
+    assert (restored.moved_aside / "certs/ca.key").read_bytes() == key
+    assert (restored.missing_keys, restored.has_new_audit_key) == ((), False)
+    assert place.home.ca_key.read_bytes() == key
+    assert (place.home.root / "webhook.secret").exists()
+    with closing(open_store(place.home)) as state:
+        assert state.users.require("bob").certificates[0].revocation is not None
+
+
+def test_without_keys_a_new_audit_key_signs_and_the_missing_ones_are_named(place: Place) -> None:
+    place.back_up(passphrase=None)
+    restored = place.restore(has_log=False)
+    assert restored.has_new_audit_key
+    assert {"certs/ca.key", "certs/server.key", "certs/audit.key"} <= set(restored.missing_keys)
+    assert "no private key at certs/ca.key" in restored.warning
+    assert_intact(place.target.audit_file, load_audit_key(place.target))
+    assert "audit-key-changed" in map(action_of, read_log(place.target.audit_file))
+
+
+def test_a_key_of_the_former_installation_that_is_another_one_is_not_taken(place: Place) -> None:
+    place.back_up(passphrase=None)
+    change_audit_key(place.home)
+    restored = place.restore(has_log=False, is_forced=True, into=place.home)
+    assert restored.missing_keys == ("certs/audit.key",)
+
+
+def test_if_something_cannot_be_put_in_place_everything_is_as_before(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {one: one.read_bytes() for one in place.home.root.rglob("*") if one.is_file()}
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "state.db" and ".restoring" in str(self):
+            raise OSError(28, "No space left on device", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OperatorError, match="cannot restore: .*: No space left on device; nothing was changed"):
+        place.restore(has_log=False, is_forced=True, into=place.home)
+    after = {one: one.read_bytes() for one in place.home.root.rglob("*") if one.is_file() and "run" not in one.parts}
+    assert after == {path: content for path, content in before.items() if "run" not in path.parts}
