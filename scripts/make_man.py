@@ -23,6 +23,7 @@ FILES: Final = (
     ("certs/users/", "certificates and keys to hand to users"),
     ("certs/trust/, certs/crl/", "other trust anchors, and CRLs"),
     ("audit/audit.jsonl", "the audit log; rotated files and recordings are beside it"),
+    ("/usr/sbin/telnetsd-admin", "on Debian: this command line, as the user of the service and for its home folder"),
     ("run/control.sock", "where verbs like `session list` ask the running server"),
 )
 ENVIRONMENT: Final = (

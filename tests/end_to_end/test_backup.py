@@ -31,7 +31,7 @@ def test_a_certificate_that_was_revoked_after_the_backup_is_still_refused_after_
         client.read_until()
         other.read_until()
         output = done(home, "backup", backup, "--with-keys", "--password-file", passphrase)
-        assert "private keys, encrypted: without the passphrase they cannot be used" in output
+        assert "private files, such as keys, encrypted with the passphrase" in output
         assert client.command("echo goes on") == "goes on"
         done(home, "user", "revoke", "bob")
         client.read_to_end()
@@ -58,7 +58,7 @@ def test_a_certificate_that_was_revoked_after_the_backup_is_still_refused_after_
 def test_without_a_log_the_operator_is_told_that_revocations_are_lost(home: Home, tmp_path: Path) -> None:
     backup = tmp_path / "b.tar.zst"
     output = done(home, "backup", backup)
-    assert "without the 9 private keys; keep a backup of them as well: --with-keys" in output
+    assert "without 9 private files, such as keys; to include them: --with-keys" in output
     lines = done(Home(tmp_path / "new"), "restore", backup).splitlines()
     assert any(line.startswith("  no later log was at hand: ") for line in lines)
     assert "    also revocations and removals; repeat them, or restore again with --log DIR" in lines

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.client import connect_as
-from support.command_line import telnetsd
+from support.command_line import done, refused, telnetsd
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events
 from support.terminal import shown_on_terminal
+from telnetsd.config.loading import load_settings
 from telnetsd.files.home import Home
 
 pytestmark = pytest.mark.unmeasured
@@ -331,6 +332,18 @@ def test_an_extreme_configuration_is_an_error_of_one_line(text: str, home: Home)
     assert finished.returncode == 1
     assert finished.stderr.startswith(("error: not valid TOML", "error: wrong value in telnetsd.toml"))
     assert finished.stderr.count("\n") == 1
+
+
+def test_init_writes_the_address_to_listen_on(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    done(home, "init", "--listen", "[::]:992")
+    assert load_settings(home.config_file).listener.listen == "[::]:992"
+    # An interrupted init is repeated: the file that it wrote is not another configuration.
+    home.ca_certificate.unlink()
+    done(home, "init", "--listen", "[::]:992")
+    home.ca_certificate.unlink()
+    assert "exists; write the address there: [listener] listen" in refused(home, "init", "--listen", "[::]:993")
+    assert "not an address: 'here'; write HOST:PORT" in refused(Home(tmp_path / "x"), "init", "--listen", "here")
 
 
 def test_init_accepts_a_long_host_name(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ DATA = {
     "share/telnetsd/prometheus-alerts.yml": "docs/prometheus-alerts.yml",
     "share/telnetsd/vector.toml": "docs/vector.toml",
     "lib/systemd/system/telnetsd.service": "scripts/telnetsd.service",
+    "lib/systemd/system/telnetsd-init.service": "scripts/telnetsd-init.service",
     "lib/systemd/system/telnetsd.socket": "scripts/telnetsd.socket",
 }
 

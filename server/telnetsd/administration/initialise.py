@@ -15,6 +15,7 @@ from telnetsd.administration.authority.rotation import (
     require_host_name,
 )
 from telnetsd.audit.key import make_audit_key
+from telnetsd.config.address import is_address
 from telnetsd.config.documents import template
 from telnetsd.errors import OperatorError
 from telnetsd.events.part import Fields
@@ -42,6 +43,7 @@ def initialise(
     home: Home,
     names: tuple[str, ...],
     *,
+    listen: str = "",
     has_intermediate: bool = False,
     passphrase: bytes | None = None,
     key_type: KeyType = KeyType.EC,
@@ -51,17 +53,24 @@ def initialise(
     Args:
         home: The home folder.
         names: Host names and addresses that clients will use, in addition to the names of the local machine.
+        listen: The address in the configuration; empty: the default.
         has_intermediate: Whether an intermediate issues certificates, so that the root's key can be kept elsewhere.
         passphrase: Encrypts the CA's keys.
         key_type: The type of the CA's keys. With ML-DSA, a separate P-256 CA issues the server's own certificate:
             OpenSSL before 3.5, which most clients have, cannot verify ML-DSA.
     Raises:
-        OperatorError: A CA already exists, or a name is neither a host name nor an address.
+        OperatorError: A CA already exists, a name is neither a host name nor an address, or `listen` is no address,
+            or there is a configuration that would not get it.
     """
     if home.ca_certificate.exists():
         raise OperatorError(f"a CA already exists: {home.ca_certificate}; choose another home folder with --home")
     for name in names:
         require_host_name(name)
+    if listen and not is_address(listen):
+        raise OperatorError(f"not an address: {listen!a}; write HOST:PORT, as in 0.0.0.0:992 or [::]:992")
+    configuration = template(listen).encode()
+    if listen and home.config_file.exists() and home.config_file.read_bytes() != configuration:
+        raise OperatorError(f"{home.config_file} exists; write the address there: [listener] listen")
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
     _make_folders(home)
     # Left over from an interrupted `init`: nothing that it created was ever used.
@@ -69,7 +78,7 @@ def initialise(
     for path in left_over:
         path.unlink(missing_ok=True)
     if not home.config_file.exists():
-        write_public(home.config_file, template().encode())
+        write_public(home.config_file, configuration)
     open_store(home, create=True).close()
     now = utc_now()
     host = names[0] if names else gethostname()

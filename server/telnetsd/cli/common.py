@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from telnetsd.files.home import Home, find_home
+from telnetsd.files.home import Home, find_home, require_whole
 from telnetsd.lines.recordings.terminal_filter import RESET, TerminalFilter
 
 HomeOption = Annotated[
@@ -32,7 +32,18 @@ _MIB = 2**20
 
 
 def home_of(context: typer.Context, chosen: Path | None) -> Home:
-    """Return the home folder that was given before or after the verb."""
+    """Return the home folder that was given before or after the verb.
+
+    Raises:
+        OperatorError: A restore of it was interrupted.
+    """
+    home = place_of(context, chosen)
+    require_whole(home)
+    return home
+
+
+def place_of(context: typer.Context, chosen: Path | None) -> Home:
+    """Return the home folder that was given before or after the verb, whatever state it is in."""
     return find_home(chosen or context.find_root().obj)
 
 

@@ -17,6 +17,10 @@ def init(
         list[str] | None,
         typer.Option("--name", metavar="HOST", help="A host name or address that clients will use; may be repeated."),
     ] = None,
+    listen: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="The address to listen on, as in [::]:992, for telnetsd.toml."),
+    ] = "",
     intermediate: Annotated[
         bool, typer.Option("--intermediate", help="Issue from an intermediate; the root's key can be kept offline.")
     ] = False,
@@ -43,7 +47,12 @@ def init(
     is_locked = encrypt_key or passphrase_file is not None
     passphrase = new_passphrase(passphrase_file, "the CA's key") if is_locked else None
     made = initialise(
-        where, tuple(name or ()), has_intermediate=intermediate, passphrase=passphrase, key_type=key_type
+        where,
+        tuple(name or ()),
+        listen=listen,
+        has_intermediate=intermediate,
+        passphrase=passphrase,
+        key_type=key_type,
     )
     typer.echo(f"made {where.root}")
     typer.echo(f"  certs/ca.pem      the CA, until {made.ca.not_valid_after_utc:%Y-%m-%d}; clients need this file")

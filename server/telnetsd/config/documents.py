@@ -1,6 +1,7 @@
 """The settings as documents: the file that `telnetsd init` writes, README's table, the page docs/configuration.md."""
 
 import builtins
+import re
 import textwrap
 import typing
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from telnetsd.config.key import KeyMeaning, keys_of, section_of
 from telnetsd.config.settings import Settings
 
 WIDTH: Final = 100
+_LISTEN_LINE: Final = re.compile("^# listen = .*$", re.MULTILINE)
 _TEMPLATE_HEAD: Final = """\
 # telnetsd.toml: every key is optional; these are the defaults. docs/configuration.md has all of them.
 # `telnetsd check` reads this file without starting. A running server applies a change at once, and `telnetsd
@@ -79,14 +81,18 @@ restart. Keys that end in `_s` are in seconds, and keys that end in `_bytes` are
 """
 
 
-def template() -> str:
-    """Return the file that `telnetsd init` writes."""
+def template(listen: str = "") -> str:
+    """Return the file that `telnetsd init` writes; `listen` is the address that it sets, if there is one."""
     parts = [_TEMPLATE_HEAD]
     for name, section in _plain_sections():
         rows = [(field, key) for field, key in keys_of(section) if key.is_common]
         if rows:
             parts.append("\n".join([f"[{name}]", *(_template_line(field, key) for field, key in rows)]) + "\n")
-    return "\n".join([*parts, _EXAMPLES])
+    text = "\n".join([*parts, _EXAMPLES])
+    if not listen:
+        return text
+    assignment = f"listen = {msgspec.json.encode(listen).decode()}"
+    return _LISTEN_LINE.sub(lambda _: assignment, text, count=1)
 
 
 def readme_table() -> str:

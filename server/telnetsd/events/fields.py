@@ -126,6 +126,12 @@ CertificateStatusField = Annotated[
     CertificateStatus,
     Field("telnetsd.certificate.status", _words(CertificateStatus), "the result of checking the certificate"),
 ]
+CertificateIssuerSha256 = Annotated[
+    str, Field("telnetsd.certificate.issuer_sha256", _SHA256, "SHA-256 of the CA that issued it")
+]
+CertificateSpkiSha256 = Annotated[
+    str, Field("telnetsd.certificate.spki_sha256", _SHA256, "SHA-256 of its public key (SubjectPublicKeyInfo)")
+]
 RevokedAt = Annotated[str, Field("telnetsd.certificate.revoked_at", _TIME, "when it was revoked")]
 RevocationReasonField = Annotated[
     RevocationReason,

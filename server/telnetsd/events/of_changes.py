@@ -20,6 +20,8 @@ class CertificateIssued(Done):
     action: ClassVar = "certificate-issued"
     target: context.TargetPart | None = None
     certificate: context.CertificatePart | None = None
+    issuer_sha256: f.CertificateIssuerSha256 | None = None
+    spki_sha256: f.CertificateSpkiSha256 | None = None
     server_sha256: f.TlsServerSha256 | None = None
 
 
@@ -29,6 +31,8 @@ class CertificateRenewed(Done):
     action: ClassVar = "certificate-renewed"
     target: context.TargetPart
     certificate: context.CertificatePart | None = None
+    issuer_sha256: f.CertificateIssuerSha256 | None = None
+    spki_sha256: f.CertificateSpkiSha256 | None = None
 
 
 class CertificateRevoked(Done):

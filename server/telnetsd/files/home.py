@@ -87,6 +87,10 @@ class Home:
     """The public keys of the audit log, the current one first: the file that an auditor receives."""
     shipping_folder = _Path("audit/shipping")
     """How far the audit log has been sent to each collector."""
+    restoring_folder = _Path(".restoring")
+    """What an unfinished restore has extracted."""
+    restore_journal = _Path(".restoring/moves.json")
+    """What a restore moves, while it does."""
     server_lock = _Path("run/server.lock")
     """Locked by the server that runs on this home folder; holds its process id."""
     control_socket = _Path("run/control.sock")
@@ -107,6 +111,16 @@ def find_home(chosen: Path | None) -> Home:
     """
     root = chosen or Path(os.environ.get("TELNETSD_HOME") or Path.cwd())
     return Home(root.expanduser().absolute())
+
+
+def require_whole(home: Home) -> None:
+    """Refuse a home folder of which a restore has moved a part, and was interrupted.
+
+    Raises:
+        OperatorError: It was interrupted.
+    """
+    if home.restore_journal.exists():
+        raise OperatorError(f"a restore of {home.root} was interrupted; run it again: telnetsd restore --force FILE")
 
 
 def require_secret(

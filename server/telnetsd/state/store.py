@@ -25,8 +25,8 @@ from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, Pin, Req
 class CertificateTable(Protocol):
     """Issued certificates; the serial number is unique below its issuer (RFC 5280 section 4.1.2.2)."""
 
-    def add(self, one: IssuedCertificate, der: bytes) -> None:
-        """Record that a certificate was issued; inside a transaction."""
+    def add(self, one: IssuedCertificate, der: bytes | None) -> None:
+        """Record that a certificate was issued; inside a transaction. None: its content is not known any more."""
 
     def find(self, sha256: str) -> IssuedCertificate | None:
         """Return a certificate by its fingerprint."""
@@ -219,6 +219,9 @@ class Store(Register, Protocol):
 
     def forget_change(self, change_id: str) -> None:
         """Record that the files of a change are in place."""
+
+    def forget_changes(self) -> None:
+        """Forget every change whose files are not in place yet; inside a transaction."""
 
     def has_change(self, change_id: str) -> bool:
         """Tell whether a change was made whose files may not be in place yet."""

@@ -22,6 +22,8 @@ from telnetsd.pki.keys import KeyLockedError, MlDsaPrivateKey, PrivateKey, key_f
 from telnetsd.pki.trust import load_certificates
 
 PASSPHRASE_VARIABLE: Final = "TELNETSD_CA_PASSPHRASE"  # noqa: S105 -- a name
+OWN_CRL_PREFIX: Final = "telnetsd-"
+"""The beginning of the names of this installation's own CRLs."""
 FINGERPRINT_CHARS: Final = 16
 """How many characters of a fingerprint identify a CA in file names and on the command line."""
 
@@ -153,7 +155,7 @@ def short_fingerprint(certificate: x509.Certificate) -> str:
 
 def crl_file(home: Home, issuer: x509.Certificate) -> Path:
     """Return the path of the CRL of a built-in CA."""
-    return home.crl_folder / f"telnetsd-{short_fingerprint(issuer)}.pem"
+    return home.crl_folder / f"{OWN_CRL_PREFIX}{short_fingerprint(issuer)}.pem"
 
 
 def _rewrite_crl(change: Change, authority: Authority, days: int) -> x509.CertificateRevocationList:

@@ -142,5 +142,13 @@ def certify(
     message = f"a certificate was {verb} {name}, valid until {facts.not_after:%Y-%m-%d}"
     target = TargetPart(name=name, roles=change.state.users.roles(name))
     event = CertificateRenewed if is_renewal else CertificateIssued
-    change.record(event(message=message, target=target, certificate=who.certificate(facts)))
+    change.record(
+        event(
+            message=message,
+            target=target,
+            certificate=who.certificate(facts),
+            issuer_sha256=issued.issuer_sha256,
+            spki_sha256=issued.spki_sha256,
+        )
+    )
     return certificate

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Self, cast
 
 import msgspec
 import zstandard
@@ -30,7 +30,7 @@ from telnetsd.audit.file import open_regular
 from telnetsd.audit.key import load_public_keys
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape
-from telnetsd.events.fields import CAUSE_MAX_CHARS
+from telnetsd.events.fields import CAUSE_MAX_CHARS, parse_timestamp
 from telnetsd.files.atomic import PUBLIC_FILE_MODE, SECRET_FILE_MODE, make_secret_folder
 
 FORMAT: Final = 1
@@ -38,6 +38,7 @@ TOP: Final = ("telnetsd.toml", "state.db", "certs", "audit")
 """What an installation consists of, besides what a running server needs."""
 _FOLDERS: Final = ("certs", "audit")
 _DEPTH_MAX: Final = 8
+_NAME_HEADER_MAX_BYTES: Final = 2**16
 _PUBLIC_KEYS: Final = "certs/audit.pem"
 KEY_BOX: Final = "keys.box"
 MANIFEST: Final = "manifest.json"
@@ -71,8 +72,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         taken_at: When, as an RFC 3339 timestamp.
         last_sequence, last_sha256: The line of the audit log, a signed one, up to which every change is included.
         files: The files, by path.
-        keys: The SHA-256 of each private key of the installation, by path.
-        has_keys: Whether those keys are included.
+        keys: The SHA-256 of each private key of the installation, and of other private files, by path.
+        has_keys: Whether those are included.
         key_id: The audit key that signed the manifest.
     """
 
@@ -226,12 +227,9 @@ def extract(path: Path, folder: Path, public_keys: Path | None) -> Extracted:
         raise OperatorError(f"{path} was changed: its files are not those of its manifest; use another copy")
     keys = load_public_keys(public_keys or folder / _PUBLIC_KEYS)
     if not is_signed_backup(content, small[SIGNATURE], manifest.key_id, keys):
-        raise OperatorError(f"{path} was not signed by the audit key of {_whose(public_keys)}; use another copy")
+        where = public_keys or "the installation in it"
+        raise OperatorError(f"{path} was not signed by the audit key of {where}; use another copy, or another folder")
     return Extracted(manifest, digest, small.get(KEY_BOX, b""))
-
-
-def _whose(public_keys: Path | None) -> str:
-    return f"{public_keys}" if public_keys is not None else "this installation"
 
 
 def _read_manifest(path: Path, content: bytes) -> Manifest:
@@ -240,13 +238,16 @@ def _read_manifest(path: Path, content: bytes) -> Manifest:
         if made_by.format > FORMAT:
             raise OperatorError(f"{path} was made by telnetsd {escape(made_by.telnetsd, 40)}; install that version")
         return msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise OperatorError(f"the manifest of {path} cannot be read: {error}; use another copy") from error
 
 
 def _is_usable(manifest: Manifest) -> bool:
-    """Tell whether the manifest names what an installation needs, and keys by allowed paths only."""
-    is_complete = {"state.db", "certs/ca.pem", _PUBLIC_KEYS} <= manifest.files.keys()
+    """Tell whether the manifest names what an installation needs, a time, and keys by allowed paths only."""
+    is_complete = (
+        parse_timestamp(manifest.taken_at) is not None
+        and {"state.db", "certs/ca.pem", _PUBLIC_KEYS} <= manifest.files.keys()
+    )
     return is_complete and all(_is_allowed(name) and name not in manifest.files for name in manifest.keys)
 
 
@@ -254,9 +255,9 @@ def _extract_members(file: IO[bytes], folder: Path, small: dict[str, bytes]) -> 
     """Extract the members of a backup; yields each file that its manifest lists, with its path."""
     stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=False, closefd=False)
     # A reader of streams: a member cannot refer to another one.
-    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as tar:
+    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", tarinfo=_Header) as tar:
         for member in tar:
-            source = tar.extractfile(member) if member.isreg() else None
+            source = None if member.issparse() else tar.extractfile(member)
             if source is None:
                 raise ValueError(f"{member.name!r} is not a regular file")
             if member.name in {KEY_BOX, MANIFEST, SIGNATURE}:
@@ -265,6 +266,23 @@ def _extract_members(file: IO[bytes], folder: Path, small: dict[str, bytes]) -> 
                     yield member.name, BackedUpFile(member.size, sha256(content).hexdigest())
             else:
                 yield member.name, BackedUpFile(member.size, _extract_one(source, member, folder))
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a regular file, or one with a long name for the next; others are refused before they are read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header.
+
+        Raises:
+            ValueError: It is of another kind, or too long.
+        """
+        header = super().frombuf(buf, encoding, errors)
+        is_name = header.type == tarfile.XHDTYPE and header.size <= _NAME_HEADER_MAX_BYTES
+        if not is_name and header.type not in tarfile.REGULAR_TYPES:
+            raise ValueError(f"{header.name!r} is not a regular file")
+        return header
 
 
 def _read_small(source: IO[bytes], member: tarfile.TarInfo) -> bytes:
@@ -301,7 +319,8 @@ def _extract_one(source: IO[bytes], member: tarfile.TarInfo, folder: Path) -> st
 def _is_allowed(name: str) -> bool:
     """Tell whether a path is one of an installation: relative, without `..`, and below one of its parts."""
     parts = name.split("/")
-    is_plain = all(part not in {"", ".", ".."} and "\0" not in part for part in parts)
+    # No file of an installation begins with a dot; what does is of an unfinished change.
+    is_plain = all(part.isprintable() and part[:1] not in {"", "."} for part in parts)
     return is_plain and parts[0] in TOP and (len(parts) > 1) == (parts[0] in _FOLDERS) and len(parts) <= _DEPTH_MAX
 
 

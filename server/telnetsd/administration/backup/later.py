@@ -6,7 +6,7 @@ gives something back (the end of a hold, roles, a name) is applied only if a sig
 a copy of the log can add lines to its end.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -20,8 +20,9 @@ from telnetsd.escaping import escape
 from telnetsd.events import of_changes
 from telnetsd.events.event import Event
 from telnetsd.events.of_changes import ChangeUndone
+from telnetsd.events.of_the_server import AuditKeyChanged
 
-_CHANGES: Final = frozenset(
+_CHANGES: Final = frozenset({AuditKeyChanged.action}) | frozenset(
     one.action
     for one in vars(of_changes).values()
     if isinstance(one, type) and issubclass(one, Event) and hasattr(one, "action")
@@ -86,8 +87,8 @@ class _Reader:
         self._head = Head(0, "")
         self._keys = keys
         self._signed_up_to = after.sequence
-        self._found: list[tuple[int, LoggedEvent, str]] = []
-        self._has_joined = False
+        self._found: list[tuple[Link, LoggedEvent, bool]] = []
+        self._has_gap = self._has_joined = self._is_other = self._is_ours = False
         self.damage = ""
 
     def take(self, line: LogLine) -> None:
@@ -99,11 +100,11 @@ class _Reader:
                 self._note_damage(line, str(error))
             return
         if not self._has_joined:
-            self._join(link)
+            self._join(line, link)
         elif (link.head.sequence, link.previous) != (self._head.sequence + 1, self._head.sha256):
             self._note_damage(line, "it does not follow the line before it")
         if self._has_joined and link.head.sequence > self._after.sequence:
-            self._keep(link, line.content)
+            self._keep(line, link)
             self._head = link.head
 
     def result(self) -> LaterLog:
@@ -112,34 +113,46 @@ class _Reader:
         Raises:
             OperatorError: The log does not continue the backup.
         """
-        if not self._has_joined:
+        if not self._has_joined or self._is_other or (self._has_gap and not self._is_ours):
             raise OperatorError(
                 f"it does not have line {self._after.sequence}, with which the backup ends, or it is another"
                 " installation's; name the folder of this installation's log"
             )
         changes: list[LaterChange] = []
-        for sequence, event, action in self._found:
-            one = LaterChange(action, event, sequence <= self._signed_up_to)
-            if action != ChangeUndone.action:
+        for link, event, is_undamaged in self._found:
+            is_proved = is_undamaged and link.head.sequence <= self._signed_up_to
+            one = LaterChange(link.action, event, is_proved)
+            if link.action != ChangeUndone.action:
                 changes.append(one)
             elif one.is_signed:
                 _take_back(changes, one.text("message"))
         return LaterLog(tuple(changes), self._head.sequence, self.damage)
 
-    def _join(self, link: Link) -> None:
-        is_last = link.head == self._after
-        is_next = link.head.sequence == self._after.sequence + 1 and link.previous == self._after.sha256
-        self._has_joined = is_last or is_next
+    def _join(self, line: LogLine, link: Link) -> None:
+        sequence, last = link.head.sequence, self._after.sequence
+        is_next = sequence == last + 1 and link.previous == self._after.sha256
+        self._has_gap = sequence > last + 1
+        self._is_other = self._is_other or (sequence == last and link.head != self._after)
+        self._has_joined = link.head == self._after or is_next or self._has_gap
+        if self._has_gap:
+            self._note_damage(line, f"lines {last + 1} to {sequence - 1} before it are missing")
         self._head = link.head
 
-    def _keep(self, link: Link, content: bytes) -> None:
+    def _keep(self, line: LogLine, link: Link) -> None:
+        content = line.content
         is_proved = link.head == self._sealed or (link.is_checkpoint and is_signed(content, link, self._keys))
+        self._is_ours = self._is_ours or is_proved
         if is_proved and not self.damage:
             self._signed_up_to = link.head.sequence
         if link.action in _CHANGES:
             if len(self._found) >= _LATER_MAX:
                 raise OperatorError(f"more than {_LATER_MAX} changes were made after the backup; use a later one")
-            self._found.append((link.head.sequence, msgspec.json.decode(content), link.action))
+            try:
+                event = msgspec.json.decode(content)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._note_damage(line, str(error))
+            else:
+                self._found.append((link, event, not self.damage))
 
     def _note_damage(self, line: LogLine, what: str) -> None:
         self.damage = self.damage or f"{escape(line.path.name, NAME_MAX_CHARS)} line {line.number}: {what}"
@@ -154,8 +167,12 @@ def _sealed_head(snapshot: Snapshot, keys: PublicKeys) -> Head:
 
 
 def _take_back(changes: list[LaterChange], undone: str) -> None:
-    """Remove the events of the last change, which was interrupted and undone, as a later event says."""
-    messages: set[str] = set()
-    while changes and (message := changes[-1].text("message")) in undone and message not in messages:
-        messages.add(message)
-        changes.pop()
+    """Let the last change give nothing back: it was interrupted and undone, as a later event says.
+
+    What it takes away still counts. If the change was interrupted before it was recorded, the last one that the log
+    has is an earlier one, which was made.
+    """
+    for number in range(len(changes) - 1, -1, -1):
+        if changes[number].text("message") not in undone:
+            break
+        changes[number] = replace(changes[number], is_signed=False)

@@ -1,15 +1,18 @@
 """Making a backup, consistent while the server runs: no change is made while state and certificates are copied."""
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
 from typing import Final
+
+from cryptography import x509
 
 from telnetsd.administration.backup.archive import BackupWriter, writing
 from telnetsd.administration.installation.audit_log import open_log
@@ -18,17 +21,20 @@ from telnetsd.administration.installation.operator import by_operator
 from telnetsd.audit.chain import Head, read_link
 from telnetsd.audit.file import open_regular, seal_path
 from telnetsd.audit.key import load_audit_key
-from telnetsd.audit.reading.archive import LogPart, open_part, take_snapshot
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.reading.archive import LogPart, Snapshot, open_part, take_snapshot
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.events.fields import timestamp
 from telnetsd.events.of_changes import InstallationBackedUp
 from telnetsd.events.reason import CheckpointReason
 from telnetsd.files.home import Home, everything_below
+from telnetsd.pki.certificate import without_warnings
 from telnetsd.state.store import Store
 
-_KEY_SUFFIXES: Final = frozenset({".key", ".p12", ".pfx"})
-_KEY_MARK: Final = b"PRIVATE KEY"
+_LABEL: Final = re.compile(rb"-----BEGIN ([^-]+)-----")
+_PUBLIC_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CRL", b"PUBLIC KEY"})
+_SNAPSHOTS_MAX: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +44,7 @@ class MadeBackup:
     Attributes:
         head: The line of the audit log up to which every change is included.
         files: How many files it has, without the keys.
-        keys: The paths of the private keys.
+        keys: The paths of the private keys, and of other private files.
         sha256: The SHA-256 of the backup.
         size: Its size in bytes.
     """
@@ -82,10 +88,8 @@ def _write(home: Home, path: Path, passphrase: bytes | None, *, has_recordings: 
     key, taken_at = load_audit_key(home), datetime.now(UTC)
     with ExitStack() as held, writing(path) as backup:
         with at_rest(home) as (state, log):
-            head = read_link(log.checkpoint(CheckpointReason.REQUESTED)).head
-            snapshot = take_snapshot(home.audit_file)
+            head, snapshot, current = _sign_log(home, log)
             # Opened now, since a rotation or the compression after it would move or replace it.
-            current = next(part for part in snapshot.parts if part.path == home.audit_file)
             opened = held.enter_context(open_part(current))
             _add_state(backup, state, path.parent)
             _add_settled_files(backup, home)
@@ -118,10 +122,38 @@ def _add_settled_files(backup: BackupWriter, home: Home) -> None:
         _add_file(backup, home, home.config_file)
     for path in _files_below(home.certs_folder):
         content = path.read_bytes()
-        if path.suffix in _KEY_SUFFIXES or _KEY_MARK in content:
+        if not _is_public(content):
             backup.add_key(str(path.relative_to(home.root)), content)
         else:
             _add_file(backup, home, path)
+
+
+def _is_public(content: bytes) -> bool:
+    """Tell whether a file below `certs` has certificates, CRLs or public keys; anything else is a secret."""
+    labels = set(_LABEL.findall(content))
+    if labels:
+        return labels <= _PUBLIC_LABELS
+    for load in (x509.load_der_x509_certificate, x509.load_der_x509_crl):
+        # As with every certificate: the X.509 library may raise any exception.
+        with suppress(Exception), without_warnings():
+            load(content)
+            return True
+    return False
+
+
+def _sign_log(home: Home, log: AuditLog) -> tuple[Head, Snapshot, LogPart]:
+    """Sign the log; return that line, the log's files, and the one that is being written.
+
+    Raises:
+        OperatorError: Its file was moved away again and again.
+    """
+    for _ in range(_SNAPSHOTS_MAX):
+        head = read_link(log.checkpoint(CheckpointReason.REQUESTED)).head
+        snapshot = take_snapshot(home.audit_file)
+        current = next((part for part in snapshot.parts if part.path == home.audit_file), None)
+        if current is not None:
+            return head, snapshot, current
+    raise OperatorError(f"{home.audit_file} keeps being moved away; try again")
 
 
 def _add_log(backup: BackupWriter, parts: list[LogPart]) -> None:

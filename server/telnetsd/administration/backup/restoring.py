@@ -3,42 +3,60 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from telnetsd.administration.authority.authorities import AskPassphrase, built_in_authorities, tell_others
+from telnetsd.administration.authority.authorities import (
+    OWN_CRL_PREFIX,
+    AskPassphrase,
+    built_in_authorities,
+    tell_others,
+)
 from telnetsd.administration.backup.applying import Applied, apply_later
 from telnetsd.administration.backup.archive import TOP, Extracted, Manifest, extract
 from telnetsd.administration.backup.later import LaterLog, read_later
-from telnetsd.administration.installation.audit_log import open_log
+from telnetsd.administration.backup.placing import put_in_place, undo_interrupted
+from telnetsd.administration.installation.audit_log import is_log_gone, open_log
+from telnetsd.administration.installation.change import locked
 from telnetsd.administration.installation.operator import by_operator
+from telnetsd.audit.chain import Head
 from telnetsd.audit.checkpoint import key_id_of
 from telnetsd.audit.file import free_rotated_path, seal_path
 from telnetsd.audit.key import keep_audit_key, load_public_keys
-from telnetsd.audit.reading.archive import LogPart, Snapshot, open_part, take_snapshot
+from telnetsd.audit.log import AuditUnavailableError
+from telnetsd.audit.reading.archive import (
+    NAME_MAX_CHARS,
+    LogPart,
+    Snapshot,
+    open_part,
+    read_lines,
+    take_snapshot,
+)
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.events.event import Event
 from telnetsd.events.of_changes import InstallationRestored
 from telnetsd.events.of_the_server import AuditKeyChanged
-from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner, make_secret_folder, sync_folder, write_secret
-from telnetsd.files.home import Home, alone, everything_below
+from telnetsd.files.atomic import (
+    SECRET_FILE_MODE,
+    SECRET_FOLDER_MODE,
+    make_secret_folder,
+    write_public,
+    write_secret,
+)
+from telnetsd.files.home import Home, alone
+from telnetsd.identity.outcome import is_user_name
 from telnetsd.pki.authority import utc_now
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.state.opening import open_store
+from telnetsd.state.store import Store
 
-_STAGING: Final = ".restoring"
-_FORMER: Final = "before-restore-"
-_NOT_CONTENT: Final = frozenset({"run", "lost+found", _STAGING})
-_LAST: Final = "state.db"
-"""What no server starts without: the first to be moved aside, and the last to be put in place."""
-_OF_STATE: Final = (_LAST, f"{_LAST}-wal", f"{_LAST}-shm")
+_NOT_CONTENT: Final = frozenset({"run", "lost+found", ".restoring"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +64,17 @@ class RestoreOptions:
     """How to restore.
 
     Attributes:
-        log_folder: The folder of a log that goes on after the backup; None if there is none.
-        public_keys: The audit log's public keys, one of which must have signed the backup; None: those in it.
+        log_folder: The folder of a log that goes on after the backup; None: that of the former installation, if any.
+        is_without_log: Whether no log is used.
+        public_keys: The audit log's public keys, one of which must have signed the backup; None: those of the former
+            installation, else those in the backup.
         is_forced: Whether an existing installation is moved aside.
         ask_backup: Returns the passphrase of the backup's keys.
         ask_ca: Returns the passphrase of the CA's key.
     """
 
     log_folder: Path | None
+    is_without_log: bool
     public_keys: Path | None
     is_forced: bool
     ask_backup: AskPassphrase
@@ -66,11 +87,13 @@ class Restored:
 
     Attributes:
         manifest: What the backup has.
-        later: What the log has after it; None if no log was there.
+        later: What the log has after it; None if no log was used.
         applied: What of that was applied.
         moved_aside: Where the former installation is; None if there was none.
         missing_keys: The private keys that neither the backup nor the former installation has.
         has_new_audit_key: Whether the audit log is signed with a new key from now on.
+        has_other_configuration: Whether the former installation's configuration was another one.
+        old_crls: The CRLs of other CAs, which are as old as the backup.
         warning: Why new CRLs could not be signed; empty if they were.
     """
 
@@ -80,6 +103,8 @@ class Restored:
     moved_aside: Path | None
     missing_keys: tuple[str, ...]
     has_new_audit_key: bool
+    has_other_configuration: bool
+    old_crls: tuple[str, ...]
     warning: str
 
 
@@ -98,58 +123,102 @@ def restore_backup(home: Home, backup: Path, options: RestoreOptions) -> Restore
         _require_room(home, is_forced=options.is_forced)
         if not home.root.exists():
             make_secret_folder(home.root)
-        with alone(home), _staging(home) as staged:
-            return _restore(home, staged, backup, options)
+        with alone(home), ExitStack() as held:
+            undo_interrupted(home)
+            if home.state_file.exists():
+                held.enter_context(locked(home))
+            with _staging(home) as staged:
+                restored = _restore(home, staged, backup, options)
     except OSError as error:
         where = error.filename2 or error.filename or home.root
         raise OperatorError(f"cannot restore: {where}: {error.strerror}; nothing was changed") from error
+    return replace(restored, warning=_sign_crls(home, options.ask_ca))
 
 
 def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) -> Restored:
-    extracted = extract(backup, staged.root, options.public_keys)
+    former_keys = home.audit_public_keys if home.audit_public_keys.exists() else None
+    extracted = extract(backup, staged.root, options.public_keys or former_keys)
     missing = _put_keys(home, staged, extracted, options.ask_backup)
+    _keep_audit_key(home, staged)
     later, applied = _take_later(home, staged, extracted.manifest, options), Applied()
     with closing(open_store(staged)) as state, state.transaction():
+        _require_sound(state)
         if later is not None:
             applied = apply_later(staged, state, later)
         for certificate, _ in built_in_authorities(staged):
             # The number of an installation that has signed less than one CRL a second is lower than this.
             state.certificates.raise_crl_number(certificate_sha256(certificate), int(utc_now().timestamp()))
+    old_crls = _keep_crls(home, staged)
+    has_other_configuration = _differs(home.config_file, staged.config_file)
     has_new_key = _make_key_if_missing(staged)
     _record(staged, extracted, later)
-    moved_aside = _put_in_place(home, staged)
+    if later is not None and options.log_folder is None:
+        _keep_evidence(home, staged)
     return Restored(
         manifest=extracted.manifest,
         later=later,
         applied=applied,
-        moved_aside=moved_aside,
+        moved_aside=put_in_place(home, staged),
         missing_keys=missing,
         has_new_audit_key=has_new_key,
-        warning=tell_others(home, by_operator(), options.ask_ca),
+        has_other_configuration=has_other_configuration,
+        old_crls=old_crls,
+        warning="",
     )
 
 
 def _require_room(home: Home, *, is_forced: bool) -> None:
-    if not home.root.exists() or is_forced:
+    if not home.root.exists():
         return
+    owner = home.root.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        raise OperatorError(
+            f"{home.root} belongs to uid {owner}; run this as that user, as in: telnetsd-admin restore"
+        )
     content = sorted(one.name for one in home.root.iterdir() if one.name not in _NOT_CONTENT)
-    if content:
+    if content and not is_forced:
         raise OperatorError(
             f"{home.root} is not empty: it has {content[0]}; restore into another folder with --home, or move what is"
             " there aside with --force"
         )
+    for name in TOP:
+        if (home.root / name).is_symlink():
+            raise OperatorError(
+                f"{home.root / name} is a link, which would be replaced; remove it, and make it again later"
+            )
 
 
 @contextmanager
 def _staging(home: Home) -> Iterator[Home]:
-    """Give an empty folder inside the home folder, on the same file system; it is removed again."""
-    folder = home.root / _STAGING
-    shutil.rmtree(folder, ignore_errors=True)
-    make_secret_folder(folder)
+    """Give an empty folder inside the home folder, on the same file system; it is removed again.
+
+    Raises:
+        OSError: What an earlier restore has left there cannot be removed, or is a link.
+    """
+    folder = home.restoring_folder
+    if folder.exists() or folder.is_symlink():
+        shutil.rmtree(folder)
+    folder.mkdir(SECRET_FOLDER_MODE)
     try:
         yield Home(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sign_crls(home: Home, ask: AskPassphrase) -> str:
+    """Sign new CRLs; return why that failed, or an empty string."""
+    try:
+        return tell_others(home, by_operator(), ask)
+    except OSError as error:
+        return f"{error.filename or home.root}: {error.strerror}"
+
+
+def _require_sound(state: Store) -> None:
+    """Refuse a state whose user names would not be names of files, and forget changes that were not completed."""
+    for name in state.users.names():
+        if not is_user_name(name):
+            raise OperatorError(f"the backup has a user {name[:NAME_MAX_CHARS]!a}, which cannot be a user name")
+    state.forget_changes()
 
 
 def _put_keys(home: Home, staged: Home, extracted: Extracted, ask: AskPassphrase) -> tuple[str, ...]:
@@ -172,27 +241,72 @@ def _same_keys(home: Home, manifest: Manifest) -> dict[str, bytes]:
     return {name: one for name, one in contents.items() if sha256(one).hexdigest() == manifest.keys[name]}
 
 
+def _keep_audit_key(home: Home, staged: Home) -> None:
+    """Keep the former installation's audit key, if it followed that of the backup."""
+    try:
+        former, kept = (
+            load_public_keys(home.audit_public_keys).by_id,
+            load_public_keys(staged.audit_public_keys).by_id,
+        )
+    except OperatorError:
+        return
+    if kept.keys() <= former.keys() and home.audit_key.is_file():
+        write_public(staged.audit_public_keys, home.audit_public_keys.read_bytes())
+        write_secret(staged.audit_key, home.audit_key.read_bytes())
+
+
+def _keep_crls(home: Home, staged: Home) -> tuple[str, ...]:
+    """Keep the former installation's CRLs of other CAs, which are newer; return the names of those that are not."""
+    make_secret_folder(staged.crl_folder)
+    for path in home.crl_folder.glob("*"):
+        if path.is_file() and not path.name.startswith((".", OWN_CRL_PREFIX)):
+            write_public(staged.crl_folder / path.name, path.read_bytes())
+    others = {path.name for path in staged.crl_folder.glob("*") if not path.name.startswith(OWN_CRL_PREFIX)}
+    return tuple(sorted(name for name in others if not (home.crl_folder / name).exists()))
+
+
+def _differs(former: Path, restored: Path) -> bool:
+    return former.exists() and (not restored.exists() or former.read_bytes() != restored.read_bytes())
+
+
+def _keep_evidence(home: Home, staged: Home) -> None:
+    """Keep the former installation's recordings, for which its log vouches, and how far the log has been shipped."""
+    for folder in (home.recordings_folder, home.shipping_folder):
+        restored = staged.root / folder.relative_to(home.root)
+        if folder.is_symlink():
+            shutil.rmtree(restored, ignore_errors=True)
+            restored.symlink_to(folder.readlink())
+        elif folder.is_dir():
+            # Links, not copies: nothing changes a recording that is closed.
+            shutil.copytree(folder, restored, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).unlink(missing_ok=True)
+    os.link(source, target)
+
+
 def _take_later(home: Home, staged: Home, manifest: Manifest, options: RestoreOptions) -> LaterLog | None:
     """Read the log that goes on after the backup, and continue with its files instead of the backup's.
 
-    The log of an installation that is moved aside is used if it goes on after the backup.
+    Raises:
+        OperatorError: It cannot be used.
     """
-    keys = load_public_keys(staged.audit_public_keys)
     folder = options.log_folder or home.audit_file.parent
-    if options.log_folder is None and not home.audit_file.exists():
+    if options.is_without_log or (options.log_folder is None and is_log_gone(home)):
         return None
     try:
         snapshot = take_snapshot(folder / home.audit_file.name)
-        later = read_later(snapshot, manifest.head, keys)
+        later = read_later(snapshot, manifest.head, load_public_keys(staged.audit_public_keys))
+        _continue_log(staged, snapshot, manifest.head)
     except OperatorError as error:
-        if options.log_folder is None:
-            return None
-        raise OperatorError(f"the log in {folder} cannot be used: {error}") from error
-    _continue_log(staged, snapshot)
+        raise OperatorError(
+            f"the log in {folder} cannot be used: {error}; to restore without it: --without-log"
+        ) from error
     return later
 
 
-def _continue_log(staged: Home, snapshot: Snapshot) -> None:
+def _continue_log(staged: Home, snapshot: Snapshot, head: Head) -> None:
     """Replace the files of the backup's log by those of the log that goes on after it; keep what only the backup has.
 
     Raises:
@@ -200,9 +314,9 @@ def _continue_log(staged: Home, snapshot: Snapshot) -> None:
     """
     begin, mine = _first_of(snapshot.parts[0]), take_snapshot(staged.audit_file).parts
     begins = [_first_of(part) for part in mine]
-    if begin > begins[0] and begin not in begins:
+    if begins[0] < begin <= head.sequence and begin not in begins:
         raise OperatorError(
-            f"the log begins with line {begin}, in the middle of a file of the backup; add its earlier files"
+            f"it begins with line {begin}, in the middle of a file of the backup; add its earlier files"
         )
     for part in mine:
         if _first_of(part) >= begin:
@@ -212,7 +326,19 @@ def _continue_log(staged: Home, snapshot: Snapshot) -> None:
     for part in snapshot.parts:
         with open_part(part) as (name, source, size):
             _copy(source, staged.audit_file.parent / name, size)
-    write_secret(seal_path(staged.audit_file), snapshot.seal)
+    if not staged.audit_file.exists():
+        _write_on(staged, snapshot.parts[-1])
+    seal = seal_path(staged.audit_file)
+    seal.unlink()
+    if snapshot.seal:
+        write_secret(seal, snapshot.seal)
+
+
+def _write_on(staged: Home, part: LogPart) -> None:
+    """Make a rotated file the one that is written, since the log has none: its last line is where the log goes on."""
+    lines = [line.content for line in read_lines(Snapshot((part,), b"")) if line.is_whole]
+    write_secret(staged.audit_file, b"".join(line + b"\n" for line in lines))
+    (staged.audit_file.parent / part.path.name).unlink()
 
 
 def _first_of(part: LogPart) -> int:
@@ -261,35 +387,11 @@ def _record(staged: Home, extracted: Extracted, later: LaterLog | None) -> None:
 
 
 def _append(staged: Home, event: Event) -> None:
-    with closing(open_log(staged)) as log:
-        log.append([make_event(event, by_operator())])
-
-
-def _put_in_place(home: Home, staged: Home) -> Path | None:
-    """Move the former installation aside, and what was staged into its place; returns where the former one is."""
-    for path in everything_below(staged.root):
-        give_to_owner(path, home.root)
-    present = [name for name in dict.fromkeys((*_OF_STATE, *TOP)) if os.path.lexists(home.root / name)]
-    aside = home.root / f"{_FORMER}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    if present:
-        make_secret_folder(aside)
-        give_to_owner(aside, home.root)
-    staged_names = sorted((name for name in TOP if (staged.root / name).exists()), key=_LAST.__eq__)
-    moves = [(home.root / name, aside / name) for name in present]
-    moves += [(staged.root / name, home.root / name) for name in staged_names]
-    _move_all(moves)
-    sync_folder(home.root)
-    return aside if present else None
-
-
-def _move_all(moves: list[tuple[Path, Path]]) -> None:
-    """Rename files and folders, in order; if one cannot be renamed, the others get their names back."""
-    done: list[tuple[Path, Path]] = []
     try:
-        for source, target in moves:
-            source.rename(target)
-            done.append((source, target))
-    except OSError:
-        for source, target in reversed(done):
-            target.rename(source)
-        raise
+        with closing(open_log(staged)) as log:
+            log.append([make_event(event, by_operator())])
+    except AuditUnavailableError as error:
+        message = str(error).split(": ", 2)[-1].split(";")[0]
+        raise OperatorError(
+            f"the log cannot be continued: {message}; mend it, or restore with --without-log"
+        ) from error

@@ -11,6 +11,7 @@ from telnetsd.audit.log import AuditLog
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_the_server import AuditKeyChanged
+from telnetsd.events.reason import CheckpointReason
 from telnetsd.files.home import Home, alone
 from telnetsd.state.opening import audit_head_of
 
@@ -40,6 +41,8 @@ def change_audit_key(home: Home) -> None:
 def _tell(home: Home, key: AuditKey, event: AuditKeyChanged) -> None:
     with closing(AuditLog(home.audit_file, key, witness=audit_head_of(home))) as log:
         log.append([make_event(event, by_operator())])
+        # Its signature covers the event, also in a copy of the log that has no seal.
+        log.checkpoint(CheckpointReason.REQUESTED)
 
 
 def _load_former(home: Home) -> AuditKey | None:

@@ -121,7 +121,7 @@ def changing(home: Home, who: Fields) -> Iterator[Change]:
         OperatorError: There is no home folder, or it cannot be written.
         AuditUnavailableError: The log cannot be written: nothing was changed.
     """
-    with _locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
+    with locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
         _recover(home, state, log)
         folder = home.staging_folder / uuid.uuid4().hex
         is_told = False
@@ -163,20 +163,38 @@ def at_rest(home: Home) -> Iterator[tuple[Store, AuditLog]]:
     Raises:
         OperatorError: There is no home folder, or another change takes too long.
     """
-    with _locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
+    with locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
         _recover(home, state, log)
         yield state, log
 
 
 @contextmanager
-def _locked(home: Home) -> Iterator[None]:
+def locked(home: Home) -> Iterator[None]:
+    """Let no other process change the installation until the block ends.
+
+    Raises:
+        OperatorError: There is no home folder, or another change takes too long.
+    """
     require_store(home)
-    descriptor = os.open(home.change_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, SECRET_FILE_MODE)
+    while True:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(home.change_lock, flags, SECRET_FILE_MODE)
+        try:
+            _wait_for_lock(home, descriptor)
+            # A restore has put another file in its place while this process waited.
+            if not _is_at(home.change_lock, descriptor):
+                continue
+            yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
     try:
-        _wait_for_lock(home, descriptor)
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _wait_for_lock(home: Home, descriptor: int) -> None:
@@ -209,6 +227,10 @@ def _put_in_place(home: Home, folder: Path, state: Store) -> None:
     files = _read_manifest(folder).files if (folder / _MANIFEST).exists() else []
     for one in files:
         target = home.root / one.target
+        if ".." in Path(one.target).parts or not target.is_relative_to(home.root):
+            raise OperatorError(
+                f"{folder / _MANIFEST} names a file outside the home folder: {one.target!a}; remove it"
+            )
         if one.staged is None:
             target.unlink(missing_ok=True)
         elif (folder / one.staged).exists():

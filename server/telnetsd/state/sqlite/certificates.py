@@ -21,7 +21,7 @@ class Certificates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, one: IssuedCertificate, der: bytes) -> None:
+    def add(self, one: IssuedCertificate, der: bytes | None) -> None:
         """See CertificateTable."""
         self._database.execute(
             f"INSERT INTO certificates ({_COLUMNS}, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",

@@ -122,6 +122,10 @@ class SqliteStore:
         """See Store."""
         self._database.execute("DELETE FROM changes WHERE id = ?", (change_id,))
 
+    def forget_changes(self) -> None:
+        """See Store."""
+        self._database.execute("DELETE FROM changes")
+
     def has_change(self, change_id: str) -> bool:
         """See Store."""
         row = self._database.row("SELECT 1 FROM changes WHERE id = ?", (change_id,))

@@ -88,6 +88,8 @@ def become(kind: bytes, target: str = "") -> Callable[[tarfile.TarInfo], None]:
         rename("certs//x"),
         rename("../escaped"),
         rename("run/control.sock"),
+        rename("certs/.staged/x/manifest.json"),
+        rename("certs/\x1b]0;x"),
         rename("certs"),
         rename("state.db/x"),
         rename("certs/" + "/".join("a" * 9) + "/x"),
@@ -138,7 +140,7 @@ def test_a_manifest_that_the_audit_key_did_not_sign_is_refused(backup: bytes, tm
     changed = content.replace(b'"taken_at": "2', b'"taken_at": "1')
     assert changed != content
     members[-2] = member, changed
-    with pytest.raises(OperatorError, match="was not signed by the audit key of this installation"):
+    with pytest.raises(OperatorError, match="was not signed by the audit key of the installation in it"):
         take(packed(members), tmp_path)
 
 
@@ -206,3 +208,30 @@ def test_a_fifo_in_place_of_a_backup_is_refused_without_waiting(tmp_path: Path) 
     os.mkfifo(tmp_path / "b")
     with pytest.raises(OSError, match="not a regular file"):
         extract(tmp_path / "b", tmp_path, None)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_long_header_is_refused_before_it_is_read(kind: bytes, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, 2**40
+    content = zstandard.ZstdCompressor().compress(member.tobuf(tarfile.PAX_FORMAT)[-512:] + bytes(10240))
+    with pytest.raises(OperatorError, match="is not a whole backup of telnetsd"):
+        take(content, tmp_path)
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_refused(backup: bytes, tmp_path: Path) -> None:
+    members = members_of(backup)
+    member, content = members[-2]
+    content = b'{"format": 1, "telnetsd": "x", "deep": ' + b"[" * 200_000
+    member.size = len(content)
+    members[-2] = member, content
+    with pytest.raises(OperatorError, match="the manifest of .* cannot be read"):
+        take(packed(members), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bob.P12", "ca-key.der", "ops.secret", "bob.p12.bak"])
+def test_a_file_that_is_no_certificate_is_left_out_like_a_private_key(name: str, home: Home, tmp_path: Path) -> None:
+    (home.certs_folder / name).write_bytes(b"\x30\x82secret")
+    made = make_backup(home, tmp_path / "b", None, has_recordings=False)
+    assert f"certs/{name}" in made.keys
+    assert f"certs/{name}" not in [one.name for one, _ in members_of((tmp_path / "b").read_bytes())]

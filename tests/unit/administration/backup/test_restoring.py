@@ -1,22 +1,27 @@
 """Restoring: what was taken away after the backup stays so, and what cannot be proved is not given back."""
 
 import json
+import os
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from cryptography import x509
 
 from support.audit import assert_intact, read_log
-from support.certificates import make_ca
+from support.certificates import make_ca, now
 from support.homes import add, write_pem
-from support.server import action_of
+from support.processes import open_files
+from support.server import action_of, wait_until
 from telnetsd.administration.authority.authorities import crl_file, load_issuer, rewrite_crls
 from telnetsd.administration.authority.issuing import Grant
 from telnetsd.administration.authority.revocation import RevocationTarget, restore, revoke
-from telnetsd.administration.authority.rotation import retire, rotate
+from telnetsd.administration.authority.rotation import renew_server, retire, rotate
 from telnetsd.administration.authority.trust import add_trust, list_trust, remove_trust
+from telnetsd.administration.backup import placing, restoring
 from telnetsd.administration.backup.making import make_backup
 from telnetsd.administration.backup.restoring import Restored, RestoreOptions, restore_backup
 from telnetsd.administration.initialise import initialise
@@ -24,15 +29,18 @@ from telnetsd.administration.installation.audit_key import change_audit_key
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import PinnedKey, user_files
 from telnetsd.administration.users.users import NewUser, add_user, change_user, remove_user, rename_user
+from telnetsd.audit.chain import Head, make_draft, read_link, seal
 from telnetsd.audit.compression import compress
 from telnetsd.audit.key import load_audit_key
 from telnetsd.audit.log import AuditLog
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
-from telnetsd.events.of_changes import ChangeUndone, UserChanged
+from telnetsd.events.context import RevocationPart
+from telnetsd.events.event import Event
+from telnetsd.events.of_changes import CertificateRevoked, ChangeUndone, UserChanged
 from telnetsd.events.reason import CheckpointReason, RevocationReason
-from telnetsd.files.home import Home, alone
+from telnetsd.files.home import Home, alone, require_whole
 from telnetsd.identity.outcome import User
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.state.opening import open_store
@@ -58,9 +66,17 @@ class Place:
         with closing(AuditLog(self.home.audit_file, load_audit_key(self.home))) as log:
             log.checkpoint(CheckpointReason.REQUESTED)
 
-    def restore(self, *, has_log: bool = True, is_forced: bool = False, into: Home | None = None) -> Restored:
+    def restore(
+        self,
+        *,
+        has_log: bool = True,
+        is_forced: bool = False,
+        into: Home | None = None,
+        is_without_log: bool = False,
+    ) -> Restored:
         options = RestoreOptions(
             log_folder=self.home.audit_file.parent if has_log else None,
+            is_without_log=is_without_log,
             public_keys=None,
             is_forced=is_forced,
             ask_backup=lambda: PASSPHRASE,
@@ -197,7 +213,7 @@ def test_what_was_given_after_the_backup_is_named_as_lost(place: Place, tmp_path
     add_trust(place.home, write_pem(tmp_path / "ca.pem", make_ca("later")), is_intermediate=False)
     rotate(place.home)
     restored = place.restore()
-    assert list(restored.applied.users) == ["carol", "dave"]
+    assert list(restored.applied.users) == ["carol"]
     assert [one.split(";")[0] for one in restored.applied.again] == [
         "CN=later is a trust anchor from now on",
         f"the CA {certificate_sha256(load_issuer(place.home).certificate)[:16]} issues from now on",
@@ -207,8 +223,6 @@ def test_what_was_given_after_the_backup_is_named_as_lost(place: Place, tmp_path
 def test_what_a_retired_ca_issued_stays_revoked(place: Place) -> None:
     old = load_issuer(place.home).certificate
     rotate(place.home)
-    from telnetsd.administration.authority.rotation import renew_server
-
     renew_server(place.home, ())
     retire(place.home, certificate_sha256(old)[:16])
     restored = place.restore()
@@ -257,7 +271,7 @@ def test_lines_after_a_break_of_the_chain_take_away_but_give_nothing_back(place:
     assert place.user("alice").certificates[0].revocation is not None
 
 
-def test_a_change_that_was_undone_is_not_applied(place: Place) -> None:
+def test_a_change_that_was_undone_gives_nothing_back(place: Place) -> None:
     change_user(place.home, "bob", ("operator",), is_mapped=False)
     change_user(place.home, "bob", ("user",), is_mapped=False)
     change_user(place.home, "bob", ("operator",), is_mapped=False)
@@ -265,7 +279,16 @@ def test_a_change_that_was_undone_is_not_applied(place: Place) -> None:
     with closing(AuditLog(place.home.audit_file, load_audit_key(place.home))) as log:
         log.append([make_event(ChangeUndone(message=f"an interrupted change was undone: {last['message']}"))])
     place.restore()
-    assert place.user("bob").user.roles == ("user",)
+    assert place.user("bob").user.roles == ()
+
+
+def test_what_was_taken_away_stays_taken_away_if_its_repetition_was_interrupted(place: Place) -> None:
+    change_user(place.home, "alice", ("user",), is_mapped=False)
+    last = read_log(place.home.audit_file)[-1]
+    with closing(AuditLog(place.home.audit_file, load_audit_key(place.home))) as log:
+        log.append([make_event(ChangeUndone(message=f"an interrupted change was undone: {last['message']}"))])
+    place.restore()
+    assert place.user("alice").user.roles == ()
 
 
 def test_the_number_of_a_crl_never_goes_back(place: Place) -> None:
@@ -315,7 +338,7 @@ def test_a_log_that_begins_inside_a_file_of_the_backup_is_refused(place: Place, 
     place.back_up()
     lines = place.home.audit_file.read_bytes().splitlines(keepends=True)
     place.home.audit_file.write_bytes(b"".join(lines[3:]))
-    with pytest.raises(OperatorError, match="begins with line 4, in the middle of a file of the backup"):
+    with pytest.raises(OperatorError, match="it begins with line 4, in the middle of a file of the backup"):
         place.restore()
     assert not place.target.state_file.exists()
 
@@ -377,9 +400,12 @@ def test_without_keys_a_new_audit_key_signs_and_the_missing_ones_are_named(place
 
 def test_a_key_of_the_former_installation_that_is_another_one_is_not_taken(place: Place) -> None:
     place.back_up(passphrase=None)
-    change_audit_key(place.home)
+    server_key = place.home.server_key.read_bytes()
+    renew_server(place.home, ())
     restored = place.restore(has_log=False, is_forced=True, into=place.home)
-    assert restored.missing_keys == ("certs/audit.key",)
+    assert restored.missing_keys == ("certs/server.key",)
+    assert restored.moved_aside is not None
+    assert (restored.moved_aside / "certs/server.key").read_bytes() != server_key
 
 
 def test_if_something_cannot_be_put_in_place_everything_is_as_before(
@@ -394,7 +420,261 @@ def test_if_something_cannot_be_put_in_place_everything_is_as_before(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
+    (place.home.root / "run").mkdir(exist_ok=True)
     with pytest.raises(OperatorError, match="cannot restore: .*: No space left on device; nothing was changed"):
         place.restore(has_log=False, is_forced=True, into=place.home)
     after = {one: one.read_bytes() for one in place.home.root.rglob("*") if one.is_file() and "run" not in one.parts}
     assert after == {path: content for path, content in before.items() if "run" not in path.parts}
+
+
+def forge(home: Home, sequence: int, event: Event) -> None:
+    """Append a line that anybody can make who can write to a copy of the log."""
+    line, _ = seal(make_draft(make_event(event)), Head(sequence - 1, "0" * 64))
+    with home.audit_file.open("ab") as file:
+        file.write(line)
+
+
+def test_a_forged_line_with_an_earlier_number_gives_nothing_back(place: Place) -> None:
+    revoke_all(place.home, "bob")
+    remove_user(place.home, "ed")
+    place.sign()
+    last = read_link(place.home.audit_file.read_bytes().splitlines()[-1]).head.sequence
+    undone = f"an interrupted change was undone: {read_log(place.home.audit_file)[-2]['message']}"
+    forge(place.home, last, ChangeUndone(message=undone))
+    forge(place.home, last, UserChanged(message="x", name="alice", roles=("operator", "user"), is_mapped=True))
+    restored = place.restore()
+    assert (place.user("alice").user.roles, place.user("alice").is_mapped) == (("operator",), False)
+    assert place.user("bob").certificates[0].revocation is not None
+    assert place.taken("ed")
+    assert restored.later is not None
+    assert "does not follow the line before it" in restored.later.damage
+
+
+def test_a_revocation_at_an_impossible_time_counts_from_the_beginning_of_the_certificate(place: Place) -> None:
+    revocation = RevocationPart(revoked_at="0001-01-01T00:00:00.000000Z", reason=RevocationReason.KEY_COMPROMISE)
+    with closing(open_store(place.home)) as state:
+        (certificate,) = state.users.require("bob").certificates
+    event = CertificateRevoked(message="x", revocation=revocation, target="bob", sha256=certificate.sha256.upper())
+    last = read_link(place.home.audit_file.read_bytes().splitlines()[-1]).head.sequence
+    forge(place.home, last + 1, event)
+    restored = place.restore()
+    assert restored.warning == ""
+    found = place.user("bob").certificates[0].revocation
+    assert found is not None
+    assert found.revoked_at == certificate.not_before
+
+
+def test_a_line_that_is_no_text_is_damage(place: Place) -> None:
+    draft = make_draft(make_event(UserChanged(message="MARK", name="bob", roles=(), is_mapped=False)))
+    bad = replace(draft, body=draft.body.replace(b"MARK", b"\xff"))
+    head = read_link(place.home.audit_file.read_bytes().splitlines()[-1]).head
+    line, _ = seal(bad, head)
+    with place.home.audit_file.open("ab") as file:
+        file.write(line)
+    restored = place.restore()
+    assert restored.later is not None
+    assert restored.later.damage != ""
+    for home in (place.home, place.target):
+        shutil.rmtree(home.audit_file.parent)
+
+
+def test_a_log_whose_last_line_is_garbage_is_not_continued(place: Place) -> None:
+    with place.home.audit_file.open("ab") as file:
+        file.write(b"garbage\n")
+    place.home.audit_file.with_suffix(".seal").unlink()
+    with pytest.raises(
+        OperatorError, match="the log cannot be continued: it is not a line of the audit log; mend it"
+    ):
+        place.restore()
+    shutil.rmtree(place.home.audit_file.parent)
+
+
+def test_a_certificate_that_was_issued_and_revoked_after_the_backup_is_on_the_new_crl(place: Place) -> None:
+    add(place.home, "carol")
+    with closing(open_store(place.home)) as state:
+        (issued,) = state.users.require("carol").certificates
+    revoke_all(place.home, "carol", RevocationReason.KEY_COMPROMISE)
+    restored = place.restore()
+    crl = x509.load_pem_x509_crl(crl_file(place.target, load_issuer(place.target).certificate).read_bytes())
+    assert [f"{one.serial_number:X}" for one in crl] == [issued.serial_number]
+    assert restored.applied.unknown == 0
+    with closing(open_store(place.target)) as state:
+        assert state.certificates.is_compromised(issued.spki_sha256)
+
+
+def test_a_revocation_that_only_the_log_knows_is_counted(place: Place) -> None:
+    revocation = RevocationPart(revoked_at="2026-01-01T00:00:00.000000Z", reason=RevocationReason.UNSPECIFIED)
+    event = CertificateRevoked(message="x", revocation=revocation, target="zoe", sha256="AB" * 32)
+    with closing(AuditLog(place.home.audit_file, load_audit_key(place.home))) as log:
+        log.append([make_event(event)])
+    assert place.restore().applied.unknown == 1
+
+
+def test_a_user_whose_renaming_is_left_out_is_still_removed_by_the_new_name(place: Place) -> None:
+    rename_user(place.home, "bob", "robert")
+    rename_user(place.home, "robert", "bert")
+    change_user(place.home, "bert", ("operator",), is_mapped=False)
+    remove_user(place.home, "bert")
+    cut_after(place.home, "user-removed")
+    place.restore()
+    with closing(open_store(place.target)) as state:
+        assert state.users.names() == ["alice", "ed"]
+        assert all(one.revocation is not None for one in state.certificates.of_user("bob"))
+
+
+def test_a_newer_audit_key_of_the_former_installation_is_kept(place: Place) -> None:
+    change_audit_key(place.home)
+    revoke_all(place.home, "ed", HOLD)
+    restore(place.home, RevocationTarget(("ed",)), by_operator())
+    newer = load_audit_key(place.home).id
+    restored = place.restore(has_log=False, is_forced=True, into=place.home)
+    assert load_audit_key(place.home).id == newer
+    assert restored.applied.left_out == 0
+    assert_intact(place.home.audit_file, load_audit_key(place.home))
+
+
+def test_a_newer_audit_key_that_is_not_at_hand_is_named(place: Place) -> None:
+    change_audit_key(place.home)
+    restored = place.restore()
+    assert restored.applied.again == [
+        f"the audit log is signed with a new key from now on: {load_audit_key(place.home).id}"
+    ]
+
+
+def test_a_log_with_a_gap_still_takes_away(place: Place) -> None:
+    key = load_audit_key(place.home)
+    with closing(AuditLog(place.home.audit_file, key, AuditSettings(rotate_bytes=1000))) as log:
+        log.append([make_event(UserChanged(message="x", name="bob", roles=("user",), is_mapped=False))])
+    (rotated,) = place.home.audit_file.parent.glob("audit-*.jsonl")
+    revoke_all(place.home, "bob")
+    change_user(place.home, "ed", ("operator",), is_mapped=False)
+    rotated.unlink()
+    restored = place.restore()
+    assert restored.later is not None
+    assert " before it are missing" in restored.later.damage
+    assert place.user("bob").certificates[0].revocation is not None
+    assert place.user("ed").user.roles == ()
+
+
+def test_a_log_whose_current_file_was_moved_away_is_continued_in_its_last_one(place: Place) -> None:
+    revoke_all(place.home, "bob")
+    place.sign()
+    compress(place.home.audit_file.rename(place.home.audit_file.with_name("audit-000000000001.jsonl")))
+    place.home.audit_file.with_suffix(".seal").unlink()
+    place.restore()
+    assert place.user("bob").certificates[0].revocation is not None
+    assert_intact(place.target.audit_file, load_audit_key(place.target))
+
+
+def test_the_log_of_the_former_installation_is_not_left_out_silently(place: Place) -> None:
+    lines = place.home.audit_file.read_bytes().splitlines(keepends=True)
+    place.home.audit_file.write_bytes(b"".join(lines[:3]))
+    with pytest.raises(OperatorError, match="cannot be used: .*; to restore without it: --without-log"):
+        place.restore(has_log=False, is_forced=True, into=place.home)
+    restored = place.restore(has_log=False, is_forced=True, into=place.home, is_without_log=True)
+    assert restored.later is None
+
+
+def test_crls_of_other_cas_recordings_and_shipping_stay_those_of_the_former_installation(place: Place) -> None:
+    place.home.recordings_folder.mkdir()
+    place.home.shipping_folder.mkdir()
+    (place.home.crl_folder / "company.pem").write_bytes(place.home.audit_public_keys.read_bytes())
+    place.back_up()
+    newer = place.home.ca_certificate.read_bytes()
+    (place.home.crl_folder / "company.pem").write_bytes(newer)
+    (place.home.recordings_folder / "x.cast").write_text("x")
+    (place.home.shipping_folder / "collector").write_text("7")
+    place.home.config_file.write_text("# mine\n")
+    restored = place.restore(has_log=False, is_forced=True, into=place.home)
+    assert (restored.old_crls, restored.has_other_configuration) == ((), True)
+    assert (place.home.crl_folder / "company.pem").read_bytes() == newer
+    assert (place.home.recordings_folder / "x.cast").read_text() == "x"
+    assert (place.home.shipping_folder / "collector").read_text() == "7"
+    elsewhere = place.restore()
+    assert elsewhere.old_crls == ("company.pem",)
+
+
+def test_a_backup_of_another_installation_is_refused_where_there_is_one(place: Place, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    initialise(other, ())
+    with pytest.raises(OperatorError, match="was not signed by the audit key of .*/other/certs/audit.pem"):
+        place.restore(has_log=False, is_forced=True, into=other)
+
+
+def test_an_interrupted_restore_stops_every_verb_and_is_undone_by_the_next_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoke_all(place.home, "bob")
+    rename = Path.rename
+    moved: list[Path] = []
+
+    class PowerCut(BaseException):
+        pass
+
+    def stop_after_three(self: Path, target: Path) -> Path:
+        if self.parent in {place.home.root, place.home.restoring_folder} and len(moved) == 3:
+            raise PowerCut
+        moved.append(self)
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stop_after_three)
+        patch.setattr(placing, "_move_back", lambda *_: None)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(PowerCut):
+            place.restore(has_log=False, is_forced=True, into=place.home)
+    assert not place.home.state_file.exists()
+    with pytest.raises(OperatorError, match="was interrupted; run it again: telnetsd restore --force FILE"):
+        require_whole(place.home)
+    place.restore(has_log=False, is_forced=True, into=place.home)
+    require_whole(place.home)
+    with closing(open_store(place.home)) as state:
+        assert state.users.require("bob").certificates[0].revocation is not None
+
+
+def test_two_restores_within_a_second_keep_both_former_installations(place: Place) -> None:
+    first = place.restore(has_log=False, is_forced=True, into=place.home).moved_aside
+    second = place.restore(has_log=False, is_forced=True, into=place.home).moved_aside
+    assert first is not None
+    assert second is not None
+    assert first != second
+    assert all((folder / "state.db").exists() for folder in (first, second))
+
+
+def test_a_change_waits_for_a_restore_and_is_made_to_what_was_restored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[Thread] = []
+    put = placing.put_in_place
+
+    def put_while_another_waits(home: Home, staged: Home) -> Path | None:
+        changes.append(Thread(target=revoke_all, args=(place.home, "bob")))
+        changes[0].start()
+        wait_until(lambda: is_waited_for(home.change_lock), "another change that waits")
+        return put(home, staged)
+
+    monkeypatch.setattr(restoring, "put_in_place", put_while_another_waits)
+    place.restore(has_log=False, is_forced=True, into=place.home)
+    changes[0].join()
+    with closing(open_store(place.home)) as state:
+        assert state.users.require("bob").certificates[0].revocation is not None
+
+
+def is_waited_for(path: Path) -> bool:
+    """Tell whether a second descriptor of a file is open: a process waits for its lock by asking again and again."""
+    return sum(one == str(path) for one in open_files(os.getpid())) > 1
+
+
+def test_a_link_in_place_of_a_folder_is_refused(place: Place, tmp_path: Path) -> None:
+    moved = place.home.audit_file.parent.rename(tmp_path / "disk")
+    place.home.audit_file.parent.symlink_to(moved)
+    with pytest.raises(OperatorError, match="audit is a link, which would be replaced"):
+        place.restore(has_log=False, is_forced=True, into=place.home)
+
+
+def test_a_user_name_that_is_a_path_is_refused(place: Place) -> None:
+    with closing(open_store(place.home)) as state, state.transaction():
+        state.users.add(User("../../x", ("user",)), now(), is_mapped=False)
+    place.back_up()
+    with pytest.raises(OperatorError, match="the backup has a user '../../x', which cannot be a user name"):
+        place.restore()
