@@ -84,7 +84,8 @@ class PtyProgram:
         try:
             return os.read(self._master, 65536)
         except OSError as error:
-            raise AssertionError(f"the program has ended; the screen shows {self.screen!r}") from error
+            shown = f"{self.screen!r} {self._shown().strip()!r}"
+            raise AssertionError(f"the program has ended; the screen shows {shown}") from error
 
     def close(self) -> None:
         """Kill the program."""

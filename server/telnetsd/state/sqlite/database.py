@@ -23,8 +23,12 @@ class Database:
     def __init__(self, path: Path) -> None:
         with _store_errors():
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-                self._connection.execute(f"PRAGMA {pragma}")
+            try:
+                for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                    self._connection.execute(f"PRAGMA {pragma}")
+            except BaseException:
+                self._connection.close()
+                raise
 
     @property
     def in_transaction(self) -> bool:
