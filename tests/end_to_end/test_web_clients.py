@@ -10,7 +10,7 @@ import pytest
 
 from support.client import Client, client_context, connect_as
 from support.machine import DEADLINE_S
-from support.server import RunningServer, action_of, wait_until
+from support.server import RunningServer, action_of, is_from
 from telnetsd.administration.users.credentials import user_files
 
 FORM = """<!doctype html>
@@ -35,12 +35,12 @@ def test_a_client_that_offers_http_gets_the_matching_alert(
     files = user_files(server.home, "alice")
     context = client_context(server.home.ca_certificate, (files.certificate, files.key), version)
     context.set_alpn_protocols(protocols)
-    before = len(server.events())
     raw = socket.create_connection(("127.0.0.1", server.port), DEADLINE_S)
+    port = raw.getsockname()[1]
     with raw, pytest.raises(ssl.SSLError) as refused:
         context.wrap_socket(raw, server_hostname="localhost")
     assert "alert no application protocol" in str(refused.value)
-    (event,) = wait_until(lambda: server.events()[before:], "the event")
+    event = server.wait_for(lambda one: is_from(one, port))
     assert event["event"]["reason"] == "web-client"
     assert (action_of(event), event["event"]["outcome"]) == ("handshake-failed", "failure")
 
