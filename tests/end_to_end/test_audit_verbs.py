@@ -87,6 +87,22 @@ def test_search_finds_events_in_every_file(told: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--action", "command-exectued"], "there is no action 'command-exectued'; did you mean command-executed?"),
+        (["--reason", "x"], "there is no reason 'x'"),
+        (["--action", "line-up"], "use fewer filters"),
+    ],
+)
+def test_where_nothing_matches_a_word_that_the_log_never_has_is_named(
+    words: list[str], said: str, told: Home
+) -> None:
+    assert said in refused(told, "audit", "search", *words)
+    assert said in refused(told, "audit", "tail", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search", "--since", ""], "not a time: ''; examples: 2h"),
         (["search", "--since", "soon"], "not a time: 'soon'; examples: 2h, yesterday, tuesday 14:00"),
         (["search", "--since", "1h", "--until", "yesterday"], "--since 1h is after --until yesterday"),
         (["search", "--failed", "--outcome", "success"], "use only one of --failed, --outcome success"),

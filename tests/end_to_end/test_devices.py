@@ -97,6 +97,20 @@ def test_each_device_is_renewed_and_revoked_alone(start: Callable[..., RunningSe
     assert [name for name in files_below(home.users_folder) if name.startswith("bob")] == []
 
 
+def test_the_device_without_a_label_is_called_first_and_no_other_one_is(home: Home) -> None:
+    assert "first is the device that has no label" in refused(home, "user", "issue", "bob", "--label", "first")
+    done(home, "user", "issue", "bob", "--label", "laptop")
+    done(home, "user", "renew", "bob", "--label", "first")
+    shown = done(home, "user", "show", "bob")
+    assert "  device       first\n" in shown
+    assert "  device       first (renewed: it has a successor)\n" in shown
+    done(home, "user", "revoke", "bob", "--label", "first", "--reason", "keyCompromise")
+    shown = done(home, "user", "show", "bob")
+    assert shown.count("days left)") == 1
+    assert shown.count("(keyCompromise)") == 2
+    assert "use another one: --new-key" in refused(home, "user", "renew", "bob", "--label", "first")
+
+
 def test_several_users_are_revoked_at_once(home: Home, tmp_path: Path) -> None:
     done(home, "user", "add", "contractor-1", "--role", "user")
     done(home, "user", "add", "contractor-2", "--role", "auditor")

@@ -116,6 +116,22 @@ def test_a_changed_or_missing_recording_is_detected(
     assert ("missing" if change == "gone" else "changed") in done.stdout
 
 
+@pytest.mark.parametrize("words", [("play", "--speed", "1000"), ("export",)])
+def test_who_plays_or_exports_a_changed_recording_is_warned(
+    words: tuple[str, ...], start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
+) -> None:
+    record(start, terminal).stop()
+    file = the_recording(home)
+    assert telnetsd(home, "recording", *words, file.name).stderr == ""
+    file.write_bytes(file.read_bytes().replace(b"the end", b"THE END"))
+    shown = telnetsd(home, "recording", *words, file.name)
+    assert shown.stderr == f"warning: {file.name} was changed after the audit log vouched for it\n"
+    assert "THE END" in shown.stdout
+    home.audit_file.unlink()
+    shown = telnetsd(home, "recording", *words, file.name)
+    assert shown.stderr.startswith("warning: the audit log does not say whether this recording was changed: ")
+
+
 def test_a_long_recording_continues_in_further_files_and_the_log_vouches_for_each(
     start: Callable[..., RunningServer], home: Home, terminal: OpenTerminal
 ) -> None:

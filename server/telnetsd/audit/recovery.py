@@ -105,7 +105,8 @@ def _judge_seal(reason: DamageReason | None) -> Iterator[LogFault]:
 def _compare(link: Link, known: Head) -> Iterator[LogFault]:
     missing = known.sequence - link.head.sequence
     if missing > 0:
-        message = f"the audit log was truncated: {missing} lines are missing, the last of them {known.sequence}"
+        lines = f"{missing} lines are missing, the last of them" if missing > 1 else "1 line is missing,"
+        message = f"the audit log was truncated: {lines} line {known.sequence}"
         yield LogFault(DamageReason.LINES_MISSING, message, missing)
     elif missing == 0:
         yield _changed()

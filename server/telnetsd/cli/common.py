@@ -65,8 +65,14 @@ def is_terminal() -> bool:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table for people; cells are text, never markup."""
-    console().print(make_table(columns, rows))
+    """Print a table for people; cells are text, never markup. In a pipe, no row is padded with spaces."""
+    screen = console()
+    if is_terminal():
+        screen.print(make_table(columns, rows))
+        return
+    with screen.capture() as captured:
+        screen.print(make_table(columns, rows))
+    typer.echo("".join(f"{row.rstrip()}\n" for row in captured.get().splitlines()), nl=False)
 
 
 def print_whole(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -45,7 +45,7 @@ def log(
     context: typer.Context,
     name: LineArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for further output, until ^C.")] = False,
-    since: SinceOption = "",
+    since: SinceOption = None,
     text: Annotated[bool, typer.Option("--text", help="Lines of plain text, each with its time.")] = False,
     utc: UtcOption = False,
     home: HomeOption = None,

@@ -15,7 +15,7 @@ from telnetsd.cli.words import RequestArgument
 from telnetsd.commands.table import USER_ROLE
 from telnetsd.errors import OperatorError
 from telnetsd.state.opening import open_store
-from telnetsd.state.records import RequestStatus
+from telnetsd.state.records import RequestKind, RequestStatus
 
 
 def list_(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
@@ -58,7 +58,8 @@ def show(
         print_json(found)
         return
     typer.echo(f"{found.id} ({found.kind.value}, {found.status.value})")
-    typer.echo(f"  user name    {found.name}{_relation(found.name, names)}")
+    relation = "" if found.kind is RequestKind.RENEWAL else _relation(found.name, names)
+    typer.echo(f"  user name    {found.name}{relation}")
     typer.echo(f"  subject      {found.subject or '(empty)'} (not verified)")
     typer.echo(f"  key          {found.public_key} bits")
     typer.echo(f"  public key   SHA256:{found.spki_sha256}")
@@ -100,7 +101,8 @@ def approve(
         typer.echo(f"accepted: {name} ({', '.join(done.user.roles)}) connects with the same self-signed certificate")
         return
     until = f"{done.certificate.not_valid_after_utc:%Y-%m-%d}"
-    typer.echo(f"granted to {name} ({', '.join(done.user.roles)}), valid until {until}; they fetch it with `collect`")
+    typer.echo(f"granted to {name} ({', '.join(done.user.roles)}), valid until {until}")
+    typer.echo("next: `telnetsd enroll` or `renew` of the user fetches it; in a session: collect")
 
 
 def deny(context: typer.Context, request_id: RequestArgument, home: HomeOption = None) -> None:

@@ -83,6 +83,10 @@ def target_of(wish: Wish, home: Home, password_file: Path | None, application: O
     credentials = _credentials_of(wish, home, profile)
     ask = password_from(password_file, str(credentials.key)) if credentials is not None else None
     ca = wish.ca or (profile.ca if profile is not None else home.ca_certificate)
+    if not ca.exists() and wish.ca is None:
+        host = wish.address or "HOST"
+        ways = f"telnetsd login {host} FILE, or: telnetsd enroll {host} --name NAME"
+        raise OperatorError(f"no CA by which to verify {host}; first: {ways}")
     context = make_client_context(ca, credentials, application, ask)
     return Target(_address_of(wish.address, home, profile), context)
 

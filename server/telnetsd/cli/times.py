@@ -10,8 +10,8 @@ from telnetsd.audit.reading.moment import EXAMPLES, Zone, parse_moment
 from telnetsd.cli.common import fail_usage
 
 UtcOption = Annotated[bool, typer.Option("--utc", help="Times in UTC, not in the time zone of this machine.")]
-SinceOption = Annotated[str, typer.Option(metavar="TIME", help=f"Only since this time: {EXAMPLES}.")]
-UntilOption = Annotated[str, typer.Option(metavar="TIME", help="Only up to this time; a day is included.")]
+SinceOption = Annotated[str | None, typer.Option(metavar="TIME", help=f"Only since this time: {EXAMPLES}.")]
+UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Only up to this time; a day is included.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ def zone_of(*, utc: bool) -> Zone:
     return UTC if utc else None
 
 
-def interval_of(since: str, until: str, zone: Zone) -> Interval:
+def interval_of(since: str | None, until: str | None, zone: Zone) -> Interval:
     """Read the options `--since` and `--until`; end with the status for wrong usage if they make no sense."""
     now = datetime.now(UTC)
     try:
-        begin = parse_moment(since, now, zone) if since else None
-        end = parse_moment(until, now, zone, is_end=True) if until else None
+        begin = parse_moment(since, now, zone) if since is not None else None
+        end = parse_moment(until, now, zone, is_end=True) if until is not None else None
     except ValueError as error:
         fail_usage(str(error))
     if begin is not None and end is not None and begin > end:

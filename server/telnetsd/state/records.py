@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
 
 from telnetsd.events.reason import RevocationReason
 from telnetsd.identity.outcome import User
 from telnetsd.pki.revocation import Revocation
+
+FIRST_DEVICE: Final = "first"
+"""How people call the device that has no label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

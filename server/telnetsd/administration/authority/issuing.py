@@ -18,7 +18,7 @@ from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.authority import Authority, UserProfile
 from telnetsd.pki.certificate import certificate_sha256, describe, key_sha256
 from telnetsd.pki.revocation import Revocation
-from telnetsd.state.records import IssuedCertificate
+from telnetsd.state.records import FIRST_DEVICE, IssuedCertificate
 
 DAYS_MAX = 3650
 _LABEL = re.compile(r"[a-z0-9-]{1,32}")
@@ -49,6 +49,8 @@ def check_grant(grant: Grant, settings: Settings) -> None:
         raise OperatorError(f"a certificate cannot be valid for {grant.days} days; use 1 to {DAYS_MAX}")
     if grant.label and _LABEL.fullmatch(grant.label) is None:
         raise OperatorError(f"not a label: {grant.label!a}; use 1 to 32 of a-z, 0-9 and dash")
+    if grant.label == FIRST_DEVICE:
+        raise OperatorError(f"{FIRST_DEVICE} is the device that has no label; use another label")
     if grant.assurance_class is not None and grant.assurance_class not in settings.classes:
         number = grant.assurance_class
         raise OperatorError(
@@ -76,7 +78,7 @@ def check_key(change: Change, name: str, spki_sha256: str) -> None:
         raise OperatorError(f"that key already belongs to {', '.join(map(str, owners))}; generate another one")
     is_pin_compromised = pin is not None and _is_compromised(pin.revocation)
     if is_pin_compromised or change.state.certificates.is_compromised(spki_sha256):
-        raise OperatorError("that key was revoked as compromised; generate another one")
+        raise OperatorError("that key was revoked as compromised; use another one: --new-key, or another request")
 
 
 def record_of(

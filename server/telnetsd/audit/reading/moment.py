@@ -26,6 +26,7 @@ def parse_moment(text: str, now: datetime, zone: Zone = None, *, is_end: bool = 
         now: The present time, aware.
         zone: The zone of a text that names none.
         is_end: Whether it is the end of an interval: then a day without a time of day is included as a whole.
+            Otherwise a time of day, or of a weekday, that is still to come is that of a day, or a week, before.
 
     Raises:
         ValueError: The text is not a time.
@@ -60,9 +61,18 @@ def _parse_named(text: str, now: datetime, zone: Zone, *, is_end: bool) -> datet
     of_day = time.fromisoformat(f"{found[1]:0>2}:{found[2]}") if found is not None else None
     day = _parse_day(rest[: found.start()].strip() if found is not None else rest, to_zone(now, zone))
     begin = datetime.combine(day, of_day or time())
+    if not is_end and of_day is not None and _in_utc(begin, zone, is_end=False) > now:
+        begin -= _before(rest[: found.start()].strip().lower() if found is not None else "")
     if of_day is None and is_end:
         return _in_utc(begin + _DAY, zone, is_end=True) - _MOMENT
     return _in_utc(begin, zone, is_end=is_end)
+
+
+def _before(day: str) -> timedelta:
+    """Return how long before a moment the last one is that is called the same; nothing for a day that has a date."""
+    if day in _WEEKDAYS:
+        return len(_WEEKDAYS) * _DAY
+    return _DAY if not day else timedelta()
 
 
 def _take_zone(text: str, zone: Zone) -> tuple[str, Zone]:

@@ -61,8 +61,8 @@ def _ask(
     text: Annotated[
         str, typer.Option(metavar="TEXT", help="Only with this text in the message or in what was typed.")
     ] = "",
-    since: SinceOption = "",
-    until: UntilOption = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
     utc: UtcOption = False,
 ) -> Asked:
     """Read the options."""

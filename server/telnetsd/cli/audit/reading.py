@@ -1,5 +1,6 @@
 """telnetsd audit tail, search, show: reading the audit log."""
 
+import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -33,6 +34,7 @@ from telnetsd.cli.common import (
 from telnetsd.cli.times import UtcOption, zone_of
 from telnetsd.errors import OperatorError
 from telnetsd.escaping import escape_controls
+from telnetsd.events.catalogue import ACTIONS, DEFINITIONS
 from telnetsd.files.home import Home
 
 _FILTERED_LINES: Final = 10_000
@@ -67,6 +69,8 @@ def tail(
     else:
         lines, live = last_lines(path, wanted), iter(())
     before = list(_matching(lines, asked.selection))
+    if not before and n > 0 and not following:
+        raise OperatorError(f"{_nothing_matches(asked.selection)}; older ones: telnetsd audit search")
     shown = _Shown(asked.zone, color, json=json)
     shown.begin(before[max(0, len(before) - n) :])
     for line in _matching(live, asked.selection):
@@ -87,7 +91,7 @@ def search(
         lines = log.lines(asked.selection)
         first = list(islice(lines, _MEASURED_ROWS))
         if not first:
-            raise OperatorError("no matching events; use fewer filters")
+            raise OperatorError(_nothing_matches(asked.selection))
         bar.end()
         shown.begin(first)
         for line in lines:
@@ -148,6 +152,17 @@ def search_of(home: Home) -> Iterator[tuple[LogSearch, ReadingBar]]:
             LogSearch(snapshot=snapshot, log=home.audit_file, folder=home.log_index_folder, on_progress=bar.show),
             bar,
         )
+
+
+def _nothing_matches(selection: Selection) -> str:
+    """Say that no event matches, and name a word that the log never has."""
+    reasons = sorted({reason for one in DEFINITIONS.values() for reason in one.reasons})
+    for what, word, known in (("action", selection.action, sorted(ACTIONS)), ("reason", selection.reason, reasons)):
+        if word and "*" not in word and word not in known:
+            near = difflib.get_close_matches(word, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            return f"no matching events: there is no {what} {word!a}{meant}"
+    return "no matching events; use fewer filters"
 
 
 class _Shown:

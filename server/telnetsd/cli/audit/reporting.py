@@ -36,7 +36,7 @@ def report(
     context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page (HTML) to write.")],
     since: SinceOption = "30d",
-    until: UntilOption = "",
+    until: UntilOption = None,
     utc: UtcOption = False,
     home: HomeOption = None,
 ) -> None:

@@ -9,15 +9,18 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from telnetsd.cli.common import HomeOption, home_of, is_terminal, show_screen
 from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
 from telnetsd.lines.recordings.export import to_cast, to_html, to_text
 from telnetsd.lines.recordings.name import parse_name, plain_name
 from telnetsd.lines.recordings.playback import Frame, find_recording, read_frames
+from telnetsd.lines.recordings.vouched import find_vouched, is_vouched_for
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A recording's file name, or the end of it.")]
 _SHOWN_BEFORE_BYTES = 65_536
@@ -45,7 +48,7 @@ def play(
     home: HomeOption = None,
 ) -> None:
     """Play a recording with its timing; space pauses, q ends. Sequences that control the terminal are left out."""
-    path = find_recording(home_of(context, home).recordings_folder, name)
+    path = _find(home_of(context, home), name)
     if raw:
         if is_terminal():
             raise OperatorError(
@@ -67,7 +70,7 @@ def export(
     home: HomeOption = None,
 ) -> None:
     """Write a recording to standard output: as text with times (UTC), as a page, or as an asciicast to play."""
-    path = find_recording(home_of(context, home).recordings_folder, name)
+    path = _find(home_of(context, home), name)
     parsed = parse_name(path.name)
     if parsed is None:
         raise OperatorError(f"{path.name} does not say when it began; give it the name that it had")
@@ -80,6 +83,19 @@ def export(
     rows = to_html(path, parsed.begun_at, title) if as_ is Format.HTML else to_text(path, parsed.begun_at)
     for row in rows:
         typer.echo(row, nl=as_ is Format.TEXT)
+
+
+def _find(home: Home, name: str) -> Path:
+    """Find a recording, and warn if it is not what the audit log vouches for."""
+    path = find_recording(home.recordings_folder, name)
+    try:
+        vouched = find_vouched(home.audit_file, home.log_index_folder, plain_name(path.name))
+    except OperatorError as error:
+        typer.echo(f"warning: the audit log does not say whether this recording was changed: {error}", err=True)
+        return path
+    if vouched is not None and not is_vouched_for(path, vouched):
+        typer.echo(f"warning: {path.name} was changed after the audit log vouched for it", err=True)
+    return path
 
 
 class _Keys:

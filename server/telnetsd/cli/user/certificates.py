@@ -24,6 +24,7 @@ from telnetsd.cli.words import UserArgument, complete_users
 from telnetsd.errors import OperatorError
 from telnetsd.events.reason import RevocationReason
 from telnetsd.pki.keys import KeyType
+from telnetsd.state.records import FIRST_DEVICE
 
 UserArguments = Annotated[list[str] | None, typer.Argument(metavar="[NAME …]", autocompletion=complete_users)]
 DeviceOption = Annotated[
@@ -67,7 +68,7 @@ def renew(
         credential = RequestFile(csr)
     elif new_key or key_type:
         credential = GeneratedKey(key_type or KeyType.EC, locked)
-    grant = Grant(days, assurance_class, label)
+    grant = Grant(days, assurance_class, "" if label == FIRST_DEVICE else label)
     renewed = renew_user(where, name, credential, grant, passphrase_from(passphrase_file))
     typer.echo(f"renewed {name}{until_of(renewed)}")
     typer.echo(f"hand over: {', '.join(where.shown(path) for path in renewed.files)}")
@@ -185,7 +186,7 @@ def _target(
         fail_usage("name users (or --file FILE), or use --serial S, or --role ROLE")
     if label is not None and not every:
         fail_usage("--label is for a user's devices: name the user")
-    return RevocationTarget(every, serial, label, role)
+    return RevocationTarget(every, serial, "" if label == FIRST_DEVICE else label, role)
 
 
 def _names_in(file: Path) -> list[str]:

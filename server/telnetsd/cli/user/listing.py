@@ -4,7 +4,7 @@ import dataclasses
 import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -21,10 +21,7 @@ from telnetsd.files.home import Home
 from telnetsd.pki.facts import days_left
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.opening import open_store
-from telnetsd.state.records import IssuedCertificate, UserRecord
-
-FIRST: Final = "first"
-"""The device that has no label."""
+from telnetsd.state.records import FIRST_DEVICE, IssuedCertificate, UserRecord
 
 
 def list_(
@@ -133,7 +130,7 @@ def _devices_of(record: UserRecord, now: datetime) -> list[str]:
     counting = [one for one in record.certificates if one.revocation is None and one.not_after > now]
     labels = sorted({one.label for one in counting})
     pins = sum(pin.revocation is None for pin in record.pins)
-    return [*(label or FIRST for label in labels), *([f"{pins} pinned"] if pins else [])]
+    return [*(label or FIRST_DEVICE for label in labels), *([f"{pins} pinned"] if pins else [])]
 
 
 def show(context: typer.Context, name: UserArgument, json: JsonOption = False, home: HomeOption = None) -> None:
@@ -176,9 +173,11 @@ def _until(record: UserRecord, now: datetime) -> tuple[str, str]:
 
 def _show_certificate(one: IssuedCertificate, last_login: str) -> None:
     days, at = days_left(one.not_after, datetime.now(UTC)), parse_timestamp(last_login)
-    typer.echo(f"  device       {one.label or FIRST}")
+    replaced = " (renewed: it has a successor)" if one.is_renewed and one.revocation is None else ""
+    typer.echo(f"  device       {one.label or FIRST_DEVICE}{replaced}")
+    left = f" ({days} days left)" if one.revocation is None and days > 0 else ""
     typer.echo(f"  serial       {one.serial_number}{_revoked(one.revocation)}")
-    typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d} ({days} days left)")
+    typer.echo(f"  valid        {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d}{left}")
     typer.echo(f"  last login   {f'{at:%Y-%m-%d %H:%M} UTC' if at is not None else 'never'}")
     typer.echo(f"  class        {one.assurance_class or BUILT_IN_CLASS}")
     typer.echo(f"  key          {one.public_key} bits")

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from telnetsd.audit.index.searching import LogSearch
 from telnetsd.audit.reading.archive import read_lines, take_snapshot
 from telnetsd.audit.reading.row import LoggedEvent, read_event, text_of
+from telnetsd.audit.reading.selection import Selection
 from telnetsd.events.of_sessions import RecordingClosed, RecordingRemoved
 from telnetsd.lines.recordings.playback import lines_of, open_recording
 
@@ -41,6 +43,22 @@ def list_vouched(audit_file: Path) -> list[Vouched]:
             case RecordingRemoved.action:
                 removed.add(text_of(event, "telnetsd.recording.file"))
     return [_vouched(one, removed) for one in closed]
+
+
+def find_vouched(audit_file: Path, index_folder: Path, name: str) -> Vouched | None:
+    """Return what the log says about one recording, found by the log's index; None if it does not vouch for it yet.
+
+    Raises:
+        OperatorError: The log cannot be read.
+    """
+    search = LogSearch(
+        snapshot=take_snapshot(audit_file), log=audit_file, folder=index_folder, on_progress=lambda _: None
+    )
+    for line in search.lines(Selection(action=RecordingClosed.action)):
+        event = read_event(line)
+        if text_of(event, "telnetsd.recording.file") == name:
+            return _vouched(event, set())
+    return None
 
 
 def is_vouched_for(path: Path, vouched: Vouched) -> bool:

@@ -37,6 +37,9 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("tuesday 14:00", "2026-11-24T14:00:00"),
         ("monday", "2026-11-30T00:00:00"),
         ("12:00", "2026-11-30T12:00:00"),
+        ("22:00", "2026-11-29T22:00:00"),
+        ("monday 22:00", "2026-11-23T22:00:00"),
+        ("today 22:00", "2026-11-30T22:00:00"),
         ("12:00:30 UTC", "2026-11-30T12:00:30"),
         ("2026-01-31", "2026-01-31T00:00:00"),
         ("2026-01-31T12:00", "2026-01-31T12:00:00"),
@@ -75,6 +78,7 @@ def test_a_day_that_ends_an_interval_is_included() -> None:
     ):
         assert parse_moment(text, NOW, UTC, is_end=True) == midnight - last
     assert parse_moment("12:00", NOW, UTC, is_end=True) == datetime(2026, 11, 30, 12, tzinfo=UTC)
+    assert parse_moment("22:00", NOW, UTC, is_end=True) == datetime(2026, 11, 30, 22, tzinfo=UTC)
     # The day on which clocks go forward has 23 hours.
     assert parse_moment("2026-03-29", NOW, BERLIN, is_end=True) == datetime(2026, 3, 29, 22, tzinfo=UTC) - last
 
