@@ -5,37 +5,36 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telnetsd.administration.authority.authorities import (
-    OWN_CRL_PREFIX,
     AskPassphrase,
     built_in_authorities,
     tell_others,
 )
 from telnetsd.administration.backup.applying import Applied, apply_later
 from telnetsd.administration.backup.archive import TOP, Extracted, Manifest, extract
-from telnetsd.administration.backup.later import LaterLog, read_later
+from telnetsd.administration.backup.continuing import continue_log
+from telnetsd.administration.backup.former import (
+    has_other_configuration,
+    keep_crls,
+    keep_evidence,
+    keep_newer_audit_key,
+    same_keys,
+)
+from telnetsd.administration.backup.later import LaterLog
 from telnetsd.administration.backup.placing import put_in_place, undo_interrupted
 from telnetsd.administration.installation.audit_log import is_log_gone, open_log
 from telnetsd.administration.installation.change import locked
 from telnetsd.administration.installation.operator import by_operator
-from telnetsd.audit.chain import Head
 from telnetsd.audit.checkpoint import key_id_of
-from telnetsd.audit.file import free_rotated_path, seal_path
-from telnetsd.audit.key import keep_audit_key, load_public_keys
+from telnetsd.audit.key import keep_audit_key
 from telnetsd.audit.log import AuditUnavailableError
 from telnetsd.audit.reading.archive import (
     NAME_MAX_CHARS,
-    LogPart,
-    Snapshot,
-    open_part,
-    read_lines,
-    take_snapshot,
 )
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
@@ -43,10 +42,8 @@ from telnetsd.events.event import Event
 from telnetsd.events.of_changes import InstallationRestored
 from telnetsd.events.of_the_server import AuditKeyChanged
 from telnetsd.files.atomic import (
-    SECRET_FILE_MODE,
     SECRET_FOLDER_MODE,
     make_secret_folder,
-    write_public,
     write_secret,
 )
 from telnetsd.files.home import Home, alone
@@ -139,8 +136,10 @@ def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) ->
     former_keys = home.audit_public_keys if home.audit_public_keys.exists() else None
     extracted = extract(backup, staged.root, options.public_keys or former_keys)
     missing = _put_keys(home, staged, extracted, options.ask_backup)
-    _keep_audit_key(home, staged)
-    later, applied = _take_later(home, staged, extracted.manifest, options), Applied()
+    keep_newer_audit_key(home, staged)
+    folder, later, applied = _log_folder(home, options), None, Applied()
+    if folder is not None:
+        later = continue_log(staged, folder, extracted.manifest.head)
     with closing(open_store(staged)) as state, state.transaction():
         _require_sound(state)
         if later is not None:
@@ -148,12 +147,12 @@ def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) ->
         for certificate, _ in built_in_authorities(staged):
             # The number of an installation that has signed less than one CRL a second is lower than this.
             state.certificates.raise_crl_number(certificate_sha256(certificate), int(utc_now().timestamp()))
-    old_crls = _keep_crls(home, staged)
-    has_other_configuration = _differs(home.config_file, staged.config_file)
+    old_crls = keep_crls(home, staged)
+    is_reconfigured = has_other_configuration(home, staged)
     has_new_key = _make_key_if_missing(staged)
     _record(staged, extracted, later)
     if later is not None and options.log_folder is None:
-        _keep_evidence(home, staged)
+        keep_evidence(home, staged)
     return Restored(
         manifest=extracted.manifest,
         later=later,
@@ -161,10 +160,17 @@ def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) ->
         moved_aside=put_in_place(home, staged),
         missing_keys=missing,
         has_new_audit_key=has_new_key,
-        has_other_configuration=has_other_configuration,
+        has_other_configuration=is_reconfigured,
         old_crls=old_crls,
         warning="",
     )
+
+
+def _log_folder(home: Home, options: RestoreOptions) -> Path | None:
+    """Return where the log is that goes on after the backup: named, or that of the former installation; or None."""
+    if options.is_without_log:
+        return None
+    return options.log_folder or (None if is_log_gone(home) else home.audit_file.parent)
 
 
 def _require_room(home: Home, *, is_forced: bool) -> None:
@@ -227,133 +233,12 @@ def _put_keys(home: Home, staged: Home, extracted: Extracted, ask: AskPassphrase
     Returns: The keys that are missing.
     """
     manifest = extracted.manifest
-    found = extracted.keys(ask()) if manifest.has_keys else _same_keys(home, manifest)
+    found = extracted.keys(ask()) if manifest.has_keys else same_keys(home, manifest)
     for name, content in found.items():
         path = staged.root / name
         make_secret_folder(path.parent)
         write_secret(path, content)
     return tuple(sorted(manifest.keys.keys() - found.keys()))
-
-
-def _same_keys(home: Home, manifest: Manifest) -> dict[str, bytes]:
-    there = {name: home.root / name for name in manifest.keys}
-    contents = {name: path.read_bytes() for name, path in there.items() if path.is_file()}
-    return {name: one for name, one in contents.items() if sha256(one).hexdigest() == manifest.keys[name]}
-
-
-def _keep_audit_key(home: Home, staged: Home) -> None:
-    """Keep the former installation's audit key, if it followed that of the backup."""
-    try:
-        former, kept = (
-            load_public_keys(home.audit_public_keys).by_id,
-            load_public_keys(staged.audit_public_keys).by_id,
-        )
-    except OperatorError:
-        return
-    if kept.keys() <= former.keys() and home.audit_key.is_file():
-        write_public(staged.audit_public_keys, home.audit_public_keys.read_bytes())
-        write_secret(staged.audit_key, home.audit_key.read_bytes())
-
-
-def _keep_crls(home: Home, staged: Home) -> tuple[str, ...]:
-    """Keep the former installation's CRLs of other CAs, which are newer; return the names of those that are not."""
-    make_secret_folder(staged.crl_folder)
-    for path in home.crl_folder.glob("*"):
-        if path.is_file() and not path.name.startswith((".", OWN_CRL_PREFIX)):
-            write_public(staged.crl_folder / path.name, path.read_bytes())
-    others = {path.name for path in staged.crl_folder.glob("*") if not path.name.startswith(OWN_CRL_PREFIX)}
-    return tuple(sorted(name for name in others if not (home.crl_folder / name).exists()))
-
-
-def _differs(former: Path, restored: Path) -> bool:
-    return former.exists() and (not restored.exists() or former.read_bytes() != restored.read_bytes())
-
-
-def _keep_evidence(home: Home, staged: Home) -> None:
-    """Keep the former installation's recordings, for which its log vouches, and how far the log has been shipped."""
-    for folder in (home.recordings_folder, home.shipping_folder):
-        restored = staged.root / folder.relative_to(home.root)
-        if folder.is_symlink():
-            shutil.rmtree(restored, ignore_errors=True)
-            restored.symlink_to(folder.readlink())
-        elif folder.is_dir():
-            # Links, not copies: nothing changes a recording that is closed.
-            shutil.copytree(folder, restored, copy_function=_link, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    Path(target).unlink(missing_ok=True)
-    os.link(source, target)
-
-
-def _take_later(home: Home, staged: Home, manifest: Manifest, options: RestoreOptions) -> LaterLog | None:
-    """Read the log that goes on after the backup, and continue with its files instead of the backup's.
-
-    Raises:
-        OperatorError: It cannot be used.
-    """
-    folder = options.log_folder or home.audit_file.parent
-    if options.is_without_log or (options.log_folder is None and is_log_gone(home)):
-        return None
-    try:
-        snapshot = take_snapshot(folder / home.audit_file.name)
-        later = read_later(snapshot, manifest.head, load_public_keys(staged.audit_public_keys))
-        _continue_log(staged, snapshot, manifest.head)
-    except OperatorError as error:
-        raise OperatorError(
-            f"the log in {folder} cannot be used: {error}; to restore without it: --without-log"
-        ) from error
-    return later
-
-
-def _continue_log(staged: Home, snapshot: Snapshot, head: Head) -> None:
-    """Replace the files of the backup's log by those of the log that goes on after it; keep what only the backup has.
-
-    Raises:
-        OperatorError: The log begins in the middle of a file of the backup.
-    """
-    begin, mine = _first_of(snapshot.parts[0]), take_snapshot(staged.audit_file).parts
-    begins = [_first_of(part) for part in mine]
-    if begins[0] < begin <= head.sequence and begin not in begins:
-        raise OperatorError(
-            f"it begins with line {begin}, in the middle of a file of the backup; add its earlier files"
-        )
-    for part in mine:
-        if _first_of(part) >= begin:
-            part.path.unlink()
-    if staged.audit_file.exists():
-        staged.audit_file.rename(free_rotated_path(staged.audit_file, begins[-1]))
-    for part in snapshot.parts:
-        with open_part(part) as (name, source, size):
-            _copy(source, staged.audit_file.parent / name, size)
-    if not staged.audit_file.exists():
-        _write_on(staged, snapshot.parts[-1])
-    seal = seal_path(staged.audit_file)
-    seal.unlink()
-    if snapshot.seal:
-        write_secret(seal, snapshot.seal)
-
-
-def _write_on(staged: Home, part: LogPart) -> None:
-    """Make a rotated file the one that is written, since the log has none: its last line is where the log goes on."""
-    lines = [line.content for line in read_lines(Snapshot((part,), b"")) if line.is_whole]
-    write_secret(staged.audit_file, b"".join(line + b"\n" for line in lines))
-    (staged.audit_file.parent / part.path.name).unlink()
-
-
-def _first_of(part: LogPart) -> int:
-    """Return the number of a file's first line; 0 if that line is damaged."""
-    return part.first.head.sequence if part.first is not None else 0
-
-
-def _copy(source: IO[bytes], target: Path, size: int) -> None:
-    """Copy the first bytes of a file to a new one."""
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SECRET_FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        shutil.copyfileobj(source, file)
-        file.truncate(size)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _make_key_if_missing(staged: Home) -> bool:
