@@ -171,7 +171,7 @@ def _assert_certificate_is_told(event: Event, pair: Pair, case: Case) -> None:
 def test_a_user_with_a_valid_certificate_is_greeted_by_name_and_named_in_the_event(server: RunningServer) -> None:
     with connect_as(server, "bob") as client:
         said = client.read_until(b"bob> ")
-        assert said.startswith("you are bob (user; class 1); your certificate is valid for another 364 days\r\n")
+        assert said.startswith("you are bob (user; class 1); your certificate ends in 364 days\r\n")
         event = server.session_from(client.port)
         assert get(event, "user.name") == "bob"
         assert get(event, "rule.id") == "built-in-ca"

@@ -40,7 +40,7 @@ def test_a_user_can_renew_be_revoked_and_enrol_again(start: Callable[..., Runnin
     first = user_files(home, "carol").certificate
     with OpensslClient(server, first, first_key) as client:
         greeting = client.read_until("carol> ")
-        assert "you are carol (user; class 1); your certificate is valid for another 19 days" in greeting
+        assert "you are carol (user; class 1); your certificate ends in 19 days" in greeting
         assert "warning: your certificate expires on " in greeting
 
         # Renew in-band with a new key.

@@ -85,7 +85,7 @@ def test_a_refused_renewal_is_explained_to_the_user_and_logged(start: Callable[.
     with connect_as(server, "bob") as client:
         client.read_until()
         said = paste(client, "renew", pem(make_csr("bob")))
-        assert "is valid for another 364 days: it can be renewed in its last 30" in said
+        assert "is valid for another 364 days: it can be renewed in its last 30 days; the operator" in said
     with connect_as(server, "brief") as client:
         client.read_until()
         assert "has your current key; generate a new key" in paste(

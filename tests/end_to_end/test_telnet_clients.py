@@ -79,3 +79,17 @@ def test_a_telnet_client_logs_in_edits_uses_a_line_leaves_it_and_quits(
     lines = [get(one, "telnetsd.command.line") for one in ours if action_of(one) == "command-executed"]
     assert lines == ["echo one", "connect shell", "quit"]
     user.close()
+
+
+def test_a_line_that_is_longer_than_a_screen_of_known_width_is_broken_between_words(
+    port: int, tmp_path: Path
+) -> None:
+    command = [word.replace("PORT", str(port)) for word in CLIENTS["plink"]]
+    user = PtyProgram(command, tmp_path, size=(50, 24), HOME=str(tmp_path), TERM="xterm")
+    try:
+        user.wait_shown("\nalice>\n")
+        user.type(b"echo one two three four five six seven eight nine ten eleven twelve\r")
+        user.wait_shown("\none two three four five six seven eight nine ten\neleven twelve\nalice>\n")
+        user.type(b"quit\r")
+    finally:
+        user.close()

@@ -26,7 +26,7 @@ FORMS = (
     (re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE), "TIME "),
     (re.compile(r"\b[0-9a-f]{16}\b"), "FINGERPRINT"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
-    (re.compile(r"another \d+ days"), "another N days"),
+    (re.compile(r"in \d+ days"), "in N days"),
     (re.compile(r"\blines? \d+( to \d+)?"), "lines"),
     (re.compile(r"in \d+ files?"), "in FILES"),
     (re.compile(r"signed lines among them: \d+"), "signed lines among them: N"),

@@ -39,7 +39,7 @@ def greet(identity: Admitted, table: Permissions, at: datetime, window_days: int
         standing = f"{', '.join(identity.roles) or 'no role'}; class {identity.assurance_class}"
         warning = [warn_of_expiry(identity)] if is_expiring(identity.valid_until, at, window_days) else []
         return [
-            f"you are {identity.name} ({standing}); your certificate is valid for another {_days(days)}",
+            f"you are {identity.name} ({standing}); your certificate ends in {_days(days)}",
             *warning,
             "type help to see what you may do here",
         ]
@@ -120,4 +120,4 @@ def _moment(at: datetime) -> str:
 
 
 def _days(count: int) -> str:
-    return {0: "few hours", 1: "day"}.get(count, f"{count} days")
+    return {0: "a few hours", 1: "1 day"}.get(count, f"{count} days")

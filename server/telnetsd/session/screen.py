@@ -13,6 +13,7 @@ from telnetsd.own_client import (
     SessionOver,
     encode,
 )
+from telnetsd.session.wrapping import wrap
 from telnetsd.telnet.protocol import NvtProtocol
 
 NEWLINE = "\r\n"
@@ -42,7 +43,9 @@ class Screen:
 
     def write(self, lines: Sequence[str], prompt: str = "") -> None:
         """Show lines at once, and the prompt after them."""
-        text = "".join(f"{line}{NEWLINE}" for line in lines) + prompt
+        columns, _ = self._protocol.agreement.window
+        rows = [row for line in lines for row in wrap(line, columns)]
+        text = "".join(f"{row}{NEWLINE}" for row in rows) + prompt
         self._protocol.writer.write(text.encode("utf-8", "replace"))
 
     def interject(self, text: str, prompt: str = "") -> None:

@@ -29,11 +29,11 @@ def test_every_refusal_has_a_message_of_one_printable_screen_line(reason: Refusa
 
 @pytest.mark.parametrize(
     ("left", "words"),
-    [(timedelta(hours=5), "few hours"), (timedelta(days=1), "day"), (timedelta(days=30, hours=2), "30 days")],
+    [(timedelta(hours=5), "a few hours"), (timedelta(days=1), "1 day"), (timedelta(days=30, hours=2), "30 days")],
 )
 def test_the_greeting_names_the_user_and_the_remaining_validity(left: timedelta, words: str) -> None:
     user = NamedUser(
         name="alice", roles=("operator", "user"), rule_id="built-in-ca", certificate=FACTS, valid_until=NOW + left
     )
     first, *_ = greet(user, CommandTable([], {}), NOW, 30)
-    assert first == f"you are alice (operator, user; class 0); your certificate is valid for another {words}"
+    assert first == f"you are alice (operator, user; class 0); your certificate ends in {words}"

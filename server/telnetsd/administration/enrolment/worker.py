@@ -215,7 +215,7 @@ def _find_renewable(
         raise EnrolmentError(
             EnrolmentReason.TOO_EARLY,
             f"your certificate is valid for another {days_left(found.not_after, at)} days:"
-            f" it can be renewed in its last {window_days}",
+            f" it can be renewed in its last {window_days} days; the operator can renew it at any time",
         )
     if csr.spki_sha256 == found.spki_sha256:
         raise EnrolmentError(EnrolmentReason.SAME_KEY, "the request has your current key; generate a new key")
