@@ -207,7 +207,7 @@ def test_verify_names_the_first_bad_line_and_the_kind_of_damage(told: Home) -> N
     done = telnetsd(told, "audit", "verify")
     assert done.returncode == 1
     assert re.match(
-        r"removed: audit\.jsonl line 2: line \d+ before it is missing\n  lines 1 to \d+ are intact", done.stdout
+        r"removed: audit\.jsonl line 2: number \d+ before it is missing\n  lines 1 to \d+ are intact", done.stdout
     )
     report = json.loads(telnetsd(told, "audit", "verify", "--json").stdout)
     assert (report["damage"]["kind"], report["damage"]["line"]) == ("removed", 2)

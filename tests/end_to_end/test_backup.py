@@ -60,7 +60,7 @@ def test_without_a_log_the_operator_is_told_that_revocations_are_lost(home: Home
     output = done(home, "backup", backup)
     assert "without 9 private files, such as keys; to include them: --with-keys" in output
     lines = done(Home(tmp_path / "new"), "restore", backup).splitlines()
-    assert any(line.startswith("  no later log was at hand: ") for line in lines)
+    assert any(line.startswith("  no later log was used: ") for line in lines)
     assert "    also revocations and removals; repeat them, or restore again with --log DIR" in lines
     assert "    certs/ca.key" in lines
     assert "    certs/server.key" in lines

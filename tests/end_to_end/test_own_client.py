@@ -437,6 +437,35 @@ def test_a_certificate_is_renewed_with_a_new_key(
     )
 
 
+def test_a_renamed_user_renews(start: Callable[..., RunningServer], home: Home, config: Path) -> None:
+    server = start('[renewal]\npolicy = "auto"\nwindow_days = 3650\n')
+    log_in(server, "bob")
+    assert telnetsd(home, "user", "rename", "bob", "robert").returncode == 0
+    done = own(home, "renew", "localhost")
+    assert done.returncode == 0, done.stderr
+    assert "you are robert" in own(home, "connect", "localhost").stdout
+
+
+def test_a_script_that_ends_on_a_line_leaves_it_and_ends_nothing_there(logged_in: RunningServer) -> None:
+    server = logged_in
+    for words, typed in ((["shell"], "one two\n"), ([], "connect shell\none two\n")):
+        before = len(server.events())
+        done = subprocess.run(
+            [sys.executable, "-m", "telnetsd", "connect", "localhost", *words],
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE_S,
+            cwd=server.home.root.parent,
+        )
+        assert (done.returncode, "one two" in done.stdout) == (0, True), done.stdout + done.stderr
+        told = [(action_of(one), get(one, "event.reason")) for one in server.events()[before:]]
+        assert ("line-disconnected", "left") in told
+        assert ("session-ended", "end-of-input") in told
+        assert not any(action == "line-down" for action, _ in told)
+
+
 def test_a_renewal_waits_for_the_operator(start: Callable[..., RunningServer], home: Home, config: Path) -> None:
     server = start("[renewal]\nwindow_days = 3650\n")
     log_in(server, "bob")

@@ -28,6 +28,7 @@ FORMS = (
     (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
     (re.compile(r"in \d+ days"), "in N days"),
     (re.compile(r"\blines? \d+( to \d+)?"), "lines"),
+    (re.compile(r"\bnumbers? \d+( to \d+)?"), "numbers"),
     (re.compile(r"in \d+ files?"), "in FILES"),
     (re.compile(r"signed lines among them: \d+"), "signed lines among them: N"),
 )

@@ -117,7 +117,7 @@ def _report(home: Home, restored: Restored) -> Iterator[str]:
     """Yield what an operator has to know after a restore."""
     last = restored.manifest.last_sequence
     if restored.later is None:
-        yield f"no later log was at hand: what was changed after line {last} is lost,"
+        yield f"no later log was used: what was changed after line {last} is lost,"
         yield "  also revocations and removals; repeat them, or restore again with --log DIR"
     else:
         yield from _report_later(last, restored.later, restored.applied)
@@ -145,7 +145,8 @@ def _report_later(last: int, later: LaterLog, applied: Applied) -> Iterator[str]
         lines = f"from line {last + 1} to line {later.last_sequence}"
         yield f"applied from the log, {lines}: {done or 'nothing to apply'}"
     if later.damage:
-        yield f"the log is damaged ({later.damage}): see telnetsd audit verify"
+        yield f"the log is damaged: {later.damage};"
+        yield "  what it no longer has is lost, also revocations; see: telnetsd audit verify"
     if applied.unknown:
         yield f"revoked after the backup, and unknown to it: {applied.unknown} certificates, which no CRL lists"
     if applied.left_out:

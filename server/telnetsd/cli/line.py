@@ -54,7 +54,7 @@ def log(
     where = home_of(context, home)
     _require_recorded(where.config_file, name)
     zone = zone_of(utc=utc)
-    begin = interval_of(since, "", zone).begin
+    begin = interval_of(since, None, zone).begin
     shown = read_output(where.recordings_folder, name, begin, follows=follow)
     if not text:
         show_screen(one.data for one in shown)

@@ -33,6 +33,9 @@ def interval_of(since: str | None, until: str | None, zone: Zone) -> Interval:
     try:
         begin = parse_moment(since, now, zone) if since is not None else None
         end = parse_moment(until, now, zone, is_end=True) if until is not None else None
+        if until is not None and begin is not None and end is not None and end < begin:
+            # From 22:00 to 23:00 at half past ten: the end is still to come.
+            end = parse_moment(until, now, zone, is_end=True, is_past=False)
     except ValueError as error:
         fail_usage(str(error))
     if begin is not None and end is not None and begin > end:

@@ -62,9 +62,9 @@ def key_fingerprint(key: bytes, password: bytes | None) -> str:
 
 
 def make_request(key: bytes, password: bytes | None, name: str) -> list[str]:
-    """Return the lines of a certification request (RFC 2986) for a name, in PEM."""
+    """Return the lines of a certification request (RFC 2986) for a name, in PEM; for none if it is empty."""
     private = load_pem_private_key(key, password)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
     built = x509.CertificateSigningRequestBuilder().subject_name(subject)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise OperatorError("the stored key is of another kind than those that are made here; use: telnetsd enroll")

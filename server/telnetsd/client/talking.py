@@ -21,11 +21,16 @@ from telnetsd.telnet.line_discipline import END_OF_INPUT
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 30.0
 CLOSE_S: Final = 2.0
+SETTLED_S: Final = 0.5
+"""How long a server is silent when it has done what a script told it."""
+LINGER_S: Final = 2.0
+"""How long a line is silent when it has shown what a script has asked for; as `linger_s` of a line."""
 STABLE_S: Final = 30.0
 """A connection that lasts this long makes the next wait short again."""
 _ESCAPE: Final = b"\x1d"
 _ESCAPE_HELP: Final = "^] then: . disconnects, ^Z suspends, ^] sends ^]"
 _LINE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_LEAVE: Final = b"~."
 _SUSPEND: Final = b"\x1a"
 
 
@@ -79,6 +84,9 @@ class Conversation:
         self.is_at_line_start = True
         """Whether the screen's cursor is at the beginning of a line."""
         self._is_escaped = False
+        self._is_on_line = False
+        self._heard_at = 0.0
+        """When the server last said something, by the event loop's clock."""
 
     async def run(self) -> Ending:
         """Talk until the user or the server ends it; the terminal is then as it was.
@@ -127,7 +135,8 @@ class Conversation:
         begun = asyncio.get_running_loop().time()
         is_ours = is_telnetsd(connection)
         self._negotiate(connection, is_ours=is_ours)
-        typing = asyncio.get_running_loop().create_task(self._send(chunks, connection))
+        self._is_on_line, self._heard_at = False, begun
+        typing = asyncio.get_running_loop().create_task(self._send(chunks, connection, is_ours=is_ours))
         try:
             while data := await connection.read(READ_BYTES):
                 self._write(data)
@@ -158,7 +167,7 @@ class Conversation:
         with contextlib.suppress(ValueError):
             message = decode_message(data)
             if isinstance(message, OnLine) and _LINE_NAME.fullmatch(message.name):
-                self._line = message.name
+                self._line, self._is_on_line = message.name, bool(message.name)
             elif isinstance(message, SessionOver):
                 self._over = message
 
@@ -175,12 +184,17 @@ class Conversation:
     def _write(self, data: bytes) -> None:
         self._screen.write(data)
         self._screen.flush()
+        self._heard_at = asyncio.get_running_loop().time()
         self.is_at_line_start = data.endswith(b"\n")
 
-    async def _send(self, chunks: "asyncio.Queue[bytes]", connection: NvtConnection) -> None:
+    async def _send(self, chunks: "asyncio.Queue[bytes]", connection: NvtConnection, *, is_ours: bool) -> None:
+        typed = b""
         with contextlib.suppress(ConnectionError):  # the reading end gets this error as well
             while not connection.is_closing:
-                chunk = await chunks.get()
+                before, chunk = typed, await chunks.get()
+                if not chunk and is_ours and not self._keyboard.is_terminal:
+                    await self._leave_line(connection, is_at_line_start=before[-1:] in {b"", b"\n"})
+                typed = chunk
                 if self._keyboard.is_raw:
                     typed = self._without_escapes(chunk)
                     connection.write(typed if connection.is_binary else typed.replace(b"\r", b"\r\x00"))
@@ -189,6 +203,25 @@ class Conversation:
                 await connection.drain()
                 if not chunk:
                     return
+
+    async def _leave_line(self, connection: NvtConnection, *, is_at_line_start: bool) -> None:
+        """Leave the line, if a script has ended on one: what ends its input here must not be typed there."""
+        await self._wait_silent(SETTLED_S)
+        if not self._is_on_line:
+            return
+        await self._wait_silent(LINGER_S)
+        if is_at_line_start:
+            connection.write(_LEAVE)
+        else:
+            # Only at the beginning of a line is there a way to leave that types nothing.
+            self._disconnect()
+
+    async def _wait_silent(self, seconds: float) -> None:
+        """Wait until the server has said nothing for a time."""
+        loop, left = asyncio.get_running_loop(), seconds
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._heard_at + seconds - loop.time()
 
     def _without_escapes(self, typed: bytes) -> bytes:
         """Carry out ^] and the key after it, and return the other keys."""

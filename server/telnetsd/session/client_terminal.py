@@ -49,7 +49,9 @@ class ClientTerminal:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
             self.speaks_telnet = True
-            await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
+            # A client that has reported its size before does so again only if it changes.
+            if not any(self._protocol.agreement.window):
+                await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
         return self._now()
 
     def follow(self, resized: Callable[[Terminal], None], com_port: ComPort | None) -> None:

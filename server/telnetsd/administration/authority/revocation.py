@@ -21,7 +21,7 @@ from telnetsd.events.reason import RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.pki.certificate import certificate_sha256
 from telnetsd.pki.revocation import Revocation, still_counts
-from telnetsd.state.records import IssuedCertificate, Pin, UserRecord
+from telnetsd.state.records import FIRST_DEVICE, IssuedCertificate, Pin, UserRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ def revoke(
         certificates = tuple(one for one in certificates if still_counts(one.revocation))
         pins = tuple(one for one in pins if still_counts(one.revocation))
         if not certificates and not pins:
-            raise OperatorError(
-                f"nothing to revoke: {_shown(target)} is already revoked, or has no certificate or pin"
-            )
+            raise OperatorError(_nothing_to_revoke(change, target))
         _revoke(change, certificates, pins, Revocation(change.at, reason))
     return RevocationResult(certificates, pins, tell_others(home, who, ask))
 
@@ -181,8 +179,20 @@ def _revoke(
         )
 
 
+def _nothing_to_revoke(change: Change, target: RevocationTarget) -> str:
+    """Say why nothing of a target can be revoked."""
+    if target.role is not None and not target.names:
+        return f"nothing to revoke: no user with the role {target.role} has a certificate or a pin that counts"
+    found = [change.state.users.require(name) for name in target.names]
+    labels = {one.label or FIRST_DEVICE for user in found for one in user.certificates}
+    if target.label is not None and (target.label or FIRST_DEVICE) not in labels:
+        devices = ", ".join(sorted(labels)) or "none"
+        return f"nothing to revoke: {', '.join(target.names)} has no device {target.label}; devices: {devices}"
+    return f"nothing to revoke: {_shown(target)} is already revoked, or has no certificate or pin"
+
+
 def _shown(target: RevocationTarget) -> str:
     if target.serial_number is not None:
         return f"the certificate {target.serial_number}"
-    who = ", ".join(target.names) or f"no user with the role {target.role}"
+    who = ", ".join(target.names) or f"every user with the role {target.role}"
     return f"{who} for {target.label}" if target.label is not None else who

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -10,24 +11,30 @@ from telnetsd.audit.chain import Head
 from telnetsd.audit.file import free_rotated_path, seal_path
 from telnetsd.audit.key import load_public_keys
 from telnetsd.audit.reading.archive import LogPart, Snapshot, open_part, read_lines, take_snapshot
+from telnetsd.audit.reading.verification import Expectation, verify
 from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import SECRET_FILE_MODE, write_secret
 from telnetsd.files.home import Home
 
 
-def continue_log(staged: Home, folder: Path, head: Head) -> LaterLog:
+def continue_log(staged: Home, folder: Path, head: Head, witnessed: Head) -> LaterLog:
     """Read the log that goes on after a backup, and continue with its files instead of the backup's.
 
     Args:
         staged: What was extracted from the backup.
         folder: Where the log is.
         head: The line with which the backup ends.
+        witnessed: A line that the log had, as remembered elsewhere; EMPTY if none is remembered.
     Raises:
         OperatorError: It cannot be used.
     """
     try:
         snapshot = take_snapshot(folder / staged.audit_file.name)
-        later = read_later(snapshot, head, load_public_keys(staged.audit_public_keys))
+        keys = load_public_keys(staged.audit_public_keys)
+        later = read_later(snapshot, head, keys)
+        found = verify(read_lines(snapshot), Expectation(keys, snapshot.seal, False, None, witnessed)).damage
+        if found is not None and not later.damage:
+            later = replace(later, damage=f"{found.file} line {found.line}: {found.message}")
         _take_files(staged, snapshot, head)
     except OperatorError as error:
         raise OperatorError(

@@ -47,9 +47,9 @@ def has_other_configuration(home: Home, staged: Home) -> bool:
     return former.exists() and (not restored.exists() or former.read_bytes() != restored.read_bytes())
 
 
-def keep_evidence(home: Home, staged: Home) -> None:
-    """Keep the former installation's recordings, for which its log vouches, and how far the log has been shipped."""
-    for folder in (home.recordings_folder, home.shipping_folder):
+def keep_evidence(home: Home, staged: Home, *, is_log_continued: bool) -> None:
+    """Keep the former installation's recordings, and how far its log has been shipped, if that log is continued."""
+    for folder in (home.recordings_folder, *([home.shipping_folder] if is_log_continued else [])):
         restored = staged.root / folder.relative_to(home.root)
         if folder.is_symlink():
             shutil.rmtree(restored, ignore_errors=True)

@@ -35,6 +35,8 @@ from telnetsd.state.store import Store
 _LABEL: Final = re.compile(rb"-----BEGIN ([^-]+)-----")
 _PUBLIC_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CRL", b"PUBLIC KEY"})
 _SNAPSHOTS_MAX: Final = 10
+_README: Final = "README.md"
+"""A file of a checkout, not of an installation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ def _add_settled_files(backup: BackupWriter, home: Home) -> None:
     """Add what changes only as a whole: the configuration, and everything below `certs`."""
     if home.config_file.exists():
         _add_file(backup, home, home.config_file)
-    for path in _files_below(home.certs_folder):
+    for path in (one for one in _files_below(home.certs_folder) if one.name != _README):
         content = path.read_bytes()
         if not _is_public(content):
             backup.add_key(str(path.relative_to(home.root)), content)

@@ -27,9 +27,10 @@ from telnetsd.administration.backup.former import (
 )
 from telnetsd.administration.backup.later import LaterLog
 from telnetsd.administration.backup.placing import put_in_place, undo_interrupted
-from telnetsd.administration.installation.audit_log import is_log_gone, open_log
+from telnetsd.administration.installation.audit_log import is_log_gone, open_log, remembered_end
 from telnetsd.administration.installation.change import locked
 from telnetsd.administration.installation.operator import by_operator
+from telnetsd.audit.chain import EMPTY
 from telnetsd.audit.checkpoint import key_id_of
 from telnetsd.audit.key import keep_audit_key
 from telnetsd.audit.log import AuditUnavailableError
@@ -122,7 +123,7 @@ def restore_backup(home: Home, backup: Path, options: RestoreOptions) -> Restore
             make_secret_folder(home.root)
         with alone(home), ExitStack() as held:
             undo_interrupted(home)
-            if home.state_file.exists():
+            if home.state_file.exists() and home.certs_folder.is_dir():
                 held.enter_context(locked(home))
             with _staging(home) as staged:
                 restored = _restore(home, staged, backup, options)
@@ -139,7 +140,8 @@ def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) ->
     keep_newer_audit_key(home, staged)
     folder, later, applied = _log_folder(home, options), None, Applied()
     if folder is not None:
-        later = continue_log(staged, folder, extracted.manifest.head)
+        witnessed = remembered_end(home) if options.log_folder is None else EMPTY
+        later = continue_log(staged, folder, extracted.manifest.head, witnessed)
     with closing(open_store(staged)) as state, state.transaction():
         _require_sound(state)
         if later is not None:
@@ -150,9 +152,8 @@ def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) ->
     old_crls = keep_crls(home, staged)
     is_reconfigured = has_other_configuration(home, staged)
     has_new_key = _make_key_if_missing(staged)
-    _record(staged, extracted, later)
-    if later is not None and options.log_folder is None:
-        keep_evidence(home, staged)
+    _record(staged, extracted, later, is_set_aside=not is_log_gone(home))
+    keep_evidence(home, staged, is_log_continued=later is not None and options.log_folder is None)
     return Restored(
         manifest=extracted.manifest,
         later=later,
@@ -167,10 +168,21 @@ def _restore(home: Home, staged: Home, backup: Path, options: RestoreOptions) ->
 
 
 def _log_folder(home: Home, options: RestoreOptions) -> Path | None:
-    """Return where the log is that goes on after the backup: named, or that of the former installation; or None."""
+    """Return where the log is that goes on after the backup: named, or that of the former installation; or None.
+
+    Raises:
+        OperatorError: The former installation had a log, which is gone.
+    """
     if options.is_without_log:
         return None
-    return options.log_folder or (None if is_log_gone(home) else home.audit_file.parent)
+    if options.log_folder is None and is_log_gone(home):
+        if remembered_end(home) == EMPTY:
+            return None
+        raise OperatorError(
+            f"the audit log in {home.audit_file.parent} is gone; name a copy with --log DIR, or restore without it:"
+            " --without-log"
+        )
+    return options.log_folder or home.audit_file.parent
 
 
 def _require_room(home: Home, *, is_forced: bool) -> None:
@@ -253,12 +265,15 @@ def _make_key_if_missing(staged: Home) -> bool:
     return True
 
 
-def _record(staged: Home, extracted: Extracted, later: LaterLog | None) -> None:
+def _record(staged: Home, extracted: Extracted, later: LaterLog | None, *, is_set_aside: bool) -> None:
     manifest = extracted.manifest
     head = manifest.last_sequence
     message = f"the installation was restored from a backup of {manifest.taken_at}, which ends with line {head}"
     if later is not None:
         message = f"{message}; the log's changes after that were applied, up to line {later.last_sequence}"
+        message += f"; that log was damaged: {later.damage}" if later.damage else ""
+    elif is_set_aside:
+        message = f"{message}; the log that was there was set aside"
     _append(
         staged,
         InstallationRestored(

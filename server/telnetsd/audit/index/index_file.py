@@ -17,7 +17,7 @@ from telnetsd.files.atomic import SECRET_FILE_MODE, give_to_owner
 from telnetsd.trigrams import TRIGRAM_CHARS, folded, trigram_query
 
 SUFFIX: Final = ".index"
-VERSION: Final = 4
+VERSION: Final = 5
 _SCHEMA: Final = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE origin(sha256 TEXT NOT NULL, mtime_ns INTEGER NOT NULL);

@@ -18,7 +18,9 @@ _DAY: Final = timedelta(days=1)
 _MOMENT: Final = timedelta(microseconds=1)
 
 
-def parse_moment(text: str, now: datetime, zone: Zone = None, *, is_end: bool = False) -> datetime:
+def parse_moment(
+    text: str, now: datetime, zone: Zone = None, *, is_end: bool = False, is_past: bool = True
+) -> datetime:
     """Return the time (UTC) that a text means.
 
     Args:
@@ -26,7 +28,7 @@ def parse_moment(text: str, now: datetime, zone: Zone = None, *, is_end: bool = 
         now: The present time, aware.
         zone: The zone of a text that names none.
         is_end: Whether it is the end of an interval: then a day without a time of day is included as a whole.
-            Otherwise a time of day, or of a weekday, that is still to come is that of a day, or a week, before.
+        is_past: Whether a time of day, or of a weekday, that is still to come is that of a day, or a week, before.
 
     Raises:
         ValueError: The text is not a time.
@@ -35,7 +37,7 @@ def parse_moment(text: str, now: datetime, zone: Zone = None, *, is_end: bool = 
         ago = _AGO.fullmatch(text.strip().lower())
         if ago is not None:
             return now.astimezone(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        return _parse_named(text.strip(), now, zone, is_end=is_end)
+        return _parse_named(text.strip(), now, zone, is_end=is_end, is_past=is_past)
     except (ValueError, OverflowError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
         raise ValueError(f"not a time: {text!r}; examples: {EXAMPLES}") from error
 
@@ -51,7 +53,7 @@ def zone_words(at: datetime) -> str:
     return "UTC" if offset in {"+0000", "-0000"} else f"UTC{offset[:3]}:{offset[3:5]}"
 
 
-def _parse_named(text: str, now: datetime, zone: Zone, *, is_end: bool) -> datetime:
+def _parse_named(text: str, now: datetime, zone: Zone, *, is_end: bool, is_past: bool) -> datetime:
     if not text:
         raise ValueError(text)
     rest, zone = _take_zone(text, zone)
@@ -61,7 +63,7 @@ def _parse_named(text: str, now: datetime, zone: Zone, *, is_end: bool) -> datet
     of_day = time.fromisoformat(f"{found[1]:0>2}:{found[2]}") if found is not None else None
     day = _parse_day(rest[: found.start()].strip() if found is not None else rest, to_zone(now, zone))
     begin = datetime.combine(day, of_day or time())
-    if not is_end and of_day is not None and _in_utc(begin, zone, is_end=False) > now:
+    if is_past and of_day is not None and _in_utc(begin, zone, is_end=is_end) > now:
         begin -= _before(rest[: found.start()].strip().lower() if found is not None else "")
     if of_day is None and is_end:
         return _in_utc(begin + _DAY, zone, is_end=True) - _MOMENT

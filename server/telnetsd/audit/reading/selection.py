@@ -12,7 +12,7 @@ from telnetsd.events.fields import timestamp
 from telnetsd.events.of_sessions import SessionContinued
 from telnetsd.trigrams import folded
 
-USERS: Final = ("user.name", "user.target.name", "user.changes.name")
+USERS: Final = ("user.name", "user.target.name", "user.changes.name", "telnetsd.enrolment.name")
 """The fields in which a user's name is searched for."""
 TEXTS: Final = ("message", "telnetsd.command.line", "telnetsd.line.command")
 """The fields in which `text` is searched for."""

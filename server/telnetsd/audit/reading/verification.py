@@ -20,10 +20,13 @@ from telnetsd.audit.chain import EMPTY, ChainError, Head, Link, link_of, read_li
 from telnetsd.audit.checkpoint import NO_SEAL, PublicKeys, is_signed, read_seal
 from telnetsd.audit.reading.archive import LogLine
 from telnetsd.escaping import escape
-from telnetsd.events.of_the_server import AuditPruned
+from telnetsd.events.of_changes import InstallationRestored
+from telnetsd.events.of_the_server import AuditDamaged, AuditPruned
 from telnetsd.events.reason import CheckpointReason
 
 NAME_MAX_CHARS: Final = 255
+NOTED_MAX: Final = 20
+"""How many lines of a kind are listed that say what has happened to the log."""
 
 
 class DamageKind(StrEnum):
@@ -62,6 +65,8 @@ class Report:
         unsealed: How many lines after the seal were announced by a writer that was killed before it sealed them.
         pruned: How many lines before the first one were removed by retention, with an event that says so.
         is_partial: Whether only some files were examined, and earlier ones exist.
+        restored, damaged: The lines that say that the installation was restored from a backup, or that the log was
+            damaged; at most NOTED_MAX of each. The chain is intact there, and yet lines may be missing.
     """
 
     damage: Damage | None
@@ -76,6 +81,8 @@ class Report:
     unsealed: int
     pruned: int
     is_partial: bool
+    restored: tuple[int, ...]
+    damaged: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,7 @@ class _Verifier:
         self._events = self._checkpoints = 0
         self._key_ids: dict[str, None] = {}
         self._is_pruned = False
+        self._noted: dict[str, list[int]] = {InstallationRestored.action: [], AuditDamaged.action: []}
         self._seal_error = "" if expected.seal else "there is no seal"
         try:
             self._sealed = read_seal(expected.seal, expected.keys) if expected.seal else NO_SEAL
@@ -182,8 +190,7 @@ class _Verifier:
         self._compare(link, self._expected.witnessed, "the one in state.db")
         if self._expected.checkpoint is not None:
             self._compare(link, self._expected.checkpoint.head, "the checkpoint that was exported")
-        if link.action == AuditPruned.action:
-            self._note_pruned(line, link.head.sequence)
+        self._note(line, link)
         self._head_before, self._head, self._last = self._head, link.head, link
         self._events += 1
 
@@ -196,7 +203,8 @@ class _Verifier:
         if first is None or last is None:
             raise _DamagedError(DamageKind.TRUNCATED, "it has no lines")
         if self._expected.is_whole and first.head.sequence > 1 and not self._is_pruned:
-            missing = f"lines 1 to {first.head.sequence - 1} are missing, and no retention event accounts for them"
+            last_missing = first.head.sequence - 1
+            missing = f"{_range(1, last_missing)} {_are(1, last_missing)} missing, and no retention event says why"
             raise _DamagedError(DamageKind.REMOVED, missing)
         self._judge_end(last)
         if self._expected.checkpoint is not None:
@@ -215,7 +223,7 @@ class _Verifier:
         if sequence > wanted:
             missing = _range(wanted, sequence - 1)
             if is_wanted_behind:
-                return _DamagedError(DamageKind.REORDERED, f"it comes before {missing}")
+                return _DamagedError(DamageKind.REORDERED, f"it is number {sequence}, and comes before {missing}")
             return _DamagedError(DamageKind.REMOVED, f"{missing} before it {_are(wanted, sequence - 1)} missing")
         if is_wanted_behind:
             return _DamagedError(DamageKind.INSERTED, "it was inserted: it does not follow the previous line")
@@ -244,13 +252,16 @@ class _Verifier:
             unsealed=max(0, self._head.sequence - self._sealed.head.sequence) if self._expected.seal else 0,
             pruned=pruned,
             is_partial=first is not None and first.head.sequence > 1 and not pruned,
+            restored=tuple(self._noted[InstallationRestored.action]),
+            damaged=tuple(self._noted[AuditDamaged.action]),
         )
 
     def _begin(self, link: Link) -> None:
         opens_file = link.is_checkpoint and link.reason == CheckpointReason.FILE_OPENED
         is_first = link.head.sequence == 1 and link.previous == EMPTY.sha256
         if not is_first and not opens_file:
-            missing = f"{_range(1, link.head.sequence - 1)} before it are missing, and it does not begin a file"
+            before = link.head.sequence - 1
+            missing = f"{_range(1, before)} before it {_are(1, before)} missing, and it does not begin a file"
             raise _DamagedError(DamageKind.REMOVED, missing)
         self._first = link
         self._head = Head(link.head.sequence - 1, link.previous)
@@ -266,6 +277,14 @@ class _Verifier:
     def _compare(self, link: Link, head: Head, what: str) -> None:
         if link.head.sequence == head.sequence and link.head != head:
             raise _DamagedError(DamageKind.CHANGED, f"it is not {what}: it was changed, and perhaps lines before it")
+
+    def _note(self, line: LogLine, link: Link) -> None:
+        """Note what the log says about itself."""
+        if link.action == AuditPruned.action:
+            self._note_pruned(line, link.head.sequence)
+        noted = self._noted.get(link.action, [])
+        if len(noted) < NOTED_MAX:
+            noted.append(link.head.sequence)
 
     def _note_pruned(self, line: LogLine, line_sequence: int) -> None:
         try:
@@ -291,7 +310,8 @@ class _Verifier:
         sealed = self._sealed.head.sequence
         if last.head.sequence < sealed:
             missing = _range(last.head.sequence + 1, sealed)
-            raise _DamagedError(DamageKind.TRUNCATED, f"{missing} after it are missing, according to the seal")
+            are = _are(last.head.sequence + 1, sealed)
+            raise _DamagedError(DamageKind.TRUNCATED, f"{missing} after it {are} missing, according to the seal")
         if self._expected.seal and last.head not in (self._sealed.head, self._sealed.next):
             message = (
                 f"{_range(sealed + 1, last.head.sequence)} are not sealed: a writer was killed while writing, and the"
@@ -304,8 +324,10 @@ class _Verifier:
 
     def _judge_checkpoint(self, sequence: int, first: Link, last: Link) -> None:
         if sequence > last.head.sequence:
-            message = f"{_range(last.head.sequence + 1, sequence)} after it are missing, according to the checkpoint"
-            raise _DamagedError(DamageKind.TRUNCATED, message)
+            missing, are = _range(last.head.sequence + 1, sequence), _are(last.head.sequence + 1, sequence)
+            raise _DamagedError(
+                DamageKind.TRUNCATED, f"{missing} after it {are} missing, according to the checkpoint"
+            )
         if sequence < first.head.sequence:
             message = f"the checkpoint is line {sequence}, which is no longer here: this log begins with line"
             raise _DamagedError(DamageKind.REMOVED, f"{message} {first.head.sequence}")
@@ -326,7 +348,8 @@ def _link_of(line: LogLine | None) -> Link | None:
 
 
 def _range(first: int, last: int) -> str:
-    return f"line {first}" if first == last else f"lines {first} to {last}"
+    """Name lines by their numbers in the log, `event.sequence`, and not by their places in a file."""
+    return f"number {first}" if first == last else f"numbers {first} to {last}"
 
 
 def _are(first: int, last: int) -> str:

@@ -1,5 +1,6 @@
 """telnetsd audit verify, checkpoint, key: verifying the audit log. Reading it is in `audit_reading`."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -49,9 +50,7 @@ def verify(
     if json:
         print_json(report)
     else:
-        _print_report(report, len(snapshot.parts), exported)
-        if report.damage is None and report.last_sequence < witnessed.sequence:
-            _warn_of_older_copy(report.last_sequence, witnessed.sequence)
+        _print_report(report, describe_report(report, len(snapshot.parts), exported, witnessed))
     if report.damage is not None:
         raise typer.Exit(1)
 
@@ -110,25 +109,19 @@ def _read_exported(path: Path, keys: PublicKeys) -> Link:
         raise OperatorError(f"{path} is not what `audit checkpoint` exported: {error}") from error
 
 
-def _warn_of_older_copy(last: int, witnessed: int) -> None:
-    what = f"state.db has line {witnessed}, but this log ends with line {last}: was an older copy restored?"
-    proof = "an exported checkpoint would prove it: audit verify --checkpoint FILE"
-    console().print(Text(f"  {what} {proof}", style="yellow"), soft_wrap=True)
-
-
-def _print_report(report: Report, files: int, exported: Link | None) -> None:
+def _print_report(report: Report, sentences: list[str]) -> None:
     screen, damage = console(), report.damage
     if damage is not None:
         where = f"{damage.file} line {damage.line}" if damage.line else "the log"
         screen.print(Text(f"{damage.kind.value}: {where}: {damage.message}", style="bold red"), soft_wrap=True)
     else:
         screen.print(Text("intact", style="bold green"))
-    for line in describe_report(report, files, exported):
+    for line in sentences:
         screen.print(Text(f"  {line}"), soft_wrap=True)
 
 
-def describe_report(report: Report, files: int, exported: Link | None = None) -> list[str]:
-    """Return what a verification has found, as sentences."""
+def describe_report(report: Report, files: int, exported: Link | None = None, witnessed: Head = EMPTY) -> list[str]:
+    """Return what a verification has found, as sentences; `witnessed` is the line that state.db remembers."""
     if not report.events:
         return ["no line is intact"]
     keys = ", ".join(key_id[:16] for key_id in report.key_ids) or "no key"
@@ -144,10 +137,25 @@ def describe_report(report: Report, files: int, exported: Link | None = None) ->
         said.append(f"lines 1 to {report.first_sequence - 1} are not in these files")
     if report.damage is None and report.unsealed:
         said.append(f"the last {report.unsealed} are not sealed yet: a writer was killed; the next one records it")
+    elif report.damage is None and report.last_sequence < witnessed.sequence:
+        what = f"state.db has line {witnessed.sequence}, but this log ends with line {report.last_sequence}"
+        proof = "an exported checkpoint would prove it: audit verify --checkpoint FILE"
+        said.append(f"{what}: was an older copy restored? {proof}")
     elif report.damage is None:
         said.append(
             "nothing is missing after them: the seal proves it" if report.is_sealed else "the last one closes a file"
         )
     if report.damage is None and exported is not None:
         said.append(f"the exported checkpoint, line {exported.head.sequence}, is among them")
-    return said
+    return [*said, *_describe_notes(report)]
+
+
+def _describe_notes(report: Report) -> Iterator[str]:
+    """Yield what the log itself says about lines that are missing, although its chain is intact."""
+    what = {
+        "restored from a backup, which may have replaced lines": report.restored,
+        "damaged before": report.damaged,
+    }
+    for words, lines in what.items():
+        if lines:
+            yield f"the log says that it was {words}: line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"

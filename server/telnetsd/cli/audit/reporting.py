@@ -27,6 +27,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import SECRET_FILE_MODE
 from telnetsd.files.home import Home
 from telnetsd.state.opening import open_store
+from telnetsd.state.records import FIRST_DEVICE
 
 ENDING_DAYS: Final = 60
 """Which certificates a report calls ending soon."""
@@ -66,7 +67,7 @@ def _prove(home: Home) -> Proof:
     expected = Expectation(load_public_keys(home.audit_public_keys), snapshot.seal, True, None, witnessed)
     with reading_bar(snapshot.size) as bar:
         found = verify(read_lines(snapshot, bar.show), expected)
-    sentences = describe_report(found, len(snapshot.parts))
+    sentences = describe_report(found, len(snapshot.parts), witnessed=witnessed)
     if found.damage is not None:
         place = f"{found.damage.file} line {found.damage.line}" if found.damage.line else "the log"
         sentences = [f"{found.damage.kind.value}: {place}: {found.damage.message}", *sentences]
@@ -93,7 +94,7 @@ def _endings(home: Home, now: datetime) -> list[Ending]:
             if one.revocation is None and one.not_after > now:
                 last[one.label] = max(last.get(one.label, one.not_after), one.not_after)
         soon = ((label, at) for label, at in last.items() if at < now + timedelta(days=ENDING_DAYS))
-        found += [Ending(user.user.name, label or "first", at) for label, at in soon]
+        found += [Ending(user.user.name, label or FIRST_DEVICE, at) for label, at in soon]
     return sorted(found, key=lambda one: one.not_after)
 
 

@@ -7,7 +7,8 @@ import typer
 
 from telnetsd.audit.reading.row import short_session_id
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table, print_whole
-from telnetsd.lines.recordings.name import plain_name
+from telnetsd.errors import OperatorError
+from telnetsd.lines.recordings.name import ZSTD_SUFFIX, plain_name
 from telnetsd.lines.recordings.playback import find_recording, list_recordings
 from telnetsd.lines.recordings.vouched import Vouched, is_vouched_for, list_vouched
 
@@ -44,7 +45,7 @@ def verify(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Compare recordings with what the audit log vouches for. Exit status 1 if one was changed or is missing."""
+    """Compare recordings with what the audit log vouches for. Exit status 1 if one is not."""
     where = home_of(context, home)
     vouched = {one.file: one for one in list_vouched(where.audit_file)}
     existing = {plain_name(one.name): one for one in list_recordings(where.recordings_folder)}
@@ -61,12 +62,18 @@ def verify(
         raise typer.Exit(1)
 
 
-_BAD = {"changed", "missing"}
+_BAD = {"changed", "missing", "unknown"}
+_OPEN = "not vouched for: it is still being recorded, or its server was killed"
 
 
 def _judge(path: Path | None, vouched: Vouched | None) -> str:
     if vouched is None:
-        return "not vouched for: it is still being recorded, or its server was killed"
+        is_open = path is not None and path.suffix != ZSTD_SUFFIX
+        return _OPEN if is_open else "unknown"
     if path is None:
         return "removed by retention" if vouched.is_removed else "missing"
-    return "intact" if is_vouched_for(path, vouched) else "changed"
+    try:
+        return "intact" if is_vouched_for(path, vouched) else "changed"
+    except OperatorError:
+        # It cannot be read to its end: it is not what was closed.
+        return "changed"

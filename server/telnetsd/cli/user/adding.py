@@ -200,8 +200,9 @@ def _tell_what_to_hand_over(home: Home, added: Issuance, key_type: KeyType, *, i
             typer.echo(f"  {home.shown(bundle)}  both, as PKCS#12 {lock}")
     host, (_, port) = server_name(home), parse_address(load_settings(home.config_file).listener.listen)
     if len(secrets) > 1 and not key_type.is_post_quantum:
-        typer.echo(f"with telnetsd, {name} needs one command, and then: telnetsd connect {host}")
+        typer.echo(f"in a folder with {name}.p12 and ca.pem, {name} logs in once, and then connects by name:")
         typer.echo(f"  telnetsd login {host}:{port} {name}.p12 --ca ca.pem")
+        typer.echo(f"  telnetsd connect {host}")
     typer.echo(f"in a folder with {name}.pem, {name}.key and ca.pem, {name} connects with any of:")
     for line in connect_lines(name, key_type, host, port):
         typer.echo(f"  {line}")

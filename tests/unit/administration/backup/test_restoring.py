@@ -678,3 +678,47 @@ def test_a_user_name_that_is_a_path_is_refused(place: Place) -> None:
     place.back_up()
     with pytest.raises(OperatorError, match="the backup has a user '../../x', which cannot be a user name"):
         place.restore()
+
+
+def test_what_a_damaged_log_no_longer_has_is_said_to_be_lost(place: Place) -> None:
+    revoke_all(place.home, "bob")
+    lines = place.home.audit_file.read_bytes().splitlines(keepends=True)
+    place.home.audit_file.write_bytes(b"".join(lines[:-2]))
+    restored = place.restore()
+    assert restored.later is not None
+    assert "after it are missing, according to the seal" in restored.later.damage
+    event = read_log(place.target.audit_file)
+    (last,) = [one for one in event if action_of(one) == "installation-restored"]
+    assert "; that log was damaged: audit.jsonl line " in last["message"]
+
+
+def test_a_log_without_a_seal_is_said_to_prove_no_end(place: Place) -> None:
+    revoke_all(place.home, "bob")
+    cut_after(place.home, "installation-backed-up")
+    restored = place.restore()
+    assert restored.later is not None
+    assert "nothing proves that it is the last line" in restored.later.damage
+    report = assert_intact(place.target.audit_file, load_audit_key(place.target))
+    assert len(report.restored) == len(report.damaged) == 1
+
+
+def test_a_former_log_that_is_gone_is_not_taken_for_none(place: Place) -> None:
+    shutil.rmtree(place.home.audit_file.parent)
+    with pytest.raises(OperatorError, match="is gone; name a copy with --log DIR, or restore without it"):
+        place.restore(has_log=False, is_forced=True, into=place.home)
+
+
+def test_an_installation_without_its_certificates_is_restored(place: Place) -> None:
+    shutil.rmtree(place.home.certs_folder)
+    place.restore(has_log=False, is_forced=True, into=place.home)
+    assert load_issuer(place.home)
+
+
+@pytest.mark.parametrize("is_without_log", [True, False])
+def test_recordings_stay_whatever_log_is_used(is_without_log: bool, place: Place) -> None:
+    place.home.recordings_folder.mkdir()
+    (place.home.recordings_folder / "x.cast").write_text("x")
+    place.restore(has_log=not is_without_log, is_forced=True, into=place.home, is_without_log=is_without_log)
+    assert (place.home.recordings_folder / "x.cast").exists()
+    (last,) = [one for one in read_log(place.home.audit_file) if action_of(one) == "installation-restored"]
+    assert last["message"].endswith("; the log that was there was set aside") is is_without_log

@@ -78,7 +78,9 @@ def test_a_day_that_ends_an_interval_is_included() -> None:
     ):
         assert parse_moment(text, NOW, UTC, is_end=True) == midnight - last
     assert parse_moment("12:00", NOW, UTC, is_end=True) == datetime(2026, 11, 30, 12, tzinfo=UTC)
-    assert parse_moment("22:00", NOW, UTC, is_end=True) == datetime(2026, 11, 30, 22, tzinfo=UTC)
+    assert parse_moment("22:00", NOW, UTC, is_end=True) == datetime(2026, 11, 29, 22, tzinfo=UTC)
+    assert parse_moment("22:00", NOW, UTC, is_end=True, is_past=False) == datetime(2026, 11, 30, 22, tzinfo=UTC)
+    assert parse_moment("monday 22:00", NOW, UTC, is_end=True) == datetime(2026, 11, 23, 22, tzinfo=UTC)
     # The day on which clocks go forward has 23 hours.
     assert parse_moment("2026-03-29", NOW, BERLIN, is_end=True) == datetime(2026, 3, 29, 22, tzinfo=UTC) - last
 

@@ -25,13 +25,14 @@ from telnetsd.audit.chain import make_draft, read_link, seal
 from telnetsd.audit.checkpoint import PublicKeys, read_checkpoint
 from telnetsd.audit.file import seal_path
 from telnetsd.audit.reading.archive import LogLine, read_lines, take_files, take_snapshot
-from telnetsd.audit.reading.verification import DamageKind, Expectation, Report, verify
+from telnetsd.audit.reading.verification import NOTED_MAX, DamageKind, Expectation, Report, verify
 from telnetsd.audit.retention import compress_rotated, find_expired
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
-from telnetsd.events.of_the_server import AuditCheckpoint, AuditPruned, ServerStarted
-from telnetsd.events.reason import CheckpointReason, RetentionReason
+from telnetsd.events.of_changes import InstallationRestored
+from telnetsd.events.of_the_server import AuditCheckpoint, AuditDamaged, AuditPruned, ServerStarted
+from telnetsd.events.reason import CheckpointReason, DamageReason, RetentionReason
 
 TESTS = Path(__file__).parents[3]
 
@@ -388,19 +389,19 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         lambda lines: [*lines[:4], *lines[5:]],
         DamageKind.REMOVED,
         5,
-        "line 5 before it is missing",
+        "number 5 before it is missing",
     ),
     "lines removed": (
         lambda lines: [*lines[:4], *lines[7:]],
         DamageKind.REMOVED,
         5,
-        "lines 5 to 7 before it are missing",
+        "numbers 5 to 7 before it are missing",
     ),
     "the first lines removed": (
         lambda lines: lines[2:],
         DamageKind.REMOVED,
         1,
-        "lines 1 to 2 before it are missing, and it does not begin a file",
+        "numbers 1 to 2 before it are missing, and it does not begin a file",
     ),
     "a line repeated": (
         lambda lines: [*lines[:7], lines[3], *lines[7:]],
@@ -424,19 +425,19 @@ CASES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], DamageKind, int, st
         lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]],
         DamageKind.REORDERED,
         5,
-        "it comes before line 5",
+        "it is number 6, and comes before number 5",
     ),
     "a line moved to the end": (
         lambda lines: [*lines[:4], *lines[5:], lines[4]],
         DamageKind.REORDERED,
         5,
-        "it comes before line 5",
+        "it is number 6, and comes before number 5",
     ),
     "the end cut off": (
         lambda lines: lines[:7],
         DamageKind.TRUNCATED,
         7,
-        "lines 8 to 10 after it are missing, according to the seal",
+        "numbers 8 to 10 after it are missing, according to the seal",
     ),
     "the end cut off within a line": (
         lambda lines: [*lines[:9], lines[9][:100]],
@@ -619,3 +620,21 @@ def test_four_writers_and_fifty_kills_lose_nothing_that_was_acknowledged(
     assert len(list(path.parent.glob("audit-*.jsonl"))) > 1
     assert report.events == len(events)
     assert not [one for one in events if one["event"]["action"] == "audit-damaged"]
+
+
+def test_lines_that_say_what_happened_to_the_log_are_listed_up_to_a_limit(tmp_path: Path) -> None:
+    damaged = AuditDamaged(reason=DamageReason.SEAL_MISSING, message="no seal")
+    restored = InstallationRestored(
+        message="restored",
+        taken_at="2026-01-01T00:00:00.000000Z",
+        last_sequence=1,
+        last_sha256="0" * 64,
+        sha256="0" * 64,
+    )
+    log = open_test_log(tmp_path / "audit.jsonl")
+    log.append([make_event(restored, {"telnetsd": {"operator": {"name": "x"}}})])
+    log.append([make_event(damaged) for _ in range(NOTED_MAX + 3)])
+    log.close()
+    report = assert_intact(tmp_path / "audit.jsonl")
+    assert report.restored == (2,)
+    assert report.damaged == tuple(range(3, 3 + NOTED_MAX))
