@@ -17,11 +17,13 @@ import pytest
 from support.audit import read_log
 from support.client import client_context, connect_as
 from support.command_line import telnetsd
+from support.homes import add
 from support.lines import line
 from support.machine import DEADLINE_S
 from support.pty_program import PtyProgram
 from support.requests import field, make_csr, paste, pem
 from support.server import RunningServer, action_of, get
+from telnetsd.administration.initialise import initialise
 from telnetsd.administration.users.credentials import user_files
 from telnetsd.files.home import Home
 
@@ -435,6 +437,31 @@ def test_a_certificate_is_renewed_with_a_new_key(
     assert early.stderr == (
         "error: nothing is stored for nowhere.example; run: telnetsd login nowhere.example FILE\n"
     )
+
+
+def test_two_servers_on_one_host_have_a_profile_each(
+    start: Callable[..., RunningServer], home: Home, config: Path, tmp_path: Path
+) -> None:
+    first, other = start(), Home(tmp_path / "other")
+    initialise(other, ())
+    add(other, "zoe")
+    second = RunningServer(other)
+    try:
+        log_in(first, "bob")
+        done = log_in(second, "zoe")
+        assert done.stdout.endswith(f"connect with: telnetsd connect localhost:{second.port}\n")
+        for where, user in (
+            ("localhost", "bob"),
+            (f"localhost:{first.port}", "bob"),
+            (f"localhost:{second.port}", "zoe"),
+        ):
+            assert f"you are {user} (" in own(home, "connect", where).stdout
+        # Another port of a server that is known: its profile counts.
+        unknown = own(home, "connect", "localhost:1")
+        assert unknown.returncode == LOST
+        assert "cannot connect to localhost:1" in unknown.stderr
+    finally:
+        assert second.stop() == ""
 
 
 def test_a_renamed_user_renews(start: Callable[..., RunningServer], home: Home, config: Path) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from telnetsd.cli.common import fail_usage
 from telnetsd.cli.login import once, read_ca, tell_kept, trusted_of, try_login
 from telnetsd.cli.passphrase import password_from
-from telnetsd.cli.target import HostArgument, KeyPasswordOption, parse_host
+from telnetsd.cli.target import HostArgument, KeyPasswordOption, parse_host, profile_of
 from telnetsd.client.connecting import Address, AskPassword, make_client_context, make_unverified_context
 from telnetsd.client.credentials import read_given
 from telnetsd.client.enrolment import (
@@ -28,7 +28,7 @@ from telnetsd.client.enrolment import (
     require_own,
     wait_granted,
 )
-from telnetsd.client.profile import Pending, Profile, Waiting, find_profile, find_waiting, save_profile
+from telnetsd.client.profile import Pending, Profile, Waiting, find_waiting, save_profile
 from telnetsd.client.requesting import ask as ask_server
 from telnetsd.errors import OperatorError
 from telnetsd.identity.outcome import is_user_name
@@ -62,7 +62,7 @@ def enroll(
 
 def renew(address: HostArgument, password_file: KeyPasswordOption = None) -> None:
     """Renew a certificate: make a new key, and have the server issue a new certificate for it."""
-    profile = find_profile(parse_host(address).host)
+    profile = profile_of(address)
     if profile is None:
         host = parse_host(address).host
         raise OperatorError(f"nothing is stored for {host}; run: telnetsd login {host} FILE")

@@ -106,9 +106,19 @@ def _has_port(text: str) -> bool:
     return text.count(":") == 1 or text.rpartition("]")[2].startswith(":")
 
 
+def profile_of(text: str) -> Profile | None:
+    """Return the profile of a server that was typed as HOST or HOST:PORT.
+
+    Raises:
+        OperatorError: It is not an address, or the profile cannot be used.
+    """
+    address = parse_host(text)
+    return find_profile(address.host, address.port if _has_port(text) else None)
+
+
 def _profile_of(wish: Wish) -> Profile | None:
     """Return the profile of the host, unless a user or a CA of the home folder is meant."""
-    return find_profile(parse_host(wish.address).host) if wish.address is not None and wish.user is None else None
+    return profile_of(wish.address) if wish.address is not None and wish.user is None else None
 
 
 def _credentials_of(wish: Wish, home: Home, profile: Profile | None) -> Credentials | None:

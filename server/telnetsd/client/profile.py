@@ -33,7 +33,7 @@ class Profile:
     """What is stored for one server.
 
     Attributes:
-        name: The host, as it is typed.
+        name: What is typed for it: the host, or HOST:PORT for another server on that host.
         folder: Where it is.
         address: The server.
     """
@@ -64,12 +64,21 @@ def list_profiles() -> list[str]:
     return sorted(path.parent.name for path in profiles_folder().glob("*/profile.toml"))
 
 
-def find_profile(name: str) -> Profile | None:
-    """Return the profile of a host; None if there is none.
+def find_profile(host: str, port: int | None = None) -> Profile | None:
+    """Return the profile of a server; None if there is none.
 
+    Args:
+        host: The host.
+        port: The port that was named, if any. Without a profile for it, the host's first one counts: a server may
+            listen on several ports.
     Raises:
         OperatorError: It cannot be used: other users can read it, or it is not readable.
     """
+    exact = _read_profile(_name_of(host, port)) if port is not None else None
+    return exact or _read_profile(host)
+
+
+def _read_profile(name: str) -> Profile | None:
     folder = _folder_of(name)
     if folder is None or not (folder / "profile.toml").is_file():
         return None
@@ -83,7 +92,7 @@ def find_profile(name: str) -> Profile | None:
 
 
 def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) -> tuple[Profile, Path | None]:
-    """Store a profile; one of the same host is replaced, but what it logged in with is kept.
+    """Store a profile; one of the same server is replaced, but what it logged in with is kept.
 
     Args:
         address: The server.
@@ -95,8 +104,9 @@ def save_profile(address: Address, ca: bytes, certificate: bytes, key: bytes) ->
         OperatorError: The host cannot be the name of a profile.
         OSError: It cannot be written.
     """
-    folder = _require_folder(address.host)
-    profile = Profile(address.host, folder, address)
+    name = _profile_name(address)
+    folder = _require_folder(name)
+    profile = Profile(name, folder, address)
     write_secret(profile.ca, ca)
     kept = _keep_former(profile.credentials.key, certificate + key)
     write_secret(profile.credentials.key, certificate + key)
@@ -140,7 +150,7 @@ class Waiting:
     @property
     def path(self) -> Path:
         """Where it is stored."""
-        return _require_folder(self.address.host) / WAITING_FILE
+        return _require_folder(_profile_name(self.address)) / WAITING_FILE
 
     def save(self) -> None:
         """Store it.
@@ -173,7 +183,7 @@ def find_waiting(address: Address, name: str) -> Waiting | None:
     Raises:
         OperatorError: Other users can read it, it cannot be read, or something else was asked for.
     """
-    folder = _folder_of(address.host)
+    folder = _folder_of(_profile_name(address))
     path = folder / WAITING_FILE if folder is not None else None
     if folder is None or path is None or not path.is_file():
         return None
@@ -193,6 +203,17 @@ def find_waiting(address: Address, name: str) -> Waiting | None:
         what = f"the name {found.name}" if found.name else "a renewal"
         raise OperatorError(f"{what} at {found.address} is still waiting; go on with that, or remove {path}")
     return found
+
+
+def _profile_name(address: Address) -> str:
+    """Return the name of the profile of a server: the host, if no other server on it has that name already."""
+    first = _read_profile(address.host)
+    is_first = first is None or first.address.port == address.port
+    return address.host if is_first else _name_of(address.host, address.port)
+
+
+def _name_of(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _require_folder(name: str) -> Path:

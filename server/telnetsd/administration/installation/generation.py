@@ -153,6 +153,8 @@ def load_home_authorities(home: Home) -> Trust:
     """
     built_in = [home.ca_certificate] if home.ca_certificate.exists() else []
     anchors = _certificates_in(home, [*built_in, *sorted(home.trust_folder.glob("*.pem"))])
+    if not anchors and home.state_file.exists():
+        raise OperatorError("certs/ca.pem is missing, but state.db has its users; restore a backup: telnetsd restore")
     own = [home.issuing_certificate] if home.issuing_certificate.exists() else []
     helpers = [*own, *sorted(home.previous_folder.glob("*.pem")), *sorted(home.intermediates_folder.glob("*.pem"))]
     intermediates = tuple(one.certificate for one in _certificates_in(home, helpers))
