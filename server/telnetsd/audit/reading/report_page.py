@@ -12,8 +12,13 @@ from telnetsd.audit.reading.moment import Zone, to_zone, zone_words
 from telnetsd.audit.reading.report import Happened, LineUse, Rows
 from telnetsd.events.reason import sentence_of
 
-_PLACE: Final = re.compile(r"\{[^}]*\}")
-"""Where a reason's sentence has what a certificate says."""
+_ONE_CERTIFICATE: Final = (
+    (re.compile(r" \([^)]*\{[^)]*\)| (?:on|since) \{[^}]*\}|\{(?:fault|why)\}"), ""),
+    (re.compile(r"\{issuer\}"), "a CA"),
+    (re.compile(r"\{not_before\}"), "its first day"),
+    (re.compile("your certificate"), "the certificate"),
+)
+"""What a reason's sentence says about the certificate of one client, and what is said about any instead."""
 _BAR_WIDTH: Final = 300
 _BAR_HEIGHT: Final = 12
 _ROW_HEIGHT: Final = 18
@@ -71,6 +76,14 @@ class Ending:
     not_after: datetime
 
 
+def meaning_of(reason: str) -> str:
+    """Return what a reason means, as a sentence about any certificate and not to the user of one."""
+    meaning = sentence_of(reason)
+    for pattern, instead in _ONE_CERTIFICATE:
+        meaning = pattern.sub(instead, meaning)
+    return meaning
+
+
 def report_page(heading: Heading, happened: Happened, proof: Proof, endings: Sequence[Ending]) -> Iterator[str]:
     """Yield the parts of the page."""
     title = f"Access to {heading.host}, {_day(heading.begin, heading)} to {_day(heading.end, heading)}"
@@ -115,7 +128,7 @@ def _refusals(happened: Happened) -> Iterator[str]:
     refusals = happened.figures.refusals_by_reason
     yield f"<h2>Refusals</h2>\n<p>{sum(refusals.values())} sessions, handshakes and commands were refused.</p>\n"
     yield chart(refusals, "refusals by reason")
-    rows = [(reason, str(count), _PLACE.sub("…", sentence_of(reason))) for reason, count in refusals.items()]
+    rows = [(reason, str(count), meaning_of(reason)) for reason, count in refusals.items()]
     yield table(("reason", "times", "meaning"), rows, numbers={1})
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from telnetsd.audit.index.blocks import Attachment
 from telnetsd.audit.reading.report import ROWS_MAX, ReportWriter, line_use
-from telnetsd.audit.reading.report_page import Ending, Heading, Proof, chart, report_page
+from telnetsd.audit.reading.report_page import Ending, Heading, Proof, chart, meaning_of, report_page
 from telnetsd.events.fields import timestamp
+from telnetsd.events.reason import EndpointReason, GuestReason, PathReason, StatusReason
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 END = BEGIN + timedelta(days=30)
@@ -130,3 +131,13 @@ def test_a_chart_is_empty_without_figures_and_has_each_figure_as_text() -> None:
     assert chart({}, "nothing") == ""
     assert ">7</text>" in chart({"a<b": 7, "c": 0}, "some")
     assert "a&lt;b" in chart({"a<b": 7}, "some")
+
+
+def test_the_meaning_of_a_reason_is_about_no_single_certificate() -> None:
+    assert meaning_of("certificate-revoked") == "the certificate was revoked"
+    assert meaning_of("unknown-issuer") == "the certificate was issued by a CA, which this server does not trust"
+    for kind in (PathReason, StatusReason, GuestReason, EndpointReason):
+        for reason in kind:
+            meaning = meaning_of(reason.value)
+            assert not set("{}…") & set(meaning), meaning
+            assert "your certificate" not in meaning
