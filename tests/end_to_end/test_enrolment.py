@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from socket import gethostname
@@ -257,13 +258,12 @@ def test_requests_are_limited_per_source_and_in_total(start: Callable[..., Runni
         for number in range(3):
             answer = paste(client, f"enroll nina{chr(97 + number)}", pem(make_csr()))
             assert ("too many requests came from your address" in answer) == (number == 2)
-        with sqlite3.connect(server.home.state_file) as database:
+        with closing(sqlite3.connect(server.home.state_file)) as database, database:
             rows = "INSERT INTO requests SELECT id || ?, kind, name, status, subject, public_key, spki_sha256 || ?,"
             rows += " 'elsewhere', requested_at, expires_at, NULL, NULL, NULL, '', 0, x'' FROM requests LIMIT 1"
             for number in range(3):
                 database.execute(rows, (number, number))
             database.execute("UPDATE requests SET source = 'elsewhere'")
-        database.close()
         assert "too many requests are pending" in paste(client, "enroll ninad", pem(make_csr()))
     reasons = {one["event"]["reason"] for one in server.events() if action_of(one) == "command-failed"}
     assert reasons == {"too-many-from-source", "too-many-requests"}
@@ -271,10 +271,9 @@ def test_requests_are_limited_per_source_and_in_total(start: Callable[..., Runni
 
 def test_a_request_expires_and_the_log_says_so(enrolling: RunningServer, guest: Client) -> None:
     request_id = field(paste(guest, "enroll nina", pem(make_csr())), "request")
-    with sqlite3.connect(enrolling.home.state_file) as database:
+    with closing(sqlite3.connect(enrolling.home.state_file)) as database, database:
         past = (now() - timedelta(seconds=1)).isoformat(timespec="seconds")
         database.execute("UPDATE requests SET expires_at = ?", (past,))
-    database.close()
     paste(guest, "enroll nine", pem(make_csr()))
     event = enrolling.wait_for(lambda one: action_of(one) == "enrolment-expired")
     assert get(event, "telnetsd.enrolment.id") == request_id
@@ -400,9 +399,8 @@ def test_blocked_enrolment_is_reported_and_delays_no_other_session(enrolling: Ru
         guest.send(b"enroll nina\r\n")
         guest.read_until(b"a single dot cancels\r\n")
         guest.send(pem(make_csr()).encode())
-        with sqlite3.connect(home.state_file) as database:
+        with closing(sqlite3.connect(home.state_file)) as database, database:
             database.execute("UPDATE certificates SET revoked_at = ? WHERE user_name = 'bob'", (now().isoformat(),))
-        database.close()
         assert "was revoked on" in bob.read_to_end()
         ended = enrolling.session_from(bob.port, "session-ended")
         assert "the server is busy with other requests" in guest.read_until()

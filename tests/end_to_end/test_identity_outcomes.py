@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,8 +260,7 @@ def test_a_user_removed_from_the_state_is_a_guest_at_the_next_login(
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until(b"bob> ")
-    with sqlite3.connect(server.home.state_file) as database:
+    with closing(sqlite3.connect(server.home.state_file)) as database, database:
         database.execute("DELETE FROM certificates WHERE user_name = 'bob'")
-    database.close()
     with connect_as(server, "bob") as client:
         assert "no user is mapped to it" in client.read_until(b"guest> ")

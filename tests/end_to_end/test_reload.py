@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,16 +235,14 @@ def test_a_revocation_during_a_state_outage_takes_effect_when_the_state_is_back(
     server = start()
     with connect_as(server, "bob") as client:
         client.read_until()
-        with sqlite3.connect(server.home.state_file) as database:
+        with closing(sqlite3.connect(server.home.state_file)) as database, database:
             database.execute(
                 "UPDATE certificates SET revoked_at = '2026-01-01T00:00:00+00:00' WHERE user_name = 'bob'"
             )
             database.execute("ALTER TABLE certificates RENAME TO elsewhere")
-        database.close()
         wait_until(lambda: is_troubled(server), "the trouble")
-        with sqlite3.connect(server.home.state_file) as database:
+        with closing(sqlite3.connect(server.home.state_file)) as database, database:
             database.execute("ALTER TABLE elsewhere RENAME TO certificates")
-        database.close()
         assert "was revoked on 2026-01-01" in client.read_to_end()
     # A state without its table is not a peer's mistake: the operator sees where it was missed.
     assert "no such table: certificates" in server.stop()
@@ -271,10 +270,9 @@ def test_a_user_revoked_after_identification_and_before_the_greeting_does_not_st
             with socket.create_connection(("127.0.0.1", server.port)) as plain:
                 plain.sendall(b"hello\r\n")
                 plain.recv(100)
-            with sqlite3.connect(server.home.state_file) as database:
+            with closing(sqlite3.connect(server.home.state_file)) as database, database:
                 at = now().isoformat(timespec="seconds")
                 database.execute("UPDATE certificates SET revoked_at = ? WHERE user_name = 'bob'", (at,))
-            database.close()
             assert "was revoked on" in first.read_to_end()
         assert "was revoked on" in second.read_to_end()
         second.tls.close()

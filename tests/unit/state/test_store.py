@@ -194,7 +194,7 @@ def test_a_reader_does_not_wait_for_a_writer(with_alice: SqliteStore, tmp_path: 
 def test_a_database_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
     from telnetsd.state.sqlite import schema
 
-    with sqlite3.connect(tmp_path / "state.db") as database:
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.executescript(schema._USERS)
         database.execute("INSERT INTO users VALUES ('alice', '2026-01-01T00:00:00+00:00')")
         database.execute("INSERT INTO user_roles VALUES ('alice', 'operator')")
@@ -203,7 +203,6 @@ def test_a_database_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
         times = ("2025-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00")
         database.execute("INSERT INTO certificates VALUES ('f', 'alice', 'i', 's', '0F', 'EC 256', ?, ?)", times)
         database.execute("PRAGMA user_version = 1")
-    database.close()
     with closing(SqliteStore(tmp_path / "state.db")) as state:
         assert state.user_of("i", "1F", "s") == User("alice", ("operator",))
         assert state.certificates.der_of("c") is None
@@ -215,9 +214,8 @@ def test_a_database_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
 
 
 def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "state.db") as database:
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute("PRAGMA user_version = 99")
-    database.close()
     with pytest.raises(OperatorError, match="was written by a newer telnetsd"):
         SqliteStore(tmp_path / "state.db")
 
@@ -229,7 +227,7 @@ def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_database_engine_is_raised_as_a_store_error(state: SqliteStore, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "state.db") as database:
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute("DROP TABLE pins")
     with pytest.raises(StoreError, match=r"state\.db: no such table: pins; try again, or restore a backup"):
         state.pins.find("0" * 64)
