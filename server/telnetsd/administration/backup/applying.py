@@ -176,8 +176,8 @@ class _Applying:
         name = change.text("user.target.name")
         if is_user_name(name):
             self.applied.users[name] = None
-            issued = _record_of(change)
-            if issued is not None:
+            issued = _record_of(change) if change.is_signed else None
+            if issued is not None and not self._state.certificates.has(issued.issuer_sha256, issued.serial_number):
                 self._issued[issued.sha256] = issued
 
     def leave_to_operator(self, change: LaterChange) -> None:
@@ -205,7 +205,7 @@ class _Applying:
     def _certificates_of(self, change: LaterChange) -> list[IssuedCertificate]:
         sha256 = change.text("tls.client.hash.sha256").lower()
         if sha256 in self._issued:
-            # Nobody can log in with it, but other systems have to learn from the CRL that it was revoked.
+            # It identifies no user, but other systems have to learn from the CRL that it was revoked.
             self._state.certificates.add(self._issued.pop(sha256), None)
         found = self._state.certificates.find(sha256)
         if found is not None:

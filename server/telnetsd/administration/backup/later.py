@@ -2,8 +2,8 @@
 
 The lines after the backup form a chain with those in it. A signature of the audit key covers the lines up to it. What
 takes something away from a user (a revocation, a hold, a removal) is applied from every line that is there. What
-gives something back (the end of a hold, roles, a name) is applied only if a signature covers it: whoever can write to
-a copy of the log can add lines to its end.
+gives something back (the end of a hold, roles, a name) is applied only if a signature covers it: who can write to a
+copy of the log can add lines to its end.
 """
 
 from dataclasses import dataclass, replace

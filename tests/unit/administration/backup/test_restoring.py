@@ -29,6 +29,7 @@ from telnetsd.administration.installation.audit_key import change_audit_key
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.users.credentials import PinnedKey, user_files
 from telnetsd.administration.users.users import NewUser, add_user, change_user, remove_user, rename_user
+from telnetsd.audit import who
 from telnetsd.audit.chain import Head, make_draft, read_link, seal
 from telnetsd.audit.compression import compress
 from telnetsd.audit.key import load_audit_key
@@ -36,13 +37,13 @@ from telnetsd.audit.log import AuditLog
 from telnetsd.audit.trail import make_event
 from telnetsd.config.settings import AuditSettings
 from telnetsd.errors import OperatorError
-from telnetsd.events.context import RevocationPart
+from telnetsd.events.context import RevocationPart, TargetPart
 from telnetsd.events.event import Event
-from telnetsd.events.of_changes import CertificateRevoked, ChangeUndone, UserChanged
+from telnetsd.events.of_changes import CertificateIssued, CertificateRevoked, ChangeUndone, UserChanged
 from telnetsd.events.reason import CheckpointReason, RevocationReason
 from telnetsd.files.home import Home, alone, require_whole
 from telnetsd.identity.outcome import User
-from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.certificate import certificate_sha256, describe
 from telnetsd.state.opening import open_store
 from telnetsd.state.records import UserRecord
 
@@ -508,6 +509,28 @@ def test_a_revocation_that_only_the_log_knows_is_counted(place: Place) -> None:
     with closing(AuditLog(place.home.audit_file, load_audit_key(place.home))) as log:
         log.append([make_event(event)])
     assert place.restore().applied.unknown == 1
+
+
+def test_a_forged_certificate_that_takes_the_place_of_another_one_changes_nothing(place: Place) -> None:
+    with closing(open_store(place.home)) as state:
+        (bobs,) = state.users.require("bob").certificates
+    facts = describe(x509.load_pem_x509_certificate(user_files(place.home, "bob").certificate.read_bytes()))
+    issued = CertificateIssued(
+        message="x",
+        target=TargetPart(name="zoe"),
+        certificate=who.certificate(replace(facts, sha256="ab" * 32)),
+        issuer_sha256=bobs.issuer_sha256,
+        spki_sha256=bobs.spki_sha256,
+    )
+    revocation = RevocationPart(revoked_at="2026-01-01T00:00:00.000000Z", reason=RevocationReason.KEY_COMPROMISE)
+    head = read_link(place.home.audit_file.read_bytes().splitlines()[-1]).head
+    for event in (issued, CertificateRevoked(message="x", revocation=revocation, target="zoe", sha256="AB" * 32)):
+        line, head = seal(make_draft(make_event(event)), head)
+        with place.home.audit_file.open("ab") as file:
+            file.write(line)
+    restored = place.restore()
+    assert restored.applied.unknown == 1
+    assert place.user("bob").certificates == (bobs,)
 
 
 def test_a_user_whose_renaming_is_left_out_is_still_removed_by_the_new_name(place: Place) -> None:
