@@ -76,7 +76,10 @@ def test_a_pasted_request_is_approved_and_collected_once_with_its_code_from_any_
         assert "no request has that id and that code" in other.command("wrong")
         other.send(f"collect {request_id.upper()}\r\n".encode())
         other.read_until(b"code: ")
-        chain = x509.load_pem_x509_certificates(other.command(code.upper()).encode())
+        granted = other.command(code.upper())
+        assert "save the blocks above as one file, NAME.pem; its key is the one of your request" in granted
+        assert "then log in with both: telnetsd login HOST NAME.pem NAME.key" in granted
+        chain = x509.load_pem_x509_certificates(granted.encode())
         assert [one.subject.rfc4514_string() for one in chain] == ["CN=nina", f"CN=telnetsd CA {gethostname()}"]
         other.send(f"collect {request_id}\r\n".encode())
         other.read_until(b"code: ")
@@ -118,7 +121,9 @@ def test_a_self_signed_certificate_can_be_accepted_unchanged(enrolling: RunningS
         said = done(enrolling.home, "request", "approve", request_id, "--pin", "--role", "operator")
         assert said == "accepted: nina (operator) connects with the same self-signed certificate\n"
         assert "*** you were accepted as nina: connect again to log in as nina" in client.read_until()
-        assert "your self-signed certificate was accepted" in client.command("collect")
+        accepted = client.command("collect")
+        assert "your self-signed certificate was accepted" in accepted
+        assert "save the blocks" not in accepted
     with connect_with(enrolling, own, tmp_path) as client:
         assert "you are nina (operator; class 0)" in client.read_until()
         event = enrolling.session_from(client.port)

@@ -17,6 +17,7 @@ from telnetsd.pki.certification_request import (
 )
 
 CODE_MAX_BYTES = 256
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _LABEL_CHARS = 8
 _BY_REQUEST = "csr"
 
@@ -62,7 +63,8 @@ async def collect(caller: Caller, arguments: str) -> None:
     if arguments:
 
         async def take(code: str) -> None:
-            caller.say(await caller.services.enrolment.collect_by_code(caller.applicant, arguments, code))
+            granted = await caller.services.enrolment.collect_by_code(caller.applicant, arguments, code)
+            _say_granted(caller, granted)
 
         caller.ask(Question("code: ", CODE_MAX_BYTES, lambda _, __: True, take))
         return
@@ -71,7 +73,16 @@ async def collect(caller: Caller, arguments: str) -> None:
         raise CommandError(
             CommandReason.WRONG_USAGE, "your client presented no certificate; use collect ID with the code"
         )
-    caller.say(await caller.services.enrolment.collect_by_key(caller.applicant, certificate.spki_sha256))
+    _say_granted(caller, await caller.services.enrolment.collect_by_key(caller.applicant, certificate.spki_sha256))
+
+
+def _say_granted(caller: Caller, answer: str) -> None:
+    """Show a certificate with its chain, and say where to save it; or say that the client's own was accepted."""
+    caller.say(answer)
+    if _CERTIFICATE not in answer:
+        return
+    caller.say("save the blocks above as one file, NAME.pem; its key is the one of your request, NAME.key")
+    caller.say("then log in with both: telnetsd login HOST NAME.pem NAME.key (`ca` shows the CA, for --ca)")
 
 
 @command("renew", summary="get a new certificate for a new key: paste its CSR", role=USER_ROLE)
