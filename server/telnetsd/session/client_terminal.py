@@ -49,8 +49,8 @@ class ClientTerminal:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_answered.wait(), ANSWERED_S)
             self.speaks_telnet = True
-            # A client that has reported its size before does so again only if it changes.
-            if not any(self._protocol.agreement.window):
+            # A client describes its terminal once, and after that only what changes.
+            if not self._protocol.agreement.is_terminal_known:
                 await asyncio.wait_for(is_known.wait(), TERMINAL_KNOWN_S)
         return self._now()
 

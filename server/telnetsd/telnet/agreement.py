@@ -57,6 +57,11 @@ class Agreement:
         return self._negotiator.terminal.kind if self._negotiator is not None else ""
 
     @property
+    def is_terminal_known(self) -> bool:
+        """Whether the client has described its terminal, or refused to."""
+        return self._negotiator is not None and self._negotiator.terminal.is_known
+
+    @property
     def is_amidst_command(self) -> bool:
         """Whether the last received byte was within a telnet command."""
         return self._negotiator is not None and self._negotiator.is_oob

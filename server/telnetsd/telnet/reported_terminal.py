@@ -29,6 +29,11 @@ class ReportedTerminal:
         self.window = (0, 0)
         """Columns and rows; 0 if they are not known."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the client has answered both questions."""
+        return not self._unanswered
+
     def note_window(self, rows: int, columns: int) -> None:
         """Note the size of its screen (RFC 1073)."""
         self.window = (columns, rows)
@@ -42,5 +47,5 @@ class ReportedTerminal:
     def note_answer(self, option: bytes) -> None:
         """Note that the client has reported, or refused to report, what an option is for; ignore other options."""
         self._unanswered.discard(option)
-        if option in {NAWS, TTYPE} and not self._unanswered:
+        if option in {NAWS, TTYPE} and self.is_known:
             self._owner.on_terminal_known()
