@@ -10,11 +10,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from telnetsd.administration.authority.authorities import (
-    AskPassphrase,
-    built_in_authorities,
-    tell_others,
-)
+from telnetsd.administration.authority.authorities import AskPassphrase, built_in_authorities, tell_others
 from telnetsd.administration.backup.applying import Applied, apply_later
 from telnetsd.administration.backup.archive import TOP, Extracted, Manifest, extract
 from telnetsd.administration.backup.continuing import continue_log
@@ -34,19 +30,13 @@ from telnetsd.audit.chain import EMPTY
 from telnetsd.audit.checkpoint import key_id_of
 from telnetsd.audit.key import keep_audit_key
 from telnetsd.audit.log import AuditUnavailableError
-from telnetsd.audit.reading.archive import (
-    NAME_MAX_CHARS,
-)
+from telnetsd.audit.reading.archive import NAME_MAX_CHARS
 from telnetsd.audit.trail import make_event
 from telnetsd.errors import OperatorError
 from telnetsd.events.event import Event
 from telnetsd.events.of_changes import InstallationRestored
 from telnetsd.events.of_the_server import AuditKeyChanged
-from telnetsd.files.atomic import (
-    SECRET_FOLDER_MODE,
-    make_secret_folder,
-    write_secret,
-)
+from telnetsd.files.atomic import SECRET_FOLDER_MODE, make_secret_folder, write_secret
 from telnetsd.files.home import Home, alone
 from telnetsd.identity.outcome import is_user_name
 from telnetsd.pki.authority import utc_now
@@ -129,7 +119,9 @@ def restore_backup(home: Home, backup: Path, options: RestoreOptions) -> Restore
                 restored = _restore(home, staged, backup, options)
     except OSError as error:
         where = error.filename2 or error.filename or home.root
-        raise OperatorError(f"cannot restore: {where}: {error.strerror}; nothing was changed") from error
+        is_undone = not home.restore_journal.exists()
+        outcome = "nothing was changed" if is_undone else "run it again: the next restore moves everything back"
+        raise OperatorError(f"cannot restore: {where}: {error.strerror}; {outcome}") from error
     return replace(restored, warning=_sign_crls(home, options.ask_ca))
 
 
@@ -210,6 +202,8 @@ def _require_room(home: Home, *, is_forced: bool) -> None:
 def _staging(home: Home) -> Iterator[Home]:
     """Give an empty folder inside the home folder, on the same file system; it is removed again.
 
+    It stays if it has a journal: what could not be moved back is still in it.
+
     Raises:
         OSError: What an earlier restore has left there cannot be removed, or is a link.
     """
@@ -220,7 +214,8 @@ def _staging(home: Home) -> Iterator[Home]:
     try:
         yield Home(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not home.restore_journal.exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sign_crls(home: Home, ask: AskPassphrase) -> str:

@@ -643,7 +643,6 @@ def test_an_interrupted_restore_stops_every_verb_and_is_undone_by_the_next_one(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", stop_after_three)
         patch.setattr(placing, "_move_back", lambda *_: None)
-        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         with pytest.raises(PowerCut):
             place.restore(has_log=False, is_forced=True, into=place.home)
     assert not place.home.state_file.exists()
@@ -745,3 +744,28 @@ def test_recordings_stay_whatever_log_is_used(is_without_log: bool, place: Place
     assert (place.home.recordings_folder / "x.cast").exists()
     (last,) = [one for one in read_log(place.home.audit_file) if action_of(one) == "installation-restored"]
     assert last["message"].endswith("; the log that was there was set aside") is is_without_log
+
+
+def test_what_could_not_be_moved_back_is_kept_for_the_next_restore(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+    is_broken: list[bool] = []
+
+    def break_after_the_state(self: Path, target: Path) -> Path:
+        if is_broken:
+            raise OSError(5, "Input/output error", str(self))
+        if self.name == "state.db" and self.parent == place.home.root:
+            is_broken.append(True)
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", break_after_the_state)
+        with pytest.raises(
+            OperatorError, match="Input/output error; run it again: the next restore moves everything"
+        ):
+            place.restore(has_log=False, is_forced=True, into=place.home)
+    assert not place.home.state_file.exists()
+    place.restore(has_log=False, is_forced=True, into=place.home)
+    require_whole(place.home)
+    assert load_issuer(place.home)
