@@ -11,6 +11,7 @@
   full.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,9 @@ from typing import Protocol
 from telnetsd.identity.outcome import User
 from telnetsd.identity.register import Register
 from telnetsd.pki.revocation import Revocation
+from telnetsd.state.fleet import FleetNode, Invitation, Membership
 from telnetsd.state.records import EnrolmentRequest, IssuedCertificate, Pin, RequestStatus, UserRecord
+from telnetsd.state.rows import Captured, RowChange
 
 
 class CertificateTable(Protocol):
@@ -192,6 +195,70 @@ class RequestTable(Protocol):
         """Tell whether the renewal of a certificate waits for the operator."""
 
 
+class FleetTable(Protocol):
+    """The fleet that this home folder belongs to: its nodes and invitations, which all nodes share, and our place."""
+
+    def membership(self) -> Membership | None:
+        """Return where this node is in its fleet; None if it is in none."""
+
+    def join(self, membership: Membership) -> None:
+        """Make this home folder a node of a fleet; inside a transaction."""
+
+    def advance(self, sequence: int, sha256: str) -> None:
+        """Record the last change of the fleet that is in these tables; inside its transaction."""
+
+    def leave(self) -> None:
+        """Forget the fleet; inside a transaction."""
+
+    def node(self, name: str) -> FleetNode | None:
+        """Return a node of the fleet."""
+
+    def nodes(self) -> list[FleetNode]:
+        """Return every node of the fleet, sorted by name."""
+
+    def keep_node(self, node: FleetNode) -> None:
+        """Add a node, or change it; inside a transaction."""
+
+    def invitation(self, node: str) -> Invitation | None:
+        """Return the invitation of a node that has not joined yet."""
+
+    def invite(self, invitation: Invitation) -> None:
+        """Keep an invitation, in place of an earlier one of that node; inside a transaction."""
+
+    def use_invitation(self, node: str) -> None:
+        """Remove the invitation of a node; inside a transaction."""
+
+
+class ReplicationTable(Protocol):
+    """The rows that all nodes of a fleet share, as values that one node sends and another one writes."""
+
+    def capturing(self) -> AbstractContextManager[Captured]:
+        """Note which shared rows the block changes; inside a transaction."""
+
+    def apply(self, rows: Iterable[RowChange]) -> None:
+        """Change shared rows as another node changed them; inside a transaction.
+
+        Raises:
+            RowError: A row is of a table or has a column that this version does not know.
+            StoreConflictError: A row contradicts another one, or names one that does not exist.
+        """
+
+    def everything(self) -> list[RowChange]:
+        """Return changes that would write every shared row into empty tables."""
+
+    def clear(self) -> None:
+        """Remove every shared row; inside a transaction."""
+
+    def keep_pending(self, change_id: str, body: bytes) -> None:
+        """Keep a change that was made here and is not in the fleet's stream yet; inside its transaction."""
+
+    def pending(self) -> list[tuple[str, bytes]]:
+        """Return the ids and the bodies of the changes that are not in the fleet's stream yet, the oldest first."""
+
+    def forget_pending(self, change_id: str) -> None:
+        """Forget a change that is in the fleet's stream; inside a transaction."""
+
+
 class Store(Register, Protocol):
     """The tables of one home folder, and the lookups that identity needs; see Register."""
 
@@ -210,6 +277,14 @@ class Store(Register, Protocol):
     @property
     def requests(self) -> RequestTable:
         """Enrolment requests."""
+
+    @property
+    def fleet(self) -> FleetTable:
+        """The fleet, its nodes, and our place in it."""
+
+    @property
+    def replication(self) -> ReplicationTable:
+        """The rows that all nodes of a fleet share."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit everything that is written inside, or nothing if an exception leaves it."""

@@ -9,6 +9,8 @@ from typing import Any, Final
 from telnetsd.errors import StoreConflictError, StoreError
 
 BUSY_TIMEOUT_S: Final = 10.0
+_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "recursive_triggers = ON")
+"""How every connection works; with the last one, a row that another one replaces is captured as removed."""
 Row = tuple[Any, ...]
 """The values in a row of SQLite: None, int, str or bytes."""
 
@@ -24,7 +26,7 @@ class Database:
         with _store_errors():
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             try:
-                for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                for pragma in _PRAGMAS:
                     self._connection.execute(f"PRAGMA {pragma}")
             except BaseException:
                 self._connection.close()

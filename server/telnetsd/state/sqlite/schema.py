@@ -114,7 +114,36 @@ CREATE TABLE former_names (
     user_name TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
-_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD, _LABELS, _FORMER_NAMES)
+_FLEET: Final = """
+CREATE TABLE fleet_nodes (
+    name TEXT PRIMARY KEY,
+    life INTEGER NOT NULL,
+    capabilities TEXT NOT NULL,
+    certificate BLOB NOT NULL,
+    added_at TEXT NOT NULL,
+    revoked_at TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_invitations (
+    node TEXT PRIMARY KEY,
+    capabilities TEXT NOT NULL,
+    code_sha256 TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_membership (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    fleet TEXT NOT NULL,
+    node TEXT NOT NULL,
+    is_founding INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    sha256 TEXT NOT NULL
+) STRICT;
+CREATE TABLE fleet_pending (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    body BLOB NOT NULL
+) STRICT;
+"""
+_STEPS: Final = (_USERS, _LIFE, _REMOVED, _AUDIT_HEAD, _LABELS, _FORMER_NAMES, _FLEET)
 SCHEMA_VERSION: Final = len(_STEPS)
 
 

@@ -10,7 +10,9 @@ from telnetsd.identity.outcome import User
 from telnetsd.pki.revocation import Revocation
 from telnetsd.state.sqlite.certificates import Certificates
 from telnetsd.state.sqlite.database import Database
+from telnetsd.state.sqlite.fleet_tables import FleetTables
 from telnetsd.state.sqlite.pins import Pins
+from telnetsd.state.sqlite.replication import Replication
 from telnetsd.state.sqlite.requests import Requests
 from telnetsd.state.sqlite.schema import is_current, migrate
 from telnetsd.state.sqlite.users import Users
@@ -43,6 +45,8 @@ class SqliteStore:
         self.pins = Pins(database)
         self.users = Users(database, self.certificates, self.pins)
         self.requests = Requests(database)
+        self.fleet = FleetTables(database)
+        self.replication = Replication(database)
 
     def close(self) -> None:
         """See Store."""

@@ -1,0 +1,48 @@
+"""Rows that one node of a fleet changed, as values: what another node needs to make the same change.
+
+A change names its row by the primary key. `put` writes a whole row, `set` some columns of one that exists, and `cut`
+removes one. A `set` of a row that does not exist, or a `cut`, changes nothing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from telnetsd.errors import StoreError
+
+RowValue = int | str | bytes | None
+"""A value in a row."""
+
+
+class RowError(StoreError):
+    """A change names a table or a column that this version does not know."""
+
+
+class RowChange(msgspec.Struct, frozen=True, array_like=True):
+    """One row that was changed.
+
+    Attributes:
+        op: What happened to the row.
+        table: The table.
+        key: The columns of the primary key, with their values before the change.
+        values: The other columns; those of the key only if `set` changes them.
+    """
+
+    op: Literal["put", "set", "cut"]
+    table: str
+    key: dict[str, RowValue]
+    values: dict[str, RowValue] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a transaction changed.
+
+    Attributes:
+        rows: The changes, in their order.
+        undo: What brings back the state before them, in the order in which it is to be applied.
+    """
+
+    rows: list[RowChange] = field(default_factory=list)
+    undo: list[RowChange] = field(default_factory=list)

@@ -1,0 +1,97 @@
+"""The tables about the fleet."""
+
+from telnetsd.state.fleet import Capability, FleetNode, Invitation, Membership
+from telnetsd.state.records import to_text, to_time
+from telnetsd.state.sqlite.database import Database, Row
+
+
+class FleetTables:
+    """See `state.store.FleetTable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def membership(self) -> Membership | None:
+        """See FleetTable."""
+        row = self._database.row("SELECT fleet, node, is_founding, sequence, sha256 FROM fleet_membership")
+        if row is None:
+            return None
+        fleet, node, is_founding, sequence, sha256 = row
+        return Membership(fleet=fleet, node=node, is_founding=bool(is_founding), sequence=sequence, sha256=sha256)
+
+    def join(self, membership: Membership) -> None:
+        """See FleetTable."""
+        one = membership
+        values = (one.fleet, one.node, int(one.is_founding), one.sequence, one.sha256)
+        self._database.execute("INSERT OR REPLACE INTO fleet_membership VALUES (1, ?, ?, ?, ?, ?)", values)
+
+    def advance(self, sequence: int, sha256: str) -> None:
+        """See FleetTable."""
+        statement = "UPDATE fleet_membership SET is_founding = 0, sequence = ?, sha256 = ?"
+        self._database.execute(statement, (sequence, sha256))
+
+    def leave(self) -> None:
+        """See FleetTable."""
+        for table in ("fleet_membership", "fleet_pending", "fleet_nodes", "fleet_invitations"):
+            self._database.execute(f"DELETE FROM {table}")
+
+    def node(self, name: str) -> FleetNode | None:
+        """See FleetTable."""
+        row = self._database.row("SELECT * FROM fleet_nodes WHERE name = ?", (name,))
+        return None if row is None else _to_node(row)
+
+    def nodes(self) -> list[FleetNode]:
+        """See FleetTable."""
+        return [_to_node(row) for row in self._database.rows("SELECT * FROM fleet_nodes ORDER BY name")]
+
+    def keep_node(self, node: FleetNode) -> None:
+        """See FleetTable."""
+        revoked_at = None if node.revoked_at is None else to_text(node.revoked_at)
+        values = (node.life, _to_words(node.capabilities), node.certificate, to_text(node.added_at), revoked_at)
+        self._database.execute("INSERT OR REPLACE INTO fleet_nodes VALUES (?, ?, ?, ?, ?, ?)", (node.name, *values))
+
+    def invitation(self, node: str) -> Invitation | None:
+        """See FleetTable."""
+        statement = "SELECT capabilities, code_sha256, expires_at FROM fleet_invitations WHERE node = ?"
+        row = self._database.row(statement, (node,))
+        if row is None:
+            return None
+        capabilities, code_sha256, expires_at = row
+        return Invitation(
+            node=node,
+            capabilities=_to_capabilities(capabilities),
+            code_sha256=code_sha256,
+            expires_at=to_time(expires_at),
+        )
+
+    def invite(self, invitation: Invitation) -> None:
+        """See FleetTable."""
+        one = invitation
+        values = (one.node, _to_words(one.capabilities), one.code_sha256, to_text(one.expires_at))
+        self._database.execute("INSERT OR REPLACE INTO fleet_invitations VALUES (?, ?, ?, ?)", values)
+
+    def use_invitation(self, node: str) -> None:
+        """See FleetTable."""
+        self._database.execute("DELETE FROM fleet_invitations WHERE node = ?", (node,))
+
+
+def _to_node(row: Row) -> FleetNode:
+    name, life, capabilities, certificate, added_at, revoked_at = row
+    return FleetNode(
+        name=name,
+        life=life,
+        capabilities=_to_capabilities(capabilities),
+        certificate=certificate,
+        added_at=to_time(added_at),
+        revoked_at=None if revoked_at is None else to_time(revoked_at),
+    )
+
+
+def _to_words(capabilities: tuple[Capability, ...]) -> str:
+    return " ".join(one.value for one in capabilities)
+
+
+def _to_capabilities(words: str) -> tuple[Capability, ...]:
+    """Read capabilities; one that this version does not know is left out: it allows nothing here."""
+    known = {one.value: one for one in Capability}
+    return tuple(known[word] for word in words.split() if word in known)
