@@ -92,12 +92,12 @@ class AuditLog:
         with self._reported():
             self._file = LogFile(path)
 
-    def append(self, events: Iterable[Fields]) -> None:
+    def append(self, events: Iterable[Fields]) -> Head:
         """Write events: see `append_drafts`."""
-        self.append_drafts([make_draft(event) for event in events])
+        return self.append_drafts([make_draft(event) for event in events])
 
-    def append_drafts(self, events: Sequence[Draft]) -> None:
-        """Write events to the chain, in order, and sync them to the disk.
+    def append_drafts(self, events: Sequence[Draft]) -> Head:
+        """Write events to the chain, in order, and sync them to the disk; return where the chain ends then.
 
         Raises:
             AuditUnavailableError: They are not on disk. Any part that was written is removed, at the latest by the
@@ -108,8 +108,10 @@ class AuditLog:
             if self._is_rotation_due():
                 self._rotate()
             self._write([*events, *self._due_checkpoint(len(self._notes) + len(events))])
+            head = self._end.head
         if self._witnessed == EMPTY:
             self._tell_witness()
+        return head
 
     def checkpoint(self, reason: CheckpointReason) -> bytes:
         """Sign the log at its current end, unless it is already signed there, and return its last line.

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from telnetsd.events import of_changes as c
 from telnetsd.events import of_sessions as s
+from telnetsd.events import of_the_fleet as n
 from telnetsd.events import of_the_server as o
 from telnetsd.events.context import CertificatePart, LinePart, OperatorPart, SessionPart, SignaturePart, SourcePart
 from telnetsd.events.event import Event
@@ -311,6 +312,22 @@ DEFINITIONS: Final = {
         Definition(
             event=o.NotificationFailed, categories=("network",), types=("info",), outcome=FAILURE, is_kept=True
         ),
+        Definition(event=n.FleetChangeApplied, categories=("configuration",), types=("change",), outcome=SUCCESS),
+        Definition(event=n.FleetChangeRefused, categories=("configuration",), types=("info",), outcome=FAILURE),
+        Definition(
+            event=n.FleetStopped, categories=("configuration",), types=("info",), outcome=FAILURE, is_kept=True
+        ),
+        _change(n.FleetFounded, "configuration", "creation"),
+        _change(n.FleetNodeInvited, "configuration", "creation"),
+        _change(n.FleetNodeAdmitted, "configuration", "change"),
+        Definition(
+            event=n.FleetNodeRefused,
+            categories=("configuration",),
+            types=("info",),
+            outcome=FAILURE,
+            sometimes=_CHANGED_BY,
+        ),
+        _change(n.FleetNodeRevoked, "configuration", "deletion"),
     )
 }
 """Every event."""

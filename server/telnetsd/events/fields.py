@@ -292,6 +292,22 @@ EnrolmentSha256 = Annotated[
 ]
 EnrolmentSubject = Annotated[str, Field("telnetsd.enrolment.subject", _TEXT, "the subject that the request claims")]
 
+# The fleet.
+FleetName = Annotated[str, Field("telnetsd.fleet.name", _TEXT, "the name of the fleet")]
+FleetNodeName = Annotated[str, Field("telnetsd.fleet.node", _TEXT, "the node of the fleet that it is about")]
+FleetChangeId = Annotated[
+    str, Field("telnetsd.fleet.change_id", _WORD, "the change, by the id that it has on every node")
+]
+FleetPosition = Annotated[
+    int, Field("telnetsd.fleet.position", _COUNT, "its position in the fleet's stream of changes")
+]
+FleetCapabilities = Annotated[
+    tuple[str, ...], Field("telnetsd.fleet.capabilities", _TEXTS, "what the node may do")
+]
+FleetLife = Annotated[
+    int, Field("telnetsd.fleet.life", _COUNT, "how many times a node of that name has joined")
+]
+
 # The log itself.
 FileName = Annotated[str, Field("file.name", _TEXT, "a file beside the log that it is about")]
 AuditKeyId = Annotated[str, Field("telnetsd.audit.key_id", _SHA256, "the audit key that signs from now on")]

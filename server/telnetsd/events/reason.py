@@ -390,6 +390,41 @@ class CommonReason(Reason):
     WRONG_CONFIGURATION = "wrong-configuration", "the configuration, or a file that it names, has an error"
 
 
+class FleetChangeReason(Reason):
+    """How a node of a fleet learned of a change."""
+
+    IN_STREAM = "in-stream", "it is in the fleet's stream"
+    URGENT = "urgent", "a node told the others directly, since it takes access away"
+
+
+class FleetObjection(Reason):
+    """Why a change of a node, or a machine that wants to be one, is refused."""
+
+    UNKNOWN_NODE = "unknown-node", "no node of the fleet has that name"
+    BAD_SIGNATURE = "bad-signature", "the node that it names did not sign it"
+    NOT_ALLOWED = "not-allowed", "the node may not make such a change"
+    CONTRADICTION = "contradiction", "it contradicts what was there before it"
+    OTHER_HISTORY = "other-history", "its node had other changes before it than the others"
+    WRONG_CODE = "wrong-code", "the code of the invitation is wrong, used up, or too old"
+
+
+class FleetStop(Reason):
+    """Why a node applies no more changes of its fleet."""
+
+    OTHER_HISTORY = (
+        "other-history",
+        "a node that may make every change had other changes before it: the stream was rolled back, or forged",
+        "run: telnetsd fleet status",
+    )
+    LOST_CHANGES = (
+        "lost-changes",
+        "the engine has lost changes that this node has",
+        "on a node that has them: telnetsd fleet repair",
+    )
+    LEVEL = "level", "a change needs a newer telnetsd", "install the version that the other nodes have"
+    UNREADABLE = "unreadable", "a change of a node that may make every change cannot be applied"
+
+
 class ServerReason(Reason):
     """Why a server started or stopped."""
 

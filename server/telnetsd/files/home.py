@@ -85,6 +85,22 @@ class Home:
     """The private key that signs the audit log."""
     audit_public_keys = _Path("certs/audit.pem")
     """The public keys of the audit log, the current one first: the file that an auditor receives."""
+    fleet_folder = _Path("certs/fleet")
+    """What makes this home folder a node of a fleet; only a node has it."""
+    fleet_ca_certificate = _Path("certs/fleet/ca.pem")
+    """The CA of the fleet, which issues to nodes and to the engine."""
+    fleet_ca_key = _Path("certs/fleet/ca.key")
+    """Its private key, on the node that founded the fleet."""
+    fleet_operator_keys = _Path("certs/fleet/engine.keys")
+    """The keys that decide who may use the engine, on the node that founded the fleet."""
+    fleet_node_certificate = _Path("certs/fleet/node.pem")
+    """The certificate of this node."""
+    fleet_node_key = _Path("certs/fleet/node.key")
+    """Its private key, which also signs the changes that are made here."""
+    fleet_engine_token = _Path("certs/fleet/engine.token")
+    """What this node shows to the engine besides its certificate."""
+    fleet_socket = _Path("run/fleet.sock")
+    """Where the agent of a running server takes changes for the fleet."""
     shipping_folder = _Path("audit/shipping")
     """How far the audit log has been sent to each collector."""
     restoring_folder = _Path(".restoring")

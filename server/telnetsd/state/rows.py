@@ -5,7 +5,7 @@ removes one. A `set` of a row that does not exist, or a `cut`, changes nothing.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,8 +31,18 @@ class RowChange(msgspec.Struct, frozen=True, array_like=True):
 
     op: Literal["put", "set", "cut"]
     table: str
-    key: dict[str, RowValue]
-    values: dict[str, RowValue] = {}
+    key: dict[str, Any]
+    values: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what is no value of a row; msgspec has no union of text and bytes.
+
+        Raises:
+            TypeError: It is none; msgspec makes an error of its own of that.
+        """
+        for value in (*self.key.values(), *self.values.values()):
+            if not isinstance(value, RowValue) or isinstance(value, bool):
+                raise TypeError(f"a row has no value of the type {type(value).__name__}")
 
 
 @dataclass(frozen=True, slots=True)

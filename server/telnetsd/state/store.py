@@ -201,6 +201,13 @@ class FleetTable(Protocol):
     def membership(self) -> Membership | None:
         """Return where this node is in its fleet; None if it is in none."""
 
+    def require_membership(self) -> Membership:
+        """Return where this node is in its fleet.
+
+        Raises:
+            OperatorError: It is in none.
+        """
+
     def join(self, membership: Membership) -> None:
         """Make this home folder a node of a fleet; inside a transaction."""
 

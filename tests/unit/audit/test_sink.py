@@ -35,7 +35,7 @@ class SlowLog(AuditLog):
     async def wait_begun(self) -> None:
         assert await asyncio.to_thread(self.has_begun.wait, 10)
 
-    def append_drafts(self, events: Sequence[Draft]) -> None:
+    def append_drafts(self, events: Sequence[Draft]) -> Head:
         self.has_begun.set()
         assert self.may_go_on.wait(10)
         self.batches.append(len(events))

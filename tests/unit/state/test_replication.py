@@ -253,3 +253,14 @@ def test_changes_that_are_not_in_the_stream_yet_are_kept_in_their_order(tmp_path
         with state.transaction():
             state.replication.forget_pending("b")
         assert state.replication.pending() == [("a", b"2")]
+
+
+def test_what_changes_between_two_captures_is_in_neither(tmp_path: Path) -> None:
+    with stores(tmp_path, "here") as (here,), here.transaction():
+        with here.replication.capturing():
+            here.users.add(User("alice", ("user",)), NOW, is_mapped=False)
+        here.users.add(User("bob", ("user",)), NOW, is_mapped=False)
+        with here.replication.capturing() as captured:
+            here.users.remove("alice")
+        assert [(row.op, row.table) for row in captured.rows if row.key.get("name") == "bob"] == []
+        assert ("cut", "users") in {(row.op, row.table) for row in captured.rows}

@@ -10,7 +10,8 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.change import changing
+from telnetsd.administration.installation.staging import Change
 from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_changes import CrlIssued

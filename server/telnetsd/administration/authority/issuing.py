@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telnetsd.administration.authority.authorities import require_current
-from telnetsd.administration.installation.change import Change
+from telnetsd.administration.installation.staging import Change
 from telnetsd.audit import who
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError

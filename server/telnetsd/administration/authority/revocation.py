@@ -12,7 +12,8 @@ from telnetsd.administration.authority.authorities import (
     passphrase_of_environment,
     tell_others,
 )
-from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.change import changing
+from telnetsd.administration.installation.staging import Change
 from telnetsd.audit.who import revoked
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_changes import CertificateRestored, CertificateRevoked, PinRestored, PinRevoked

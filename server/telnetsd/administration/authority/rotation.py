@@ -25,9 +25,10 @@ from telnetsd.administration.authority.authorities import (
     tell_others,
 )
 from telnetsd.administration.authority.issuing import record_of
-from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.generation import load_server_chain, server_name, server_names
 from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.installation.staging import Change
 from telnetsd.audit import who
 from telnetsd.config.values import fingerprint_hex
 from telnetsd.errors import OperatorError

@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from telnetsd.administration.authority.authorities import AskPassphrase, load_issuer, passphrase_of_environment
 from telnetsd.administration.authority.issuing import Grant, certify, check_grant, with_class_of
 from telnetsd.administration.enrolment.requests import about, forget_expired
-from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.installation.staging import Change
 from telnetsd.administration.users.credentials import Issuance, write_chain
 from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key, require_free_label
 from telnetsd.config.loading import load_settings

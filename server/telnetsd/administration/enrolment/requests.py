@@ -18,7 +18,8 @@ from typing import Final
 
 from telnetsd.administration.authority.authorities import chain_above
 from telnetsd.administration.authority.issuing import check_key
-from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.change import changing
+from telnetsd.administration.installation.staging import Change
 from telnetsd.administration.users.names import check_user_name
 from telnetsd.commands.enrolment_service import Applicant, EnrolmentError, Receipt
 from telnetsd.config.settings import EnrolmentSettings

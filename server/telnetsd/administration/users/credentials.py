@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from telnetsd.administration.authority.authorities import encode_chain
 from telnetsd.administration.authority.issuing import Grant, certify
-from telnetsd.administration.installation.change import Change
+from telnetsd.administration.installation.staging import Change
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import give_to_owner, make_secret_folder

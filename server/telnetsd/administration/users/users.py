@@ -13,9 +13,10 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.authority.issuing import Grant, check_grant, check_key, with_class_of
 from telnetsd.administration.authority.revocation import revoke_all
-from telnetsd.administration.installation.change import Change, changing
+from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.generation import load_table
 from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.installation.staging import Change
 from telnetsd.administration.users.credentials import (
     Credential,
     GeneratedKey,

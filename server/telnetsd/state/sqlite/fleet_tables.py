@@ -1,5 +1,6 @@
 """The tables about the fleet."""
 
+from telnetsd.errors import OperatorError
 from telnetsd.state.fleet import Capability, FleetNode, Invitation, Membership
 from telnetsd.state.records import to_text, to_time
 from telnetsd.state.sqlite.database import Database, Row
@@ -18,6 +19,13 @@ class FleetTables:
             return None
         fleet, node, is_founding, sequence, sha256 = row
         return Membership(fleet=fleet, node=node, is_founding=bool(is_founding), sequence=sequence, sha256=sha256)
+
+    def require_membership(self) -> Membership:
+        """See FleetTable."""
+        membership = self.membership()
+        if membership is None:
+            raise OperatorError("this home folder is of no fleet; to found or join one: telnetsd fleet --help")
+        return membership
 
     def join(self, membership: Membership) -> None:
         """See FleetTable."""

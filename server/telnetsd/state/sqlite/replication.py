@@ -65,11 +65,12 @@ class Replication:
         captured = Captured()
         for statement in self._triggers():
             self._database.execute(statement)
+        # The triggers stay: what was changed since then, outside such a block, is of no interest.
+        self._database.execute("DELETE FROM temp.captured")
         yield captured
         for table, before, after in self._database.rows("SELECT tab, before, after FROM temp.captured ORDER BY n"):
             self._note(captured, self._tables[table], before, after)
         captured.undo.reverse()
-        self._database.execute("DELETE FROM temp.captured")
 
     @property
     def _tables(self) -> dict[str, _Table]:

@@ -1,0 +1,306 @@
+"""Applying the changes of other nodes: what the stream of the fleet says, in its order, and urgent notices before it.
+
+Every node judges a message by the same rows, and comes to the same result. A message that does not count is passed
+over, with an event: nobody who may only take away can stop the others. What a node that may make every change has
+signed cannot be passed over: if it does not fit, the node stops to apply changes, and an operator has to look.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from telnetsd.administration.installation.change import at_rest
+from telnetsd.administration.installation.staging import Change, put_in_place
+from telnetsd.administration.replication.message import (
+    ChangeBody,
+    ChangeKind,
+    LevelError,
+    MessageError,
+    message_sha256,
+    unverified_change,
+    verify_change,
+)
+from telnetsd.administration.replication.node_key import key_of_node, load_fleet_ca
+from telnetsd.administration.replication.pending import (
+    PendingChange,
+    list_pending,
+    make_pending,
+    redo_pending,
+    undo_pending,
+)
+from telnetsd.administration.replication.permission import find_objection
+from telnetsd.audit.log import AuditLog
+from telnetsd.audit.trail import make_event
+from telnetsd.errors import StoreConflictError, TelnetsdError
+from telnetsd.escaping import escape
+from telnetsd.events.event import Event
+from telnetsd.events.fields import TEXT_MAX_CHARS
+from telnetsd.events.of_the_fleet import FleetChangeApplied, FleetChangeRefused, FleetStopped
+from telnetsd.events.reason import FleetChangeReason, FleetObjection, FleetStop
+from telnetsd.files.home import Home
+from telnetsd.pki.authority import utc_now
+from telnetsd.state.fleet import Capability, FleetNode
+from telnetsd.state.rows import RowError
+from telnetsd.state.store import Store
+
+BY_FLEET: Final = {"telnetsd": {"operator": {"name": "fleet"}}}
+
+
+class StoppedError(TelnetsdError):
+    """This node must not apply the next change of the fleet.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: FleetStop, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Outcome(Enum):
+    """What became of a message."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMessage:
+    """A message as it stands in the stream.
+
+    Attributes:
+        position: Its position in the stream, from 1.
+        kind: What its subject says that it does.
+        node: The node that its subject names.
+        data: The message.
+    """
+
+    position: int
+    kind: str
+    node: str
+    data: bytes
+
+
+class _NotCountingError(TelnetsdError):
+    """A message does not count, on any node.
+
+    Attributes:
+        objection: Why.
+    """
+
+    def __init__(self, objection: FleetObjection, words: str) -> None:
+        super().__init__(words)
+        self.objection = objection
+
+
+def apply_message(home: Home, message: StreamMessage) -> Outcome:
+    """Apply the next message of the stream.
+
+    Raises:
+        StoppedError: It must not be applied, nor passed over.
+        OperatorError: It cannot be applied now: the log or the store cannot be written.
+    """
+    with at_rest(home) as (state, log):
+        membership = state.fleet.membership()
+        if membership is None or message.position <= membership.sequence:
+            return Outcome.KNOWN
+        if message.position != membership.sequence + 1:
+            raise StoppedError(
+                FleetStop.LOST_CHANGES, f"after change {membership.sequence} comes {message.position} in the stream"
+            )
+        try:
+            _apply(home, state, log, message)
+        except _NotCountingError as error:
+            with state.transaction():
+                state.fleet.advance(message.position, message_sha256(message.data))
+                log.append([make_event(_refused(message.node, error, message.position), BY_FLEET)])
+            return Outcome.REFUSED
+        return Outcome.APPLIED
+
+
+def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
+    """Apply what a node says outside the stream, since it takes access away; the stream will have it too.
+
+    Raises:
+        StoppedError: It needs a newer version.
+        OperatorError: It cannot be applied now.
+    """
+    with at_rest(home) as (state, log):
+        membership = state.fleet.membership()
+        if membership is None or not membership.sequence:
+            return Outcome.KNOWN
+        try:
+            body, sender = _verify(home, state, node, data)
+            _require_allowed(state, body, sender, (ChangeKind.TAKE, node, membership.fleet))
+            if body.node == membership.node or body.id in {one.id for one in list_pending(state)}:
+                return Outcome.KNOWN
+            with state.transaction():
+                make_pending(state, _pending_of(body))
+                log.append([make_event(_applied(body, FleetChangeReason.URGENT, None), BY_FLEET)])
+        except _NotCountingError as error:
+            log.append([make_event(_refused(node, error, None), BY_FLEET)])
+            return Outcome.REFUSED
+        return Outcome.APPLIED
+
+
+def record_stop(home: Home, error: StoppedError) -> None:
+    """Record that this node applies no more changes.
+
+    Raises:
+        OperatorError: The log cannot be written.
+    """
+    with at_rest(home) as (state, log):
+        membership = state.fleet.membership()
+        position = 0 if membership is None else membership.sequence
+        event = FleetStopped(reason=error.reason, message=f"no more changes are applied: {error}", position=position)
+        log.append([make_event(event, BY_FLEET)])
+
+
+def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> None:
+    """Apply a message, in one transaction.
+
+    Raises:
+        _NotCountingError: It does not count.
+        StoppedError: It counts, and cannot be applied here.
+    """
+    with state.transaction():
+        # What is judged and changed is what the stream says: what is only pending here is put on top again.
+        pending = undo_pending(state)
+        body = _judge(home, state, message)
+        change = Change(home, state, BY_FLEET, body.id)
+        is_ours = change.folder.exists() or body.id in {one.id for one in pending}
+        _write_rows(state, body, message.position)
+        state.replication.forget_pending(body.id)
+        redo_pending(state, [one for one in pending if one.id != body.id])
+        _stage(change, body)
+        state.fleet.advance(message.position, message_sha256(message.data))
+        if not is_ours:
+            log.append([make_event(_applied(body, FleetChangeReason.IN_STREAM, message.position), BY_FLEET)])
+    if change.folder.exists():
+        put_in_place(home, change.folder, state)
+
+
+def _write_rows(state: Store, body: ChangeBody, position: int) -> None:
+    try:
+        state.replication.apply(body.rows)
+    except (RowError, StoreConflictError) as error:
+        if body.kind is ChangeKind.GIVE:
+            raise StoppedError(FleetStop.UNREADABLE, f"change {position} of {body.node}: {error}") from error
+        raise _NotCountingError(FleetObjection.CONTRADICTION, str(error)) from error
+
+
+def _stage(change: Change, body: ChangeBody) -> None:
+    """Stage the files of a change; those of one that was made here, and was not decided, are staged already."""
+    if not change.folder.exists():
+        if not body.files:
+            return
+        for file in body.files:
+            path = change.home.root / file.path
+            if file.content is None:
+                change.delete(path)
+            else:
+                change.write_public(path, file.content)
+        change.stage()
+    change.state.note_change(change.id)
+
+
+def _judge(home: Home, state: Store, message: StreamMessage) -> ChangeBody:
+    """Return the change in a message that counts; inside the transaction that applies it.
+
+    Raises:
+        _NotCountingError: It does not count.
+        StoppedError: It counts, and cannot be applied here.
+    """
+    membership = state.fleet.require_membership()
+    if not membership.sequence and membership.sha256 not in {"", message_sha256(message.data)}:
+        raise StoppedError(FleetStop.OTHER_HISTORY, "the first change is not the one that the invitation named")
+    body, sender = _verify(home, state, message.node, message.data)
+    if body.previous != (membership.sha256 if membership.sequence else ""):
+        words = f"change {message.position} of {body.node} follows another change than {membership.sequence}"
+        if Capability.GIVE in sender.capabilities and sender.revoked_at is None:
+            raise StoppedError(FleetStop.OTHER_HISTORY, words)
+        raise _NotCountingError(FleetObjection.OTHER_HISTORY, words)
+    _require_allowed(state, body, sender, (message.kind, message.node, membership.fleet))
+    return body
+
+
+def _verify(home: Home, state: Store, node: str, data: bytes) -> tuple[ChangeBody, FleetNode]:
+    """Return the change in a message, and the node that signed it.
+
+    Raises:
+        _NotCountingError: No node of the fleet signed it, or it cannot be read.
+        StoppedError: It needs a newer version.
+    """
+    try:
+        sender = state.fleet.node(node) or _founder_in(data, node, state)
+        key = key_of_node(node, sender.certificate, load_fleet_ca(home)) if sender is not None else None
+        if sender is None or key is None:
+            raise _NotCountingError(FleetObjection.UNKNOWN_NODE, f"no node of the fleet is called {node!a}")
+        return verify_change(data, key), sender
+    except LevelError as error:
+        # A node that may not make every change cannot make the others stop.
+        if sender is None or Capability.GIVE not in sender.capabilities:
+            raise _NotCountingError(FleetObjection.NOT_ALLOWED, str(error)) from error
+        raise StoppedError(FleetStop.LEVEL, f"a change of {node}: {error}") from error
+    except MessageError as error:
+        raise _NotCountingError(FleetObjection.BAD_SIGNATURE, str(error)) from error
+
+
+def _founder_in(data: bytes, node: str, state: Store) -> FleetNode | None:
+    """Return the node that founded the fleet, as its first change says; the fleet's CA certifies it.
+
+    Raises:
+        MessageError: It is not a change.
+    """
+    if state.fleet.require_membership().sequence:
+        return None
+    body = unverified_change(data)
+    for row in body.rows:
+        certificate = row.values.get("certificate")
+        if row.table == "fleet_nodes" and row.key == {"name": node} and isinstance(certificate, bytes):
+            at, capabilities = utc_now(), (Capability.GIVE,)
+            return FleetNode(name=node, life=1, capabilities=capabilities, certificate=certificate, added_at=at)
+    return None
+
+
+def _require_allowed(state: Store, body: ChangeBody, sender: FleetNode, subject: tuple[str, str, str]) -> None:
+    """Refuse a change that its node may not make, or whose subject says another kind, node or fleet.
+
+    Raises:
+        _NotCountingError: It is refused.
+    """
+    objection = find_objection(body, sender, state)
+    if (body.kind.value, body.node, body.fleet) != subject:
+        objection = "it is not what its subject says"
+    if objection:
+        raise _NotCountingError(FleetObjection.NOT_ALLOWED, objection)
+
+
+def _refused(node: str, error: _NotCountingError, position: int | None) -> Event:
+    node = escape(node, TEXT_MAX_CHARS)
+    which = "a notice" if position is None else f"change {position}"
+    message = f"{which} of the node {node} does not count: {escape(str(error), TEXT_MAX_CHARS)}"
+    return FleetChangeRefused(reason=error.objection, message=message, node=node, position=position)
+
+
+def _applied(body: ChangeBody, reason: FleetChangeReason, position: int | None) -> Event:
+    what = escape("; ".join(body.events) or "a change without a description", TEXT_MAX_CHARS)
+    by = escape(body.by, TEXT_MAX_CHARS)
+    message = f"{what} (by {by} on {body.node})"
+    return FleetChangeApplied(reason=reason, message=message, node=body.node, change_id=body.id, position=position)
+
+
+def _pending_of(body: ChangeBody) -> PendingChange:
+    return PendingChange(
+        id=body.id,
+        node=body.node,
+        by=body.by,
+        at=body.at,
+        events=body.events,
+        audit=body.audit,
+        asked=body.rows,
+        rows=[],
+        undo=[],
+    )

@@ -1,0 +1,237 @@
+"""What a change needs from the fleet before it counts, on a node of one; and nothing on a machine that is in none.
+
+A change that gives something waits for its turn: no other node makes a change meanwhile, and this one has them all.
+It comes into the stream of the fleet before it is committed here. A change that only takes away is committed here
+first, and then told to the others: the agent brings it into the stream as soon as it can.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from telnetsd.administration.installation.staging import Change
+from telnetsd.administration.replication.agent_link import AgentLink, FleetRefusedError, linked
+from telnetsd.administration.replication.agent_messages import BeginTurn, PublishChange, Spread, SpreadChange
+from telnetsd.administration.replication.message import (
+    ChangeBody,
+    ChangeKind,
+    MessageTooLongError,
+    encode_change,
+    message_sha256,
+)
+from telnetsd.administration.replication.node_key import load_node_key
+from telnetsd.administration.replication.pending import PendingChange, keep_pending
+from telnetsd.audit.chain import Head
+from telnetsd.errors import OperatorError
+from telnetsd.events.part import Fields
+from telnetsd.files.home import Home
+from telnetsd.state.fleet import Capability, FleetNode, Membership
+from telnetsd.state.opening import open_store
+from telnetsd.state.rows import Captured
+from telnetsd.state.store import Store
+
+
+class Turn(Protocol):
+    """A change's place among those of the fleet."""
+
+    def capturing(self, state: Store) -> AbstractContextManager[Captured]:
+        """Note which rows the block changes."""
+
+    def place_of(self, change: Change, captured: Captured) -> int | None:
+        """Return after which change of the fleet this one comes; None if the fleet does not decide about it."""
+
+    def commit(self, change: Change, captured: Captured, head: Head) -> None:
+        """Make the change count in the fleet; `head` is the line of our log that tells of it.
+
+        Raises:
+            FleetRefusedError: It does not count.
+            OutcomeUnknownError: It may come to count.
+        """
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the change may have come into the stream."""
+
+    def spread(self, change: Change) -> None:
+        """Tell the other nodes, when the change counts here."""
+
+
+class AloneTurn:
+    """On a machine that is in no fleet; see Turn."""
+
+    is_undecided = False
+
+    def capturing(self, _: Store) -> AbstractContextManager[Captured]:
+        """See Turn."""
+        return nullcontext(Captured())
+
+    def place_of(self, *_: object) -> None:
+        """See Turn."""
+
+    def commit(self, *_: object) -> None:
+        """See Turn."""
+
+    def spread(self, _: Change) -> None:
+        """See Turn."""
+
+
+class GiveTurn:
+    """For a change that waits for the fleet; see Turn.
+
+    Args:
+        link: To the agent, which has given the turn.
+        key: Signs the change.
+        kind: What the change does.
+    """
+
+    def __init__(self, link: AgentLink, key: Ed25519PrivateKey, kind: ChangeKind) -> None:
+        self._link = link
+        self._key = key
+        self._kind = kind
+        self.is_undecided = False
+
+    def capturing(self, state: Store) -> AbstractContextManager[Captured]:
+        """See Turn."""
+        return state.replication.capturing()
+
+    def place_of(self, change: Change, captured: Captured) -> int | None:
+        """See Turn."""
+        if not captured.rows and not change.shared_files:
+            return None
+        return change.state.fleet.require_membership().sequence
+
+    def commit(self, change: Change, captured: Captured, head: Head) -> None:
+        """See Turn."""
+        after = self.place_of(change, captured)
+        if after is None:
+            return
+        membership = change.state.fleet.require_membership()
+        body = ChangeBody(
+            fleet=membership.fleet,
+            id=change.id,
+            node=membership.node,
+            kind=self._kind,
+            by=name_in(change.who),
+            at=change.at.isoformat(),
+            previous=membership.sha256,
+            rows=captured.rows,
+            files=change.shared_files,
+            events=change.messages,
+            audit=(head.sequence, head.sha256),
+        )
+        try:
+            message = encode_change(body, self._key)
+        except MessageTooLongError as error:
+            raise OperatorError(f"the change is too large for the fleet: {error}; make it in parts") from error
+        self.is_undecided = True
+        try:
+            sequence = self._link.ask(PublishChange(kind=self._kind, message=message, after=after))
+        except FleetRefusedError:
+            self.is_undecided = False
+            raise
+        change.state.fleet.advance(sequence, message_sha256(message))
+
+    def spread(self, _: Change) -> None:
+        """See Turn; the others learn of it from the stream."""
+
+
+class TakeTurn:
+    """For a change that only takes away: it counts here at once; see Turn.
+
+    Args:
+        home: The installation.
+    """
+
+    is_undecided = False
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._is_kept = False
+
+    def capturing(self, state: Store) -> AbstractContextManager[Captured]:
+        """See Turn."""
+        return state.replication.capturing()
+
+    def place_of(self, *_: object) -> None:
+        """See Turn."""
+
+    def commit(self, change: Change, captured: Captured, head: Head) -> None:
+        """See Turn; the change is kept until it is in the stream."""
+        if not captured.rows:
+            return
+        self._is_kept = True
+        pending = PendingChange(
+            id=change.id,
+            node=change.state.fleet.require_membership().node,
+            by=name_in(change.who),
+            at=change.at.isoformat(),
+            events=change.messages,
+            audit=(head.sequence, head.sha256),
+            asked=captured.rows,
+            rows=captured.rows,
+            undo=captured.undo,
+        )
+        keep_pending(change.state, pending)
+
+    def spread(self, change: Change) -> None:
+        """See Turn."""
+        if not self._is_kept:
+            return
+        try:
+            with linked(self._home) as link:
+                change.spread = _describe(link.ask(SpreadChange(change.id)))
+        except OperatorError as error:
+            change.spread = f"it counts here; the other nodes do not know of it yet: {error}"
+
+
+@contextmanager
+def turn_for(home: Home, kind: ChangeKind) -> Iterator[Turn]:
+    """Wait for the turn of a change that a node of a fleet makes.
+
+    Raises:
+        OperatorError: The fleet cannot be reached, or this node may not make such a change.
+    """
+    membership, node = _our_place(home)
+    if membership is None or membership.is_founding:
+        yield AloneTurn()
+    elif kind is ChangeKind.TAKE:
+        yield TakeTurn(home)
+    else:
+        if kind is ChangeKind.GIVE and (node is None or Capability.GIVE not in node.capabilities):
+            may_not = f"the node {membership.node} may not make this change"
+            raise OperatorError(f"{may_not}; do it on a node that may, see: telnetsd fleet status")
+        with linked(home) as link:
+            link.ask(BeginTurn())
+            yield GiveTurn(link, load_node_key(home), kind)
+
+
+def is_limited(home: Home) -> bool:
+    """Tell whether this is a node of a fleet that may only put on hold, not revoke or remove."""
+    membership, node = _our_place(home)
+    if membership is None or membership.is_founding:
+        return False
+    return node is None or Capability.GIVE not in node.capabilities
+
+
+def _our_place(home: Home) -> tuple[Membership | None, FleetNode | None]:
+    if not home.fleet_node_certificate.exists():
+        return None, None
+    with closing(open_store(home)) as state:
+        membership = state.fleet.membership()
+        return membership, state.fleet.node(membership.node) if membership is not None else None
+
+
+def name_in(who: Fields) -> str:
+    """Return who makes a change, for people: the operator's name, or that of a session's user."""
+    operator = who.get("telnetsd", {}).get("operator", {}).get("name")
+    return str(operator or who.get("user", {}).get("name") or "a client")
+
+
+def _describe(spread: Spread) -> str:
+    everyone = len(spread.have) + len(spread.away)
+    text = f"{len(spread.have)} of {everyone} nodes have it"
+    if spread.away:
+        text += f"; away: {', '.join(spread.away)}"
+    return text if spread.is_in_stream else f"{text}; it is not in the fleet's stream yet"
