@@ -72,7 +72,7 @@ def initialise(
     if listen and home.config_file.exists() and home.config_file.read_bytes() != configuration:
         raise OperatorError(f"{home.config_file} exists; write the address there: [listener] listen")
     all_names = tuple(dict.fromkeys((*names, *LOCAL_NAMES)))
-    _make_folders(home)
+    make_folders(home)
     # Left over from an interrupted `init`: nothing that it created was ever used.
     left_over = home.issuing_certificate, home.issuing_key, home.server_ca_certificate, home.audit_public_keys
     for path in left_over:
@@ -99,7 +99,8 @@ def initialise(
     )
 
 
-def _make_folders(home: Home) -> None:
+def make_folders(home: Home) -> None:
+    """Create the folders of a home folder, closed to other users."""
     for folder in (home.certs_folder, home.users_folder, home.audit_file.parent, home.control_socket.parent):
         make_secret_folder(folder)
     for folder in (home.trust_folder, home.intermediates_folder, home.crl_folder):

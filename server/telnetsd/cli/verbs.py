@@ -137,6 +137,25 @@ VERBS: Final = (
         ),
     ),
     Group(
+        "fleet",
+        "Many servers as one.",
+        (
+            Verb("init", "fleet:init", "Found a fleet: what this server has becomes the fleet's state."),
+            Verb("engine", "fleet:engine", "Run the engine's server of this machine, in the foreground."),
+            Verb(
+                "invite",
+                "fleet:invite",
+                "Invite a machine to be a node: print the code with which it joins, once, within a day.",
+            ),
+            Verb(
+                "status",
+                "fleet:status",
+                "Show the engine, the changes and the nodes of the fleet, as this node sees them.",
+            ),
+            Verb("agent", "fleet:agent", "Talk to the engine for the processes of this node.", is_hidden=True),
+        ),
+    ),
+    Group(
         "notify",
         "Test the programs and webhooks that get events.",
         (Verb("test", "notify:send_test", "Send a test event to each receiver of `[[notify]]`."),),

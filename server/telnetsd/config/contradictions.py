@@ -5,7 +5,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 from telnetsd.config.address import exclude_each_other, is_address, is_loopback, unix_path
-from telnetsd.config.settings import LineSettings, NotifySettings, Settings, ShippingSettings
+from telnetsd.config.settings import FleetSettings, LineSettings, NotifySettings, Settings, ShippingSettings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:
@@ -26,8 +26,16 @@ def contradictions(settings: Settings) -> Iterator[str]:
     yield from _notify_contradictions(settings.notify)
     yield from _listener_contradictions(settings)
     yield from _line_contradictions(settings.line)
+    yield from _fleet_contradictions(settings.fleet)
     if any(one.max_class < one.assurance_class for one in settings.trust_anchor if one.max_class):
         yield "max_class of a [[trust_anchor]] is less than its class"
+
+
+def _fleet_contradictions(fleet: FleetSettings) -> Iterator[str]:
+    if len({bool(fleet.name), bool(fleet.node), bool(fleet.servers)}) > 1:
+        yield "name, node and servers of [fleet] belong together: set all of them, or none"
+    if bool(fleet.engine.listen) != bool(fleet.engine.cluster):
+        yield "listen and cluster of [fleet.engine] belong together: set both, or none"
 
 
 def _line_contradictions(lines: tuple[LineSettings, ...]) -> Iterator[str]:

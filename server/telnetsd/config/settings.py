@@ -18,6 +18,7 @@ from telnetsd.config.values import (
     CrlPolicy,
     Days,
     Durability,
+    EngineUrl,
     EntryId,
     FailurePolicy,
     Fingerprint,
@@ -26,12 +27,14 @@ from telnetsd.config.values import (
     NetworkText,
     Oid,
     OptionalHostName,
+    OptionalNodeName,
     OptionalUrl,
     OptionalUser,
     Pattern,
     PenaltySeconds,
     RenewalPolicy,
     RoleName,
+    RouteUrl,
     Seconds,
     Text,
     Workers,
@@ -440,6 +443,28 @@ class LineSettings(Section, frozen=True, kw_only=True):
     server_name: Annotated[OptionalHostName, setting("a TLS server name that connects directly to the line")] = ""
 
 
+class EngineSettings(Section, frozen=True, kw_only=True):
+    """A server of the fleet's engine on this machine: what `telnetsd fleet engine` starts."""
+
+    listen: Annotated[RouteUrl | Literal[""], setting("HOST:PORT where nodes connect; empty: no engine here")] = ""
+    cluster: Annotated[RouteUrl | Literal[""], setting("HOST:PORT where the engine's other servers connect")] = ""
+    routes: Annotated[
+        tuple[RouteUrl, ...],
+        setting("HOST:PORT of `cluster` on every engine machine; empty: the hosts of `servers`, with that port"),
+    ] = ()
+    store: Annotated[str, setting("its folder, relative to the home folder")] = "engine"
+    max_bytes: Annotated[int, msgspec.Meta(ge=2**26, le=2**50), setting("how much disk it may use")] = 20_000_000_000
+
+
+class FleetSettings(Section, frozen=True, kw_only=True):
+    """Many servers as one: docs/fleet.md."""
+
+    name: Annotated[OptionalNodeName, setting("the name of the fleet; empty: none", waits=True)] = ""
+    node: Annotated[OptionalNodeName, setting("the name of this server in it", waits=True)] = ""
+    servers: Annotated[tuple[EngineUrl, ...], setting("the servers of the engine", waits=True)] = ()
+    engine: Annotated[EngineSettings, setting("a server of the fleet's engine on this machine")] = EngineSettings()
+
+
 class RoleSettings(Section, frozen=True, kw_only=True):
     """A named set of commands: its own, and those of the roles that it includes.
 
@@ -536,6 +561,7 @@ class Settings(Section, frozen=True, kw_only=True):
     metrics: Annotated[MetricsSettings, setting("metrics and health, over HTTP on this machine")] = MetricsSettings()
     line: Annotated[tuple[LineSettings, ...], setting("lines to equipment and programs")] = ()
     command: Annotated[tuple[ProgramSettings, ...], setting("commands that run a program")] = ()
+    fleet: Annotated[FleetSettings, setting("many servers as one")] = FleetSettings()
     roles: Annotated[dict[RoleName, RoleSettings], setting("named sets of commands")] = {}
     commands: Annotated[dict[str, CommandSettings], setting("requirements of individual commands")] = {}
     classes: Annotated[dict[AssuranceClass, ClassSettings], setting("assurance classes")] = {}

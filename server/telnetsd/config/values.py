@@ -38,6 +38,33 @@ Name = Annotated[
 RoleName = Name
 
 
+NODE_NAME_PATTERN: Final = r"^[a-z][a-z0-9-]{0,31}$"
+
+
+OptionalNodeName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([a-z][a-z0-9-]{0,31})?$",
+        description="a name of up to 32 lower-case letters, digits and -, starting with a letter, or empty",
+    ),
+]
+
+
+EngineUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^tls://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$",
+        description="tls://HOST:PORT",
+    ),
+]
+
+
+RouteUrl = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$", description="HOST:PORT"),
+]
+
+
 AssuranceClass = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
 

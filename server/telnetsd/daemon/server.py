@@ -29,6 +29,7 @@ from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.expiry_keeping import ExpiryKeeper
+from telnetsd.daemon.fleet_keeping import fleet_agent
 from telnetsd.daemon.index_keeping import AUDIT_LOG, RECORDINGS, IndexKeeper
 from telnetsd.daemon.lifecycle import Parts, Signals, is_done_before, take_connections
 from telnetsd.daemon.meter import GenerationCollector, Meter
@@ -170,7 +171,11 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
     sink = GroupCommit(log, settings, lambda is_out: _announce(pools, settings, is_out=is_out), meter.committed)
     health = Health(lambda: sink.is_writable)
     trail = make_trail(sink)
-    async with shipping(start.home, settings, trail), notifying(start.home, generation.settings.notify, trail):
+    async with (
+        shipping(start.home, settings, trail),
+        notifying(start.home, generation.settings.notify, trail),
+        fleet_agent(start.home),
+    ):
         try:
             directory = _make_directory(start, generation, trail, partial(_tell_operators, pools))
             workers = _make_workers(start, generation, state, sink, directory, trail)

@@ -320,13 +320,6 @@ DEFINITIONS: Final = {
         _change(n.FleetFounded, "configuration", "creation"),
         _change(n.FleetNodeInvited, "configuration", "creation"),
         _change(n.FleetNodeAdmitted, "configuration", "change"),
-        Definition(
-            event=n.FleetNodeRefused,
-            categories=("configuration",),
-            types=("info",),
-            outcome=FAILURE,
-            sometimes=_CHANGED_BY,
-        ),
         _change(n.FleetNodeRevoked, "configuration", "deletion"),
     )
 }

@@ -62,13 +62,6 @@ class FleetNodeAdmitted(Event):
     life: f.FleetLife
 
 
-class FleetNodeRefused(Event):
-    """A machine asked to join the fleet, and was refused."""
-
-    action: ClassVar = "fleet-node-refused"
-    reason: Literal[FleetObjection.WRONG_CODE] = FleetObjection.WRONG_CODE
-
-
 class FleetNodeRevoked(Event):
     """A node does not belong to the fleet any more: what it signs does not count."""
 

@@ -405,7 +405,6 @@ class FleetObjection(Reason):
     NOT_ALLOWED = "not-allowed", "the node may not make such a change"
     CONTRADICTION = "contradiction", "it contradicts what was there before it"
     OTHER_HISTORY = "other-history", "its node had other changes before it than the others"
-    WRONG_CODE = "wrong-code", "the code of the invitation is wrong, used up, or too old"
 
 
 class FleetStop(Reason):

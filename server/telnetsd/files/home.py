@@ -91,8 +91,10 @@ class Home:
     """The CA of the fleet, which issues to nodes and to the engine."""
     fleet_ca_key = _Path("certs/fleet/ca.key")
     """Its private key, on the node that founded the fleet."""
-    fleet_operator_keys = _Path("certs/fleet/engine.keys")
+    fleet_authority_keys = _Path("certs/fleet/authority.keys")
     """The keys that decide who may use the engine, on the node that founded the fleet."""
+    fleet_engine_file = _Path("certs/fleet/engine.json")
+    """What a server of the engine needs, on the machines that run one: it has the password of the cluster."""
     fleet_node_certificate = _Path("certs/fleet/node.pem")
     """The certificate of this node."""
     fleet_node_key = _Path("certs/fleet/node.key")

@@ -103,15 +103,19 @@ class Authority:
         return Issued(self._sign(builder), key)
 
     def issue_server(self, names: Iterable[str], at: datetime) -> IssuedServer:
-        """Issue the server's certificate for host names and IP addresses (RFC 6125: they are in the SAN)."""
+        """Issue the server's certificate for host names and IP addresses, with a new key."""
         key = ec.generate_private_key(ec.SECP256R1())
+        return IssuedServer(self.certify_server(key.public_key(), names, at), key)
+
+    def certify_server(
+        self, public_key: CertificatePublicKeyTypes, names: Iterable[str], at: datetime
+    ) -> x509.Certificate:
+        """Issue a server's certificate for host names and IP addresses (RFC 6125: they are in the SAN)."""
         names = list(names)
         # RFC 5280 appendix A: a common name has at most 64 characters. Clients check the SAN.
-        builder = self._leaf_builder(
-            names[0][:64], key.public_key(), at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH
-        )
+        builder = self._leaf_builder(names[0][:64], public_key, at, SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH)
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
-        return IssuedServer(self._sign(builder), key)
+        return self._sign(builder)
 
     def issue_user(
         self, public_key: CertificatePublicKeyTypes, profile: UserProfile, at: datetime
@@ -125,6 +129,18 @@ class Authority:
             point = x509.DistributionPoint([x509.UniformResourceIdentifier(profile.crl_url)], None, None, None)
             builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         return self._sign(builder)
+
+    def issue_node(
+        self, name: str, public_key: CertificatePublicKeyTypes, addresses: Iterable[str], at: datetime
+    ) -> x509.Certificate:
+        """Issue a certificate to a node of a fleet: a client of the engine; with addresses, a server of it too."""
+        builder = self._leaf_builder(name, public_key, at, ROOT_DAYS, ExtendedKeyUsageOID.CLIENT_AUTH)
+        names = [_general_name(address) for address in addresses]
+        if not names:
+            return self._sign(builder)
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = self._leaf_builder(name, public_key, at, ROOT_DAYS, *purposes)
+        return self._sign(builder.add_extension(x509.SubjectAlternativeName(names), critical=False))
 
     def sign_crl(
         self, revoked: Iterable[tuple[int, Revocation]], number: int, at: datetime, days: int
@@ -148,7 +164,7 @@ class Authority:
         public_key: CertificatePublicKeyTypes,
         at: datetime,
         days: int,
-        purpose: x509.ObjectIdentifier,
+        *purposes: x509.ObjectIdentifier,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -160,7 +176,7 @@ class Authority:
             .not_valid_after(min(at + timedelta(days=days), self.certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(self._authority_key_identifier(), critical=False)
         )

@@ -47,10 +47,19 @@ class FleetNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """The right of a machine that knows a code to join once, as one node; `code_sha256` is in hexadecimal."""
+    """The right of a machine that knows a code to join once, as one node.
+
+    Attributes:
+        node: The name of the node.
+        capabilities: What it may do.
+        addresses: Host names and addresses at which it runs a server of the engine; empty: it runs none.
+        code_sha256: The SHA-256 of the code (hexadecimal).
+        expires_at: Until when.
+    """
 
     node: str
     capabilities: tuple[Capability, ...]
+    addresses: tuple[str, ...] = ()
     code_sha256: str
     expires_at: datetime
 
@@ -63,6 +72,7 @@ class Membership:
         fleet: The name of the fleet.
         node: Our name in it.
         is_founding: Whether the fleet has no stream yet: what is changed here is its first state.
+        first_sha256: The SHA-256 of the first change of the fleet (hexadecimal); empty: not known yet.
         sequence: The position in the stream of the last change that is in our tables; 0: none.
         sha256: The SHA-256 of that change (hexadecimal), which the next one names; empty: none.
     """
@@ -70,5 +80,6 @@ class Membership:
     fleet: str
     node: str
     is_founding: bool = False
+    first_sha256: str = ""
     sequence: int = 0
     sha256: str = ""

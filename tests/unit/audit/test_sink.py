@@ -10,7 +10,7 @@ import pytest
 
 from support.audit import KEY, event, messages, open_test_log, read_log
 from support.server import wait_until
-from telnetsd.audit.chain import Draft
+from telnetsd.audit.chain import Draft, Head
 from telnetsd.audit.log import AuditLog, AuditUnavailableError
 from telnetsd.audit.reading.tail import last_lines
 from telnetsd.audit.sink import GroupCommit
@@ -39,7 +39,7 @@ class SlowLog(AuditLog):
         self.has_begun.set()
         assert self.may_go_on.wait(10)
         self.batches.append(len(events))
-        super().append_drafts(events)
+        return super().append_drafts(events)
 
 
 async def test_events_that_arrive_during_a_write_form_the_next_batch(tmp_path: Path) -> None:

@@ -145,6 +145,16 @@ def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
         return Outcome.APPLIED
 
 
+def forget_pending(home: Home, change_id: str) -> None:
+    """Forget a pending change that has nothing left to take away.
+
+    Raises:
+        OperatorError: The store cannot be written.
+    """
+    with at_rest(home) as (state, _), state.transaction():
+        state.replication.forget_pending(change_id)
+
+
 def record_stop(home: Home, error: StoppedError) -> None:
     """Record that this node applies no more changes.
 
@@ -214,7 +224,7 @@ def _judge(home: Home, state: Store, message: StreamMessage) -> ChangeBody:
         StoppedError: It counts, and cannot be applied here.
     """
     membership = state.fleet.require_membership()
-    if not membership.sequence and membership.sha256 not in {"", message_sha256(message.data)}:
+    if not membership.sequence and membership.first_sha256 not in {"", message_sha256(message.data)}:
         raise StoppedError(FleetStop.OTHER_HISTORY, "the first change is not the one that the invitation named")
     body, sender = _verify(home, state, message.node, message.data)
     if body.previous != (membership.sha256 if membership.sequence else ""):

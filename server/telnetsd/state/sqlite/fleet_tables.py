@@ -14,11 +14,19 @@ class FleetTables:
 
     def membership(self) -> Membership | None:
         """See FleetTable."""
-        row = self._database.row("SELECT fleet, node, is_founding, sequence, sha256 FROM fleet_membership")
+        columns = "fleet, node, is_founding, first_sha256, sequence, sha256"
+        row = self._database.row(f"SELECT {columns} FROM fleet_membership")
         if row is None:
             return None
-        fleet, node, is_founding, sequence, sha256 = row
-        return Membership(fleet=fleet, node=node, is_founding=bool(is_founding), sequence=sequence, sha256=sha256)
+        fleet, node, is_founding, first_sha256, sequence, sha256 = row
+        return Membership(
+            fleet=fleet,
+            node=node,
+            is_founding=bool(is_founding),
+            first_sha256=first_sha256,
+            sequence=sequence,
+            sha256=sha256,
+        )
 
     def require_membership(self) -> Membership:
         """See FleetTable."""
@@ -30,8 +38,8 @@ class FleetTables:
     def join(self, membership: Membership) -> None:
         """See FleetTable."""
         one = membership
-        values = (one.fleet, one.node, int(one.is_founding), one.sequence, one.sha256)
-        self._database.execute("INSERT OR REPLACE INTO fleet_membership VALUES (1, ?, ?, ?, ?, ?)", values)
+        values = (one.fleet, one.node, int(one.is_founding), one.first_sha256, one.sequence, one.sha256)
+        self._database.execute("INSERT OR REPLACE INTO fleet_membership VALUES (1, ?, ?, ?, ?, ?, ?)", values)
 
     def advance(self, sequence: int, sha256: str) -> None:
         """See FleetTable."""
@@ -60,14 +68,15 @@ class FleetTables:
 
     def invitation(self, node: str) -> Invitation | None:
         """See FleetTable."""
-        statement = "SELECT capabilities, code_sha256, expires_at FROM fleet_invitations WHERE node = ?"
+        statement = "SELECT capabilities, addresses, code_sha256, expires_at FROM fleet_invitations WHERE node = ?"
         row = self._database.row(statement, (node,))
         if row is None:
             return None
-        capabilities, code_sha256, expires_at = row
+        capabilities, addresses, code_sha256, expires_at = row
         return Invitation(
             node=node,
             capabilities=_to_capabilities(capabilities),
+            addresses=tuple(addresses.split()),
             code_sha256=code_sha256,
             expires_at=to_time(expires_at),
         )
@@ -75,8 +84,9 @@ class FleetTables:
     def invite(self, invitation: Invitation) -> None:
         """See FleetTable."""
         one = invitation
-        values = (one.node, _to_words(one.capabilities), one.code_sha256, to_text(one.expires_at))
-        self._database.execute("INSERT OR REPLACE INTO fleet_invitations VALUES (?, ?, ?, ?)", values)
+        words, addresses = _to_words(one.capabilities), " ".join(one.addresses)
+        values = (one.node, words, addresses, one.code_sha256, to_text(one.expires_at))
+        self._database.execute("INSERT OR REPLACE INTO fleet_invitations VALUES (?, ?, ?, ?, ?)", values)
 
     def use_invitation(self, node: str) -> None:
         """See FleetTable."""

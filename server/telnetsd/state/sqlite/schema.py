@@ -126,6 +126,7 @@ CREATE TABLE fleet_nodes (
 CREATE TABLE fleet_invitations (
     node TEXT PRIMARY KEY,
     capabilities TEXT NOT NULL,
+    addresses TEXT NOT NULL,
     code_sha256 TEXT NOT NULL,
     expires_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -134,6 +135,7 @@ CREATE TABLE fleet_membership (
     fleet TEXT NOT NULL,
     node TEXT NOT NULL,
     is_founding INTEGER NOT NULL,
+    first_sha256 TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     sha256 TEXT NOT NULL
 ) STRICT;

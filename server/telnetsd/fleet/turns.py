@@ -1,0 +1,100 @@
+"""Turns: one change at a time on this node, and as a rule in the fleet, so that operators wait instead of failing.
+
+The lease is a courtesy: it makes a conflict rare. The stream alone sees to it that a place has only one change.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from telnetsd.fleet.connection import EngineError, RefusedByEngineError
+from telnetsd.fleet.engine import Engine
+from telnetsd.fleet.follower import ANSWER_S, Follower
+from telnetsd.fleet.publishing import NotPublishedError
+from telnetsd.fleet.subjects import Subjects
+
+LEASE_S: Final = 15.0
+"""After how long nobody waits any more for a node that has the lease."""
+_WAIT_S: Final = 12.0
+_POLL_S: Final = 0.02
+_FREE: Final = b""
+
+
+class Turns:
+    """The turns of this node.
+
+    Args:
+        engine: The engine.
+        follower: Catches up before a turn begins.
+        subjects: Those of the fleet.
+        node: Our name.
+    """
+
+    def __init__(self, engine: Engine, follower: Follower, subjects: Subjects, node: str) -> None:
+        self._engine = engine
+        self._follower = follower
+        self._subjects = subjects
+        self._node = node
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Have a turn for as long as the block lasts: nobody else makes a change, and this node has them all.
+
+        Raises:
+            NotPublishedError: The engine does not answer, or this node applies no more changes.
+        """
+        if self._follower.problem:
+            stopped = f"this node applies no more changes: {self._follower.problem}"
+            raise NotPublishedError(f"nothing was changed: {stopped}")
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            words = "nothing was changed: other changes on this node take too long; try again"
+            raise NotPublishedError(words) from None
+        try:
+            position = await self._take_lease()
+            try:
+                await self._follower.caught_up(_WAIT_S)
+                yield
+            finally:
+                await self._give_back(position)
+        except EngineError as error:
+            raise NotPublishedError(
+                f"nothing was changed: {error}; revoking works without it, see: telnetsd fleet status"
+            ) from error
+        finally:
+            self._lock.release()
+
+    async def _take_lease(self) -> int:
+        """Wait for the lease, and return its position; 0 if the one who has it takes too long: we do without it.
+
+        Raises:
+            EngineError: The engine does not answer.
+        """
+        end = asyncio.get_running_loop().time() + LEASE_S
+        while asyncio.get_running_loop().time() < end:
+            connection = await self._engine.connected(ANSWER_S)
+            position, holder = await connection.last_by_leader(self._subjects.lease, self._subjects.leases, ANSWER_S)
+            if holder == _FREE or holder == self._node.encode():
+                with contextlib.suppress(RefusedByEngineError):
+                    return await connection.put(
+                        self._subjects.leases,
+                        self._node.encode(),
+                        timeout_s=ANSWER_S,
+                        after=position,
+                        of_subject=True,
+                    )
+            await asyncio.sleep(_POLL_S)
+        return 0
+
+    async def _give_back(self, position: int) -> None:
+        if not position:
+            return
+        with contextlib.suppress(EngineError):
+            await self._engine.now.put(
+                self._subjects.leases, _FREE, timeout_s=ANSWER_S, after=position, of_subject=True
+            )
