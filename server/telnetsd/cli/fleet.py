@@ -1,17 +1,19 @@
 """telnetsd fleet: many servers as one."""
 
+from contextlib import closing, suppress
 from typing import Annotated, Final
 
 import typer
 
 from telnetsd.administration.installation.operator import by_operator
-from telnetsd.administration.replication.agent_link import linked
-from telnetsd.administration.replication.agent_messages import DescribeFleet, FleetState, NodeStatus
+from telnetsd.administration.replication.agent_link import FleetRefusedError, OutcomeUnknownError, linked
+from telnetsd.administration.replication.agent_messages import CatchUp, DescribeFleet, FleetState, NodeStatus
 from telnetsd.cli.common import HomeOption, JsonOption, home_of, print_json, print_table
 from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home
 from telnetsd.state.fleet import Capability
+from telnetsd.state.opening import open_store
 
 _COLUMNS: Final = ("node", "version", "may", "last seen (UTC)", "changes")
 
@@ -76,7 +78,37 @@ def invite(
     typer.echo(str(code))
     words = ", ".join(capabilities) or "nothing but take access away"
     typer.echo(f"{node} may: {words}; within {INVITATION_HOURS} hours, on that machine:", err=True)
-    typer.echo(f"  telnetsd --home DIR fleet join HOST:PORT {node} CODE", err=True)
+    typer.echo("  telnetsd --home DIR fleet join HOST:PORT CODE", err=True)
+
+
+def join(
+    context: typer.Context,
+    server: Annotated[
+        str, typer.Argument(metavar="HOST[:PORT]", help="Where the node that has the fleet's keys listens.")
+    ],
+    code: Annotated[str, typer.Argument(metavar="CODE", help="What `telnetsd fleet invite` printed.")],
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="A host name or address that clients will use; may be repeated."),
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The address to listen on, as in [::]:992, for telnetsd.toml.")
+    ] = "",
+    home: HomeOption = None,
+) -> None:
+    """Make this machine a node of a fleet, with an empty home folder."""
+    from telnetsd.cli.joining import ask_to_join
+    from telnetsd.cli.target import parse_host
+    from telnetsd.fleet.joining import accept, make_applicant, parse_code, require_bare
+
+    where, wanted, applicant = home_of(context, home), parse_code(code), make_applicant()
+    require_bare(where)
+    answer = ask_to_join(parse_host(server), wanted.ca_sha256, applicant.request(wanted, tuple(name or ())))
+    accept(where, wanted.node, applicant, answer, listen)
+    typer.echo(f"{wanted.node} is a node of the fleet {answer.fleet}; made {where.root}")
+    if answer.engine is not None:
+        typer.echo("next: write [fleet.engine] into telnetsd.toml, and run: telnetsd fleet engine")
+    typer.echo("then: telnetsd fleet status, which fetches the state; and telnetsd serve")
 
 
 def status(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
@@ -84,6 +116,9 @@ def status(context: typer.Context, json: JsonOption = False, home: HomeOption = 
     where = home_of(context, home)
     _require_member(where)
     with linked(where) as link:
+        if not _has_state(where):
+            with suppress(FleetRefusedError, OutcomeUnknownError):
+                link.ask(CatchUp())
         state = link.ask(DescribeFleet())
     if json:
         print_json(state)
@@ -132,6 +167,11 @@ def agent(
     from telnetsd.fleet.agent import run_agent
 
     run_agent(home_of(context, home), is_once=once)
+
+
+def _has_state(home: Home) -> bool:
+    with closing(open_store(home)) as state:
+        return state.fleet.require_membership().sequence > 0
 
 
 def _require_member(home: Home) -> None:

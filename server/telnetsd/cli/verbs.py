@@ -147,6 +147,7 @@ VERBS: Final = (
                 "fleet:invite",
                 "Invite a machine to be a node: print the code with which it joins, once, within a day.",
             ),
+            Verb("join", "fleet:join", "Make this machine a node of a fleet, with an empty home folder."),
             Verb(
                 "status",
                 "fleet:status",

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from telnetsd.commands.enrolment_service import Applicant, EnrolmentService
+from telnetsd.commands.enrolment_service import Applicant, EnrolmentService, NodeAdmission
 from telnetsd.identity.outcome import Admitted
 from telnetsd.lines.place import Directory
 from telnetsd.lines.table import Line, LineTable
@@ -115,6 +115,8 @@ class Services:
     motd: str
     audit_file: Path
     enrolment: EnrolmentService
+    nodes: NodeAdmission | None
+    """Admits machines to the fleet; None if this server is in none."""
     renewal_window_days: int
     lines: LineTable
     directory: Directory

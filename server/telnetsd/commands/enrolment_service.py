@@ -58,3 +58,10 @@ class EnrolmentService(Protocol):
 
     async def collect_by_code(self, applicant: Applicant, request_id: str, code: str) -> str:
         """Return the chain in PEM that was granted, to a client that has the request's one-time code; only once."""
+
+
+class NodeAdmission(Protocol):
+    """Admits machines to the fleet; refuses with EnrolmentError."""
+
+    async def admit(self, applicant: Applicant, request: bytes) -> bytes:
+        """Return what a machine gets that sent a request with the code of an invitation."""

@@ -1,20 +1,49 @@
-"""The agent of a server that is a node of a fleet: a process that is started again when it ends."""
+"""What a server does for its fleet: it runs the node's agent, and admits machines that have an invitation.
+
+The agent is a process that is started again when it ends. A server of no fleet imports nothing of `telnetsd.fleet`.
+"""
 
 import asyncio
 import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
+from telnetsd.administration.authority.authorities import AskPassphrase
+from telnetsd.administration.replication.agent_link import FleetRefusedError, OutcomeUnknownError, linked
+from telnetsd.administration.replication.agent_messages import CatchUp
+from telnetsd.commands.enrolment_service import NodeAdmission
+from telnetsd.config.settings import Settings
+from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home
+from telnetsd.state.opening import open_store
 
 _RESTART_S: Final = 1.0
 _RESTART_MAX_S: Final = 30.0
 _END_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
+
+
+def fetch_state(home: Home) -> None:
+    """Wait for the state of the fleet, if this node has none yet.
+
+    Raises:
+        OperatorError: It cannot be fetched.
+    """
+    if not home.fleet_node_certificate.exists():
+        return
+    with closing(open_store(home)) as state:
+        membership = state.fleet.require_membership()
+    if membership.is_founding or membership.sequence:
+        return
+    with linked(home) as link:
+        try:
+            link.ask(CatchUp())
+        except (FleetRefusedError, OutcomeUnknownError) as error:
+            raise OperatorError(f"this node has nothing of the fleet's state yet: {error}") from error
 
 
 @asynccontextmanager
@@ -60,3 +89,12 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def make_admission(home: Home, settings: Settings, ask: AskPassphrase) -> NodeAdmission | None:
+    """Return what admits machines to the fleet; None for a server of no fleet."""
+    if not settings.fleet.name or not home.fleet_node_certificate.exists():
+        return None
+    from telnetsd.fleet.admission import AdmissionWorker
+
+    return AdmissionWorker(home, settings.fleet, ask)

@@ -29,7 +29,7 @@ from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.expiry_keeping import ExpiryKeeper
-from telnetsd.daemon.fleet_keeping import fleet_agent
+from telnetsd.daemon.fleet_keeping import fetch_state, fleet_agent
 from telnetsd.daemon.index_keeping import AUDIT_LOG, RECORDINGS, IndexKeeper
 from telnetsd.daemon.lifecycle import Parts, Signals, is_done_before, take_connections
 from telnetsd.daemon.meter import GenerationCollector, Meter
@@ -138,6 +138,7 @@ def _sockets_of_root(
 
 def _load(home: Home) -> Generation:
     require_only_ours(home)
+    fetch_state(home)
     if home.state_file.exists():
         recover(home)
     return load_generation(home)

@@ -18,7 +18,7 @@ from telnetsd.administration.replication.pending import list_pending
 from telnetsd.config.loading import load_settings
 from telnetsd.files.home import Home
 from telnetsd.fleet.access import load_access
-from telnetsd.fleet.connection import Connection, EngineError
+from telnetsd.fleet.connection import Connection, EngineError, NoAnswerError
 from telnetsd.fleet.desk import Desk
 from telnetsd.fleet.engine import Engine
 from telnetsd.fleet.follower import ANSWER_S, Follower
@@ -32,6 +32,7 @@ from telnetsd.listener.sockets import open_unix_listener
 from telnetsd.state.fleet import FleetNode, Membership
 from telnetsd.state.opening import open_store
 
+CATCH_UP_S: Final = 25.0
 _STDIN: Final = 0
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Agent:
         self._access = load_access(home, fleet, self._membership)
         self._engine = Engine(self._access, self._begin)
         node = self._membership.node
+        self._has_state = asyncio.Event()
         self._follower = Follower(home, self._engine, self._subjects)
         self._life = Life(self._engine, self._follower, self._subjects, node)
         turns = Turns(self._engine, self._follower, self._subjects, node)
@@ -69,6 +71,7 @@ class Agent:
             turns=turns,
             publisher=publisher,
             spreader=self._spreader,
+            catch_up=self._catch_up,
             describe=self._describe,
         )
 
@@ -107,6 +110,7 @@ class Agent:
     async def _work(self) -> None:
         if self._membership.is_founding:
             await write_first_state(self._home, self._access, self._subjects)
+        self._has_state.set()
         async with asyncio.TaskGroup() as group:
             for one in (self._follower.run(), self._life.run(), self._spreader.run()):
                 group.create_task(one)
@@ -114,6 +118,18 @@ class Agent:
     async def _begin(self, connection: Connection) -> None:
         await connection.hear(self._subjects.news, self._follower.hear)
         await connection.hear(self._subjects.urgent("*"), self._spreader.hear)
+
+    async def _catch_up(self) -> None:
+        """Wait until this node has every change.
+
+        Raises:
+            EngineError: This takes too long.
+        """
+        try:
+            await asyncio.wait_for(self._has_state.wait(), CATCH_UP_S)
+        except TimeoutError:
+            raise NoAnswerError(f"the fleet has no stream yet: {self._engine.problem}") from None
+        await self._follower.caught_up(CATCH_UP_S)
 
     async def _describe(self) -> FleetState:
         nodes, waiting = await asyncio.to_thread(_read_nodes, self._home)

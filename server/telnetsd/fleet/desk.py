@@ -11,6 +11,7 @@ from telnetsd.administration.replication.agent_messages import (
     AgentAnswer,
     AnyAgentRequest,
     BeginTurn,
+    CatchUp,
     DescribeFleet,
     FleetState,
     PublishChange,
@@ -39,6 +40,7 @@ class Desk:
         turns: Those of this node.
         publisher: Puts changes into the stream.
         spreader: Brings changes that take access away to the others.
+        catch_up: Waits until this node has every change.
         describe: Returns the fleet as this node sees it.
     """
 
@@ -51,6 +53,7 @@ class Desk:
         turns: Turns,
         publisher: Publisher,
         spreader: Spreader,
+        catch_up: Callable[[], Awaitable[None]],
         describe: Callable[[], Awaitable[FleetState]],
     ) -> None:
         self._engine = engine
@@ -59,6 +62,7 @@ class Desk:
         self._turns = turns
         self._publisher = publisher
         self._spreader = spreader
+        self._catch_up = catch_up
         self._describe = describe
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,6 +99,9 @@ class Desk:
                 return await self._publish(request)
             case SpreadChange():
                 return await self._spreader.spread(request.id)
+            case CatchUp():
+                await self._catch_up()
+                return None
             case DescribeFleet():
                 return await self._describe()
             case _:

@@ -121,6 +121,12 @@ class Follower:
         if self.problem:
             raise NoAnswerError(f"this node applies no more changes: {self.problem}")
 
+    async def moves(self, timeout_s: float) -> None:
+        """Wait until this node gets another change, or until the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._moved:
+                await self._moved.wait()
+
     async def membership(self) -> Membership:
         """Return our place in the fleet.
 

@@ -61,7 +61,7 @@ INVITATION_HOURS: Final = 24
 _CODE_BYTES: Final = 16
 _GROUP: Final = 5
 _NAMES_MAX: Final = 32
-_CODE: Final = re.compile(r"([a-z2-7-]{26,40})\.([0-9a-f]{64})")
+_CODE: Final = re.compile(r"([a-z][a-z0-9-]{0,31})\.([a-z2-7-]{26,40})\.([0-9a-f]{64})")
 
 
 class AdmissionError(OperatorError):
@@ -114,14 +114,15 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What an operator types to join: the secret of the invitation, and the fingerprint of the server's CA."""
+    """What an operator types to join: the node's name, the secret, and the fingerprint of the server's CA."""
 
+    node: str
     secret: str
     ca_sha256: str
 
     def __str__(self) -> str:
         """Return the code as it is typed."""
-        return f"{self.secret}.{self.ca_sha256}"
+        return f"{self.node}.{self.secret}.{self.ca_sha256}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +133,10 @@ class Applicant:
     server_key: ec.EllipticCurvePrivateKey
     seed: str
 
-    def request(self, node: str, code: Code, names: tuple[str, ...]) -> JoinRequest:
+    def request(self, code: Code, names: tuple[str, ...]) -> JoinRequest:
         """Return what the machine sends."""
         return JoinRequest(
-            node=node,
+            node=code.node,
             code=code.secret,
             node_key=_spki(self.node_key.public_key()),
             engine_key=public_key_of(self.seed),
@@ -162,7 +163,7 @@ def parse_code(text: str) -> Code:
     found = _CODE.fullmatch(text.strip().lower())
     if found is None:
         raise OperatorError("that is no code of an invitation; copy all of what telnetsd fleet invite printed")
-    return Code(found[1], found[2])
+    return Code(found[1], found[2], found[3])
 
 
 def require_node_name(name: str) -> None:
@@ -193,7 +194,7 @@ def invite(
     for address in addresses:
         require_host_name(address)
     server_ca = (*load_server_ca(home), *load_roots(home))[0]
-    code = Code(_make_secret(), certificate_sha256(server_ca))
+    code = Code(node, _make_secret(), certificate_sha256(server_ca))
     with changing(home, who) as change:
         fleet = change.state.fleet.require_membership().fleet
         if change.state.fleet.node(node) is not None:

@@ -22,6 +22,8 @@ from telnetsd.fleet.subjects import Subjects
 from telnetsd.state.fleet import FleetNode
 
 BEAT_S: Final = 5.0
+BEAT_MIN_S: Final = 1.0
+"""How soon a sign follows the one before it, if this node has got a change meanwhile."""
 AWAY_S: Final = 20.0
 """After how long without a sign of life a node is away."""
 
@@ -79,7 +81,8 @@ class Life:
                 logger.debug("no sign of life: %s", error)
                 await asyncio.sleep(1)
             else:
-                await asyncio.sleep(BEAT_S)
+                await asyncio.sleep(BEAT_MIN_S)
+                await self._follower.moves(BEAT_S - BEAT_MIN_S)
 
     async def beat(self) -> None:
         """Give a sign of life.

@@ -214,6 +214,12 @@ class FleetTable(Protocol):
     def advance(self, sequence: int, sha256: str) -> None:
         """Record the last change of the fleet that is in these tables; inside its transaction."""
 
+    def note_taken(self, change_id: str, position: int) -> None:
+        """Remember for a while that the stream had a change that takes access away; inside its transaction."""
+
+    def was_taken(self, change_id: str) -> bool:
+        """Tell whether the stream had a change that takes access away, as far as that is remembered."""
+
     def leave(self) -> None:
         """Forget the fleet; inside a transaction."""
 

@@ -68,6 +68,7 @@ class Person:
             motd="",
             audit_file=Path(),
             enrolment=enrolment,
+            nodes=None,
             renewal_window_days=30,
             lines=lines,
             directory=LocalDirectory(

@@ -191,8 +191,10 @@ def rewrite_crls(home: Home, who: Fields, ask: AskPassphrase) -> x509.Certificat
 def tell_others(home: Home, who: Fields, ask: AskPassphrase) -> str:
     """Sign new CRLs after a revocation; return why that failed, or an empty string.
 
-    A revocation must take effect here even if the CA's key is elsewhere.
+    A revocation must take effect here even if the CA's key is elsewhere. In a fleet, the node that has it signs.
     """
+    if home.fleet_node_certificate.exists() and not issuing_key_file(home).exists():
+        return ""
     try:
         rewrite_crls(home, who, ask)
     except OperatorError as error:

@@ -4,7 +4,9 @@ On this server, state.db decides, and it takes effect immediately: an open sessi
 informs other systems.
 """
 
+import operator
 from dataclasses import dataclass
+from functools import partial
 
 from telnetsd.administration.authority.authorities import (
     AskPassphrase,
@@ -14,6 +16,8 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.staging import Change
+from telnetsd.administration.installation.turn import is_limited
+from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.audit.who import revoked
 from telnetsd.errors import OperatorError
 from telnetsd.events.of_changes import CertificateRestored, CertificateRevoked, PinRestored, PinRevoked
@@ -44,10 +48,20 @@ class RevocationTarget:
 
 @dataclass(frozen=True, slots=True)
 class RevocationResult:
-    """What was revoked or restored, and why a new CRL could not be signed, if it could not."""
+    """What was revoked or restored.
+
+    Attributes:
+        certificates: The certificates.
+        pins: The pins.
+        is_hold: Whether they are only on hold.
+        spread: In a fleet: how far it has come; else empty.
+        warning: Why a new CRL could not be signed; empty if it was.
+    """
 
     certificates: tuple[IssuedCertificate, ...]
     pins: tuple[Pin, ...]
+    is_hold: bool
+    spread: str
     warning: str
 
 
@@ -60,19 +74,31 @@ def revoke(
 ) -> RevocationResult:
     """Revoke everything of a target that is not yet revoked, or is only on hold.
 
+    On a node of a fleet that may not make every change, it is put on hold instead.
+
     Raises:
         OperatorError: There is no such user or certificate, or nothing left to revoke.
     """
-    with changing(home, who) as change:
+    is_limited_here = is_limited(home)
+    reason = RevocationReason.CERTIFICATE_HOLD if is_limited_here else reason
+    with changing(home, who, ChangeKind.TAKE) as change:
         certificates, pins = _find(change, target)
         if reason is RevocationReason.KEY_COMPROMISE:
             certificates, pins = _with_same_keys(change, certificates, pins)
-        certificates = tuple(one for one in certificates if still_counts(one.revocation))
-        pins = tuple(one for one in pins if still_counts(one.revocation))
+        # Without that right, a hold is not renewed either.
+        counts = partial(operator.is_, None) if is_limited_here else still_counts
+        certificates = tuple(one for one in certificates if counts(one.revocation))
+        pins = tuple(one for one in pins if counts(one.revocation))
         if not certificates and not pins:
             raise OperatorError(_nothing_to_revoke(change, target))
         _revoke(change, certificates, pins, Revocation(change.at, reason))
-    return RevocationResult(certificates, pins, tell_others(home, who, ask))
+    return RevocationResult(
+        certificates,
+        pins,
+        is_hold=reason is RevocationReason.CERTIFICATE_HOLD,
+        spread=change.spread,
+        warning=tell_others(home, who, ask),
+    )
 
 
 def restore(
@@ -105,7 +131,7 @@ def restore(
             change.state.pins.revoke(pin.spki_sha256, None)
             message = f"the pin SHA256:{pin.spki_sha256} of {pin.user_name} is no longer on hold"
             change.record(PinRestored(message=message, target=pin.user_name, spki_sha256=pin.spki_sha256))
-    return RevocationResult(certificates, pins, tell_others(home, who, ask))
+    return RevocationResult(certificates, pins, is_hold=False, spread="", warning=tell_others(home, who, ask))
 
 
 def _require_known_issuers(home: Home, certificates: tuple[IssuedCertificate, ...]) -> None:

@@ -11,6 +11,7 @@ from telnetsd.administration.enrolment.requests import about, forget_expired
 from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.installation.staging import Change
+from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.administration.users.credentials import Issuance, write_chain
 from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key, require_free_label
 from telnetsd.config.loading import load_settings
@@ -76,7 +77,7 @@ def deny_request(home: Home, request_id: str) -> EnrolmentRequest:
     Raises:
         OperatorError: There is no such request, or it was decided already.
     """
-    with changing(home, by_operator()) as change:
+    with changing(home, by_operator(), ChangeKind.TAKE) as change:
         forget_expired(change)
         request = _require_pending(change, request_id)
         change.state.requests.decide(request.id, RequestStatus.DENIED)

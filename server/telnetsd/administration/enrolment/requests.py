@@ -20,6 +20,7 @@ from telnetsd.administration.authority.authorities import chain_above
 from telnetsd.administration.authority.issuing import check_key
 from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.staging import Change
+from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.administration.users.names import check_user_name
 from telnetsd.commands.enrolment_service import Applicant, EnrolmentError, Receipt
 from telnetsd.config.settings import EnrolmentSettings
@@ -62,7 +63,7 @@ def take_request(home: Home, settings: EnrolmentSettings, applicant: Applicant, 
         EnrolmentError: The request is refused; nothing is stored.
     """
     code = _make_code()
-    with changing(home, applicant.fields) as change:
+    with changing(home, applicant.fields, ChangeKind.REQUEST) as change:
         forget_expired(change)
         _check_name(requested)
         _check_key(change, requested)
@@ -98,7 +99,7 @@ def collect_by_key(home: Home, applicant: Applicant, spki_sha256: str) -> str:
                 EnrolmentReason.NO_REQUEST,
                 "no request was made with the key of your certificate; with a one-time code, use: collect ID",
             )
-    with changing(home, applicant.fields) as change:
+    with changing(home, applicant.fields, ChangeKind.REQUEST) as change:
         forget_expired(change)
         requests = _requests_of(change.state, spki_sha256)
         if not requests:
@@ -118,7 +119,7 @@ def collect_by_code(home: Home, applicant: Applicant, request_id: str, code: str
     with closing(open_store(home)) as state:
         if state.requests.find(request_id.lower()) is None:
             raise wrong
-    with changing(home, applicant.fields) as change:
+    with changing(home, applicant.fields, ChangeKind.REQUEST) as change:
         forget_expired(change)
         request = change.state.requests.find(request_id.lower())
         if request is not None and request.code_failures < CODE_FAILURES_MAX:

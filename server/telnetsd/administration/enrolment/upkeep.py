@@ -16,6 +16,8 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.enrolment.requests import forget_expired
 from telnetsd.administration.installation.change import changing, recover
+from telnetsd.administration.installation.turn import is_upkeep_ours
+from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.events.part import Fields
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import utc_now
@@ -34,10 +36,11 @@ def keep_up(home: Home, ask: AskPassphrase) -> None:
     """
     recover(home)
     with closing(open_store(home)) as state:
-        has_expired = bool(state.requests.expired(utc_now()))
+        # In a fleet, one node does for all what all would do.
+        has_expired = is_upkeep_ours(state) and bool(state.requests.expired(utc_now()))
         is_due = issuing_key_file(home).exists() and _is_crl_due(home, state)
     if has_expired:
-        with changing(home, BY_SERVER) as change:
+        with changing(home, BY_SERVER, ChangeKind.REQUEST) as change:
             forget_expired(change)
     if is_due:
         rewrite_crls(home, BY_SERVER, ask)

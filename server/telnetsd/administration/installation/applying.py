@@ -123,25 +123,29 @@ def apply_message(home: Home, message: StreamMessage) -> Outcome:
 def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
     """Apply what a node says outside the stream, since it takes access away; the stream will have it too.
 
+    A notice may come after the stream had the change. It has nothing left to take away then, and is forgotten.
+
     Raises:
         StoppedError: It needs a newer version.
         OperatorError: It cannot be applied now.
     """
     with at_rest(home) as (state, log):
         membership = state.fleet.membership()
-        if membership is None or not membership.sequence:
+        if membership is None or not membership.sequence or node == membership.node:
             return Outcome.KNOWN
         try:
             body, sender = _verify(home, state, node, data)
-            _require_allowed(state, body, sender, (ChangeKind.TAKE, node, membership.fleet))
-            if body.node == membership.node or body.id in {one.id for one in list_pending(state)}:
-                return Outcome.KNOWN
-            with state.transaction():
-                make_pending(state, _pending_of(body))
-                log.append([make_event(_applied(body, FleetChangeReason.URGENT, None), BY_FLEET)])
+            _require_allowed(None, body, sender, (ChangeKind.TAKE, node, membership.fleet))
         except _NotCountingError as error:
             log.append([make_event(_refused(node, error, None), BY_FLEET)])
             return Outcome.REFUSED
+        if state.fleet.was_taken(body.id) or body.id in {one.id for one in list_pending(state)}:
+            return Outcome.KNOWN
+        with state.transaction():
+            if not make_pending(state, _pending_of(body)):
+                state.replication.forget_pending(body.id)
+                return Outcome.KNOWN
+            log.append([make_event(_applied(body, FleetChangeReason.URGENT, None), BY_FLEET)])
         return Outcome.APPLIED
 
 
@@ -183,6 +187,8 @@ def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> N
         is_ours = change.folder.exists() or body.id in {one.id for one in pending}
         _write_rows(state, body, message.position)
         state.replication.forget_pending(body.id)
+        if body.kind is ChangeKind.TAKE:
+            state.fleet.note_taken(body.id, message.position)
         redo_pending(state, [one for one in pending if one.id != body.id])
         _stage(change, body)
         state.fleet.advance(message.position, message_sha256(message.data))
@@ -275,8 +281,10 @@ def _founder_in(data: bytes, node: str, state: Store) -> FleetNode | None:
     return None
 
 
-def _require_allowed(state: Store, body: ChangeBody, sender: FleetNode, subject: tuple[str, str, str]) -> None:
+def _require_allowed(state: Store | None, body: ChangeBody, sender: FleetNode, subject: tuple[str, str, str]) -> None:
     """Refuse a change that its node may not make, or whose subject says another kind, node or fleet.
+
+    Without a state, only its form is judged: what it says is put on top of whatever the state is.
 
     Raises:
         _NotCountingError: It is refused.

@@ -7,6 +7,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from telnetsd.commands import fleet
 from telnetsd.commands.loading import load_commands
 from telnetsd.commands.programs import make_commands
 from telnetsd.commands.table import BUILT_IN_ROLES, CommandTable
@@ -102,7 +103,8 @@ def load_table(settings: Settings) -> CommandTable:
         **{one.name: CommandSettings(min_class=one.min_class) for one in settings.command},
         **settings.commands,
     }
-    return CommandTable([*load_commands(), *programs], settings.roles, demands)
+    of_fleet = [fleet.join] if settings.fleet.name else []
+    return CommandTable([*load_commands(), *of_fleet, *programs], settings.roles, demands)
 
 
 def _refuse_unknown_roles(settings: Settings) -> None:

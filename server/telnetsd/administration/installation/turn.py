@@ -215,6 +215,15 @@ def is_limited(home: Home) -> bool:
     return node is None or Capability.GIVE not in node.capabilities
 
 
+def is_upkeep_ours(state: Store) -> bool:
+    """Tell whether this installation looks after what all nodes of its fleet share: only one that can sign does."""
+    membership = state.fleet.membership()
+    if membership is None or membership.is_founding:
+        return True
+    node = state.fleet.node(membership.node)
+    return node is not None and Capability.ISSUE in node.capabilities
+
+
 def _our_place(home: Home) -> tuple[Membership | None, FleetNode | None]:
     if not home.fleet_node_certificate.exists():
         return None, None

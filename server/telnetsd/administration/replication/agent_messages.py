@@ -82,11 +82,15 @@ class FleetState(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[NodeStatus]
 
 
+class CatchUp(AgentRequest[None], frozen=True, tag="catch-up"):
+    """Answer when this node has every change that is in the stream now."""
+
+
 class DescribeFleet(AgentRequest[FleetState], frozen=True, tag="status"):
     """Return the fleet as this node sees it."""
 
 
-AnyAgentRequest = BeginTurn | PublishChange | SpreadChange | DescribeFleet
+AnyAgentRequest = BeginTurn | PublishChange | SpreadChange | CatchUp | DescribeFleet
 
 
 class AgentAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

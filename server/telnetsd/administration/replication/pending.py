@@ -70,13 +70,17 @@ def redo_pending(state: Store, changes: list[PendingChange]) -> None:
         make_pending(state, change)
 
 
-def make_pending(state: Store, change: PendingChange) -> None:
-    """Make a change that is not in the stream yet, as far as it still takes something away; inside a transaction."""
+def make_pending(state: Store, change: PendingChange) -> bool:
+    """Make a change that is not in the stream yet, as far as it still takes something away; inside a transaction.
+
+    Returns: Whether it takes anything away.
+    """
     with state.replication.capturing() as captured:
         at = datetime.fromisoformat(change.at)
         for row in change.asked:
             _take(state, row, at)
     keep_pending(state, msgspec.structs.replace(change, rows=captured.rows, undo=captured.undo))
+    return bool(captured.rows)
 
 
 def _take(state: Store, row: RowChange, at: datetime) -> None:

@@ -20,13 +20,13 @@ _REVOCATION: Final = {"revoked_at", "revocation_reason"}
 _REQUEST_BY_APPLICANT: Final = {"code_failures", "status"}
 
 
-def find_objection(body: ChangeBody, node: FleetNode, state: Store) -> str:
+def find_objection(body: ChangeBody, node: FleetNode, state: Store | None) -> str:
     """Return why a node may not make a change; empty if it may.
 
     Args:
         body: The change, whose signature is valid.
         node: The node that signed it.
-        state: The shared tables before the change.
+        state: The shared tables before the change; None: only the form of the change is judged.
     """
     if node.revoked_at is not None:
         return f"the node {node.name} was revoked"
@@ -46,13 +46,13 @@ def _objection_to_giving(body: ChangeBody, *, may_give: bool) -> str:
     return f"it has the file {foreign[0]!a}, which nodes do not share" if foreign else ""
 
 
-def _objection_to_taking(row: RowChange, state: Store, *, may_give: bool) -> str:
+def _objection_to_taking(row: RowChange, state: Store | None, *, may_give: bool) -> str:
     if may_give:
         check = _TAKEN.get((row.op, row.table))
         return "" if check is not None and check(row) else f"{row.op} {row.table} takes nothing away"
     if not _is_hold(row):
         return f"a node without the capability {Capability.GIVE} may only put on hold, not {row.op} {row.table}"
-    return "it replaces a revocation" if _is_revoked(row, state) else ""
+    return "it replaces a revocation" if state is not None and _is_revoked(row, state) else ""
 
 
 def _is_revocation(row: RowChange) -> bool:
@@ -100,10 +100,10 @@ _TAKEN: Final[dict[tuple[str, str], Callable[[RowChange], bool]]] = {
 """The changes of rows that take access away, by what happens to a row of which table."""
 
 
-def _objection_to_request(row: RowChange, state: Store, *, may_give: bool) -> str:
+def _objection_to_request(row: RowChange, state: Store | None, *, may_give: bool) -> str:
     if row.table != "requests":
         return f"a request changes {row.table}"
-    if may_give or row.op == "cut":
+    if may_give or row.op == "cut" or state is None:
         return ""
     found = state.requests.find(str(row.key.get("id")))
     if row.op == "put":

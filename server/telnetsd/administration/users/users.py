@@ -17,6 +17,8 @@ from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.generation import load_table
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.installation.staging import Change
+from telnetsd.administration.installation.turn import is_limited
+from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.administration.users.credentials import (
     Credential,
     GeneratedKey,
@@ -230,21 +232,23 @@ def _move_files(change: Change, name: str, new: str) -> None:
         change.delete(path)
 
 
-def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> str:
+def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_environment) -> tuple[str, str]:
     """Remove a user, and revoke all of the user's credentials; open sessions end.
 
-    Returns: Why a new CRL could not be signed, or an empty string.
+    Returns: In a fleet, how far it has come; and why a new CRL could not be signed. Each may be empty.
     Raises:
-        OperatorError: There is no such user.
+        OperatorError: There is no such user, or this node of a fleet may only put on hold.
     """
-    with changing(home, by_operator()) as change:
+    if is_limited(home):
+        raise OperatorError(f"this node may not remove a user; put {name} on hold: telnetsd user revoke {name}")
+    with changing(home, by_operator(), ChangeKind.TAKE) as change:
         found = change.state.users.require(name)
         revoke_all(change, found, RevocationReason.CESSATION_OF_OPERATION)
         change.state.users.remove(name)
         for path in all_user_files(home, name):
             change.delete(path)
         change.record(UserRemoved(message=f"user {name} was removed", name=name, roles=found.user.roles))
-    return tell_others(home, by_operator(), ask)
+    return change.spread, tell_others(home, by_operator(), ask)
 
 
 def check_new_user(user: User, settings: Settings) -> None:

@@ -117,7 +117,9 @@ def revoke_(
     """Revoke certificates and pins of users, or one certificate; open sessions end within a second."""
     target = _target(names, serial, label, role, file)
     done = revoke(home_of(context, home), target, reason, by_operator(), passphrase_from(passphrase_file))
-    _tell_what_was_done(done, "on hold" if reason is RevocationReason.CERTIFICATE_HOLD else "revoked")
+    _tell_what_was_done(done, "on hold" if done.is_hold else "revoked")
+    if done.is_hold and reason is not RevocationReason.CERTIFICATE_HOLD:
+        typer.echo("this node may only put on hold; on a node that may do more, confirm it with the same command")
 
 
 def restore_(
@@ -141,8 +143,9 @@ def remove(
     home: HomeOption = None,
 ) -> None:
     """Remove a user, revoke their credentials, and delete their files."""
-    warning = remove_user(home_of(context, home), name, passphrase_from(passphrase_file))
+    spread, warning = remove_user(home_of(context, home), name, passphrase_from(passphrase_file))
     typer.echo(f"removed {name}")
+    _tell_spread(spread)
     _warn(warning)
 
 
@@ -170,7 +173,13 @@ def _tell_what_was_done(done: RevocationResult, what: str) -> None:
         typer.echo(f"certificate {one.serial_number} of {one.user_name} is {what}")
     for pin in done.pins:
         typer.echo(f"pin SHA256:{pin.spki_sha256} of {pin.user_name} is {what}")
+    _tell_spread(done.spread)
     _warn(done.warning)
+
+
+def _tell_spread(spread: str) -> None:
+    if spread:
+        typer.echo(spread)
 
 
 def _warn(warning: str) -> None:

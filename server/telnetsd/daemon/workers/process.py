@@ -12,6 +12,7 @@ from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import LiveSessions, Services
 from telnetsd.connection.acceptor import Acceptor
 from telnetsd.connection.stages import Stages
+from telnetsd.daemon.fleet_keeping import make_admission
 from telnetsd.files.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import NamedUser
@@ -161,6 +162,7 @@ class ServingProcess:
             motd=settings.session.motd,
             audit_file=self._home.audit_file,
             enrolment=EnrolmentWorker(self._home, settings, self._ask),
+            nodes=make_admission(self._home, settings, self._ask),
             renewal_window_days=settings.renewal.window_days,
             lines=generation.lines,
             directory=self._directory,

@@ -1,9 +1,14 @@
 """The tables about the fleet."""
 
+from typing import Final
+
 from telnetsd.errors import OperatorError
 from telnetsd.state.fleet import Capability, FleetNode, Invitation, Membership
 from telnetsd.state.records import to_text, to_time
 from telnetsd.state.sqlite.database import Database, Row
+
+TAKEN_KEPT: Final = 1000
+"""For how many positions of the stream it is remembered which changes took access away: a notice may be late."""
 
 
 class FleetTables:
@@ -46,9 +51,18 @@ class FleetTables:
         statement = "UPDATE fleet_membership SET is_founding = 0, sequence = ?, sha256 = ?"
         self._database.execute(statement, (sequence, sha256))
 
+    def note_taken(self, change_id: str, position: int) -> None:
+        """See FleetTable."""
+        self._database.execute("INSERT OR REPLACE INTO fleet_taken VALUES (?, ?)", (position, change_id))
+        self._database.execute("DELETE FROM fleet_taken WHERE position <= ?", (position - TAKEN_KEPT,))
+
+    def was_taken(self, change_id: str) -> bool:
+        """See FleetTable."""
+        return self._database.row("SELECT 1 FROM fleet_taken WHERE id = ?", (change_id,)) is not None
+
     def leave(self) -> None:
         """See FleetTable."""
-        for table in ("fleet_membership", "fleet_pending", "fleet_nodes", "fleet_invitations"):
+        for table in ("fleet_membership", "fleet_pending", "fleet_taken", "fleet_nodes", "fleet_invitations"):
             self._database.execute(f"DELETE FROM {table}")
 
     def node(self, name: str) -> FleetNode | None:

@@ -139,6 +139,10 @@ CREATE TABLE fleet_membership (
     sequence INTEGER NOT NULL,
     sha256 TEXT NOT NULL
 ) STRICT;
+CREATE TABLE fleet_taken (
+    position INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE
+) STRICT;
 CREATE TABLE fleet_pending (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
