@@ -67,7 +67,8 @@ async def _keep(home: Home) -> None:
         begun_at = asyncio.get_running_loop().time()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "telnetsd", "--home", str(home.root), "fleet", "agent"),
-            stdin=asyncio.subprocess.DEVNULL,
+            # It ends when this is closed, also because this process was killed.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
         )
         try:
@@ -83,7 +84,8 @@ async def _keep(home: Home) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
+    if process.stdin is not None:
+        process.stdin.close()
     try:
         await asyncio.wait_for(process.wait(), _END_S)
     except TimeoutError:

@@ -76,10 +76,12 @@ class Agent:
         )
 
     async def run(self) -> None:
-        """Serve the processes of this node on a socket in the home folder, until a signal ends this."""
-        stopping = asyncio.Event()
+        """Serve the processes of this node on a socket in the home folder, until standard input ends."""
+        stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+        # A signal from a terminal is for the server, which closes our standard input.
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, lambda: None)
+        loop.add_reader(_STDIN, stopping.set)
         listener = open_unix_listener(self._home.fleet_socket)
         server = await asyncio.start_unix_server(self._desk.serve, sock=listener, limit=LINE_MAX_BYTES)
         try:

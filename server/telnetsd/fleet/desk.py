@@ -110,7 +110,7 @@ class Desk:
     async def _publish(self, request: PublishChange) -> int:
         membership = await self._follower.membership()
         subject = self._subjects.change(request.kind, membership.node)
-        position = await self._publisher.publish(subject, request.message, request.after)
+        position = await self._publisher.publish(subject, request.message, request.after, self._turns.left_s)
         self._follower.expect(position)
         with contextlib.suppress(EngineError):
             await self._engine.now.tell(self._subjects.news, str(position).encode())

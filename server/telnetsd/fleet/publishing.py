@@ -6,16 +6,14 @@ from typing import Final
 from telnetsd.errors import TelnetsdError
 from telnetsd.fleet.connection import (
     WRONG_POSITION,
+    Connection,
     EngineError,
     NoAnswerError,
-    NobodyThereError,
     RefusedByEngineError,
 )
 from telnetsd.fleet.engine import Engine
 from telnetsd.fleet.subjects import Subjects
 
-PUBLISH_S: Final = 14.0
-"""How long a change may wait for its answer: when a server of the engine dies, the others need up to ten seconds."""
 _TRY_S: Final = 2.0
 _RETRY_S: Final = 0.2
 _STREAM_FULL: Final = 10077
@@ -42,14 +40,14 @@ class Publisher:
         self._engine = engine
         self._subjects = subjects
 
-    async def publish(self, subject: str, message: bytes, after: int) -> int:
+    async def publish(self, subject: str, message: bytes, after: int, timeout_s: float) -> int:
         """Put a message directly after a position, and return its own position.
 
         Raises:
             NotPublishedError: It is not in the stream.
             UnknownOutcomeError: It may be.
         """
-        end = asyncio.get_running_loop().time() + PUBLISH_S
+        end = asyncio.get_running_loop().time() + timeout_s
         is_sent, words = False, "the engine cannot be reached"
         while (left_s := end - asyncio.get_running_loop().time()) > 0:
             try:
@@ -58,11 +56,7 @@ class Publisher:
                 words = str(error)
                 continue
             try:
-                return await connection.put(subject, message, timeout_s=min(left_s, _TRY_S), after=after)
-            except RefusedByEngineError as error:
-                return await self._position_if_ours(error, message, after)
-            except NobodyThereError as error:
-                words = str(error)
+                return await self._put(connection, subject, message, after)
             except NoAnswerError:
                 is_sent = True
             except EngineError as error:
@@ -72,22 +66,32 @@ class Publisher:
             raise UnknownOutcomeError("the engine did not say whether it has the change")
         raise NotPublishedError(f"nothing was changed: {words}; try again, see: telnetsd fleet status")
 
-    async def _position_if_ours(self, refusal: RefusedByEngineError, message: bytes, after: int) -> int:
-        """Return the position of a message that was refused since it is in the stream already.
+    async def _put(self, connection: Connection, subject: str, message: bytes, after: int) -> int:
+        """Put a message once, and return its position.
 
         Raises:
-            NotPublishedError: Another one is there, or the engine refuses for another reason.
-            UnknownOutcomeError: The engine does not say what is there.
+            NotPublishedError: It is not in the stream.
+            NoAnswerError: It may be.
+            EngineError: It is not in the stream yet: no server of the engine took it.
         """
-        if refusal.code in _NO_SPACE:
-            raise NotPublishedError(f"nothing was changed: the engine is full ({refusal}); give it more disk")
-        if refusal.code not in WRONG_POSITION:
-            raise NotPublishedError(f"nothing was changed: the engine refuses: {refusal}")
         try:
-            connection = await self._engine.connected(_TRY_S)
+            return await connection.put(subject, message, timeout_s=_TRY_S, after=after)
+        except RefusedByEngineError as error:
+            if error.code not in WRONG_POSITION:
+                raise NotPublishedError(f"nothing was changed: {_words_of(error)}") from error
+        try:
             found = await connection.at(self._subjects.state, after + 1, _TRY_S)
         except EngineError as error:
-            raise UnknownOutcomeError(str(error)) from error
-        if found is not None and found.data == message:
-            return after + 1
-        raise NotPublishedError("nothing was changed: another operator was faster; try again")
+            raise NoAnswerError(str(error)) from error
+        if found is None:
+            # The leader of the stream holds a message there, maybe ours, that the majority does not have yet.
+            raise NoAnswerError("the engine has not decided yet")
+        if found.data != message:
+            raise NotPublishedError("nothing was changed: another operator was faster; try again")
+        return found.position
+
+
+def _words_of(refusal: RefusedByEngineError) -> str:
+    if refusal.code in _NO_SPACE:
+        return f"the engine is full ({refusal}); give it more disk, and try again"
+    return f"the engine refuses it: {refusal}"

@@ -159,7 +159,7 @@ class Spreader:
         except MessageError as error:
             raise NotPublishedError(str(error)) from error
         subject = self._subjects.change(ChangeKind.TAKE, membership.node)
-        position = await self._publisher.publish(subject, message, membership.sequence)
+        position = await self._publisher.publish(subject, message, membership.sequence, self._turns.left_s)
         self._follower.expect(position)
         await self._engine.now.tell(self._subjects.news, str(position).encode())
         await self._follower.reached(position, STREAM_S)

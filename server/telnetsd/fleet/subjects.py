@@ -11,6 +11,8 @@ from telnetsd.state.fleet import Capability
 
 _ITSELF: Final = "{{name()}}"
 """What the engine replaces by the name in a token."""
+LEASE_NS: Final = 15_000_000_000
+"""After how long the engine forgets who makes a change: that node may have died."""
 _ANSWER_TTL_NS: Final = 30_000_000_000
 
 
@@ -85,7 +87,7 @@ class Subjects:
         return [
             {**common, "name": self.state, "subjects": kinds, "max_bytes": max_bytes // 4},
             {**common, **small, "name": self.nodes, "subjects": [self.life("*")]},
-            {**common, **small, "name": self.lease, "subjects": [self.leases]},
+            {**common, **small, "name": self.lease, "subjects": [self.leases], "max_age": LEASE_NS},
         ]
 
 

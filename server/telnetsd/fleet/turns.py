@@ -15,10 +15,12 @@ from telnetsd.fleet.follower import ANSWER_S, Follower
 from telnetsd.fleet.publishing import NotPublishedError
 from telnetsd.fleet.subjects import Subjects
 
-LEASE_S: Final = 15.0
-"""After how long nobody waits any more for a node that has the lease."""
-_WAIT_S: Final = 12.0
+TURN_S: Final = 14.0
+"""How long a change may wait: when a server of the engine dies, the others need up to ten seconds to agree."""
+PUBLISH_MIN_S: Final = 3.0
+"""How much of that is left at least to bring a change into the stream."""
 _POLL_S: Final = 0.02
+_RETRY_S: Final = 0.2
 _FREE: Final = b""
 
 
@@ -38,6 +40,12 @@ class Turns:
         self._subjects = subjects
         self._node = node
         self._lock = asyncio.Lock()
+        self._ends_at = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """How long the change of this turn may still wait for its answer."""
+        return max(PUBLISH_MIN_S, self._ends_at - asyncio.get_running_loop().time())
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
@@ -50,24 +58,38 @@ class Turns:
             stopped = f"this node applies no more changes: {self._follower.problem}"
             raise NotPublishedError(f"nothing was changed: {stopped}")
         try:
-            async with asyncio.timeout(_WAIT_S):
-                await self._lock.acquire()
+            await asyncio.wait_for(self._lock.acquire(), TURN_S)
         except TimeoutError:
             words = "nothing was changed: other changes on this node take too long; try again"
             raise NotPublishedError(words) from None
+        position = 0
         try:
-            position = await self._take_lease()
-            try:
-                await self._follower.caught_up(_WAIT_S)
-                yield
-            finally:
-                await self._give_back(position)
-        except EngineError as error:
-            raise NotPublishedError(
-                f"nothing was changed: {error}; revoking works without it, see: telnetsd fleet status"
-            ) from error
+            self._ends_at = asyncio.get_running_loop().time() + TURN_S
+            position = await self._begin()
+            yield
         finally:
+            await self._give_back(position)
             self._lock.release()
+
+    async def _begin(self) -> int:
+        """Take the lease and catch up, as soon as the engine's majority answers; return the position of the lease.
+
+        Raises:
+            NotPublishedError: It does not answer in time.
+        """
+        while True:
+            position = 0
+            try:
+                position = await self._take_lease()
+                await self._follower.caught_up(ANSWER_S)
+            except EngineError as error:
+                await self._give_back(position)
+                if self.left_s <= PUBLISH_MIN_S:
+                    without = "revoking works without it, see: telnetsd fleet status"
+                    raise NotPublishedError(f"nothing was changed: {error}; {without}") from error
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return position
 
     async def _take_lease(self) -> int:
         """Wait for the lease, and return its position; 0 if the one who has it takes too long: we do without it.
@@ -75,11 +97,10 @@ class Turns:
         Raises:
             EngineError: The engine does not answer.
         """
-        end = asyncio.get_running_loop().time() + LEASE_S
-        while asyncio.get_running_loop().time() < end:
+        while self.left_s > PUBLISH_MIN_S:
             connection = await self._engine.connected(ANSWER_S)
             position, holder = await connection.last_by_leader(self._subjects.lease, self._subjects.leases, ANSWER_S)
-            if holder == _FREE or holder == self._node.encode():
+            if holder in {_FREE, self._node.encode()}:
                 with contextlib.suppress(RefusedByEngineError):
                     return await connection.put(
                         self._subjects.leases,

@@ -28,6 +28,9 @@ OWN_CRL_PREFIX: Final = "telnetsd-"
 FINGERPRINT_CHARS: Final = 16
 """How many characters of a fingerprint identify a CA in file names and on the command line."""
 
+WAITING: Final = "the fleet's engine takes no changes now; the server signs it when it does"
+"""Why no CRL is signed at once for what is not in the stream of the fleet yet."""
+
 AskPassphrase = Callable[[], bytes]
 """Returns the passphrase of the CA's key, from any source; called only when the key is encrypted."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from telnetsd.administration.authority.authorities import (
+    WAITING,
     AskPassphrase,
     built_in_authorities,
     passphrase_of_environment,
@@ -97,7 +98,7 @@ def revoke(
         pins,
         is_hold=reason is RevocationReason.CERTIFICATE_HOLD,
         spread=change.spread,
-        warning=tell_others(home, who, ask),
+        warning=WAITING if change.is_waiting else tell_others(home, who, ask),
     )
 
 

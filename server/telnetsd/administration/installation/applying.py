@@ -7,7 +7,6 @@ signed cannot be passed over: if it does not fit, the node stops to apply change
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from telnetsd.administration.installation.change import at_rest
 from telnetsd.administration.installation.staging import Change, put_in_place
@@ -42,8 +41,6 @@ from telnetsd.pki.authority import utc_now
 from telnetsd.state.fleet import Capability, FleetNode
 from telnetsd.state.rows import RowError
 from telnetsd.state.store import Store
-
-BY_FLEET: Final = {"telnetsd": {"operator": {"name": "fleet"}}}
 
 
 class StoppedError(TelnetsdError):
@@ -115,7 +112,7 @@ def apply_message(home: Home, message: StreamMessage) -> Outcome:
         except _NotCountingError as error:
             with state.transaction():
                 state.fleet.advance(message.position, message_sha256(message.data))
-                log.append([make_event(_refused(message.node, error, message.position), BY_FLEET)])
+                log.append([make_event(_refused(message.node, error, message.position))])
             return Outcome.REFUSED
         return Outcome.APPLIED
 
@@ -137,7 +134,7 @@ def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
             body, sender = _verify(home, state, node, data)
             _require_allowed(None, body, sender, (ChangeKind.TAKE, node, membership.fleet))
         except _NotCountingError as error:
-            log.append([make_event(_refused(node, error, None), BY_FLEET)])
+            log.append([make_event(_refused(node, error, None))])
             return Outcome.REFUSED
         if state.fleet.was_taken(body.id) or body.id in {one.id for one in list_pending(state)}:
             return Outcome.KNOWN
@@ -145,7 +142,7 @@ def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
             if not make_pending(state, _pending_of(body)):
                 state.replication.forget_pending(body.id)
                 return Outcome.KNOWN
-            log.append([make_event(_applied(body, FleetChangeReason.URGENT, None), BY_FLEET)])
+            log.append([make_event(_applied(body, FleetChangeReason.URGENT, None))])
         return Outcome.APPLIED
 
 
@@ -169,7 +166,7 @@ def record_stop(home: Home, error: StoppedError) -> None:
         membership = state.fleet.membership()
         position = 0 if membership is None else membership.sequence
         event = FleetStopped(reason=error.reason, message=f"no more changes are applied: {error}", position=position)
-        log.append([make_event(event, BY_FLEET)])
+        log.append([make_event(event)])
 
 
 def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> None:
@@ -183,7 +180,7 @@ def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> N
         # What is judged and changed is what the stream says: what is only pending here is put on top again.
         pending = undo_pending(state)
         body = _judge(home, state, message)
-        change = Change(home, state, BY_FLEET, body.id)
+        change = Change(home, state, {}, body.id)
         is_ours = change.folder.exists() or body.id in {one.id for one in pending}
         _write_rows(state, body, message.position)
         state.replication.forget_pending(body.id)
@@ -193,7 +190,7 @@ def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> N
         _stage(change, body)
         state.fleet.advance(message.position, message_sha256(message.data))
         if not is_ours:
-            log.append([make_event(_applied(body, FleetChangeReason.IN_STREAM, message.position), BY_FLEET)])
+            log.append([make_event(_applied(body, FleetChangeReason.IN_STREAM, message.position))])
     if change.folder.exists():
         put_in_place(home, change.folder, state)
 

@@ -67,6 +67,7 @@ class Change:
         who: The event fields that say who makes it.
         events: What it does.
         spread: If it takes access away on a node of a fleet: how far it has come, when it counts here.
+        is_waiting: Whether it counts here, and is not in the stream of the fleet yet.
     """
 
     def __init__(self, home: Home, state: Store, who: Fields, change_id: str = "") -> None:
@@ -77,6 +78,7 @@ class Change:
         self.who = who
         self.events: list[Fields] = []
         self.spread = ""
+        self.is_waiting = False
         self._files: list[tuple[Path, bytes | None, int]] = []
 
     @property

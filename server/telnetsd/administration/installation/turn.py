@@ -179,11 +179,15 @@ class TakeTurn:
         """See Turn."""
         if not self._is_kept:
             return
+        change.is_waiting = True
         try:
             with linked(self._home) as link:
-                change.spread = _describe(link.ask(SpreadChange(change.id)))
+                spread = link.ask(SpreadChange(change.id))
         except OperatorError as error:
             change.spread = f"it counts here; the other nodes do not know of it yet: {error}"
+        else:
+            change.spread = _describe(spread)
+            change.is_waiting = not spread.is_in_stream
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from telnetsd.administration.authority.authorities import (
+    WAITING,
     AskPassphrase,
     load_issuer,
     passphrase_of_environment,
@@ -248,7 +249,7 @@ def remove_user(home: Home, name: str, ask: AskPassphrase = passphrase_of_enviro
         for path in all_user_files(home, name):
             change.delete(path)
         change.record(UserRemoved(message=f"user {name} was removed", name=name, roles=found.user.roles))
-    return change.spread, tell_others(home, by_operator(), ask)
+    return change.spread, WAITING if change.is_waiting else tell_others(home, by_operator(), ask)
 
 
 def check_new_user(user: User, settings: Settings) -> None:

@@ -1,0 +1,339 @@
+"""Many servers as one: a change at one node counts at all of them, whatever becomes of the engine."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support.command_line import done, refused
+from support.fleet import Fleet, catch_up, content, cut, describe, log_in, pending, position, running_fleet
+from support.homes import add
+from support.server import RunningServer, action_of, get, read_events, wait_for_event, wait_until
+from telnetsd.administration.installation.change import changing, recover
+from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.installation.turn import GiveTurn
+from telnetsd.administration.users.credentials import user_files
+from telnetsd.errors import OperatorError
+from telnetsd.files.home import Home
+from telnetsd.identity.outcome import User
+from telnetsd.state.opening import open_store
+
+pytestmark = pytest.mark.unmeasured
+
+
+@pytest.fixture(scope="module")
+def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with running_fleet(tmp_path_factory.mktemp("fleet")) as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(shared_fleet: Fleet) -> Iterator[Fleet]:
+    """The nodes and their engine; what a test has ended of it is started again for the next one."""
+    yield shared_fleet
+    shared_fleet.put_right()
+
+
+@pytest.fixture
+def own_fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet that the test may leave broken."""
+    with running_fleet(tmp_path) as running:
+        yield running
+
+
+def has_applied(home: Home, words: str) -> bool:
+    """Tell whether a node's log has a change of another node."""
+    return any(
+        action_of(event) == "fleet-change-applied" and words in event["message"] for event in read_events(home)
+    )
+
+
+def revocation_of(home: Home, name: str) -> str:
+    """Return why a user's certificate is revoked at a node; empty if it is not."""
+    with closing(open_store(home)) as state:
+        found = state.users.require(name).certificates[0].revocation
+        return "" if found is None else found.reason.value
+
+
+def test_a_user_who_is_added_at_one_node_logs_in_at_another_and_a_revocation_ends_the_session_there(
+    fleet: Fleet,
+) -> None:
+    first, second, edge = fleet.serve()
+    done(first.home, "user", "add", "bob")
+    wait_until(lambda: has_applied(edge.home, "user bob was added"), "the change at the other node")
+    with log_in(edge, "bob", first.home) as client:
+        assert "bob" in client.read_until()
+        said = done(second.home, "user", "revoke", "bob")
+        assert re.search(r"^3 of \d nodes have it", said, re.MULTILINE)
+        assert "revoked" in client.read_to_end()
+    ended = edge.session_from(client.port, "session-ended")
+    assert get(ended, "event.reason") == "certificate-revoked"
+    assert has_applied(edge.home, "of bob was revoked")
+    revoked = [event for event in second.events() if action_of(event) == "certificate-revoked"]
+    assert [get(event, "user.target.name") for event in revoked].count("bob") == 1
+    fleet.wait_alike()
+    assert pending(second.home) == pending(edge.home) == 0
+
+
+def test_a_node_that_may_only_take_away_puts_on_hold_and_one_that_may_do_more_confirms_or_lifts_it(
+    fleet: Fleet,
+) -> None:
+    founder, second, edge = fleet.homes
+    fleet.serve()
+    for name in ("ben", "cora"):
+        add(founder, name)
+    catch_up(edge)
+    assert "the node edge may not make this change" in refused(edge, "user", "change", "ben", "--role", "operator")
+    assert "put ben on hold: telnetsd user revoke ben" in refused(edge, "user", "remove", "ben")
+    said = done(edge, "user", "revoke", "ben")
+    assert "is on hold\n" in said
+    assert "on a node that may do more, confirm it with the same command" in said
+    done(edge, "user", "revoke", "cora", "--reason", "keyCompromise")
+    fleet.wait_alike()
+    assert "nothing to revoke" in refused(edge, "user", "revoke", "ben")
+    done(second, "user", "revoke", "ben", "--reason", "keyCompromise")
+    done(second, "user", "restore", "cora")
+    fleet.wait_alike()
+    for home in fleet.homes:
+        assert (revocation_of(home, "ben"), revocation_of(home, "cora")) == ("keyCompromise", "")
+
+
+def test_of_two_nodes_that_add_the_same_name_at_once_one_succeeds_and_the_other_reads_that_it_is_taken(
+    fleet: Fleet,
+) -> None:
+    fleet.serve()
+    barrier = threading.Barrier(2)
+
+    def add_it(home: Home) -> str:
+        command = [sys.executable, "-m", "telnetsd", "--home", str(home.root), "user", "add", "zora", "--mapped"]
+        barrier.wait()
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        return "added" if finished.returncode == 0 else finished.stderr
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = sorted(threads.map(add_it, fleet.homes[:2]), key=len)
+    assert outcomes[0] == "added"
+    assert "user zora already exists" in outcomes[1]
+    fleet.wait_alike()
+
+
+def test_a_change_gets_its_answer_although_the_leading_server_of_the_engine_dies(fleet: Fleet) -> None:
+    fleet.serve()
+    fleet.leader().kill()
+    done(fleet.homes[1], "user", "add", "zeno", "--mapped")
+    fleet.wait_alike()
+
+
+def test_without_the_engines_majority_grants_are_refused_in_words_and_a_revocation_counts_where_it_is_typed(
+    fleet: Fleet,
+) -> None:
+    first, second, edge = fleet.serve()
+    add(first.home, "bart")
+    catch_up(edge.home)
+    with log_in(edge, "bart", first.home) as client:
+        client.read_until()
+        cut(fleet.engines[1:])
+        words = refused(second.home, "user", "add", "zelda", "--mapped")
+        assert re.search("nothing was changed: |whether it was changed is not known yet: ", words)
+        said = done(edge.home, "user", "revoke", "bart")
+        assert "it is not in the fleet's stream yet" in said
+        assert "is on hold" in client.read_to_end()
+    assert pending(edge.home) == 1
+    for engine in fleet.engines[1:]:
+        engine.start()
+    wait_until(lambda: pending(edge.home) == 0, "the change in the stream")
+    fleet.wait_alike()
+    assert revocation_of(first.home, "bart") == "certificateHold"
+
+
+def test_with_all_of_the_engine_gone_a_node_that_is_restarted_serves_its_users(fleet: Fleet) -> None:
+    add(fleet.founder, "burt")
+    catch_up(fleet.homes[2])
+    cut(fleet.engines)
+    (edge,) = fleet.serve(2)
+    with log_in(edge, "burt", fleet.founder) as client:
+        assert "burt" in client.read_until()
+    state = describe(edge.home)
+    assert (state.server, state.is_current, state.last) == ("", False, None)
+    assert state.problem
+    assert "nothing was changed: the engine cannot be reached" in refused(
+        fleet.homes[1], "user", "add", "zita", "--mapped"
+    )
+
+
+def test_what_is_revoked_at_two_cut_off_nodes_counts_at_both_and_everywhere_when_the_engine_is_back(
+    fleet: Fleet,
+) -> None:
+    first, second, edge = fleet.serve()
+    for name in ("brad", "cleo", "doris"):
+        add(first.home, name)
+    fleet.wait_alike()
+    cut(fleet.engines)
+    done(edge.home, "user", "revoke", "brad")
+    done(second.home, "user", "remove", "brad")
+    done(second.home, "user", "revoke", "cleo", "--reason", "keyCompromise")
+    done(first.home, "user", "revoke", "cleo", "--reason", "certificateHold")
+    done(edge.home, "user", "revoke", "doris")
+    for engine in fleet.engines:
+        engine.start()
+    wait_until(lambda: not any(pending(home) for home in fleet.homes), "every change in the stream")
+    fleet.wait_alike()
+    for home in fleet.homes:
+        with closing(open_store(home)) as state:
+            assert [name in state.users.names() for name in ("brad", "cleo", "doris")] == [False, True, True]
+        assert (revocation_of(home, "cleo"), revocation_of(home, "doris")) == ("keyCompromise", "certificateHold")
+
+
+def test_a_change_whose_outcome_was_not_known_is_completed_when_the_stream_has_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = GiveTurn.commit
+
+    def commit_and_die(turn: GiveTurn, *arguments: object) -> None:
+        commit(turn, *arguments)  # type: ignore[arg-type]
+        raise OperatorError("the machine stops here")
+
+    monkeypatch.setattr(GiveTurn, "commit", commit_and_die)
+    with pytest.raises(OperatorError, match="the machine stops here"):
+        add(fleet.founder, "boris")
+    monkeypatch.undo()
+    recover(fleet.founder)
+    catch_up(fleet.founder)
+    assert user_files(fleet.founder, "boris").key.exists()
+    fleet.serve()
+    fleet.wait_alike()
+    undone = [event for event in read_events(fleet.founder) if action_of(event) == "change-undone"]
+    assert not any("boris" in event["message"] for event in undone)
+
+
+def test_a_change_that_did_not_come_into_the_stream_is_undone_when_another_one_has_its_place(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(turn: GiveTurn, *_: object) -> None:
+        turn.is_undecided = True
+        raise OperatorError("the machine stops here")
+
+    monkeypatch.setattr(GiveTurn, "commit", die)
+    with pytest.raises(OperatorError):
+        add(fleet.founder, "bella")
+    monkeypatch.undo()
+    recover(fleet.founder)
+    assert len(list(fleet.founder.staging_folder.iterdir())) == 1
+    done(fleet.homes[1], "user", "add", "zed", "--mapped")
+    catch_up(fleet.founder)
+    recover(fleet.founder)
+    wait_for_event(
+        fleet.founder,
+        lambda event: action_of(event) == "change-undone" and "user bella was added" in event["message"],
+    )
+    assert not user_files(fleet.founder, "bella").key.exists()
+    assert list(fleet.founder.staging_folder.iterdir()) == []
+
+
+def test_a_node_whose_state_was_restored_from_a_backup_gets_what_it_lacks_again(fleet: Fleet, tmp_path: Path) -> None:
+    second = fleet.homes[1]
+    with closing(open_store(second)) as state:
+        state.copy_to(tmp_path / "old.db")
+    add(fleet.founder, "beth")
+    catch_up(second)
+    for path in second.root.glob("state.db*"):
+        path.unlink()
+    shutil.move(tmp_path / "old.db", second.state_file)
+    catch_up(second)
+    assert content(second) == content(fleet.founder)
+    assert second.ca_certificate.read_bytes() == fleet.founder.ca_certificate.read_bytes()
+
+
+def test_a_stream_that_was_set_back_stops_the_nodes_that_have_more_with_an_alarm(
+    own_fleet: Fleet, tmp_path: Path
+) -> None:
+    add(own_fleet.founder, "bob")
+    for engine in own_fleet.engines:
+        engine.stop()
+        shutil.copytree(engine.store, tmp_path / f"copy-{engine.settings.node}")
+        engine.start()
+    wait_until(lambda: describe(own_fleet.founder).is_current, "the engine")
+    add(own_fleet.founder, "carl")
+    catch_up(own_fleet.homes[1])
+    before = position(own_fleet.homes[1])
+    for engine in own_fleet.engines:
+        engine.stop()
+        shutil.rmtree(engine.store)
+        shutil.move(tmp_path / f"copy-{engine.settings.node}", engine.store)
+        engine.start()
+    (second,) = own_fleet.serve(1)
+    stopped = second.wait_for(lambda event: action_of(event) == "fleet-stopped")
+    assert get(stopped, "event.reason") == "lost-changes"
+    assert get(stopped, "telnetsd.fleet.position") == before
+    assert "this node applies no more changes: the stream ends at change" in refused(
+        second.home, "user", "add", "zoe", "--mapped"
+    )
+    assert "the stream ends at change" in describe(second.home).problem
+    with log_in(second, "carl", own_fleet.founder) as client:
+        assert "carl" in client.read_until()
+
+
+def test_a_server_of_the_engine_that_hangs_is_left_and_a_session_elsewhere_ends_all_the_same(fleet: Fleet) -> None:
+    first, second, edge = fleet.serve()
+    add(first.home, "basil")
+    catch_up(edge.home)
+    with log_in(edge, "basil", first.home) as client:
+        client.read_until()
+        server = describe(edge.home).server
+        hung = next(one for one in fleet.engines if server.endswith(one.settings.engine.listen.rpartition(":")[2]))
+        hung.signal(signal.SIGSTOP)
+        try:
+            done(second.home, "user", "revoke", "basil")
+            assert "revoked" in client.read_to_end()
+        finally:
+            hung.signal(signal.SIGCONT)
+    fleet.wait_alike()
+
+
+def test_what_is_changed_while_nobody_serves_is_there_when_somebody_does(fleet: Fleet) -> None:
+    with changing(fleet.founder, by_operator()) as change:
+        change.state.users.add(User("zola", ("user",)), change.at, is_mapped=True)
+    (edge,) = fleet.serve(2)
+    wait_until(lambda: has_zoe(edge), "the change")
+
+
+def has_zoe(server: RunningServer) -> bool:
+    with closing(open_store(server.home)) as state:
+        return state.users.has("zola")
+
+
+def test_a_machine_joins_over_the_network_once_with_the_code_of_its_invitation(fleet: Fleet, tmp_path: Path) -> None:
+    (first,) = fleet.serve(0)
+    code = done(first.home, "fleet", "invite", "site-7").strip()
+    where, site = f"localhost:{first.port}", Home(tmp_path / "site")
+    wrong = f"{code[:8]}{'b' if code[8] == 'a' else 'a'}{code[9:]}"
+    assert "the code is wrong, used up, or older than a day" in refused(site, "fleet", "join", where, wrong)
+    failed = first.wait_for(lambda event: action_of(event) == "command-failed")
+    assert get(failed, "event.reason") == "wrong-code"
+    assert not site.root.exists()
+    said = done(site, "fleet", "join", where, code)
+    assert "site-7 is a node of the fleet acme" in said
+    assert "the code is wrong" in refused(Home(tmp_path / "again"), "fleet", "join", where, code)
+    admitted = [get(one, "telnetsd.fleet.node") for one in first.events() if action_of(one) == "fleet-node-admitted"]
+    assert admitted == ["hq-2", "edge", "site-7"]
+    assert code.split(".")[1] not in first.home.audit_file.read_text()
+    other = f"{code.rpartition('.')[0]}.{'0' * 64}"
+    assert "has another CA than the one that the invitation names" in refused(
+        Home(tmp_path / "other"), "fleet", "join", where, other
+    )
+    done(site, "fleet", "status")
+    assert content(site) == content(first.home)
+    joined = RunningServer(site)
+    try:
+        assert [one.name for one in describe(first.home).nodes] == ["edge", "hq-1", "hq-2", "site-7"]
+    finally:
+        joined.kill()
+    assert "join with an empty home folder" in refused(site, "fleet", "join", where, code)
