@@ -10,6 +10,8 @@ from pathlib import Path
 
 import telnetlib3
 from cryptography import x509
+from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from OpenSSL import SSL
 
 import telnetsd
@@ -24,6 +26,8 @@ LIBRARY_INTERNALS = {
     "OpenSSL.SSL.Connection": {"_ssl"},
     "OpenSSL.SSL.Context": {"_context"},
     "cryptography.x509.RFC822Name": {"_init_without_validation"},
+    "nats.aio.client.Client": {"_transport"},
+    "nats.aio.transport.TcpTransport": {"_io_writer"},
     "telnetlib3.client_base.BaseClient": {
         "_closing",
         "_detect_syncterm_font",
@@ -89,6 +93,8 @@ async def test_each_private_attribute_of_a_library_that_is_used_exists() -> None
         "OpenSSL.SSL.Connection": connection,
         "OpenSSL.SSL.Context": connection.get_context(),
         "cryptography.x509.RFC822Name": x509.RFC822Name,
+        "nats.aio.client.Client": Client(),
+        "nats.aio.transport.TcpTransport": TcpTransport(),  # type: ignore[no-untyped-call]
         "telnetlib3.client_base.BaseClient": client,
     }
     missing = [

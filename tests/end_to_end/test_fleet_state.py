@@ -1,28 +1,37 @@
 """Many servers as one: a change at one node counts at all of them, whatever becomes of the engine."""
 
+import asyncio
+import contextlib
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.command_line import done, refused
-from support.fleet import Fleet, catch_up, content, cut, describe, log_in, pending, position, running_fleet
+from support.fleet import SUBJECTS, Fleet, catch_up, content, cut, describe, log_in, pending, position, running_fleet
 from support.homes import add
+from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events, wait_for_event, wait_until
 from telnetsd.administration.installation.change import changing, recover
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.installation.turn import GiveTurn
 from telnetsd.administration.users.credentials import user_files
+from telnetsd.config.loading import load_settings
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home
+from telnetsd.fleet.access import load_access
+from telnetsd.fleet.connection import Access, Connection, EngineError, open_connection
+from telnetsd.fleet.credentials import Token, make_user_seed
 from telnetsd.identity.outcome import User
 from telnetsd.state.opening import open_store
 
@@ -337,3 +346,53 @@ def test_a_machine_joins_over_the_network_once_with_the_code_of_its_invitation(f
     finally:
         joined.kill()
     assert "join with an empty home folder" in refused(site, "fleet", "join", where, code)
+
+
+def test_a_token_lets_a_node_speak_for_itself_alone_and_what_it_says_in_vain_is_refused_by_all(fleet: Fleet) -> None:
+    edge, before = 2, position(fleet.founder)
+
+    async def try_everything(connection: Connection) -> list[str]:
+        allowed = []
+        for subject in (
+            SUBJECTS.change("give", "edge"),
+            SUBJECTS.change("give", "hq-1"),
+            SUBJECTS.change("take", "hq-1"),
+            SUBJECTS.life("hq-1"),
+            f"$JS.API.STREAM.PURGE.{SUBJECTS.state}",
+            f"$JS.API.STREAM.DELETE.{SUBJECTS.state}",
+            f"$JS.API.STREAM.UPDATE.{SUBJECTS.state}",
+            f"$JS.API.CONSUMER.CREATE.{SUBJECTS.state}.x",
+            "$SYS.REQ.SERVER.PING",
+        ):
+            with contextlib.suppress(EngineError):
+                await connection.ask(subject, b"{}", timeout_s=0.5)
+                allowed.append(subject)
+        await connection.put(SUBJECTS.change("take", "edge"), b"no change at all", timeout_s=DEADLINE_S)
+        return allowed
+
+    assert fleet.ask_engine(try_everything, edge) == []
+    for home in fleet.homes:
+        catch_up(home)
+        refusal = next(one for one in reversed(read_events(home)) if action_of(one) == "fleet-change-refused")
+        assert get(refusal, "event.reason") == "bad-signature"
+        assert position(home) == before + 1
+
+
+def test_the_engine_lets_in_nobody_without_a_certificate_of_the_fleet_and_a_token_for_its_key(fleet: Fleet) -> None:
+    home = fleet.homes[2]
+    with closing(open_store(home)) as state:
+        access = load_access(home, load_settings(home.config_file).fleet, state.fleet.require_membership())
+    other = Token(seed=make_user_seed(), jwt=access.token.jwt)
+    stranger = ssl.create_default_context(cafile=str(home.fleet_ca_certificate))
+
+    async def is_let_in(access: Access) -> bool:
+        try:
+            connection = await open_connection(access, access.servers[0])
+        except EngineError:
+            return False
+        await connection.close()
+        return True
+
+    assert asyncio.run(is_let_in(access))
+    assert not asyncio.run(is_let_in(replace(access, token=other)))
+    assert not asyncio.run(is_let_in(replace(access, tls=stranger)))

@@ -21,6 +21,8 @@ from telnetsd.fleet.credentials import Signer, Token
 from telnetsd.fleet.subjects import inbox
 
 CONNECT_S: Final = 2.0
+VERSION_MIN: Final = (2, 12)
+"""The oldest version of the engine that has what is used here."""
 _NEVER_S: Final = 10**6
 _API: Final = "$JS.API"
 _NO_ANSWER: Final = (nats.errors.Error, OSError, asyncio.TimeoutError)
@@ -357,6 +359,11 @@ async def open_connection(access: Access, server: str) -> Connection:
         raise EngineError(f"{server}: {error.reason or error}") from error
     except (*_NO_ANSWER, ssl.CertificateError) as error:
         raise EngineError(f"{server}: {str(error) or 'it does not answer'}") from error
+    version = client.connected_server_version
+    if (version.major, version.minor) < VERSION_MIN:
+        await client.close()
+        needed = ".".join(map(str, VERSION_MIN))
+        raise EngineError(f"{server} is version {version.major}.{version.minor}; {needed} or later is needed")
     return Connection(client, server)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -121,7 +121,7 @@ async def _write_first_state(home: Home, access: Access, subjects: Subjects) -> 
             await connection.make_stream(stream, _MAKE_S)
         loop = asyncio.get_running_loop()
         put = partial(_put_part, loop, connection, subjects)
-        await asyncio.to_thread(_write_parts, home, put)
+        await asyncio.to_thread(write_parts, home, put)
     finally:
         await connection.close()
 
@@ -160,7 +160,7 @@ def _put_part(
     asyncio.run_coroutine_threadsafe(put(), loop).result()
 
 
-def _write_parts(home: Home, put: partial[None]) -> None:
+def write_parts(home: Home, put: Callable[[str, int, bytes], object]) -> None:
     """Write the first state, while nobody changes it; what was interrupted goes on with the same parts."""
     with at_rest(home) as (state, log):
         membership = state.fleet.require_membership()

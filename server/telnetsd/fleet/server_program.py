@@ -7,6 +7,7 @@ file system is: it refuses then, in words, where a full file system would make i
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,10 @@ from telnetsd.config.settings import FleetSettings
 from telnetsd.errors import OperatorError
 from telnetsd.files.atomic import make_secret_folder, write_secret
 from telnetsd.files.home import Home, require_secret
+from telnetsd.fleet.connection import VERSION_MIN
 from telnetsd.fleet.credentials import EngineFile
 
 PROGRAM: Final = "nats-server"
-VERSION_MIN: Final = (2, 12)
 _CLUSTER_USER: Final = "engine"
 _MEMORY_MAX_BYTES: Final = 256 * 2**20
 _FIND_IT: Final = "install the vendor's nats-server, version 2.12 or later (Debian's is too old)"
@@ -87,6 +88,8 @@ def run_program(configuration: Path) -> None:
     """
     program = find_program()
     try:
+        told = subprocess.run((program, "--version"), capture_output=True, text=True, check=False)  # noqa: S603
+        parse_version(told.stdout or told.stderr)
         os.execv(program, (program, "-c", str(configuration)))  # noqa: S606 -- the operator's own program
     except OSError as error:
         raise OperatorError(f"cannot run {program}: {error.strerror}; {_FIND_IT}") from error

@@ -39,10 +39,13 @@ class RowChange(msgspec.Struct, frozen=True, array_like=True):
 
         Raises:
             TypeError: It is none; msgspec makes an error of its own of that.
+            ValueError: It is a number that SQLite does not have; likewise.
         """
         for value in (*self.key.values(), *self.values.values()):
             if not isinstance(value, RowValue) or isinstance(value, bool):
                 raise TypeError(f"a row has no value of the type {type(value).__name__}")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError(f"a row has no number of {value.bit_length()} bits")
 
 
 @dataclass(frozen=True, slots=True)

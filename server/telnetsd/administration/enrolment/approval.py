@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from telnetsd.administration.authority.authorities import AskPassphrase, load_issuer, passphrase_of_environment
@@ -21,7 +22,7 @@ from telnetsd.events.of_changes import EnrolmentApproved, EnrolmentDenied
 from telnetsd.files.home import Home
 from telnetsd.identity.outcome import User
 from telnetsd.pki.authority import Authority
-from telnetsd.pki.certificate import certificate_sha256
+from telnetsd.pki.certificate import certificate_sha256, key_sha256
 from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus
 
 
@@ -127,7 +128,7 @@ def _pin(change: Change, request: EnrolmentRequest, user: User) -> Issuance:
 def _certify(
     change: Change, authority: Authority, settings: Settings, request: EnrolmentRequest, user: User, grant: Grant
 ) -> Issuance:
-    key = _key_of(request.kind, change.state.requests.content_of(request.id))
+    key = _key_of(request, change.state.requests.content_of(request.id))
     if request.replaces_sha256 is None:
         found = change.state.users.require(user.name)
         if found.certificates and not grant.label:
@@ -155,7 +156,20 @@ def inherit_class(change: Change, settings: Settings, replaced_sha256: str, gran
     return with_class_of(grant, replaced, settings)
 
 
-def _key_of(kind: RequestKind, content: bytes) -> CertificatePublicKeyTypes:
-    if kind is RequestKind.SELF_SIGNED:
-        return x509.load_der_x509_certificate(content).public_key()
-    return x509.load_der_x509_csr(content).public_key()
+def _key_of(request: EnrolmentRequest, content: bytes) -> CertificatePublicKeyTypes:
+    """Return the key of a request: the one whose fingerprint the operator has seen.
+
+    Raises:
+        OperatorError: It is another one, or cannot be read: another node of the fleet stored it so.
+    """
+    try:
+        if request.kind is RequestKind.SELF_SIGNED:
+            key = x509.load_der_x509_certificate(content).public_key()
+        else:
+            key = x509.load_der_x509_csr(content).public_key()
+        is_right = key_sha256(key) == request.spki_sha256
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise OperatorError(f"{request.id} has no key that can be read: {error}; deny it") from error
+    if not is_right:
+        raise OperatorError(f"{request.id} has another key than the one that it shows; deny it")
+    return key

@@ -8,14 +8,18 @@ from typing import Final
 
 from telnetsd.administration.replication.message import ChangeBody, ChangeKind
 from telnetsd.administration.replication.shared_files import is_shared
+from telnetsd.events.fields import TEXT_MAX_CHARS
 from telnetsd.events.reason import RevocationReason
+from telnetsd.identity.outcome import is_user_name
 from telnetsd.state.fleet import Capability, FleetNode
-from telnetsd.state.records import RequestStatus, to_time
+from telnetsd.state.records import EnrolmentRequest, RequestKind, RequestStatus, to_time
 from telnetsd.state.rows import RowChange, RowValue
 from telnetsd.state.store import Store
 
 REQUESTS_MAX: Final = 10_000
 """How many requests may wait in a fleet, whatever the settings of a node say."""
+CONTENT_MAX_BYTES: Final = 65_536
+"""The longest certification request, or certificate, of a request."""
 _REVOCATION: Final = {"revoked_at", "revocation_reason"}
 _REQUEST_BY_APPLICANT: Final = {"code_failures", "status"}
 
@@ -30,6 +34,8 @@ def find_objection(body: ChangeBody, node: FleetNode, state: Store | None) -> st
     """
     if node.revoked_at is not None:
         return f"the node {node.name} was revoked"
+    if not _is_time(body.at):
+        return "its time cannot be read"
     may_give = Capability.GIVE in node.capabilities
     if body.kind is ChangeKind.GIVE:
         return _objection_to_giving(body, may_give=may_give)
@@ -61,7 +67,7 @@ def _is_revocation(row: RowChange) -> bool:
     return set(row.values) <= _REVOCATION and is_at_a_time and reason in set(RevocationReason)
 
 
-def _is_time(value: RowValue) -> bool:
+def _is_time(value: RowValue | None) -> bool:
     try:
         return isinstance(value, str) and to_time(value).tzinfo is not None
     except ValueError:
@@ -100,19 +106,46 @@ _TAKEN: Final[dict[tuple[str, str], Callable[[RowChange], bool]]] = {
 """The changes of rows that take access away, by what happens to a row of which table."""
 
 
+def _is_undecided(row: RowChange) -> bool:
+    decided = (row.values.get("user_name"), row.values.get("certificate_sha256"))
+    return row.values.get("status") == RequestStatus.PENDING.value and decided == (None, None)
+
+
+def _is_sound_request(row: RowChange) -> bool:
+    """Tell whether a request has values that every node can read, and that an operator can look at."""
+    values = {**row.values, **row.key}
+    content, name = values.pop("content", None), values.get("name")
+    texts = [value for value in values.values() if value is not None and not isinstance(value, int)]
+    return (
+        values.get("kind") in set(RequestKind)
+        and isinstance(name, str)
+        and is_user_name(name)
+        and _is_time(values.get("requested_at"))
+        and _is_time(values.get("expires_at"))
+        and all(isinstance(text, str) and text.isprintable() and len(text) <= TEXT_MAX_CHARS for text in texts)
+        and isinstance(content, bytes)
+        and len(content) <= CONTENT_MAX_BYTES
+    )
+
+
 def _objection_to_request(row: RowChange, state: Store | None, *, may_give: bool) -> str:
     if row.table != "requests":
         return f"a request changes {row.table}"
     if may_give or row.op == "cut" or state is None:
         return ""
     found = state.requests.find(str(row.key.get("id")))
-    if row.op == "put":
-        is_undecided = row.values.get("status") == RequestStatus.PENDING.value and not any(
-            row.values.get(column) for column in ("user_name", "certificate_sha256")
-        )
-        if state.requests.count_pending() >= REQUESTS_MAX:
-            return f"{REQUESTS_MAX:,} requests wait already"
-        return "" if found is None and is_undecided else "a request replaces another one, or decides about itself"
+    return _objection_to_new(row, found, state) if row.op == "put" else _objection_to_changed(row, found)
+
+
+def _objection_to_new(row: RowChange, found: EnrolmentRequest | None, state: Store) -> str:
+    if state.requests.count_pending() >= REQUESTS_MAX:
+        return f"{REQUESTS_MAX:,} requests wait already"
+    if not _is_sound_request(row):
+        return "a request has a value that no request has"
+    return "" if found is None and _is_undecided(row) else "a request replaces another one, or decides about itself"
+
+
+def _objection_to_changed(row: RowChange, found: EnrolmentRequest | None) -> str:
     is_collected = row.values.get("status", RequestStatus.COLLECTED.value) == RequestStatus.COLLECTED.value
     is_decided = found is not None and found.status is not RequestStatus.PENDING
     if set(row.values) <= _REQUEST_BY_APPLICANT and is_collected and (is_decided or "status" not in row.values):
