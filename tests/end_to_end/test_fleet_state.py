@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -9,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import done, refused
+from support.command_line import done, refused, telnetsd
 from support.fleet import SUBJECTS, Fleet, catch_up, content, cut, describe, log_in, pending, position, running_fleet
 from support.homes import add
 from support.machine import DEADLINE_S
@@ -396,3 +398,46 @@ def test_the_engine_lets_in_nobody_without_a_certificate_of_the_fleet_and_a_toke
     assert asyncio.run(is_let_in(access))
     assert not asyncio.run(is_let_in(replace(access, token=other)))
     assert not asyncio.run(is_let_in(replace(access, tls=stranger)))
+
+
+def age(home: Home, seconds: float) -> None:
+    """Let a node have been current so long ago."""
+    then = time.time() - seconds
+    os.utime(home.fleet_freshness, (then, then))
+
+
+def test_a_node_that_is_cut_off_says_so_and_after_a_long_time_lets_in_whom_it_is_told_to(fleet: Fleet) -> None:
+    edge = fleet.homes[2]
+    for name, role in (("quinn", "user"), ("otto", "operator")):
+        add(fleet.founder, name, role)
+    catch_up(edge)
+    configuration = edge.config_file.read_text()
+    cut(fleet.engines)
+    (server,) = fleet.serve(2)
+    age(edge, 3600)
+    with log_in(server, "quinn", fleet.founder) as client:
+        words = r"this server is cut off from its fleet since (\d{4}-\d\d-\d\d at \d\d:\d\d) UTC"
+        since = re.search(words, client.read_until())
+        assert since is not None
+    started = server.session_from(client.port)
+    assert get(started, "telnetsd.fleet.cut_off_since")[:16] == since[1].replace(" at ", "T")
+    finding = next(line for line in telnetsd(edge, "check").stdout.splitlines() if "cut off" in line)
+    assert "warning" in finding
+    age(edge, 8 * 86400)
+    for policy, admitted in (("continue", {"quinn", "otto"}), ("operators", {"otto"}), ("refuse", set[str]())):
+        edge.config_file.write_text(configuration.replace('name = "acme"', f'on_stale = "{policy}"\nname = "acme"'))
+        done(edge, "reload")
+        for name in ("quinn", "otto"):
+            with log_in(server, name, fleet.founder) as client:
+                said = client.read_until() if name in admitted else client.read_to_end()
+            if name not in admitted:
+                assert "refused: this server was cut off from its fleet for too long" in said
+                assert get(server.session_from(client.port, "session-refused"), "event.reason") == "fleet-stale"
+    assert "error" in next(line for line in telnetsd(edge, "check").stdout.splitlines() if "cut off" in line)
+    edge.config_file.write_text(configuration)
+    for engine in fleet.engines:
+        engine.start()
+    wait_until(lambda: time.time() - edge.fleet_freshness.stat().st_mtime < 60, "the node to be current")
+    done(edge, "reload")
+    with log_in(server, "quinn", fleet.founder) as client:
+        assert "cut off" not in client.read_until()

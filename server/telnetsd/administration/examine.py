@@ -29,13 +29,15 @@ from telnetsd.administration.installation.generation import (
     load_table,
     make_policy,
 )
+from telnetsd.administration.replication.node_key import load_node_key
 from telnetsd.audit.key import load_audit_key
 from telnetsd.config.address import unix_path
 from telnetsd.config.contradictions import listen_settings
 from telnetsd.config.loading import load_settings
-from telnetsd.config.settings import Settings
+from telnetsd.config.settings import FleetSettings, Settings
 from telnetsd.config.values import CrlPolicy, fingerprint_hex
 from telnetsd.errors import OperatorError
+from telnetsd.files.freshness import Freshness
 from telnetsd.files.home import Home, require_only_ours
 from telnetsd.listener.sockets import require_address
 from telnetsd.notify.delivery import Receiver
@@ -91,6 +93,7 @@ def examine(home: Home) -> list[Finding]:
             "mapping": partial(_mapping, settings=settings),
             "CRLs": partial(_crls, settings=settings),
             "notifications": partial(_notifications, settings=settings),
+            "fleet": partial(_fleet, settings=settings),
             **parts,
         }
     return [*configuration, *(finding for part, look in parts.items() for finding in _findings(home, part, look))]
@@ -133,6 +136,33 @@ def _configuration(home: Home, settings: Settings) -> Iterator[tuple[CheckResult
 def _notifications(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
     for entry in settings.notify:
         yield CheckResult.OK, f"{Receiver(home, entry).name}: {', '.join(entry.actions)}"
+
+
+def _fleet(home: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:
+    fleet = settings.fleet
+    if not home.fleet_node_certificate.exists():
+        if fleet.name:
+            yield CheckResult.ERROR, f"this home folder is no node of {fleet.name}; to join: telnetsd fleet join"
+        return
+    with closing(open_store(home)) as state:
+        membership = state.fleet.require_membership()
+    if (fleet.name, fleet.node) != (membership.fleet, membership.node):
+        is_called = f"name {membership.fleet} and node {membership.node}"
+        yield CheckResult.ERROR, f"[fleet] of telnetsd.toml does not have the {is_called} of state.db"
+    load_node_key(home)
+    yield _currency(Freshness(home.fleet_freshness), fleet, datetime.now(UTC))
+
+
+def _currency(freshness: Freshness, fleet: FleetSettings, now: datetime) -> tuple[CheckResult, str]:
+    last, cut_off_s = freshness.last(), freshness.cut_off_s(now)
+    if last is None:
+        return CheckResult.WARNING, "this node has never been current; see: telnetsd fleet status"
+    when = f"{last:%Y-%m-%d %H:%M} UTC"
+    if cut_off_s > fleet.stale_after_s:
+        return CheckResult.ERROR, f"this node is cut off since {when}, and on_stale is {fleet.on_stale}"
+    if cut_off_s:
+        return CheckResult.WARNING, f"this node is cut off since {when}, or no server runs here"
+    return CheckResult.OK, f"the node {fleet.node} of {fleet.name} has every change"
 
 
 def _addresses(_: Home, settings: Settings) -> Iterator[tuple[CheckResult, str]]:

@@ -36,6 +36,7 @@ from telnetsd.config.values import (
     RoleName,
     RouteUrl,
     Seconds,
+    StalePolicy,
     Text,
     Workers,
 )
@@ -462,6 +463,14 @@ class FleetSettings(Section, frozen=True, kw_only=True):
     name: Annotated[OptionalNodeName, setting("the name of the fleet; empty: none", waits=True)] = ""
     node: Annotated[OptionalNodeName, setting("the name of this server in it", waits=True)] = ""
     servers: Annotated[tuple[EngineUrl, ...], setting("the servers of the engine", waits=True)] = ()
+    stale_after_s: Annotated[
+        float,
+        msgspec.Meta(ge=60, le=10 * 365 * 86400),
+        setting("after how long without the fleet `on_stale` counts"),
+    ] = 604_800.0
+    on_stale: Annotated[StalePolicy, setting("who may log in to a server that was cut off for that long")] = (
+        StalePolicy.CONTINUE
+    )
     engine: Annotated[EngineSettings, setting("a server of the fleet's engine on this machine")] = EngineSettings()
 
 

@@ -196,3 +196,11 @@ class FailurePolicy(StrEnum):
 
     REFUSE = "refuse"
     CONTINUE = "continue"
+
+
+class StalePolicy(StrEnum):
+    """Who may log in to a node of a fleet that was cut off for too long."""
+
+    CONTINUE = "continue"
+    OPERATORS = "operators"
+    REFUSE = "refuse"

@@ -19,6 +19,7 @@ from telnetsd.connection.messages import STOPPING, Refused
 from telnetsd.connection.stages import Shared
 from telnetsd.connection.turned_away import source_of
 from telnetsd.events.context import SessionPart
+from telnetsd.events.fields import timestamp
 from telnetsd.events.of_sessions import SessionEnded, SessionRefused, SessionStarted
 from telnetsd.events.reason import AdmissionReason, EndReason, TlsReason
 from telnetsd.identity.outcome import GUEST_ROLE, Admitted, Guest, Identity, NamedUser, Refusal
@@ -166,6 +167,9 @@ class Login:
         if isinstance(identity, Refusal):
             shared.admission.penalise(source, shared.stages.settings.limits.penalty_refused_s)
             return messages.refused_for_identity(identity)
+        stages = shared.stages
+        if stages.staleness.is_refused(stages.services.table.roles_of(identity), datetime.now(UTC)):
+            return messages.refused_for_staleness(identity)
         return identity if self._take_session(identity) else messages.refused_for_number(identity)
 
     def _take_session(self, identity: Admitted) -> bool:
@@ -189,13 +193,16 @@ class Login:
         if isinstance(identity, Guest):
             protocol.take_turns(self._shared.guest_turns)
             guests = self._shared.guest_terms(self._slot.source)
+        started_at = datetime.now(UTC)
+        cut_off_since = stages.staleness.cut_off_since(started_at)
         visit = Visit(
             id=session_id,
             identity=identity,
             peer=transport.get_extra_info("peer_certificate"),
             origin=self._origin,
             tls=tls,
-            started_at=datetime.now(UTC),
+            started_at=started_at,
+            cut_off_since=cut_off_since,
             straight_to=self._origin.endpoint.line or _line_by_name(stages.services.lines, tls.server_name),
         )
         await trail.record(
@@ -203,6 +210,7 @@ class Login:
                 reason=identity.reason if isinstance(identity, Guest) else AdmissionReason.IDENTIFIED,
                 message=messages.start_message(identity),
                 handshake_s=round(self._handshake_s, 6),
+                cut_off_since=timestamp(cut_off_since) if cut_off_since is not None else None,
                 certificate=presented(identity),
             )
         )

@@ -49,6 +49,14 @@ def refused_for_number(identity: Admitted) -> Refused:
     return Refused(_event(identity, AdmissionReason.TOO_MANY_SESSIONS, message), words)
 
 
+def refused_for_staleness(identity: Admitted) -> Refused:
+    """Refuse a client since this server was cut off from its fleet for too long."""
+    who = identity.name if isinstance(identity, NamedUser) else "a guest"
+    message = f"{who} was refused: {AdmissionReason.FLEET_STALE.sentence}"
+    words = ["refused: this server was cut off from its fleet for too long", "use another one, or tell the operator"]
+    return Refused(_event(identity, AdmissionReason.FLEET_STALE, message), words)
+
+
 def tls_part(tls: TlsDetails) -> TlsPart:
     """Return what the log records of a handshake."""
     return TlsPart(

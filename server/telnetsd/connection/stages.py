@@ -11,6 +11,7 @@ from typing import Final
 from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import Services
 from telnetsd.config.settings import Settings
+from telnetsd.connection.staleness import Staleness
 from telnetsd.connection.turned_away import TurnedAway
 from telnetsd.identity.identify import Identifier, restrict
 from telnetsd.identity.outcome import Admitted, Identity
@@ -38,6 +39,7 @@ class Stages:
     settings: Settings
     registry: SessionRegistry
     trail: Trail
+    staleness: Staleness
 
     def identify(self, peer: PeerCertificate | None, endpoint: Endpoint, at: datetime) -> Identity:
         """Return the identity that `peer` leads to at an endpoint, which may be a refusal."""

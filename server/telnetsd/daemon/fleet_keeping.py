@@ -17,6 +17,7 @@ from telnetsd.administration.replication.agent_messages import CatchUp
 from telnetsd.commands.enrolment_service import NodeAdmission
 from telnetsd.config.settings import Settings
 from telnetsd.errors import OperatorError
+from telnetsd.files.freshness import Freshness
 from telnetsd.files.home import Home
 from telnetsd.state.opening import open_store
 
@@ -100,3 +101,8 @@ def make_admission(home: Home, settings: Settings, ask: AskPassphrase) -> NodeAd
     from telnetsd.fleet.admission import AdmissionWorker
 
     return AdmissionWorker(home, settings.fleet, ask)
+
+
+def freshness_of(home: Home) -> Freshness | None:
+    """Return when this node was last current; None for a server of no fleet."""
+    return Freshness(home.fleet_freshness) if home.fleet_node_certificate.exists() else None

@@ -18,6 +18,7 @@ from telnetsd.administration.installation.generation import Generation
 from telnetsd.audit.chain import Draft
 from telnetsd.audit.sink import GroupCommit
 from telnetsd.events.of_sessions import ConnectionRefused, LineDisconnected, SessionEnded, SessionStarted
+from telnetsd.files.freshness import Freshness
 
 _REASON: Final = re.compile(rb'"reason":"([a-z0-9-]+)"')
 _HANDSHAKE_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -119,11 +120,15 @@ class GenerationCollector(Collector):
     Args:
         generation: Returns the generation that serves.
         sink: Where events go.
+        freshness: When this node of a fleet was last current; None: this server is in no fleet.
     """
 
-    def __init__(self, generation: Callable[[], Generation], sink: GroupCommit) -> None:
+    def __init__(
+        self, generation: Callable[[], Generation], sink: GroupCommit, freshness: Freshness | None = None
+    ) -> None:
         self._generation = generation
         self._sink = sink
+        self._freshness = freshness
 
     def collect(self) -> list[Metric]:
         """Return the current figures."""
@@ -142,6 +147,7 @@ class GenerationCollector(Collector):
             if crl.next_update is not None:
                 left.add_metric([crl.source], (crl.next_update - now).total_seconds())
         return [
+            *self._of_fleet(now),
             expiry,
             age,
             left,
@@ -152,6 +158,13 @@ class GenerationCollector(Collector):
                 "telnetsd_audit_writable", "Whether the audit log can be written.", value=self._sink.is_writable
             ),
         ]
+
+    def _of_fleet(self, now: datetime) -> list[Metric]:
+        last = self._freshness.last() if self._freshness is not None else None
+        if last is None:
+            return []
+        words = "Seconds since this node of a fleet last had every change."
+        return [GaugeMetricFamily("telnetsd_fleet_age_seconds", words, value=(now - last).total_seconds())]
 
 
 def _fields(event: Draft) -> Any:  # noqa: ANN401 -- an event's JSON

@@ -29,7 +29,7 @@ from telnetsd.control.server import ControlServer
 from telnetsd.daemon.aftermath import LastRun, close_sessions, look_back, vouch_for_recordings
 from telnetsd.daemon.audit_keeping import AuditKeeper, shipping
 from telnetsd.daemon.expiry_keeping import ExpiryKeeper
-from telnetsd.daemon.fleet_keeping import fetch_state, fleet_agent
+from telnetsd.daemon.fleet_keeping import fetch_state, fleet_agent, freshness_of
 from telnetsd.daemon.index_keeping import AUDIT_LOG, RECORDINGS, IndexKeeper
 from telnetsd.daemon.lifecycle import Parts, Signals, is_done_before, take_connections
 from telnetsd.daemon.meter import GenerationCollector, Meter
@@ -184,7 +184,7 @@ async def _serve(start: _Start, generation: Generation, state: Store, log: Audit
             reloader = Reloader(
                 start.home, generation, trail, ask=start.ask, adopt=workers.adopt, manager=start.manager
             )
-            meter.registry.register(GenerationCollector(lambda: reloader.generation, sink))
+            meter.registry.register(GenerationCollector(lambda: reloader.generation, sink, freshness_of(start.home)))
             with monitoring(generation.settings.metrics.listen, meter.registry, health):
                 parts = Parts(
                     workers=workers,

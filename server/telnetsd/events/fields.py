@@ -304,6 +304,9 @@ FleetPosition = Annotated[
 FleetCapabilities = Annotated[
     tuple[str, ...], Field("telnetsd.fleet.capabilities", _TEXTS, "what the node may do")
 ]
+FleetCutOffSince = Annotated[
+    str, Field("telnetsd.fleet.cut_off_since", _TIME, "since when this node may lack changes of the others")
+]
 FleetLife = Annotated[
     int, Field("telnetsd.fleet.life", _COUNT, "how many times a node of that name has joined")
 ]

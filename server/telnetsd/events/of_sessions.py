@@ -42,6 +42,7 @@ class SessionStarted(Event):
     action: ClassVar = "session-started"
     reason: Literal[AdmissionReason.IDENTIFIED] | GuestReason
     handshake_s: f.HandshakeS
+    cut_off_since: f.FleetCutOffSince | None = None
     certificate: context.CertificatePart | None = None
 
 

@@ -243,6 +243,7 @@ class AdmissionReason(Reason):
     IDENTIFIED = "identified", "a verified certificate named the user"
     TOO_MANY_SESSIONS = "too-many-sessions", "the user has, or guests have, too many sessions open"
     SERVER_STOPPED = "server-stopped", "the server is stopping"
+    FLEET_STALE = "fleet-stale", "the server was cut off from its fleet for longer than on_stale allows"
     INTERNAL_ERROR = "internal-error", "the server failed; the cause is in its output"
 
 

@@ -103,6 +103,8 @@ class Home:
     """What this node shows to the engine besides its certificate."""
     fleet_socket = _Path("run/fleet.sock")
     """Where the agent of a running server takes changes for the fleet."""
+    fleet_freshness = _Path("run/fleet.current")
+    """Its time is when this node last had every change of the fleet."""
     shipping_folder = _Path("audit/shipping")
     """How far the audit log has been sent to each collector."""
     restoring_folder = _Path(".restoring")

@@ -16,6 +16,7 @@ from typing import Final
 from telnetsd.administration.replication.agent_messages import LINE_MAX_BYTES, FleetState, NodeStatus
 from telnetsd.administration.replication.pending import list_pending
 from telnetsd.config.loading import load_settings
+from telnetsd.files.freshness import Freshness
 from telnetsd.files.home import Home
 from telnetsd.fleet.access import load_access
 from telnetsd.fleet.connection import Connection, EngineError, NoAnswerError
@@ -58,7 +59,8 @@ class Agent:
         node = self._membership.node
         self._has_state = asyncio.Event()
         self._follower = Follower(home, self._engine, self._subjects)
-        self._life = Life(self._engine, self._follower, self._subjects, node)
+        freshness = Freshness(home.fleet_freshness)
+        self._life = Life(self._engine, self._follower, self._subjects, node, freshness)
         turns = Turns(self._engine, self._follower, self._subjects, node)
         publisher = Publisher(self._engine, self._subjects)
         self._spreader = Spreader(
@@ -132,6 +134,7 @@ class Agent:
         except TimeoutError:
             raise NoAnswerError(f"the fleet has no stream yet: {self._engine.problem}") from None
         await self._follower.caught_up(CATCH_UP_S)
+        await self._life.beat()
 
     async def _describe(self) -> FleetState:
         nodes, waiting = await asyncio.to_thread(_read_nodes, self._home)

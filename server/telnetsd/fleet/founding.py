@@ -29,6 +29,7 @@ from telnetsd.errors import OperatorError, StoreError
 from telnetsd.events.of_the_fleet import FleetFounded
 from telnetsd.events.part import Fields
 from telnetsd.files.atomic import make_secret_folder
+from telnetsd.files.freshness import Freshness
 from telnetsd.files.home import Home
 from telnetsd.fleet.access import as_founder, load_authority_keys
 from telnetsd.fleet.connection import Access, Connection, EngineError, RefusedByEngineError, open_connection
@@ -95,6 +96,8 @@ def found_fleet(home: Home, fleet: str, node: str, addresses: tuple[str, ...], w
         change.record(
             FleetFounded(message=f"the fleet {fleet} was founded by the node {node}", fleet=fleet, node=node)
         )
+    # Until there is a stream, this node is all there is.
+    Freshness(home.fleet_freshness).note()
 
 
 async def write_first_state(home: Home, access: Access, subjects: Subjects) -> None:

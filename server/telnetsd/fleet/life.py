@@ -15,6 +15,8 @@ import msgspec
 from telnetsd import __version__
 from telnetsd.administration.replication.agent_messages import NodeStatus
 from telnetsd.administration.replication.message import LEVEL
+from telnetsd.errors import OperatorError, StoreError
+from telnetsd.files.freshness import Freshness
 from telnetsd.fleet.connection import EngineError, Stored
 from telnetsd.fleet.engine import Engine
 from telnetsd.fleet.follower import ANSWER_S, Follower
@@ -58,13 +60,17 @@ class Life:
         follower: Knows which change was applied last.
         subjects: Those of the fleet.
         node: Our name.
+        freshness: Where it is noted that this node is current.
     """
 
-    def __init__(self, engine: Engine, follower: Follower, subjects: Subjects, node: str) -> None:
+    def __init__(
+        self, engine: Engine, follower: Follower, subjects: Subjects, node: str, freshness: Freshness
+    ) -> None:
         self._engine = engine
         self._follower = follower
         self._subjects = subjects
         self._node = node
+        self._freshness = freshness
         self._taken_at = float("-inf")
 
     @property
@@ -77,7 +83,7 @@ class Life:
         while True:
             try:
                 await self.beat()
-            except EngineError as error:
+            except (EngineError, OperatorError, StoreError, OSError) as error:
                 logger.debug("no sign of life: %s", error)
                 await asyncio.sleep(1)
             else:
@@ -96,6 +102,8 @@ class Life:
         data = msgspec.json.encode(sign)
         await connection.put(self._subjects.life(self._node), data, timeout_s=ANSWER_S)
         self._taken_at = asyncio.get_running_loop().time()
+        if membership.sequence >= self._follower.end and not self._follower.problem:
+            self._freshness.note()
 
     async def read(self, nodes: list[FleetNode]) -> list[NodeStatus]:
         """Return what is known about nodes.

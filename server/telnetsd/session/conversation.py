@@ -14,7 +14,7 @@ from telnetsd.identity.outcome import NamedUser
 from telnetsd.session.caller import SessionCaller
 from telnetsd.session.clocks import is_expiring
 from telnetsd.session.facts import Facts
-from telnetsd.session.greeting import LOG_FILLED, greet
+from telnetsd.session.greeting import LOG_FILLED, greet, warn_of_cut
 from telnetsd.session.pace import Pace
 from telnetsd.session.typed_input import TypedInput
 from telnetsd.session.visit import GuestTerms
@@ -120,6 +120,8 @@ class Conversation:
         facts.protocol.agreement.decide_com_port(None)
         window_days, started_at = facts.services.renewal_window_days, facts.visit.started_at
         greeting = greet(facts.identity, facts.services.table, started_at, window_days)
+        if facts.visit.cut_off_since is not None:
+            greeting.append(warn_of_cut(facts.visit.cut_off_since))
         notice = facts.services.sessions.notice
         self._screen.write([*greeting, f"*** {notice}"] if notice else greeting, self.prompt())
         if isinstance(facts.identity, NamedUser):

@@ -55,6 +55,11 @@ def warn_of_expiry(identity: NamedUser) -> str:
     return f"warning: your certificate expires on {_moment(identity.valid_until)}: {remedy}"
 
 
+def warn_of_cut(since: datetime) -> str:
+    """Return the warning that this node of a fleet may lack what was changed elsewhere."""
+    return f"warning: this server is cut off from its fleet since {_moment(since)}: later changes do not count here"
+
+
 def withdraw(identity: Admitted | Refusal) -> str:
     """Return the message for an open session whose certificate no longer leads to its user."""
     if isinstance(identity, Refusal):

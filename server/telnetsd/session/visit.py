@@ -22,6 +22,7 @@ class Visit:
         origin: Where the client comes from, and which of the server's addresses it used.
         tls: What the handshake negotiated.
         started_at: When the session started (aware, UTC).
+        cut_off_since: Since when this node of a fleet may lack changes (aware, UTC); None if it does not.
         straight_to: The only line of the session, connected at once; empty for a session with a prompt.
     """
 
@@ -31,6 +32,7 @@ class Visit:
     origin: Origin
     tls: TlsDetails
     started_at: datetime
+    cut_off_since: datetime | None = None
     straight_to: str = ""
 
 

@@ -12,7 +12,8 @@ from telnetsd.audit.trail import Trail
 from telnetsd.commands.caller import LiveSessions, Services
 from telnetsd.connection.acceptor import Acceptor
 from telnetsd.connection.stages import Stages
-from telnetsd.daemon.fleet_keeping import make_admission
+from telnetsd.connection.staleness import Staleness
+from telnetsd.daemon.fleet_keeping import freshness_of, make_admission
 from telnetsd.files.home import Home
 from telnetsd.identity.identify import Identifier
 from telnetsd.identity.outcome import NamedUser
@@ -177,4 +178,5 @@ class ServingProcess:
             settings=settings,
             registry=self.registry,
             trail=self._trail,
+            staleness=Staleness(freshness_of(self._home), settings.fleet),
         )
