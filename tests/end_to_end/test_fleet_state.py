@@ -20,7 +20,19 @@ from pathlib import Path
 import pytest
 
 from support.command_line import done, refused, telnetsd
-from support.fleet import SUBJECTS, Fleet, catch_up, content, cut, describe, log_in, pending, position, running_fleet
+from support.fleet import (
+    SUBJECTS,
+    Fleet,
+    catch_up,
+    content,
+    cut,
+    describe,
+    join,
+    log_in,
+    pending,
+    position,
+    running_fleet,
+)
 from support.homes import add
 from support.machine import DEADLINE_S
 from support.server import RunningServer, action_of, get, read_events, wait_for_event, wait_until
@@ -35,6 +47,7 @@ from telnetsd.fleet.access import load_access
 from telnetsd.fleet.connection import Access, Connection, EngineError, open_connection
 from telnetsd.fleet.credentials import Token, make_user_seed
 from telnetsd.identity.outcome import User
+from telnetsd.state.fleet import Capability
 from telnetsd.state.opening import open_store
 
 pytestmark = pytest.mark.unmeasured
@@ -441,3 +454,28 @@ def test_a_node_that_is_cut_off_says_so_and_after_a_long_time_lets_in_whom_it_is
     done(edge, "reload")
     with log_in(server, "quinn", fleet.founder) as client:
         assert "cut off" not in client.read_until()
+
+
+def test_a_node_that_was_revoked_is_let_in_by_the_engine_no_longer_and_nothing_that_it_signs_counts(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.serve(0)
+    site = Home(tmp_path / "site-8")
+    join(fleet.founder, site, "site-8", (Capability.GIVE,))
+    catch_up(site)
+    server = RunningServer(site)
+    try:
+        assert "a node cannot revoke itself" in refused(site, "fleet", "revoke", "site-8")
+        assert "this node may not revoke another one" in refused(fleet.homes[2], "fleet", "revoke", "site-8")
+        catch_up(fleet.homes[1])
+        assert "no node 'site-9'" in refused(fleet.homes[1], "fleet", "revoke", "site-9")
+        done(fleet.homes[1], "fleet", "revoke", "site-8")
+        assert "was revoked on" in refused(fleet.homes[1], "fleet", "revoke", "site-8")
+        wait_until(lambda: not describe(site).server, "the end of its connection")
+        assert "nothing was changed: the engine cannot be reached" in refused(site, "user", "add", "zach", "--mapped")
+        assert "site-8" not in [node.name for node in describe(fleet.founder).nodes]
+        assert "has, or had, a node site-8" in refused(fleet.founder, "fleet", "invite", "site-8")
+    finally:
+        server.kill()
+    told = [one for one in read_events(fleet.homes[1]) if action_of(one) == "fleet-node-revoked"]
+    assert [get(one, "telnetsd.fleet.node") for one in told] == ["site-8"]

@@ -200,7 +200,7 @@ def make_homes(folder: Path) -> list[Home]:
     found_fleet(homes[0], FLEET, NAMES[0], ("127.0.0.1",), by_operator())
     for number, (home, name) in enumerate(zip(homes, NAMES, strict=True)):
         if number:
-            _join(homes[0], home, name, (Capability.GIVE,) if name == NAMES[1] else ())
+            join(homes[0], home, name, (Capability.GIVE,) if name == NAMES[1] else (), ("127.0.0.1",))
         with home.config_file.open("a", encoding="utf-8") as file:
             if not number:
                 listed = ", ".join(f'"{server}"' for server in servers)
@@ -211,8 +211,11 @@ def make_homes(folder: Path) -> list[Home]:
     return homes
 
 
-def _join(founder: Home, home: Home, name: str, capabilities: tuple[Capability, ...]) -> None:
-    code = invite(founder, name, capabilities, ("127.0.0.1",), by_operator())
+def join(
+    founder: Home, home: Home, name: str, capabilities: tuple[Capability, ...], addresses: tuple[str, ...] = ()
+) -> None:
+    """Let an empty home folder join a fleet."""
+    code = invite(founder, name, capabilities, addresses, by_operator())
     applicant = make_applicant()
     settings = load_settings(founder.config_file).fleet
     answer = admit(founder, settings, applicant.request(code, ()), by_operator(), passphrase_of_environment)

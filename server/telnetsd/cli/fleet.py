@@ -111,6 +111,16 @@ def join(
     typer.echo("then: telnetsd fleet status, which fetches the state; and telnetsd serve")
 
 
+def revoke(context: typer.Context, node: NodeArgument, home: HomeOption = None) -> None:
+    """Take a node out of the fleet: what it signs counts no longer, and the engine lets it in no longer."""
+    from telnetsd.fleet.nodes import revoke_node
+
+    spread = revoke_node(home_of(context, home), node, by_operator())
+    typer.echo(f"the node {node} is revoked; its sessions go on until somebody stops that machine")
+    if spread:
+        typer.echo(spread)
+
+
 def status(context: typer.Context, json: JsonOption = False, home: HomeOption = None) -> None:
     """Show the engine, the changes and the nodes of the fleet, as this node sees them."""
     where = home_of(context, home)

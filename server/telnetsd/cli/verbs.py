@@ -149,6 +149,11 @@ VERBS: Final = (
             ),
             Verb("join", "fleet:join", "Make this machine a node of a fleet, with an empty home folder."),
             Verb(
+                "revoke",
+                "fleet:revoke",
+                "Take a node out of the fleet: what it signs counts no longer, and the engine lets it in no longer.",
+            ),
+            Verb(
                 "status",
                 "fleet:status",
                 "Show the engine, the changes and the nodes of the fleet, as this node sees them.",

@@ -10,7 +10,7 @@ from telnetsd.config.settings import FleetSettings
 from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home, require_secret
 from telnetsd.fleet.connection import Access
-from telnetsd.fleet.credentials import AuthorityKeys, Token, founder_token
+from telnetsd.fleet.credentials import AuthorityKeys, Token, founder_token, system_token
 from telnetsd.state.fleet import Membership
 
 _REMEDY: Final = "restore a backup, or join again: telnetsd fleet join --replace"
@@ -40,6 +40,11 @@ def load_access(home: Home, fleet: FleetSettings, membership: Membership) -> Acc
 def as_founder(access: Access, keys: AuthorityKeys) -> Access:
     """Return the access of the founder, who may do everything in the engine's account of the fleet."""
     return replace(access, node="founder", token=founder_token(keys))
+
+
+def as_system(access: Access, keys: AuthorityKeys) -> Access:
+    """Return the access of the engine's own account, which changes who is let in."""
+    return replace(access, node="system", token=system_token(keys))
 
 
 def load_authority_keys(home: Home) -> AuthorityKeys:

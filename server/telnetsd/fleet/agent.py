@@ -9,8 +9,8 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Coroutine
+from contextlib import closing
 from typing import Final
 
 from telnetsd.administration.replication.agent_messages import LINE_MAX_BYTES, FleetState, NodeStatus
@@ -24,6 +24,7 @@ from telnetsd.fleet.desk import Desk
 from telnetsd.fleet.engine import Engine
 from telnetsd.fleet.follower import ANSWER_S, Follower
 from telnetsd.fleet.founding import write_first_state
+from telnetsd.fleet.gate import Gate
 from telnetsd.fleet.life import Life
 from telnetsd.fleet.publishing import Publisher
 from telnetsd.fleet.spreading import Spreader
@@ -87,8 +88,7 @@ class Agent:
         listener = open_unix_listener(self._home.fleet_socket)
         server = await asyncio.start_unix_server(self._desk.serve, sock=listener, limit=LINE_MAX_BYTES)
         try:
-            async with self._working():
-                await stopping.wait()
+            await self._work_until(stopping.wait())
         finally:
             server.close()
             self._home.fleet_socket.unlink(missing_ok=True)
@@ -97,27 +97,32 @@ class Agent:
         """Serve one process, on standard input, until it closes that."""
         connection = socket.socket(fileno=_STDIN)
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_MAX_BYTES)
-        async with self._working():
-            await self._desk.serve(reader, writer)
+        await self._work_until(self._desk.serve(reader, writer))
 
-    @asynccontextmanager
-    async def _working(self) -> AsyncIterator[None]:
-        work = (self._engine.run(), self._work())
-        tasks = [asyncio.create_task(one) for one in work]
+    async def _work_until(self, over: Coroutine[object, object, object]) -> None:
+        """Work until `over` is done.
+
+        Raises: What ended the work before; nothing should.
+        """
+        ending = asyncio.ensure_future(over)
+        working = [asyncio.ensure_future(one) for one in (self._engine.run(), self._work())]
         try:
-            yield
+            done, _ = await asyncio.wait({ending, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for one in (ending, *working):
+                one.cancel()
+            await asyncio.gather(ending, *working, return_exceptions=True)
 
     async def _work(self) -> None:
         if self._membership.is_founding:
             await write_first_state(self._home, self._access, self._subjects)
         self._has_state.set()
-        async with asyncio.TaskGroup() as group:
-            for one in (self._follower.run(), self._life.run(), self._spreader.run()):
-                group.create_task(one)
+        work = [self._follower.run(), self._life.run(), self._spreader.run()]
+        if self._home.fleet_authority_keys.exists():
+            work.append(Gate(self._home, self._access, self._follower).run())
+        await asyncio.gather(*work)
 
     async def _begin(self, connection: Connection) -> None:
         await connection.hear(self._subjects.news, self._follower.hear)

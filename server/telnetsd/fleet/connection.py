@@ -367,6 +367,21 @@ async def open_connection(access: Access, server: str) -> Connection:
     return Connection(client, server)
 
 
+async def open_any(access: Access) -> Connection:
+    """Connect to the first server of the engine that lets us in.
+
+    Raises:
+        EngineError: None does.
+    """
+    problem = EngineError("no server is configured")
+    for server in access.servers:
+        try:
+            return await open_connection(access, server)
+        except EngineError as error:
+            problem = error
+    raise problem
+
+
 async def _ignore(_: Exception) -> None:
     """Hear of an error that the caller of the library hears of as well."""
 

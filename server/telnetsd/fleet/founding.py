@@ -32,7 +32,7 @@ from telnetsd.files.atomic import make_secret_folder
 from telnetsd.files.freshness import Freshness
 from telnetsd.files.home import Home
 from telnetsd.fleet.access import as_founder, load_authority_keys
-from telnetsd.fleet.connection import Access, Connection, EngineError, RefusedByEngineError, open_connection
+from telnetsd.fleet.connection import Access, Connection, EngineError, RefusedByEngineError, open_any
 from telnetsd.fleet.credentials import (
     Token,
     engine_file,
@@ -91,7 +91,14 @@ def found_fleet(home: Home, fleet: str, node: str, addresses: tuple[str, ...], w
         change.state.fleet.join(Membership(fleet=fleet, node=node, is_founding=True))
         der = certificate.public_bytes(Encoding.DER)
         change.state.fleet.keep_node(
-            FleetNode(name=node, life=1, capabilities=EVERY_CAPABILITY, certificate=der, added_at=change.at)
+            FleetNode(
+                name=node,
+                life=1,
+                capabilities=EVERY_CAPABILITY,
+                certificate=der,
+                engine_key=public_key_of(seed),
+                added_at=change.at,
+            )
         )
         change.record(
             FleetFounded(message=f"the fleet {fleet} was founded by the node {node}", fleet=fleet, node=node)
@@ -117,7 +124,7 @@ async def write_first_state(home: Home, access: Access, subjects: Subjects) -> N
 
 async def _write_first_state(home: Home, access: Access, subjects: Subjects) -> None:
     founder = as_founder(access, load_authority_keys(home))
-    connection = await _open_any(founder)
+    connection = await open_any(founder)
     try:
         replicas = _REPLICAS if len(access.servers) >= _REPLICAS else 1
         for stream in subjects.streams(replicas, load_settings(home.config_file).fleet.engine.max_bytes):
@@ -127,16 +134,6 @@ async def _write_first_state(home: Home, access: Access, subjects: Subjects) -> 
         await asyncio.to_thread(write_parts, home, put)
     finally:
         await connection.close()
-
-
-async def _open_any(access: Access) -> Connection:
-    problem = EngineError("no server is configured")
-    for server in access.servers:
-        try:
-            return await open_connection(access, server)
-        except EngineError as error:
-            problem = error
-    raise problem
 
 
 def _put_part(

@@ -243,6 +243,7 @@ def admit(home: Home, fleet: FleetSettings, request: JoinRequest, who: Fields, a
                 life=1,
                 capabilities=invitation.capabilities,
                 certificate=certificate.public_bytes(Encoding.DER),
+                engine_key=request.engine_key,
                 added_at=change.at,
             )
         )

@@ -33,6 +33,7 @@ class FleetNode:
         life: How often a node of this name has joined: 1 for the first.
         capabilities: What it may do.
         certificate: Its certificate, from the CA of the fleet (DER).
+        engine_key: The public key of its token for the engine.
         added_at: When it joined.
         revoked_at: Since when nothing that it signs counts; None: it does.
     """
@@ -41,6 +42,7 @@ class FleetNode:
     life: int
     capabilities: tuple[Capability, ...]
     certificate: bytes
+    engine_key: str
     added_at: datetime
     revoked_at: datetime | None = None
 

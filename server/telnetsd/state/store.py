@@ -232,6 +232,9 @@ class FleetTable(Protocol):
     def keep_node(self, node: FleetNode) -> None:
         """Add a node, or change it; inside a transaction."""
 
+    def revoke_node(self, name: str, at: datetime) -> None:
+        """Record that a node does not belong to the fleet any more; inside a transaction."""
+
     def invitation(self, node: str) -> Invitation | None:
         """Return the invitation of a node that has not joined yet."""
 

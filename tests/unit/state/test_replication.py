@@ -20,7 +20,9 @@ from telnetsd.state.rows import Captured, RowChange, RowError
 from telnetsd.state.sqlite.store import SqliteStore
 
 NOW = now()
-NODE = FleetNode(name="hq-1", life=1, capabilities=EVERY_CAPABILITY, certificate=b"\x00der", added_at=NOW)
+NODE = FleetNode(
+    name="hq-1", life=1, capabilities=EVERY_CAPABILITY, certificate=b"\x00der", engine_key="U", added_at=NOW
+)
 
 
 @contextmanager

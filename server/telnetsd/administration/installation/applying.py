@@ -273,8 +273,14 @@ def _founder_in(data: bytes, node: str, state: Store) -> FleetNode | None:
     for row in body.rows:
         certificate = row.values.get("certificate")
         if row.table == "fleet_nodes" and row.key == {"name": node} and isinstance(certificate, bytes):
-            at, capabilities = utc_now(), (Capability.GIVE,)
-            return FleetNode(name=node, life=1, capabilities=capabilities, certificate=certificate, added_at=at)
+            return FleetNode(
+                name=node,
+                life=1,
+                capabilities=(Capability.GIVE,),
+                certificate=certificate,
+                engine_key="",
+                added_at=utc_now(),
+            )
     return None
 
 

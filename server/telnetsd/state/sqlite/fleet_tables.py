@@ -1,5 +1,6 @@
 """The tables about the fleet."""
 
+from datetime import datetime
 from typing import Final
 
 from telnetsd.errors import OperatorError
@@ -77,8 +78,20 @@ class FleetTables:
     def keep_node(self, node: FleetNode) -> None:
         """See FleetTable."""
         revoked_at = None if node.revoked_at is None else to_text(node.revoked_at)
-        values = (node.life, _to_words(node.capabilities), node.certificate, to_text(node.added_at), revoked_at)
-        self._database.execute("INSERT OR REPLACE INTO fleet_nodes VALUES (?, ?, ?, ?, ?, ?)", (node.name, *values))
+        values = (
+            node.name,
+            node.life,
+            _to_words(node.capabilities),
+            node.certificate,
+            node.engine_key,
+            to_text(node.added_at),
+            revoked_at,
+        )
+        self._database.execute("INSERT OR REPLACE INTO fleet_nodes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def revoke_node(self, name: str, at: datetime) -> None:
+        """See FleetTable."""
+        self._database.execute("UPDATE fleet_nodes SET revoked_at = ? WHERE name = ?", (to_text(at), name))
 
     def invitation(self, node: str) -> Invitation | None:
         """See FleetTable."""
@@ -108,12 +121,13 @@ class FleetTables:
 
 
 def _to_node(row: Row) -> FleetNode:
-    name, life, capabilities, certificate, added_at, revoked_at = row
+    name, life, capabilities, certificate, engine_key, added_at, revoked_at = row
     return FleetNode(
         name=name,
         life=life,
         capabilities=_to_capabilities(capabilities),
         certificate=certificate,
+        engine_key=engine_key,
         added_at=to_time(added_at),
         revoked_at=None if revoked_at is None else to_time(revoked_at),
     )

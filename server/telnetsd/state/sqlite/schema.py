@@ -120,6 +120,7 @@ CREATE TABLE fleet_nodes (
     life INTEGER NOT NULL,
     capabilities TEXT NOT NULL,
     certificate BLOB NOT NULL,
+    engine_key TEXT NOT NULL,
     added_at TEXT NOT NULL,
     revoked_at TEXT
 ) STRICT, WITHOUT ROWID;

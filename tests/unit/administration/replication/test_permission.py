@@ -1,5 +1,6 @@
 """Which changes a node may make: judged by tables and message alone."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -22,8 +23,8 @@ from telnetsd.state.sqlite.store import SqliteStore
 NOW = now()
 AT = "2026-12-01T00:00:00+00:00"
 HOLD: dict[str, RowValue] = {"revoked_at": AT, "revocation_reason": "certificateHold"}
-GIVER = FleetNode(name="hq-1", life=1, capabilities=EVERY_CAPABILITY, certificate=b"", added_at=NOW)
-EDGE = FleetNode(name="edge", life=1, capabilities=(Capability.AUDIT,), certificate=b"", added_at=NOW)
+GIVER = FleetNode(name="hq-1", life=1, capabilities=EVERY_CAPABILITY, certificate=b"", engine_key="U", added_at=NOW)
+EDGE = FleetNode(name="edge", life=1, capabilities=(Capability.AUDIT,), certificate=b"", engine_key="U", added_at=NOW)
 
 
 def row(op: str, table: str, key: dict[str, RowValue] | None = None, **values: RowValue) -> RowChange:
@@ -89,9 +90,7 @@ def objection(state: SqliteStore, node: FleetNode, kind: ChangeKind, *rows: RowC
 def test_a_node_with_the_capability_makes_every_change_and_one_that_was_revoked_none(state: SqliteStore) -> None:
     change = row("put", "users", {"name": "eve"}, added_at=AT, is_mapped=0)
     assert objection(state, GIVER, ChangeKind.GIVE, change, path="certs/crl/x.pem") == ""
-    revoked = FleetNode(
-        name="hq-1", life=1, capabilities=EVERY_CAPABILITY, certificate=b"", added_at=NOW, revoked_at=NOW
-    )
+    revoked = dataclasses.replace(GIVER, revoked_at=NOW)
     for kind in ChangeKind:
         assert objection(state, revoked, kind) == "the node hq-1 was revoked"
     assert "lacks the capability give" in objection(state, EDGE, ChangeKind.GIVE, change)
