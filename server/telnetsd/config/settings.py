@@ -27,6 +27,7 @@ from telnetsd.config.values import (
     NetworkText,
     Oid,
     OptionalHostName,
+    OptionalHostPort,
     OptionalNodeName,
     OptionalUrl,
     OptionalUser,
@@ -447,8 +448,8 @@ class LineSettings(Section, frozen=True, kw_only=True):
 class EngineSettings(Section, frozen=True, kw_only=True):
     """A server of the fleet's engine on this machine: what `telnetsd fleet engine` starts."""
 
-    listen: Annotated[RouteUrl | Literal[""], setting("HOST:PORT where nodes connect; empty: no engine here")] = ""
-    cluster: Annotated[RouteUrl | Literal[""], setting("HOST:PORT where the engine's other servers connect")] = ""
+    listen: Annotated[OptionalHostPort, setting("HOST:PORT where nodes connect; empty: no engine here")] = ""
+    cluster: Annotated[OptionalHostPort, setting("HOST:PORT where the engine's other servers connect")] = ""
     routes: Annotated[
         tuple[RouteUrl, ...],
         setting("HOST:PORT of `cluster` on every engine machine; empty: the hosts of `servers`, with that port"),

@@ -204,3 +204,11 @@ class StalePolicy(StrEnum):
     CONTINUE = "continue"
     OPERATORS = "operators"
     REFUSE = "refuse"
+
+
+OptionalHostPort = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5})?$", description="HOST:PORT, or empty"
+    ),
+]

@@ -147,7 +147,7 @@ class GenerationCollector(Collector):
             if crl.next_update is not None:
                 left.add_metric([crl.source], (crl.next_update - now).total_seconds())
         return [
-            *self._of_fleet(now),
+            self._age(now),
             expiry,
             age,
             left,
@@ -159,12 +159,15 @@ class GenerationCollector(Collector):
             ),
         ]
 
-    def _of_fleet(self, now: datetime) -> list[Metric]:
+    def _age(self, now: datetime) -> Metric:
+        """Return how long ago this node of a fleet was current; without a value if it is in none, or never was."""
+        age = GaugeMetricFamily(
+            "telnetsd_fleet_age_seconds", "Seconds since this node of a fleet last had every change.", labels=[]
+        )
         last = self._freshness.last() if self._freshness is not None else None
-        if last is None:
-            return []
-        words = "Seconds since this node of a fleet last had every change."
-        return [GaugeMetricFamily("telnetsd_fleet_age_seconds", words, value=(now - last).total_seconds())]
+        if last is not None:
+            age.add_metric([], (now - last).total_seconds())
+        return age
 
 
 def _fields(event: Draft) -> Any:  # noqa: ANN401 -- an event's JSON
