@@ -27,7 +27,7 @@ from telnetsd.files.home import Home
 from telnetsd.fleet.access import load_access
 from telnetsd.fleet.connection import Connection, EngineError, open_connection
 from telnetsd.fleet.founding import found_fleet
-from telnetsd.fleet.joining import accept, admit, fleet_section, invite, make_applicant
+from telnetsd.fleet.joining import Invited, accept, admit, fleet_section, invite, make_applicant
 from telnetsd.fleet.server_program import write_engine_configuration
 from telnetsd.fleet.subjects import Subjects
 from telnetsd.state.fleet import Capability
@@ -149,7 +149,7 @@ class Fleet:
 
 
 async def _leader(connection: Connection) -> str:
-    answer = await connection.ask(f"$JS.API.STREAM.INFO.{SUBJECTS.state}", timeout_s=DEADLINE_S)
+    answer = await connection.ask(f"{SUBJECTS.api}.STREAM.INFO.{SUBJECTS.state}", timeout_s=DEADLINE_S)
     return str(json.loads(answer.data)["cluster"]["leader"])
 
 
@@ -215,10 +215,11 @@ def join(
     founder: Home, home: Home, name: str, capabilities: tuple[Capability, ...], addresses: tuple[str, ...] = ()
 ) -> None:
     """Let an empty home folder join a fleet."""
-    code = invite(founder, name, capabilities, addresses, by_operator())
+    invited = Invited(node=name, capabilities=capabilities, addresses=addresses)
+    code = invite(founder, invited, by_operator())
     applicant = make_applicant()
     settings = load_settings(founder.config_file).fleet
-    answer = admit(founder, settings, applicant.request(code, ()), by_operator(), passphrase_of_environment)
+    answer = admit(founder, settings, applicant.request(code), by_operator(), passphrase_of_environment)
     accept(home, name, applicant, answer, "")
     assert fleet_section(name, answer) in home.config_file.read_text()
 

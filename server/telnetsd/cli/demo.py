@@ -65,7 +65,7 @@ def _end(_number: int, _frame: object) -> None:
 
 
 def _telnetsd(home: Home) -> list[str]:
-    return [sys.executable, "-m", "telnetsd", "--home", str(home.root)]
+    return [sys.executable, "-P", "-m", "telnetsd", "--home", str(home.root)]
 
 
 class _Screen:

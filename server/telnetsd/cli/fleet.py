@@ -66,15 +66,20 @@ def invite(
         list[Capability] | None,
         typer.Option("--can", metavar="CAPABILITY", help="What it may do: give, issue, audit, offer-lines, vouch."),
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="A host name or address that its users use; may be repeated."),
+    ] = None,
     engine: EngineOption = None,
     home: HomeOption = None,
 ) -> None:
     """Invite a machine to be a node: print the code with which it joins, once, within a day."""
-    from telnetsd.fleet.joining import INVITATION_HOURS
+    from telnetsd.fleet.joining import INVITATION_HOURS, Invited
     from telnetsd.fleet.joining import invite as make
 
     capabilities = tuple(dict.fromkeys(can or ()))
-    code = make(home_of(context, home), node, capabilities, tuple(engine or ()), by_operator())
+    invited = Invited(node=node, capabilities=capabilities, names=tuple(name or ()), addresses=tuple(engine or ()))
+    code = make(home_of(context, home), invited, by_operator())
     typer.echo(str(code))
     words = ", ".join(capabilities) or "nothing but take access away"
     typer.echo(f"{node} may: {words}; within {INVITATION_HOURS} hours, on that machine:", err=True)
@@ -87,10 +92,6 @@ def join(
         str, typer.Argument(metavar="HOST[:PORT]", help="Where the node that has the fleet's keys listens.")
     ],
     code: Annotated[str, typer.Argument(metavar="CODE", help="What `telnetsd fleet invite` printed.")],
-    name: Annotated[
-        list[str] | None,
-        typer.Option("--name", metavar="HOST", help="A host name or address that clients will use; may be repeated."),
-    ] = None,
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The address to listen on, as in [::]:992, for telnetsd.toml.")
     ] = "",
@@ -103,7 +104,7 @@ def join(
 
     where, wanted, applicant = home_of(context, home), parse_code(code), make_applicant()
     require_bare(where)
-    answer = ask_to_join(parse_host(server), wanted.ca_sha256, applicant.request(wanted, tuple(name or ())))
+    answer = ask_to_join(parse_host(server), wanted.ca_sha256, applicant.request(wanted))
     accept(where, wanted.node, applicant, answer, listen)
     typer.echo(f"{wanted.node} is a node of the fleet {answer.fleet}; made {where.root}")
     if answer.engine is not None:

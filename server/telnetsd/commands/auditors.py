@@ -87,7 +87,7 @@ async def recordings(caller: Caller, arguments: str) -> None:
     home = str(folder.parent.parent)
     nice = shutil.which("nice", path=PATH)
     first = (nice, "-n", "10") if nice is not None else ()
-    words = (*first, sys.executable, "-m", "telnetsd", "--home", home, "recording", "export", path.name)
+    words = (*first, sys.executable, "-P", "-m", "telnetsd", "--home", home, "recording", "export", path.name)
     run = ProgramRun(
         name="recordings", words=words, timeout_s=RECORDING_TIMEOUT_S, output_max_bytes=RECORDING_MAX_BYTES
     )

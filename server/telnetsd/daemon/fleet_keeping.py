@@ -67,7 +67,7 @@ async def _keep(home: Home) -> None:
     while True:
         begun_at = asyncio.get_running_loop().time()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "telnetsd", "--home", str(home.root), "fleet", "agent"),
+            *(sys.executable, "-P", "-m", "telnetsd", "--home", str(home.root), "fleet", "agent"),
             # It ends when this is closed, also because this process was killed.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,

@@ -108,7 +108,7 @@ class IndexKeeper:
     @staticmethod
     async def _run(*words: str) -> int:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        start = ProgramStart([sys.executable, "-m", "telnetsd", *words], environment)
+        start = ProgramStart([sys.executable, "-P", "-m", "telnetsd", *words], environment)
         nothing = subprocess.DEVNULL
         program = start_program(start, stdin=nothing, stdout=nothing, stderr=nothing)
         await program.require_started()

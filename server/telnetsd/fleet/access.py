@@ -11,6 +11,7 @@ from telnetsd.errors import OperatorError
 from telnetsd.files.home import Home, require_secret
 from telnetsd.fleet.connection import Access
 from telnetsd.fleet.credentials import AuthorityKeys, Token, founder_token, system_token
+from telnetsd.fleet.subjects import STREAMS_API, Subjects
 from telnetsd.state.fleet import Membership
 
 _REMEDY: Final = "restore a backup, or join again: telnetsd fleet join --replace"
@@ -34,12 +35,13 @@ def load_access(home: Home, fleet: FleetSettings, membership: Membership) -> Acc
         token = msgspec.json.decode(home.fleet_engine_token.read_bytes(), type=Token)
     except (OSError, ssl.SSLError, msgspec.MsgspecError) as error:
         raise OperatorError(f"cannot read what is in {home.shown(home.fleet_folder)}: {error}; {_REMEDY}") from error
-    return Access(servers=fleet.servers, node=fleet.node, tls=tls, token=token)
+    api = Subjects(fleet.name).api
+    return Access(servers=fleet.servers, node=fleet.node, api=api, tls=tls, token=token)
 
 
 def as_founder(access: Access, keys: AuthorityKeys) -> Access:
     """Return the access of the founder, who may do everything in the engine's account of the fleet."""
-    return replace(access, node="founder", token=founder_token(keys))
+    return replace(access, node="founder", api=STREAMS_API, token=founder_token(keys))
 
 
 def as_system(access: Access, keys: AuthorityKeys) -> Access:

@@ -24,7 +24,7 @@ CONNECT_S: Final = 2.0
 VERSION_MIN: Final = (2, 12)
 """The oldest version of the engine that has what is used here."""
 _NEVER_S: Final = 10**6
-_API: Final = "$JS.API"
+_CLAIMS: Final = "$SYS.REQ.CLAIMS.UPDATE"
 _NO_ANSWER: Final = (nats.errors.Error, OSError, asyncio.TimeoutError)
 """What the library raises when nobody answers; the connection may be at an end."""
 
@@ -62,21 +62,28 @@ class Access:
         node: The name of the node.
         tls: Presents the certificate of the node, and trusts the CA of the fleet.
         token: What it shows to the engine.
+        api: What stands before its questions about streams.
     """
 
     servers: tuple[str, ...]
     node: str
+    api: str
     tls: ssl.SSLContext
     token: Token
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message: its subject, its content, and how to answer it."""
+    """A message: its subject, its content, where the answer is to go, and how to answer it."""
 
     subject: str
     data: bytes
+    answer_to: str
     answer: Callable[[bytes], Awaitable[None]]
+
+    def is_from(self, node: str) -> bool:
+        """Tell whether the answer goes where only a node can hear it."""
+        return self.answer_to.startswith(f"{inbox(node)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +141,13 @@ class Connection:
     Args:
         client: The library's client.
         server: The server that it is connected to.
+        api: What stands before its questions about streams.
     """
 
-    def __init__(self, client: Client, server: str) -> None:
+    def __init__(self, client: Client, server: str, api: str) -> None:
         self._client = client
         self.server = server
+        self._api = api
 
     @property
     def is_open(self) -> bool:
@@ -175,7 +184,7 @@ class Connection:
         """
 
         async def on_message(message: Msg) -> None:
-            await hear(Received(message.subject, message.data, message.respond))
+            await hear(Received(message.subject, message.data, message.reply, message.respond))
 
         try:
             await self._client.subscribe(subject, cb=on_message)
@@ -244,7 +253,7 @@ class Connection:
         Raises:
             EngineError: There is no such stream, or its leader does not answer.
         """
-        answer = await self._ask(f"{_API}.STREAM.INFO.{stream}", b"", timeout_s, None)
+        answer = await self._ask(f"{self._api}.STREAM.INFO.{stream}", b"", timeout_s, None)
         return _decode(answer.data, _StreamAnswer).state.last_seq
 
     async def at(self, stream: str, position: int, timeout_s: float) -> Stored | None:
@@ -254,7 +263,7 @@ class Connection:
             EngineError: Nobody answers.
         """
         request = msgspec.json.encode({"seq": position})
-        return _to_stored(await self._ask(f"{_API}.DIRECT.GET.{stream}", request, timeout_s, None))
+        return _to_stored(await self._ask(f"{self._api}.DIRECT.GET.{stream}", request, timeout_s, None))
 
     async def last_of(self, stream: str, subject: str, timeout_s: float) -> Stored | None:
         """Return the last message of a subject, as any server says; None if that one has none.
@@ -262,7 +271,8 @@ class Connection:
         Raises:
             EngineError: Nobody answers.
         """
-        return _to_stored(await self._ask(f"{_API}.DIRECT.GET.{stream}.{subject}", b"", timeout_s, None))
+        request = msgspec.json.encode({"last_by_subj": subject})
+        return _to_stored(await self._ask(f"{self._api}.DIRECT.GET.{stream}", request, timeout_s, None))
 
     async def last_by_leader(self, stream: str, subject: str, timeout_s: float) -> tuple[int, bytes]:
         """Return position and content of the last message of a subject, as the stream's leader says; 0 if none.
@@ -271,7 +281,7 @@ class Connection:
             EngineError: There is no such stream, or its leader does not answer.
         """
         request = msgspec.json.encode({"last_by_subj": subject})
-        answer = await self._ask(f"{_API}.STREAM.MSG.GET.{stream}", request, timeout_s, None)
+        answer = await self._ask(f"{self._api}.STREAM.MSG.GET.{stream}", request, timeout_s, None)
         try:
             found = _decode(answer.data, _MessageAnswer).message
         except RefusedByEngineError as error:
@@ -288,21 +298,21 @@ class Connection:
         """
         request = msgspec.json.encode(description)
         try:
-            answer = await self._ask(f"{_API}.STREAM.CREATE.{description['name']}", request, timeout_s, None)
+            answer = await self._ask(f"{self._api}.STREAM.CREATE.{description['name']}", request, timeout_s, None)
             _decode(answer.data, _Acknowledgement)
         except RefusedByEngineError as error:
             if error.code != _STREAM_EXISTS:
                 raise
-            answer = await self._ask(f"{_API}.STREAM.UPDATE.{description['name']}", request, timeout_s, None)
+            answer = await self._ask(f"{self._api}.STREAM.UPDATE.{description['name']}", request, timeout_s, None)
             _decode(answer.data, _Acknowledgement)
 
-    async def remove_stream(self, stream: str, timeout_s: float) -> None:
-        """Remove a stream.
+    async def tell_claims(self, account: str, timeout_s: float) -> None:
+        """Tell the engine what an account may do from now on: its JWT.
 
         Raises:
             EngineError: The engine refuses, or does not answer.
         """
-        answer = await self._ask(f"{_API}.STREAM.DELETE.{stream}", b"", timeout_s, None)
+        answer = await self._ask(_CLAIMS, account.encode(), timeout_s, None)
         _decode(answer.data, _Answer)
 
     async def _ask(self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None) -> Msg:
@@ -357,14 +367,27 @@ async def open_connection(access: Access, server: str) -> Connection:
             )
     except ssl.SSLError as error:
         raise EngineError(f"{server}: {error.reason or error}") from error
-    except (*_NO_ANSWER, ssl.CertificateError) as error:
+    except Exception as error:
+        # Before TLS, anybody on the way may say anything, and the library has many exceptions for that.
         raise EngineError(f"{server}: {str(error) or 'it does not answer'}") from error
-    version = client.connected_server_version
-    if (version.major, version.minor) < VERSION_MIN:
+    await _require_version(client, server)
+    return Connection(client, server, access.api)
+
+
+async def _require_version(client: Client, server: str) -> None:
+    """Refuse a server that is older than what is used here.
+
+    Raises:
+        EngineError: It is, or it does not say.
+    """
+    try:
+        version = (client.connected_server_version.major, client.connected_server_version.minor)
+    except Exception:  # noqa: BLE001 -- whatever the library makes of what it says
+        version = (0, 0)
+    if version < VERSION_MIN:
         await client.close()
-        needed = ".".join(map(str, VERSION_MIN))
-        raise EngineError(f"{server} is version {version.major}.{version.minor}; {needed} or later is needed")
-    return Connection(client, server)
+        found, needed = (".".join(map(str, one)) for one in (version, VERSION_MIN))
+        raise EngineError(f"{server} is version {found}; {needed} or later is needed")
 
 
 async def open_any(access: Access) -> Connection:
@@ -391,7 +414,7 @@ def _status_of(message: Msg) -> str:
 
 
 def _to_received(message: Msg) -> Received:
-    return Received(message.subject, message.data, message.respond)
+    return Received(message.subject, message.data, message.reply, message.respond)
 
 
 def _to_stored(message: Msg) -> Stored | None:
@@ -414,7 +437,7 @@ def _decode(data: bytes, kind: type[_A]) -> _A:
     """
     try:
         answer = msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise EngineError(f"the engine's answer cannot be read: {error}") from error
     if answer.error is not None:
         raise RefusedByEngineError(answer.error.err_code or answer.error.code, answer.error.description)

@@ -1,8 +1,8 @@
 """Who may use the engine: keys and tokens as NATS defines them (NKeys, and JWTs that these sign).
 
-The founder's node has the keys: one that stands for the operator of the engine, one for the account of the fleet, and
-two that sign tokens of nodes. What a token allows is written in the account, per signing key, and not in the token:
-it can name no other node.
+The founder's node has the keys: one that stands for the operator of the engine, one for the account that has the
+streams, one for the account of the nodes, and two that sign tokens of nodes. What a token allows is written in the
+account of the nodes, per signing key, and not in the token: it can name no other node.
 """
 
 import base64
@@ -10,13 +10,14 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
 import nkeys
 
-from telnetsd.fleet.subjects import permissions
+from telnetsd.fleet.subjects import permissions, services
 from telnetsd.state.fleet import EVERY_CAPABILITY, Capability
 
 _SEED_BYTES: Final = 32
@@ -27,6 +28,8 @@ _LIMITS: Final = {
     "wildcards": True,
 }
 _STORAGE: Final = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), _UNLIMITED)
+_FOR_EVER: Final = 2**40
+"""A time (Unix) in the far future."""
 _USER_LIMITS: Final = dict.fromkeys(("subs", "data", "payload"), _UNLIMITED)
 
 
@@ -35,7 +38,10 @@ class AuthorityKeys(msgspec.Struct, frozen=True, kw_only=True):
 
     operator: str
     system: str
-    account: str
+    streams: str
+    """The account that has the streams; no node has a token of it, but for the founder when it makes them."""
+    nodes: str
+    """The account of the nodes, which reaches of the other one what `subjects.services` names."""
     giver: str
     """Signs the tokens of nodes that may make every change."""
     edge: str
@@ -87,7 +93,8 @@ def make_authority_keys() -> AuthorityKeys:
     return AuthorityKeys(
         operator=_make_seed(nkeys.PREFIX_BYTE_OPERATOR),
         system=_make_seed(nkeys.PREFIX_BYTE_ACCOUNT),
-        account=_make_seed(nkeys.PREFIX_BYTE_ACCOUNT),
+        streams=_make_seed(nkeys.PREFIX_BYTE_ACCOUNT),
+        nodes=_make_seed(nkeys.PREFIX_BYTE_ACCOUNT),
         giver=_make_seed(nkeys.PREFIX_BYTE_ACCOUNT),
         edge=_make_seed(nkeys.PREFIX_BYTE_ACCOUNT),
         cluster_password=secrets.token_urlsafe(_SEED_BYTES),
@@ -116,15 +123,15 @@ def is_user_key(text: str) -> bool:
 def sign_node_token(keys: AuthorityKeys, node: str, public_key: str, capabilities: tuple[Capability, ...]) -> str:
     """Return the JWT of a node, for the public key of its seed."""
     seed = keys.giver if Capability.GIVE in capabilities else keys.edge
-    claims = {"issuer_account": public_key_of(keys.account), "type": "user", "version": 2}
+    claims = {"issuer_account": public_key_of(keys.nodes), "type": "user", "version": 2}
     return _sign(seed, {"name": node, "sub": public_key, "nats": claims})
 
 
 def founder_token(keys: AuthorityKeys) -> Token:
-    """Return a token that may do everything in the account: it makes the streams."""
+    """Return a token that may do everything in the account of the streams: it makes them."""
     seed = make_user_seed()
     claims = {**_ANYTHING, **_USER_LIMITS, "type": "user", "version": 2}
-    return Token(seed=seed, jwt=_sign(keys.account, {"name": "founder", "sub": public_key_of(seed), "nats": claims}))
+    return Token(seed=seed, jwt=_sign(keys.streams, {"name": "founder", "sub": public_key_of(seed), "nats": claims}))
 
 
 def system_token(keys: AuthorityKeys) -> Token:
@@ -134,32 +141,54 @@ def system_token(keys: AuthorityKeys) -> Token:
     return Token(seed=seed, jwt=_sign(keys.system, {"name": "system", "sub": public_key_of(seed), "nats": claims}))
 
 
-def account_jwt(keys: AuthorityKeys, fleet: str, revoked: dict[str, int] | None = None) -> str:
-    """Return the JWT of the fleet's account.
+def nodes_account(keys: AuthorityKeys, fleet: str, revoked: Iterable[str] = ()) -> str:
+    """Return the JWT of the account of the nodes.
 
     Args:
         keys: The keys of the fleet.
         fleet: The name of the fleet.
-        revoked: The public keys of nodes that do not belong to the fleet any more, with the times since when (Unix).
+        revoked: The public keys of nodes that do not belong to the fleet any more.
     """
     scopes = [
         _scope(keys.giver, "giver", permissions(fleet, EVERY_CAPABILITY)),
         _scope(keys.edge, "edge", permissions(fleet, ())),
     ]
+    streams = public_key_of(keys.streams)
+    imports = [
+        {"name": ours, "subject": theirs, "local_subject": ours, "account": streams, "type": "service"}
+        for ours, theirs in services(fleet).items()
+    ]
     nats = {
-        "limits": {**_LIMITS, **_STORAGE},
+        "imports": imports,
+        "limits": _LIMITS,
         "signing_keys": scopes,
         "default_permissions": _ANYTHING,
-        "revocations": revoked or {},
+        # Whatever the time that a token claims to be of.
+        "revocations": dict.fromkeys(revoked, _FOR_EVER),
         "type": "account",
         "version": 2,
     }
-    return _sign(keys.operator, {"name": fleet, "sub": public_key_of(keys.account), "nats": nats})
+    return _sign(keys.operator, {"name": fleet, "sub": public_key_of(keys.nodes), "nats": nats})
+
+
+def _streams_account(keys: AuthorityKeys, fleet: str) -> str:
+    exports = [
+        {"name": subject, "subject": subject, "type": "service", "response_type": "Singleton"}
+        for subject in services(fleet).values()
+    ]
+    nats = {
+        "exports": exports,
+        "limits": {**_LIMITS, **_STORAGE},
+        "default_permissions": _ANYTHING,
+        "type": "account",
+        "version": 2,
+    }
+    return _sign(keys.operator, {"name": f"{fleet} streams", "sub": public_key_of(keys.streams), "nats": nats})
 
 
 def engine_file(keys: AuthorityKeys, fleet: str) -> EngineFile:
     """Return what a server of the engine has to know."""
-    system, account = public_key_of(keys.system), public_key_of(keys.account)
+    system = public_key_of(keys.system)
     of_operator = {"system_account": system, "type": "operator", "version": 2}
     of_system = {"limits": _LIMITS, "default_permissions": _ANYTHING, "type": "account", "version": 2}
     return EngineFile(
@@ -167,7 +196,8 @@ def engine_file(keys: AuthorityKeys, fleet: str) -> EngineFile:
         system_account=system,
         accounts={
             system: _sign(keys.operator, {"name": "system", "sub": system, "nats": of_system}),
-            account: account_jwt(keys, fleet),
+            public_key_of(keys.streams): _streams_account(keys, fleet),
+            public_key_of(keys.nodes): nodes_account(keys, fleet),
         },
         cluster_password=keys.cluster_password,
     )

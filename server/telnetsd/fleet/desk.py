@@ -94,6 +94,8 @@ class Desk:
         match request:
             case BeginTurn():
                 await turn.enter_async_context(self._turns.one())
+                # What was taken away here before comes before what is given now.
+                await self._spreader.commit_all()
                 return None
             case PublishChange():
                 return await self._publish(request)
@@ -113,5 +115,5 @@ class Desk:
         position = await self._publisher.publish(subject, request.message, request.after, self._turns.left_s)
         self._follower.expect(position)
         with contextlib.suppress(EngineError):
-            await self._engine.now.tell(self._subjects.news, str(position).encode())
+            await self._engine.now.tell(self._subjects.news, b"")
         return position

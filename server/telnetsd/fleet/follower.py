@@ -12,6 +12,7 @@ from typing import Final
 
 from telnetsd.administration.installation.applying import (
     Outcome,
+    Refusals,
     StoppedError,
     StreamMessage,
     apply_message,
@@ -33,7 +34,7 @@ _AT_ONCE: Final = 16
 """How many messages are asked for at the same time."""
 _LAG_RETRIES: Final = 100
 _LAG_S: Final = 0.01
-_SHORTER_MAX: Final = 3
+_SHORTER_MAX: Final = 10
 """How many times in a row the stream may seem to end before our position: its leader may just have changed."""
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Follower:
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
         self._known_end = 0
+        self._refusals = Refusals()
         self._shorter = 0
         self._checked: Connection | None = None
         self._told = ""
@@ -66,9 +68,9 @@ class Follower:
         return self._known_end
 
     async def hear(self, news: Received) -> None:
-        """Take a position in the stream that another node tells."""
-        if news.data.isdigit() and len(news.data) < 20:
-            self.expect(int(news.data))
+        """Look at the stream: another node says that it has something new. Nothing that it says is believed."""
+        if not news.data:
+            self._news.set()
 
     def expect(self, position: int) -> None:
         """Note that the stream has a message at a position."""
@@ -87,11 +89,13 @@ class Follower:
             except EngineError as error:
                 logger.debug("following: %s", error)
                 await asyncio.sleep(_LAG_S)
-            except (OperatorError, StoreError) as error:
+            except (OperatorError, StoreError, OSError) as error:
                 if str(error) != self._told:
                     self._told = str(error)
                     logger.warning("a change of the fleet was not applied: %s; it is tried again", error)
                 await asyncio.sleep(POLL_S)
+            # Any node may say at any rate that there is something new.
+            await asyncio.sleep(_LAG_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), POLL_S)
 
@@ -140,12 +144,18 @@ class Follower:
         if connection is not self._checked:
             await self._check_history(connection, membership)
             self._checked = connection
-        self._known_end = await connection.last_position(self._subjects.state, ANSWER_S)
+        end = self._known_end = await connection.last_position(self._subjects.state, ANSWER_S)
         self._check_end(membership.sequence)
-        while (position := (await self.membership()).sequence) < self._known_end:
-            wanted = range(position + 1, min(position + _AT_ONCE, self._known_end) + 1)
-            for found in await asyncio.gather(*(self._read(connection, one) for one in wanted)):
-                await self._apply(found)
+        while (position := (await self.membership()).sequence) < end:
+            wanted = range(position + 1, min(position + _AT_ONCE, end) + 1)
+            reading = [asyncio.ensure_future(self._read(connection, one)) for one in wanted]
+            try:
+                for one in reading:
+                    await self._apply(await one)
+            finally:
+                for one in reading:
+                    one.cancel()
+                await asyncio.gather(*reading, return_exceptions=True)
 
     async def _check_history(self, connection: Connection, membership: Membership) -> None:
         """Compare the last change that we have with the one that the stream has there.
@@ -187,9 +197,9 @@ class Follower:
     async def _apply(self, found: Stored) -> None:
         kind, node = self._subjects.parse_change(found.subject)
         message = StreamMessage(found.position, kind, node, found.data)
-        outcome = await asyncio.to_thread(apply_message, self._home, message)
+        outcome = await asyncio.to_thread(apply_message, self._home, message, self._refusals)
         if outcome is Outcome.REFUSED:
-            logger.warning("change %d of the fleet does not count; see: telnetsd audit tail", found.position)
+            logger.debug("change %d of the fleet does not count", found.position)
         async with self._moved:
             self._moved.notify_all()
 

@@ -22,6 +22,7 @@ from telnetsd.administration.replication.message import (
     message_sha256,
 )
 from telnetsd.administration.replication.node_key import load_node_key
+from telnetsd.administration.replication.pending import key_of_change
 from telnetsd.administration.replication.shared_files import shared_files_of
 from telnetsd.audit.trail import make_event
 from telnetsd.config.loading import load_settings
@@ -172,6 +173,8 @@ def write_parts(home: Home, put: Callable[[str, int, bytes], object]) -> None:
         with state.transaction():
             state.fleet.join(replace(membership, first_sha256=message_sha256(parts[0])))
             state.fleet.advance(len(parts), message_sha256(parts[-1]))
+            for position in range(1, len(parts) + 1):
+                state.fleet.note_applied(key_of_change(membership.node, _id_of_part(position)), position)
             words = f"the state of this node is now that of the fleet {membership.fleet}"
             event = FleetFounded(message=words, fleet=membership.fleet, node=membership.node)
             log.append([make_event(event)])
@@ -187,7 +190,7 @@ def _first_messages(home: Home, state: Store, membership: Membership, key: Ed255
     for number, (some_rows, some_files) in enumerate(parts, 1):
         body = ChangeBody(
             fleet=membership.fleet,
-            id=f"{number:032x}",
+            id=_id_of_part(number),
             node=membership.node,
             kind=ChangeKind.GIVE,
             by="fleet init",
@@ -200,6 +203,10 @@ def _first_messages(home: Home, state: Store, membership: Membership, key: Ed255
         message = encode_change(body, key)
         previous = message_sha256(message)
         yield message
+
+
+def _id_of_part(number: int) -> str:
+    return f"{number:032x}"
 
 
 def _split(rows: list[RowChange], files: list[SharedFile]) -> Iterator[tuple[list[RowChange], list[SharedFile]]]:

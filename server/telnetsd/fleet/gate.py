@@ -9,11 +9,10 @@ from telnetsd.errors import OperatorError, StoreError
 from telnetsd.files.home import Home
 from telnetsd.fleet.access import as_system, load_authority_keys
 from telnetsd.fleet.connection import Access, EngineError, open_any
-from telnetsd.fleet.credentials import AuthorityKeys, account_jwt
+from telnetsd.fleet.credentials import AuthorityKeys, nodes_account
 from telnetsd.fleet.follower import Follower
 from telnetsd.state.opening import open_store
 
-CLAIMS_SUBJECT: Final = "$SYS.REQ.CLAIMS.UPDATE"
 _ANSWER_S: Final = 5.0
 _LOOK_S: Final = 60.0
 _RETRY_S: Final = 5.0
@@ -34,7 +33,7 @@ class Gate:
         self._home = home
         self._access = access
         self._follower = follower
-        self._told: dict[str, int] = {}
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """Tell the engine whenever a node was revoked, until this is cancelled."""
@@ -53,15 +52,15 @@ class Gate:
             return
         connection = await open_any(as_system(self._access, keys))
         try:
-            await connection.ask(CLAIMS_SUBJECT, account_jwt(keys, fleet, revoked).encode(), timeout_s=_ANSWER_S)
+            await connection.tell_claims(nodes_account(keys, fleet, sorted(revoked)), _ANSWER_S)
         finally:
             await connection.close()
         self._told = revoked
 
 
-def _read(home: Home) -> tuple[AuthorityKeys, str, dict[str, int]]:
-    """Return the keys, the name of the fleet, and the tokens of revoked nodes with the times since when."""
+def _read(home: Home) -> tuple[AuthorityKeys, str, set[str]]:
+    """Return the keys, the name of the fleet, and the public keys of the tokens of revoked nodes."""
     with closing(open_store(home)) as state:
         membership, nodes = state.fleet.require_membership(), state.fleet.nodes()
-    revoked = {one.engine_key: int(one.revoked_at.timestamp()) for one in nodes if one.revoked_at is not None}
+    revoked = {one.engine_key for one in nodes if one.revoked_at is not None}
     return load_authority_keys(home), membership.fleet, revoked

@@ -12,9 +12,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Final, cast
 
 import msgspec
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -29,6 +31,7 @@ from telnetsd.administration.authority.authorities import (
 )
 from telnetsd.administration.authority.rotation import require_host_name
 from telnetsd.administration.initialise import LOCAL_NAMES, make_folders
+from telnetsd.administration.installation.applying import FOUNDER_PREFIX
 from telnetsd.administration.installation.change import changing
 from telnetsd.administration.replication.node_key import load_fleet_ca
 from telnetsd.audit.key import make_audit_key
@@ -60,7 +63,6 @@ from telnetsd.state.store import Store
 INVITATION_HOURS: Final = 24
 _CODE_BYTES: Final = 16
 _GROUP: Final = 5
-_NAMES_MAX: Final = 32
 _CODE: Final = re.compile(r"([a-z][a-z0-9-]{0,31})\.([a-z2-7-]{26,40})\.([0-9a-f]{64})")
 
 
@@ -77,7 +79,6 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
         node_key: Its public key as a node (Ed25519, SubjectPublicKeyInfo).
         engine_key: The public key of its token.
         server_key: The public key of its server (P-256, SubjectPublicKeyInfo).
-        names: Host names and addresses of its server.
     """
 
     node: str
@@ -85,7 +86,6 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     node_key: bytes
     engine_key: str
     server_key: bytes
-    names: list[str]
 
 
 class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         fleet: The name of the fleet.
-        first_sha256: The SHA-256 of the fleet's first change; empty: it has none yet.
+        first_sha256: The SHA-256 of the fleet's first change, or of the certificate of the node that makes it.
         servers: The servers of the engine.
         fleet_ca: The certificate of the fleet's CA (PEM).
         node_certificate: Its certificate as a node (PEM).
@@ -126,6 +126,23 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Invited:
+    """A node that is invited.
+
+    Attributes:
+        node: Its name.
+        capabilities: What it may do.
+        names: Host names and addresses that its users use, in addition to those of the local machine.
+        addresses: Host names and addresses at which it runs a server of the engine; empty: it runs none.
+    """
+
+    node: str
+    capabilities: tuple[Capability, ...] = ()
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Applicant:
     """The keys of a machine that wants to be a node; they never leave it."""
 
@@ -133,7 +150,7 @@ class Applicant:
     server_key: ec.EllipticCurvePrivateKey
     seed: str
 
-    def request(self, code: Code, names: tuple[str, ...]) -> JoinRequest:
+    def request(self, code: Code) -> JoinRequest:
         """Return what the machine sends."""
         return JoinRequest(
             node=code.node,
@@ -141,7 +158,6 @@ class Applicant:
             node_key=_spki(self.node_key.public_key()),
             engine_key=public_key_of(self.seed),
             server_key=_spki(self.server_key.public_key()),
-            names=list(dict.fromkeys((*names, *LOCAL_NAMES))),
         )
 
 
@@ -176,23 +192,20 @@ def require_node_name(name: str) -> None:
         raise OperatorError(f"not a name: {name[:64]!a}; use 1 to 32 of a-z, 0-9 and dash, starting with a letter")
 
 
-def invite(
-    home: Home, node: str, capabilities: tuple[Capability, ...], addresses: tuple[str, ...], who: Fields
-) -> Code:
+def invite(home: Home, invited: Invited, who: Fields) -> Code:
     """Invite a machine to be a node, and return the code, which counts once and for a day.
 
     Args:
         home: The installation.
-        node: The name of the node.
-        capabilities: What it may do.
-        addresses: Host names and addresses at which it runs a server of the engine; empty: it runs none.
+        invited: The node, and what it may do.
         who: The event fields that say who does this.
     Raises:
         OperatorError: There is a node of that name, or the fleet cannot be reached.
     """
-    require_node_name(node)
-    for address in addresses:
-        require_host_name(address)
+    require_node_name(invited.node)
+    for one in (*invited.names, *invited.addresses):
+        require_host_name(one)
+    node, capabilities = invited.node, invited.capabilities
     server_ca = (*load_server_ca(home), *load_roots(home))[0]
     code = Code(node, _make_secret(), certificate_sha256(server_ca))
     with changing(home, who) as change:
@@ -203,13 +216,15 @@ def invite(
             Invitation(
                 node=node,
                 capabilities=capabilities,
-                addresses=addresses,
+                names=tuple(dict.fromkeys((*invited.names, *LOCAL_NAMES))),
+                addresses=invited.addresses,
                 code_sha256=_hash_of(code.secret),
                 expires_at=change.at + timedelta(hours=INVITATION_HOURS),
             )
         )
         words = tuple(one.value for one in capabilities)
-        message = f"the node {node} was invited ({_shown(words)})"
+        names = ", ".join(invited.names) or "this machine alone"
+        message = f"the node {node} was invited ({_shown(words)}), with a server for {names}"
         change.record(FleetNodeInvited(message=message, node=node, capabilities=words))
     return code
 
@@ -235,7 +250,7 @@ def admit(home: Home, fleet: FleetSettings, request: JoinRequest, who: Fields, a
     with changing(home, who) as change:
         invitation = _require_invitation(change.state, request, change.at)
         certificate = ca.issue_node(invitation.node, node_key, invitation.addresses, change.at)
-        chain = encode_chain(issuer.certify_server(server_key, request.names, change.at), issuer)
+        chain = encode_chain(issuer.certify_server(server_key, invitation.names, change.at), issuer)
         change.state.fleet.use_invitation(invitation.node)
         change.state.fleet.keep_node(
             FleetNode(
@@ -253,7 +268,8 @@ def admit(home: Home, fleet: FleetSettings, request: JoinRequest, who: Fields, a
         membership = change.state.fleet.require_membership()
     return JoinAnswer(
         fleet=membership.fleet,
-        first_sha256=membership.first_sha256,
+        # Before there is a stream: the node alone that may begin it.
+        first_sha256=membership.first_sha256 or f"{FOUNDER_PREFIX}{_sha256_of(home.fleet_node_certificate)}",
         servers=list(fleet.servers),
         fleet_ca=to_pem(ca.certificate).decode(),
         node_certificate=to_pem(certificate).decode(),
@@ -333,13 +349,9 @@ def _parse_keys(request: JoinRequest) -> tuple[Ed25519PublicKey, ec.EllipticCurv
     """
     try:
         node_key, server_key = load_der_public_key(request.node_key), load_der_public_key(request.server_key)
-        for name in request.names:
-            require_host_name(name)
-    except (ValueError, UnsupportedAlgorithm, OperatorError) as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise AdmissionError(f"the request to join cannot be read: {error}") from error
     is_p256 = isinstance(server_key, ec.EllipticCurvePublicKey) and isinstance(server_key.curve, ec.SECP256R1)
-    if not 0 < len(request.names) <= _NAMES_MAX:
-        raise AdmissionError(f"a server has from 1 to {_NAMES_MAX} names; give fewer --name")
     if not isinstance(node_key, Ed25519PublicKey) or not is_p256 or not is_user_key(request.engine_key):
         raise AdmissionError("the request to join has a key of another kind; use the same version on all machines")
     return node_key, cast("ec.EllipticCurvePublicKey", server_key)
@@ -370,6 +382,10 @@ def _hash_of(secret: str) -> str:
 
 def _spki(key: Ed25519PublicKey | ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _sha256_of(certificate: Path) -> str:
+    return certificate_sha256(x509.load_pem_x509_certificate(certificate.read_bytes()))
 
 
 def _shown(words: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from telnetsd import __version__
 from telnetsd.administration.replication.agent_messages import NodeStatus
 from telnetsd.administration.replication.message import LEVEL
 from telnetsd.errors import OperatorError, StoreError
+from telnetsd.escaping import escape
 from telnetsd.files.freshness import Freshness
 from telnetsd.fleet.connection import EngineError, Stored
 from telnetsd.fleet.engine import Engine
@@ -48,6 +49,8 @@ class _Seen:
     at: datetime
 
 
+_SIGN_MAX_BYTES: Final = 1024
+_VERSION_MAX_CHARS: Final = 32
 _NEVER: Final = Sign(version="", level=0, position=0)
 _decoder: Final = msgspec.json.Decoder(Sign)
 
@@ -123,7 +126,7 @@ class Life:
         sign = seen.sign if seen is not None else _NEVER
         return NodeStatus(
             name=node.name,
-            version=sign.version,
+            version=escape(sign.version, _VERSION_MAX_CHARS),
             capabilities=[one.value for one in node.capabilities],
             seen_at=seen.at.isoformat(timespec="seconds") if seen is not None else "",
             lag=None if is_away else max(self._follower.end - sign.position, 0),
@@ -132,11 +135,11 @@ class Life:
 
 def _read(found: Stored | None) -> _Seen | None:
     """Return a node's sign; None if it gave none that can be read."""
-    if found is None:
+    if found is None or len(found.data) > _SIGN_MAX_BYTES:
         return None
     try:
         # The engine writes nanoseconds, which no time of Python has.
         at = datetime.fromisoformat(f"{found.at[:26].rstrip('Z')}+00:00")
         return _Seen(_decoder.decode(found.data), at)
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         return None

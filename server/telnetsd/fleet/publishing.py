@@ -24,6 +24,10 @@ class NotPublishedError(TelnetsdError):
     """A change is not in the stream, and will not be: a sentence for the operator."""
 
 
+class OvertakenError(NotPublishedError):
+    """Another change has its place."""
+
+
 class UnknownOutcomeError(TelnetsdError):
     """Whether a change is in the stream is not known."""
 
@@ -59,6 +63,11 @@ class Publisher:
                 return await self._put(connection, subject, message, after)
             except NoAnswerError:
                 is_sent = True
+            except NotPublishedError as error:
+                if not is_sent or isinstance(error, OvertakenError):
+                    raise
+                # An earlier try may have been taken: only what is in its place tells.
+                words = str(error)
             except EngineError as error:
                 words = str(error)
             await asyncio.sleep(_RETRY_S)
@@ -75,7 +84,10 @@ class Publisher:
             EngineError: It is not in the stream yet: no server of the engine took it.
         """
         try:
-            return await connection.put(subject, message, timeout_s=_TRY_S, after=after)
+            position = await connection.put(subject, message, timeout_s=_TRY_S, after=after)
+            if position == after + 1:
+                return position
+            raise NoAnswerError(f"the engine says that it is at {position}")
         except RefusedByEngineError as error:
             if error.code not in WRONG_POSITION:
                 raise NotPublishedError(f"nothing was changed: {_words_of(error)}") from error
@@ -87,7 +99,7 @@ class Publisher:
             # The leader of the stream holds a message there, maybe ours, that the majority does not have yet.
             raise NoAnswerError("the engine has not decided yet")
         if found.data != message:
-            raise NotPublishedError("nothing was changed: another operator was faster; try again")
+            raise OvertakenError("nothing was changed: another operator was faster; try again")
         return found.position
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.state.fleet import Capability
 
+STREAMS_API: Final = "$JS.API"
+"""What stands before the engine's questions about streams, in the account that has them."""
 _ITSELF: Final = "{{name()}}"
 """What the engine replaces by the name in a token."""
 LEASE_NS: Final = 15_000_000_000
@@ -30,6 +32,11 @@ class Subjects:
     def state(self) -> str:
         """The stream of changes."""
         return f"{self.fleet}_STATE"
+
+    @property
+    def api(self) -> str:
+        """What stands before the questions of nodes about streams."""
+        return f"{self.fleet}.js"
 
     @property
     def nodes(self) -> str:
@@ -91,6 +98,27 @@ class Subjects:
         ]
 
 
+def services(fleet: str) -> dict[str, str]:
+    """Return what the account that has the streams does for the account of the nodes: take messages, and show them.
+
+    The streams are in another account than the nodes, which have no way to its other subjects. An engine sends the
+    answer of a question to whatever subject the asker names, without checking whether the asker may publish there.
+
+    Returns: The subject in the account of the streams, by the subject in the account of the nodes.
+    """
+    own = Subjects(fleet)
+    questions = (
+        *(f"STREAM.INFO.{stream}" for stream in (own.state, own.nodes, own.lease)),
+        f"STREAM.MSG.GET.{own.lease}",
+        f"DIRECT.GET.{own.state}",
+        f"DIRECT.GET.{own.nodes}",
+    )
+    return {
+        **{one: one for one in (*(own.change(kind, "*") for kind in ChangeKind), own.life("*"), own.leases)},
+        **{f"{own.api}.{question}": f"{STREAMS_API}.{question}" for question in questions},
+    }
+
+
 def permissions(fleet: str, capabilities: tuple[Capability, ...]) -> dict[str, Any]:
     """Return what a token allows a node with some capabilities, as a scope of a signing key says it."""
     own = Subjects(fleet)
@@ -102,11 +130,7 @@ def permissions(fleet: str, capabilities: tuple[Capability, ...]) -> dict[str, A
         own.leases,
         own.news,
         own.ask(">"),
-        *(f"$JS.API.STREAM.INFO.{stream}" for stream in (own.state, own.nodes, own.lease)),
-        f"$JS.API.STREAM.MSG.GET.{own.lease}",
-        f"$JS.API.DIRECT.GET.{own.state}",
-        f"$JS.API.DIRECT.GET.{own.nodes}",
-        f"$JS.API.DIRECT.GET.{own.nodes}.>",
+        *(one for one in services(fleet) if one.startswith(own.api)),
     ]
     if Capability.GIVE in capabilities:
         publish.append(own.change(ChangeKind.GIVE, _ITSELF))

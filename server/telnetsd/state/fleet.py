@@ -21,6 +21,8 @@ class Capability(StrEnum):
     """Tell the owner of a line who its visitors are."""
 
 
+KEYS_KEPT: Final = 100_000
+"""For how many positions it is remembered which changes the stream had: a notice, or an attacker, may be late."""
 EVERY_CAPABILITY: Final = tuple(Capability)
 
 
@@ -54,6 +56,7 @@ class Invitation:
     Attributes:
         node: The name of the node.
         capabilities: What it may do.
+        names: Host names and addresses that its users use; the certificate of its server has them.
         addresses: Host names and addresses at which it runs a server of the engine; empty: it runs none.
         code_sha256: The SHA-256 of the code (hexadecimal).
         expires_at: Until when.
@@ -61,6 +64,7 @@ class Invitation:
 
     node: str
     capabilities: tuple[Capability, ...]
+    names: tuple[str, ...]
     addresses: tuple[str, ...] = ()
     code_sha256: str
     expires_at: datetime

@@ -182,6 +182,9 @@ class RequestTable(Protocol):
     def remove(self, request_id: str) -> None:
         """Remove a request; inside a transaction."""
 
+    def count(self) -> int:
+        """Return how many requests there are."""
+
     def count_pending(self) -> int:
         """Return how many requests wait for the operator, from clients without a user name yet."""
 
@@ -214,11 +217,11 @@ class FleetTable(Protocol):
     def advance(self, sequence: int, sha256: str) -> None:
         """Record the last change of the fleet that is in these tables; inside its transaction."""
 
-    def note_taken(self, change_id: str, position: int) -> None:
-        """Remember for a while that the stream had a change that takes access away; inside its transaction."""
+    def note_applied(self, key: str, position: int) -> None:
+        """Remember that the stream had a change; inside its transaction."""
 
-    def was_taken(self, change_id: str) -> bool:
-        """Tell whether the stream had a change that takes access away, as far as that is remembered."""
+    def was_applied(self, key: str) -> bool:
+        """Tell whether the stream had a change, as far back as that is remembered."""
 
     def leave(self) -> None:
         """Forget the fleet; inside a transaction."""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from typing import Any
 
 import nkeys
@@ -11,12 +12,12 @@ from telnetsd.errors import OperatorError
 from telnetsd.fleet.credentials import (
     Signer,
     Token,
-    account_jwt,
     engine_file,
     founder_token,
     is_user_key,
     make_authority_keys,
     make_user_seed,
+    nodes_account,
     public_key_of,
     sign_node_token,
 )
@@ -50,39 +51,41 @@ def test_the_token_of_a_node_is_signed_by_the_key_of_what_it_may_do_and_names_th
     for capabilities, signer in ((EVERY_CAPABILITY, KEYS.giver), ((Capability.AUDIT,), KEYS.edge), ((), KEYS.edge)):
         claims = require_signed_by(sign_node_token(KEYS, "site-7", public_key_of(seed), capabilities), signer)
         assert (claims["name"], claims["sub"]) == ("site-7", public_key_of(seed))
-        assert claims["nats"]["issuer_account"] == public_key_of(KEYS.account)
+        assert claims["nats"]["issuer_account"] == public_key_of(KEYS.nodes)
         # What it allows is written in the account: a token of a scoped key must not say anything of its own.
         assert set(claims["nats"]) == {"issuer_account", "type", "version"}
 
 
 def test_the_account_gives_each_key_the_subjects_of_the_node_in_the_token_alone() -> None:
-    claims = require_signed_by(account_jwt(KEYS, "acme", {"UREVOKED": 1}), KEYS.operator)
+    claims = require_signed_by(nodes_account(KEYS, "acme", ["UREVOKED"]), KEYS.operator)
     giver, edge = claims["nats"]["signing_keys"]
-    assert claims["nats"]["revocations"] == {"UREVOKED": 1}
+    assert claims["nats"]["revocations"]["UREVOKED"] > time.time() + 10**9
     assert (giver["key"], edge["key"]) == (public_key_of(KEYS.giver), public_key_of(KEYS.edge))
     publish = {role["role"]: set(role["template"]["pub"]["allow"]) for role in (giver, edge)}
     assert publish["giver"] - publish["edge"] == {"acme.give.{{name()}}"}
-    own = {one for one in publish["edge"] if not one.startswith("$JS.API.")}
+    own = {one for one in publish["edge"] if not one.startswith("acme.js.")}
     assert own == {
         *(f"acme.{word}.{{{{name()}}}}" for word in ("take", "request", "node", "urgent")),
         "acme.lease",
         "acme.news",
         "acme.ask.>",
     }
-    reads = {one.split(".")[2] for one in publish["edge"] if one.startswith("$JS.API.")}
-    assert reads == {"STREAM", "DIRECT"}
-    assert not any(word in one for one in publish["giver"] for word in ("DELETE", "PURGE", "CREATE", "UPDATE"))
+    questions = {one.removeprefix("acme.js.") for one in publish["giver"] if one.startswith("acme.js.")}
+    assert {one.rpartition(".")[0] for one in questions} == {"STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"}
+    reached = {one["subject"] for one in claims["nats"]["imports"]}
+    assert not any(word in one for one in reached for word in ("DELETE", "PURGE", "CREATE", "UPDATE"))
+    assert not any(one.endswith(">") for one in reached)
     assert all("_INBOX_{{name()}}" in one or one.startswith("acme.") for one in edge["template"]["sub"]["allow"])
 
 
 def test_a_server_of_the_engine_knows_no_secret_key_of_the_fleet() -> None:
     known = engine_file(KEYS, "acme")
     text = json.dumps([known.operator, known.accounts, known.system_account])
-    for seed in (KEYS.operator, KEYS.system, KEYS.account, KEYS.giver, KEYS.edge):
+    for seed in (KEYS.operator, KEYS.system, KEYS.streams, KEYS.nodes, KEYS.giver, KEYS.edge):
         assert seed not in text
     for token in (known.operator, *known.accounts.values()):
         require_signed_by(token, KEYS.operator)
-    require_signed_by(founder_token(KEYS).jwt, KEYS.account)
+    require_signed_by(founder_token(KEYS).jwt, KEYS.streams)
 
 
 def test_a_challenge_is_signed_with_the_seed_of_the_token() -> None:
@@ -95,7 +98,7 @@ def test_a_challenge_is_signed_with_the_seed_of_the_token() -> None:
 
 def test_only_the_public_key_of_a_token_is_taken_for_one() -> None:
     assert is_user_key(public_key_of(make_user_seed()))
-    for text in ("", "U", "!", public_key_of(KEYS.account), make_user_seed(), "A" * 56):
+    for text in ("", "U", "!", public_key_of(KEYS.nodes), make_user_seed(), "A" * 56):
         assert not is_user_key(text)
 
 

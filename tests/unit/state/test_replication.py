@@ -227,7 +227,11 @@ def test_nodes_invitations_and_our_place_are_kept(tmp_path: Path) -> None:
         fleet = state.fleet
         assert (fleet.membership(), fleet.node("hq-1"), fleet.invitation("dr-1")) == (None, None, None)
         invitation = Invitation(
-            node="dr-1", capabilities=(Capability.GIVE,), code_sha256="c", expires_at=NOW + timedelta(days=1)
+            node="dr-1",
+            capabilities=(Capability.GIVE,),
+            names=("dr-1.example", "192.0.2.9"),
+            code_sha256="c",
+            expires_at=NOW + timedelta(days=1),
         )
         with state.transaction():
             fleet.join(Membership(fleet="acme", node="hq-1", is_founding=True))

@@ -12,6 +12,7 @@ from telnetsd.administration.enrolment.requests import about, forget_expired
 from telnetsd.administration.installation.change import changing
 from telnetsd.administration.installation.operator import by_operator
 from telnetsd.administration.installation.staging import Change
+from telnetsd.administration.installation.turn import is_limited
 from telnetsd.administration.replication.message import ChangeKind
 from telnetsd.administration.users.credentials import Issuance, write_chain
 from telnetsd.administration.users.users import NewUser, check_new_user, insert_user, pin_key, require_free_label
@@ -76,8 +77,10 @@ def deny_request(home: Home, request_id: str) -> EnrolmentRequest:
     """Deny a request.
 
     Raises:
-        OperatorError: There is no such request, or it was decided already.
+        OperatorError: There is no such request, it was decided already, or this node of a fleet may not decide.
     """
+    if is_limited(home):
+        raise OperatorError("this node may not decide about requests; do it on a node that may make every change")
     with changing(home, by_operator(), ChangeKind.TAKE) as change:
         forget_expired(change)
         request = _require_pending(change, request_id)

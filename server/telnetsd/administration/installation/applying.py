@@ -5,8 +5,14 @@ over, with an event: nobody who may only take away can stop the others. What a n
 signed cannot be passed over: if it does not fit, the node stops to apply changes, and an operator has to look.
 """
 
+import contextlib
+import time
+import uuid
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import sha256
+from typing import Final
 
 from telnetsd.administration.installation.change import at_rest
 from telnetsd.administration.installation.staging import Change, put_in_place
@@ -22,10 +28,11 @@ from telnetsd.administration.replication.message import (
 from telnetsd.administration.replication.node_key import key_of_node, load_fleet_ca
 from telnetsd.administration.replication.pending import (
     PendingChange,
+    key_of_change,
     list_pending,
     make_pending,
-    redo_pending,
     undo_pending,
+    without,
 )
 from telnetsd.administration.replication.permission import find_objection
 from telnetsd.audit.log import AuditLog
@@ -38,9 +45,14 @@ from telnetsd.events.of_the_fleet import FleetChangeApplied, FleetChangeRefused,
 from telnetsd.events.reason import FleetChangeReason, FleetObjection, FleetStop
 from telnetsd.files.home import Home
 from telnetsd.pki.authority import utc_now
-from telnetsd.state.fleet import Capability, FleetNode
+from telnetsd.state.fleet import KEYS_KEPT, Capability, FleetNode
 from telnetsd.state.rows import RowError
 from telnetsd.state.store import Store
+
+FOUNDER_PREFIX: Final = "founder:"
+"""What stands before the SHA-256 of the founder's certificate where that of the first change is not known yet."""
+_REFUSAL_S: Final = 60.0
+_NODES_MAX: Final = 1000
 
 
 class StoppedError(TelnetsdError):
@@ -80,6 +92,29 @@ class StreamMessage:
     data: bytes
 
 
+class Refusals:
+    """Which refusals are on the log: one of a node in a minute, since it may send any number."""
+
+    def __init__(self) -> None:
+        self._told_at: dict[str, float] = {}
+        self._untold: Counter[str] = Counter()
+
+    def is_due(self, node: str) -> bool:
+        """Tell whether a refusal of a node is to be recorded now; else it is counted."""
+        now = time.monotonic()
+        if now - self._told_at.get(node, -_REFUSAL_S) < _REFUSAL_S:
+            self._untold[node] += 1
+            return False
+        if len(self._told_at) >= _NODES_MAX:
+            self._told_at.clear()
+        self._told_at[node] = now
+        return True
+
+    def take_count(self, node: str) -> int:
+        """Return how many refusals of a node were not recorded since the last one that was."""
+        return self._untold.pop(node, 0)
+
+
 class _NotCountingError(TelnetsdError):
     """A message does not count, on any node.
 
@@ -92,9 +127,13 @@ class _NotCountingError(TelnetsdError):
         self.objection = objection
 
 
-def apply_message(home: Home, message: StreamMessage) -> Outcome:
+def apply_message(home: Home, message: StreamMessage, told: Refusals) -> Outcome:
     """Apply the next message of the stream.
 
+    Args:
+        home: The installation.
+        message: The message.
+        told: Which refusals are on the log already.
     Raises:
         StoppedError: It must not be applied, nor passed over.
         OperatorError: It cannot be applied now: the log or the store cannot be written.
@@ -110,14 +149,21 @@ def apply_message(home: Home, message: StreamMessage) -> Outcome:
         try:
             _apply(home, state, log, message)
         except _NotCountingError as error:
+            if not membership.sequence:
+                words = f"the first change in the stream is not that of this fleet: {error}"
+                raise StoppedError(FleetStop.OTHER_HISTORY, words) from error
             with state.transaction():
                 state.fleet.advance(message.position, message_sha256(message.data))
-                log.append([make_event(_refused(message.node, error, message.position))])
+                is_ours = message.node == membership.node
+                if is_ours:
+                    _forget_refused(state, message)
+                if is_ours or told.is_due(message.node):
+                    log.append([make_event(_refused(message.node, error, message.position, told))])
             return Outcome.REFUSED
         return Outcome.APPLIED
 
 
-def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
+def apply_notice(home: Home, node: str, data: bytes, told: Refusals) -> Outcome:
     """Apply what a node says outside the stream, since it takes access away; the stream will have it too.
 
     A notice may come after the stream had the change. It has nothing left to take away then, and is forgotten.
@@ -134,26 +180,35 @@ def apply_notice(home: Home, node: str, data: bytes) -> Outcome:
             body, sender = _verify(home, state, node, data)
             _require_allowed(None, body, sender, (ChangeKind.TAKE, node, membership.fleet))
         except _NotCountingError as error:
-            log.append([make_event(_refused(node, error, None))])
+            if told.is_due(node):
+                log.append([make_event(_refused(node, error, None, told))])
             return Outcome.REFUSED
-        if state.fleet.was_taken(body.id) or body.id in {one.id for one in list_pending(state)}:
+        pending = _pending_of(body)
+        is_old = body.after + KEYS_KEPT <= membership.sequence
+        if is_old or state.fleet.was_applied(pending.key) or pending.key in {one.key for one in list_pending(state)}:
             return Outcome.KNOWN
         with state.transaction():
-            if not make_pending(state, _pending_of(body)):
-                state.replication.forget_pending(body.id)
+            if not make_pending(state, pending):
+                state.replication.forget_pending(pending.key)
                 return Outcome.KNOWN
             log.append([make_event(_applied(body, FleetChangeReason.URGENT, None))])
         return Outcome.APPLIED
 
 
-def forget_pending(home: Home, change_id: str) -> None:
+def _forget_refused(state: Store, message: StreamMessage) -> None:
+    """Forget a change of our own that nobody accepts: putting it into the stream again would not help."""
+    with contextlib.suppress(MessageError):
+        state.replication.forget_pending(key_of_change(message.node, unverified_change(message.data).id))
+
+
+def forget_pending(home: Home, key: str) -> None:
     """Forget a pending change that has nothing left to take away.
 
     Raises:
         OperatorError: The store cannot be written.
     """
     with at_rest(home) as (state, _), state.transaction():
-        state.replication.forget_pending(change_id)
+        state.replication.forget_pending(key)
 
 
 def record_stop(home: Home, error: StoppedError) -> None:
@@ -180,19 +235,37 @@ def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> N
         # What is judged and changed is what the stream says: what is only pending here is put on top again.
         pending = undo_pending(state)
         body = _judge(home, state, message)
-        change = Change(home, state, {}, body.id)
-        is_ours = change.folder.exists() or body.id in {one.id for one in pending}
+        key, ours = key_of_change(body.node, body.id), state.fleet.require_membership().node
+        change = Change(home, state, {}, body.id if body.node == ours else uuid.uuid4().hex)
+        is_told = change.folder.exists() or key in {one.key for one in pending}
         _write_rows(state, body, message.position)
-        state.replication.forget_pending(body.id)
-        if body.kind is ChangeKind.TAKE:
-            state.fleet.note_taken(body.id, message.position)
-        redo_pending(state, [one for one in pending if one.id != body.id])
+        state.replication.forget_pending(key)
+        for one in pending:
+            _redo(state, one, body, ours)
         _stage(change, body)
         state.fleet.advance(message.position, message_sha256(message.data))
-        if not is_ours:
+        state.fleet.note_applied(key, message.position)
+        if not is_told:
             log.append([make_event(_applied(body, FleetChangeReason.IN_STREAM, message.position))])
     if change.folder.exists():
         put_in_place(home, change.folder, state)
+
+
+def _redo(state: Store, pending: PendingChange, body: ChangeBody, ours: str) -> None:
+    """Make a pending change again, after a change of the stream; inside its transaction.
+
+    What another node told us lasts until somebody decides otherwise, or as long as that node belongs to the fleet.
+    """
+    if pending.key == key_of_change(body.node, body.id):
+        return
+    if pending.node != ours:
+        node = state.fleet.node(pending.node)
+        is_decided = body.kind is ChangeKind.GIVE
+        pending = without(pending, body.rows) if is_decided else pending
+        if node is None or node.revoked_at is not None or not pending.asked:
+            state.replication.forget_pending(pending.key)
+            return
+    make_pending(state, pending)
 
 
 def _write_rows(state: Store, body: ChangeBody, position: int) -> None:
@@ -227,12 +300,14 @@ def _judge(home: Home, state: Store, message: StreamMessage) -> ChangeBody:
         StoppedError: It counts, and cannot be applied here.
     """
     membership = state.fleet.require_membership()
-    if not membership.sequence and membership.first_sha256 not in {"", message_sha256(message.data)}:
-        raise StoppedError(FleetStop.OTHER_HISTORY, "the first change is not the one that the invitation named")
     body, sender = _verify(home, state, message.node, message.data)
+    founder = f"{FOUNDER_PREFIX}{sha256(sender.certificate).hexdigest()}"
+    if not membership.sequence and membership.first_sha256 not in {"", message_sha256(message.data), founder}:
+        raise StoppedError(FleetStop.OTHER_HISTORY, "the first change is not the one that the invitation named")
     if body.previous != (membership.sha256 if membership.sequence else ""):
         words = f"change {message.position} of {body.node} follows another change than {membership.sequence}"
-        if Capability.GIVE in sender.capabilities and sender.revoked_at is None:
+        is_repeated = state.fleet.was_applied(key_of_change(body.node, body.id))
+        if Capability.GIVE in sender.capabilities and sender.revoked_at is None and not is_repeated:
             raise StoppedError(FleetStop.OTHER_HISTORY, words)
         raise _NotCountingError(FleetObjection.OTHER_HISTORY, words)
     _require_allowed(state, body, sender, (message.kind, message.node, membership.fleet))
@@ -299,10 +374,11 @@ def _require_allowed(state: Store | None, body: ChangeBody, sender: FleetNode, s
         raise _NotCountingError(FleetObjection.NOT_ALLOWED, objection)
 
 
-def _refused(node: str, error: _NotCountingError, position: int | None) -> Event:
+def _refused(node: str, error: _NotCountingError, position: int | None, told: Refusals) -> Event:
     node = escape(node, TEXT_MAX_CHARS)
     which = "a notice" if position is None else f"change {position}"
-    message = f"{which} of the node {node} does not count: {escape(str(error), TEXT_MAX_CHARS)}"
+    more = f" (and {count} before it)" if (count := told.take_count(node)) else ""
+    message = f"{which} of the node {node} does not count: {escape(str(error), TEXT_MAX_CHARS)}{more}"
     return FleetChangeRefused(reason=error.objection, message=message, node=node, position=position)
 
 

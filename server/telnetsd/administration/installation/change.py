@@ -52,6 +52,7 @@ def changing(home: Home, who: Fields, kind: ChangeKind = ChangeKind.GIVE) -> Ite
     with turn_for(home, kind) as turn:
         with locked(home), closing(open_store(home)) as state, closing(open_log(home)) as log:
             _recover(home, state, log)
+            turn.require_place(state)
             with _committing(Change(home, state, who), turn, log) as change:
                 yield change
         turn.spread(change)

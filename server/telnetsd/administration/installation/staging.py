@@ -141,7 +141,8 @@ def _is_secret(mode: int) -> bool:
 def undo(folder: Path, log: AuditLog, *, is_told: bool) -> None:
     """Remove what was staged; if the log may say that the change was made, record that it was undone."""
     manifest = read_manifest(folder) if is_told else None
-    if manifest is not None:
+    # One of the stream of a fleet has no messages here: it is applied again.
+    if manifest is not None and manifest.messages:
         message = f"an interrupted change was undone: {'; '.join(manifest.messages)}"
         log.append([make_event(ChangeUndone(message=message))])
     shutil.rmtree(folder, ignore_errors=True)

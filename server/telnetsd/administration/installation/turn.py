@@ -12,7 +12,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telnetsd.administration.installation.staging import Change
-from telnetsd.administration.replication.agent_link import AgentLink, FleetRefusedError, linked
+from telnetsd.administration.replication.agent_link import AgentLink, FleetRefusedError, OutcomeUnknownError, linked
 from telnetsd.administration.replication.agent_messages import BeginTurn, PublishChange, Spread, SpreadChange
 from telnetsd.administration.replication.message import (
     ChangeBody,
@@ -20,16 +20,25 @@ from telnetsd.administration.replication.message import (
     MessageTooLongError,
     encode_change,
     message_sha256,
+    sentences,
 )
 from telnetsd.administration.replication.node_key import load_node_key
-from telnetsd.administration.replication.pending import PendingChange, keep_pending
+from telnetsd.administration.replication.pending import (
+    PendingChange,
+    keep_pending,
+    key_of_change,
+    list_pending,
+    redo_pending,
+    undo_pending,
+)
+from telnetsd.administration.replication.permission import ROWS_MAX
 from telnetsd.audit.chain import Head
-from telnetsd.errors import OperatorError
+from telnetsd.errors import OperatorError, StoreConflictError
 from telnetsd.events.part import Fields
 from telnetsd.files.home import Home
 from telnetsd.state.fleet import Capability, FleetNode, Membership
 from telnetsd.state.opening import open_store
-from telnetsd.state.rows import Captured
+from telnetsd.state.rows import Captured, RowError
 from telnetsd.state.store import Store
 
 
@@ -54,6 +63,13 @@ class Turn(Protocol):
     def is_undecided(self) -> bool:
         """Whether the change may have come into the stream."""
 
+    def require_place(self, state: Store) -> None:
+        """Refuse a change for which another turn would be needed by now; with the lock of the home folder.
+
+        Raises:
+            OperatorError: The home folder has become one of a fleet meanwhile, or its fleet has got its stream.
+        """
+
     def spread(self, change: Change) -> None:
         """Tell the other nodes, when the change counts here."""
 
@@ -62,6 +78,12 @@ class AloneTurn:
     """On a machine that is in no fleet; see Turn."""
 
     is_undecided = False
+
+    def require_place(self, state: Store) -> None:
+        """See Turn."""
+        membership = state.fleet.membership()
+        if membership is not None and not membership.is_founding:
+            raise OperatorError("nothing was changed: this node has just become one of a fleet; try again")
 
     def capturing(self, _: Store) -> AbstractContextManager[Captured]:
         """See Turn."""
@@ -92,6 +114,10 @@ class GiveTurn:
         self._kind = kind
         self.is_undecided = False
 
+    def require_place(self, state: Store) -> None:
+        """See Turn."""
+        state.fleet.require_membership()
+
     def capturing(self, state: Store) -> AbstractContextManager[Captured]:
         """See Turn."""
         return state.replication.capturing()
@@ -107,6 +133,7 @@ class GiveTurn:
         after = self.place_of(change, captured)
         if after is None:
             return
+        _put_below_pending(change.state, captured)
         membership = change.state.fleet.require_membership()
         body = ChangeBody(
             fleet=membership.fleet,
@@ -116,9 +143,10 @@ class GiveTurn:
             by=name_in(change.who),
             at=change.at.isoformat(),
             previous=membership.sha256,
+            after=after,
             rows=captured.rows,
             files=change.shared_files,
-            events=change.messages,
+            events=sentences(change.messages),
             audit=(head.sequence, head.sha256),
         )
         try:
@@ -131,7 +159,10 @@ class GiveTurn:
         except FleetRefusedError:
             self.is_undecided = False
             raise
+        if sequence != after + 1:
+            raise OutcomeUnknownError(f"the engine says that the change is at {sequence}, not at {after + 1}")
         change.state.fleet.advance(sequence, message_sha256(message))
+        change.state.fleet.note_applied(key_of_change(membership.node, change.id), sequence)
 
     def spread(self, _: Change) -> None:
         """See Turn; the others learn of it from the stream."""
@@ -150,6 +181,10 @@ class TakeTurn:
         self._home = home
         self._is_kept = False
 
+    def require_place(self, state: Store) -> None:
+        """See Turn."""
+        state.fleet.require_membership()
+
     def capturing(self, state: Store) -> AbstractContextManager[Captured]:
         """See Turn."""
         return state.replication.capturing()
@@ -161,13 +196,16 @@ class TakeTurn:
         """See Turn; the change is kept until it is in the stream."""
         if not captured.rows:
             return
+        membership = change.state.fleet.require_membership()
+        if is_limited_node(change.state) and len(captured.rows) > ROWS_MAX:
+            raise OperatorError(f"this node may put {ROWS_MAX} on hold at a time; name fewer")
         self._is_kept = True
         pending = PendingChange(
             id=change.id,
-            node=change.state.fleet.require_membership().node,
+            node=membership.node,
             by=name_in(change.who),
             at=change.at.isoformat(),
-            events=change.messages,
+            events=sentences(change.messages),
             audit=(head.sequence, head.sha256),
             asked=captured.rows,
             rows=captured.rows,
@@ -211,12 +249,38 @@ def turn_for(home: Home, kind: ChangeKind) -> Iterator[Turn]:
             yield GiveTurn(link, load_node_key(home), kind)
 
 
-def is_limited(home: Home) -> bool:
+def _put_below_pending(state: Store, captured: Captured) -> None:
+    """Put a change below what is only pending here, as everywhere else, although it was made on top of that.
+
+    Raises:
+        OperatorError: It would contradict that.
+    """
+    if not list_pending(state):
+        return
+    state.replication.apply(captured.undo)
+    pending = undo_pending(state)
+    try:
+        state.replication.apply(captured.rows)
+    except (RowError, StoreConflictError) as error:
+        raise OperatorError("nothing was changed: another change is on its way; try again in a moment") from error
+    redo_pending(state, pending)
+
+
+def is_limited_node(state: Store) -> bool:
     """Tell whether this is a node of a fleet that may only put on hold, not revoke or remove."""
-    membership, node = _our_place(home)
+    membership = state.fleet.membership()
     if membership is None or membership.is_founding:
         return False
+    node = state.fleet.node(membership.node)
     return node is None or Capability.GIVE not in node.capabilities
+
+
+def is_limited(home: Home) -> bool:
+    """Tell the same of a home folder."""
+    if not home.fleet_node_certificate.exists():
+        return False
+    with closing(open_store(home)) as state:
+        return is_limited_node(state)
 
 
 def is_upkeep_ours(state: Store) -> bool:

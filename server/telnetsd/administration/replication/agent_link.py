@@ -103,7 +103,7 @@ def _connect(home: Home) -> socket.socket | None:
 def _started(home: Home) -> Iterator[socket.socket]:
     """Start an agent, which ends with the connection."""
     ours, theirs = socket.socketpair()
-    command = (sys.executable, "-m", "telnetsd", "--home", str(home.root), "fleet", "agent", "--once")
+    command = (sys.executable, "-P", "-m", "telnetsd", "--home", str(home.root), "fleet", "agent", "--once")
     with theirs:
         process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL)  # noqa: S603 -- our own program
     try:

@@ -5,9 +5,11 @@ body: nothing is unpacked before it has been verified. A body names the SHA-256 
 messages of a fleet are one chain, and a fork or a rollback shows.
 """
 
+import re
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import zstandard
@@ -22,6 +24,11 @@ LEVEL: Final = 1
 MESSAGE_MAX_BYTES: Final = 900_000
 """The longest message; the engine takes 1 MiB, with headers."""
 BODY_MAX_BYTES: Final = 16 * 2**20
+EVENT_MAX_CHARS: Final = 1024
+EVENTS_MAX: Final = 200
+"""How many sentences a message has about what it does; a longer change says so in the last one."""
+CHANGE_ID: Final = r"\A[0-9a-f]{32}\Z"
+_CANONICAL_TIME: Final = r"\A20[2-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\+00:00\Z"
 _PURPOSE: Final = b"telnetsd fleet change v1\n"
 _SIGNATURE_BYTES: Final = 64
 
@@ -62,8 +69,9 @@ class ChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         node: Who made it.
         kind: What it does.
         by: Who made it on that node, for people.
-        at: When, by that node's clock (ISO 8601); it decides nothing.
-        previous: The SHA-256 of the message before it; empty for the first.
+        at: When, by that node's clock (ISO 8601, UTC, whole seconds); it decides nothing.
+        previous: The SHA-256 of the message before it; empty for the first, and for a notice.
+        after: The position of the last change that its node had.
         rows: The rows that it changes.
         files: The files that it changes.
         events: What it did, one sentence an event.
@@ -73,15 +81,18 @@ class ChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     v: int = 1
     level: int = LEVEL
     fleet: str
-    id: str
+    id: Annotated[str, msgspec.Meta(pattern=CHANGE_ID)]
     node: str
     kind: ChangeKind
-    by: str
-    at: str
+    by: Annotated[str, msgspec.Meta(max_length=EVENT_MAX_CHARS)]
+    at: Annotated[str, msgspec.Meta(pattern=_CANONICAL_TIME)]
     previous: str
+    after: Annotated[int, msgspec.Meta(ge=0)] = 0
     rows: list[RowChange]
     files: list[SharedFile] = []
-    events: list[str] = []
+    events: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=EVENT_MAX_CHARS)]], msgspec.Meta(max_length=EVENTS_MAX)
+    ] = []
     audit: tuple[int, str] = (0, "")
 
 
@@ -162,6 +173,25 @@ def _level_of(content: bytes) -> int:
         return _envelope_decoder.decode(content).level
     except (msgspec.MsgspecError, RecursionError):
         return 0
+
+
+def sentences(events: list[str]) -> list[str]:
+    """Return what a message says about a change: as many sentences as fit, and how many do not."""
+    kept = [one[:EVENT_MAX_CHARS] for one in events[:EVENTS_MAX]]
+    if len(events) > EVENTS_MAX:
+        kept[-1] = f"and {len(events) - EVENTS_MAX + 1} more"
+    return kept
+
+
+def is_canonical_time(text: object) -> bool:
+    """Tell whether a text is a time as the tables have it: UTC, in whole seconds, in this century."""
+    if not isinstance(text, str) or re.search(_CANONICAL_TIME, text) is None:
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def message_sha256(message: bytes) -> str:

@@ -42,13 +42,23 @@ class PendingChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     rows: list[RowChange]
     undo: list[RowChange]
 
+    @property
+    def key(self) -> str:
+        """What tells it apart from all others: no node can speak of the changes of another one."""
+        return key_of_change(self.node, self.id)
+
+
+def key_of_change(node: str, change_id: str) -> str:
+    """Return what tells a change apart from all others."""
+    return f"{node}.{change_id}"
+
 
 _decoder: Final = msgspec.msgpack.Decoder(PendingChange)
 
 
 def keep_pending(state: Store, change: PendingChange) -> None:
     """Keep a change until it is in the stream; inside its transaction."""
-    state.replication.keep_pending(change.id, msgspec.msgpack.encode(change))
+    state.replication.keep_pending(change.key, msgspec.msgpack.encode(change))
 
 
 def list_pending(state: Store) -> list[PendingChange]:
@@ -62,6 +72,13 @@ def undo_pending(state: Store) -> list[PendingChange]:
     for change in reversed(found):
         state.replication.apply(change.undo)
     return found
+
+
+def without(change: PendingChange, rows: list[RowChange]) -> PendingChange:
+    """Return a change without what concerns rows that somebody has decided about since."""
+    decided = {(row.table, tuple(sorted(row.key.items()))) for row in rows}
+    left = [row for row in change.asked if (row.table, tuple(sorted(row.key.items()))) not in decided]
+    return msgspec.structs.replace(change, asked=left)
 
 
 def redo_pending(state: Store, changes: list[PendingChange]) -> None:

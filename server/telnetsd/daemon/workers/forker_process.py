@@ -124,7 +124,7 @@ class FirstForker:
 async def start_forker(plan: Plan, options: tuple[str, ...]) -> StartedForker:
     """Start a forker as a program; `options` are those of `telnetsd workers`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "telnetsd", "workers", *options),
+        *(sys.executable, "-P", "-m", "telnetsd", "workers", *options),
         msgspec.json.encode(plan).decode(),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=[descriptor for descriptor, _ in plan.listeners],

@@ -1,15 +1,11 @@
 """The tables about the fleet."""
 
 from datetime import datetime
-from typing import Final
 
 from telnetsd.errors import OperatorError
-from telnetsd.state.fleet import Capability, FleetNode, Invitation, Membership
+from telnetsd.state.fleet import KEYS_KEPT, Capability, FleetNode, Invitation, Membership
 from telnetsd.state.records import to_text, to_time
 from telnetsd.state.sqlite.database import Database, Row
-
-TAKEN_KEPT: Final = 1000
-"""For how many positions of the stream it is remembered which changes took access away: a notice may be late."""
 
 
 class FleetTables:
@@ -52,18 +48,18 @@ class FleetTables:
         statement = "UPDATE fleet_membership SET is_founding = 0, sequence = ?, sha256 = ?"
         self._database.execute(statement, (sequence, sha256))
 
-    def note_taken(self, change_id: str, position: int) -> None:
+    def note_applied(self, key: str, position: int) -> None:
         """See FleetTable."""
-        self._database.execute("INSERT OR REPLACE INTO fleet_taken VALUES (?, ?)", (position, change_id))
-        self._database.execute("DELETE FROM fleet_taken WHERE position <= ?", (position - TAKEN_KEPT,))
+        self._database.execute("INSERT OR REPLACE INTO fleet_applied VALUES (?, ?)", (position, key))
+        self._database.execute("DELETE FROM fleet_applied WHERE position <= ?", (position - KEYS_KEPT,))
 
-    def was_taken(self, change_id: str) -> bool:
+    def was_applied(self, key: str) -> bool:
         """See FleetTable."""
-        return self._database.row("SELECT 1 FROM fleet_taken WHERE id = ?", (change_id,)) is not None
+        return self._database.row("SELECT 1 FROM fleet_applied WHERE key = ?", (key,)) is not None
 
     def leave(self) -> None:
         """See FleetTable."""
-        for table in ("fleet_membership", "fleet_pending", "fleet_taken", "fleet_nodes", "fleet_invitations"):
+        for table in ("fleet_membership", "fleet_pending", "fleet_applied", "fleet_nodes", "fleet_invitations"):
             self._database.execute(f"DELETE FROM {table}")
 
     def node(self, name: str) -> FleetNode | None:
@@ -95,14 +91,15 @@ class FleetTables:
 
     def invitation(self, node: str) -> Invitation | None:
         """See FleetTable."""
-        statement = "SELECT capabilities, addresses, code_sha256, expires_at FROM fleet_invitations WHERE node = ?"
-        row = self._database.row(statement, (node,))
+        columns = "capabilities, names, addresses, code_sha256, expires_at"
+        row = self._database.row(f"SELECT {columns} FROM fleet_invitations WHERE node = ?", (node,))
         if row is None:
             return None
-        capabilities, addresses, code_sha256, expires_at = row
+        capabilities, names, addresses, code_sha256, expires_at = row
         return Invitation(
             node=node,
             capabilities=_to_capabilities(capabilities),
+            names=tuple(names.split()),
             addresses=tuple(addresses.split()),
             code_sha256=code_sha256,
             expires_at=to_time(expires_at),
@@ -111,9 +108,15 @@ class FleetTables:
     def invite(self, invitation: Invitation) -> None:
         """See FleetTable."""
         one = invitation
-        words, addresses = _to_words(one.capabilities), " ".join(one.addresses)
-        values = (one.node, words, addresses, one.code_sha256, to_text(one.expires_at))
-        self._database.execute("INSERT OR REPLACE INTO fleet_invitations VALUES (?, ?, ?, ?, ?)", values)
+        values = (
+            one.node,
+            _to_words(one.capabilities),
+            " ".join(one.names),
+            " ".join(one.addresses),
+            one.code_sha256,
+            to_text(one.expires_at),
+        )
+        self._database.execute("INSERT OR REPLACE INTO fleet_invitations VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def use_invitation(self, node: str) -> None:
         """See FleetTable."""

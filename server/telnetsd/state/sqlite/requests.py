@@ -94,6 +94,10 @@ class Requests:
         """See RequestTable."""
         self._database.execute("DELETE FROM requests WHERE id = ?", (request_id,))
 
+    def count(self) -> int:
+        """See RequestTable."""
+        return int(self._database.one_row("SELECT count(*) FROM requests")[0])
+
     def count_pending(self) -> int:
         """See RequestTable."""
         where = "status = ? AND kind <> ?"

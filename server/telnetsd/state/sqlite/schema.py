@@ -127,6 +127,7 @@ CREATE TABLE fleet_nodes (
 CREATE TABLE fleet_invitations (
     node TEXT PRIMARY KEY,
     capabilities TEXT NOT NULL,
+    names TEXT NOT NULL,
     addresses TEXT NOT NULL,
     code_sha256 TEXT NOT NULL,
     expires_at TEXT NOT NULL
@@ -140,9 +141,9 @@ CREATE TABLE fleet_membership (
     sequence INTEGER NOT NULL,
     sha256 TEXT NOT NULL
 ) STRICT;
-CREATE TABLE fleet_taken (
+CREATE TABLE fleet_applied (
     position INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE
+    key TEXT NOT NULL UNIQUE
 ) STRICT;
 CREATE TABLE fleet_pending (
     number INTEGER PRIMARY KEY,

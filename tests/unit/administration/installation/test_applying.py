@@ -14,13 +14,16 @@ from support.homes import add
 from support.server import action_of, get, read_events
 from telnetsd.administration.authority.revocation import RevocationTarget, revoke
 from telnetsd.administration.installation.applying import (
+    FOUNDER_PREFIX,
     Outcome,
+    Refusals,
     StoppedError,
     StreamMessage,
     apply_message,
     apply_notice,
 )
 from telnetsd.administration.installation.operator import by_operator
+from telnetsd.administration.installation.staging import Change
 from telnetsd.administration.replication.message import LEVEL, ChangeBody, ChangeKind, encode_change, message_sha256
 from telnetsd.administration.replication.node_key import load_node_key
 from telnetsd.administration.replication.pending import PendingChange, list_pending
@@ -28,6 +31,7 @@ from telnetsd.events.reason import FleetStop, RevocationReason
 from telnetsd.files.home import Home
 from telnetsd.fleet.founding import write_parts
 from telnetsd.pki.authority import utc_now
+from telnetsd.state.fleet import KEYS_KEPT
 from telnetsd.state.opening import open_store
 from telnetsd.state.rows import RowChange
 
@@ -70,7 +74,7 @@ class Stream:
         return self.put(NAMES[self.homes.index(home)], 0, self.message(home, *rows, **changes), kind)
 
     def apply_all(self, home: Home) -> list[Outcome]:
-        return [apply_message(home, one) for one in self.messages]
+        return [apply_message(home, one, Refusals()) for one in self.messages]
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +233,7 @@ def test_a_number_that_no_database_has_counts_for_no_node(stream: Stream) -> Non
 def test_a_gap_in_the_stream_stops_a_node(stream: Stream) -> None:
     message = stream.make(stream.homes[1], user("eve"))
     with pytest.raises(StoppedError, match="after change 1 comes 3"):
-        apply_message(stream.founder, replace(message, position=3))
+        apply_message(stream.founder, replace(message, position=3), Refusals())
 
 
 def test_a_stream_that_begins_in_another_way_than_the_invitation_said_is_not_followed(
@@ -243,19 +247,120 @@ def test_a_stream_that_begins_in_another_way_than_the_invitation_said_is_not_fol
         state.replication.clear()
         first = message_sha256(stream.messages[0].data)
         state.fleet.join(replace(state.fleet.require_membership(), sequence=0, first_sha256=first))
-    with pytest.raises(StoppedError, match="not the one that the invitation named"):
+    with pytest.raises(StoppedError, match="the first change in the stream is not that of this fleet"):
         other.apply_all(edge)
     with closing(open_store(edge)) as state, state.transaction():
-        state.fleet.join(replace(state.fleet.require_membership(), first_sha256=""))
-    assert other.apply_all(edge) == [Outcome.REFUSED]
-    assert refusals(edge) == ["unknown-node"]
+        certificate = FOUNDER_PREFIX + "0" * 64
+        state.fleet.join(replace(state.fleet.require_membership(), first_sha256=certificate))
+    with pytest.raises(StoppedError, match="not the one that the invitation named"):
+        stream.apply_all(edge)
+    with closing(open_store(edge)) as state, state.transaction():
+        state.fleet.join(replace(state.fleet.require_membership(), first_sha256=first))
+    assert stream.apply_all(edge) == [Outcome.APPLIED]
+
+
+ID = "a" * 32
+
+
+def test_no_node_can_speak_of_the_change_of_another_one_and_cancel_it(stream: Stream) -> None:
+    """An edge that hears the id of a revocation puts an empty change of that id into the stream."""
+    _, second, edge = stream.homes
+    notice = stream.message(second, hold(second), kind=ChangeKind.TAKE, previous="", id=ID)
+    assert apply_notice(stream.founder, "hq-2", notice, Refusals()) is Outcome.APPLIED
+    for kind in (ChangeKind.TAKE, ChangeKind.REQUEST):
+        stream.make(edge, kind=kind, id=ID)
+    stream.apply_all(stream.founder)
+    assert pending(stream.founder) == 1
+    with closing(open_store(stream.founder)) as state:
+        found = state.users.require("bob").certificates[0].revocation
+        assert found is not None
+    with closing(open_store(edge)) as state:
+        assert not state.fleet.was_applied(f"hq-2.{ID}")
+
+
+def test_the_id_of_a_change_names_no_folder(stream: Stream) -> None:
+    """A change of another node never touches what is staged here, even under its own id."""
+    with closing(open_store(stream.founder)) as state:
+        undecided = Change(stream.founder, state, {}, ID)
+        undecided.write_public(stream.founder.trust_folder / "new.pem", b"a CA")
+        undecided.stage(after=1000)
+    stream.make(stream.homes[2], kind=ChangeKind.TAKE, id=ID)
+    stream.apply_all(stream.founder)
+    assert undecided.folder.exists()
+    assert not (stream.founder.trust_folder / "new.pem").exists()
+
+
+def test_a_hold_that_was_only_told_lasts_until_somebody_decides_otherwise(stream: Stream) -> None:
+    founder, _, edge = stream.homes
+    notice = stream.message(edge, hold(edge), kind=ChangeKind.TAKE, previous="", id=ID)
+    assert apply_notice(founder, "edge", notice, Refusals()) is Outcome.APPLIED
+    lifted = {"revoked_at": None, "revocation_reason": None}
+    sha256 = certificate_of(founder)
+    stream.make(stream.homes[1], RowChange("set", "certificates", {"sha256": sha256}, lifted))
+    stream.apply_all(founder)
+    assert pending(founder) == 0
+    with closing(open_store(founder)) as state:
+        assert state.users.require("bob").certificates[0].revocation is None
+
+
+def test_a_hold_that_was_only_told_ends_with_the_membership_of_its_node(stream: Stream) -> None:
+    founder, second, edge = stream.homes
+    notice = stream.message(edge, hold(edge), kind=ChangeKind.TAKE, previous="", id=ID)
+    apply_notice(founder, "edge", notice, Refusals())
+    stream.make(second, RowChange("set", "fleet_nodes", {"name": "edge"}, {"revoked_at": AT}), kind=ChangeKind.TAKE)
+    stream.apply_all(founder)
+    assert pending(founder) == 0
+    with closing(open_store(founder)) as state:
+        assert state.users.require("bob").certificates[0].revocation is None
+    assert apply_notice(founder, "edge", notice, Refusals()) is Outcome.REFUSED
+
+
+def test_a_notice_of_long_ago_counts_no_longer(stream: Stream) -> None:
+    founder, second, _ = stream.homes
+    notice = stream.message(second, hold(second), kind=ChangeKind.TAKE, previous="", id=ID, after=1)
+    with closing(open_store(founder)) as state, state.transaction():
+        state.fleet.advance(KEYS_KEPT + 1, "0" * 64)
+    assert apply_notice(founder, "hq-2", notice, Refusals()) is Outcome.KNOWN
+    assert pending(founder) == 0
+
+
+def test_a_change_of_ours_that_nobody_accepts_is_not_sent_again(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = stream.homes[2]
+    monkeypatch.setattr("telnetsd.administration.installation.turn.TakeTurn.spread", lambda *_: None)
+    revoke(edge, RevocationTarget(("bob",)), RevocationReason.KEY_COMPROMISE, by_operator())
+    (mine,) = _pending(edge)
+    denied = RowChange("cut", "requests", {"id": "x"})
+    stream.make(edge, denied, kind=ChangeKind.TAKE, id=mine.id)
+    assert stream.apply_all(edge)[-1] is Outcome.REFUSED
+    assert not _pending(edge)
+    assert refusals(edge) == ["not-allowed"]
+
+
+def test_a_genuine_change_that_somebody_puts_into_the_stream_again_is_passed_over(stream: Stream) -> None:
+    stream.make(stream.homes[1], user("eve"))
+    stream.put("hq-2", 0, stream.messages[-1].data)
+    for home in stream.homes:
+        assert stream.apply_all(home)[-1] is Outcome.REFUSED
+        assert refusals(home) == ["other-history"]
+
+
+def test_any_number_of_refusals_of_a_node_is_one_event_in_a_minute(stream: Stream) -> None:
+    edge, told = stream.homes[2], Refusals()
+    for _ in range(50):
+        stream.make(edge, user("eve"))
+    for message in stream.messages:
+        apply_message(stream.founder, message, told)
+    assert refusals(stream.founder) == ["not-allowed"]
+    assert told.take_count("edge") == 49
 
 
 def test_a_notice_counts_at_once_and_stays_on_top_of_the_stream_until_that_has_it(stream: Stream) -> None:
     founder, second, edge = stream.homes
     notice = stream.message(second, hold(second), kind=ChangeKind.TAKE, previous="", id="a" * 32)
-    assert apply_notice(edge, "hq-2", notice) is Outcome.APPLIED
-    assert apply_notice(edge, "hq-2", notice) is Outcome.KNOWN
+    assert apply_notice(edge, "hq-2", notice, Refusals()) is Outcome.APPLIED
+    assert apply_notice(edge, "hq-2", notice, Refusals()) is Outcome.KNOWN
     assert pending(edge) == 1
     stream.make(second, user("eve"))
     stream.apply_all(edge)
@@ -265,7 +370,7 @@ def test_a_notice_counts_at_once_and_stays_on_top_of_the_stream_until_that_has_i
         stream.apply_all(home)
     assert pending(edge) == 0
     assert content(founder) == content(edge)
-    assert apply_notice(edge, "hq-2", notice) is Outcome.KNOWN
+    assert apply_notice(edge, "hq-2", notice, Refusals()) is Outcome.KNOWN
     assert [get(one, "event.reason") for one in read_events(edge) if get(one, "telnetsd.fleet.node") == "hq-2"] == [
         "urgent",
         "in-stream",
@@ -286,7 +391,7 @@ def test_a_notice_that_takes_nothing_away_or_is_of_nobody_is_refused(
 ) -> None:
     _, second, edge = stream.homes
     notice = stream.message(second, hold(second), **{"kind": ChangeKind.TAKE, "previous": "", **changes})
-    assert apply_notice(edge, node, notice) is Outcome.REFUSED
+    assert apply_notice(edge, node, notice, Refusals()) is Outcome.REFUSED
     assert refusals(edge) == [reason]
     assert pending(edge) == 0
 

@@ -20,6 +20,8 @@ from telnetsd.administration.replication.message import (
     MessageTooLongError,
     SharedFile,
     encode_change,
+    is_canonical_time,
+    sentences,
     unverified_change,
     verify_change,
 )
@@ -27,6 +29,7 @@ from telnetsd.state.rows import RowChange
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+AT = "2026-12-01T00:00:00+00:00"
 _PURPOSE = b"telnetsd fleet change v1\n"
 
 VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.binary()
@@ -41,7 +44,7 @@ ROWS = st.builds(
 
 def body(**changes: object) -> ChangeBody:
     plain = ChangeBody(
-        fleet="acme", id="0" * 32, node="hq-1", kind=ChangeKind.GIVE, by="root", at="now", previous="", rows=[]
+        fleet="acme", id="0" * 32, node="hq-1", kind=ChangeKind.GIVE, by="root", at=AT, previous="", rows=[]
     )
     return msgspec.structs.replace(plain, **changes)
 
@@ -113,3 +116,44 @@ def test_a_row_has_no_value_of_another_type_than_the_database(value: object) -> 
     raw = {**msgspec.to_builtins(body()), "rows": [["put", "users", {"name": value}, {}]]}
     with pytest.raises(MessageError, match="a row has no value of the type"):
         verify_change(signed(zstandard.compress(msgspec.msgpack.encode(raw))), KEY.public_key())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "../../etc"},
+        {"id": "/srv"},
+        {"id": "0" * 31},
+        {"id": "0" * 32 + "\n"},
+        {"id": "A" * 32},
+        {"id": "0" * 400},
+        {"at": "1900-01-01T00:00:00+00:00"},
+        {"at": "2026-12-01T00:00:00"},
+        {"at": "2026-12-01T00:00:00+23:59"},
+        {"at": "2026-12-01T00:00:00+00:00\n"},
+        {"by": "x" * 5000},
+        {"events": ["x"] * 300},
+        {"events": ["x" * 5000]},
+        {"after": -1},
+    ],
+)
+def test_a_change_whose_id_time_or_length_is_none_is_refused_before_anything_is_done_with_it(
+    changes: dict[str, object],
+) -> None:
+    message = encode_change(body(**changes), KEY)
+    with pytest.raises(MessageError, match="its body cannot be read"):
+        verify_change(message, KEY.public_key())
+    with pytest.raises(MessageError, match="its body cannot be read"):
+        unverified_change(message)
+
+
+def test_a_long_change_says_how_much_it_does_not_say() -> None:
+    told = sentences([f"event {number}" for number in range(1000)])
+    assert (len(told), told[-1]) == (200, "and 801 more")
+    assert sentences(["x" * 5000]) == ["x" * 1024]
+
+
+@pytest.mark.parametrize("text", ["2026-13-01T00:00:00+00:00", "2026-02-30T00:00:00+00:00", "now", "", 7, None])
+def test_what_only_looks_like_a_time_is_none(text: object) -> None:
+    assert not is_canonical_time(text)
+    assert is_canonical_time(AT)

@@ -10,7 +10,7 @@ import pytest
 
 from support.certificates import now
 from telnetsd.administration.replication.message import ChangeBody, ChangeKind, SharedFile
-from telnetsd.administration.replication.permission import find_objection
+from telnetsd.administration.replication.permission import REQUESTS_MAX, ROWS_MAX, find_objection
 from telnetsd.administration.replication.shared_files import is_shared
 from telnetsd.events.reason import RevocationReason
 from telnetsd.identity.outcome import User
@@ -117,6 +117,7 @@ GIVING = [
     row("set", "certificates", revoked_at=AT, revocation_reason="no such reason"),
     row("set", "certificates", revoked_at="tomorrow", revocation_reason="keyCompromise"),
     row("set", "certificates", revoked_at="2026-12-01T00:00:00", revocation_reason="keyCompromise"),
+    row("set", "certificates", revoked_at="1900-01-01T00:00:00+00:00", revocation_reason="keyCompromise"),
     row("set", "certificates", revoked_at=7, revocation_reason="keyCompromise"),
     row("set", "certificates", revoked_at=AT, revocation_reason=b"keyCompromise"),
     row("set", "certificates", revoked_at=AT, revocation_reason="keyCompromise", user_name="eve"),
@@ -180,6 +181,7 @@ def request_row(**changes: RowValue) -> RowChange:
     "change",
     [
         request_row(),
+        request_row(kind="renewal", name="alice", replaces_sha256="c"),
         row("set", "requests", {"id": "pending"}, code_failures=3),
         row("set", "requests", {"id": "approved"}, status="collected"),
         row("cut", "requests", {"id": "pending"}),
@@ -204,7 +206,12 @@ def test_a_request_may_be_made_counted_collected_and_forgotten(state: SqliteStor
         request_row(subject=b"CN=carol"),
         request_row(source="x" * 2000),
         request_row(content="text"),
-        request_row(content=bytes(70_000)),
+        request_row(content=bytes(17_000)),
+        request_row(expires_at="2099-12-01T00:00:00+00:00"),
+        request_row(kind="renewal"),
+        request_row(kind="renewal", replaces_sha256="none"),
+        request_row(kind="renewal", replaces_sha256="c"),
+        request_row(replaces_sha256="c"),
         row("put", "requests", {"id": "pending"}, status="pending"),
         row("set", "requests", {"id": "pending"}, status="approved"),
         row("set", "requests", {"id": "pending"}, status="collected"),
@@ -217,6 +224,21 @@ def test_a_request_may_be_made_counted_collected_and_forgotten(state: SqliteStor
 )
 def test_a_request_decides_nothing_about_itself(state: SqliteStore, change: RowChange) -> None:
     assert objection(state, EDGE, ChangeKind.REQUEST, change) != ""
+
+
+def test_what_such_a_node_sends_is_bounded(state: SqliteStore) -> None:
+    assert objection(state, EDGE, ChangeKind.TAKE, *[hold()] * ROWS_MAX) == ""
+    assert "256 are accepted" in objection(state, EDGE, ChangeKind.TAKE, *[hold()] * (ROWS_MAX + 1))
+    assert "256 are accepted" in objection(state, EDGE, ChangeKind.REQUEST, *[request_row()] * (ROWS_MAX + 1))
+    assert "may only put on hold" in objection(
+        state, EDGE, ChangeKind.TAKE, hold(revoked_at="2026-12-02T00:00:00+00:00")
+    )
+    with state.transaction():
+        (example,) = [one for one in state.replication.everything() if one.key == {"id": "pending"}]
+        copies = [RowChange("put", "requests", {"id": f"x{n}"}, example.values) for n in range(REQUESTS_MAX - 5)]
+        state.replication.apply(copies)
+    assert objection(state, EDGE, ChangeKind.REQUEST, request_row()) == ""
+    assert objection(state, EDGE, ChangeKind.REQUEST, *[request_row()] * 2) == "more than 2,000 requests"
 
 
 def test_only_a_change_that_may_be_anything_has_files(state: SqliteStore) -> None:
