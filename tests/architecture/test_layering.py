@@ -44,6 +44,8 @@ def test_the_package_keeps_the_contract(copy: Path) -> None:
         ("connection/acceptor.py", "import telnetlib3", "only telnet imports telnetlib3"),
         ("lines/kinds/telnet.py", "import telnetlib3", "only telnet imports telnetlib3"),
         ("administration/authority/trust.py", "from telnetsd.administration import users", "inside a package"),
+        ("fleet/agent.py", "import nats", "only fleet.connection imports nats"),
+        ("administration/installation/turn.py", "from telnetsd.fleet import agent", "imports point downwards only"),
     ],
 )
 def test_an_import_in_the_wrong_direction_breaks_the_contract(
@@ -55,6 +57,16 @@ def test_an_import_in_the_wrong_direction_breaks_the_contract(
     assert done.returncode == 1
     assert f"{contract}" in done.stdout
     assert "BROKEN" in done.stdout
+
+
+def test_a_server_of_no_fleet_and_a_verb_import_nothing_of_the_engine() -> None:
+    modules = "telnetsd.daemon.server, telnetsd.cli.user.adding, telnetsd.cli.session, telnetsd.daemon.workers.worker"
+    names = "{'nats', 'nkeys', 'telnetsd.fleet'}"
+    look = f"sorted(one for one in sys.modules if one in {names})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print({look})"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_a_module_outside_the_contract_breaks_it(copy: Path) -> None:
