@@ -35,6 +35,7 @@ from telnetsd.state.fleet import FleetNode, Membership
 from telnetsd.state.opening import open_store
 
 CATCH_UP_S: Final = 25.0
+_RETRY_S: Final = 0.2
 _STDIN: Final = 0
 
 logger = logging.getLogger(__name__)
@@ -134,12 +135,23 @@ class Agent:
         Raises:
             EngineError: This takes too long.
         """
+        problem = f"the fleet has no stream yet: {self._engine.problem}"
         try:
-            await asyncio.wait_for(self._has_state.wait(), CATCH_UP_S)
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._has_state.wait()
+                while not self._follower.problem:
+                    try:
+                        await self._follower.caught_up(CATCH_UP_S)
+                        await self._life.beat()
+                    except EngineError as error:
+                        # The servers of the engine may be about to agree on who leads.
+                        problem = str(error)
+                        await asyncio.sleep(_RETRY_S)
+                    else:
+                        return
         except TimeoutError:
-            raise NoAnswerError(f"the fleet has no stream yet: {self._engine.problem}") from None
-        await self._follower.caught_up(CATCH_UP_S)
-        await self._life.beat()
+            raise NoAnswerError(problem) from None
+        raise NoAnswerError(f"this node applies no more changes: {self._follower.problem}")
 
     async def _describe(self) -> FleetState:
         nodes, waiting = await asyncio.to_thread(_read_nodes, self._home)

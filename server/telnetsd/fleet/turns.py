@@ -19,6 +19,8 @@ TURN_S: Final = 14.0
 """How long a change may wait: when a server of the engine dies, the others need up to ten seconds to agree."""
 PUBLISH_MIN_S: Final = 3.0
 """How much of that is left at least to bring a change into the stream."""
+UNREACHED_S: Final = 4.0
+"""After how long without any server of the engine nobody waits for one to die, and another one to lead."""
 _POLL_S: Final = 0.02
 _RETRY_S: Final = 0.2
 _FREE: Final = b""
@@ -77,14 +79,16 @@ class Turns:
         Raises:
             NotPublishedError: It does not answer in time.
         """
+        unreached_s = 0.0
         while True:
-            position = 0
+            position, at = 0, asyncio.get_running_loop().time()
             try:
                 position = await self._take_lease()
                 await self._follower.caught_up(ANSWER_S)
             except EngineError as error:
                 await self._give_back(position)
-                if self.left_s <= PUBLISH_MIN_S:
+                unreached_s = 0.0 if self._engine.server else unreached_s + asyncio.get_running_loop().time() - at
+                if self.left_s <= PUBLISH_MIN_S or unreached_s > UNREACHED_S:
                     without = "revoking works without it, see: telnetsd fleet status"
                     raise NotPublishedError(f"nothing was changed: {error}; {without}") from error
                 await asyncio.sleep(_RETRY_S)
