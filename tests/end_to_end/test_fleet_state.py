@@ -286,7 +286,7 @@ def test_a_stream_that_was_set_back_stops_the_nodes_that_have_more_with_an_alarm
         engine.stop()
         shutil.copytree(engine.store, tmp_path / f"copy-{engine.settings.node}")
         engine.start()
-    wait_until(lambda: describe(own_fleet.founder).is_current, "the engine")
+    own_fleet.wait_led()
     add(own_fleet.founder, "carl")
     catch_up(own_fleet.homes[1])
     before = position(own_fleet.homes[1])
@@ -366,6 +366,7 @@ def test_a_machine_joins_over_the_network_once_with_the_code_of_its_invitation(f
 
 
 def test_a_token_lets_a_node_speak_for_itself_alone_and_what_it_says_in_vain_is_refused_by_all(fleet: Fleet) -> None:
+    catch_up(fleet.founder)
     edge, before = 2, position(fleet.founder)
 
     async def try_everything(connection: Connection) -> list[str]:

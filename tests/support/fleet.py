@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
+    """Return ports that are free now."""
     with contextlib.ExitStack() as to_close:
         listeners = [to_close.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in listeners]
@@ -100,11 +100,17 @@ class Fleet:
         return started
 
     def put_right(self) -> None:
-        """Stop the servers, and start those of the engine that do not run."""
+        """Stop the servers, start those of the engine that do not run, and wait until these have a leader."""
         self._kill_servers()
-        for engine in self.engines:
-            if engine.process is None:
-                engine.start()
+        stopped = [engine for engine in self.engines if engine.process is None]
+        for engine in stopped:
+            engine.start()
+        if stopped:
+            self.wait_led()
+
+    def wait_led(self) -> None:
+        """Wait until the engine takes changes."""
+        wait_until(lambda: describe(self.founder).is_current, "the engine's majority")
 
     def _kill_servers(self) -> None:
         for server in self.servers:

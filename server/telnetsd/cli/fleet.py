@@ -117,7 +117,7 @@ def revoke(context: typer.Context, node: NodeArgument, home: HomeOption = None) 
     from telnetsd.fleet.nodes import revoke_node
 
     spread = revoke_node(home_of(context, home), node, by_operator())
-    typer.echo(f"the node {node} is revoked; its sessions go on until somebody stops that machine")
+    typer.echo(f"the node {node} is revoked; its sessions go on until that machine is stopped")
     if spread:
         typer.echo(spread)
 

@@ -26,7 +26,7 @@ VERSION_MIN: Final = (2, 12)
 _NEVER_S: Final = 10**6
 _CLAIMS: Final = "$SYS.REQ.CLAIMS.UPDATE"
 _NO_ANSWER: Final = (nats.errors.Error, OSError, asyncio.TimeoutError)
-"""What the library raises when nobody answers; the connection may be at an end."""
+"""What the library raises when there is no answer; the connection may be at an end."""
 
 
 class EngineError(TelnetsdError):
@@ -34,11 +34,11 @@ class EngineError(TelnetsdError):
 
 
 class NoAnswerError(EngineError):
-    """Nobody answers: whether anything was done is not known."""
+    """There is no answer: whether anything was done is not known."""
 
 
-class NobodyThereError(EngineError):
-    """Nobody was there to hear it: nothing was done."""
+class NoSubscriberError(EngineError):
+    """No subscriber received it: nothing was done."""
 
 
 class RefusedByEngineError(EngineError):
@@ -166,7 +166,7 @@ class Connection:
             raise NoAnswerError("the engine does not answer") from error
 
     async def tell(self, subject: str, data: bytes) -> None:
-        """Send a message to whoever hears it.
+        """Send a message to all subscribers of a subject.
 
         Raises:
             NoAnswerError: The connection is at an end.
@@ -197,7 +197,7 @@ class Connection:
         """Send a message, and return the first answer.
 
         Raises:
-            NobodyThereError: Nobody hears that subject.
+            NoSubscriberError: The subject has no subscriber.
             NoAnswerError: No answer comes in time.
         """
         return _to_received(await self._ask(subject, data, timeout_s, headers))
@@ -237,7 +237,7 @@ class Connection:
             of_subject: Whether that is the last position of the subject, and not of the stream.
         Raises:
             RefusedByEngineError: The engine refuses: another message came first, or the stream is full.
-            NobodyThereError: No stream can take it now.
+            NoSubscriberError: No stream can take it now.
             NoAnswerError: Whether it is in the stream is not known.
         """
         headers = {}
@@ -260,7 +260,7 @@ class Connection:
         """Return the message at a position of a stream, as any server says; None if that one has none there.
 
         Raises:
-            EngineError: Nobody answers.
+            EngineError: There is no answer.
         """
         request = msgspec.json.encode({"seq": position})
         return _to_stored(await self._ask(f"{self._api}.DIRECT.GET.{stream}", request, timeout_s, None))
@@ -269,7 +269,7 @@ class Connection:
         """Return the last message of a subject, as any server says; None if that one has none.
 
         Raises:
-            EngineError: Nobody answers.
+            EngineError: There is no answer.
         """
         request = msgspec.json.encode({"last_by_subj": subject})
         return _to_stored(await self._ask(f"{self._api}.DIRECT.GET.{stream}", request, timeout_s, None))
@@ -319,7 +319,7 @@ class Connection:
         try:
             return await self._client.request(subject, data, timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError as error:
-            raise NobodyThereError("no server of the engine can do this now") from error
+            raise NoSubscriberError("no server of the engine can do this now") from error
         except _NO_ANSWER as error:
             raise NoAnswerError("the engine does not answer") from error
 

@@ -162,7 +162,7 @@ def _put_part(
 
 
 def write_parts(home: Home, put: Callable[[str, int, bytes], object]) -> None:
-    """Write the first state, while nobody changes it; what was interrupted goes on with the same parts."""
+    """Write the first state, which cannot change meanwhile; what was interrupted goes on with the same parts."""
     with at_rest(home) as (state, log):
         membership = state.fleet.require_membership()
         if not membership.is_founding:

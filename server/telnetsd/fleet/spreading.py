@@ -99,7 +99,7 @@ class Spreader:
         """Tell all nodes of a pending change, and wait a little until it is in the stream.
 
         Raises:
-            EngineError: The engine does not answer: nobody was told.
+            EngineError: The engine does not answer: no node was told.
         """
         self._has_work.set()
         membership, others, pending = await asyncio.to_thread(_read, self._home, change_id)
@@ -117,7 +117,7 @@ class Spreader:
         try:
             outcome = await asyncio.to_thread(apply_notice, self._home, node, notice.data, self._refusals)
             membership = await self._follower.membership()
-            # Only where that node alone can hear it: whoever asks may name any subject for the answer.
+            # Only where that node alone can hear it: the asker may name any subject for the answer.
             if outcome is not Outcome.REFUSED and membership.sequence and notice.is_from(node):
                 await notice.answer(membership.node.encode())
         except (OperatorError, StoreError, StoppedError) as error:

@@ -20,7 +20,7 @@ TURN_S: Final = 14.0
 PUBLISH_MIN_S: Final = 3.0
 """How much of that is left at least to bring a change into the stream."""
 UNREACHED_S: Final = 4.0
-"""After how long without any server of the engine nobody waits for one to die, and another one to lead."""
+"""After how long without any server of the engine a change is refused: it is not one of them that has just died."""
 _POLL_S: Final = 0.02
 _RETRY_S: Final = 0.2
 _FREE: Final = b""
@@ -51,7 +51,7 @@ class Turns:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        """Have a turn for as long as the block lasts: nobody else makes a change, and this node has them all.
+        """Have a turn for as long as the block lasts: no other change is made, and this node has them all.
 
         Raises:
             NotPublishedError: The engine does not answer, or this node applies no more changes.

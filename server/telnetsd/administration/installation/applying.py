@@ -1,7 +1,7 @@
 """Applying the changes of other nodes: what the stream of the fleet says, in its order, and urgent notices before it.
 
 Every node judges a message by the same rows, and comes to the same result. A message that does not count is passed
-over, with an event: nobody who may only take away can stop the others. What a node that may make every change has
+over, with an event: a node that may only take away cannot stop the others. What a node that may make every change has
 signed cannot be passed over: if it does not fit, the node stops to apply changes, and an operator has to look.
 """
 
@@ -196,7 +196,7 @@ def apply_notice(home: Home, node: str, data: bytes, told: Refusals) -> Outcome:
 
 
 def _forget_refused(state: Store, message: StreamMessage) -> None:
-    """Forget a change of our own that nobody accepts: putting it into the stream again would not help."""
+    """Forget a change of our own that all nodes refuse: to put it into the stream again would not help."""
     with contextlib.suppress(MessageError):
         state.replication.forget_pending(key_of_change(message.node, unverified_change(message.data).id))
 
@@ -254,7 +254,7 @@ def _apply(home: Home, state: Store, log: AuditLog, message: StreamMessage) -> N
 def _redo(state: Store, pending: PendingChange, body: ChangeBody, ours: str) -> None:
     """Make a pending change again, after a change of the stream; inside its transaction.
 
-    What another node told us lasts until somebody decides otherwise, or as long as that node belongs to the fleet.
+    What another node told us lasts until a change decides otherwise, or until that node leaves the fleet.
     """
     if pending.key == key_of_change(body.node, body.id):
         return

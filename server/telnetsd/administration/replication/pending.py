@@ -75,7 +75,7 @@ def undo_pending(state: Store) -> list[PendingChange]:
 
 
 def without(change: PendingChange, rows: list[RowChange]) -> PendingChange:
-    """Return a change without what concerns rows that somebody has decided about since."""
+    """Return a change without what concerns rows that another change has decided since."""
     decided = {(row.table, tuple(sorted(row.key.items()))) for row in rows}
     left = [row for row in change.asked if (row.table, tuple(sorted(row.key.items()))) not in decided]
     return msgspec.structs.replace(change, asked=left)
