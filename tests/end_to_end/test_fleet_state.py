@@ -52,7 +52,7 @@ from telnetsd.identity.outcome import User
 from telnetsd.state.fleet import Capability
 from telnetsd.state.opening import open_store
 
-pytestmark = [pytest.mark.unmeasured, pytest.mark.first]
+pytestmark = pytest.mark.first
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +361,7 @@ def test_a_machine_joins_over_the_network_once_with_the_code_of_its_invitation(f
     try:
         assert {"edge", "hq-1", "hq-2", "site-7"} <= {one.name for one in describe(first.home).nodes}
     finally:
-        joined.kill()
+        joined.stop()
     assert "join with an empty home folder" in refused(site, "fleet", "join", where, code)
 
 
@@ -510,6 +510,6 @@ def test_a_node_that_was_revoked_is_let_in_by_the_engine_no_longer_and_nothing_t
         assert "site-8" not in [node.name for node in describe(fleet.founder).nodes]
         assert "has, or had, a node site-8" in refused(fleet.founder, "fleet", "invite", "site-8")
     finally:
-        server.kill()
+        server.stop()
     told = [one for one in read_events(fleet.homes[1]) if action_of(one) == "fleet-node-revoked"]
     assert [get(one, "telnetsd.fleet.node") for one in told] == ["site-8"]

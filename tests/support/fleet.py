@@ -101,7 +101,7 @@ class Fleet:
 
     def put_right(self) -> None:
         """Stop the servers, start those of the engine that do not run, and wait until these have a leader."""
-        self._kill_servers()
+        self._stop_servers()
         stopped = [engine for engine in self.engines if engine.process is None]
         for engine in stopped:
             engine.start()
@@ -112,13 +112,13 @@ class Fleet:
         """Wait until the engine takes changes."""
         wait_until(lambda: describe(self.founder).is_current, "the engine's majority")
 
-    def _kill_servers(self) -> None:
+    def _stop_servers(self) -> None:
         for server in self.servers:
-            server.kill()
+            server.stop()
         self.servers.clear()
 
     def end(self) -> None:
-        self._kill_servers()
+        self._stop_servers()
         for engine in self.engines:
             engine.kill()
 
