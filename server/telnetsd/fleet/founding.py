@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -46,7 +45,6 @@ from telnetsd.fleet.subjects import Subjects
 from telnetsd.pki.authority import create_root, to_pem, utc_now
 from telnetsd.pki.keys import key_to_pem
 from telnetsd.state.fleet import EVERY_CAPABILITY, FleetNode, Membership
-from telnetsd.state.opening import open_store
 from telnetsd.state.rows import RowChange
 from telnetsd.state.store import Store
 
@@ -226,10 +224,3 @@ def _split(rows: list[RowChange], files: list[SharedFile]) -> Iterator[tuple[lis
         else:
             some_files.append(one)
     yield some_rows, some_files
-
-
-def is_founding(home: Home) -> bool:
-    """Tell whether a fleet that was founded here has no stream yet."""
-    with closing(open_store(home)) as state:
-        membership = state.fleet.membership()
-        return membership is not None and membership.is_founding

@@ -223,9 +223,6 @@ class FleetTable(Protocol):
     def was_applied(self, key: str) -> bool:
         """Tell whether the stream had a change, as far back as that is remembered."""
 
-    def leave(self) -> None:
-        """Forget the fleet; inside a transaction."""
-
     def node(self, name: str) -> FleetNode | None:
         """Return a node of the fleet."""
 

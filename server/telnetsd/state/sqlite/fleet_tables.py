@@ -57,11 +57,6 @@ class FleetTables:
         """See FleetTable."""
         return self._database.row("SELECT 1 FROM fleet_applied WHERE key = ?", (key,)) is not None
 
-    def leave(self) -> None:
-        """See FleetTable."""
-        for table in ("fleet_membership", "fleet_pending", "fleet_applied", "fleet_nodes", "fleet_invitations"):
-            self._database.execute(f"DELETE FROM {table}")
-
     def node(self, name: str) -> FleetNode | None:
         """See FleetTable."""
         row = self._database.row("SELECT * FROM fleet_nodes WHERE name = ?", (name,))
