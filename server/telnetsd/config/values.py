@@ -50,10 +50,14 @@ OptionalNodeName = Annotated[
 ]
 
 
+_HOST_PORT: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}"
+"""A host name or an address (IPv6 in brackets), and a port."""
+
+
 EngineUrl = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^tls://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$",
+        pattern=f"^tls://{_HOST_PORT}$",
         description="tls://HOST:PORT",
     ),
 ]
@@ -61,7 +65,7 @@ EngineUrl = Annotated[
 
 RouteUrl = Annotated[
     str,
-    msgspec.Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$", description="HOST:PORT"),
+    msgspec.Meta(pattern=f"^{_HOST_PORT}$", description="HOST:PORT"),
 ]
 
 
@@ -208,7 +212,5 @@ class StalePolicy(StrEnum):
 
 OptionalHostPort = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5})?$", description="HOST:PORT, or empty"
-    ),
+    msgspec.Meta(pattern=f"^({_HOST_PORT})?$", description="HOST:PORT, or empty"),
 ]
